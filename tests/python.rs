@@ -29,12 +29,23 @@ fn summary(stderr: &str) -> Option<Summary> {
 /// Runs `python -m unittest ARGUMENTS` at the root; it has to pass.
 #[track_caller]
 fn unittest(interpreter: impl AsRef<Path>, arguments: &[&str]) -> Summary {
-    let run = Run::new(interpreter.as_ref()).args(["-m", "unittest"]).args(arguments).directory(&root());
+    let run =
+        Run::new(interpreter.as_ref()).args(["-m", "unittest"]).args(arguments).directory(&root());
     // a source tree that is read only, and one that is shared, stay as they are
-    let run = run.env("PYTHONDONTWRITEBYTECODE", "1").env_remove("PYTHONPATH").env_remove("BLESS_FIXTURES");
-    let finished = run.finish().unwrap_or_else(|error| panic!("{error}: the Python suites need Python 3.11 or newer"));
+    let run = run
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env_remove("PYTHONPATH")
+        .env_remove("BLESS_FIXTURES");
+    let finished = run
+        .finish()
+        .unwrap_or_else(|error| panic!("{error}: the Python suites need Python 3.11 or newer"));
     let stderr = String::from_utf8_lossy(&finished.stderr);
-    assert!(finished.success(), "python -m unittest {}\n{}\n{stderr}", arguments.join(" "), finished.text());
+    assert!(
+        finished.success(),
+        "python -m unittest {}\n{}\n{stderr}",
+        arguments.join(" "),
+        finished.text()
+    );
     let summary = summary(&stderr).unwrap_or_else(|| panic!("unittest gave no summary\n{stderr}"));
     assert!(summary.ran > summary.skipped, "no test ran\n{stderr}");
     summary
@@ -57,12 +68,26 @@ fn the_runtime_as_the_official_client_sees_it() {
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
     let tests = root().join("templates/runtime/tests");
     let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
-    let interpreter = python::interpreter(&layout, &tests, &locked, &|_| {}).unwrap_or_else(|error| {
+    let interpreter = python::interpreter(&layout, &tests, &locked,
+        &|_| {}).unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        panic!("the official client could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}")
+        panic!("the official client could not be installed; this test needs a package index (PyPI, \
+            or one named in pip's configuration)\n{error}: {cause}")
     });
-    let arguments = ["discover", "-s", "templates/runtime/tests", "-t", "templates/runtime", "-p", "test_official_client.py"];
-    assert_eq!(unittest(interpreter, &arguments).skipped, 0, "the environment lacks what requirements.lock pins");
+    let arguments = [
+        "discover",
+        "-s",
+        "templates/runtime/tests",
+        "-t",
+        "templates/runtime",
+        "-p",
+        "test_official_client.py",
+    ];
+    assert_eq!(
+        unittest(interpreter, &arguments).skipped,
+        0,
+        "the environment lacks what requirements.lock pins"
+    );
 }
 
 #[test]

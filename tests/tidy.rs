@@ -11,7 +11,9 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        for entry in std::fs::read_dir(&folder)
+            .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        {
             let path = entry.expect("a folder entry").path();
             if path.is_dir() {
                 folders.push(path);
@@ -24,9 +26,11 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The code of a file without comments and string literals' effect on word search: comments are dropped line by line.
+/// The code of a file without comments and string literals' effect on word search: comments are
+/// dropped line by line.
 fn code(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
@@ -69,7 +73,10 @@ fn each_effect_has_one_door() {
         ("jsonc_parser::", "cli/src/installation/"),
         ("toml_edit::", "cli/src/installation/"),
     ];
-    let files: Vec<_> = ["cli/src", "cli/engine/src", "cli/serve/src"].iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
+    let files: Vec<_> = ["cli/src", "cli/engine/src", "cli/serve/src"]
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .collect();
     let trespasses: Vec<_> = files
         .iter()
         .flat_map(|file| {
@@ -86,21 +93,35 @@ fn each_effect_has_one_door() {
 
 #[test]
 fn core_is_pure() {
-    let forbidden =
-        ["std::fs", "std::process", "std::env", "std::net", "std::thread", "std::time::SystemTime", "std::time::Instant", "gix", "tokio"];
+    let forbidden = [
+        "std::fs",
+        "std::process",
+        "std::env",
+        "std::net",
+        "std::thread",
+        "std::time::SystemTime",
+        "std::time::Instant",
+        "gix",
+        "tokio",
+    ];
     let trespasses: Vec<_> = rust_files(&root().join("cli/core/src"))
         .iter()
         .flat_map(|file| {
             let whole = code(file);
             // a core test may read its fixtures
             let code = whole.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
-            forbidden.iter().filter(|word| names(&code, word)).map(|word| format!("{} names {word}", shown(file))).collect::<Vec<_>>()
+            forbidden
+                .iter()
+                .filter(|word| names(&code, word))
+                .map(|word| format!("{} names {word}", shown(file)))
+                .collect::<Vec<_>>()
         })
         .collect();
     assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
 }
 
-/// The rooms of a crate by floor, the lowest first: a room knows its own files and rooms on lower floors.
+/// The rooms of a crate by floor, the lowest first: a room knows its own files and rooms on lower
+/// floors.
 struct House {
     root: &'static str,
     floors: &'static [&'static [&'static str]],
@@ -136,7 +157,10 @@ const HOUSES: [House; 3] = [
             &["gc"],
         ],
     },
-    House { root: "cli/serve/src", floors: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]] },
+    House {
+        root: "cli/serve/src",
+        floors: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]],
+    },
 ];
 
 impl House {
@@ -159,7 +183,10 @@ impl House {
                 continue;
             }
             let Some(floor) = self.floor(&room) else {
-                trespasses.push(format!("{}: the room `{room}` stands on no floor of tests/tidy.rs", shown(&file)));
+                trespasses.push(format!(
+                    "{}: the room `{room}` stands on no floor of tests/tidy.rs",
+                    shown(&file)
+                ));
                 continue;
             };
             for named in named_rooms(&code(&file)) {
@@ -174,7 +201,9 @@ impl House {
 
 /// The first names after `crate::`.
 fn named_rooms(code: &str) -> BTreeSet<String> {
-    let name = |rest: &str| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    let name = |rest: &str| {
+        rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+    };
     code.match_indices("crate::").map(|(at, word)| name(&code[at + word.len()..])).collect()
 }
 
@@ -185,8 +214,13 @@ fn rooms_know_only_lower_floors() {
 }
 
 /// The source folders of the crates, with the largest circle of files that each may hold.
-const LARGEST_CIRCLES: [(&str, usize); 5] =
-    [("cli/core/src", 4), ("cli/engine/src", 4), ("cli/serve/src", 4), ("cli/src", 4), ("hooks/src", 4)];
+const LARGEST_CIRCLES: [(&str, usize); 5] = [
+    ("cli/core/src", 4),
+    ("cli/engine/src", 4),
+    ("cli/serve/src", 4),
+    ("cli/src", 4),
+    ("hooks/src", 4),
+];
 
 /// The path of a module below its crate; of the crate itself, nothing.
 type Module = Vec<String>;
@@ -198,13 +232,16 @@ struct Imports {
 
 impl Imports {
     fn of(folder: &Path) -> Self {
-        let modules = rust_files(folder).into_iter().map(|file| (module_of(file.strip_prefix(folder).expect("a file below")), file));
+        let modules = rust_files(folder)
+            .into_iter()
+            .map(|file| (module_of(file.strip_prefix(folder).expect("a file below")), file));
         Self { modules: modules.collect() }
     }
 
     /// The module that a path names, or names something of.
     fn defining(&self, path: &[String]) -> Option<&Module> {
-        let known = (0..=path.len()).rev().find_map(|length| self.modules.get_key_value(&path[..length]));
+        let known =
+            (0..=path.len()).rev().find_map(|length| self.modules.get_key_value(&path[..length]));
         known.map(|(module, _)| module)
     }
 
@@ -214,12 +251,19 @@ impl Imports {
         let uses = statements(code).into_iter().flat_map(|tree| leaves(&tree));
         let named = code.match_indices("crate::").map(|(at, _)| leading_path(&code[at..]));
         let paths = uses.chain(named).filter_map(|path| self.absolute(module, &path));
-        paths.filter_map(|path| self.defining(&path)).filter(|imported| *imported != module).collect()
+        paths
+            .filter_map(|path| self.defining(&path))
+            .filter(|imported| *imported != module)
+            .collect()
     }
 
     /// A path of the crate; `None` for one of another crate.
     fn absolute(&self, module: &Module, path: &str) -> Option<Module> {
-        let mut parts: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).filter(|part| part != "self").collect();
+        let mut parts: Vec<String> = path
+            .split("::")
+            .map(|part| part.trim().to_owned())
+            .filter(|part| part != "self")
+            .collect();
         match parts.first()?.as_str() {
             "crate" => Some(parts.split_off(1)),
             "super" => {
@@ -236,12 +280,25 @@ impl Imports {
 
     /// The circles: files each of which reaches each other by imports.
     fn circles(&self) -> Vec<BTreeSet<&Module>> {
-        let arrows: BTreeMap<_, _> = self.modules.iter().map(|(module, file)| (module, self.imported_by(module, file))).collect();
-        let reached: BTreeMap<_, _> = arrows.keys().map(|module| (*module, reachable(&arrows, module))).collect();
+        let arrows: BTreeMap<_, _> = self
+            .modules
+            .iter()
+            .map(|(module, file)| (module, self.imported_by(module, file)))
+            .collect();
+        let reached: BTreeMap<_, _> =
+            arrows.keys().map(|module| (*module, reachable(&arrows, module))).collect();
         let circle = |module: &Module| -> BTreeSet<&Module> {
-            reached[module].iter().copied().filter(|other| reached[other].contains(module)).collect()
+            reached[module]
+                .iter()
+                .copied()
+                .filter(|other| reached[other].contains(module))
+                .collect()
         };
-        let circles: BTreeSet<BTreeSet<&Module>> = arrows.keys().map(|module| circle(module)).filter(|circle| !circle.is_empty()).collect();
+        let circles: BTreeSet<BTreeSet<&Module>> = arrows
+            .keys()
+            .map(|module| circle(module))
+            .filter(|circle| !circle.is_empty())
+            .collect();
         circles.into_iter().collect()
     }
 }
@@ -252,7 +309,10 @@ fn module_of(file: &Path) -> Module {
     parts.filter(|part| !["mod", "lib", "main"].contains(&part.as_str())).collect()
 }
 
-fn reachable<'a>(arrows: &BTreeMap<&'a Module, BTreeSet<&'a Module>>, from: &Module) -> BTreeSet<&'a Module> {
+fn reachable<'a>(
+    arrows: &BTreeMap<&'a Module, BTreeSet<&'a Module>>,
+    from: &Module,
+) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut next: Vec<&Module> = arrows[from].iter().copied().collect();
     while let Some(module) = next.pop() {
@@ -267,7 +327,9 @@ fn reachable<'a>(arrows: &BTreeMap<&'a Module, BTreeSet<&'a Module>>, from: &Mod
 fn statements(code: &str) -> Vec<String> {
     let tree_of = |line: &str| {
         let line = line.trim_start();
-        let line = line.strip_prefix("pub").map_or(line, |rest| rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start());
+        let line = line
+            .strip_prefix("pub")
+            .map_or(line, |rest| rest.split_once(')').map_or(rest, |(_, rest)| rest).trim_start());
         line.strip_prefix("use ").map(str::len)
     };
     let mut found = Vec::new();
@@ -294,12 +356,18 @@ fn leaves(tree: &str) -> Vec<String> {
         depth = depth + usize::from(letter == '{') - usize::from(letter == '}');
         letter == ',' && depth == 0
     });
-    branches.filter(|branch| !branch.trim().is_empty()).flat_map(|branch| leaves(&format!("{before}{}", branch.trim()))).collect()
+    branches
+        .filter(|branch| !branch.trim().is_empty())
+        .flat_map(|branch| leaves(&format!("{before}{}", branch.trim())))
+        .collect()
 }
 
 /// The path that a text begins with.
 fn leading_path(text: &str) -> String {
-    let path: String = text.chars().take_while(|letter| letter.is_alphanumeric() || "_:".contains(*letter)).collect();
+    let path: String = text
+        .chars()
+        .take_while(|letter| letter.is_alphanumeric() || "_:".contains(*letter))
+        .collect();
     path.trim_end_matches(':').to_owned()
 }
 
@@ -310,7 +378,11 @@ fn circles_of_files_are_small() {
         let imports = Imports::of(&root().join(folder));
         for circle in imports.circles().into_iter().filter(|circle| circle.len() > most) {
             let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
-            large.push(format!("{folder}: {} files import each other: {}", names.len(), names.join(", ")));
+            large.push(format!(
+                "{folder}: {} files import each other: {}",
+                names.len(),
+                names.join(", ")
+            ));
         }
     }
     assert!(large.is_empty(), "{}", large.join("\n"));
@@ -319,14 +391,24 @@ fn circles_of_files_are_small() {
 #[test]
 fn a_circle_is_found_through_every_form_of_import() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file is written");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("a file is written")
+    };
     std::fs::create_dir(folder.path().join("room")).expect("a folder is made");
     write("lib.rs", "pub mod a;\nmod room;\n");
     write("a.rs", "use std::fmt;\nuse crate::{\n    room::{self, one::Thing as Other},\n};\n");
     write("room/mod.rs", "mod one;\nmod two;\npub use two::Two;\n");
-    write("room/one.rs", "pub(super) use super::two::Two;\n#[cfg(test)]\nmod tests {\n    use crate::room::Two;\n}\n");
+    write(
+        "room/one.rs",
+        "pub(super) use super::two::Two;\n#[cfg(test)]\nmod tests {\n    use \
+        crate::room::Two;\n}\n",
+    );
     write("room/two.rs", "fn two() -> crate::a::A {}\n// use crate::room::Two;\n");
     let imports = Imports::of(folder.path());
-    let circles: Vec<Vec<_>> = imports.circles().iter().map(|circle| circle.iter().map(|module| module.join("::")).collect()).collect();
+    let circles: Vec<Vec<_>> = imports
+        .circles()
+        .iter()
+        .map(|circle| circle.iter().map(|module| module.join("::")).collect())
+        .collect();
     assert_eq!(circles, [["a", "room", "room::one", "room::two"]]);
 }

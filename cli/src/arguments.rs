@@ -82,10 +82,13 @@ Exit codes:
 pub fn command() -> clap::Command {
     let command = Arguments::command();
     let header = *command.get_styles().get_header();
-    let group = |(heading, verbs): &(&str, &[&str])| format!("{header}{heading}:{header:#}\n{}\n", listed(&command, verbs));
+    let group = |(heading, verbs): &(&str, &[&str])| {
+        format!("{header}{heading}:{header:#}\n{}\n", listed(&command, verbs))
+    };
     let groups = GROUPS.iter().map(group).collect::<Vec<_>>().concat();
     command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{header}Options:{header:#}\n{{options}}{{after-help}}"
+        "{{about-with-newline}}\n{{usage-heading}} \
+        {{usage}}\n\n{groups}{header}Options:{header:#}\n{{options}}{{after-help}}"
     ))
 }
 
@@ -93,23 +96,38 @@ pub fn command() -> clap::Command {
 fn listed(command: &clap::Command, verbs: &[&str]) -> String {
     let literal = *command.get_styles().get_literal();
     let line = |name: &&str| {
-        let about = command.find_subcommand(name).and_then(clap::Command::get_about).map(ToString::to_string);
-        format!("  {literal}{name:<12}{literal:#} {}\n", about.as_deref().unwrap_or("Print this message, or the help of a verb"))
+        let about = command
+            .find_subcommand(name)
+            .and_then(clap::Command::get_about)
+            .map(ToString::to_string);
+        format!(
+            "  {literal}{name:<12}{literal:#} {}\n",
+            about.as_deref().unwrap_or("Print this message, or the help of a verb")
+        )
     };
     verbs.iter().map(line).collect()
 }
 
-/// The arguments, or the exit code when clap has already answered (help, version, a wrong command line).
+/// The arguments, or the exit code when clap has already answered (help, version, a wrong command
+/// line).
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
     let argv: Vec<OsString> = argv.into_iter().collect();
-    let parsed = command().try_get_matches_from(&argv).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let parsed = command()
+        .try_get_matches_from(&argv)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
     parsed.map_err(|error| {
         if error.use_stderr() && argv.iter().any(|argument| argument == "--json") {
-            Printer::new(true, Volume::Silent, Color::Auto).json(&ErrorDocument::from(&Failure::usage(message_of(&error))));
+            Printer::new(true, Volume::Silent, Color::Auto)
+                .json(&ErrorDocument::from(&Failure::usage(message_of(&error))));
         }
-        let failed = error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
+        let failed =
+            error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
         // help and version are data, a wrong command line is not
-        let code = if failed && !error.use_stderr() { Exit::Surroundings as i32 } else { error.exit_code() };
+        let code = if failed && !error.use_stderr() {
+            Exit::Surroundings as i32
+        } else {
+            error.exit_code()
+        };
         ExitCode::from(u8::try_from(code).unwrap_or(2))
     })
 }

@@ -1,4 +1,5 @@
-//! The checks of `agent doctor`: the machine, the repository, hooks and remotes, staging. Each check gives a finding and does not fail.
+//! The checks of `agent doctor`: the machine, the repository, hooks and remotes, staging. Each
+//! check gives a finding and does not fail.
 
 mod branches;
 mod confinement;
@@ -120,15 +121,25 @@ fn git_program() -> Finding {
     Finding::warn(
         "git",
         format!("{shown} is old"),
-        format!("install git {}.{} or newer: it can check that hooks run", GIT_WANTED.0, GIT_WANTED.1),
+        format!(
+            "install git {}.{} or newer: it can check that hooks run",
+            GIT_WANTED.0, GIT_WANTED.1
+        ),
     )
 }
 
 fn python_program(layout: &Layout, python: &Python) -> Finding {
     match python::find(layout, &python.requires) {
         Ok(found) => {
-            let lock = python.lock.as_ref().map(|lock| format!(", environment from {lock}")).unwrap_or_default();
-            Finding::ok("python", format!("{} at {}{lock}", found.version, found.executable.display()))
+            let lock = python
+                .lock
+                .as_ref()
+                .map(|lock| format!(", environment from {lock}"))
+                .unwrap_or_default();
+            Finding::ok(
+                "python",
+                format!("{} at {}{lock}", found.version, found.executable.display()),
+            )
         }
         Err(error) => Finding::from("python", error),
     }
@@ -137,19 +148,26 @@ fn python_program(layout: &Layout, python: &Python) -> Finding {
 fn uv() -> Finding {
     match on_path(OsStr::new("uv")) {
         Some(path) => Finding::ok("uv", path.display().to_string()),
-        None => Finding::ok("uv", "not on PATH: environments are made by venv and pip, which is slower"),
+        None => {
+            Finding::ok("uv", "not on PATH: environments are made by venv and pip, which is slower")
+        }
     }
 }
 
 /// Whether descendants of children end when `agent` is killed.
 fn orphans() -> Finding {
     if cfg!(target_os = "linux") {
-        return Finding::ok("orphans", "when `agent` is killed, its children and their descendants end too");
+        return Finding::ok(
+            "orphans",
+            "when `agent` is killed, its children and their descendants end too",
+        );
     }
     Finding::warn(
         "orphans",
-        "this platform has no parent-death signal: when `agent` is killed, processes that tools started in sessions of their own keep running",
-        "end `agent` by Ctrl-C, SIGTERM or closing its input, which ends all of them; a child on agent_runtime ends by itself in any case",
+        "this platform has no parent-death signal: when `agent` is killed, processes that tools \
+        started in sessions of their own keep running",
+        "end `agent` by Ctrl-C, SIGTERM or closing its input, which ends all of them; a child on \
+        agent_runtime ends by itself in any case",
     )
 }
 
@@ -179,7 +197,10 @@ fn repository(context: &Context, git: &Git) -> Finding {
         None => Finding::ok("repository", shown.to_string()),
         Some(refusal) => Finding::warn(
             "repository",
-            format!("{shown}: {}; it can be served and tested, but nothing can be recorded", refusal.messages().join(": ")),
+            format!(
+                "{shown}: {}; it can be served and tested, but nothing can be recorded",
+                refusal.messages().join(": ")
+            ),
             "give this user write permission for the whole repository, to tune and release here",
         ),
     }
@@ -201,25 +222,36 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     };
     if let Some(refusal) = store.folder().and_then(fs::refusal) {
         let found = format!("{}; it can be read but not written", refusal.messages().join(": "));
-        return Finding::warn("store", found, "free disk space there, or give this user write permission");
+        return Finding::warn(
+            "store",
+            found,
+            "free disk space there, or give this user write permission",
+        );
     }
     match store.probe(&key) {
         Ok(Probe { keeps: true, refuses: true }) => Finding::ok("store", store.shown()),
         Ok(Probe { keeps: false, .. }) => {
             let mend = "use another store: results that cannot be read back are no evidence";
-            Finding::bad("store", format!("{} does not return what was written to it", store.shown()), mend)
+            Finding::bad(
+                "store",
+                format!("{} does not return what was written to it", store.shown()),
+                mend,
+            )
         }
         Ok(Probe { refuses: false, .. }) => Finding::bad(
             "store",
             format!("{} overwrites an object despite If-None-Match", store.shown()),
-            "use a store with conditional writes: with two concurrent machines this one can lose a version's evaluation",
+            "use a store with conditional writes: with two concurrent machines this one can lose a \
+            version's evaluation",
         ),
         Err(error) => Finding::from("store", error),
     }
 }
 
 fn history(git: &Git) -> Finding {
-    let tags = git.references("refs/tags/").map(|tags| tags.iter().filter(|(name, _)| is_version_tag(name)).count());
+    let tags = git
+        .references("refs/tags/")
+        .map(|tags| tags.iter().filter(|(name, _)| is_version_tag(name)).count());
     match (git.is_shallow(), tags) {
         (_, Err(error)) => Finding::from("history", error),
         (false, Ok(count)) => Finding::ok("history", format!("complete, with {count} versions")),
@@ -242,10 +274,17 @@ fn served(context: &Context) -> Finding {
         Ok((repository.git.reference(&format!("refs/tags/{}", version::tag(&tip.version)))?, tip))
     };
     match tip() {
-        Ok((Some(tagged), tip)) if tagged == tip.commit => Finding::ok("active", format!("v{} at {}", tip.version, tip.commit.short())),
+        Ok((Some(tagged), tip)) if tagged == tip.commit => {
+            Finding::ok("active", format!("v{} at {}", tip.version, tip.commit.short()))
+        }
         Ok((Some(tagged), tip)) => Finding::bad(
             "active",
-            format!("active's tip {} is v{}, but that tag names {}", tip.commit.short(), tip.version, tagged.short()),
+            format!(
+                "active's tip {} is v{}, but that tag names {}",
+                tip.commit.short(),
+                tip.version,
+                tagged.short()
+            ),
             "tags must not move; restore the published one: git fetch origin --tags --force",
         ),
         Ok((None, tip)) => Finding::warn(
@@ -253,7 +292,10 @@ fn served(context: &Context) -> Finding {
             format!("active's tip v{} has no tag", tip.version),
             "run any `agent` command with write permission; it makes the tag",
         ),
-        Err(error) if Git::discover(&context.directory).is_ok_and(|git| git.reference(ACTIVE).is_ok_and(|tip| tip.is_none())) => {
+        Err(error)
+            if Git::discover(&context.directory)
+                .is_ok_and(|git| git.reference(ACTIVE).is_ok_and(|tip| tip.is_none())) =>
+        {
             Finding { health: Health::Warn, ..Finding::of("active", error) }
         }
         Err(error) => Finding::of("active", error),
@@ -266,18 +308,32 @@ fn ignored(git: &Git) -> Option<Finding> {
     Some(if GitCommand::isolated(&folder).ignores(STAGING_FILE).unwrap_or(true) {
         Finding::ok("ignored", format!("git ignores {STAGING_FILE}"))
     } else {
-        Finding::bad("ignored", format!("git does not ignore {STAGING_FILE}"), format!("add {STAGING_FILE} to .gitignore"))
+        Finding::bad(
+            "ignored",
+            format!("git does not ignore {STAGING_FILE}"),
+            format!("add {STAGING_FILE} to .gitignore"),
+        )
     })
 }
 
 fn locks(git: &Git) -> Finding {
-    let names = ["packed-refs.lock", "HEAD.lock", "config.lock", "index.lock", "refs/heads/active.lock"];
-    let there: Vec<_> = names.into_iter().filter(|name| git.common_dir().join(name).exists()).collect();
+    let names =
+        ["packed-refs.lock", "HEAD.lock", "config.lock", "index.lock", "refs/heads/active.lock"];
+    let there: Vec<_> =
+        names.into_iter().filter(|name| git.common_dir().join(name).exists()).collect();
     if there.is_empty() {
         return Finding::ok("locks", "no stale lock of git");
     }
-    let shown = there.iter().map(|name| git.common_dir().join(name).display().to_string()).collect::<Vec<_>>().join(" ");
-    Finding::warn("locks", format!("a lock of git exists: {shown}"), format!("if no git process is running: rm {shown}"))
+    let shown = there
+        .iter()
+        .map(|name| git.common_dir().join(name).display().to_string())
+        .collect::<Vec<_>>()
+        .join(" ");
+    Finding::warn(
+        "locks",
+        format!("a lock of git exists: {shown}"),
+        format!("if no git process is running: rm {shown}"),
+    )
 }
 
 // ---- hooks and remotes
@@ -299,23 +355,33 @@ fn hooks(context: &Context, fix: bool) -> Finding {
         Ok((names, silent))
     };
     match look() {
-        Ok((names, silent)) if silent.is_empty() => Finding::ok("hooks", format!("installed and run by git: {names}")),
-        Ok((_, silent)) => {
-            Finding::warn("hooks", format!("git does not run these hooks: {}", silent.join(", ")), "run agent hooks install")
+        Ok((names, silent)) if silent.is_empty() => {
+            Finding::ok("hooks", format!("installed and run by git: {names}"))
         }
+        Ok((_, silent)) => Finding::warn(
+            "hooks",
+            format!("git does not run these hooks: {}", silent.join(", ")),
+            "run agent hooks install",
+        ),
         Err(error) => Finding::of("hooks", error),
     }
 }
 
 fn remotes(git: &Git, fix: bool) -> Vec<Finding> {
     let remotes = git.remotes();
-    remotes.iter().flat_map(|remote| [Some(refspecs(git, remote, fix)), beside(git, remote)]).flatten().collect()
+    remotes
+        .iter()
+        .flat_map(|remote| [Some(refspecs(git, remote, fix)), beside(git, remote)])
+        .flatten()
+        .collect()
 }
 
 /// Fetches tags and records, and `active` where this clone has none.
 fn fetched(git: &Git, remote: &str) -> Finding {
     match sync::fetch(git, remote) {
-        Ok(Some(served)) => Finding::ok("fetched", format!("{remote} serves {served}; this clone serves it now")),
+        Ok(Some(served)) => {
+            Finding::ok("fetched", format!("{remote} serves {served}; this clone serves it now"))
+        }
         Ok(None) => Finding::ok("fetched", format!("active, tags and refs/agent/* of {remote}")),
         Err(error) => Finding::of("fetched", error),
     }
@@ -330,15 +396,24 @@ fn refspecs(git: &Git, remote: &str, fix: bool) -> Finding {
         refspecs::standing(git, remote)
     };
     match look() {
-        Ok(refspecs::Standing::Set) => Finding::ok("refspecs", format!("git push and git fetch transfer {CARRIED} to and from {remote}")),
+        Ok(refspecs::Standing::Set) => Finding::ok(
+            "refspecs",
+            format!("git push and git fetch transfer {CARRIED} to and from {remote}"),
+        ),
         Ok(refspecs::Standing::Missing) => Finding::warn(
             "refspecs",
-            format!("git push and git fetch do not transfer {CARRIED} to and from {remote}; `agent sync` does"),
+            format!(
+                "git push and git fetch do not transfer {CARRIED} to and from {remote}; `agent \
+                sync` does"
+            ),
             "agent doctor --fix",
         ),
         Ok(refspecs::Standing::Old) => Finding::warn(
             "refspecs",
-            format!("the refspecs of {remote} are those of an earlier version of `agent`, with which pushes of two clones are rejected"),
+            format!(
+                "the refspecs of {remote} are those of an earlier version of `agent`, with which \
+                pushes of two clones are rejected"
+            ),
             "agent doctor --fix",
         ),
         Err(error) => Finding::of("refspecs", error),
@@ -352,20 +427,30 @@ fn beside(git: &Git, remote: &str) -> Option<Finding> {
         let theirs = git.reference(&remote_active(remote))?;
         let (Some(ours), Some(theirs)) = (git.reference(ACTIVE)?, theirs) else { return Ok(None) };
         let versions = |from: &ObjectId, to: &ObjectId| {
-            git.first_parents(to).take_while(|commit| commit.as_ref().is_ok_and(|at| at.id != *from)).count()
+            git.first_parents(to)
+                .take_while(|commit| commit.as_ref().is_ok_and(|at| at.id != *from))
+                .count()
         };
         let found = match git.merge_base(&ours, &theirs)? {
-            _ if ours == theirs => Finding::ok("remote", format!("active is up to date with {remote}/active")),
-            Some(parted) if parted == ours => {
-                Finding::warn("remote", format!("active is {} versions behind {remote}/active", versions(&ours, &theirs)), MEND)
+            _ if ours == theirs => {
+                Finding::ok("remote", format!("active is up to date with {remote}/active"))
             }
+            Some(parted) if parted == ours => Finding::warn(
+                "remote",
+                format!("active is {} versions behind {remote}/active", versions(&ours, &theirs)),
+                MEND,
+            ),
             Some(parted) if parted == theirs => {
-                let text = format!("active is {} versions ahead of {remote}/active; they are not pushed", versions(&theirs, &ours));
+                let text = format!(
+                    "active is {} versions ahead of {remote}/active; they are not pushed",
+                    versions(&theirs, &ours)
+                );
                 Finding::warn("remote", text, MEND)
             }
             _ => {
                 let text = format!(
-                    "active and {remote}/active have diverged: another clone published first, and {remote} lacks the versions made here"
+                    "active and {remote}/active have diverged: another clone published first, and \
+                    {remote} lacks the versions made here"
                 );
                 Finding::bad("remote", text, MEND)
             }
@@ -379,9 +464,11 @@ fn beside(git: &Git, remote: &str) -> Option<Finding> {
 fn records(git: &Git) -> [Finding; 2] {
     let ledger = LedgerRef::new(git);
     let ledger = match ledger.lack().map(|lack| (lack, ledger.shown())) {
-        Ok((Some(lack), _)) => {
-            Finding::bad("ledger", format!("{lack}; no promotion or release is judged until it is complete"), lack.mend(git))
-        }
+        Ok((Some(lack), _)) => Finding::bad(
+            "ledger",
+            format!("{lack}; no promotion or release is judged until it is complete"),
+            lack.mend(git),
+        ),
         Ok((None, Ok(shown))) => Finding::ok("ledger", shown),
         Ok((None, Err(error))) | Err(error) => Finding::of("ledger", error),
     };

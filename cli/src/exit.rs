@@ -1,4 +1,5 @@
-//! The public exit codes (see `agent help exit-codes`), and the one place that maps failures to them.
+//! The public exit codes (see `agent help exit-codes`), and the one place that maps failures to
+//! them.
 
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
@@ -80,8 +81,19 @@ mod tests {
             (FailureKind::NotEnoughEvidence, 7),
         ];
         for (kind, code) in codes {
-            assert_eq!((Exit::from(kind).code(), Exit::from(Some(kind)).code()), (code, code), "{kind:?}");
+            assert_eq!(
+                (Exit::from(kind).code(), Exit::from(Some(kind)).code()),
+                (code, code),
+                "{kind:?}"
+            );
         }
-        assert_eq!((Exit::from(None).code(), Exit::from(Ended::Stopped).code(), Exit::from(Ended::Interrupted).code()), (0, 0, 130));
+        assert_eq!(
+            (
+                Exit::from(None).code(),
+                Exit::from(Ended::Stopped).code(),
+                Exit::from(Ended::Interrupted).code()
+            ),
+            (0, 0, 130)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The terminal of `agent`: arguments, verbs, reports. `agent_engine` implements the verbs, `agent_serve` the servers.
+//! The terminal of `agent`: arguments, verbs, reports. `agent_engine` implements the verbs,
+//! `agent_serve` the servers.
 
 pub mod adoption;
 pub mod arguments;

@@ -64,7 +64,13 @@ pub struct ErrorDocument<'a> {
 impl<'a> From<&'a Failure> for ErrorDocument<'a> {
     fn from(error: &'a Failure) -> Self {
         let (first, causes) = error.messages.split_first().expect("an error has a message");
-        Self { schema: "agent/error@1", exit: Exit::from(error.kind).code(), error: first, causes, hint: error.hint.as_deref() }
+        Self {
+            schema: "agent/error@1",
+            exit: Exit::from(error.kind).code(),
+            error: first,
+            causes,
+            hint: error.hint.as_deref(),
+        }
     }
 }
 
@@ -87,14 +93,16 @@ impl Printer {
         self.json
     }
 
-    /// Data for people, or for a pipe; nothing when `--json` was asked for (then `json` is the data).
+    /// Data for people, or for a pipe; nothing when `--json` was asked for (then `json` is the
+    /// data).
     pub fn data(&self, text: impl AsRef<str>) {
         if !self.json {
             self.write_stdout(text.as_ref());
         }
     }
 
-    /// What a command has done, as a sentence. Under `-q` stdout gets the result alone: a tag, an id, or nothing.
+    /// What a command has done, as a sentence. Under `-q` stdout gets the result alone: a tag, an
+    /// id, or nothing.
     pub fn done(&self, sentence: impl AsRef<str>, result: Option<&str>) {
         match result {
             _ if !self.is_quiet() => self.data(sentence),
@@ -122,7 +130,8 @@ impl Printer {
         if self.json {
             let warnings = std::mem::take(&mut self.shared().warnings);
             let document = WithWarnings { document, warnings: warnings.as_slice() };
-            let text = serde_json::to_string_pretty(&document).expect("our documents are objects, and serialise");
+            let text = serde_json::to_string_pretty(&document)
+                .expect("our documents are objects, and serialise");
             self.write_stdout(&text);
         }
     }
@@ -154,13 +163,19 @@ impl Printer {
         }
     }
 
-    /// The exit code, once all was printed: an error of writing to stdout counts, except a closed pipe (`| head`).
+    /// The exit code, once all was printed: an error of writing to stdout counts, except a closed
+    /// pipe (`| head`).
     pub fn end(&self, exit: Exit) -> Exit {
         let not_written = self.shared().not_written.take();
         match not_written.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
             Some(error) if exit == Exit::Done => {
-                let failed = Failure::new(FailureKind::Surroundings, format!("cannot write to stdout: {error}"));
-                self.error(&failed.with_hint("the command itself was carried out; check its effect before you run it again"))
+                let failed = Failure::new(
+                    FailureKind::Surroundings,
+                    format!("cannot write to stdout: {error}"),
+                );
+                self.error(&failed.with_hint(
+                    "the command itself was carried out; check its effect before you run it again",
+                ))
             }
             _ => exit,
         }
@@ -174,7 +189,11 @@ impl Printer {
     pub fn error(&self, error: &Failure) -> Exit {
         let mut lines = Vec::new();
         for (depth, message) in error.messages.iter().enumerate() {
-            let lead = if depth == 0 { Self::styled(Style::Bad, "error:") } else { "  caused by:".to_owned() };
+            let lead = if depth == 0 {
+                Self::styled(Style::Bad, "error:")
+            } else {
+                "  caused by:".to_owned()
+            };
             lines.push(format!("{lead} {message}"));
         }
         if let Some(hint) = &error.hint {
@@ -184,7 +203,8 @@ impl Printer {
         error.kind.into()
     }
 
-    /// What ended the command: on stderr for people, and with `--json` as the one document on stdout where none was printed.
+    /// What ended the command: on stderr for people, and with `--json` as the one document on
+    /// stdout where none was printed.
     pub fn failed(&self, error: &Failure) -> Exit {
         let exit = self.error(error);
         let has_data = self.shared().has_data;
@@ -236,7 +256,8 @@ impl Printer {
             chosen => chosen,
         };
         // data for a program is not changed
-        let text = if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
+        let text =
+            if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
         writeln!(coloured, "{text}").expect("memory takes it");
         self.verbatim(&coloured.into_inner());
@@ -257,8 +278,9 @@ const STRONG: &str = "\u{1b}[1m";
 const FAINT: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// Text that is safe for a terminal. Output of children, commits and files could contain control sequences that erase or replace lines: control characters are shown
-/// as escapes, except line ends, tabs and our own styles.
+/// Text that is safe for a terminal. Output of children, commits and files could contain control
+/// sequences that erase or replace lines: control characters are shown as escapes, except line
+/// ends, tabs and our own styles.
 fn harmless(text: &str) -> Cow<'_, str> {
     const KEPT: [&str; 9] = [GOOD, BAD, WARNING, STRONG, FAINT, PLAIN, "\n", "\t", "\r\n"];
     if !text.contains(|letter: char| letter.is_control() && letter != '\n') {
@@ -290,10 +312,17 @@ mod tests {
     fn what_others_say_cannot_steer_the_terminal() {
         let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
         check("two\nlines\twith\r\nends, é and 🦀", "two\nlines\twith\r\nends, é and 🦀");
-        let ours = format!("{} {}", Printer::styled(Style::Bad, "error:"), Printer::styled(Style::Faint, "x"));
+        let ours = format!(
+            "{} {}",
+            Printer::styled(Style::Bad, "error:"),
+            Printer::styled(Style::Faint, "x")
+        );
         check(&ours, &ours);
         check("it failed\u{1b}[2K\rreleased\u{7}", "it failed\\u{1b}[2K\\rreleased\\u{7}");
-        check("\u{9b}2K\u{1b}[8m\u{1b}]0;title\u{7}\u{0}", "\\u{9b}2K\\u{1b}[8m\\u{1b}]0;title\\u{7}\\u{0}");
+        check(
+            "\u{9b}2K\u{1b}[8m\u{1b}]0;title\u{7}\u{0}",
+            "\\u{9b}2K\\u{1b}[8m\\u{1b}]0;title\\u{7}\\u{0}",
+        );
         check(&format!("\u{1b}{GOOD}"), &format!("\\u{{1b}}{GOOD}"));
     }
 }

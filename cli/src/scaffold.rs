@@ -1,5 +1,5 @@
-//! `agent init`: a new agent repository is planned as files, then written, put under git and committed. A kill at any moment leaves a state that the next
-//! `agent init` continues from.
+//! `agent init`: a new agent repository is planned as files, then written, put under git and
+//! committed. A kill at any moment leaves a state that the next `agent init` continues from.
 
 use agent_core::formats::canonical;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
-/// What must never be committed, and what `agent test` writes where its help says: it would count as a change of the code. Without a slash at its end, `.agent`
-/// is also ignored where it is a link to a folder on another disk.
-const IGNORED: [&str; 5] = ["state/staging.state.json", ".agent", "/part-*.jsonl", "/report.*", "/junit.xml"];
+/// What must never be committed, and what `agent test` writes where its help says: it would count
+/// as a change of the code. Without a slash at its end, `.agent` is also ignored where it is a link
+/// to a folder on another disk.
+const IGNORED: [&str; 5] =
+    ["state/staging.state.json", ".agent", "/part-*.jsonl", "/report.*", "/junit.xml"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
@@ -35,7 +37,8 @@ pub enum ScaffoldError {
 
 fn some(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let text = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let text =
+        names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{text} and {} more", names.len() - SHOWN) } else { text }
 }
 
@@ -50,9 +53,11 @@ impl Diagnose for ScaffoldError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotEmpty { .. } => {
-                Some("choose a folder that is empty or missing; use `agent adopt` for an existing repository".to_owned())
-            }
+            Self::NotEmpty { .. } => Some(
+                "choose a folder that is empty or missing; use `agent adopt` for an existing \
+                    repository"
+                    .to_owned(),
+            ),
             Self::IsFile(_) => Some("choose a folder, not a file".to_owned()),
             Self::Git(error) => error.hint(),
             Self::Fs(error) => error.hint(),
@@ -80,17 +85,21 @@ pub enum Begun {
 }
 
 impl Scaffold {
-    /// Looks at the folder and decides what would be written; refuses one that holds anything but a repository without commits.
+    /// Looks at the folder and decides what would be written; refuses one that holds anything but a
+    /// repository without commits.
     pub fn plan(folder: &Path, template: &'static Template) -> Result<Self, ScaffoldError> {
         if folder.is_file() {
             return Err(ScaffoldError::IsFile(folder.to_owned()));
         }
-        let folder = std::path::absolute(folder).map_err(FsError::while_doing("resolve", folder))?;
+        let folder =
+            std::path::absolute(folder).map_err(FsError::while_doing("resolve", folder))?;
         let folder: PathBuf = folder.components().collect();
         if !Layout::new(&folder).unfinished().exists() {
             refuse_occupied(&folder)?;
         }
-        let name = folder.file_name().map_or_else(|| template.name.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = folder
+            .file_name()
+            .map_or_else(|| template.name.to_owned(), |name| name.to_string_lossy().into_owned());
         let files = files(template, &name);
         let inside = surrounding(&folder)?;
         Ok(Self { folder, name, template, files, inside })
@@ -99,7 +108,12 @@ impl Scaffold {
     /// The steps as `--dry-run` prints them.
     pub fn steps(&self) -> Vec<String> {
         vec![
-            format!("write {} files from the template {} into {}", self.files.len(), self.template.name, self.folder.display()),
+            format!(
+                "write {} files from the template {} into {}",
+                self.files.len(),
+                self.template.name,
+                self.folder.display()
+            ),
             "git init, branch main".to_owned(),
             format!("set core.hooksPath to {HOOKS_FOLDER}"),
             "commit it on main".to_owned(),
@@ -107,7 +121,8 @@ impl Scaffold {
         ]
     }
 
-    /// Writes the files and the first commit, from wherever an earlier run was stopped; the folder stays marked until `finish`.
+    /// Writes the files and the first commit, from wherever an earlier run was stopped; the folder
+    /// stays marked until `finish`.
     pub fn apply(&self) -> Result<(), ScaffoldError> {
         self.mark()?;
         let git = GitCommand::isolated(&self.folder);
@@ -136,7 +151,11 @@ impl Scaffold {
 
     fn begun(&self, git: &GitCommand) -> Result<Begun, ScaffoldError> {
         if !self.folder.join(".git").exists() {
-            return Ok(if self.folder.join("agent.toml").exists() { Begun::Files } else { Begun::Nothing });
+            return Ok(if self.folder.join("agent.toml").exists() {
+                Begun::Files
+            } else {
+                Begun::Nothing
+            });
         }
         // a killed git leaves its locks; before the first commit no other git can run here
         if !git.has_commit()? {
@@ -206,7 +225,9 @@ fn files(template: &Template, name: &str) -> Vec<NewFile> {
 
 /// What every agent repository has besides its agent: the runtime, the hooks, the workflow.
 pub fn house_files() -> Vec<NewFile> {
-    let shims = HookName::CLIENT.map(|hook| NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked)));
+    let shims = HookName::CLIENT.map(|hook| {
+        NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked))
+    });
     let mut files = templates::runtime();
     files.extend(shims);
     files.push(NewFile::new(HOOKS_ATTRIBUTES_FILE, HOOKS_ATTRIBUTES));
@@ -216,14 +237,17 @@ pub fn house_files() -> Vec<NewFile> {
 
 /// A state in the bytes whose blob id is its Revision.
 fn canonical(state: &[u8]) -> Vec<u8> {
-    serde_json::from_slice(state).map_or_else(|_| state.to_vec(), |value| canonical::to_bytes(&value))
+    serde_json::from_slice(state)
+        .map_or_else(|_| state.to_vec(), |value| canonical::to_bytes(&value))
 }
 
 /// The manifest with the repository's own name.
 fn named(manifest: &[u8], name: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(manifest);
     let quoted = toml::Value::from(name).to_string();
-    let lines = text.lines().map(|line| if line.starts_with("name = ") { format!("name = {quoted}\n") } else { format!("{line}\n") });
+    let lines = text.lines().map(|line| {
+        if line.starts_with("name = ") { format!("name = {quoted}\n") } else { format!("{line}\n") }
+    });
     lines.collect::<String>().into_bytes()
 }
 
@@ -251,8 +275,12 @@ mod tests {
     #[test]
     fn the_manifest_takes_the_folders_name_whatever_is_in_it() {
         for name in ["docs", "ein \"schöner\" Ordner", "back\\slash"] {
-            let bytes = named(b"schema = \"agent/manifest@1\"\nname = \"x\"\n[runner]\ncommand = [\"python\"]\n", name);
-            let manifest = Manifest::parse(std::str::from_utf8(&bytes).unwrap(), "agent.toml").unwrap();
+            let bytes = named(
+                b"schema = \"agent/manifest@1\"\nname = \"x\"\n[runner]\ncommand = [\"python\"]\n",
+                name,
+            );
+            let manifest =
+                Manifest::parse(std::str::from_utf8(&bytes).unwrap(), "agent.toml").unwrap();
             assert_eq!(manifest.name, name);
         }
     }
@@ -260,10 +288,12 @@ mod tests {
     #[test]
     fn what_must_not_be_committed_is_ignored_once() {
         let whole = "state/staging.state.json\n.agent\n/part-*.jsonl\n/report.*\n/junit.xml\n";
-        for (before, after) in [("", whole), (whole, whole), ("*.pyc", &format!("*.pyc\n{whole}"))] {
+        for (before, after) in [("", whole), (whole, whole), ("*.pyc", &format!("*.pyc\n{whole}"))]
+        {
             assert_eq!(String::from_utf8(ignoring(before.as_bytes())).unwrap(), after);
         }
-        let written_otherwise = b"/.agent\nstate/staging.state.json\nreport.*\npart-*.jsonl\njunit.xml\n";
+        let written_otherwise =
+            b"/.agent\nstate/staging.state.json\nreport.*\npart-*.jsonl\njunit.xml\n";
         assert_eq!(ignoring(written_otherwise), written_otherwise);
     }
 }

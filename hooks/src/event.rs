@@ -18,8 +18,14 @@ pub enum HookName {
 }
 
 impl HookName {
-    pub const ALL: [Self; 6] =
-        [Self::PreCommit, Self::PreMergeCommit, Self::PrePush, Self::Update, Self::PreReceive, Self::ReferenceTransaction];
+    pub const ALL: [Self; 6] = [
+        Self::PreCommit,
+        Self::PreMergeCommit,
+        Self::PrePush,
+        Self::Update,
+        Self::PreReceive,
+        Self::ReferenceTransaction,
+    ];
     /// Installed where people work.
     pub const CLIENT: [Self; 3] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush];
     /// Installed where people push to. `update` judges each ref with the pushed objects in sight.
@@ -114,16 +120,23 @@ impl HookEvent {
             HookName::PreCommit => Ok(Self::PreCommit),
             HookName::PreMergeCommit => Ok(Self::PreMergeCommit),
             HookName::PrePush => match arguments {
-                [remote, url] => Ok(Self::PrePush { remote: remote.clone(), url: url.clone(), pushes: lines(hook, stdin, push)? }),
+                [remote, url] => Ok(Self::PrePush {
+                    remote: remote.clone(),
+                    url: url.clone(),
+                    pushes: lines(hook, stdin, push)?,
+                }),
                 _ => wrong("the remote's name and its address"),
             },
             HookName::Update => match arguments {
-                [name, old, new] => change([old, new, name]).map(Self::Update).map_or_else(|| wrong(UPDATE), Ok),
+                [name, old, new] => {
+                    change([old, new, name]).map(Self::Update).map_or_else(|| wrong(UPDATE), Ok)
+                }
                 _ => wrong(UPDATE),
             },
             HookName::PreReceive => Ok(Self::PreReceive(lines(hook, stdin, changed)?)),
             HookName::ReferenceTransaction => {
-                let Some(state) = arguments.first().and_then(|state| transaction_state(state)) else {
+                let Some(state) = arguments.first().and_then(|state| transaction_state(state))
+                else {
                     return wrong("one of preparing, prepared, committed, aborted");
                 };
                 Ok(Self::ReferenceTransaction { state, changes: lines(hook, stdin, changed)? })
@@ -145,13 +158,26 @@ fn transaction_state(text: &str) -> Option<TransactionState> {
 }
 
 /// Each non-empty line by a reader of its words.
-fn lines<T>(hook: HookName, stdin: &str, read: impl Fn(&[&str]) -> Option<T>) -> Result<Vec<T>, EventError> {
-    let wanted = if hook == HookName::PrePush { "`LOCAL-REF ID REMOTE-REF ID`" } else { "`OLD-ID NEW-ID REF`" };
+fn lines<T>(
+    hook: HookName,
+    stdin: &str,
+    read: impl Fn(&[&str]) -> Option<T>,
+) -> Result<Vec<T>, EventError> {
+    let wanted = if hook == HookName::PrePush {
+        "`LOCAL-REF ID REMOTE-REF ID`"
+    } else {
+        "`OLD-ID NEW-ID REF`"
+    };
     let numbered = stdin.lines().enumerate().filter(|(_, text)| !text.is_empty());
     numbered
         .map(|(index, text)| {
             let words: Vec<_> = text.split(' ').collect();
-            read(&words).ok_or_else(|| EventError::Line { hook, line: index + 1, text: text.to_owned(), wanted })
+            read(&words).ok_or_else(|| EventError::Line {
+                hook,
+                line: index + 1,
+                text: text.to_owned(),
+                wanted,
+            })
         })
         .collect()
 }
@@ -171,10 +197,15 @@ fn change([old, new, name]: [&str; 3]) -> Option<RefChange> {
     Some(RefChange { name: name.to_owned(), old: id(old).ok()?, new: id(new).ok()? })
 }
 
-/// `None` for the null id. A symbolic target (`ref:refs/...`) counts as null too: it names no object.
+/// `None` for the null id. A symbolic target (`ref:refs/...`) counts as null too: it names no
+/// object.
 fn id(text: &str) -> Result<Option<ObjectId>, ()> {
     let null = !text.is_empty() && text.bytes().all(|byte| byte == b'0');
-    if null || text.starts_with("ref:") { Ok(None) } else { ObjectId::parse(text).map(Some).ok_or(()) }
+    if null || text.starts_with("ref:") {
+        Ok(None)
+    } else {
+        ObjectId::parse(text).map(Some).ok_or(())
+    }
 }
 
 #[cfg(test)]
@@ -197,15 +228,28 @@ mod tests {
     #[test]
     fn a_push_names_what_comes_new_changes_and_goes() {
         let stdin = format!(
-            "refs/heads/main {TWO} refs/heads/main {ONE}\nHEAD~1 {ONE} refs/heads/new {NULL}\n(delete) {NULL} refs/heads/old {ONE}\n"
+            "refs/heads/main {TWO} refs/heads/main {ONE}\nHEAD~1 {ONE} refs/heads/new \
+            {NULL}\n(delete) {NULL} refs/heads/old {ONE}\n"
         );
-        let HookEvent::PrePush { remote, url, pushes } = parse(HookName::PrePush, &["origin", "../b"], &stdin).unwrap() else { panic!() };
+        let HookEvent::PrePush { remote, url, pushes } =
+            parse(HookName::PrePush, &["origin", "../b"], &stdin).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!((remote.as_str(), url.as_str()), ("origin", "../b"));
-        let changes: Vec<_> = pushes.into_iter().map(|push| (push.local, push.change.name, push.change.old, push.change.new)).collect();
+        let changes: Vec<_> = pushes
+            .into_iter()
+            .map(|push| (push.local, push.change.name, push.change.old, push.change.new))
+            .collect();
         assert_eq!(
             changes,
             [
-                ("refs/heads/main".to_owned(), "refs/heads/main".to_owned(), Some(object(ONE)), Some(object(TWO))),
+                (
+                    "refs/heads/main".to_owned(),
+                    "refs/heads/main".to_owned(),
+                    Some(object(ONE)),
+                    Some(object(TWO))
+                ),
                 ("HEAD~1".to_owned(), "refs/heads/new".to_owned(), None, Some(object(ONE))),
                 ("(delete)".to_owned(), "refs/heads/old".to_owned(), Some(object(ONE)), None),
             ]
@@ -214,18 +258,36 @@ mod tests {
 
     #[test]
     fn a_server_hears_one_ref_or_all() {
-        let change = RefChange { name: "refs/heads/active".to_owned(), old: Some(object(ONE)), new: Some(object(TWO)) };
-        assert_eq!(parse(HookName::Update, &["refs/heads/active", ONE, TWO], ""), Ok(HookEvent::Update(change.clone())));
+        let change = RefChange {
+            name: "refs/heads/active".to_owned(),
+            old: Some(object(ONE)),
+            new: Some(object(TWO)),
+        };
+        assert_eq!(
+            parse(HookName::Update, &["refs/heads/active", ONE, TWO], ""),
+            Ok(HookEvent::Update(change.clone()))
+        );
         let stdin = format!("{ONE} {TWO} refs/heads/active\n");
-        assert_eq!(parse(HookName::PreReceive, &[], &stdin), Ok(HookEvent::PreReceive(vec![change.clone()])));
-        let transaction = HookEvent::ReferenceTransaction { state: TransactionState::Prepared, changes: vec![change] };
+        assert_eq!(
+            parse(HookName::PreReceive, &[], &stdin),
+            Ok(HookEvent::PreReceive(vec![change.clone()]))
+        );
+        let transaction = HookEvent::ReferenceTransaction {
+            state: TransactionState::Prepared,
+            changes: vec![change],
+        };
         assert_eq!(parse(HookName::ReferenceTransaction, &["prepared"], &stdin), Ok(transaction));
     }
 
     #[test]
     fn what_git_never_says_is_refused_with_its_place() {
-        let error = parse(HookName::PreReceive, &[], &format!("{ONE} {TWO} refs/heads/a\nhello world\n")).unwrap_err();
-        assert!(error.to_string().starts_with("line 2 of the input of `pre-receive` is `hello world`"), "{error}");
+        let error =
+            parse(HookName::PreReceive, &[], &format!("{ONE} {TWO} refs/heads/a\nhello world\n"))
+                .unwrap_err();
+        assert!(
+            error.to_string().starts_with("line 2 of the input of `pre-receive` is `hello world`"),
+            "{error}"
+        );
         assert!(parse(HookName::Update, &["refs/heads/a", "abc", TWO], "").is_err());
         assert!(parse(HookName::PrePush, &["origin"], "").is_err());
         assert!(parse(HookName::ReferenceTransaction, &["done"], "").is_err());

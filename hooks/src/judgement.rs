@@ -1,11 +1,17 @@
-//! From an event to the facts that the legality table judges, and from its breaches to what git's user reads.
+//! From an event to the facts that the legality table judges, and from its breaches to what git's
+//! user reads.
 
 use crate::event::{HookName, RefChange};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::legality::{self, Breach, CommitFacts, RefUpdate, Role};
 
 /// A commit about to be made on a branch; on a detached HEAD it comes to no branch.
-pub fn commit(branch: Option<&str>, head: Option<ObjectId>, tree: ObjectId, tracks_staging: bool) -> RefUpdate {
+pub fn commit(
+    branch: Option<&str>,
+    head: Option<ObjectId>,
+    tree: ObjectId,
+    tracks_staging: bool,
+) -> RefUpdate {
     RefUpdate {
         reference: branch.unwrap_or("HEAD").to_owned(),
         old: head,
@@ -17,10 +23,12 @@ pub fn commit(branch: Option<&str>, head: Option<ObjectId>, tree: ObjectId, trac
     }
 }
 
-/// What can be judged where the new objects are out of sight (a server's quarantine): the rest is left to `update`.
+/// What can be judged where the new objects are out of sight (a server's quarantine): the rest is
+/// left to `update`.
 pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
     let blind = |change: &RefChange| {
-        let settled = change.new.is_none() || matches!(Role::of(&change.name), Role::VersionTag(_) | Role::Once);
+        let settled = change.new.is_none()
+            || matches!(Role::of(&change.name), Role::VersionTag(_) | Role::Once);
         settled.then(|| RefUpdate {
             reference: change.name.clone(),
             old: change.old.clone(),
@@ -33,14 +41,21 @@ pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
 
 /// The breaches of several updates, with the ref that each is about.
 pub fn breaches(updates: &[RefUpdate]) -> Vec<(String, Breach)> {
-    updates.iter().flat_map(|update| legality::judge(update).into_iter().map(|breach| (update.reference.clone(), breach))).collect()
+    updates
+        .iter()
+        .flat_map(|update| {
+            legality::judge(update).into_iter().map(|breach| (update.reference.clone(), breach))
+        })
+        .collect()
 }
 
 /// The lines a person reads when a hook refuses.
 pub fn refusal(hook: HookName, breaches: &[(String, Breach)]) -> String {
     let mut text = format!("{hook} refuses this:");
     for (reference, breach) in breaches {
-        text.push_str(&["\n  ", short(reference), ": ", &breach.to_string(), "\n    ", breach.mend].concat());
+        text.push_str(
+            &["\n  ", short(reference), ": ", &breach.to_string(), "\n    ", breach.mend].concat(),
+        );
     }
     text
 }
@@ -56,7 +71,10 @@ pub fn skip(hook: HookName) -> Option<&'static str> {
 }
 
 fn short(reference: &str) -> &str {
-    reference.strip_prefix("refs/heads/").or_else(|| reference.strip_prefix("refs/")).unwrap_or(reference)
+    reference
+        .strip_prefix("refs/heads/")
+        .or_else(|| reference.strip_prefix("refs/"))
+        .unwrap_or(reference)
 }
 
 #[cfg(test)]
@@ -83,8 +101,11 @@ mod tests {
 
     #[test]
     fn without_objects_what_is_deleted_or_rewritten_is_still_refused() {
-        let change =
-            |name: &str, old: Option<&str>, new: Option<&str>| RefChange { name: name.to_owned(), old: old.map(id), new: new.map(id) };
+        let change = |name: &str, old: Option<&str>, new: Option<&str>| RefChange {
+            name: name.to_owned(),
+            old: old.map(id),
+            new: new.map(id),
+        };
         let updates = without_objects(&[
             change("refs/heads/active", Some("a"), None),
             change("refs/heads/active", Some("a"), Some("b")),
@@ -99,7 +120,8 @@ mod tests {
         let updates = [commit(Some("refs/heads/active"), Some(id("head")), id("tree"), false)];
         assert_eq!(
             refusal(HookName::PreCommit, &breaches(&updates)),
-            "pre-commit refuses this:\n  active: the commit would come to active, but it is not a version (every-tip-is-a-version)\n    \
+            "pre-commit refuses this:\n  active: the commit would come to active, but it is not a \
+            version (every-tip-is-a-version)\n    \
              commit to `main`, then `agent release`; for a state, `agent promote`"
         );
     }

@@ -1,4 +1,5 @@
-//! A git hook's arguments and stdin become a typed event; the event is judged by the one legality table.
+//! A git hook's arguments and stdin become a typed event; the event is judged by the one legality
+//! table.
 
 pub mod event;
 pub mod judgement;

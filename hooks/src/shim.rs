@@ -1,4 +1,5 @@
-//! The small POSIX script that git runs: it hands over to the binary, and starts no other process on the way.
+//! The small POSIX script that git runs: it hands over to the binary, and starts no other process
+//! on the way.
 
 use crate::event::HookName;
 use std::path::Path;
@@ -6,7 +7,8 @@ use std::path::Path;
 /// By this line a shim of ours is known.
 pub const MARK: &str = "# agent: hook shim, written by `agent hooks install`";
 
-/// The link to the binary beside the repository's objects; a shim that is tracked cannot name a path of one machine.
+/// The link to the binary beside the repository's objects; a shim that is tracked cannot name a
+/// path of one machine.
 pub const LINK: &str = "agent-binary";
 
 /// Where a shim finds the binary before it looks on PATH.
@@ -21,7 +23,8 @@ pub enum Binary<'a> {
 /// Beside a shim, by this ending, lies the hook that was there before it and still runs.
 pub const BEFORE: &str = ".before-agent";
 
-/// In the common git directory: what ran before the hooks folder itself was changed, by name of hook.
+/// In the common git directory: what ran before the hooks folder itself was changed, by name of
+/// hook.
 pub const BEFORE_FOLDER: &str = "agent-before";
 
 /// The shim of one hook.
@@ -31,7 +34,8 @@ pub fn text(hook: HookName, binary: Binary<'_>) -> String {
         Binary::Linked => format!("{FIND_COMMON}agent=$common/{LINK}\n"),
     };
     format!(
-        "#!/bin/sh\n{MARK}\n# AGENT_SKIP_HOOKS=1 skips it once; `agent hooks uninstall` takes it away.\n{find}\
+        "#!/bin/sh\n{MARK}\n# AGENT_SKIP_HOOKS=1 skips it once; `agent hooks uninstall` takes it \
+        away.\n{find}\
          [ -x \"$agent\" ] && exec \"$agent\" hook --from \"$0\" {hook} \"$@\"\n\
          command -v agent >/dev/null && exec agent hook --from \"$0\" {hook} \"$@\"\n{OTHERWISE}"
     )

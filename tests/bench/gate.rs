@@ -1,8 +1,10 @@
-//! What the gate lets through: identical candidates that are promoted by noise, and the cases a real gain takes.
+//! What the gate lets through: identical candidates that are promoted by noise, and the cases a
+//! real gain takes.
 //!
 //!     cargo bench -p agent-core --bench gate [-- HISTORIES TRIES]
 //!
-//! Histories (200) of tries (2,000) of a candidate that is what it replaces, each looked at after every batch of ten cases.
+//! Histories (200) of tries (2,000) of a candidate that is what it replaces, each looked at after
+//! every batch of ten cases.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -17,14 +19,20 @@ const BATCH: usize = 10;
 const BATCHES: usize = 20;
 
 fn main() {
-    let mut arguments =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).map(|argument| argument.parse().expect("a number"));
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .map(|argument| argument.parse().expect("a number"));
     let (histories, tries) = (arguments.next().unwrap_or(200), arguments.next().unwrap_or(2_000));
     println!(
-        "{histories} histories of {tries} tries of an identical candidate, {} cases each, looked at after every {BATCH}; alpha {ALPHA}",
+        "{histories} histories of {tries} tries of an identical candidate, {} cases each, looked \
+        at after every {BATCH}; alpha {ALPHA}",
         BATCH * BATCHES
     );
-    for (name, answers) in [("pass/fail at 0.7", Answers::Outcomes { old: 0.7, new: 0.7 }), ("graded scores", Answers::Graded)] {
+    for (name, answers) in [
+        ("pass/fail at 0.7", Answers::Outcomes { old: 0.7, new: 0.7 }),
+        ("graded scores", Answers::Graded),
+    ] {
         println!("\n{name}");
         false_promotions(answers, histories, tries);
     }
@@ -44,7 +52,8 @@ enum Answers {
 
 impl Answers {
     fn gain(self, random: &mut SplitMix64) -> f64 {
-        let outcome = |rate: f64, random: &mut SplitMix64| f64::from(u8::from(random.unit() < rate));
+        let outcome =
+            |rate: f64, random: &mut SplitMix64| f64::from(u8::from(random.unit() < rate));
         match self {
             Self::Outcomes { old, new } => outcome(new, random) - outcome(old, random),
             Self::Graded => {
@@ -56,8 +65,13 @@ impl Answers {
 }
 
 /// Ways to decide, as they are told.
-const WAYS: [&str; 5] =
-    ["e-process, ledger", "e-process, alpha each", "mid-p McNemar, at the end", "mid-p McNemar, peeking", "mean is higher, at the end"];
+const WAYS: [&str; 5] = [
+    "e-process, ledger",
+    "e-process, alpha each",
+    "mid-p McNemar, at the end",
+    "mid-p McNemar, peeking",
+    "mean is higher, at the end",
+];
 
 /// What each way said of one try.
 fn attempt(answers: Answers, level: f64, random: &mut SplitMix64) -> [bool; WAYS.len()] {
@@ -114,7 +128,9 @@ fn false_promotions(answers: Answers, histories: usize, tries: usize) {
 /// The cases it takes to see a gain of ten points four times out of five.
 fn power() {
     const WANTED: f64 = 0.8;
-    println!("\ncases to accept +10 points with power {WANTED}, each side answering by chance of its own");
+    println!(
+        "\ncases to accept +10 points with power {WANTED}, each side answering by chance of its own"
+    );
     println!(
         "  {:<12} {:>16} {:>18} {:>18} {:>26}",
         "base rate", "e-process, t=1", "e-process, t=10", "e-process, 0.05", "fixed McNemar, 0.05"
@@ -122,8 +138,15 @@ fn power() {
     for base in [0.3, 0.5, 0.7, 0.85] {
         let answers = Answers::Outcomes { old: base, new: base + 0.1 };
         let at = |level: f64| stopping_quantile(answers, level, WANTED);
-        let levels = [ledger::level(ALPHA, 1, 0), ledger::level(ALPHA, 10, 0)].map(|level| at(level.value));
-        println!("  {base:<12} {:>16} {:>18} {:>18} {:>26}", levels[0], levels[1], at(ALPHA), fixed_sample(base, WANTED));
+        let levels =
+            [ledger::level(ALPHA, 1, 0), ledger::level(ALPHA, 10, 0)].map(|level| at(level.value));
+        println!(
+            "  {base:<12} {:>16} {:>18} {:>18} {:>26}",
+            levels[0],
+            levels[1],
+            at(ALPHA),
+            fixed_sample(base, WANTED)
+        );
     }
 }
 
@@ -143,7 +166,11 @@ fn stopping_quantile(answers: Answers, level: f64, share: f64) -> usize {
         })
         .collect();
     stops.sort_unstable();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a thousand")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a thousand"
+    )]
     let rank = (share * RUNS as f64) as usize;
     stops[rank]
 }
@@ -153,6 +180,7 @@ fn stopping_quantile(answers: Answers, level: f64, share: f64) -> usize {
 fn fixed_sample(base: f64, power: f64) -> usize {
     let (better, worse) = ((1.0 - base) * (base + 0.1), base * (0.9 - base));
     let (flips, gain) = (better + worse, better - worse);
-    let spread = normal::quantile(1.0 - ALPHA) * flips.sqrt() + normal::quantile(power) * (flips - gain * gain).sqrt();
+    let spread = normal::quantile(1.0 - ALPHA) * flips.sqrt()
+        + normal::quantile(power) * (flips - gain * gain).sqrt();
     (spread / gain).powi(2).ceil() as usize
 }

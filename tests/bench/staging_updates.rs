@@ -1,10 +1,13 @@
-//! Durable staging updates against `SQLite` (WAL, synchronous=FULL) on the same state, and a batch against one at a time.
+//! Durable staging updates against `SQLite` (WAL, synchronous=FULL) on the same state, and a batch
+//! against one at a time.
 //!
 //!     cargo bench -p agent --bench staging_updates [-- --updates 400 --rounds 5 --folder DIR]
 //!
-//! An update reads the state, changes two of its keys and is durable when it returns: staging through its compare-and-swap, `SQLite` in a
-//! transaction that begins immediate. The writers are processes that start together; a round's figure is all updates over the time until the last
-//! writer is done. The two sides take turns, so that what else the disk does meets both; the ratio is that of the medians.
+//! An update reads the state, changes two of its keys and is durable when it returns: staging
+//! through its compare-and-swap, `SQLite` in a transaction that begins immediate. The writers are
+//! processes that start together; a round's figure is all updates over the time until the last
+//! writer is done. The two sides take turns, so that what else the disk does meets both; the ratio
+//! is that of the medians.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "the writers are processes of this benchmark's own")]
 
@@ -65,7 +68,12 @@ fn main() {
         return;
     }
     let options = options(&words);
-    println!("state: {} bytes; {} updates a round, {} rounds a side", canonical::to_bytes(&state()).len(), options.updates, options.rounds);
+    println!(
+        "state: {} bytes; {} updates a round, {} rounds a side",
+        canonical::to_bytes(&state()).len(),
+        options.updates,
+        options.rounds
+    );
     for writers in [1, 8] {
         compare(&options, writers);
     }
@@ -101,13 +109,22 @@ fn state() -> Value {
 fn active() -> Active {
     let state = state();
     let revision = canonical::revision(&state);
-    Active { base: Base { version: Version::new(0, 1, 0), commit: ObjectId::of_blob(b"commit"), revision }, state, journal: None }
+    Active {
+        base: Base {
+            version: Version::new(0, 1, 0),
+            commit: ObjectId::of_blob(b"commit"),
+            revision,
+        },
+        state,
+        journal: None,
+    }
 }
 
 fn draft(id: String, state: &Value, number: usize) -> Draft {
     let mut after = state.clone();
     after["total"] = json!(state["total"].as_u64().unwrap_or_default() + 1);
-    after[format!("k{}", number % 100)]["weight"] = json!(f64::from(u32::try_from(number).unwrap_or_default()) / 7.0);
+    after[format!("k{}", number % 100)]["weight"] =
+        json!(f64::from(u32::try_from(number).unwrap_or_default()) / 7.0);
     Draft {
         id,
         tool: "count".to_owned(),
@@ -144,7 +161,8 @@ impl Past for FirstVersion {
 
 /// One writer process: updates one at a time, each durable before the next.
 fn write(folder: &Path, updates: usize, writer: &str) {
-    let mut staging = Staging::open(&Layout::new(folder), &active(), Box::new(FirstVersion)).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder), &active(), Box::new(FirstVersion))
+        .expect("staging opens");
     println!("ready");
     std::io::stdin().lock().read_line(&mut String::new()).expect("the word to start");
     for number in 0..updates {
@@ -184,15 +202,29 @@ fn compare(options: &Options, writers: usize) {
         }));
     }
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-    println!("{writers} writer(s): staging {ours:.0}/s, SQLite {theirs:.0}/s, ratio {:.2}", ours / theirs);
+    println!(
+        "{writers} writer(s): staging {ours:.0}/s, SQLite {theirs:.0}/s, ratio {:.2}",
+        ours / theirs
+    );
 }
 
-/// Updates a second of one round, in a fresh folder; both sides are started, so that the loser's files are there as well.
-fn round(options: &Options, writers: usize, each: usize, command: &dyn Fn(&Path, &str) -> Command) -> f64 {
+/// Updates a second of one round, in a fresh folder; both sides are started, so that the loser's
+/// files are there as well.
+fn round(
+    options: &Options,
+    writers: usize,
+    each: usize,
+    command: &dyn Fn(&Path, &str) -> Command,
+) -> f64 {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     run_python(SQLITE_START, folder.path(), &state().to_string());
-    drop(Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens"));
-    let mut children: Vec<Writer> = (0..writers).map(|writer| Writer::start(command(folder.path(), &writer.to_string()))).collect();
+    drop(
+        Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion))
+            .expect("staging opens"),
+    );
+    let mut children: Vec<Writer> = (0..writers)
+        .map(|writer| Writer::start(command(folder.path(), &writer.to_string())))
+        .collect();
     for child in &mut children {
         child.expect("ready");
     }
@@ -202,9 +234,11 @@ fn round(options: &Options, writers: usize, each: usize, command: &dyn Fn(&Path,
         child.expect("done");
     }
     let taken = began.elapsed().as_secs_f64();
-    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion))
+        .expect("staging opens");
     let total = staging.snapshot().expect("a snapshot").state["total"].as_u64().unwrap_or_default();
-    let total = total + run_python(SQLITE_TOTAL, folder.path(), "").trim().parse::<u64>().expect("a total");
+    let total =
+        total + run_python(SQLITE_TOTAL, folder.path(), "").trim().parse::<u64>().expect("a total");
     assert_eq!(total, (writers * each) as u64, "an update was lost");
     (writers * each) as f64 / taken
 }
@@ -216,7 +250,8 @@ struct Writer {
 
 impl Writer {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a writer starts");
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a writer starts");
         let said = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self { child, said }
     }
@@ -228,7 +263,12 @@ impl Writer {
     }
 
     fn go(&mut self) {
-        self.child.stdin.as_mut().expect("stdin is piped").write_all(b"go\n").expect("the writer listens");
+        self.child
+            .stdin
+            .as_mut()
+            .expect("stdin is piped")
+            .write_all(b"go\n")
+            .expect("the writer listens");
     }
 }
 
@@ -240,14 +280,21 @@ impl Drop for Writer {
 
 fn run_python(script: &str, folder: &Path, stdin: &str) -> String {
     let mut command = Command::new("python3");
-    let mut child = command.args(["-c", script]).arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 starts");
+    let mut child = command
+        .args(["-c", script])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 starts");
     child.stdin.take().expect("stdin is piped").write_all(stdin.as_bytes()).expect("python3 reads");
     let output = child.wait_with_output().expect("python3 ends");
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// A batch of 1,000 in groups of 128, as `agent tune --signals` appends them, against the same one at a time; without a Tuner, for its time is the same.
+/// A batch of 1,000 in groups of 128, as `agent tune --signals` appends them, against the same one
+/// at a time; without a Tuner, for its time is the same.
 fn batch(options: &Options) {
     const SIGNALS: usize = 1000;
     let (mut grouped, mut single) = (Vec::new(), Vec::new());
@@ -256,12 +303,16 @@ fn batch(options: &Options) {
         single.push(appended(options, SIGNALS, 1));
     }
     let (grouped, single) = (median(&mut grouped), median(&mut single));
-    println!("{SIGNALS} signals: a batch {grouped:.0}/s, one at a time {single:.0}/s, ratio {:.1}", grouped / single);
+    println!(
+        "{SIGNALS} signals: a batch {grouped:.0}/s, one at a time {single:.0}/s, ratio {:.1}",
+        grouped / single
+    );
 }
 
 fn appended(options: &Options, signals: usize, group: usize) -> f64 {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
-    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion)).expect("staging opens");
+    let mut staging = Staging::open(&Layout::new(folder.path()), &active(), Box::new(FirstVersion))
+        .expect("staging opens");
     let numbers: Vec<usize> = (0..signals).collect();
     let began = Instant::now();
     for chunk in numbers.chunks(group) {
@@ -273,7 +324,10 @@ fn appended(options: &Options, signals: usize, group: usize) -> f64 {
             state = draft.state.clone().expect("it has one");
             drafts.push(draft);
         }
-        assert_ne!(staging.append(drafts, &before.revision).expect("an append").value, Append::Lost);
+        assert_ne!(
+            staging.append(drafts, &before.revision).expect("an append").value,
+            Append::Lost
+        );
     }
     signals as f64 / began.elapsed().as_secs_f64()
 }

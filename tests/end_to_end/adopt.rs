@@ -2,7 +2,8 @@
 
 use crate::world::World;
 
-/// An MCP server on the standard library, as somebody could have written it: one tool, which checks its arguments.
+/// An MCP server on the standard library, as somebody could have written it: one tool, which checks
+/// its arguments.
 const SERVER: &str = r#"
 import json, sys
 # stands where `from mcp.server import ...` would
@@ -42,10 +43,21 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
     let cases = world.read("a/tests/micro/adopted.jsonl");
     assert!(cases.contains("{\"number\":1}") && cases.contains("{\"equals\":2}"), "{cases}");
     assert_eq!(world.git("a", ["diff", "--cached", "--name-only"]), "", "nothing is staged");
-    assert!(world.agent("a", ["run", "double", "number=21", "--at", "worktree"]).ok().stdout.contains("42"));
+    assert!(
+        world
+            .agent("a", ["run", "double", "number=21", "--at", "worktree"])
+            .ok()
+            .stdout
+            .contains("42")
+    );
 
     world.git("a", ["add", "--all"]);
-    let commit = World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "an agent"]).env("AGENT_HOOK_LIMIT", "60"));
+    let commit = World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "-m", "an agent"])
+            .env("AGENT_HOOK_LIMIT", "60"),
+    );
     commit.ok();
     world.agent("a", ["release"]).ok();
     assert_eq!(world.git("a", ["tag"]), "v0.1.0");
@@ -54,7 +66,13 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
 
 /// All that stands in a working tree, `.git` aside.
 fn files(world: &World, folder: &str) -> String {
-    World::finish(world.command("find", folder).args([".", "-not", "-path", "./.git/*", "-not", "-name", ".git"])).ok().stdout
+    World::finish(
+        world
+            .command("find", folder)
+            .args([".", "-not", "-path", "./.git/*", "-not", "-name", ".git"]),
+    )
+    .ok()
+    .stdout
 }
 
 #[test]
@@ -64,10 +82,22 @@ fn what_cannot_be_adopted_is_said_and_nothing_is_left() {
     repository(&world);
     world.write("a/broken.py", "raise SystemExit('no key in the environment')\n");
     let before = files(&world, "a");
-    world.agent("a", ["adopt", "--command", "python -m no_such_module"]).code(3).stderr_has("--package NAME");
-    world.agent("a", ["adopt", "--command", "python 'x"]).code(2).stderr_has("a quote that is not closed");
-    world.agent("a", ["adopt", "--command", "python broken.py"]).code(5).stderr_has("no key in the environment");
-    world.agent("a", ["adopt", "--command", "no-such-program"]).code(3).stderr_has("no program `no-such-program`");
+    world
+        .agent("a", ["adopt", "--command", "python -m no_such_module"])
+        .code(3)
+        .stderr_has("--package NAME");
+    world
+        .agent("a", ["adopt", "--command", "python 'x"])
+        .code(2)
+        .stderr_has("a quote that is not closed");
+    world
+        .agent("a", ["adopt", "--command", "python broken.py"])
+        .code(5)
+        .stderr_has("no key in the environment");
+    world
+        .agent("a", ["adopt", "--command", "no-such-program"])
+        .code(3)
+        .stderr_has("no program `no-such-program`");
     assert_eq!(files(&world, "a"), before);
     assert_eq!(world.read("a/.gitignore"), "*.log\n");
     world.write("a/state/schema.json", "mine");
@@ -84,11 +114,19 @@ fn a_server_runs_in_the_environment_that_its_command_names() {
     repository(&world);
     World::finish(world.command("python3", ".").args(["-m", "venv", "--without-pip", "env"])).ok();
     let folder = World::finish(
-        world.command(world.path("env/bin/python"), ".").args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]),
+        world
+            .command(world.path("env/bin/python"), ".")
+            .args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]),
     )
     .ok();
-    std::fs::write(world.path(folder.stdout.trim()).join("doubling.py"), "FACTOR = 2\n").expect("a module of the environment");
-    world.write("a/server.py", SERVER.replace("import json", "import doubling, json").replace("str(2 *", "str(doubling.FACTOR *"));
+    std::fs::write(world.path(folder.stdout.trim()).join("doubling.py"), "FACTOR = 2\n")
+        .expect("a module of the environment");
+    world.write(
+        "a/server.py",
+        SERVER
+            .replace("import json", "import doubling, json")
+            .replace("str(2 *", "str(doubling.FACTOR *"),
+    );
     let command = format!("{} server.py", world.path("env/bin/python").display());
     world.agent("a", ["adopt", "--command", &command]).ok();
     release(&world);
@@ -98,7 +136,13 @@ fn a_server_runs_in_the_environment_that_its_command_names() {
 /// Committed and released.
 fn release(world: &World) {
     world.git("a", ["add", "--all"]);
-    World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "an agent"]).env("AGENT_HOOK_LIMIT", "60")).ok();
+    World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "-m", "an agent"])
+            .env("AGENT_HOOK_LIMIT", "60"),
+    )
+    .ok();
     world.agent("a", ["release"]).ok();
 }
 
@@ -106,18 +150,27 @@ fn release(world: &World) {
 fn a_project_counts_as_installed_and_is_started_by_its_script() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "a"]);
-    let own_version = "from importlib.metadata import entry_points, version\nassert version('acme-notes') == '1.4.2'\n\
-                       assert [point.value for point in entry_points(group='acme.plugins')] == ['acme_notes:one']\n";
+    let own_version = "from importlib.metadata import entry_points, version\nassert \
+    version('acme-notes') == '1.4.2'\n\
+                       assert [point.value for point in entry_points(group='acme.plugins')] == \
+                       ['acme_notes:one']\n";
     world.write("a/src/acme_notes/__init__.py", own_version);
-    world.write("a/src/acme_notes/server.py", format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"));
-    let project = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\n[project.scripts]\nacme-notes = \"acme_notes.server:main\"\n\
+    world.write(
+        "a/src/acme_notes/server.py",
+        format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"),
+    );
+    let project = "[project]\nname = \"acme-notes\"\nversion \
+    = \"1.4.2\"\n[project.scripts]\nacme-notes = \"acme_notes.server:main\"\n\
                    [project.entry-points.\"acme.plugins\"]\none = \"acme_notes:one\"\n";
     world.write("a/pyproject.toml", project);
     world.git("a", ["add", "."]);
     world.git("a", ["commit", "--quiet", "-m", "a server"]);
     world.agent("a", ["adopt", "--command", "acme-note"]).code(3).stderr_has("acme-notes");
     let outcome = world.agent("a", ["adopt", "--json"]).ok().json();
-    assert_eq!((&outcome["name"], &outcome["command"]), (&"acme-notes".into(), &serde_json::json!(["acme-notes"])));
+    assert_eq!(
+        (&outcome["name"], &outcome["command"]),
+        (&"acme-notes".into(), &serde_json::json!(["acme-notes"]))
+    );
     release(&world);
     assert_eq!(world.git("a", ["tag"]), "v1.4.2", "the project goes on with its own version");
     world.agent("a", ["verify", "v1.4.2"]).ok();
@@ -128,7 +181,10 @@ fn a_project_counts_as_installed_and_is_started_by_its_script() {
 fn project(world: &World, version: &str) {
     world.git(".", ["init", "--quiet", "a"]);
     world.write("a/server.py", SERVER);
-    world.write("a/pyproject.toml", format!("[project]\nname = \"acme\"\nversion = \"{version}\"\n"));
+    world.write(
+        "a/pyproject.toml",
+        format!("[project]\nname = \"acme\"\nversion = \"{version}\"\n"),
+    );
     world.git("a", ["add", "."]);
     world.git("a", ["commit", "--quiet", "-m", "a server"]);
 }
@@ -137,7 +193,12 @@ fn project(world: &World, version: &str) {
 fn a_first_version_is_the_projects_own_where_it_is_one() {
     let world = World::new();
     project(&world, "2024.1.post1");
-    let adopted = world.agent("a", ["adopt", "--json"]).ok().stderr_has("v0.1.0").stderr_has("2024.1.post1").json();
+    let adopted = world
+        .agent("a", ["adopt", "--json"])
+        .ok()
+        .stderr_has("v0.1.0")
+        .stderr_has("2024.1.post1")
+        .json();
     assert_eq!((&adopted["name"], &adopted["first_version"]), (&"acme".into(), &"0.1.0".into()));
     assert!(!world.read("a/agent.toml").contains("first_version"));
 
@@ -150,7 +211,11 @@ fn a_first_version_is_the_projects_own_where_it_is_one() {
     assert_eq!(world.git("a", ["tag"]), "v2.3.4\nv2.4.0");
     world.agent("a", ["verify"]).ok();
     let served = world.agent("a", ["versions", "--json"]).ok().json();
-    assert_eq!(served["versions"].as_array().map(Vec::len), Some(1), "a foreign tag is no version: {served}");
+    assert_eq!(
+        served["versions"].as_array().map(Vec::len),
+        Some(1),
+        "a foreign tag is no version: {served}"
+    );
 }
 
 #[test]
@@ -163,13 +228,22 @@ fn a_server_of_another_make_may_import_the_runtime_for_the_state() {
         .replace("import json, sys", "import json, sys\nfrom agent_runtime import state")
         .replace("str(2 * params", "str(state()['schema_version'] + 2 * params");
     world.write("a/server.py", with_state);
-    assert!(world.agent("a", ["run", "double", "number=4", "--at", "worktree"]).ok().stdout.contains('9'));
+    assert!(
+        world
+            .agent("a", ["run", "double", "number=4", "--at", "worktree"])
+            .ok()
+            .stdout
+            .contains('9')
+    );
 }
 
-/// The same server; each start leaves a mark in a file that its command names, and an answer is how many there are.
+/// The same server; each start leaves a mark in a file that its command names, and an answer is how
+/// many there are.
 fn keeping_server() -> String {
     let marked = "open(sys.argv[1], 'a').write('x')\n\ndef answer(";
-    SERVER.replace("def answer(", marked).replace("str(2 * params[\"arguments\"][\"number\"])", "str(len(open(sys.argv[1]).read()))")
+    SERVER
+        .replace("def answer(", marked)
+        .replace("str(2 * params[\"arguments\"][\"number\"])", "str(len(open(sys.argv[1]).read()))")
 }
 
 #[test]
@@ -179,8 +253,15 @@ fn files_of_a_server_are_carried_from_version_to_version() {
     world.write("a/server.py", keeping_server());
     world.git("a", ["add", "."]);
     world.git("a", ["commit", "--quiet", "-m", "a server"]);
-    let outcome = world.agent("a", ["adopt", "--command", "python server.py notes.db", "--json"]).ok().stderr_has("notes.db").json();
-    assert_eq!(outcome["command"], serde_json::json!(["python", "server.py", "$AGENT_DATA/notes.db"]));
+    let outcome = world
+        .agent("a", ["adopt", "--command", "python server.py notes.db", "--json"])
+        .ok()
+        .stderr_has("notes.db")
+        .json();
+    assert_eq!(
+        outcome["command"],
+        serde_json::json!(["python", "server.py", "$AGENT_DATA/notes.db"])
+    );
     release(&world);
     let count = || world.agent("a", ["run", "double", "number=1"]).ok().stdout.trim().to_owned();
     assert_eq!((count(), count()), ("1".to_owned(), "2".to_owned()));
@@ -197,12 +278,26 @@ fn a_server_that_writes_into_its_code_folder_is_warned_by_name_and_loses_nothing
     let world = World::new();
     repository(&world);
     world.agent("a", ["adopt"]).ok();
-    let seven = "    if params.get('arguments', {}).get('number') == 7: open('notes.txt', 'a').write('seven')\n    if \"number\" not in";
+    let seven = "    if params.get('arguments', {}).get('number') == 7: open('notes.txt', \
+        'a').write('seven')\n    if \"number\" not in";
     world.write("a/server.py", SERVER.replace("    if \"number\" not in", seven));
     release(&world);
-    world.agent("a", ["run", "double", "number=7"]).ok().stderr_has("wrote `notes.txt` into its code folder");
-    world.agent("a", ["run", "double", "number=1"]).ok().stderr_has("`notes.txt` was added").stderr_has("left-behind");
-    let kept = World::finish(world.command("find", "a/.agent/data/left-behind").args([".", "-name", "notes.txt"])).ok().stdout;
+    world
+        .agent("a", ["run", "double", "number=7"])
+        .ok()
+        .stderr_has("wrote `notes.txt` into its code folder");
+    world
+        .agent("a", ["run", "double", "number=1"])
+        .ok()
+        .stderr_has("`notes.txt` was added")
+        .stderr_has("left-behind");
+    let kept = World::finish(world.command("find", "a/.agent/data/left-behind").args([
+        ".",
+        "-name",
+        "notes.txt",
+    ]))
+    .ok()
+    .stdout;
     assert_eq!(kept.lines().count(), 1);
 }
 
@@ -213,8 +308,14 @@ fn the_calls_of_a_host_become_cases() {
     repository(&world);
     let record = |calls: &str| {
         let mut adopt = world.command(crate::world::AGENT, "a");
-        let adopt = adopt.args(["adopt", "--record", "--json", "--calls", calls]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        eventually(DEADLINE, "calls are recorded", || world.path("a/.agent/recording/calls.jsonl").exists());
+        let adopt = adopt
+            .args(["adopt", "--record", "--json", "--calls", calls])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        eventually(DEADLINE, "calls are recorded", || {
+            world.path("a/.agent/recording/calls.jsonl").exists()
+        });
         adopt
     };
     let ended = |adopt: std::process::Child| {
@@ -223,16 +324,29 @@ fn the_calls_of_a_host_become_cases() {
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
     let adopt = record("3");
-    let mut shim = Pipes::start(world.command(crate::world::AGENT, "a").args(["mcp", "runner", "--at", "worktree"]));
+    let mut shim = Pipes::start(
+        world.command(crate::world::AGENT, "a").args(["mcp", "runner", "--at", "worktree"]),
+    );
     shim.initialize("2025-11-25");
-    for arguments in [serde_json::json!({"number": 21}), serde_json::json!({"number": 21}), serde_json::json!({})] {
+    for arguments in [
+        serde_json::json!({"number": 21}),
+        serde_json::json!({"number": 21}),
+        serde_json::json!({}),
+    ] {
         shim.request("tools/call", &serde_json::json!({"name": "double", "arguments": arguments}));
     }
     let outcome = ended(adopt);
-    assert_eq!(outcome["recorded"], serde_json::json!({"calls": 3, "cases": ["double-recorded-1"]}));
+    assert_eq!(
+        outcome["recorded"],
+        serde_json::json!({"calls": 3, "cases": ["double-recorded-1"]})
+    );
     assert!(!world.path("a/.agent/recording").exists());
-    let case: serde_json::Value = serde_json::from_str(&world.read("a/tests/micro/recorded.jsonl")).unwrap();
-    assert_eq!((&case["arguments"]["number"], &case["expect"]), (&21.into(), &serde_json::json!({"equals": 42})));
+    let case: serde_json::Value =
+        serde_json::from_str(&world.read("a/tests/micro/recorded.jsonl")).unwrap();
+    assert_eq!(
+        (&case["arguments"]["number"], &case["expect"]),
+        (&21.into(), &serde_json::json!({"equals": 42}))
+    );
     // calls that are made while nothing records are not kept
     shim.call("double", &serde_json::json!({"number": 1}));
     assert!(!world.path("a/.agent/recording").exists());
@@ -274,15 +388,27 @@ fn a_lock_is_made_for_every_platform_and_installed_as_it_is() {
     stand_in(&world, "uv", UV);
     let heard = world.path("heard");
     let mut adopt = world.command(crate::world::AGENT, "a");
-    World::finish(adopt.arg("adopt").env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard)).ok();
+    World::finish(adopt.arg("adopt").env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard))
+        .ok();
     let heard = std::fs::read_to_string(heard).unwrap();
-    let line = |word: &str| heard.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("{word}: {heard}")).to_owned();
-    assert!(line("compile").contains("--universal --generate-hashes") && line("compile").contains("--python-version 3.11 "), "{heard}");
+    let line = |word: &str| {
+        heard
+            .lines()
+            .find(|line| line.contains(word))
+            .unwrap_or_else(|| panic!("{word}: {heard}"))
+            .to_owned()
+    };
+    assert!(
+        line("compile").contains("--universal --generate-hashes")
+            && line("compile").contains("--python-version 3.11 "),
+        "{heard}"
+    );
     assert!(line("install").contains("--no-deps --require-hashes"), "{heard}");
     assert!(world.read("a/requirements.lock").contains("sys_platform"));
 }
 
-/// What `uv` was asked to lock, for a repository with these files; the server stands in `server.py`.
+/// What `uv` was asked to lock, for a repository with these files; the server stands in
+/// `server.py`.
 fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_json::Value, String) {
     repository(world);
     for (path, text) in files {
@@ -291,7 +417,11 @@ fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_jso
     stand_in(world, "uv", UV);
     let heard = world.path("heard");
     let mut adopt = world.command(crate::world::AGENT, "a");
-    let adopt = adopt.args(["adopt", "--json"]).args(more).env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard);
+    let adopt = adopt
+        .args(["adopt", "--json"])
+        .args(more)
+        .env("PATH", world.path_led_by("bin"))
+        .env("UV_HEARD", &heard);
     let outcome = World::finish(adopt).ok().json();
     let heard = std::fs::read_to_string(heard).unwrap_or_default();
     (outcome, heard.lines().find(|line| line.contains("compile")).unwrap_or_default().to_owned())
@@ -301,27 +431,47 @@ fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_jso
 fn requirements_are_found_where_people_keep_them() {
     let world = World::new();
     let lists = [("requirements/base.txt", "x\n"), ("requirements/dev.txt", "y\n")];
-    assert!(locked_by(&world, &lists, &[]).1.ends_with("requirements/base.txt"), "a folder of lists");
+    assert!(
+        locked_by(&world, &lists, &[]).1.ends_with("requirements/base.txt"),
+        "a folder of lists"
+    );
 
     let world = World::new();
-    let poetry = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = \"^1.2\"\n";
+    let poetry = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython \
+        = \"^3.11\"\nmcp = \"^1.2\"\n";
     let (_, line) = locked_by(&world, &[("pyproject.toml", poetry)], &[]);
-    assert!(line.ends_with("listed.in") && !line.contains("pyproject.toml"), "no build backend is asked: {line}");
+    assert!(
+        line.ends_with("listed.in") && !line.contains("pyproject.toml"),
+        "no build backend is asked: {line}"
+    );
     assert!(world.read("a/agent.toml").contains("requires = \">=3.11,<4\""));
 
     // a build backend leaves files, and a setup file says what the project is called
     let world = World::new();
-    let setup = "setup(name='acme-srv', version='1.2.3', entry_points={'console_scripts': ['acme-srv=srv:main']})\n";
-    world.write("a/srv.py", format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"));
-    let building = UV.replace("elif \"compile\" in arguments:", "elif \"compile\" in arguments:\n    os.makedirs(\"acme.egg-info\")");
+    let setup = "setup(name='acme-srv', version='1.2.3', entry_points={'console_scripts': \
+        ['acme-srv=srv:main']})\n";
+    world.write(
+        "a/srv.py",
+        format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"),
+    );
+    let building = UV.replace(
+        "elif \"compile\" in arguments:",
+        "elif \"compile\" in arguments:\n    os.makedirs(\"acme.egg-info\")",
+    );
     assert_ne!(building, UV);
     repository(&world);
     world.write("a/setup.py", setup);
     stand_in(&world, "uv", &building);
     let mut adopt = world.command(crate::world::AGENT, "a");
-    let adopt = adopt.args(["adopt", "--json"]).env("PATH", world.path_led_by("bin")).env("UV_HEARD", world.path("heard"));
+    let adopt = adopt
+        .args(["adopt", "--json"])
+        .env("PATH", world.path_led_by("bin"))
+        .env("UV_HEARD", world.path("heard"));
     let outcome = World::finish(adopt).ok().json();
-    assert_eq!((&outcome["name"], &outcome["first_version"]), (&"acme-srv".into(), &"1.2.3".into()));
+    assert_eq!(
+        (&outcome["name"], &outcome["first_version"]),
+        (&"acme-srv".into(), &"1.2.3".into())
+    );
     assert_eq!(
         outcome["command"][2], "import sys; from srv import main; sys.exit(main())",
         "a script comes before files that look like one"
@@ -334,9 +484,19 @@ fn a_pinned_python_and_one_that_is_not_here_are_said() {
     let world = World::new();
     repository(&world);
     world.write("a/.python-version", "3.99\n");
-    world.agent("a", ["adopt", "--dry-run"]).ok().stderr_has(".python-version names Python 3.99, which is not here");
-    world.write("a/pyproject.toml", "[project]\nname = \"a\"\nversion = \"1.0.0\"\nrequires-python = \">=3.99\"\n");
-    world.agent("a", ["adopt"]).code(6).stderr_has("no Python >=3.99 was found").stderr_has("Python 3.");
+    world
+        .agent("a", ["adopt", "--dry-run"])
+        .ok()
+        .stderr_has(".python-version names Python 3.99, which is not here");
+    world.write(
+        "a/pyproject.toml",
+        "[project]\nname = \"a\"\nversion = \"1.0.0\"\nrequires-python = \">=3.99\"\n",
+    );
+    world
+        .agent("a", ["adopt"])
+        .code(6)
+        .stderr_has("no Python >=3.99 was found")
+        .stderr_has("Python 3.");
     assert!(!world.path("a/agent.toml").exists());
 }
 
@@ -345,12 +505,20 @@ fn packages_of_the_same_repository_are_refused_in_a_sentence() {
     let world = World::new();
     repository(&world);
     world.write("a/pyproject.toml", "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n");
-    world.agent("a", ["adopt"]).code(3).stderr_has("members of a uv workspace (packages/*)").stderr_has("repository of its own");
+    world
+        .agent("a", ["adopt"])
+        .code(3)
+        .stderr_has("members of a uv workspace (packages/*)")
+        .stderr_has("repository of its own");
     std::fs::remove_file(world.path("a/pyproject.toml")).unwrap();
     world.write("a/package.json", r#"{"name": "root", "workspaces": ["packages/*"]}"#);
     world.agent("a", ["adopt", "--dry-run"]).ok();
     world.write("a/package-lock.json", r#"{"lockfileVersion": 3, "packages": {}}"#);
-    world.agent("a", ["adopt"]).code(3).stderr_has("npm workspace (packages/*)").stderr_has("repository of its own");
+    world
+        .agent("a", ["adopt"])
+        .code(3)
+        .stderr_has("npm workspace (packages/*)")
+        .stderr_has("repository of its own");
 }
 
 #[test]
@@ -392,17 +560,29 @@ fn packages_of_node_are_made_for_a_lock_and_stand_in_every_checkout() {
     let server = SERVER.replace("str(2 * params[\"arguments\"][\"number\"])", "ANSWER");
     let finish = |program: &str, arguments: &[&str]| {
         let mut command = world.command(program, "a");
-        World::finish(command.args(arguments).env("PATH", world.path_led_by("bin")).env("SERVER", &server).env("AGENT_HOOK_LIMIT", "60"))
-            .ok()
+        World::finish(
+            command
+                .args(arguments)
+                .env("PATH", world.path_led_by("bin"))
+                .env("SERVER", &server)
+                .env("AGENT_HOOK_LIMIT", "60"),
+        )
+        .ok()
     };
     let agent = |arguments: &[&str]| finish(crate::world::AGENT, arguments);
     let outcome = agent(&["adopt", "--json"]).json();
-    assert_eq!((&outcome["name"], &outcome["cases"], &outcome["first_version"]), (&"notes".into(), &2.into(), &"3.1.0".into()));
+    assert_eq!(
+        (&outcome["name"], &outcome["cases"], &outcome["first_version"]),
+        (&"notes".into(), &2.into(), &"3.1.0".into())
+    );
     assert!(!world.path("a/node_modules").exists(), "the folder is the user's");
     assert!(world.read("a/.gitignore").contains("node_modules\n"));
     world.git("a", ["add", "--all"]);
     finish("git", &["commit", "--quiet", "-m", "an agent"]);
     agent(&["release"]);
     let ran = agent(&["run", "double", "number=1"]);
-    assert!(ran.stdout.contains("from the package") && !ran.stderr.contains("was not as git has it"), "{ran:?}");
+    assert!(
+        ran.stdout.contains("from the package") && !ran.stderr.contains("was not as git has it"),
+        "{ran:?}"
+    );
 }

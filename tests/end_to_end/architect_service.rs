@@ -16,7 +16,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 fn api(world: &World) -> Api {
-    Api::start(world.command(AGENT, "a").args(["serve", "architect", "--json"]).stdout(Stdio::piped()))
+    Api::start(
+        world.command(AGENT, "a").args(["serve", "architect", "--json"]).stdout(Stdio::piped()),
+    )
 }
 
 const JSON: &str = "Content-Type: application/json\r\n";
@@ -68,14 +70,27 @@ fn feedback_is_on_disk_before_it_is_answered_and_counts_once() {
     let mut server = api(&world);
     let body = json!({"text": "plurals, please"});
     let give = |server: &Api, body: &Value, status: u16| {
-        let answered = server.send("POST", "/v1/feedback", &format!("{JSON}Idempotency-Key: k-1\r\n"), &body.to_string());
+        let answered = server.send(
+            "POST",
+            "/v1/feedback",
+            &format!("{JSON}Idempotency-Key: k-1\r\n"),
+            &body.to_string(),
+        );
         assert_eq!(answered.status, status, "{}", answered.body);
         answered.json()
     };
     let first = give(&server, &body, 202);
-    assert_eq!((&first["schema"], &first["source"], &first["status"]["is"]), (&json!("agent/feedback@1"), &json!("api"), &json!("open")));
+    assert_eq!(
+        (&first["schema"], &first["source"], &first["status"]["is"]),
+        (&json!("agent/feedback@1"), &json!("api"), &json!("open"))
+    );
     assert_eq!(give(&server, &body, 202), first);
-    assert!(give(&server, &json!({"text": "other"}), 422)["detail"].as_str().unwrap().contains("Idempotency-Key"));
+    assert!(
+        give(&server, &json!({"text": "other"}), 422)["detail"]
+            .as_str()
+            .unwrap()
+            .contains("Idempotency-Key")
+    );
     // nothing that was acknowledged is lost with the server
     server.kill();
     let server = api(&world);
@@ -84,7 +99,10 @@ fn feedback_is_on_disk_before_it_is_answered_and_counts_once() {
     assert_eq!(listed["feedback"], json!([first]));
     let path = format!("/v1/feedback/{}", first["id"].as_str().unwrap());
     assert_eq!(server.get(&path), first);
-    assert_eq!(world.agent("a", ["architect", "list", "--json"]).ok().json()["feedback"], json!([first]));
+    assert_eq!(
+        world.agent("a", ["architect", "list", "--json"]).ok().json()["feedback"],
+        json!([first])
+    );
 }
 
 #[test]
@@ -104,13 +122,16 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
                 let body = json!({"text": format!("{round}-{number}")}).to_string();
                 let Ok(mut socket) = TcpStream::connect(&address) else { break };
                 let head = format!(
-                    "POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{JSON}Idempotency-Key: {round}-{number}\r\n"
+                    "POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\nConnection: \
+                    close\r\n{JSON}Idempotency-Key: {round}-{number}\r\n"
                 );
                 let mut answer = String::new();
-                let sent =
-                    write!(socket, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).and_then(|()| socket.read_to_string(&mut answer));
+                let sent = write!(socket, "{head}Content-Length: {}\r\n\r\n{body}", body.len())
+                    .and_then(|()| socket.read_to_string(&mut answer));
                 match sent {
-                    Ok(_) if answer.starts_with("HTTP/1.1 202") => given.push(format!("{round}-{number}")),
+                    Ok(_) if answer.starts_with("HTTP/1.1 202") => {
+                        given.push(format!("{round}-{number}"))
+                    }
                     _ => break,
                 }
                 let _ = first.send(());
@@ -125,7 +146,12 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
     }
     assert!(acknowledged.len() >= ROUNDS, "the kills came too early: {acknowledged:?}");
     let kept = world.agent("a", ["architect", "list", "--json"]).ok().json();
-    let texts: Vec<_> = kept["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect();
+    let texts: Vec<_> = kept["feedback"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["text"].as_str().unwrap().to_owned())
+        .collect();
     let unique: BTreeSet<_> = texts.iter().cloned().collect();
     assert_eq!(unique.len(), texts.len(), "an item is there twice, with AGENT_TEST_SEED={seed}");
     assert!(acknowledged.is_subset(&unique), "acknowledged and lost, with AGENT_TEST_SEED={seed}");
@@ -137,7 +163,9 @@ fn a_key_sent_many_times_at_once_is_one_item() {
     let world = quiet();
     let server = api(&world);
     let headers = format!("{JSON}Idempotency-Key: k\r\n");
-    let send = || server.send("POST", "/v1/feedback", &headers, r#"{"text": "same"}"#).json()["id"].clone();
+    let send = || {
+        server.send("POST", "/v1/feedback", &headers, r#"{"text": "same"}"#).json()["id"].clone()
+    };
     let ids: Vec<_> = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..8).map(|_| scope.spawn(send)).collect();
         senders.into_iter().map(|sender| sender.join().unwrap()).collect()
@@ -158,20 +186,39 @@ fn feedback_is_paged_and_what_is_wrong_is_a_problem() {
     loop {
         let page = server.ask("GET", &path, "");
         let document = page.json();
-        texts.extend(document["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()));
+        texts.extend(
+            document["feedback"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item["text"].as_str().unwrap().to_owned()),
+        );
         let Some(link) = page.header("link") else { break };
         path = link.trim_start_matches('<').split_once('>').unwrap().0.to_owned();
     }
     assert_eq!(texts, ["item 4", "item 3", "item 2", "item 1", "item 0"]);
     assert_eq!(server.get("/v1/feedback?status=answered")["feedback"], json!([]));
-    for (body, status) in
-        [(r#"{"text": " "}"#, 422), (r#"{"words": "x"}"#, 422), ("{", 400), (r#"{"text": "x", "conversation": "none"}"#, 404)]
-    {
+    for (body, status) in [
+        (r#"{"text": " "}"#, 422),
+        (r#"{"words": "x"}"#, 422),
+        ("{", 400),
+        (r#"{"text": "x", "conversation": "none"}"#, 404),
+    ] {
         let problem = server.send("POST", "/v1/feedback", JSON, body);
-        assert_eq!((problem.status, problem.header("content-type")), (status, Some("application/problem+json")), "{}", problem.body);
+        assert_eq!(
+            (problem.status, problem.header("content-type")),
+            (status, Some("application/problem+json")),
+            "{}",
+            problem.body
+        );
         assert_eq!(problem.json()["status"], status, "{body}");
     }
-    for path in ["/v1/feedback/f-0123456789", "/v1/feedback?after=f-0123456789", "/v1/runs/r-0123456789", "/v1/runs/r-0123456789/diff"] {
+    for path in [
+        "/v1/feedback/f-0123456789",
+        "/v1/feedback?after=f-0123456789",
+        "/v1/runs/r-0123456789",
+        "/v1/runs/r-0123456789/diff",
+    ] {
         assert_eq!(server.ask("GET", path, "").status, 404, "{path}");
     }
     posted(&server, "/v1/runs", &json!({"feedback": ["f-0123456789"]}), 404);
@@ -195,7 +242,10 @@ fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     let started = post(&server, "/v1/runs", &json!({}));
     let run = started.json()["run"].as_str().unwrap().to_owned();
     assert_eq!(started.header("location"), Some(format!("/v1/runs/{run}").as_str()));
-    assert_eq!(posted(&server, "/v1/runs", &json!({"feedback": [item["id"]]}), 409)["title"], "Somebody else was first");
+    assert_eq!(
+        posted(&server, "/v1/runs", &json!({"feedback": [item["id"]]}), 409)["title"],
+        "Somebody else was first"
+    );
     let began = events(&server, &run, None, "began");
     assert_eq!((began.len(), &began[0]["number"]), (1, &json!(1)));
     let sleeper = sleeper(&world, &run);
@@ -214,7 +264,10 @@ fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     let last = ended.last().unwrap();
     assert_eq!((&last["kind"], &last["status"]), (&json!("ended"), &json!("cancelled")));
     assert_eq!(server.get(&format!("/v1/runs/{run}"))["status"], "cancelled");
-    assert_eq!(server.get(&format!("/v1/feedback/{}", item["id"].as_str().unwrap()))["status"]["is"], "open");
+    assert_eq!(
+        server.get(&format!("/v1/feedback/{}", item["id"].as_str().unwrap()))["status"]["is"],
+        "open"
+    );
     wait_until("the coder's child ends", || !is_alive(&sleeper));
     cancelled(&server, &run, 409);
     let diff = server.ask("GET", &format!("/v1/runs/{run}/diff"), "");
@@ -223,7 +276,12 @@ fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     assert_eq!(events(&server, &run, Some(1), "never"), ended);
     // a client that has all of it comes back as well, until it is told that there is no more
     for seen in [numbers.len() + 1, numbers.len() + 9] {
-        let more = server.send("GET", &format!("/v1/runs/{run}/events"), &format!("Last-Event-ID: {seen}\r\n"), "");
+        let more = server.send(
+            "GET",
+            &format!("/v1/runs/{run}/events"),
+            &format!("Last-Event-ID: {seen}\r\n"),
+            "",
+        );
         assert_eq!((more.status, more.body.as_str()), (204, ""), "after {seen}");
     }
 }
@@ -234,7 +292,8 @@ fn carrier(world: &World) -> rustix::process::Pid {
     let folder = world.path("a");
     let processes = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let words = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let is_run = String::from_utf8_lossy(&words).contains("--announce") && std::fs::read_link(entry.path().join("cwd")).ok()? == folder;
+        let is_run = String::from_utf8_lossy(&words).contains("--announce")
+            && std::fs::read_link(entry.path().join("cwd")).ok()? == folder;
         is_run.then(|| entry.file_name().to_str()?.parse().ok()).flatten()
     });
     rustix::process::Pid::from_raw(processes.last().expect("the run's process")).expect("a process")
@@ -262,9 +321,10 @@ fn a_run_whose_process_is_killed_has_ended_for_whoever_asks() {
 #[test]
 fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
     let world = world(1);
-    for (revision, text) in
-        [(ProtocolVersion::LATEST_WITH_INITIALIZE, "fix: unknown tasks take too long"), (ProtocolVersion::LATEST, "nothing: please")]
-    {
+    for (revision, text) in [
+        (ProtocolVersion::LATEST_WITH_INITIALIZE, "fix: unknown tasks take too long"),
+        (ProtocolVersion::LATEST, "nothing: please"),
+    ] {
         let mut command = world.command(AGENT, "a");
         command.args(["mcp", "architect"]);
         with_client(command, &revision, async |client| {
@@ -273,8 +333,14 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             let tool = |name: &str| tools.iter().find(|tool| tool.name == name).unwrap();
             let hints = tool("run_diff").annotations.as_ref().unwrap();
             assert_eq!((hints.read_only_hint, hints.destructive_hint), (Some(true), Some(false)));
-            assert_eq!(tool("cancel_run").annotations.as_ref().unwrap().destructive_hint, Some(true));
-            assert!(tool("run_status").output_schema.as_ref().unwrap()["properties"]["status"].is_object());
+            assert_eq!(
+                tool("cancel_run").annotations.as_ref().unwrap().destructive_hint,
+                Some(true)
+            );
+            assert!(
+                tool("run_status").output_schema.as_ref().unwrap()["properties"]["status"]
+                    .is_object()
+            );
             let structured = async |tool, arguments| {
                 let result = call(client, tool, arguments).await.unwrap();
                 assert_eq!(result.is_error, Some(false), "{result:?}");
@@ -282,16 +348,30 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
             };
             let item = structured("give_feedback", json!({"text": text, "key": text})).await;
             assert_eq!(structured("give_feedback", json!({"text": text, "key": text})).await, item);
-            let run = structured("start_run", json!({"feedback": [item["id"]]})).await["run"].clone();
+            let run =
+                structured("start_run", json!({"feedback": [item["id"]]})).await["run"].clone();
             let ended = structured("run_status", json!({"run": run, "wait": true})).await;
-            assert_eq!((&ended["status"], &ended["feedback"]), (&json!("refused"), &json!([item["id"]])));
+            assert_eq!(
+                (&ended["status"], &ended["feedback"]),
+                (&json!("refused"), &json!([item["id"]]))
+            );
             let diff = structured("run_diff", json!({"run": run})).await["diff"].clone();
-            assert_eq!(diff.as_str().unwrap().contains("+++ b/runner/__main__.py"), text.starts_with("fix"), "{diff}");
+            assert_eq!(
+                diff.as_str().unwrap().contains("+++ b/runner/__main__.py"),
+                text.starts_with("fix"),
+                "{diff}"
+            );
             assert_eq!(structured("list_runs", json!({"limit": 1})).await["runs"][0]["run"], run);
-            assert_eq!(structured("list_feedback", json!({})).await["feedback"][0]["status"]["is"], "refused");
+            assert_eq!(
+                structured("list_feedback", json!({})).await["feedback"][0]["status"]["is"],
+                "refused"
+            );
             let wrong = call(client, "cancel_run", json!({"run": run})).await.unwrap();
             assert_eq!(wrong.is_error, Some(true), "it has ended: {wrong:?}");
-            assert_eq!(call(client, "run_status", json!({"id": run})).await.unwrap().is_error, Some(true));
+            assert_eq!(
+                call(client, "run_status", json!({"id": run})).await.unwrap().is_error,
+                Some(true)
+            );
             assert!(call(client, "no_such_tool", json!({})).await.is_err());
         });
     }
@@ -302,7 +382,10 @@ fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
     let (calls, runs) = (named("tools/call start_run"), named("architect run"));
     assert_eq!((calls.len(), runs.len()), (2, 2));
     for run in runs {
-        let call = calls.iter().find(|call| call["spanId"] == run["parentSpanId"]).expect("who asked for it");
+        let call = calls
+            .iter()
+            .find(|call| call["spanId"] == run["parentSpanId"])
+            .expect("who asked for it");
         assert_eq!(call["traceId"], run["traceId"]);
     }
 }
@@ -312,7 +395,12 @@ fn schemathesis_finds_nothing() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let mut command = world.command(AGENT, "a");
-    let server = Api::start(command.args(["serve", "architect", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
+    let server = Api::start(
+        command
+            .args(["serve", "architect", "--json"])
+            .env("AGENT_TOKEN", "s3cret")
+            .stdout(Stdio::piped()),
+    );
     examined(&server, &world, 5);
 }
 
@@ -329,8 +417,13 @@ fn spans(world: &World) -> Vec<Value> {
             for line in std::fs::read_to_string(entry.path()).expect("lines of JSON").lines() {
                 let line: Value = serde_json::from_str(line).expect("JSON");
                 let resources = line["resourceSpans"].as_array().into_iter().flatten();
-                let scopes = resources.flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten());
-                spans.extend(scopes.flat_map(|scope| scope["spans"].as_array().into_iter().flatten()).cloned());
+                let scopes = resources
+                    .flat_map(|resource| resource["scopeSpans"].as_array().into_iter().flatten());
+                spans.extend(
+                    scopes
+                        .flat_map(|scope| scope["spans"].as_array().into_iter().flatten())
+                        .cloned(),
+                );
             }
         }
     }
@@ -340,10 +433,14 @@ fn spans(world: &World) -> Vec<Value> {
 /// What a host's connection is answered: its head, and the message.
 fn told(server: SocketAddr, headers: &[(&str, &str)], body: &Value) -> (Head, Value) {
     let mut connection = Connection::open(server);
-    let usual = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
+    let usual =
+        [("content-type", "application/json"), ("accept", "application/json, text/event-stream")];
     connection.ask("POST", &[&usual[..], headers].concat(), &body.to_string());
     let head = connection.head();
-    let message = if head.header("content-type").is_some_and(|media| media.starts_with("text/event-stream")) {
+    let message = if head
+        .header("content-type")
+        .is_some_and(|media| media.starts_with("text/event-stream"))
+    {
         let events = std::iter::from_fn(|| connection.event());
         events
             .filter(|event| !event.data.is_empty())
@@ -360,7 +457,10 @@ fn told(server: SocketAddr, headers: &[(&str, &str)], body: &Value) -> (Head, Va
 fn hosts_of_both_eras_come_over_http_with_the_token() {
     let world = quiet();
     let mut command = world.command(AGENT, "a");
-    command.args(["mcp", "architect", "--http", "0"]).env("AGENT_TOKEN", "s3cret").stderr(Stdio::piped());
+    command
+        .args(["mcp", "architect", "--http", "0"])
+        .env("AGENT_TOKEN", "s3cret")
+        .stderr(Stdio::piped());
     let mut process = command.spawn().expect("the server starts");
     let server = listening(&mut process);
     let token = ("authorization", "Bearer s3cret");
@@ -372,22 +472,45 @@ fn hosts_of_both_eras_come_over_http_with_the_token() {
     assert_eq!(told(server, &[token, ("host", "evil.example")], &initialize).0.status, 403);
     let (head, greeting) = told(server, &[token], &initialize);
     assert_eq!(greeting["result"]["serverInfo"]["name"], "agent-architect", "{greeting}");
-    let session = [token, ("mcp-session-id", head.header("mcp-session-id").unwrap()), ("mcp-protocol-version", "2025-11-25")];
-    assert_eq!(told(server, &session, &json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).0.status, 202);
-    let call = |name: &str, arguments: Value, meta: Value| json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name, "arguments": arguments, "_meta": meta}});
-    let (_, given) = told(server, &session, &call("give_feedback", json!({"text": "plurals"}), json!({})));
+    let session = [
+        token,
+        ("mcp-session-id", head.header("mcp-session-id").unwrap()),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    assert_eq!(
+        told(server, &session, &json!({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+            .0
+            .status,
+        202
+    );
+    let call = |name: &str, arguments: Value, meta: Value| {
+        json!({"jsonrpc": "2.0", "id": 2,
+        "method": "tools/call", "params": {"name": name, "arguments": arguments, "_meta": meta}})
+    };
+    let (_, given) =
+        told(server, &session, &call("give_feedback", json!({"text": "plurals"}), json!({})));
     let item = &given["result"]["structuredContent"];
     assert_eq!((&item["source"], &item["text"]), (&json!("mcp"), &json!("plurals")), "{given}");
     let mut ending = Connection::open(server);
     ending.ask("DELETE", &session, "");
-    assert_eq!(ending.head().status, 204, "a client takes anything but 200 and 204 for a session that goes on");
+    assert_eq!(
+        ending.head().status,
+        204,
+        "a client takes anything but 200 and 204 for a session that goes on"
+    );
     assert_eq!(told(server, &session, &call("list_feedback", json!({}), json!({}))).0.status, 404);
 
     let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientInfo": client,
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": client,
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let stateless = [token, ("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "list_feedback")];
+    let stateless = [
+        token,
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "list_feedback"),
+    ];
     let (_, listed) = told(server, &stateless, &call("list_feedback", json!({}), meta));
     assert_eq!(listed["result"]["structuredContent"]["feedback"], json!([item]), "{listed}");
     assert_eq!(listed["result"]["resultType"], "complete");

@@ -32,7 +32,8 @@ impl Bench {
 
     pub fn manifest(&self, limits: &str) {
         let manifest = format!(
-            "schema = \"agent/manifest@1\"\nname = \"bench\"\n[runner]\ncommand = [\"python\", \"runner.py\"]\n\
+            "schema = \"agent/manifest@1\"\nname = \"bench\"\n[runner]\ncommand = \
+            [\"python\", \"runner.py\"]\n\
              [tuner]\ncommand = [\"python\", \"tuner.py\"]\n[limits]\n{limits}\n"
         );
         self.world.write(format!("{FOLDER}/agent.toml"), manifest);
@@ -43,7 +44,10 @@ impl Bench {
     }
 
     pub fn state(&self, weight: u64) {
-        self.world.write(format!("{FOLDER}/state/active.state.json"), format!("{{\n  \"weight\": {weight}\n}}\n"));
+        self.world.write(
+            format!("{FOLDER}/state/active.state.json"),
+            format!("{{\n  \"weight\": {weight}\n}}\n"),
+        );
     }
 
     /// Makes all there is the version v0.1.0 on `active`, by the door every release goes through.
@@ -61,8 +65,15 @@ impl Bench {
             ..Trailers::default()
         };
         let tree = git.tree_of(&main).unwrap();
-        let commit = git.write_commit(&CommitSpec { tree, parents: vec![main], message: trailers.message("v0.1.0", "") }).unwrap();
-        let publication = Publication { branch: "active".to_owned(), expect: None, commit, version };
+        let commit = git
+            .write_commit(&CommitSpec {
+                tree,
+                parents: vec![main],
+                message: trailers.message("v0.1.0", ""),
+            })
+            .unwrap();
+        let publication =
+            Publication { branch: "active".to_owned(), expect: None, commit, version };
         assert_eq!(git.publish(&publication).unwrap().value, Published::Done);
     }
 

@@ -1,4 +1,5 @@
-//! `worktree` means what a release of it would serve: its code, and the state that is served, carried over.
+//! `worktree` means what a release of it would serve: its code, and the state that is served,
+//! carried over.
 
 use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, World};
@@ -25,12 +26,18 @@ fn add_greeting(served: &Served) {
         schema["required"].as_array_mut().unwrap().push(json!("greeting"));
         schema.to_string()
     });
-    let step = "def migrate(state):\n    state['schema_version'] = 2\n    state['greeting'] = 'hello'\n    return state\n";
+    let step = "def migrate(state):\n    state['schema_version'] = 2\n    state['greeting'] = \
+        'hello'\n    return state\n";
     served.world.write(format!("{FOLDER}/state/migrations/2.py"), step);
-    let tool = "@server.tool\ndef greet() -> str:\n    \"\"\"Greets.\"\"\"\n    return state()[\"greeting\"]\n\n\nif __name__";
+    let tool = "@server.tool\ndef greet() -> str:\n    \"\"\"Greets.\"\"\"\n    return \
+        state()[\"greeting\"]\n\n\nif __name__";
     edit(served, "runner/__main__.py", |text| text.replace("if __name__", tool));
     edit(served, "tests/micro/estimates.jsonl", |text| {
-        format!("{text}{}\n", json!({"id": "greets", "tool": "greet", "arguments": {}, "expect": {"equals": "hello"}, "must": true}))
+        format!(
+            "{text}{}\n",
+            json!({"id": "greets", "tool": "greet", "arguments": {}, "expect": {"equals": "hello"},
+                "must": true})
+        )
     });
 }
 
@@ -41,11 +48,21 @@ fn commit(served: &Served) {
 
 #[track_caller]
 fn minutes(served: &Served, at: &str, task: &str) -> String {
-    served.agent(["run", "estimate", &format!("task={task}"), "--at", at]).ok().json()["minutes"].to_string()
+    served.agent(["run", "estimate", &format!("task={task}"), "--at", at]).ok().json()["minutes"]
+        .to_string()
 }
 
 fn learn(served: &Served, task: &str, minutes: u32) {
-    served.agent(["tune", "took", &format!("task={task}"), &format!("minutes={minutes}"), "--promote", "-q"]).ok();
+    served
+        .agent([
+            "tune",
+            "took",
+            &format!("task={task}"),
+            &format!("minutes={minutes}"),
+            "--promote",
+            "-q",
+        ])
+        .ok();
 }
 
 #[test]
@@ -53,7 +70,8 @@ fn the_working_tree_runs_with_what_was_learned_and_what_its_user_changed() {
     let served = Served::new();
     learn(&served, "deploy", 500);
     assert_eq!(minutes(&served, "worktree", "deploy"), "500.0");
-    let cases = json!({"id": "learned", "tool": "estimate", "arguments": {"task": "deploy"}, "expect": {"subset": {"minutes": 500.0}}, "must": true});
+    let cases = json!({"id": "learned", "tool": "estimate", "arguments": {"task": "deploy"},
+        "expect": {"subset": {"minutes": 500.0}}, "must": true});
     edit(&served, "tests/micro/estimates.jsonl", |text| format!("{text}{cases}\n"));
     served.agent(["test"]).ok().stdout_has("4 passed");
     served.git(["add", "--all"]);
@@ -61,14 +79,26 @@ fn the_working_tree_runs_with_what_was_learned_and_what_its_user_changed() {
     // what is changed beside the code is joined with what was learned
     let walk = json!({"walk": {"minutes": 7.0, "seen": 1}});
     edit(&served, COPY, |text| text.replace("\"tasks\": {}", &format!("\"tasks\": {walk}")));
-    assert_eq!((minutes(&served, "worktree", "deploy"), minutes(&served, "worktree", "walk")), ("500.0".to_owned(), "7.0".to_owned()));
+    assert_eq!(
+        (minutes(&served, "worktree", "deploy"), minutes(&served, "worktree", "walk")),
+        ("500.0".to_owned(), "7.0".to_owned())
+    );
     assert_eq!(minutes(&served, "active", "walk"), "30.0");
     commit(&served);
-    assert_eq!((minutes(&served, "worktree", "deploy"), minutes(&served, "worktree", "walk")), ("500.0".to_owned(), "7.0".to_owned()));
+    assert_eq!(
+        (minutes(&served, "worktree", "deploy"), minutes(&served, "worktree", "walk")),
+        ("500.0".to_owned(), "7.0".to_owned())
+    );
     served.agent(["release"]).ok();
-    assert_eq!((minutes(&served, "active", "deploy"), minutes(&served, "active", "walk")), ("500.0".to_owned(), "7.0".to_owned()));
+    assert_eq!(
+        (minutes(&served, "active", "deploy"), minutes(&served, "active", "walk")),
+        ("500.0".to_owned(), "7.0".to_owned())
+    );
     // the difference to the working tree is that to what a release of it would serve
-    let state = |served: &Served| served.agent(["versions", "diff", "active", "worktree", "--json"]).ok().json()["state"].clone();
+    let state = |served: &Served| {
+        served.agent(["versions", "diff", "active", "worktree", "--json"]).ok().json()["state"]
+            .clone()
+    };
     assert_eq!(state(&served), json!([]));
     learn(&served, "paint", 60);
     assert_eq!(state(&served), json!([]), "what is learned is not a difference");
@@ -84,7 +114,9 @@ fn the_working_tree_runs_with_what_was_learned_and_what_its_user_changed() {
     learn(&served, "walk", 9);
     edit(&served, COPY, |text| text.replace("7.0", "70.0"));
     let run = ["run", "estimate", "task=walk", "--at", "worktree"];
-    let own = served.agent(run).ok().stderr_has("changed both on active and in the working tree, differently: /tasks/walk/minutes");
+    let own = served.agent(run).ok().stderr_has(
+        "changed both on active and in the working tree, differently: /tasks/walk/minutes",
+    );
     assert_eq!(own.json()["minutes"], 70.0);
     commit(&served);
     served.agent(["release"]).code(4).stderr_has("/tasks/walk/minutes");
@@ -105,7 +137,10 @@ fn a_migration_is_tried_tested_and_committed_before_it_is_released() {
     assert_eq!(hook.stderr, "", "it was judged, and nothing speaks against it");
     // a step that fails is found here, and not at the release
     let step = served.world.read(format!("{FOLDER}/state/migrations/2.py"));
-    served.world.write(format!("{FOLDER}/state/migrations/2.py"), "def migrate(state):\n    raise ValueError('no')\n");
+    served.world.write(
+        format!("{FOLDER}/state/migrations/2.py"),
+        "def migrate(state):\n    raise ValueError('no')\n",
+    );
     served.agent(["test"]).code(5).stderr_has("state/migrations/2.py");
     served.agent(["run", "greet", "--at", "worktree"]).code(5).stderr_has("state/migrations/2.py");
     std::fs::remove_file(served.path("state/migrations/2.py")).unwrap();
@@ -113,10 +148,16 @@ fn a_migration_is_tried_tested_and_committed_before_it_is_released() {
     served.world.write(format!("{FOLDER}/state/migrations/2.py"), step);
     commit(&served);
     served.agent(["release"]).ok();
-    assert_eq!((minutes(&served, "active", "deploy"), minutes(&served, "worktree", "deploy")), ("500.0".to_owned(), "500.0".to_owned()));
+    assert_eq!(
+        (minutes(&served, "active", "deploy"), minutes(&served, "worktree", "deploy")),
+        ("500.0".to_owned(), "500.0".to_owned())
+    );
     // a branch from before runs with its own state, and can be committed to
     served.git(["switch", "--quiet", "--create", "before", "v0.1.0"]);
-    served.agent(["run", "estimate", "task=deploy", "--at", "worktree"]).ok().stderr_has("the working tree knows only 1");
+    served
+        .agent(["run", "estimate", "task=deploy", "--at", "worktree"])
+        .ok()
+        .stderr_has("the working tree knows only 1");
     served.agent(["test"]).ok().stderr_has("git merge active");
 }
 
@@ -158,6 +199,7 @@ fn a_case_of_a_conversation_is_judged_under_the_state_that_is_served() {
     let served = Served::new();
     learn(&served, "deploy", 500);
     served.agent(["run", "estimate", "task=deploy", "--conversation", "c1"]).ok();
-    let wanted = ["test", "add", "--conversation", "c1", "--expect", r#"{"subset":{"minutes":30.0}}"#];
+    let wanted =
+        ["test", "add", "--conversation", "c1", "--expect", r#"{"subset":{"minutes":30.0}}"#];
     served.agent(wanted).ok().stdout_has("it fails now").stdout_has("500");
 }

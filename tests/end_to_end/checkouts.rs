@@ -1,4 +1,5 @@
-//! Checkouts: what is served and judged is what git has, whatever somebody wrote into the folder it runs from.
+//! Checkouts: what is served and judged is what git has, whatever somebody wrote into the folder it
+//! runs from.
 
 use crate::served::{FOLDER, Served};
 use serde_json::json;
@@ -8,7 +9,9 @@ use std::process::Stdio;
 
 /// The only checkout of a repository of one version.
 fn checkout(served: &Served) -> PathBuf {
-    let mut found = std::fs::read_dir(served.path(".agent/checkouts")).unwrap().map(|entry| entry.unwrap().path());
+    let mut found = std::fs::read_dir(served.path(".agent/checkouts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let only = found.next().unwrap();
     assert!(found.next().is_none(), "there is one checkout");
     only
@@ -41,7 +44,9 @@ fn a_checkout_that_was_changed_is_not_served() {
             let path = place.join("runner/__main__.py");
             overwrite(&path, lying(&path));
         }),
-        ("`json.py` was added", |place| std::fs::write(place.join("json.py"), "raise SystemExit(66)\n").unwrap()),
+        ("`json.py` was added", |place| {
+            std::fs::write(place.join("json.py"), "raise SystemExit(66)\n").unwrap()
+        }),
         ("`runner` is another kind of file", |place| {
             let other = place.ancestors().nth(2).unwrap().join("tmp/other");
             std::fs::rename(place.join("runner"), &other).unwrap();
@@ -49,7 +54,9 @@ fn a_checkout_that_was_changed_is_not_served() {
             symlink(&other, place.join("runner")).unwrap();
         }),
         (".pyc` has other content", |place| {
-            let planted = std::fs::read_dir(place.join("runner/__pycache__")).unwrap().map(|entry| entry.unwrap().path());
+            let planted = std::fs::read_dir(place.join("runner/__pycache__"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
             planted.for_each(|path| overwrite(&path, b"planted"));
         }),
     ];
@@ -57,19 +64,40 @@ fn a_checkout_that_was_changed_is_not_served() {
     let honest = served.agent(["run", "estimate", "task=zzz"]).ok();
     for (told, tamper) in ways {
         tamper(&checkout(&served));
-        let ended = served.agent(["run", "estimate", "task=zzz"]).ok().stderr_has(told).stderr_has("it was made again");
+        let ended = served
+            .agent(["run", "estimate", "task=zzz"])
+            .ok()
+            .stderr_has(told)
+            .stderr_has("it was made again");
         assert_eq!(ended.stdout, honest.stdout);
-        assert_eq!(served.agent(["run", "estimate", "task=zzz"]).ok().stderr, honest.stderr, "it is said once");
+        assert_eq!(
+            served.agent(["run", "estimate", "task=zzz"]).ok().stderr,
+            honest.stderr,
+            "it is said once"
+        );
     }
 }
 
 /// Whoever writes to the checkout while a tier runs: its results are those of no commit.
 #[test]
 fn a_tier_on_a_checkout_that_changed_has_no_result() {
-    let slow = "import time\nfrom agent_runtime import Server\nserver = Server(\"slow\")\n\n@server.tool\ndef wait() -> int:\n    time.sleep(0.5)\n    return 1\n\nserver.run()\n";
-    let case = json!({"id": "a", "tool": "wait", "arguments": {}, "expect": {"equals": 1}}).to_string() + "\n";
-    let served = Served::with(&[("runner/__main__.py", slow), ("tests/micro/estimates.jsonl", &case)]);
-    let test = || served.command().args(["test", "--at", "main", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let slow = "import time\nfrom agent_runtime import Server\nserver = \
+        Server(\"slow\")\n\n@server.tool\ndef wait() -> int:\n    time.sleep(0.5)\n    return \
+        1\n\nserver.run()\n";
+    let case = json!({"id": "a", "tool": "wait", "arguments": {}, "expect": {"equals": 1}})
+        .to_string()
+        + "\n";
+    let served =
+        Served::with(&[("runner/__main__.py", slow), ("tests/micro/estimates.jsonl", &case)]);
+    let test = || {
+        served
+            .command()
+            .args(["test", "--at", "main", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
     let under_way = || {
         std::fs::read_dir(served.path(".agent/tmp"))
             .into_iter()
@@ -87,9 +115,18 @@ fn a_tier_on_a_checkout_that_changed_has_no_result() {
     let ended = running.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(6), "{said}");
-    assert!(said.contains("changed while micro ran on it: the folder itself was changed") && said.contains("run it again"), "{said}");
-    let again: serde_json::Value = serde_json::from_slice(&test().wait_with_output().unwrap().stdout).unwrap();
-    assert_eq!((&again["tiers"]["micro"]["passed"], &again["tiers"]["micro"]["cached"]), (&json!(1), &json!(0)), "nothing of it was kept");
+    assert!(
+        said.contains("changed while micro ran on it: the folder itself was changed")
+            && said.contains("run it again"),
+        "{said}"
+    );
+    let again: serde_json::Value =
+        serde_json::from_slice(&test().wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(
+        (&again["tiers"]["micro"]["passed"], &again["tiers"]["micro"]["cached"]),
+        (&json!(1), &json!(0)),
+        "nothing of it was kept"
+    );
 }
 
 #[test]
@@ -100,5 +137,10 @@ fn no_compiled_file_appears_in_the_folder_of_the_user() {
     served.agent(["tune", "took", "task=review", "minutes=20"]).ok();
     let folders = ["", "runner", "tuner", "agent_runtime", "tests"];
     assert!(folders.iter().all(|folder| !served.path(folder).join("__pycache__").exists()));
-    assert_eq!(served.world.git(FOLDER, ["status", "--porcelain", "--ignored", "--", ":!.agent", ":!state"]), "");
+    assert_eq!(
+        served
+            .world
+            .git(FOLDER, ["status", "--porcelain", "--ignored", "--", ":!.agent", ":!state"]),
+        ""
+    );
 }

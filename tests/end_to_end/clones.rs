@@ -1,4 +1,5 @@
-//! Several clones of one repository: what each of them wrote comes together, and nothing is judged at a level that another has spent.
+//! Several clones of one repository: what each of them wrote comes together, and nothing is judged
+//! at a level that another has spent.
 
 use crate::gate;
 use crate::served::{FOLDER, Served};
@@ -11,7 +12,8 @@ fn trailer(served: &Served, key: &str, what: &str) -> String {
     served.git(["log", "-1", &format!("--format=%(trailers:key={key},valueonly)"), what])
 }
 
-/// With a gate that wants evidence, and a first attempt that was accepted: v0.1.1, which names a ledger.
+/// With a gate that wants evidence, and a first attempt that was accepted: v0.1.1, which names a
+/// ledger.
 fn promoted() -> Served {
     let served = gate::noisy("gate = \"better\"\nmargin = 0.05");
     served.agent(["state", "set", "usual_minutes=95"]).ok();
@@ -22,15 +24,26 @@ fn promoted() -> Served {
 #[test]
 fn a_version_names_the_ledger_and_the_inbox_it_was_made_with() {
     let served = promoted();
-    assert_eq!(trailer(&served, "Agent-Ledger", "v0.1.1"), served.git(["rev-parse", "refs/agent/ledger"]));
+    assert_eq!(
+        trailer(&served, "Agent-Ledger", "v0.1.1"),
+        served.git(["rev-parse", "refs/agent/ledger"])
+    );
     assert_eq!(trailer(&served, "Agent-Inbox", "v0.1.1"), "none");
     served.agent(["architect", "it is slow", "--queue-only"]).ok();
     served.agent(["state", "set", "usual_minutes=99"]).ok();
     served.agent(["promote", "--gate", "not-worse"]).ok();
     served.agent(["rollback"]).ok();
     for version in ["v0.1.2", "v0.1.3"] {
-        assert_eq!(trailer(&served, "Agent-Ledger", version), served.git(["rev-parse", "refs/agent/ledger"]), "{version}");
-        assert_eq!(trailer(&served, "Agent-Inbox", version), served.git(["rev-parse", "refs/agent/inbox"]), "{version}");
+        assert_eq!(
+            trailer(&served, "Agent-Ledger", version),
+            served.git(["rev-parse", "refs/agent/ledger"]),
+            "{version}"
+        );
+        assert_eq!(
+            trailer(&served, "Agent-Inbox", version),
+            served.git(["rev-parse", "refs/agent/inbox"]),
+            "{version}"
+        );
     }
 }
 
@@ -40,7 +53,9 @@ fn a_clone_without_the_ledger_that_its_versions_name_does_not_judge() {
     served.agent(["state", "set", "usual_minutes=99"]).ok();
     served.agent(["promote", "--gate", "not-worse"]).ok();
     // by its address, so that the clone does not get every object that lies there
-    served.world.git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
+    served
+        .world
+        .git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
     served.world.git("clone", ["fetch", "--quiet", "origin", "active:active", "--tags"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=97"]).ok();
     let refused = |arguments: &[&str]| {
@@ -49,7 +64,10 @@ fn a_clone_without_the_ledger_that_its_versions_name_does_not_judge() {
             .agent("clone", arguments)
             .code(7)
             .stderr_has("this clone does not have the gate's ledger that v0.1.2 was made with")
-            .stderr_has("agent sync (by git alone: git fetch origin '+refs/agent/*:refs/agent-remotes/origin/*')");
+            .stderr_has(
+                "agent sync (by git alone: git fetch origin \
+                '+refs/agent/*:refs/agent-remotes/origin/*')",
+            );
     };
     refused(&["promote"]);
     refused(&["test", "--at", "staging", "--against", "active"]);
@@ -58,12 +76,23 @@ fn a_clone_without_the_ledger_that_its_versions_name_does_not_judge() {
     served.world.git("clone", ["add", "."]);
     served.world.git("clone", ["commit", "--quiet", "--no-verify", "--message", "feat: more"]);
     refused(&["release"]);
-    World::finish(served.world.command("cp", FOLDER).args(["-r", ".agent/store", "../clone/.agent/"])).ok();
+    World::finish(served.world.command("cp", FOLDER).args([
+        "-r",
+        ".agent/store",
+        "../clone/.agent/",
+    ]))
+    .ok();
     served.world.agent("clone", ["rollback", "v0.1.1"]).ok();
-    let named = |what: &str| served.world.git("clone", ["log", "-1", "--format=%(trailers:key=Agent-Ledger,valueonly)", what]);
+    let named = |what: &str| {
+        served
+            .world
+            .git("clone", ["log", "-1", "--format=%(trailers:key=Agent-Ledger,valueonly)", what])
+    };
     assert_eq!(named("v0.1.3"), named("v0.1.2"));
     // git alone brings it
-    served.world.git("clone", ["fetch", "--quiet", "origin", "+refs/agent/*:refs/agent-remotes/origin/*"]);
+    served
+        .world
+        .git("clone", ["fetch", "--quiet", "origin", "+refs/agent/*:refs/agent-remotes/origin/*"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=30"]).ok();
     let ended = served.world.agent("clone", ["promote", "--json"]);
     assert_eq!(ended.json()["verdict"]["gate"]["ledger"], 2, "{}", ended.stdout);
@@ -87,8 +116,10 @@ fn rewrite(served: &Served, change: impl Fn(&str) -> String) {
     let blob = served.git(["hash-object", "-w", "edited"]);
     let listing = served.world.write("listing", format!("100644 blob {blob}\tledger.jsonl\n"));
     let listing = std::fs::File::open(listing).unwrap();
-    let tree = World::finish(served.world.command("git", FOLDER).arg("mktree").stdin(listing)).ok().stdout;
-    let commit = served.git(["commit-tree", tree.trim(), "-p", "refs/agent/ledger", "-m", "edited"]);
+    let tree =
+        World::finish(served.world.command("git", FOLDER).arg("mktree").stdin(listing)).ok().stdout;
+    let commit =
+        served.git(["commit-tree", tree.trim(), "-p", "refs/agent/ledger", "-m", "edited"]);
     served.git(["update-ref", "refs/agent/ledger", &commit]);
 }
 
@@ -97,10 +128,16 @@ fn a_fresh_clone_asks_its_remote_for_attempts_that_no_version_names() {
     let served = gate::noisy("gate = \"better\"\nmargin = 0.05");
     served.agent(["state", "set", "usual_minutes=39"]).ok();
     served.agent(["promote"]).code(7).stdout_has("(attempt 1)");
-    served.world.git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
+    served
+        .world
+        .git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
     served.world.git("clone", ["fetch", "--quiet", "origin", "active:active", "--tags"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=38"]).ok();
-    served.world.agent("clone", ["promote"]).code(7).stderr_has("this clone does not have the gate's ledger that origin has");
+    served
+        .world
+        .agent("clone", ["promote"])
+        .code(7)
+        .stderr_has("this clone does not have the gate's ledger that origin has");
     // one that nobody answers for is judged by what is here
     served.world.git("clone", ["remote", "set-url", "origin", "/no/such/folder"]);
     served.world.agent("clone", ["promote"]).code(7).stdout_has("(attempt 1)");
@@ -111,7 +148,10 @@ fn a_ledger_that_was_deleted_moved_back_cut_or_edited_is_found() {
     let served = promoted();
     served.agent(["state", "set", "usual_minutes=30"]).ok();
     served.agent(["promote"]).code(1).stdout_has("worse");
-    assert_eq!(served.git(["cat-file", "blob", "refs/agent/ledger:ledger.jsonl"]).lines().count(), 2);
+    assert_eq!(
+        served.git(["cat-file", "blob", "refs/agent/ledger:ledger.jsonl"]).lines().count(),
+        2
+    );
     check_tampered(&served, "lacks 1 of the attempts that v0.1.1 was made with", |served| {
         served.git(["update-ref", "-d", "refs/agent/ledger"]);
     });
@@ -125,7 +165,9 @@ fn a_ledger_that_was_deleted_moved_back_cut_or_edited_is_found() {
     check_tampered(&served, "lacks 1 of the attempts that this clone wrote", |served| {
         rewrite(served, |text| text.split_inclusive('\n').next().unwrap().to_owned());
     });
-    check_tampered(&served, "was damaged since: ", |served| rewrite(served, |text| text.split_inclusive('\n').nth(1).unwrap().to_owned()));
+    check_tampered(&served, "was damaged since: ", |served| {
+        rewrite(served, |text| text.split_inclusive('\n').nth(1).unwrap().to_owned())
+    });
     check_tampered(&served, "lacks 1 of the attempts that ", |served| {
         rewrite(served, |text| text.replace("\"accepted\":false", "\"accepted\":true"));
     });
@@ -147,7 +189,11 @@ fn feedback_whose_ref_was_deleted_is_still_read() {
     assert_eq!(listed(), before);
     served.agent(["architect", "it is large", "--queue-only"]).ok();
     assert_eq!(listed().as_array().unwrap().len(), 3);
-    assert_eq!(served.git(["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count(), 3, "what was there is back at its ref");
+    assert_eq!(
+        served.git(["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count(),
+        3,
+        "what was there is back at its ref"
+    );
 }
 
 /// A bare hub that serves v0.1.0, and clones of it that are set up as `agent doctor --fix` does.
@@ -170,7 +216,10 @@ impl Hub {
     }
 
     fn cloned(&self, from: &str, to: &str) {
-        self.world.git(".", ["clone", "--quiet", &format!("file://{}", self.world.path(from).display()), to]);
+        self.world.git(
+            ".",
+            ["clone", "--quiet", &format!("file://{}", self.world.path(from).display()), to],
+        );
         self.world.agent(to, ["doctor", "--fix"]);
         self.world.git(to, ["fetch", "--quiet", "origin", "active:active", "--tags"]);
     }
@@ -191,7 +240,12 @@ impl Hub {
     /// The feedback that a clone knows of, sorted.
     fn heard(&self, clone: &str) -> Vec<String> {
         let list = self.world.agent(clone, ["architect", "list", "--json"]).ok().json();
-        let mut texts: Vec<_> = list["feedback"].as_array().unwrap().iter().map(|item| item["text"].as_str().unwrap().to_owned()).collect();
+        let mut texts: Vec<_> = list["feedback"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["text"].as_str().unwrap().to_owned())
+            .collect();
         texts.sort();
         texts
     }
@@ -223,7 +277,8 @@ fn clones_share_feedback_by_plain_git_in_any_order() {
     hub.cloned("c", "d");
     hub.git("d", ["fetch", "--quiet", "origin"]);
     assert_eq!(hub.heard("d").len(), 6);
-    // what was written and not pushed outlives a prune, by the configured refspecs and by those of an earlier version
+    // what was written and not pushed outlives a prune, by the configured refspecs and by those of
+    // an earlier version
     hub.git("c", ["fetch", "--quiet", "--prune", "origin"]);
     hub.git("c", ["fetch", "--quiet", "--prune", "origin", "+refs/agent/*:refs/agent/*"]);
     assert_eq!(hub.heard("c").len(), 6);
@@ -232,14 +287,20 @@ fn clones_share_feedback_by_plain_git_in_any_order() {
 #[test]
 fn the_shared_record_has_everything_whatever_refspec_it_is_pushed_by() {
     let hub = Hub::new(&["a", "b", "c"]);
-    let items = || hub.git("hub", ["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count();
+    let items =
+        || hub.git("hub", ["ls-tree", "--name-only", "refs/agent/inbox:items"]).lines().count();
     for (number, clone) in ["a", "b", "c"].into_iter().enumerate() {
         hub.say(clone, &format!("from {clone}"));
         // by the refspec of an earlier version, which pushes what each clone has at the same ref
-        assert_eq!(hub.try_git(clone, ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]), 0, "{clone}");
+        assert_eq!(
+            hub.try_git(clone, ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]),
+            0,
+            "{clone}"
+        );
         assert_eq!(items(), number + 1);
     }
-    // a knows an older one, so that push is refused; what a wrote is there all the same, and the next time nothing is refused
+    // a knows an older one, so that push is refused; what a wrote is there all the same, and the
+    // next time nothing is refused
     hub.say("a", "more from a");
     hub.try_git("a", ["push", "--quiet", "origin", "refs/agent/*:refs/agent/*"]);
     assert_eq!(items(), 4);
@@ -257,8 +318,11 @@ fn the_shared_record_has_everything_whatever_refspec_it_is_pushed_by() {
     hub.git("b", ["push", "--quiet", "origin"]);
     let names = || hub.git("hub", ["for-each-ref", "--format=%(refname)"]);
     let before = names();
-    let ended = World::finish(hub.world.command("git", "a").args(["push", "--mirror", "origin"])).code(1);
-    ended.stderr_has("active would be deleted (served-branches-stay)").stderr_has("would be deleted (records-only-grow)");
+    let ended =
+        World::finish(hub.world.command("git", "a").args(["push", "--mirror", "origin"])).code(1);
+    ended
+        .stderr_has("active would be deleted (served-branches-stay)")
+        .stderr_has("would be deleted (records-only-grow)");
     assert_eq!(names(), before);
     // a mirror is a clone like any other
     hub.world.git(".", ["clone", "--quiet", "--mirror", "hub", "mirror"]);
@@ -285,13 +349,21 @@ fn a_copy_of_a_clone_is_another_clone() {
 
 /// What staging knows of a task, by a clone: how many times it was seen.
 fn seen(hub: &Hub, clone: &str, task: &str) -> Value {
-    hub.world.agent(clone, ["state", "show", "--json"]).ok().json()["state"]["tasks"][task]["seen"].clone()
+    hub.world.agent(clone, ["state", "show", "--json"]).ok().json()["state"]["tasks"][task]["seen"]
+        .clone()
 }
 
 impl Hub {
     fn tune(&self, clone: &str, task: &str, ids: &[&str]) {
-        let signal = |id: &&str| json!({"id": id, "tool": "took", "arguments": {"task": task, "minutes": 20}}).to_string() + "\n";
-        self.world.write(Path::new(clone).join("signals.jsonl"), ids.iter().map(signal).collect::<String>());
+        let signal = |id: &&str| {
+            json!({"id": id, "tool": "took", "arguments": {"task": task, "minutes": 20}})
+                .to_string()
+                + "\n"
+        };
+        self.world.write(
+            Path::new(clone).join("signals.jsonl"),
+            ids.iter().map(signal).collect::<String>(),
+        );
         self.world.agent(clone, ["tune", "--signals", "signals.jsonl"]).ok();
     }
 
@@ -303,11 +375,20 @@ impl Hub {
         self.world.agent(clone, ["sync", "--json"]).ok().json()
     }
 
-    /// How many of these signals count: those that were not counted before, whatever else their content is now.
+    /// How many of these signals count: those that were not counted before, whatever else their
+    /// content is now.
     fn applied(&self, clone: &str, ids: &[&str]) -> Value {
-        let signal = |id: &&str| json!({"id": id, "tool": "took", "arguments": {"task": "other", "minutes": 20}}).to_string() + "\n";
-        self.world.write(Path::new(clone).join("signals.jsonl"), ids.iter().map(signal).collect::<String>());
-        self.world.agent(clone, ["tune", "--signals", "signals.jsonl", "--json"]).json()["applied"].clone()
+        let signal = |id: &&str| {
+            json!({"id": id, "tool": "took", "arguments": {"task": "other", "minutes": 20}})
+                .to_string()
+                + "\n"
+        };
+        self.world.write(
+            Path::new(clone).join("signals.jsonl"),
+            ids.iter().map(signal).collect::<String>(),
+        );
+        self.world.agent(clone, ["tune", "--signals", "signals.jsonl", "--json"]).json()["applied"]
+            .clone()
     }
 
     /// Both have promoted; a was first, and one signal was sent to both.
@@ -329,13 +410,20 @@ impl Hub {
     fn check_whole(&self) {
         assert_eq!((seen(self, "b", "tea"), seen(self, "b", "mail")), (json!(2), json!(4)));
         assert_eq!(self.applied("b", &["both", "a-1", "b-1", "b-2", "b-3", "b-4"]), 0);
-        let same = |clone: &str| ["v0.1.0", "v0.1.1"].map(|tag| self.git(clone, ["rev-parse", tag]));
+        let same =
+            |clone: &str| ["v0.1.0", "v0.1.1"].map(|tag| self.git(clone, ["rev-parse", tag]));
         assert_eq!(same("b"), same("hub"));
-        assert!(self.git("b", ["tag", "--list", "v0.1.2"]).is_empty(), "nothing that is served is this version");
+        assert!(
+            self.git("b", ["tag", "--list", "v0.1.2"]).is_empty(),
+            "nothing that is served is this version"
+        );
         self.promote("b");
         assert_eq!(self.sync("b")["version"], "0.1.2");
         let followed = self.sync("a");
-        assert_eq!((&followed["version"], &followed["commit"]), (&json!("0.1.2"), &json!(self.git("b", ["rev-parse", "active"]))));
+        assert_eq!(
+            (&followed["version"], &followed["commit"]),
+            (&json!("0.1.2"), &json!(self.git("b", ["rev-parse", "active"])))
+        );
         assert_eq!((seen(self, "a", "tea"), seen(self, "a", "mail")), (json!(2), json!(4)));
         assert_eq!(self.applied("a", &["b-1", "b-2", "b-3", "b-4", "new"]), 1);
     }
@@ -344,24 +432,51 @@ impl Hub {
 #[test]
 fn the_loser_of_a_race_has_one_command_and_every_signal_counts_once() {
     let hub = Hub::raced();
-    let refs = || hub.git("b", ["for-each-ref", "refs/heads", "refs/tags", "refs/agent-own", "refs/agent"]);
+    let refs = || {
+        hub.git("b", ["for-each-ref", "refs/heads", "refs/tags", "refs/agent-own", "refs/agent"])
+    };
     let before = refs();
     let planned = hub.world.agent("b", ["sync", "--dry-run"]).ok();
-    planned.stdout_has("move active from v0.1.2").stdout_has("delete the tag v0.1.2").stdout_has("replay staging's signals");
+    planned
+        .stdout_has("move active from v0.1.2")
+        .stdout_has("delete the tag v0.1.2")
+        .stdout_has("replay staging's signals");
     assert_eq!(refs(), before, "a dry run changes nothing");
     let synced = hub.sync("b");
-    let lost: Vec<_> = synced["lost"].as_array().unwrap().iter().map(|lost| lost["version"].as_str().unwrap()).collect();
-    assert_eq!((lost, &synced["version"], &synced["done"]), (vec!["0.1.2", "0.1.1"], &json!("0.1.1"), &json!(true)));
+    let lost: Vec<_> = synced["lost"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|lost| lost["version"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (lost, &synced["version"], &synced["done"]),
+        (vec!["0.1.2", "0.1.1"], &json!("0.1.1"), &json!(true))
+    );
     let staging = &synced["staging"];
-    assert_eq!([&staging["returned"], &staging["replayed"], &staging["duplicates"]], [4, 5, 1], "{staging}");
+    assert_eq!(
+        [&staging["returned"], &staging["replayed"], &staging["duplicates"]],
+        [4, 5, 1],
+        "{staging}"
+    );
     assert_eq!(synced["left"], json!([]));
     // what was superseded is kept, here and at the remote
     for version in ["0.1.1", "0.1.2"] {
-        assert!(hub.git("hub", ["for-each-ref", "refs/agent/peers"]).contains(&format!("/lost/v{version}-")), "{version}");
+        assert!(
+            hub.git("hub", ["for-each-ref", "refs/agent/peers"])
+                .contains(&format!("/lost/v{version}-")),
+            "{version}"
+        );
     }
     let again = hub.sync("b");
-    assert_eq!((&again["done"], &again["lost"], &again["pushed"]), (&json!(false), &json!([]), &json!([])));
-    hub.world.agent("b", ["sync"]).ok().stdout_has("nothing to do: active serves v0.1.1, as origin does");
+    assert_eq!(
+        (&again["done"], &again["lost"], &again["pushed"]),
+        (&json!(false), &json!([]), &json!([]))
+    );
+    hub.world
+        .agent("b", ["sync"])
+        .ok()
+        .stdout_has("nothing to do: active serves v0.1.1, as origin does");
     hub.check_whole();
 }
 
@@ -383,14 +498,23 @@ fn a_fresh_clone_counts_nothing_again() {
     hub.sync("b");
     hub.promote("b");
     hub.sync("b");
-    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"]);
+    hub.world.git(
+        ".",
+        ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"],
+    );
     assert_eq!(hub.sync("c")["version"], "0.1.2");
     assert_eq!(hub.git("c", ["rev-parse", "v0.1.2"]), hub.git("hub", ["rev-parse", "v0.1.2"]));
     assert_eq!(hub.applied("c", &["a-1", "both", "b-1", "b-4", "c-1"]), 1);
     // a flipped bit, an empty file, none: it is gathered again
     let counted = hub.world.path("c/.agent/journal/counted");
     let whole = std::fs::read(&counted).unwrap();
-    let flipped = |at: usize| whole.iter().enumerate().map(|(place, byte)| if place == at { byte ^ 4 } else { *byte }).collect();
+    let flipped = |at: usize| {
+        whole
+            .iter()
+            .enumerate()
+            .map(|(place, byte)| if place == at { byte ^ 4 } else { *byte })
+            .collect()
+    };
     for damage in [flipped(3), flipped(whole.len() - 1), Vec::new()] {
         std::fs::write(&counted, damage).unwrap();
         assert_eq!(hub.applied("c", &["b-2"]), 0);
@@ -398,9 +522,13 @@ fn a_fresh_clone_counts_nothing_again() {
     std::fs::remove_file(&counted).unwrap();
     assert_eq!(hub.applied("c", &["b-2"]), 0);
     // without the record there is no telling
-    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "d"]);
+    hub.world.git(
+        ".",
+        ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "d"],
+    );
     hub.git("d", ["fetch", "--quiet", "origin", "active:active"]);
-    let unknown = hub.world.agent("d", ["tune", "took", "task=mail", "minutes=20", "--id", "b-2"]).code(7);
+    let unknown =
+        hub.world.agent("d", ["tune", "took", "task=mail", "minutes=20", "--id", "b-2"]).code(7);
     unknown.stderr_has("agent sync");
     hub.world.agent("d", ["tune", "took", "task=mail", "minutes=20"]).ok();
     hub.sync("d");
@@ -435,7 +563,10 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
     );
     hub.git("b", ["checkout", "--quiet", "agent.toml"]);
     assert_eq!(hub.sync("b")["main"], json!(released));
-    assert_eq!((hub.git("b", ["rev-parse", "main"]), hub.git("b", ["status", "--porcelain"])), (released.clone(), String::new()));
+    assert_eq!(
+        (hub.git("b", ["rev-parse", "main"]), hub.git("b", ["status", "--porcelain"])),
+        (released.clone(), String::new())
+    );
     assert!(hub.world.path("b/runner/more.py").exists());
     // one that nobody has checked out
     hub.git("b", ["switch", "--quiet", "--detach"]);
@@ -446,7 +577,10 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
     hub.git("b", ["switch", "--quiet", "main"]);
     commit(&hub, "b", "other.txt");
     let synced = hub.sync("b");
-    assert_eq!((&synced["main"], &synced["left"][0]["mend"]), (&json!(null), &json!("git switch main && git merge active")));
+    assert_eq!(
+        (&synced["main"], &synced["left"][0]["mend"]),
+        (&json!(null), &json!("git switch main && git merge active"))
+    );
 }
 
 #[test]
@@ -457,10 +591,14 @@ fn a_release_that_lost_the_race_is_left_to_a_person() {
     hub.promote("a");
     hub.sync("a");
     let synced = hub.sync("b");
-    assert_eq!((&synced["version"], &synced["lost"][0]["kind"]), (&json!("0.1.1"), &json!("release")));
+    assert_eq!(
+        (&synced["version"], &synced["lost"][0]["kind"]),
+        (&json!("0.1.1"), &json!("release"))
+    );
     let left = synced["left"][0]["mend"].as_str().unwrap();
     assert!(left.ends_with("agent release"), "{left}");
-    World::finish(hub.world.command("git", "b").args(["merge", "--quiet", "--no-edit", "active"])).ok();
+    World::finish(hub.world.command("git", "b").args(["merge", "--quiet", "--no-edit", "active"]))
+        .ok();
     hub.world.agent("b", ["release"]).ok().stdout_has("v0.2.0");
     assert_eq!(hub.sync("b")["version"], "0.2.0");
 }
@@ -498,7 +636,10 @@ fn what_a_person_has_to_decide_changes_nothing() {
     hub.git("b", ["update-ref", "-d", "refs/remotes/origin/active"]);
     conflict("b", "have no version in common");
     // and there has to be a remote
-    hub.world.agent("b", ["sync", "upstream"]).code(2).stderr_has("there is no remote `upstream`; there are origin");
+    hub.world
+        .agent("b", ["sync", "upstream"])
+        .code(2)
+        .stderr_has("there is no remote `upstream`; there are origin");
     hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
     hub.world.agent("b", ["sync"]).code(6);
     hub.git("b", ["remote", "remove", "origin"]);
@@ -509,7 +650,10 @@ fn what_a_person_has_to_decide_changes_nothing() {
 fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
     let hub = Hub::new(&["a", "b"]);
     hub.tune("a", "tea", &["a-1"]);
-    hub.world.agent("a", ["promote"]).ok().stderr_has("v0.1.1 is not pushed; run `agent sync` to push it");
+    hub.world
+        .agent("a", ["promote"])
+        .ok()
+        .stderr_has("v0.1.1 is not pushed; run `agent sync` to push it");
     hub.sync("a");
     hub.tune("b", "mail", &["b-1", "b-2"]);
     let pushed = hub.world.agent("b", ["promote", "--push", "--json"]).ok().json();
@@ -529,35 +673,66 @@ fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
 
 #[test]
 fn where_versions_are_pushed_every_verb_that_makes_one_pushes_it() {
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
-    let hub = Hub::of(Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\npush = true\n"))]), &["a", "b"]);
-    let tuned = hub.world.agent("a", ["tune", "took", "task=tea", "minutes=20", "--promote", "--json"]).ok();
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
+    let hub = Hub::of(
+        Served::with(&[(
+            "agent.toml",
+            &(manifest + "\n[remote]\nname = \"origin\"\npush = true\n"),
+        )]),
+        &["a", "b"],
+    );
+    let tuned = hub
+        .world
+        .agent("a", ["tune", "took", "task=tea", "minutes=20", "--promote", "--json"])
+        .ok();
     assert_eq!(tuned.json()["promotion"]["pushed"], "origin");
     tuned.stderr_has("pushed to origin");
     // a run begins on what the remote serves
     let asked = "I want to ask it what is running, as a health check";
-    let run = hub.world.agent("b", ["architect", asked, "--json"]).ok().stderr_has("pushed to origin");
+    let run =
+        hub.world.agent("b", ["architect", asked, "--json"]).ok().stderr_has("pushed to origin");
     assert_eq!(run.json()["version"], "v0.2.0");
-    assert_eq!(hub.git("b", ["rev-parse", "main"]), hub.git("b", ["rev-parse", "active"]), "main came along");
-    assert_eq!(hub.git("hub", ["rev-parse", "active", "v0.2.0", "v0.1.1"]), hub.git("b", ["rev-parse", "active", "v0.2.0", "v0.1.1"]));
+    assert_eq!(
+        hub.git("b", ["rev-parse", "main"]),
+        hub.git("b", ["rev-parse", "active"]),
+        "main came along"
+    );
+    assert_eq!(
+        hub.git("hub", ["rev-parse", "active", "v0.2.0", "v0.1.1"]),
+        hub.git("b", ["rev-parse", "active", "v0.2.0", "v0.1.1"])
+    );
     assert_eq!(hub.git("hub", ["rev-parse", "v0.2.0~1"]), hub.git("hub", ["rev-parse", "v0.1.1"]));
     // the signal counts where the remote is not there, and no version is made
     hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
-    hub.world.agent("b", ["tune", "took", "task=tea", "minutes=20", "--promote"]).code(6).stderr_has("1 signal applied");
+    hub.world
+        .agent("b", ["tune", "took", "task=tea", "minutes=20", "--promote"])
+        .code(6)
+        .stderr_has("1 signal applied");
     assert_eq!(hub.git("b", ["rev-parse", "active"]), hub.git("hub", ["rev-parse", "active"]));
 }
 
 #[test]
 fn where_a_remote_is_named_history_is_not_forked() {
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
-    let hub = Hub::of(Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\n"))]), &["a", "b"]);
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
+    let hub = Hub::of(
+        Served::with(&[("agent.toml", &(manifest + "\n[remote]\nname = \"origin\"\n"))]),
+        &["a", "b"],
+    );
     for clone in ["a", "b"] {
         hub.tune(clone, "tea", &[clone]);
     }
     hub.promote("a");
     hub.sync("a");
     for verb in ["promote", "rollback", "release"] {
-        hub.world.agent("b", [verb]).code(4).stderr_has("which this clone lacks").stderr_has("agent sync, then run it again");
+        hub.world
+            .agent("b", [verb])
+            .code(4)
+            .stderr_has("which this clone lacks")
+            .stderr_has("agent sync, then run it again");
     }
     assert_eq!(hub.git("b", ["tag"]), "v0.1.0");
     hub.sync("b");
@@ -566,7 +741,10 @@ fn where_a_remote_is_named_history_is_not_forked() {
     // whoever is offline goes on, and is told
     hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
     hub.tune("b", "tea", &["offline"]);
-    hub.world.agent("b", ["promote"]).ok().stderr_has("whether origin serves something newer is not known");
+    hub.world
+        .agent("b", ["promote"])
+        .ok()
+        .stderr_has("whether origin serves something newer is not known");
 }
 
 #[test]
@@ -574,9 +752,15 @@ fn a_fresh_clone_serves_after_doctor_has_set_it_up() {
     let hub = Hub::new(&["a"]);
     hub.say("a", "it is slow");
     hub.sync("a");
-    hub.world.git(".", ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"]);
+    hub.world.git(
+        ".",
+        ["clone", "--quiet", &format!("file://{}", hub.world.path("hub").display()), "c"],
+    );
     hub.world.agent("c", ["doctor", "--fix"]).stdout_has("origin serves v0.1.0");
-    assert_eq!(hub.git("c", ["rev-parse", "active", "v0.1.0"]), hub.git("hub", ["rev-parse", "active", "v0.1.0"]));
+    assert_eq!(
+        hub.git("c", ["rev-parse", "active", "v0.1.0"]),
+        hub.git("hub", ["rev-parse", "active", "v0.1.0"])
+    );
     assert_eq!(hub.heard("c"), ["it is slow"]);
     hub.world.agent("c", ["run", "estimate", "task=tea"]).ok();
 }

@@ -16,8 +16,15 @@ fn warnings(document: &Value) -> Vec<String> {
 #[track_caller]
 fn warns(ended: &Ended, said: &str) {
     let warnings = warnings(&ended.json());
-    assert!(!warnings.is_empty() && warnings.iter().all(|one| one.contains(said)), "{said:?} among {warnings:?}");
-    assert!(warnings.iter().all(|one| ended.stderr.contains(&format!("warning: {one}"))), "{warnings:?}\n{}", ended.stderr);
+    assert!(
+        !warnings.is_empty() && warnings.iter().all(|one| one.contains(said)),
+        "{said:?} among {warnings:?}"
+    );
+    assert!(
+        warnings.iter().all(|one| ended.stderr.contains(&format!("warning: {one}"))),
+        "{warnings:?}\n{}",
+        ended.stderr
+    );
 }
 
 /// A folder where a file is to be put: no rename comes there, as on a full disk.
@@ -36,12 +43,21 @@ fn a_view_that_cannot_be_written_is_a_warning_that_the_next_command_heals() {
     let tuned = served.agent(["tune", "took", "task=tea", "minutes=4", "--json"]).ok();
     assert_eq!(tuned.json()["applied"], 1);
     warns(&tuned, behind);
-    let batch = (0..3).map(|number| json!({"id": format!("b-{number}"), "tool": "took", "arguments": {"task": "tea", "minutes": 5}}));
-    let batch = served.agent_given(["tune", "--signals", "-", "--json"], &crate::served::json_lines(batch)).ok();
+    let batch = (0..3).map(|number| {
+        json!({"id": format!("b-{number}"), "tool": "took",
+        "arguments": {"task": "tea", "minutes": 5}})
+    });
+    let batch = served
+        .agent_given(["tune", "--signals", "-", "--json"], &crate::served::json_lines(batch))
+        .ok();
     assert_eq!(batch.json()["applied"], 3);
     warns(&batch, behind);
     warns(&served.agent(["state", "set", "tasks.tea.seen=7", "--json"]).ok(), behind);
-    assert_eq!(served.agent(["state", "show", "--json"]).ok().json()["updates"], 6, "every one of them counts");
+    assert_eq!(
+        served.agent(["state", "show", "--json"]).ok().json()["updates"],
+        6,
+        "every one of them counts"
+    );
     let promoted = served.agent(["promote", "--json"]).ok();
     assert_eq!(promoted.json()["version"], "0.1.1");
     warns(&promoted, behind);
@@ -58,7 +74,10 @@ fn a_tag_that_cannot_be_made_is_a_warning_that_the_next_command_heals() {
     let lock = served.path(".git/refs/tags/v0.1.1.lock");
     std::fs::write(&lock, "").unwrap();
     let promoted = served.agent(["promote", "--json"]).ok();
-    assert_eq!((&promoted.json()["done"], &promoted.json()["version"]), (&json!(true), &json!("0.1.1")));
+    assert_eq!(
+        (&promoted.json()["done"], &promoted.json()["version"]),
+        (&json!(true), &json!("0.1.1"))
+    );
     warns(&promoted, "the tag v0.1.1 is not made yet");
     served.agent(["versions"]).ok().stderr_has("cannot be tagged now");
     std::fs::remove_file(&lock).unwrap();
@@ -77,8 +96,12 @@ fn updates_that_cannot_be_sealed_after_a_promotion_are_sealed_by_the_next_comman
     warns(&promoted, "the updates of v0.1.1 are still in staging's Journal");
     std::fs::remove_dir_all(served.path(".agent/journal/under-way")).unwrap();
     let staging = served.agent(["state", "show", "--json"]).ok();
-    assert_eq!((&staging.json()["updates"], &staging.json()["base"]["version"]), (&json!(0), &json!("0.1.1")));
-    let again = served.agent(["tune", "took", "task=tea", "minutes=3", "--id", "s-1", "--json"]).ok();
+    assert_eq!(
+        (&staging.json()["updates"], &staging.json()["base"]["version"]),
+        (&json!(0), &json!("0.1.1"))
+    );
+    let again =
+        served.agent(["tune", "took", "task=tea", "minutes=3", "--id", "s-1", "--json"]).ok();
     assert_eq!(again.json()["duplicates"], 1);
 }
 
@@ -88,9 +111,15 @@ fn a_host_hears_of_it_beside_the_result_of_its_call() {
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
     block(&served.path("state/staging.state.json"));
-    let answer = shim.request("tools/call", &json!({"name": "took", "arguments": {"task": "tea", "minutes": 3}}));
+    let answer = shim.request(
+        "tools/call",
+        &json!({"name": "took", "arguments": {"task": "tea", "minutes": 3}}),
+    );
     let warning = answer["result"]["_meta"]["dev.agentvc/warnings"][0].as_str().unwrap_or_default();
-    assert!(answer["result"]["isError"] != true && warning.contains("is behind the Journal"), "{answer}");
+    assert!(
+        answer["result"]["isError"] != true && warning.contains("is behind the Journal"),
+        "{answer}"
+    );
     std::fs::remove_dir_all(served.path("state/staging.state.json")).unwrap();
     assert_eq!(served.staging()["tasks"]["tea"]["seen"], 1);
 }
@@ -99,12 +128,24 @@ fn a_host_hears_of_it_beside_the_result_of_its_call() {
 fn a_stdout_that_takes_nothing_is_exit_6_and_one_that_nobody_reads_is_none() {
     let served = Served::new();
     let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
-    for arguments in [&["versions", "--json"][..], &["state", "show"], &["--help"], &["--version"], &["completions", "bash"], &["man"]] {
+    for arguments in [
+        &["versions", "--json"][..],
+        &["state", "show"],
+        &["--help"],
+        &["--version"],
+        &["completions", "bash"],
+        &["man"],
+    ] {
         let ended = World::finish(served.command().args(arguments).stdout(full()));
         ended.code(6);
     }
-    let tuned = World::finish(served.command().args(["tune", "took", "task=tea", "minutes=3", "--json"]).stdout(full()));
-    tuned.code(6).stderr_has("cannot write to stdout").stderr_has("the command itself was carried out");
+    let tuned = World::finish(
+        served.command().args(["tune", "took", "task=tea", "minutes=3", "--json"]).stdout(full()),
+    );
+    tuned
+        .code(6)
+        .stderr_has("cannot write to stdout")
+        .stderr_has("the command itself was carried out");
     assert_eq!(served.staging()["tasks"]["tea"]["seen"], 1);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -117,7 +158,8 @@ fn what_is_applied_is_said_whole_though_the_promotion_after_it_fails() {
     // nothing can be kept beside the promotion: its evidence has no place
     block(&served.path(".agent/store/evals"));
     std::fs::write(served.path(".agent/store/journal"), "").unwrap();
-    let ended = served.agent(["tune", "took", "task=tea", "minutes=3", "--promote", "--json"]).code(6);
+    let ended =
+        served.agent(["tune", "took", "task=tea", "minutes=3", "--promote", "--json"]).code(6);
     assert_eq!((&ended.json()["applied"], &ended.json()["promotion"]), (&json!(1), &Value::Null));
     assert_eq!(served.git(["tag", "--points-at", "active"]), "v0.1.0");
 }

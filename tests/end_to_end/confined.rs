@@ -1,5 +1,6 @@
-//! Attempts to get out of a confinement, made by a Runner under test, by a Tuner, and by a process that is not confined: what the last one gets done and
-//! the first two do not, the confinement has refused.
+//! Attempts to get out of a confinement, made by a Runner under test, by a Tuner, and by a process
+//! that is not confined: what the last one gets done and the first two do not, the confinement has
+//! refused.
 
 use crate::pipes::{SOON, eventually, runs};
 use crate::served::{FOLDER, Served};
@@ -41,9 +42,11 @@ def keep(case, result):
 ";
 
 /// A process that keeps a signal it is sent.
-const VICTIM: &str = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]); os.execvp('sleep', ['sleep', '1000'])";
+const VICTIM: &str = "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, \
+    [signal.SIGUSR1]); os.execvp('sleep', ['sleep', '1000'])";
 
-/// What any machine has that runs these tests, so that a control that fails there is a fault of the control.
+/// What any machine has that runs these tests, so that a control that fails there is a fault of the
+/// control.
 const NEVER_LACKING: [&str; 40] = [
     "write a file",
     "create a file",
@@ -105,9 +108,16 @@ impl Drop for Stage {
 impl Stage {
     fn set() -> Self {
         let template = Served::new();
-        let edited = |path: &str, tool: &str| template.world.read(format!("{FOLDER}/{path}")).replace("\nif __name__", tool);
-        let (runner, tuner) = (edited("runner/__main__.py", RUNNER_TOOL), edited("tuner/__main__.py", TUNER_TOOL));
-        let manifest = template.world.read(format!("{FOLDER}/agent.toml")).replacen("\"runner\"]", "\"runner\"]\nnetwork = false", 1);
+        let edited = |path: &str, tool: &str| {
+            template.world.read(format!("{FOLDER}/{path}")).replace("\nif __name__", tool)
+        };
+        let (runner, tuner) =
+            (edited("runner/__main__.py", RUNNER_TOOL), edited("tuner/__main__.py", TUNER_TOOL));
+        let manifest = template.world.read(format!("{FOLDER}/agent.toml")).replacen(
+            "\"runner\"]",
+            "\"runner\"]\nnetwork = false",
+            1,
+        );
         let served = Served::with(&[
             ("hostile.py", HOSTILE),
             ("runner/__main__.py", &runner),
@@ -129,7 +139,8 @@ impl Stage {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let by_path = UnixListener::bind(world.path("socket")).unwrap();
-        let by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let by_name =
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let victim = world.command("python3", ".").args(["-c", VICTIM]).spawn().unwrap();
         let aims = json!({
             "outside": world.path("outside"),
@@ -147,7 +158,10 @@ impl Stage {
     /// A command with secrets in its environment, and with an open file that is one.
     fn command(&self, program: &str, directory: &str) -> Command {
         let mut command = self.served.world.command("sh", directory);
-        command.args(["-c", "exec 9<\"$1\"; shift; exec \"$@\"", "sh"]).arg(self.served.world.path("outside/secret")).arg(program);
+        command
+            .args(["-c", "exec 9<\"$1\"; shift; exec \"$@\"", "sh"])
+            .arg(self.served.world.path("outside/secret"))
+            .arg(program);
         for name in ["AGENT_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "GIT_AUTHOR_NAME"] {
             command.env(name, "secret");
         }
@@ -156,23 +170,30 @@ impl Stage {
 
     fn control(&self) -> Attempts {
         let mut command = self.command("python3", "control");
-        Attempts::read(&World::finish(command.arg("hostile.py").arg(self.aims.to_string())).ok().stdout)
+        Attempts::read(
+            &World::finish(command.arg("hostile.py").arg(self.aims.to_string())).ok().stdout,
+        )
     }
 
     fn runner(&self) -> Attempts {
         let world = &self.served.world;
         let into = world.path("kept.json");
         let expect = json!({"scorer": {"name": "keep", "into": into}});
-        let case = json!({"id": "out", "tool": "attempt", "arguments": {"aims": self.aims}, "expect": expect});
+        let case = json!({"id": "out", "tool": "attempt", "arguments": {"aims": self.aims},
+            "expect": expect});
         world.write(format!("{FOLDER}/tests/micro/out.jsonl"), case.to_string());
-        world.write(format!("{FOLDER}/tests/scorers.py"), world.read(format!("{FOLDER}/tests/scorers.py")) + KEEP);
+        world.write(
+            format!("{FOLDER}/tests/scorers.py"),
+            world.read(format!("{FOLDER}/tests/scorers.py")) + KEEP,
+        );
         World::finish(self.command(AGENT, FOLDER).args(["test", "--tier", "micro", "--no-cache"]));
         Attempts::read(&world.read("kept.json"))
     }
 
     fn tuner(&self) -> Attempts {
         let aims = format!("aims={}", self.aims);
-        let ended = World::finish(self.command(AGENT, FOLDER).args(["tune", "attempt", &aims])).ok();
+        let ended =
+            World::finish(self.command(AGENT, FOLDER).args(["tune", "attempt", &aims])).ok();
         Attempts::read(ended.json()["result"].as_str().expect("what the tool said"))
     }
 }
@@ -210,12 +231,18 @@ fn a_runner_under_test_and_a_tuner_get_nothing_done_outside() {
     for (who, confined) in [("a Runner", &runner), ("a Tuner", &tuner)] {
         eventually(SOON, &format!("what {who} left behind ends"), || !runs(confined.left));
         assert_eq!(confined.attempts.len(), control.attempts.len(), "{who}");
-        let done: Vec<_> = confined.attempts.iter().filter(|(_, came_to)| came_to.starts_with("done")).collect();
+        let done: Vec<_> =
+            confined.attempts.iter().filter(|(_, came_to)| came_to.starts_with("done")).collect();
         assert!(done.is_empty(), "{who} got done: {done:#?}");
     }
-    let lacking: Vec<_> = control.attempts.iter().filter(|(name, _)| !control.is_done(name)).collect();
+    let lacking: Vec<_> =
+        control.attempts.iter().filter(|(name, _)| !control.is_done(name)).collect();
     println!("{} attempts; not to be tried on this machine: {lacking:#?}", control.attempts.len());
-    let wrong: Vec<_> = NEVER_LACKING.iter().filter(|name| !control.is_done(name)).map(|name| (name, &control.attempts[*name])).collect();
+    let wrong: Vec<_> = NEVER_LACKING
+        .iter()
+        .filter(|name| !control.is_done(name))
+        .map(|name| (name, &control.attempts[*name]))
+        .collect();
     assert!(wrong.is_empty(), "a process that is not confined did not get done: {wrong:#?}");
 }
 
@@ -243,28 +270,39 @@ server.run()
 "#;
 
 fn bounded(cases: &[Value]) -> Served {
-    let manifest = "schema = \"agent/manifest@1\"\nname = \"bounded\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n\
+    let manifest = "schema = \"agent/manifest@1\"\nname = \"bounded\"\n[runner]\ncommand = \
+    [\"python\", \"-m\", \"runner\"]\n\
                     env = [\"MY_API_KEY\", \"MY_MODE=quick\"]\n[limits]\nmemory_mb = 256\n";
     let cases = cases.iter().map(|case| case.to_string() + "\n").collect::<Vec<_>>().concat();
-    Served::with(&[("agent.toml", manifest), ("runner/__main__.py", RUNNER), ("tests/micro/estimates.jsonl", &cases)])
+    Served::with(&[
+        ("agent.toml", manifest),
+        ("runner/__main__.py", RUNNER),
+        ("tests/micro/estimates.jsonl", &cases),
+    ])
 }
 
-/// Less than what the allocator of `agent` reserves, which the guard of the child has to do with as well.
+/// Less than what the allocator of `agent` reserves, which the guard of the child has to do with as
+/// well.
 #[test]
 fn a_limit_of_memory_is_the_childs_and_is_named_where_it_is_met() {
-    let take = |id: &str, mb: u64| json!({"id": id, "tool": "take", "arguments": {"mb": mb}, "expect": {"equals": mb}});
+    let take = |id: &str, mb: u64| {
+        json!({"id": id, "tool": "take", "arguments": {"mb": mb},
+        "expect": {"equals": mb}})
+    };
     let served = bounded(&[take("little", 100), take("much", 1024)]);
     let ended = served.agent(["test", "--tier", "micro"]).code(1);
     assert!(ended.stdout.contains("1 passed, 1 failed of 2"), "{}", ended.stdout);
-    ended
-        .stdout_has("FAIL  much")
-        .stdout_has("the tool failed: MemoryError (runner/__main__.py:12); it may allocate 256 MiB: `limits.memory_mb` in agent.toml");
+    ended.stdout_has("FAIL  much").stdout_has(
+        "the tool failed: MemoryError (runner/__main__.py:12); it may allocate 256 \
+            MiB: `limits.memory_mb` in agent.toml",
+    );
 }
 
 #[test]
 fn a_runner_under_test_has_the_variables_that_the_manifest_names_and_those_every_program_needs() {
     let expect = json!({"equals": ["MY_API_KEY", "MY_MODE", "TZ"]});
-    let served = bounded(&[json!({"id": "names", "tool": "variables", "arguments": {}, "expect": expect})]);
+    let served =
+        bounded(&[json!({"id": "names", "tool": "variables", "arguments": {}, "expect": expect})]);
     let mut command = served.command();
     for name in ["AGENT_TOKEN", "MY_API_KEY", "MY_SETTING", "TZ"] {
         command.env(name, "value");

@@ -7,7 +7,10 @@ use serde_json::Value;
 fn finding(ended: &Ended, check: &str) -> (String, String) {
     let document = ended.json();
     let findings = document["findings"].as_array().unwrap();
-    let found = findings.iter().find(|finding| finding["check"] == check).unwrap_or_else(|| panic!("no {check}: {document:#}"));
+    let found = findings
+        .iter()
+        .find(|finding| finding["check"] == check)
+        .unwrap_or_else(|| panic!("no {check}: {document:#}"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     (text(&found["health"]), format!("{} | {}", text(&found["found"]), text(&found["mend"])))
 }
@@ -21,7 +24,18 @@ fn a_new_repository_is_well() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let ended = doctor(&world, "a").ok();
-    for check in ["git", "python", "repository", "store", "manifest", "history", "ignored", "locks", "hooks", "staging"] {
+    for check in [
+        "git",
+        "python",
+        "repository",
+        "store",
+        "manifest",
+        "history",
+        "ignored",
+        "locks",
+        "hooks",
+        "staging",
+    ] {
         assert_eq!(finding(&ended, check).0, "ok", "{}", ended.stdout);
     }
     world.agent("a", ["doctor"]).ok().stdout_has("ok   git");
@@ -39,7 +53,9 @@ fn fix_sets_up_hooks_and_refspecs_in_a_clone() {
     world.agent("b", ["doctor", "--fix"]).ok();
     world.agent("b", ["doctor", "--fix"]).ok();
     assert_eq!(finding(&doctor(&world, "b"), "refspecs").0, "ok");
-    let set = |direction: &str| world.git("b", ["config", "--get-all", &format!("remote.origin.{direction}")]);
+    let set = |direction: &str| {
+        world.git("b", ["config", "--get-all", &format!("remote.origin.{direction}")])
+    };
     let clone: Value = serde_json::from_str(&world.read("b/.git/agent/clone.json")).unwrap();
     let clone = clone["id"].as_str().unwrap();
     assert_eq!(set("push"), format!("HEAD\nrefs/agent-own/{clone}/*:refs/agent/peers/{clone}/*"));
@@ -68,21 +84,38 @@ fn refspecs_of_an_earlier_version_are_replaced() {
     world.agent(".", ["init", "a"]).ok();
     world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
     world.git(".", ["clone", "--quiet", "server", "b"]);
-    for (key, value) in [("fetch", "refs/agent/*:refs/agent/*"), ("push", "HEAD"), ("push", "refs/agent/*:refs/agent/*")] {
+    for (key, value) in [
+        ("fetch", "refs/agent/*:refs/agent/*"),
+        ("push", "HEAD"),
+        ("push", "refs/agent/*:refs/agent/*"),
+    ] {
         world.git("b", ["config", "--add", &format!("remote.origin.{key}"), value]);
     }
     assert!(finding(&doctor(&world, "b"), "refspecs").1.contains("those of an earlier version"));
     world.agent("b", ["doctor", "--fix"]).ok();
     assert_eq!(finding(&doctor(&world, "b"), "refspecs").0, "ok");
     let all = world.git("b", ["config", "--get-regexp", "remote\\.origin\\.(push|fetch)"]);
-    assert!(!all.contains(" refs/agent/*:refs/agent/*") && all.contains("remote.origin.push HEAD"), "{all}");
+    assert!(
+        !all.contains(" refs/agent/*:refs/agent/*") && all.contains("remote.origin.push HEAD"),
+        "{all}"
+    );
 }
 
 #[test]
 fn what_is_wrong_is_named_with_its_mend() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
-    world.git(".", ["clone", "--quiet", "--depth", "1", &format!("file://{}", world.path("a").display()), "shallow"]);
+    world.git(
+        ".",
+        [
+            "clone",
+            "--quiet",
+            "--depth",
+            "1",
+            &format!("file://{}", world.path("a").display()),
+            "shallow",
+        ],
+    );
     let ended = doctor(&world, "shallow").code(6);
     assert!(finding(&ended, "history").1.contains("git fetch --unshallow --tags"));
 
@@ -94,8 +127,12 @@ fn what_is_wrong_is_named_with_its_mend() {
     assert!(finding(&ended, "manifest").1.starts_with("agent.toml:1:10"), "{}", ended.stdout);
     assert!(finding(&ended, "locks").1.contains("rm "));
 
-    let ended = World::finish(world.command(AGENT, "a").args(["doctor", "--json"]).env("AGENT_PYTHON", "no-such-python"));
-    assert!(finding(&ended.code(6), "python").1.contains("AGENT_PYTHON=no-such-python: not on PATH"));
+    let ended = World::finish(
+        world.command(AGENT, "a").args(["doctor", "--json"]).env("AGENT_PYTHON", "no-such-python"),
+    );
+    assert!(
+        finding(&ended.code(6), "python").1.contains("AGENT_PYTHON=no-such-python: not on PATH")
+    );
 }
 
 #[test]
@@ -103,7 +140,11 @@ fn a_format_of_refs_that_cannot_be_read_is_said() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "--ref-format=reftable", "a"]);
     let ended = doctor(&world, "a").code(6);
-    assert!(finding(&ended, "repository").1.contains("git refs migrate --ref-format=files"), "{}", ended.stdout);
+    assert!(
+        finding(&ended, "repository").1.contains("git refs migrate --ref-format=files"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -114,7 +155,8 @@ fn outside_of_any_repository_the_machine_is_still_looked_at() {
     assert_eq!(finding(&ended, "repository").0, "warn");
 }
 
-/// Each attempt that is counted as stopped was made without a confinement as well, and was not stopped there.
+/// Each attempt that is counted as stopped was made without a confinement as well, and was not
+/// stopped there.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_holds_runners_and_tuners_is_tried() {
@@ -124,9 +166,23 @@ fn what_holds_runners_and_tuners_is_tried() {
     for check in ["runner", "tuner"] {
         let (health, found) = finding(&ended, check);
         assert_eq!(health, "ok", "{found}");
-        for attempt in ["write", "read", "repository", "store", "mode", "time", "unix", "signal", "memory", "environment", "shared-memory"]
-        {
-            assert!(found.split(['(', ':']).nth(1).unwrap().contains(attempt), "{attempt}: {found}");
+        for attempt in [
+            "write",
+            "read",
+            "repository",
+            "store",
+            "mode",
+            "time",
+            "unix",
+            "signal",
+            "memory",
+            "environment",
+            "shared-memory",
+        ] {
+            assert!(
+                found.split(['(', ':']).nth(1).unwrap().contains(attempt),
+                "{attempt}: {found}"
+            );
         }
         assert_eq!(found.contains("tcp, "), check == "tuner", "a Runner has the network: {found}");
     }

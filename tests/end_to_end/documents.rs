@@ -1,4 +1,5 @@
-//! README.md and the pages it links to: every command is one that `agent` accepts, the sessions are run, and the links lead somewhere.
+//! README.md and the pages it links to: every command is one that `agent` accepts, the sessions are
+//! run, and the links lead somewhere.
 
 use crate::world::{AGENT, Ended, World, source_root};
 use clap::error::ErrorKind;
@@ -21,7 +22,8 @@ const DOCUMENTS: [&str; 9] = [
 const STARTED_BY_AGENT: &str = "agent launch";
 
 fn text(document: &str) -> String {
-    std::fs::read_to_string(source_root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
+    std::fs::read_to_string(source_root().join(document))
+        .unwrap_or_else(|error| panic!("{document}: {error}"))
 }
 
 /// Indented blocks of consecutive lines, without their indentation.
@@ -40,8 +42,13 @@ fn blocks(text: &str) -> Vec<Vec<String>> {
 
 /// The commands of a block. Where some lines begin with a prompt, the others are output.
 fn commands(block: &[String]) -> Vec<&str> {
-    let prompted: Vec<_> = block.iter().filter_map(|line| line.trim_start().strip_prefix("$ ")).collect();
-    let typed = if prompted.is_empty() { block.iter().map(|line| line.trim_start()).collect() } else { prompted };
+    let prompted: Vec<_> =
+        block.iter().filter_map(|line| line.trim_start().strip_prefix("$ ")).collect();
+    let typed = if prompted.is_empty() {
+        block.iter().map(|line| line.trim_start()).collect()
+    } else {
+        prompted
+    };
     let is_command = |line: &&str| {
         let program = line.split(' ').find(|word| !word.contains('='));
         program.is_some_and(|program| ["agent", "cargo", "cd", "git"].contains(&program))
@@ -51,20 +58,34 @@ fn commands(block: &[String]) -> Vec<&str> {
 
 /// The words of each call of `agent` in a script, as a shell takes them apart.
 fn calls(script: &str) -> Vec<Vec<String>> {
-    const NONE_IS_RUN: &str = "set -f\nagent() { printf '%s\\000' agent \"$@\"; printf '\\n'; }\ncd() { :; }\ngit() { :; }\n\
-        cargo() { while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -eq 0 ] || { shift; agent \"$@\"; }; }\n";
+    const NONE_IS_RUN: &str = "set -f\nagent() { printf '%s\\000' agent \"$@\"; printf '\\n'; \
+    }\ncd() { :; }\ngit() { :; }\n\
+        cargo() { while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -eq 0 ] || { shift; \
+        agent \"$@\"; }; }\n";
     let world = World::new();
-    let ended = World::finish(world.command("sh", ".").args(["-c", &format!("{NONE_IS_RUN}{script}")])).ok();
-    ended.stdout.lines().map(|line| line.trim_end_matches('\0').split('\0').map(str::to_owned).collect()).collect()
+    let ended =
+        World::finish(world.command("sh", ".").args(["-c", &format!("{NONE_IS_RUN}{script}")]))
+            .ok();
+    ended
+        .stdout
+        .lines()
+        .map(|line| line.trim_end_matches('\0').split('\0').map(str::to_owned).collect())
+        .collect()
 }
 
-/// Commands within sentences, which may leave out arguments and have placeholders for values; not those that are still missing.
+/// Commands within sentences, which may leave out arguments and have placeholders for values; not
+/// those that are still missing.
 fn mentioned(text: &str) -> Vec<&str> {
     let there = text.split("## What does not work yet").next().unwrap_or_default();
-    let prose = there.lines().filter(|line| !line.starts_with("    ")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let prose = there
+        .lines()
+        .filter(|line| !line.starts_with("    "))
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
     prose
         .filter(|span| {
-            span.starts_with("agent ") && !span.contains(['|', '*', '<']) && ![STARTED_BY_AGENT, "agent VERB --help"].contains(span)
+            span.starts_with("agent ")
+                && !span.contains(['|', '*', '<'])
+                && ![STARTED_BY_AGENT, "agent VERB --help"].contains(span)
         })
         .collect()
 }
@@ -78,17 +99,29 @@ fn every_command_of_the_documents_is_accepted() {
         let script: Vec<_> = blocks.iter().flat_map(|block| commands(block)).collect();
         for words in calls(&script.join("\n")) {
             typed += 1;
-            wrong.extend(agent::arguments::command().try_get_matches_from(&words).err().map(|error| format!("{document}: {error}")));
+            wrong.extend(
+                agent::arguments::command()
+                    .try_get_matches_from(&words)
+                    .err()
+                    .map(|error| format!("{document}: {error}")),
+            );
         }
         for span in mentioned(&text) {
-            let may_lack =
-                [ErrorKind::MissingRequiredArgument, ErrorKind::MissingSubcommand, ErrorKind::InvalidValue, ErrorKind::ValueValidation];
+            let may_lack = [
+                ErrorKind::MissingRequiredArgument,
+                ErrorKind::MissingSubcommand,
+                ErrorKind::InvalidValue,
+                ErrorKind::ValueValidation,
+            ];
             let may_lack = |error: &clap::Error| {
                 may_lack.contains(&error.kind())
                     || !error.use_stderr()
                     || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             };
-            let failed = agent::arguments::command().try_get_matches_from(span.split(' ')).err().filter(|error| !may_lack(error));
+            let failed = agent::arguments::command()
+                .try_get_matches_from(span.split(' '))
+                .err()
+                .filter(|error| !may_lack(error));
             wrong.extend(failed.map(|error| format!("{document}: `{span}`: {error}")));
         }
     }
@@ -102,9 +135,17 @@ fn every_link_of_the_documents_leads_to_a_file() {
     for document in DOCUMENTS {
         let folder = source_root().join(document);
         let text = text(document);
-        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://"));
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+            .filter(|link| !link.contains("://"));
         let folder = folder.parent().expect("a document is in a folder");
-        broken.extend(links.filter(|link| !folder.join(link).exists()).map(|link| format!("{document}: {link}")));
+        broken.extend(
+            links
+                .filter(|link| !folder.join(link).exists())
+                .map(|link| format!("{document}: {link}")),
+        );
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
@@ -114,14 +155,22 @@ fn run(world: &World, folder: &str, block: &[String]) -> Ended {
     let mut commands = commands(block);
     commands.retain(|line| !line.starts_with("cargo "));
     let bin = Path::new(AGENT).parent().expect("the binary is in a folder");
-    let path =
-        std::env::join_paths(std::iter::once(bin.to_owned()).chain(std::env::split_paths(&world.path_led_by("bin")))).expect("a PATH");
-    World::finish(world.command("sh", folder).args(["-e", "-c", &commands.join("\n")]).env("PATH", path)).ok()
+    let path = std::env::join_paths(
+        std::iter::once(bin.to_owned()).chain(std::env::split_paths(&world.path_led_by("bin"))),
+    )
+    .expect("a PATH");
+    World::finish(
+        world.command("sh", folder).args(["-e", "-c", &commands.join("\n")]).env("PATH", path),
+    )
+    .ok()
 }
 
 /// The blocks of a document whose text has `part`.
 fn blocks_with(document: &str, part: &str) -> Vec<Vec<String>> {
-    let found: Vec<_> = blocks(&text(document)).into_iter().filter(|block| block.iter().any(|line| line.contains(part))).collect();
+    let found: Vec<_> = blocks(&text(document))
+        .into_iter()
+        .filter(|block| block.iter().any(|line| line.contains(part)))
+        .collect();
     assert!(!found.is_empty(), "{document} has no block with {part:?}");
     found
 }
@@ -142,7 +191,11 @@ fn the_session_of_the_page_about_testing_prints_what_it_shows() {
     let block = &blocks_with(".github/docs/testing.md", "$ agent test")[0];
     let printed = run(&world, "a", block);
     let printed = printed.stdout + &printed.stderr;
-    let shown: Vec<_> = block.iter().filter(|line| !line.starts_with("$ ")).map(|line| line.trim_end_matches("...")).collect();
+    let shown: Vec<_> = block
+        .iter()
+        .filter(|line| !line.starts_with("$ "))
+        .map(|line| line.trim_end_matches("..."))
+        .collect();
     assert!(shown.len() >= 4, "{shown:?}");
     for line in shown {
         assert!(printed.contains(line), "{line}\n---\n{printed}");
@@ -162,9 +215,17 @@ fn the_sessions_of_the_example_are_run() {
 #[test]
 fn the_map_names_every_room_and_only_files_that_are_there() {
     let text = text("ARCHITECTURE.md");
-    let is_path =
-        |span: &&str| ["cli/", "hooks/", "tests/", "templates/", "examples/", ".github/"].iter().any(|start| span.starts_with(start));
-    let spans = text.split('`').skip(1).step_by(2).filter(is_path).filter(|span| !span.contains([' ', '{', '*']) && !is_placeholder(span));
+    let is_path = |span: &&str| {
+        ["cli/", "hooks/", "tests/", "templates/", "examples/", ".github/"]
+            .iter()
+            .any(|start| span.starts_with(start))
+    };
+    let spans = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(is_path)
+        .filter(|span| !span.contains([' ', '{', '*']) && !is_placeholder(span));
     let named: BTreeSet<String> = spans.map(str::to_owned).chain(mapped(&text)).collect();
     let gone: Vec<_> = named.iter().filter(|path| !source_root().join(path).exists()).collect();
     assert!(gone.is_empty(), "ARCHITECTURE.md names {gone:?}");
@@ -172,21 +233,27 @@ fn the_map_names_every_room_and_only_files_that_are_there() {
     assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
 }
 
-/// The files of the map: a folder, and below it lines that begin with a name in it and may go on with others, in it or beside it.
+/// The files of the map: a folder, and below it lines that begin with a name in it and may go on
+/// with others, in it or beside it.
 fn mapped(text: &str) -> Vec<String> {
     let (mut files, mut folder) = (Vec::new(), String::new());
     for line in blocks(text).concat() {
         if !line.starts_with(' ') {
             folder = if line.ends_with('/') { line } else { String::new() };
         } else if !folder.is_empty() {
-            let mut words = line.split_whitespace().map(|word| word.trim_end_matches([':', ',', '.', ';']));
+            let mut words =
+                line.split_whitespace().map(|word| word.trim_end_matches([':', ',', '.', ';']));
             let first = words.next().unwrap_or_default();
             files.push(format!("{folder}{}", first.trim_end_matches('/')));
-            let others = words.filter(|word| Path::new(word).extension().is_some_and(|end| end == "rs"));
+            let others =
+                words.filter(|word| Path::new(word).extension().is_some_and(|end| end == "rs"));
             let inside = |name: &str| {
-                Some(format!("{folder}{first}{name}")).filter(|path| first.ends_with('/') && source_root().join(path).exists())
+                Some(format!("{folder}{first}{name}"))
+                    .filter(|path| first.ends_with('/') && source_root().join(path).exists())
             };
-            files.extend(others.map(|name| inside(name).unwrap_or_else(|| format!("{folder}{name}"))));
+            files.extend(
+                others.map(|name| inside(name).unwrap_or_else(|| format!("{folder}{name}"))),
+            );
         }
     }
     files
@@ -196,13 +263,22 @@ fn mapped(text: &str) -> Vec<String> {
 fn rooms() -> Vec<String> {
     let not_rooms = ["lib.rs", "main.rs", "scaffold", "doctor"];
     let crates = ["cli/core/src", "cli/engine/src", "cli/serve/src", "cli/src"];
-    let entries =
-        crates.iter().flat_map(|folder| std::fs::read_dir(source_root().join(folder)).expect("a crate").map(move |entry| (folder, entry)));
-    let names = entries.map(|(folder, entry)| (folder, entry.expect("an entry").file_name().to_string_lossy().into_owned()));
-    names.filter(|(_, name)| !not_rooms.contains(&name.as_str())).map(|(folder, name)| format!("{folder}/{name}")).collect()
+    let entries = crates.iter().flat_map(|folder| {
+        std::fs::read_dir(source_root().join(folder))
+            .expect("a crate")
+            .map(move |entry| (folder, entry))
+    });
+    let names = entries.map(|(folder, entry)| {
+        (folder, entry.expect("an entry").file_name().to_string_lossy().into_owned())
+    });
+    names
+        .filter(|(_, name)| !not_rooms.contains(&name.as_str()))
+        .map(|(folder, name)| format!("{folder}/{name}"))
+        .collect()
 }
 
 /// `tests/TIER/heldout`: a word in capitals stands for a name.
 fn is_placeholder(path: &str) -> bool {
-    path.split(['/', '.']).any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()))
+    path.split(['/', '.'])
+        .any(|part| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase()))
 }

@@ -1,4 +1,5 @@
-//! `agent mcp` between two protocol eras: whoever asks is answered in their own, whatever the child speaks.
+//! `agent mcp` between two protocol eras: whoever asks is answered in their own, whatever the child
+//! speaks.
 
 use crate::bench::{Bench, PLAIN, RUNNER};
 use crate::pipes::Pipes;
@@ -11,7 +12,9 @@ const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 /// The parameters of a request in the stateless era.
 pub fn stateless(params: &Value) -> Value {
     let mut params = params.clone();
-    for (key, value) in [("protocolVersion", json!("2026-07-28")), ("clientCapabilities", json!({}))] {
+    for (key, value) in
+        [("protocolVersion", json!("2026-07-28")), ("clientCapabilities", json!({}))]
+    {
         params["_meta"][format!("io.modelcontextprotocol/{key}")] = value;
     }
     params
@@ -30,48 +33,83 @@ fn a_stateless_host_needs_no_handshake() {
     assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "bench");
     assert_eq!(discovered["capabilities"]["tools"]["listChanged"], true);
     let listed = ask(&mut shim, "tools/list", &json!({}))["result"].clone();
-    assert_eq!((&listed["resultType"], &listed["tools"][0]["name"]), (&json!("complete"), &json!("weight")));
+    assert_eq!(
+        (&listed["resultType"], &listed["tools"][0]["name"]),
+        (&json!("complete"), &json!("weight"))
+    );
     assert!(listed["ttlMs"].is_u64() && listed["cacheScope"].is_string(), "{listed}");
-    let called = ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
-    assert_eq!((&called["resultType"], &called["structuredContent"]["weight"]), (&json!("complete"), &json!(1)));
+    let called =
+        ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
+    assert_eq!(
+        (&called["resultType"], &called["structuredContent"]["weight"]),
+        (&json!("complete"), &json!(1))
+    );
     assert_eq!(ask(&mut shim, "ping", &json!({}))["error"]["code"], -32601);
     let mut wrong = stateless(&json!({}));
     wrong["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2099-01-01");
     let refused = shim.request("tools/list", &wrong)["error"].clone();
-    assert_eq!((&refused["code"], &refused["data"]["supported"]), (&json!(-32022), &json!(["2026-07-28"])));
-    let lacking = shim.request("tools/list", &json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}));
+    assert_eq!(
+        (&refused["code"], &refused["data"]["supported"]),
+        (&json!(-32022), &json!(["2026-07-28"]))
+    );
+    let lacking = shim.request(
+        "tools/list",
+        &json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}}),
+    );
     assert_eq!(lacking["error"]["code"], -32602);
-    assert_eq!(shim.request("tools/list", &json!({}))["error"]["code"], -32602, "there was no handshake");
+    assert_eq!(
+        shim.request("tools/list", &json!({}))["error"]["code"],
+        -32602,
+        "there was no handshake"
+    );
 }
 
-/// The agent's name and the version that is served, in both eras and in every result that the server signs; what else it says of itself stays.
+/// The agent's name and the version that is served, in both eras and in every result that the
+/// server signs; what else it says of itself stays.
 #[test]
 fn the_agent_is_named_and_not_its_server() {
-    let bench = Bench::new(&RUNNER.replace("Server(\"bench\", version=\"1.0.0\")", "Server(\"own-name\", version=\"9.9\")"));
+    let bench =
+        Bench::new(&RUNNER.replace(
+            "Server(\"bench\", version=\"1.0.0\")",
+            "Server(\"own-name\", version=\"9.9\")",
+        ));
     bench.release();
     let server = |result: &Value| result["_meta"]["io.modelcontextprotocol/serverInfo"].clone();
     let released = json!({"name": "bench", "version": "0.1.0"});
     let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner"]));
     assert_eq!(shim.initialize("2025-11-25")["serverInfo"], released);
     let called = json!({"name": "weight", "arguments": {}});
-    for (method, params) in [("server/discover", json!({})), ("tools/list", json!({})), ("tools/call", called), ("prompts/list", json!({}))]
-    {
+    for (method, params) in [
+        ("server/discover", json!({})),
+        ("tools/list", json!({})),
+        ("tools/call", called),
+        ("prompts/list", json!({})),
+    ] {
         let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner"]));
         let result = ask(&mut shim, method, &params)["result"].clone();
-        assert!(server(&result) == released || (method == "prompts/list" && result.is_null()), "{method}: {result}");
+        assert!(
+            server(&result) == released || (method == "prompts/list" && result.is_null()),
+            "{method}: {result}"
+        );
     }
     let mut shim = bench.shim();
-    assert_eq!(server(&ask(&mut shim, "server/discover", &json!({}))["result"]), json!({"name": "bench", "version": "worktree"}));
+    assert_eq!(
+        server(&ask(&mut shim, "server/discover", &json!({}))["result"]),
+        json!({"name": "bench", "version": "worktree"})
+    );
 }
 
-/// What a server says in one era is not told for what it says in the other, once it was asked in both.
+/// What a server says in one era is not told for what it says in the other, once it was asked in
+/// both.
 #[test]
 fn each_era_is_answered_as_the_server_answers_it() {
     let refuses = r#"return {"error": {"code": -32022, "message": "Unsupported protocol version", "data": {"supported": ["2026-07-28"]}}}"#;
     let greets = r#"return {"result": {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "both", "version": "1"},
             "tools": [{"name": "meta", "inputSchema": {"type": "object"}}], "content": []}}"#;
-    let (one_order, another) =
-        (r#"{"name": "meta", "inputSchema": {"type": "object"}}"#, r#"{"inputSchema": {"type": "object"}, "name": "meta"}"#);
+    let (one_order, another) = (
+        r#"{"name": "meta", "inputSchema": {"type": "object"}}"#,
+        r#"{"inputSchema": {"type": "object"}, "name": "meta"}"#,
+    );
     let both = STATELESS.replace(one_order, another).replace(refuses, greets);
     assert!(both.contains(greets) && both.contains(another));
     let bench = Bench::new(&both);
@@ -96,29 +134,39 @@ fn both_eras_meet_in_one_process() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let old = shim.call("weight", &json!({}));
-    let new = ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
+    let new =
+        ask(&mut shim, "tools/call", &json!({"name": "weight", "arguments": {}}))["result"].clone();
     assert_eq!(old["resultType"], Value::Null);
     assert_eq!(new["resultType"], "complete");
 }
 
 #[test]
 fn a_child_of_the_handshake_era_serves_a_stateless_host() {
-    let bench =
-        Bench::new(&PLAIN.replace(
-            "return call(params) if method == \"tools/call\" else {}",
-            "return call(params) if method == \"tools/call\" else None",
-        ));
+    let bench = Bench::new(&PLAIN.replace(
+        "return call(params) if method == \"tools/call\" else {}",
+        "return call(params) if method == \"tools/call\" else None",
+    ));
     // as old servers do: what it does not know is an error
     let program = bench.world.read(format!("{}/runner.py", crate::bench::FOLDER)).replace(
-        "send({\"id\": frame[\"id\"], \"result\": answer(frame[\"method\"], frame.get(\"params\", {}))})",
-        "result = answer(frame[\"method\"], frame.get(\"params\", {}))\n        send({\"id\": frame[\"id\"], **({\"error\": {\"code\": -32602, \"message\": \"no\"}} if result is None else {\"result\": result})})",
+        "send({\"id\": frame[\"id\"], \"result\": answer(frame[\"method\"], frame.get(\"params\", \
+        {}))})",
+        "result = answer(frame[\"method\"], frame.get(\"params\", {}))\n        send({\"id\": \
+        frame[\"id\"], **({\"error\": {\"code\": -32602, \"message\": \"no\"}} if result is None \
+        else {\"result\": result})})",
     );
     bench.program("runner", &program);
     let mut shim = bench.shim();
     let discovered = ask(&mut shim, "server/discover", &json!({}))["result"].clone();
-    assert_eq!(discovered["_meta"]["io.modelcontextprotocol/serverInfo"], json!({"name": "bench", "version": "worktree"}));
-    let called = ask(&mut shim, "tools/call", &json!({"name": "state", "arguments": {}}))["result"].clone();
-    assert_eq!((&called["resultType"], &called["structuredContent"]["weight"]), (&json!("complete"), &json!(1)));
+    assert_eq!(
+        discovered["_meta"]["io.modelcontextprotocol/serverInfo"],
+        json!({"name": "bench", "version": "worktree"})
+    );
+    let called =
+        ask(&mut shim, "tools/call", &json!({"name": "state", "arguments": {}}))["result"].clone();
+    assert_eq!(
+        (&called["resultType"], &called["structuredContent"]["weight"]),
+        (&json!("complete"), &json!(1))
+    );
 }
 
 #[test]
@@ -126,30 +174,49 @@ fn a_stateless_child_serves_a_host_that_shakes_hands() {
     let bench = Bench::new(STATELESS);
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-06-18");
-    assert_eq!((&greeting["serverInfo"]["name"], &greeting["protocolVersion"]), (&json!("bench"), &json!("2025-06-18")));
+    assert_eq!(
+        (&greeting["serverInfo"]["name"], &greeting["protocolVersion"]),
+        (&json!("bench"), &json!("2025-06-18"))
+    );
     let listed = shim.request("tools/list", &json!({}))["result"].clone();
     assert_eq!(listed, json!({"tools": [{"name": "meta", "inputSchema": {"type": "object"}}]}));
     let called = shim.call("meta", &json!({}));
     assert_eq!(called["resultType"], Value::Null);
-    assert_eq!(called["structuredContent"]["meta"]["io.modelcontextprotocol/clientInfo"]["name"], "test");
+    assert_eq!(
+        called["structuredContent"]["meta"]["io.modelcontextprotocol/clientInfo"]["name"],
+        "test"
+    );
 }
 
-/// What the child wants to know is asked of a host that can be asked, and the call goes on with what it says.
+/// What the child wants to know is asked of a host that can be asked, and the call goes on with
+/// what it says.
 #[test]
 fn a_result_that_asks_becomes_a_question_to_a_host_that_shakes_hands() {
     let bench = Bench::new(STATELESS);
     let mut shim = bench.greeted();
     let id = shim.post("tools/call", &json!({"name": "meta", "arguments": {"ask": true}}));
     let question = shim.value();
-    assert_eq!((&question["method"], &question["params"]["message"]), (&json!("elicitation/create"), &json!("which one?")));
-    shim.send(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"n": 1}}}));
+    assert_eq!(
+        (&question["method"], &question["params"]["message"]),
+        (&json!("elicitation/create"), &json!("which one?"))
+    );
+    shim.send(json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept",
+        "content": {"n": 1}}}));
     let answer = shim.value();
     assert_eq!(answer["id"], id, "{answer}");
     let shown = &answer["result"]["structuredContent"];
     assert_eq!(shown["given"], json!({"which": {"action": "accept", "content": {"n": 1}}}));
     assert_eq!(shown["state"], "sealed");
-    let asked_directly = ask(&mut shim, "tools/call", &json!({"name": "meta", "arguments": {"ask": true}}))["result"].clone();
-    assert_eq!((&asked_directly["resultType"], &asked_directly["requestState"]), (&json!("input_required"), &json!("sealed")));
+    let asked_directly = ask(
+        &mut shim,
+        "tools/call",
+        &json!({"name": "meta", "arguments": {"ask": true}}),
+    )["result"]
+        .clone();
+    assert_eq!(
+        (&asked_directly["resultType"], &asked_directly["requestState"]),
+        (&json!("input_required"), &json!("sealed"))
+    );
 }
 
 #[test]
@@ -164,26 +231,39 @@ fn what_a_child_asks_reaches_the_host_and_its_answer_the_child() {
     let answer = shim.line().unwrap();
     assert!(answer.contains("98765432109876543210987"), "{answer}");
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["id"], &answer["result"]["structuredContent"]["answer"]["id"]), (&json!(id), &json!(1)));
+    assert_eq!(
+        (&answer["id"], &answer["result"]["structuredContent"]["answer"]["id"]),
+        (&json!(id), &json!(1))
+    );
     // a child that waits for its host is not late, and a host may say no
     shim.post("tools/call", &json!({"name": "ask", "arguments": {}}));
     let question = shim.value();
-    shim.send(json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}}));
-    assert_eq!(shim.value()["result"]["structuredContent"]["answer"]["error"], json!({"code": -1, "message": "no"}));
+    shim.send(
+        json!({"jsonrpc": "2.0", "id": question["id"], "error": {"code": -1, "message": "no"}}),
+    );
+    assert_eq!(
+        shim.value()["result"]["structuredContent"]["answer"]["error"],
+        json!({"code": -1, "message": "no"})
+    );
 }
 
 #[test]
 fn a_subscription_hears_of_a_conversation_until_it_is_cancelled() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.shim();
-    let filter = json!({"toolsListChanged": true, "promptsListChanged": true, "resourceSubscriptions": ["session://c1", "file:///x"]});
+    let filter = json!({"toolsListChanged": true, "promptsListChanged": true,
+        "resourceSubscriptions": ["session://c1", "file:///x"]});
     let id = shim.post("subscriptions/listen", &stateless(&json!({"notifications": filter})));
     let acknowledged = shim.value();
     assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
     assert_eq!(acknowledged["params"]["_meta"][SUBSCRIPTION], id);
     // the Runner has no prompts, and no resources but conversations
-    assert_eq!(acknowledged["params"]["notifications"], json!({"toolsListChanged": true, "resourceSubscriptions": ["session://c1"]}));
-    let chat = stateless(&json!({"name": "chat", "arguments": {"word": "one", "conversation_id": "c1"}}));
+    assert_eq!(
+        acknowledged["params"]["notifications"],
+        json!({"toolsListChanged": true, "resourceSubscriptions": ["session://c1"]})
+    );
+    let chat =
+        stateless(&json!({"name": "chat", "arguments": {"word": "one", "conversation_id": "c1"}}));
     let updated = |shim: &mut Pipes| {
         let call = shim.post("tools/call", &chat);
         let mut told = 0;
@@ -192,7 +272,10 @@ fn a_subscription_hears_of_a_conversation_until_it_is_cancelled() {
             if frame["id"] == call {
                 return (told, frame["result"]["structuredContent"].clone());
             }
-            assert_eq!((&frame["params"]["uri"], &frame["params"]["_meta"][SUBSCRIPTION]), (&json!("session://c1"), &json!(id)));
+            assert_eq!(
+                (&frame["params"]["uri"], &frame["params"]["_meta"][SUBSCRIPTION]),
+                (&json!("session://c1"), &json!(id))
+            );
             told += 1;
         }
     };
@@ -201,7 +284,12 @@ fn a_subscription_hears_of_a_conversation_until_it_is_cancelled() {
     if before == 0 {
         assert_eq!(shim.value()["method"], "notifications/resources/updated");
     }
-    shim.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}));
+    shim.send(
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}),
+    );
     shim.close_stdin();
-    assert!(std::iter::from_fn(|| shim.line()).all(|line| line.contains("resources/updated")), "nothing answers a cancelled request");
+    assert!(
+        std::iter::from_fn(|| shim.line()).all(|line| line.contains("resources/updated")),
+        "nothing answers a cancelled request"
+    );
 }

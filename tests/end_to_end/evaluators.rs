@@ -1,4 +1,5 @@
-//! The code under test never reaches what judges it, and what judges it never loads the code under test.
+//! The code under test never reaches what judges it, and what judges it never loads the code under
+//! test.
 
 use crate::served::{FOLDER, Served};
 use crate::tiers::{Shop, TOLD, call, tea};
@@ -53,22 +54,31 @@ fn a_runner_finds_no_cases_beside_its_code_and_what_it_puts_there_is_no_case() {
     let shop = Shop::with_runner(CHEAT);
     shop.cases(&[say("a", "one", "1"), say("b", "two", "2")]);
     shop.write("tests/micro/heldout/cases.jsonl", &say("c", "three", "3").to_string());
-    shop.write("ci/budgets.json", "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rate\": 1}}}");
+    shop.write(
+        "ci/budgets.json",
+        "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rate\": 1}}}",
+    );
     shop.commit();
     for _ in 0..2 {
         for at in ["HEAD", "worktree"] {
             let ended = shop.test(&["--at", at, "--no-cache", "--json"]);
-            // a Runner that gets as far as to write beside its code has its run thrown away; one that is kept from it fails
+            // a Runner that gets as far as to write beside its code has its run thrown away; one
+            // that is kept from it fails
             assert!([1, 6].contains(&ended.code), "{ended:?}");
             if ended.code == 1 {
                 assert_eq!(told(&ended), [0, 3]);
             }
         }
     }
-    assert_eq!(shop.world.git("shop", ["status", "--porcelain"]), "", "the user's folder is the user's");
+    assert_eq!(
+        shop.world.git("shop", ["status", "--porcelain"]),
+        "",
+        "the user's folder is the user's"
+    );
 }
 
-/// Collects what programs of a test send to it: a confined Runner writes no file outside of its own folders, but may use the network.
+/// Collects what programs of a test send to it: a confined Runner writes no file outside of its own
+/// folders, but may use the network.
 struct Collector {
     port: u16,
     lines: std::sync::mpsc::Receiver<String>,
@@ -85,7 +95,10 @@ impl Collector {
             for socket in listener.incoming() {
                 let send = send.clone();
                 std::thread::spawn(move || {
-                    BufReader::new(socket.unwrap()).lines().map_while(Result::ok).for_each(|line| drop(send.send(line)));
+                    BufReader::new(socket.unwrap())
+                        .lines()
+                        .map_while(Result::ok)
+                        .for_each(|line| drop(send.send(line)));
                 });
             }
         });
@@ -94,11 +107,17 @@ impl Collector {
 
     /// All that was sent up to now by programs that have ended.
     fn take(&self) -> String {
-        // connections are accepted in their order, and one that is closed has been read before the bound of silence is over
-        std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap().write_all(format!("{END}\n").as_bytes()).unwrap();
+        // connections are accepted in their order, and one that is closed has been read before the
+        // bound of silence is over
+        std::net::TcpStream::connect(("127.0.0.1", self.port))
+            .unwrap()
+            .write_all(format!("{END}\n").as_bytes())
+            .unwrap();
         let mut all = String::new();
         let mut ended = false;
-        while let Ok(line) = self.lines.recv_timeout(if ended { QUIET } else { Duration::from_secs(10) }) {
+        while let Ok(line) =
+            self.lines.recv_timeout(if ended { QUIET } else { Duration::from_secs(10) })
+        {
             if line == END {
                 ended = true;
             } else {
@@ -113,9 +132,14 @@ impl Collector {
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Sends which program of Python's loaded it.
-const LOADED: &str = "import os, sys, socket\nwith socket.create_connection(('127.0.0.1', int(os.environ['LOADED']))) as to:\n    to.sendall((' '.join(map(str, sys.orig_argv)) + '\\n').encode())\n";
-const SCORER: &str = "import json\n\ndef price(case, result):\n    return float(json.loads(result['content'][0]['text'])['price'] == 3)\n";
-const JUDGE: &str = "import json\nimport sys\n\nasked = json.load(sys.stdin)\nprint(json.dumps({'score': float(asked['result']['structuredContent']['price'] == 3)}))\n";
+const LOADED: &str = "import os, sys, socket\nwith socket.create_connection(('127.0.0.1', \
+    int(os.environ['LOADED']))) as to:\n    to.sendall((' '.join(map(str, sys.orig_argv)) + \
+    '\\n').encode())\n";
+const SCORER: &str = "import json\n\ndef price(case, result):\n    return \
+    float(json.loads(result['content'][0]['text'])['price'] == 3)\n";
+const JUDGE: &str = "import json\nimport sys\n\nasked = \
+    json.load(sys.stdin)\nprint(json.dumps({'score': \
+    float(asked['result']['structuredContent']['price'] == 3)}))\n";
 
 #[test]
 fn scorers_and_judges_load_nothing_of_the_code_under_test() {
@@ -124,11 +148,21 @@ fn scorers_and_judges_load_nothing_of_the_code_under_test() {
     shop.write("tests/scorers.py", SCORER);
     shop.write("tests/judge.py", JUDGE);
     let kind = "close = price = lambda *a, **k: 1.0\n";
-    for module in ["sitecustomize", "usercustomize", "json", "tests", "scorers", "judge", "src/json", "agent_runtime/scorers"] {
+    for module in [
+        "sitecustomize",
+        "usercustomize",
+        "json",
+        "tests",
+        "scorers",
+        "judge",
+        "src/json",
+        "agent_runtime/scorers",
+    ] {
         shop.write(&format!("{module}.py"), &format!("{LOADED}{kind}"));
     }
     shop.write("elsewhere/sitecustomize.py", LOADED);
-    let version = |number: &str| format!("home/.local/lib/python3.{number}/site-packages/usercustomize.py");
+    let version =
+        |number: &str| format!("home/.local/lib/python3.{number}/site-packages/usercustomize.py");
     for number in ["11", "12", "13", "14"] {
         shop.world.write(version(number), LOADED);
     }
@@ -137,29 +171,48 @@ fn scorers_and_judges_load_nothing_of_the_code_under_test() {
         tea("judged", json!({"command": {"run": ["python", "tests/judge.py"]}})),
         call("wrong", "price", json!({"item": "gold"}), json!({"scorer": {"name": "price"}})),
     ]);
-    shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"gold\": 4,\n    \"tea\": 3\n  }\n}\n");
+    shop.write(
+        "state/active.state.json",
+        "{\n  \"prices\": {\n    \"gold\": 4,\n    \"tea\": 3\n  }\n}\n",
+    );
     shop.commit();
     let collector = Collector::start();
     for at in ["HEAD", "worktree"] {
         let mut command = shop.world.command(AGENT, "shop");
-        command.args(["test", "--no-cache", "--json", "--at", at]).env("LOADED", collector.port.to_string());
-        command.env("PYTHONPATH", shop.world.path("shop/elsewhere")).env("PYTHONSTARTUP", shop.world.path("shop/json.py"));
+        command
+            .args(["test", "--no-cache", "--json", "--at", at])
+            .env("LOADED", collector.port.to_string());
+        command
+            .env("PYTHONPATH", shop.world.path("shop/elsewhere"))
+            .env("PYTHONSTARTUP", shop.world.path("shop/json.py"));
         let ended = World::finish(&mut command).code(1);
         assert_eq!(told(&ended), [2, 3], "{ended:?}");
         let loaded = collector.take();
-        assert!(loaded.contains("-m runner"), "the modules do load where nothing keeps them out: {loaded}");
-        let judged = loaded.lines().find(|line| line.contains("scorers.py") || line.contains("judge.py"));
+        assert!(
+            loaded.contains("-m runner"),
+            "the modules do load where nothing keeps them out: {loaded}"
+        );
+        let judged =
+            loaded.lines().find(|line| line.contains("scorers.py") || line.contains("judge.py"));
         assert_eq!(judged, None);
     }
 }
 
 /// `[evaluators] import` names a module of the code, and a scorer is what that module makes of it.
 fn served_with_import() -> Served {
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
     let manifest = format!("{manifest}\n[evaluators]\nimport = [\"runner/measure.py\"]\n");
-    let scorers = "from runner.measure import measure\n\n\ndef close(case, result):\n    return measure(case['expect']['scorer']['minutes'], result['structuredContent']['minutes'])\n";
-    let measure = "def measure(truth, said):\n    return min(truth, said) / max(truth, said) if truth and said else float(truth == said)\n";
-    Served::with(&[("agent.toml", &manifest), ("tests/scorers.py", scorers), ("runner/measure.py", measure)])
+    let scorers = "from runner.measure import measure\n\n\ndef close(case, result):\n    return \
+        measure(case['expect']['scorer']['minutes'], result['structuredContent']['minutes'])\n";
+    let measure = "def measure(truth, said):\n    return min(truth, said) / max(truth, said) if \
+        truth and said else float(truth == said)\n";
+    Served::with(&[
+        ("agent.toml", &manifest),
+        ("tests/scorers.py", scorers),
+        ("runner/measure.py", measure),
+    ])
 }
 
 fn edit(served: &Served, path: &str, from: &str, to: &str) {
@@ -172,18 +225,33 @@ fn edit(served: &Served, path: &str, from: &str, to: &str) {
 #[test]
 fn what_a_scorer_imports_is_that_of_the_commit_that_judges() {
     let served = served_with_import();
-    let before = served.agent(["--json", "test", "--tier", "full", "--at", "active"]).json()["tiers"]["full"]["score"].as_f64().unwrap();
+    let before = served.agent(["--json", "test", "--tier", "full", "--at",
+        "active"]).json()["tiers"]["full"]["score"].as_f64().unwrap();
     assert!(before > 0.3 && before < 1.0, "{before}");
     // the change answers nonsense, and brings the measure that calls it perfect
-    served.world.write(Path::new(FOLDER).join("runner/measure.py"), "def measure(truth, said):\n    return 1.0\n");
+    served.world.write(
+        Path::new(FOLDER).join("runner/measure.py"),
+        "def measure(truth, said):\n    return 1.0\n",
+    );
     edit(&served, "runner/__main__.py", "state()[\"usual_minutes\"]", "99999.0");
     served.git(["commit", "--quiet", "--all", "--message", "fix: better"]);
     let own = served.agent(["--json", "test", "--tier", "full", "--at", "main"]).json();
-    assert!(own["tiers"]["full"]["score"].as_f64().unwrap() > before, "its own evaluators are as kind as it wants: {own}");
+    assert!(
+        own["tiers"]["full"]["score"].as_f64().unwrap() > before,
+        "its own evaluators are as kind as it wants: {own}"
+    );
     let refused = served.agent(["--json", "release"]).json();
-    assert_eq!((&refused["done"], &refused["verdict"]["evaluators_changed"]), (&json!(false), &json!(["scorers"])), "{refused}");
+    assert_eq!(
+        (&refused["done"], &refused["verdict"]["evaluators_changed"]),
+        (&json!(false), &json!(["scorers"])),
+        "{refused}"
+    );
     let gate = &refused["verdict"]["gate"];
-    assert!(gate["candidate_score"].as_f64().unwrap() < 0.1 && (gate["baseline_score"].as_f64().unwrap() - before).abs() < 0.2, "{gate}");
+    assert!(
+        gate["candidate_score"].as_f64().unwrap() < 0.1
+            && (gate["baseline_score"].as_f64().unwrap() - before).abs() < 0.2,
+        "{gate}"
+    );
 }
 
 #[test]
@@ -192,12 +260,19 @@ fn a_scorer_that_imports_what_is_not_named_is_told_how() {
     shop.write("runner/measure.py", "");
     shop.write("tests/scorers.py", "import runner.measure\n");
     shop.cases(&[tea("a", json!({"scorer": {"name": "price"}}))]);
-    shop.test(&[]).code(5).stderr_has("No module named 'runner'").stderr_has("`import` under [evaluators]");
+    shop.test(&[])
+        .code(5)
+        .stderr_has("No module named 'runner'")
+        .stderr_has("`import` under [evaluators]");
     shop.cases(&[tea("a", json!({"command": {"run": ["python", "runner/measure.py"]}}))]);
     let said = shop.test(&[]).code(3);
-    said.stderr_has("the judge is given runner/measure.py, which is outside of tests/ and ci/").stderr_has("`import` under [evaluators]");
+    said.stderr_has("the judge is given runner/measure.py, which is outside of tests/ and ci/")
+        .stderr_has("`import` under [evaluators]");
     let manifest = shop.world.read("shop/agent.toml");
-    shop.write("agent.toml", &format!("{manifest}[evaluators]\nimport = [\"runner/measure.py\"]\n"));
+    shop.write(
+        "agent.toml",
+        &format!("{manifest}[evaluators]\nimport = [\"runner/measure.py\"]\n"),
+    );
     shop.write("runner/measure.py", "print('{\"score\": 1}')\n");
     shop.write("tests/judge.py", "import runner.measure\n");
     let judged = |id: &str, file: &str| tea(id, json!({"command": {"run": ["python", file]}}));
@@ -205,12 +280,16 @@ fn a_scorer_that_imports_what_is_not_named_is_told_how() {
     shop.test(&[]).ok();
 }
 
-/// What a judge said is known by all that it could read: neither the other evaluators nor later ones take it over.
+/// What a judge said is known by all that it could read: neither the other evaluators nor later
+/// ones take it over.
 #[test]
 fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
-    let judge = "import json, pathlib, sys\n\nasked = json.load(sys.stdin)\nmost = float(pathlib.Path('tests/rubric.txt').read_text())\nsaid = asked['result']['structuredContent']['minutes']\nprint(json.dumps({'score': float(said <= most)}))\n";
-    let case =
-        json!({"id": "a", "tool": "estimate", "arguments": {"task": "a"}, "expect": {"command": {"run": ["python", "tests/judge.py"]}}});
+    let judge = "import json, pathlib, sys\n\nasked = json.load(sys.stdin)\nmost = \
+        float(pathlib.Path('tests/rubric.txt').read_text())\nsaid = \
+        asked['result']['structuredContent']['minutes']\nprint(json.dumps({'score': float(said <= \
+        most)}))\n";
+    let case = json!({"id": "a", "tool": "estimate", "arguments": {"task": "a"},
+        "expect": {"command": {"run": ["python", "tests/judge.py"]}}});
     let served = Served::with(&[
         ("tests/judge.py", judge),
         ("tests/rubric.txt", "60"),
@@ -221,9 +300,17 @@ fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
     served.world.write(Path::new(FOLDER).join("tests/rubric.txt"), "1e9");
     served.git(["commit", "--quiet", "--all", "--message", "fix: better"]);
     for _ in 0..2 {
-        assert_eq!(served.agent(["--json", "test", "--tier", "full", "--at", "main"]).ok().json()["tiers"]["full"]["passed"], 1);
+        assert_eq!(
+            served.agent(["--json", "test", "--tier", "full", "--at", "main"]).ok().json()["tiers"]
+                ["full"]["passed"],
+            1
+        );
         let refused = served.agent(["--json", "release"]).json();
-        assert_eq!((&refused["done"], &refused["verdict"]["evaluators_changed"]), (&json!(false), &json!(["scorers"])), "{refused}");
+        assert_eq!(
+            (&refused["done"], &refused["verdict"]["evaluators_changed"]),
+            (&json!(false), &json!(["scorers"])),
+            "{refused}"
+        );
         assert_eq!(refused["verdict"]["gate"]["candidate_score"], 0.0);
     }
 }
@@ -251,26 +338,41 @@ with socket.create_connection(("127.0.0.1", int(os.environ["SEEN"]))).makefile("
 fn a_runner_sees_of_a_case_what_a_caller_would_send() {
     let shop = Shop::with_runner(WITNESS);
     let secret = "the-answer-is-42";
-    shop.write("tests/scorers.py", "def right(case, result):\n    return {'score': 0, 'why': 'the-answer-is-42'}\n");
+    shop.write(
+        "tests/scorers.py",
+        "def right(case, result):\n    return {'score': 0, 'why': 'the-answer-is-42'}\n",
+    );
     shop.write("tests/micro/golden/one.txt", secret);
     shop.write("tests/micro/in.txt", "given");
-    let expectations =
-        [json!({"equals": secret}), json!({"golden": "golden/one.txt"}), json!({"scorer": {"name": "right", "wanted": secret}})];
+    let expectations = [
+        json!({"equals": secret}),
+        json!({"golden": "golden/one.txt"}),
+        json!({"scorer": {"name": "right", "wanted": secret}}),
+    ];
     let mut cases: Vec<_> = expectations
         .iter()
         .enumerate()
         .map(|(index, expect)| {
             json!({"id": format!("{secret}-{index}"), "tags": [secret], "turns": [
-            {"tool": "ask", "arguments": {"text": "what is it"}, "expect": expect}, {"tool": "ask", "expect": expect}]})
+            {"tool": "ask", "arguments": {"text": "what is it"}, "expect": expect}, {"tool": "ask",
+                "expect": expect}]})
         })
         .collect();
-    cases.push(json!({"id": secret, "tool": "ask", "arguments": {}, "expect": {"regex": secret}, "files":
-        {"given": {"in.txt": {"copy": "in.txt"}}, "expect": {"out.txt": {"equals": secret}, "one.txt": {"golden": "golden/one.txt"}}}}));
+    cases.push(json!({"id": secret, "tool": "ask", "arguments": {}, "expect": {"regex": secret},
+        "files":
+        {"given": {"in.txt": {"copy": "in.txt"}}, "expect": {"out.txt": {"equals": secret},
+            "one.txt": {"golden": "golden/one.txt"}}}}));
     shop.cases(&cases);
     shop.commit();
     let collector = Collector::start();
     let port = collector.port.to_string();
-    let ended = World::finish(shop.world.command(AGENT, "shop").args(["test", "--json", "--at", "HEAD"]).env("SEEN", port)).code(1);
+    let ended = World::finish(
+        shop.world
+            .command(AGENT, "shop")
+            .args(["test", "--json", "--at", "HEAD"])
+            .env("SEEN", port),
+    )
+    .code(1);
     assert_eq!(told(&ended), [0, 4], "{ended:?}");
     let seen = collector.take();
     assert_eq!(seen.matches("\"tools/call\"").count(), 7, "{seen}");
@@ -305,10 +407,16 @@ fn a_runner_is_told_no_id_of_a_case() {
     let collector = Collector::start();
     let run = || {
         let port = collector.port.to_string();
-        World::finish(shop.world.command(AGENT, "shop").args(["test", "--no-cache"]).env("SEEN", port)).ok();
+        World::finish(
+            shop.world.command(AGENT, "shop").args(["test", "--no-cache"]).env("SEEN", port),
+        )
+        .ok();
         let mut ids: Vec<_> = collector.take().lines().map(str::to_owned).collect();
         ids.sort();
-        assert!(ids.chunks(2).all(|turns| turns[0] == turns[1]), "one conversation has one id: {ids:?}");
+        assert!(
+            ids.chunks(2).all(|turns| turns[0] == turns[1]),
+            "one conversation has one id: {ids:?}"
+        );
         ids.dedup();
         ids
     };
@@ -317,7 +425,10 @@ fn a_runner_is_told_no_id_of_a_case() {
     assert!(ids.iter().all(|id| !id.contains("answer") && id.len() == 32), "{ids:?}");
     assert_eq!(run(), ids, "the same cases, the same ids");
     shop.write("tests/micro/heldout/cases.jsonl", &talk("answer-44").to_string());
-    assert!(run().iter().all(|id| !ids.contains(id)), "who knows some of the cases cannot work the ids out");
+    assert!(
+        run().iter().all(|id| !ids.contains(id)),
+        "who knows some of the cases cannot work the ids out"
+    );
 }
 
 const SAYS: &str = r#"
@@ -337,7 +448,8 @@ def say() -> str:
 server.run()
 "#;
 
-/// Results of the working tree are taken for those of a commit with the same tree, so they are of nothing but this tree.
+/// Results of the working tree are taken for those of a commit with the same tree, so they are of
+/// nothing but this tree.
 #[test]
 fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
     let shop = Shop::with_runner(SAYS);
@@ -353,11 +465,15 @@ fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
     // what the user's index calls unchanged is looked at all the same
     for flag in ["--assume-unchanged", "--skip-worktree"] {
         shop.world.git("shop", ["update-index", flag, "runner/__main__.py"]);
-        shop.write("runner/__main__.py", &format!("{}# {flag}\n", SAYS.replace("return \"bad\"", "return \"good\"")));
+        shop.write(
+            "runner/__main__.py",
+            &format!("{}# {flag}\n", SAYS.replace("return \"bad\"", "return \"good\"")),
+        );
         assert_eq!(shop.world.git("shop", ["status", "--porcelain"]), "", "{flag}");
         shop.test(&[]).ok();
         shop.test(&["--at", "HEAD"]).code(1);
-        shop.world.git("shop", ["update-index", &flag.replace("--", "--no-"), "runner/__main__.py"]);
+        shop.world
+            .git("shop", ["update-index", &flag.replace("--", "--no-"), "runner/__main__.py"]);
         shop.write("runner/__main__.py", SAYS);
     }
 }
@@ -365,14 +481,23 @@ fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
 #[test]
 fn a_working_tree_that_git_cannot_describe_is_tested_and_nothing_of_it_is_kept() {
     let shop = Shop::new();
-    shop.cases(&[tea("a", json!({"subset": {"price": 3}})), tea("b", json!({"scorer": {"name": "near", "price": 3}}))]);
+    shop.cases(&[
+        tea("a", json!({"subset": {"price": 3}})),
+        tea("b", json!({"scorer": {"name": "near", "price": 3}})),
+    ]);
     shop.write(".agent/tracked", "");
     shop.world.git("shop", ["add", "--force", ".agent/tracked"]);
-    let cached = |arguments: &[&str]| shop.test(&[&["--json"], arguments].concat()).ok().json()["tiers"]["micro"]["cached"].clone();
+    let cached = |arguments: &[&str]| {
+        shop.test(&[&["--json"], arguments].concat()).ok().json()["tiers"]["micro"]["cached"]
+            .clone()
+    };
     for _ in 0..2 {
         let said = shop.test(&["--json"]).ok();
         assert_eq!(said.json()["tiers"]["micro"]["cached"], 0);
-        said.stderr_has("the working tree is tested where it stands, and no result is kept: git tracks files below .agent/");
+        said.stderr_has(
+            "the working tree is tested where it stands, and no result is kept: git \
+            tracks files below .agent/",
+        );
     }
     shop.world.git("shop", ["rm", "--quiet", "--cached", ".agent/tracked"]);
     assert_eq!([cached(&[]), cached(&[])], [0, 2]);
@@ -391,7 +516,12 @@ fn a_working_tree_that_git_cannot_describe_is_tested_and_nothing_of_it_is_kept()
 #[test]
 fn line_ends_of_a_checkout_change_no_verdict() {
     let shop = Shop::new();
-    shop.cases(&[call("hello", "hello", json!({"name": "you"}), json!({"golden": "golden/hello.txt"}))]);
+    shop.cases(&[call(
+        "hello",
+        "hello",
+        json!({"name": "you"}),
+        json!({"golden": "golden/hello.txt"}),
+    )]);
     shop.write("tests/micro/golden/hello.txt", "hello you\nwelcome\n");
     shop.commit();
     shop.test(&["--at", "HEAD"]).ok();
@@ -400,7 +530,10 @@ fn line_ends_of_a_checkout_change_no_verdict() {
     for at in ["HEAD", "worktree"] {
         shop.world.agent("clone", ["test", "--no-cache", "--at", at]).ok();
     }
-    shop.world.agent("clone", ["test", "--bless", "--dry-run"]).ok().stderr_has("0 golden files would change");
+    shop.world
+        .agent("clone", ["test", "--bless", "--dry-run"])
+        .ok()
+        .stderr_has("0 golden files would change");
 }
 
 /// Whoever can write to `.git` can put another file under the name of a case's.
@@ -418,7 +551,9 @@ fn an_object_that_is_not_what_its_name_says_judges_nothing() {
     .map(|id| shop.world.path(format!("shop/.git/objects/{}/{}", &id[..2], &id[2..])));
     std::fs::remove_file(&honest).unwrap();
     std::fs::copy(forged, honest).unwrap();
-    shop.test(&["--at", "HEAD", "--no-cache"]).code(3).stderr_has("has other content than that id stands for");
+    shop.test(&["--at", "HEAD", "--no-cache"])
+        .code(3)
+        .stderr_has("has other content than that id stands for");
 }
 
 #[test]
@@ -429,7 +564,10 @@ fn evaluators_behind_a_link_are_refused() {
     shop.world.git("shop", ["mv", "tests", "runner/tests"]);
     std::os::unix::fs::symlink("runner/tests", shop.world.path("shop/tests")).unwrap();
     for at in ["worktree", "HEAD"] {
-        shop.test(&["--at", at]).code(3).stderr_has("tests: it is a symbolic link").stderr_has("put the files themselves there");
+        shop.test(&["--at", at])
+            .code(3)
+            .stderr_has("tests: it is a symbolic link")
+            .stderr_has("put the files themselves there");
         shop.commit();
     }
 }

@@ -1,6 +1,9 @@
 //! Faults in one promotion: killed, or out of disk, at each write, rename, sync and open.
 #![expect(clippy::print_stderr, reason = "what was tried is said beside the test")]
-#![expect(clippy::disallowed_methods, reason = "how many faults are tried is a variable of the person who runs it")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "how many faults are tried is a variable of the person who runs it"
+)]
 
 use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, Ended, World};
@@ -12,17 +15,23 @@ fn check(served: &Served) -> Value {
     let versions = served.agent(["versions", "--json"]).ok().json();
     let newest = &versions["versions"][0];
     let tip = served.git(["rev-parse", "refs/heads/active"]);
-    assert_eq!(newest["commit"], json!(tip), "the tip of active is the newest version, and it is tagged");
+    assert_eq!(
+        newest["commit"],
+        json!(tip),
+        "the tip of active is the newest version, and it is tagged"
+    );
     assert_eq!(served.git(["rev-parse", newest["tag"].as_str().unwrap()]), tip);
     newest.clone()
 }
 
 fn locks(served: &Served) -> Vec<String> {
-    let found = World::finish(served.world.command("find", FOLDER).args([".git", "-name", "*.lock"])).ok();
+    let found =
+        World::finish(served.world.command("find", FOLDER).args([".git", "-name", "*.lock"])).ok();
     found.stdout.lines().map(ToOwned::to_owned).collect()
 }
 
-/// A repository one `agent promote` away from `v0.1.1`, its tests in the cache: what is left to go wrong is writing.
+/// A repository one `agent promote` away from `v0.1.1`, its tests in the cache: what is left to go
+/// wrong is writing.
 fn one_promotion_away() -> Served {
     let served = Served::new();
     served.agent(["tune", "took", "task=review", "minutes=20"]).ok();
@@ -52,15 +61,31 @@ enum Met {
 fn with_fault(served: &Served, call: &str, fault: &str, number: usize) -> Met {
     let log = served.world.path("strace.log");
     let mut command = served.world.command("strace", FOLDER);
-    command.arg("-o").arg(&log).args(["-qq", "-y", "-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}:when={number}")]);
+    command.arg("-o").arg(&log).args([
+        "-qq",
+        "-y",
+        "-e",
+        &format!("trace={call}"),
+        "-e",
+        &format!("inject={call}:{fault}:when={number}"),
+    ]);
     let ended = World::finish(command.args([AGENT, "promote"]));
     let log = std::fs::read_to_string(&log).unwrap_or_default();
     // a killed call is the last line, and has no verdict of its own
-    let met = if fault.starts_with("signal") { log.contains("SIGKILL") } else { log.contains("INJECTED") };
+    let met = if fault.starts_with("signal") {
+        log.contains("SIGKILL")
+    } else {
+        log.contains("INJECTED")
+    };
     let injected = log.lines().find(|line| line.contains("INJECTED")).unwrap_or_default();
     match met {
         false => Met::Nothing,
-        true if injected.contains("anon_inode:") || injected.contains("<pipe:") || injected.contains("<socket:") => Met::NoFile,
+        true if injected.contains("anon_inode:")
+            || injected.contains("<pipe:")
+            || injected.contains("<socket:") =>
+        {
+            Met::NoFile
+        }
         true => Met::Fault(ended),
     }
 }
@@ -86,9 +111,19 @@ fn promotion_survives_a_fault_at_each_call() {
     let every = std::env::var("AGENT_TEST_FAULTS").is_ok_and(|value| value == "all");
     let served = one_promotion_away();
     let (repository, kept) = (served.world.path(FOLDER), served.world.path("kept"));
-    assert!(std::process::Command::new("cp").arg("-a").arg(&repository).arg(&kept).status().unwrap().success());
+    assert!(
+        std::process::Command::new("cp")
+            .arg("-a")
+            .arg(&repository)
+            .arg(&kept)
+            .status()
+            .unwrap()
+            .success()
+    );
     let mut tried = 0;
-    for (call, step) in [("write", 3), ("rename", 1), ("renameat2", 1), ("fdatasync", 1), ("openat", 40)] {
+    for (call, step) in
+        [("write", 3), ("rename", 1), ("renameat2", 1), ("fdatasync", 1), ("openat", 40)]
+    {
         for fault in ["signal=KILL", "error=ENOSPC"] {
             let numbers = (1..).step_by(if every { 1 } else { step });
             for number in numbers {
@@ -114,7 +149,14 @@ fn promotion_survives_a_fault_at_each_call() {
 fn writes_of_a_promotion(served: &Served) -> Option<Vec<String>> {
     let log = served.world.path("strace.log");
     let mut command = served.world.command("strace", FOLDER);
-    command.arg("-o").arg(&log).args(["-f", "-qq", "-y", "-z", "-e", "trace=fsync,syncfs,rename,renameat,renameat2,link,linkat"]);
+    command.arg("-o").arg(&log).args([
+        "-f",
+        "-qq",
+        "-y",
+        "-z",
+        "-e",
+        "trace=fsync,syncfs,rename,renameat,renameat2,link,linkat",
+    ]);
     let strace = std::process::Command::new("strace").arg("-V").output();
     if !strace.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: this needs strace");
@@ -133,10 +175,17 @@ fn one_sync_makes_evidence_durable_before_active_moves() {
     let served = one_promotion_away();
     let Some(lines) = writes_of_a_promotion(&served) else { return };
     let last = lines.iter().rposition(|line| is_evidence(line)).expect("evidence is written");
-    let moved = lines.iter().position(|line| line.contains("refs/heads/active.lock") && line.contains("rename")).expect("active moves");
-    let synced = lines[..moved].iter().rposition(|line| line.contains("syncfs(")).expect("a sync before active moves");
+    let moved = lines
+        .iter()
+        .position(|line| line.contains("refs/heads/active.lock") && line.contains("rename"))
+        .expect("active moves");
+    let synced = lines[..moved]
+        .iter()
+        .rposition(|line| line.contains("syncfs("))
+        .expect("a sync before active moves");
     assert!(last < synced, "{lines:#?}");
-    let apart: Vec<_> = lines.iter().filter(|line| line.contains("fsync(") && is_evidence(line)).collect();
+    let apart: Vec<_> =
+        lines.iter().filter(|line| line.contains("fsync(") && is_evidence(line)).collect();
     assert!(apart.is_empty(), "that sync is enough: {apart:#?}");
 }
 
@@ -157,6 +206,9 @@ fn evidence_on_another_file_system_is_synced_by_itself() {
     std::os::unix::fs::symlink(&there, &store).unwrap();
     let Some(lines) = writes_of_a_promotion(&served) else { return };
     for file in ["summary.json", "micro.jsonl", "gate.jsonl"] {
-        assert!(lines.iter().any(|line| line.contains("fsync(") && line.contains(file)), "{file}: {lines:#?}");
+        assert!(
+            lines.iter().any(|line| line.contains("fsync(") && line.contains(file)),
+            "{file}: {lines:#?}"
+        );
     }
 }

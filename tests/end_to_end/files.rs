@@ -1,4 +1,5 @@
-//! Files that users name: of any kind, from any editor, read once, and written without changing what stands there.
+//! Files that users name: of any kind, from any editor, read once, and written without changing
+//! what stands there.
 
 use crate::served::{FOLDER, Served, json_lines};
 use crate::world::{AGENT, Ended, World};
@@ -22,18 +23,31 @@ fn took(minutes: u32) -> Value {
 #[test]
 fn signals_come_from_a_file_of_any_kind_and_are_read_once() {
     let served = Served::new();
-    let applied = |ended: Ended, count: u32| ended.ok().stderr_has(&format!("{count} signals applied"));
+    let applied =
+        |ended: Ended, count: u32| ended.ok().stderr_has(&format!("{count} signals applied"));
     served.world.write(format!("{FOLDER}/signals.jsonl"), json_lines([took(1), took(2)]));
     applied(bash(&served, "timeout 60 $agent tune --signals <(cat signals.jsonl)"), 2);
     applied(bash(&served, "cat signals.jsonl | $agent tune --signals /dev/stdin"), 2);
     applied(bash(&served, "$agent tune --signals - <signals.jsonl"), 2);
-    applied(bash(&served, "mkfifo pipe && (cat signals.jsonl >pipe &) && timeout 60 $agent tune --signals pipe"), 2);
+    applied(
+        bash(
+            &served,
+            "mkfifo pipe && (cat signals.jsonl >pipe &) && timeout 60 $agent tune --signals pipe",
+        ),
+        2,
+    );
     assert_eq!(seen(&served), 8, "what comes through a pipe counts each time it comes");
     applied(bash(&served, "$agent tune --signals signals.jsonl"), 2);
-    bash(&served, "$agent tune --signals signals.jsonl").ok().stderr_has("0 signals applied, 2 already counted");
+    bash(&served, "$agent tune --signals signals.jsonl")
+        .ok()
+        .stderr_has("0 signals applied, 2 already counted");
     // a line at the top, and one that stands there already
-    served.world.write(format!("{FOLDER}/signals.jsonl"), json_lines([took(3), took(1), took(1), took(2)]));
-    bash(&served, "$agent tune --signals signals.jsonl").ok().stderr_has("2 signals applied, 2 already counted");
+    served
+        .world
+        .write(format!("{FOLDER}/signals.jsonl"), json_lines([took(3), took(1), took(1), took(2)]));
+    bash(&served, "$agent tune --signals signals.jsonl")
+        .ok()
+        .stderr_has("2 signals applied, 2 already counted");
     assert_eq!(seen(&served), 12);
 }
 
@@ -41,10 +55,15 @@ fn signals_come_from_a_file_of_any_kind_and_are_read_once() {
 fn what_is_no_file_is_refused_at_once() {
     let served = Served::new();
     let _listener = std::os::unix::net::UnixListener::bind(served.path("socket")).unwrap();
-    for (named, kind) in [("state", "a folder"), ("/dev/zero", "a device"), ("socket", "a socket")] {
+    for (named, kind) in [("state", "a folder"), ("/dev/zero", "a device"), ("socket", "a socket")]
+    {
         for verb in [&["tune", "--signals"][..], &["test", "merge"]] {
             let ended = World::finish(served.command().args(verb).arg(named)).code(3);
-            assert!(ended.stderr.contains(&format!("is {kind}, not a file or a pipe")), "{}", ended.stderr);
+            assert!(
+                ended.stderr.contains(&format!("is {kind}, not a file or a pipe")),
+                "{}",
+                ended.stderr
+            );
         }
     }
     served.agent(["tune", "--signals", "nowhere"]).code(3).stderr_has("there is no file");
@@ -57,12 +76,23 @@ fn foreign(text: &str) -> String {
 
 #[test]
 fn documents_of_any_editor_are_read() {
-    let golden = r#"{"id":"g","tool":"estimate","arguments":{"task":"x"},"expect":{"golden":"g.txt"}}"#;
-    let served = Served::with(&[("tests/micro/golden.jsonl", golden), ("tests/micro/g.txt", "x: 30.0 minutes\n(never seen)\n")]);
-    let says =
-        served.agent(["run", "estimate", "task=x", "--at", "worktree", "--json"]).ok().json()["result"]["content"][0]["text"].clone();
+    let golden =
+        r#"{"id":"g","tool":"estimate","arguments":{"task":"x"},"expect":{"golden":"g.txt"}}"#;
+    let served = Served::with(&[
+        ("tests/micro/golden.jsonl", golden),
+        ("tests/micro/g.txt", "x: 30.0 minutes\n(never seen)\n"),
+    ]);
+    let says = served
+        .agent(["run", "estimate", "task=x", "--at", "worktree", "--json"])
+        .ok()
+        .json()["result"]["content"][0]["text"]
+        .clone();
     served.world.write(format!("{FOLDER}/tests/micro/g.txt"), says.as_str().unwrap());
-    let revision = served.agent(["run", "estimate", "task=x", "--at", "worktree", "--json"]).ok().json()["revision"].clone();
+    let revision = served
+        .agent(["run", "estimate", "task=x", "--at", "worktree", "--json"])
+        .ok()
+        .json()["revision"]
+        .clone();
     for path in [
         "agent.toml",
         "ci/budgets.json",
@@ -77,18 +107,27 @@ fn documents_of_any_editor_are_read() {
         let text = served.world.read(&path);
         served.world.write(&path, foreign(&text));
     }
-    let called = served.agent(["run", "estimate", "task=x", "--at", "worktree", "--json"]).ok().json();
+    let called =
+        served.agent(["run", "estimate", "task=x", "--at", "worktree", "--json"]).ok().json();
     assert_eq!(called["revision"], revision, "the Revision is that of what git would store");
     let tested = served.agent(["test", "--json"]).ok().json();
     assert_eq!(
-        (&tested["tiers"]["micro"]["errored"], &tested["failures"].as_array().unwrap().iter().any(|one| one["id"] == "g")),
+        (
+            &tested["tiers"]["micro"]["errored"],
+            &tested["failures"].as_array().unwrap().iter().any(|one| one["id"] == "g")
+        ),
         (&json!(0), &false),
         "{tested}"
     );
-    served.agent(["tune", "--signals", "signals/feedback.jsonl"]).ok().stderr_has("10 signals applied");
+    served
+        .agent(["tune", "--signals", "signals/feedback.jsonl"])
+        .ok()
+        .stderr_has("10 signals applied");
     let shown = served.agent(["state", "show", "--json"]).ok().json();
     let new = foreign(&serde_json::to_string_pretty(&shown["state"]).unwrap());
-    served.agent_given(["state", "cas", "--expect", shown["revision"].as_str().unwrap()], &new).ok();
+    served
+        .agent_given(["state", "cas", "--expect", shown["revision"].as_str().unwrap()], &new)
+        .ok();
 }
 
 #[test]
@@ -104,13 +143,20 @@ fn a_key_that_stands_twice_is_refused_wherever_people_write() {
     let refused = |ended: Ended, code: i32, place: &str, key: &str| {
         let ended = ended.code(code);
         assert!(
-            ended.stderr.contains(place) && ended.stderr.contains(&format!("the key \"{key}\" appears twice in one object")),
+            ended.stderr.contains(place)
+                && ended.stderr.contains(&format!("the key \"{key}\" appears twice in one object")),
             "{}",
             ended.stderr
         );
     };
     for (path, from, to, place, key) in [
-        ("tests/micro/estimates.jsonl", r#""expect":"#, r#""tool":"t","expect":"#, "tests/micro/estimates.jsonl:1:", "tool"),
+        (
+            "tests/micro/estimates.jsonl",
+            r#""expect":"#,
+            r#""tool":"t","expect":"#,
+            "tests/micro/estimates.jsonl:1:",
+            "tool",
+        ),
         (
             "tests/micro/estimates.jsonl",
             r#"{"task":"review"}"#,
@@ -118,8 +164,20 @@ fn a_key_that_stands_twice_is_refused_wherever_people_write() {
             "tests/micro/estimates.jsonl:1:",
             "task",
         ),
-        ("ci/budgets.json", r#""slos": []"#, r#""slos": [{"a": 1, "a": 2}]"#, "ci/budgets.json:8:", "a"),
-        ("state/active.state.json", r#""tasks""#, r#""usual_minutes": 1, "tasks""#, "state/active.state.json:", "usual_minutes"),
+        (
+            "ci/budgets.json",
+            r#""slos": []"#,
+            r#""slos": [{"a": 1, "a": 2}]"#,
+            "ci/budgets.json:8:",
+            "a",
+        ),
+        (
+            "state/active.state.json",
+            r#""tasks""#,
+            r#""usual_minutes": 1, "tasks""#,
+            "state/active.state.json:",
+            "usual_minutes",
+        ),
     ] {
         let put_back = repeat(path, from, to);
         refused(served.agent(["test"]), 3, place, key);
@@ -133,11 +191,30 @@ fn a_key_that_stands_twice_is_refused_wherever_people_write() {
     served.git(["add", "--all"]);
     served.release("0.1.2");
     let line = r#"{"tool":"took","arguments":{"task":"a","minutes":1,"minutes":2}}"#;
-    refused(served.agent_given(["tune", "--signals", "-"], line), 3, "line 1: column 52", "minutes");
-    refused(served.agent(["run", "estimate", r#"{"task":"a","task":"b"}"#]), 2, "column 13", "task");
+    refused(
+        served.agent_given(["tune", "--signals", "-"], line),
+        3,
+        "line 1: column 52",
+        "minutes",
+    );
+    refused(
+        served.agent(["run", "estimate", r#"{"task":"a","task":"b"}"#]),
+        2,
+        "column 13",
+        "task",
+    );
     refused(served.agent(["state", "set", r#"tasks={"a":1,"a":2}"#]), 2, "`tasks`", "a");
-    let revision = served.agent(["state", "show", "--json"]).ok().json()["revision"].as_str().unwrap().to_owned();
-    refused(served.agent_given(["state", "cas", "--expect", &revision], "{\"tasks\":{},\n\"tasks\":{}}"), 3, "stdin:2:1", "tasks");
+    let revision = served.agent(["state", "show", "--json"]).ok().json()["revision"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    refused(
+        served
+            .agent_given(["state", "cas", "--expect", &revision], "{\"tasks\":{},\n\"tasks\":{}}"),
+        3,
+        "stdin:2:1",
+        "tasks",
+    );
 }
 
 #[test]
@@ -148,8 +225,13 @@ fn text_that_is_not_utf8_is_refused_by_its_line() {
         b"{\"tool\":\"took\",\"arguments\":{\"task\":\"a\",\"minutes\":1}}\n{\"tool\":\"\xff\"}\n",
     )
     .unwrap();
-    served.agent(["tune", "--signals", "signals.jsonl"]).code(3).stderr_has("line 2: it is not UTF-8").stderr_has("1 signal applied");
-    std::fs::write(served.path("agent.toml"), b"schema = \"agent/manifest@1\"\nname = \"\xe9\"\n").unwrap();
+    served
+        .agent(["tune", "--signals", "signals.jsonl"])
+        .code(3)
+        .stderr_has("line 2: it is not UTF-8")
+        .stderr_has("1 signal applied");
+    std::fs::write(served.path("agent.toml"), b"schema = \"agent/manifest@1\"\nname = \"\xe9\"\n")
+        .unwrap();
     served.agent(["test"]).code(3).stderr_has("agent.toml:2: this line is not UTF-8");
 }
 
@@ -166,16 +248,21 @@ fn hooks_run_in_a_checkout_with_crlf() {
     world.git("wt", ["commit", "--quiet", "--all", "--message", "docs: x"]);
     let text = world.read("wt/.githooks/pre-commit");
     world.write("wt/.githooks/pre-commit", text.replace('\n', "\r\n"));
-    world.agent("wt", ["hooks", "status"]).code(1).stdout_has("has CRLF line ends, so no shell runs it");
+    world
+        .agent("wt", ["hooks", "status"])
+        .code(1)
+        .stdout_has("has CRLF line ends, so no shell runs it");
     world.agent("wt", ["hooks", "install"]).ok();
 }
 
 #[test]
 fn a_report_leaves_what_stands_there_what_it_is() {
     let served = Served::new();
-    let report = |named: &str| served.agent(["test", "-q", "--report", &format!("junit={named}")]).ok();
+    let report =
+        |named: &str| served.agent(["test", "-q", "--report", &format!("junit={named}")]).ok();
     std::fs::write(served.path("real.xml"), "old").unwrap();
-    std::fs::set_permissions(served.path("real.xml"), std::fs::Permissions::from_mode(0o604)).unwrap();
+    std::fs::set_permissions(served.path("real.xml"), std::fs::Permissions::from_mode(0o604))
+        .unwrap();
     symlink("real.xml", served.path("link.xml")).unwrap();
     report("link.xml");
     assert!(served.path("link.xml").is_symlink());
@@ -183,12 +270,22 @@ fn a_report_leaves_what_stands_there_what_it_is() {
     assert!(served.world.read(format!("{FOLDER}/real.xml")).contains("<testsuites"));
     report("/dev/null");
     assert!(std::path::Path::new("/dev/null").metadata().unwrap().file_type().is_char_device());
-    let script = "mkfifo pipe && (cat pipe >got &) && timeout 60 $agent test -q --report junit=pipe && until grep -q '</testsuites>' got; do :; done";
+    let script = "mkfifo pipe && (cat pipe >got &) && timeout 60 $agent test -q --report \
+        junit=pipe && until grep -q '</testsuites>' got; do :; done";
     bash(&served, script).ok();
     assert!(served.path("pipe").metadata().unwrap().file_type().is_fifo());
-    bash(&served, "$agent test -q --report junit=>(cat >through) && until grep -q '</testsuites>' through; do :; done").ok();
+    bash(
+        &served,
+        "$agent test -q --report junit=>(cat >through) && until grep -q '</testsuites>' \
+        through; do :; done",
+    )
+    .ok();
     bash(&served, "$agent test -q --report html=>(head -c 1 >first)").ok();
-    served.agent(["test", "-q", "--report", "junit=state"]).code(6).stderr_has("cannot write").stderr_has("state");
+    served
+        .agent(["test", "-q", "--report", "junit=state"])
+        .code(6)
+        .stderr_has("cannot write")
+        .stderr_has("state");
 }
 
 #[test]
@@ -196,11 +293,21 @@ fn a_dash_is_stdout_and_nothing_is_beside_it() {
     let served = Served::new();
     let junit = served.agent(["test", "-q", "--report", "junit=-"]).ok().stdout;
     assert!(junit.starts_with("<?xml") && junit.trim_end().ends_with("</testsuites>"), "{junit}");
-    let appended = bash(&served, "{ echo before; $agent test -q --report junit=/dev/stdout; } >out; head -1 out; tail -1 out").ok().stdout;
+    let appended = bash(
+        &served,
+        "{ echo before; $agent test -q --report junit=/dev/stdout; } \
+        >out; head -1 out; tail -1 out",
+    )
+    .ok()
+    .stdout;
     assert_eq!(appended, "before\n</testsuites>\n");
     let events = served.agent(["test", "--events", "-"]).ok().stdout;
     assert!(events.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{events}");
-    for both in [&["--events", "-", "--json"][..], &["--report", "junit=-", "--json"], &["--report", "junit=-", "--events", "-"]] {
+    for both in [
+        &["--events", "-", "--json"][..],
+        &["--report", "junit=-", "--json"],
+        &["--report", "junit=-", "--events", "-"],
+    ] {
         World::finish(served.command().arg("test").args(both)).code(2).stderr_has("want stdout");
     }
     World::finish(

@@ -1,11 +1,13 @@
-//! The gate of a promotion: noise does not pass it, evidence does, and its ledger remembers every try.
+//! The gate of a promotion: noise does not pass it, evidence does, and its ledger remembers every
+//! try.
 
 use crate::served::{FOLDER, Served, json_lines};
 use agent_core::formats::object_id::digest;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A Runner that is right as often as the state's skill says, on other cases with every state: to the gate it is noise, and the same in every run of this test.
+/// A Runner that is right as often as the state's skill says, on other cases with every state: to
+/// the gate it is noise, and the same in every run of this test.
 const NOISY: &str = r#"
 import zlib
 
@@ -43,16 +45,21 @@ if __name__ == "__main__":
     server.run()
 "#;
 
-/// With this Runner, 40 cases, and a budget that asks nothing: only the gate judges. The skill is 30 at first.
+/// With this Runner, 40 cases, and a budget that asks nothing: only the gate judges. The skill is
+/// 30 at first.
 fn served(runner: &str, promote: &str) -> Served {
     let cases = (0..40).map(|number| {
         let task = format!("t{number}");
         json!({"id": task, "tool": "guess", "arguments": {"task": task}, "expect": {"equals": 1}})
     });
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
-    let (before, after) = (manifest.split("[promote]").next().unwrap(), manifest.split("[release]").nth(1).unwrap());
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
+    let (before, after) =
+        (manifest.split("[promote]").next().unwrap(), manifest.split("[release]").nth(1).unwrap());
     let manifest = format!("{before}[promote]\ntier = \"micro\"\n{promote}\n\n[release]{after}");
-    let budgets = json!({"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0}}}).to_string();
+    let budgets =
+        json!({"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0}}}).to_string();
     Served::with(&[
         ("runner/__main__.py", runner),
         ("tests/micro/estimates.jsonl", &json_lines(cases)),
@@ -85,7 +92,8 @@ fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
         let ended = served.agent(["promote", "--json"]);
         let verdict = &ended.json()["verdict"]["gate"];
         assert!(ended.code == 7 || ended.code == 1, "{}", ended.stdout);
-        promising += usize::from(verdict["candidate_score"].as_f64() > verdict["baseline_score"].as_f64());
+        promising +=
+            usize::from(verdict["candidate_score"].as_f64() > verdict["baseline_score"].as_f64());
     }
     // by their means alone, many of them would have been promoted
     assert!(promising >= 3, "{promising}");
@@ -94,7 +102,10 @@ fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
     for (number, entry) in ledger.iter().enumerate() {
         let t = (number + 1) as f64;
         assert_eq!((&entry["index"], &entry["accepted"]), (&json!(number + 1), &json!(false)));
-        assert!((entry["level"].as_f64().unwrap() - 0.05 / (t * (t + 1.0))).abs() < 1e-15, "{entry}");
+        assert!(
+            (entry["level"].as_f64().unwrap() - 0.05 / (t * (t + 1.0))).abs() < 1e-15,
+            "{entry}"
+        );
     }
     assert_eq!(served.git(["rev-parse", "active"]), served.git(["rev-parse", "v0.1.0"]));
 }
@@ -116,28 +127,49 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     ];
     assert_eq!(plan, json!(steps));
     assert_eq!(ledger(&served), [] as [Value; 0], "a dry run asks nothing");
-    let asked = || served.agent(["promote"]).code(7).stdout_has("not enough evidence: not shown to be better: score 0.").stdout;
+    let asked = || {
+        served
+            .agent(["promote"])
+            .code(7)
+            .stdout_has("not enough evidence: not shown to be better: score 0.")
+            .stdout
+    };
     let first = asked();
-    for part in [" better, 0 worse); evidence ", ", needs 40 (attempt 1); about ", " more cases like these would show it"] {
+    for part in [
+        " better, 0 worse); evidence ",
+        ", needs 40 (attempt 1); about ",
+        " more cases like these would show it",
+    ] {
         assert!(first.contains(part), "{part:?} is not in {first}");
     }
     // the same again is the same test; so it is in a clone that fetched the ledger
     assert_eq!(asked(), first);
     assert_eq!(ledger(&served).len(), 1);
     served.world.git(".", ["clone", "--quiet", FOLDER, "clone"]);
-    served.world.git("clone", ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*", "active:active"]);
+    served
+        .world
+        .git("clone", ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*", "active:active"]);
     served.world.agent("clone", ["state", "set", "usual_minutes=39"]).ok();
     served.world.agent("clone", ["promote"]).code(7).stdout_has("(attempt 1)");
-    assert_eq!(served.world.git("clone", ["rev-parse", "refs/agent/ledger"]), served.git(["rev-parse", "refs/agent/ledger"]));
+    assert_eq!(
+        served.world.git("clone", ["rev-parse", "refs/agent/ledger"]),
+        served.git(["rev-parse", "refs/agent/ledger"])
+    );
     // another test of the same results is another try
-    served.agent(["promote", "--test", "tango"]).code(7).stdout_has("needs at most 0.0083 (tango, attempt 2)");
+    served
+        .agent(["promote", "--test", "tango"])
+        .code(7)
+        .stdout_has("needs at most 0.0083 (tango, attempt 2)");
     assert_eq!(ledger(&served).len(), 2);
 }
 
-/// What the gate was asked and answered, as the commit of a version names it, and how many pairs stand below it.
+/// What the gate was asked and answered, as the commit of a version names it, and how many pairs
+/// stand below it.
 fn record(served: &Served, commit: &Value) -> (Value, usize) {
     let commit = commit.as_str().unwrap();
-    let text = served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/gate.jsonl")));
+    let text = served
+        .world
+        .read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/gate.jsonl")));
     let named = served.git(["log", "-1", "--format=%(trailers:key=Agent-Gate,valueonly)", commit]);
     assert_eq!(named.trim(), digest(text.as_bytes()));
     (serde_json::from_str(text.lines().next().unwrap()).unwrap(), text.lines().count() - 1)
@@ -149,11 +181,18 @@ fn a_gain_with_evidence_passes_and_the_version_says_so() {
     served.agent(["state", "set", "usual_minutes=95"]).ok();
     let outcome = served.agent(["promote", "--json"]).ok().json();
     let gate = &outcome["verdict"]["gate"];
-    assert_eq!((&gate["verdict"], &gate["test"], &gate["ledger"]), (&json!("pass"), &json!("e-process"), &json!(1)));
+    assert_eq!(
+        (&gate["verdict"], &gate["test"], &gate["ledger"]),
+        (&json!("pass"), &json!("e-process"), &json!(1))
+    );
     assert!(gate["log_e_value"].as_f64().unwrap() >= -gate["level"].as_f64().unwrap().ln());
     assert!(gate["interval"][0].as_f64().unwrap() > 0.05, "{gate}");
     let message = served.git(["log", "-1", "--format=%b", "active"]);
-    assert!(message.contains("; better by more than 0.05: ") && message.contains(", needs 40 (attempt 1)"), "{message}");
+    assert!(
+        message.contains("; better by more than 0.05: ")
+            && message.contains(", needs 40 (attempt 1)"),
+        "{message}"
+    );
     assert_eq!(ledger(&served)[0]["accepted"], true);
     let (record, pairs) = record(&served, &outcome["commit"]);
     assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@1"), gate));
@@ -179,13 +218,27 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
         .stdout_has("refused: 3 cases got worse, `")
         .stdout_has("the mean score fell: ")
         .stderr_has("agent state reset");
-    assert_eq!(refused.stdout.matches("passed 1.000 -> failed 0.000").count(), 3, "{}", refused.stdout);
+    assert_eq!(
+        refused.stdout.matches("passed 1.000 -> failed 0.000").count(),
+        3,
+        "{}",
+        refused.stdout
+    );
     let refused = served.agent(["promote", "--json"]).code(1).json();
     let worse = refused["worse"].as_array().unwrap();
-    assert!(worse.len() == 3 && worse.iter().all(|flip| flip["direction"] == "worse"), "{refused:#}");
+    assert!(
+        worse.len() == 3 && worse.iter().all(|flip| flip["direction"] == "worse"),
+        "{refused:#}"
+    );
     assert!(refused["hint"].as_str().unwrap().contains("agent state reset"));
-    served.agent(["promote", "--gate", "worse"]).code(2).stderr_has("it is one of better, not-worse");
-    served.agent(["promote", "--test", "anova"]).code(2).stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
+    served
+        .agent(["promote", "--gate", "worse"])
+        .code(2)
+        .stderr_has("it is one of better, not-worse");
+    served
+        .agent(["promote", "--test", "anova"])
+        .code(2)
+        .stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
 }
 
 #[test]
@@ -201,8 +254,12 @@ fn attempts_at_once_are_entries_of_their_own() {
         }
     });
     let ledger = ledger(&served);
-    assert_eq!(ledger.iter().map(|entry| entry["index"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    let mut asked: Vec<_> = ledger.iter().map(|entry| entry["asked"]["test"].as_str().unwrap()).collect();
+    assert_eq!(
+        ledger.iter().map(|entry| entry["index"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [1, 2, 3, 4]
+    );
+    let mut asked: Vec<_> =
+        ledger.iter().map(|entry| entry["asked"]["test"].as_str().unwrap()).collect();
     asked.sort_unstable();
     assert_eq!(asked, TESTS);
 }
@@ -211,22 +268,42 @@ fn attempts_at_once_are_entries_of_their_own() {
 fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() {
     let served = Served::new();
     let cases = served.world.read(Path::new(FOLDER).join("tests/full/estimates.jsonl"));
-    let another = json!({"id": "another", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"seen": 0}}});
-    served.world.write(Path::new(FOLDER).join("tests/full/estimates.jsonl"), format!("{cases}{another}\n"));
+    let another = json!({"id": "another", "tool": "estimate", "arguments": {"task": "sailing"},
+        "expect": {"subset": {"seen": 0}}});
+    served
+        .world
+        .write(Path::new(FOLDER).join("tests/full/estimates.jsonl"), format!("{cases}{another}\n"));
     served.git(["commit", "--quiet", "--all", "--message", "test: sailing"]);
     let outcome = served.agent(["release", "--json"]).ok().json();
     let verdict = &outcome["verdict"];
     assert_eq!(verdict["evaluators_changed"], json!(["cases"]));
-    assert_eq!((&verdict["gate"]["pairs"], &verdict["gate"]["held_out"]), (&json!(2), &json!(true)));
-    assert!(served.git(["log", "-1", "--format=%b", "active"]).contains("; evaluators changed (cases); judged by the previous ones"));
+    assert_eq!(
+        (&verdict["gate"]["pairs"], &verdict["gate"]["held_out"]),
+        (&json!(2), &json!(true))
+    );
+    assert!(
+        served
+            .git(["log", "-1", "--format=%b", "active"])
+            .contains("; evaluators changed (cases); judged by the previous ones")
+    );
     let commit = outcome["commit"].as_str().unwrap();
-    let stored: Value =
-        serde_json::from_str(&served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/summary.json")))).unwrap();
+    let stored: Value = serde_json::from_str(
+        &served
+            .world
+            .read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/summary.json"))),
+    )
+    .unwrap();
     assert_eq!(stored["comparable_with"], json!([]));
     let (record, pairs) = record(&served, &outcome["commit"]);
-    assert_eq!((&record["compared"]["before"]["cases"], pairs), (&json!(5), 2), "the old evaluators' results are kept as well");
+    assert_eq!(
+        (&record["compared"]["before"]["cases"], pairs),
+        (&json!(5), 2),
+        "the old evaluators' results are kept as well"
+    );
     assert_ne!(record["compared"]["definitions"], stored["definitions"]);
-    let before = served.world.read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/before.jsonl")));
+    let before = served
+        .world
+        .read(Path::new(FOLDER).join(format!(".agent/store/evals/{commit}/before.jsonl")));
     assert_eq!(record["compared"]["before"]["results"], digest(before.as_bytes()));
     served
         .agent(["test", "--tier", "full", "--at", "active", "--against", "v0.1.0"])
@@ -238,9 +315,14 @@ fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() 
 fn a_ledger_that_cannot_be_read_lets_nothing_pass() {
     let served = served(NOISY, "gate = \"better\"");
     let blob = served.git(["hash-object", "-w", "ci/budgets.json"]);
-    served.world.write(Path::new(FOLDER).join("listing"), format!("100644 blob {blob}\tledger.jsonl\n"));
+    served
+        .world
+        .write(Path::new(FOLDER).join("listing"), format!("100644 blob {blob}\tledger.jsonl\n"));
     let listing = std::fs::File::open(served.path("listing")).unwrap();
-    let ended = crate::world::World::finish(served.world.command("git", FOLDER).arg("mktree").stdin(listing)).ok();
+    let ended = crate::world::World::finish(
+        served.world.command("git", FOLDER).arg("mktree").stdin(listing),
+    )
+    .ok();
     let commit = served.git(["commit-tree", ended.stdout.trim(), "-m", "broken"]);
     served.git(["update-ref", "refs/agent/ledger", &commit]);
     served.agent(["state", "set", "usual_minutes=95"]).ok();
@@ -252,12 +334,36 @@ fn calibration_runs_what_is_served_against_itself_and_keeps_the_rates() {
     let served = served(RANDOM, "gate = \"better\"");
     let ended = served.agent(["test", "--calibrate", "6", "--json"]).ok();
     let found = &ended.json()["calibrations"][0];
-    assert_eq!((&found["schema"], &found["rounds"], &found["changed"]), (&json!("agent/calibration@1"), &json!(6), &json!(6)));
-    let names: Vec<_> = found["tests"].as_array().unwrap().iter().map(|rate| rate["test"].as_str().unwrap()).collect();
-    assert_eq!(names, ["e-process", "mcnemar", "tango", "bootstrap", "signed-rank", "e-process, ledger", "mean is higher"]);
+    assert_eq!(
+        (&found["schema"], &found["rounds"], &found["changed"]),
+        (&json!("agent/calibration@1"), &json!(6), &json!(6))
+    );
+    let names: Vec<_> = found["tests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rate| rate["test"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "e-process",
+            "mcnemar",
+            "tango",
+            "bootstrap",
+            "signed-rank",
+            "e-process, ledger",
+            "mean is higher"
+        ]
+    );
     let code = found["code"].as_str().unwrap();
-    let kept: Vec<_> = std::fs::read_dir(served.path(&format!(".agent/store/calibration/{code}"))).unwrap().collect();
+    let kept: Vec<_> = std::fs::read_dir(served.path(&format!(".agent/store/calibration/{code}")))
+        .unwrap()
+        .collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(ledger(&served), [] as [Value; 0], "nothing is acted on, so nothing is charged");
-    served.agent(["test", "--calibrate", "1"]).ok().stdout_has("micro of v0.1.0 against itself: 1 rounds of 40 cases; in 1 of them");
+    served
+        .agent(["test", "--calibrate", "1"])
+        .ok()
+        .stdout_has("micro of v0.1.0 against itself: 1 rounds of 40 cases; in 1 of them");
 }

@@ -1,4 +1,5 @@
-//! `agent gc`: what a living process uses stays, however old it looks; what killed commands left goes.
+//! `agent gc`: what a living process uses stays, however old it looks; what killed commands left
+//! goes.
 
 use crate::pipes::Pipes;
 use crate::served::{FOLDER, Served};
@@ -28,9 +29,13 @@ server.run()
 "#;
 
 fn age(path: &Path, days: u64) {
-    let time = SystemTime::from(agent_engine::world::clock::now()) - Duration::from_secs(days * 24 * 3600);
+    let time =
+        SystemTime::from(agent_engine::world::clock::now()) - Duration::from_secs(days * 24 * 3600);
     let times = std::fs::FileTimes::new().set_modified(time).set_accessed(time);
-    std::fs::File::open(path).unwrap().set_times(times).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    std::fs::File::open(path)
+        .unwrap()
+        .set_times(times)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// Lets a folder and all below it look as if nothing had used it for weeks.
@@ -46,15 +51,24 @@ fn age_all(path: &Path) {
 }
 
 fn folders(of: &Path) -> BTreeSet<PathBuf> {
-    std::fs::read_dir(of).into_iter().flatten().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
+    std::fs::read_dir(of)
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 #[test]
 fn what_a_living_server_uses_stays() {
-    let served =
-        Served::with(&[("runner/__main__.py", RUNNER), ("runner/late.py", "def of(state):\n    return state[\"usual_minutes\"]\n")]);
+    let served = Served::with(&[
+        ("runner/__main__.py", RUNNER),
+        ("runner/late.py", "def of(state):\n    return state[\"usual_minutes\"]\n"),
+    ]);
     // served no longer, but pinned
-    served.world.write(Path::new(FOLDER).join("runner/late.py"), "def of(state):\n    return 666\n");
+    served
+        .world
+        .write(Path::new(FOLDER).join("runner/late.py"), "def of(state):\n    return 666\n");
     served.world.write(
         Path::new(FOLDER).join("state/active.state.json"),
         served.world.read(Path::new(FOLDER).join("state/active.state.json")).replace("30", "31"),
@@ -68,7 +82,8 @@ fn what_a_living_server_uses_stays() {
     tuner.initialize("2025-11-25");
     tuner.call("took", &json!({"task": "a", "minutes": 3}));
 
-    let (checkouts, scratch) = (folders(&served.path(".agent/checkouts")), folders(&served.path(".agent/tmp/scratch")));
+    let (checkouts, scratch) =
+        (folders(&served.path(".agent/checkouts")), folders(&served.path(".agent/tmp/scratch")));
     for folder in ["checkouts", "records", "states", "tmp"] {
         age_all(&served.path(&format!(".agent/{folder}")));
     }
@@ -94,9 +109,15 @@ fn what_a_living_server_uses_stays() {
     }
     served.agent(["gc"]).ok();
     let left = folders(&served.path(".agent/checkouts"));
-    assert!(left.len() < checkouts.len() && folders(&served.path(".agent/tmp/scratch")).is_empty(), "{left:?}");
+    assert!(
+        left.len() < checkouts.len() && folders(&served.path(".agent/tmp/scratch")).is_empty(),
+        "{left:?}"
+    );
     assert!(left.iter().all(|checkout| {
-        served.path(".agent/records/checkouts").join(format!("{}.json", checkout.file_name().unwrap().display())).is_file()
+        served
+            .path(".agent/records/checkouts")
+            .join(format!("{}.json", checkout.file_name().unwrap().display()))
+            .is_file()
     }));
 }
 
@@ -155,8 +176,14 @@ fn what_killed_commands_left_goes_and_nothing_else() {
     served.world.write(Path::new(FOLDER).join(".agent/environments/under-way/bin/python"), "half");
 
     let gc = |words: &[&str]| {
-        let told = crate::world::World::finish(served.command().args(["gc", "--json"]).args(words).env("TMPDIR", &tmp)).ok().json();
-        let removed = |item: &Value| (item["kind"].as_str().unwrap().to_owned(), item["path"].as_str().unwrap().to_owned());
+        let told = crate::world::World::finish(
+            served.command().args(["gc", "--json"]).args(words).env("TMPDIR", &tmp),
+        )
+        .ok()
+        .json();
+        let removed = |item: &Value| {
+            (item["kind"].as_str().unwrap().to_owned(), item["path"].as_str().unwrap().to_owned())
+        };
         told["removed"].as_array().unwrap().iter().map(removed).collect::<BTreeSet<_>>()
     };
     let (would, removed) = (gc(&["--dry-run"]), gc(&[]));
@@ -167,7 +194,10 @@ fn what_killed_commands_left_goes_and_nothing_else() {
     for path in stays.iter().chain([&".agent/environments/under-way/bin/python".to_owned()]) {
         assert!(served.path(path).exists(), "{path} is gone: {removed:#?}");
     }
-    assert_eq!((tmp.join("agent-demo-dead").exists(), tmp.join("agent-other").exists()), (false, true));
+    assert_eq!(
+        (tmp.join("agent-demo-dead").exists(), tmp.join("agent-other").exists()),
+        (false, true)
+    );
     served.agent(["run", "estimate", "task=review"]).ok();
 }
 
@@ -190,7 +220,8 @@ fn nothing_fails_beside_a_gc_that_takes_all_it_can() {
         }
         std::thread::scope(|scope| {
             let gc = scope.spawn(|| served.agent(["gc", "--days", "0"]));
-            let ended = crate::world::World::finish(served.command().args(verbs[round % verbs.len()]));
+            let ended =
+                crate::world::World::finish(served.command().args(verbs[round % verbs.len()]));
             ended.ok();
             gc.join().unwrap().ok();
         });

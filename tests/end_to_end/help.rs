@@ -1,5 +1,9 @@
-//! `--help` of every verb, as the published reference in `tests/help`. `AGENT_BLESS=1` writes what has changed.
-#![expect(clippy::disallowed_methods, reason = "the one switch of this test is a variable of the person who runs it")]
+//! `--help` of every verb, as the published reference in `tests/help`. `AGENT_BLESS=1` writes what
+//! has changed.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the one switch of this test is a variable of the person who runs it"
+)]
 
 use crate::world::{AGENT, World, source_root};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +15,13 @@ fn folder() -> PathBuf {
 
 /// The help of a command and of all below it, as the binary prints it.
 fn help(world: &World, command: &clap::Command, path: &[&str], into: &mut String) {
-    let ended = World::finish(world.command(AGENT, ".").args(path).arg("--help").env("COLUMNS", "100")).ok();
+    let ended =
+        World::finish(world.command(AGENT, ".").args(path).arg("--help").env("COLUMNS", "100"))
+            .ok();
     into.extend(["$ agent ", &path.join(" "), " --help\n\n", &ended.stdout, "\n"]);
-    for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
+    for below in
+        command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help")
+    {
         help(world, below, &[path, &[below.get_name()]].concat(), into);
     }
 }
@@ -26,7 +34,9 @@ fn pages() -> BTreeMap<String, String> {
     let mut pages = BTreeMap::new();
     let whole = World::finish(world.command(AGENT, ".").arg("--help").env("COLUMNS", "100")).ok();
     pages.insert("agent.txt".to_owned(), format!("$ agent --help\n\n{}", whole.stdout));
-    for verb in program.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+    for verb in
+        program.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+    {
         let page = pages.entry(format!("agent-{}.txt", verb.get_name())).or_default();
         help(&world, verb, &[verb.get_name()], page);
     }
@@ -36,7 +46,10 @@ fn pages() -> BTreeMap<String, String> {
 fn written() -> BTreeMap<String, String> {
     let Ok(entries) = std::fs::read_dir(folder()) else { return BTreeMap::new() };
     let read = |entry: std::fs::DirEntry| {
-        (entry.file_name().to_string_lossy().into_owned(), std::fs::read_to_string(entry.path()).expect("a page of help"))
+        (
+            entry.file_name().to_string_lossy().into_owned(),
+            std::fs::read_to_string(entry.path()).expect("a page of help"),
+        )
     };
     entries.map(|entry| read(entry.expect("a folder entry"))).collect()
 }
@@ -59,9 +72,16 @@ fn the_help_of_every_verb_is_the_published_one() {
     }
     let written = written();
     let names: Vec<_> = pages.keys().collect();
-    assert_eq!(names, written.keys().collect::<Vec<_>>(), "AGENT_BLESS=1 cargo test -p agent --test end_to_end help");
+    assert_eq!(
+        names,
+        written.keys().collect::<Vec<_>>(),
+        "AGENT_BLESS=1 cargo test -p agent --test end_to_end help"
+    );
     for (name, page) in &pages {
-        assert!(written[name] == *page, "tests/help/{name} is not what the binary prints (AGENT_BLESS=1 writes it):\n{page}");
+        assert!(
+            written[name] == *page,
+            "tests/help/{name} is not what the binary prints (AGENT_BLESS=1 writes it):\n{page}"
+        );
     }
 }
 
@@ -69,7 +89,10 @@ fn the_help_of_every_verb_is_the_published_one() {
 #[test]
 fn every_verb_and_argument_is_described() {
     fn undescribed(command: &clap::Command, path: &str, found: &mut Vec<String>) {
-        for argument in command.get_arguments().filter(|argument| argument.get_help().is_none() && !argument.is_hide_set()) {
+        for argument in command
+            .get_arguments()
+            .filter(|argument| argument.get_help().is_none() && !argument.is_hide_set())
+        {
             found.push(format!("{path} {}", argument.get_id()));
         }
         for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
@@ -89,14 +112,25 @@ fn every_verb_and_argument_is_described() {
 fn every_verb_stands_under_one_heading_in_a_line_of_eighty_columns() {
     let mut program = agent::arguments::command();
     program.build();
-    let verbs: BTreeSet<_> = program.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name().to_owned()).collect();
-    let listed: Vec<_> = agent::arguments::GROUPS.iter().flat_map(|(_, verbs)| verbs.iter().map(|verb| (*verb).to_owned())).collect();
+    let verbs: BTreeSet<_> = program
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set())
+        .map(|verb| verb.get_name().to_owned())
+        .collect();
+    let listed: Vec<_> = agent::arguments::GROUPS
+        .iter()
+        .flat_map(|(_, verbs)| verbs.iter().map(|verb| (*verb).to_owned()))
+        .collect();
     assert_eq!(listed.len(), verbs.len(), "{listed:?}");
     assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), verbs);
     let world = World::new();
-    let help = World::finish(world.command(AGENT, ".").arg("--help").env("COLUMNS", "100")).ok().stdout;
+    let help =
+        World::finish(world.command(AGENT, ".").arg("--help").env("COLUMNS", "100")).ok().stdout;
     for verb in &verbs {
-        let line = help.lines().find(|line| line.starts_with(&format!("  {verb} "))).unwrap_or_else(|| panic!("{verb}:\n{help}"));
+        let line = help
+            .lines()
+            .find(|line| line.starts_with(&format!("  {verb} ")))
+            .unwrap_or_else(|| panic!("{verb}:\n{help}"));
         assert!(line.chars().count() <= 80, "{line}");
     }
 }

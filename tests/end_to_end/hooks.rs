@@ -22,17 +22,22 @@ fn commit(world: &World, folder: &str, arguments: &[&str]) -> Ended {
     git_within(world, folder, "60", &words)
 }
 
-/// git, where the hooks have their own time limit: the usual one may be too short on a busy machine.
+/// git, where the hooks have their own time limit: the usual one may be too short on a busy
+/// machine.
 fn git_within(world: &World, folder: &str, seconds: &str, arguments: &[&str]) -> Ended {
     World::finish(world.command("git", folder).args(arguments).env("AGENT_HOOK_LIMIT", seconds))
 }
 
-/// An agent repository without a version, made of the minimal template by hand. Its budgets ask for answers alone, so that a busy machine
-/// changes nothing.
+/// An agent repository without a version, made of the minimal template by hand. Its budgets ask for
+/// answers alone, so that a busy machine changes nothing.
 fn agent_repository(world: &World, folder: &str) {
     let templates = crate::world::source_root().join("templates");
-    World::finish(world.command("cp", ".").arg("-r").arg(templates.join("minimal")).arg(folder)).ok();
-    World::finish(world.command("cp", ".").arg("-r").arg(templates.join("runtime/agent_runtime")).arg(folder)).ok();
+    World::finish(world.command("cp", ".").arg("-r").arg(templates.join("minimal")).arg(folder))
+        .ok();
+    World::finish(
+        world.command("cp", ".").arg("-r").arg(templates.join("runtime/agent_runtime")).arg(folder),
+    )
+    .ok();
     let untimed = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6},"fast":{"pass_rate":0.6}},"slos":[]}"#;
     world.write(Path::new(folder).join("ci/budgets.json"), format!("{untimed}\n"));
     world.git(folder, ["init", "--quiet"]);
@@ -44,7 +49,10 @@ fn agent_repository(world: &World, folder: &str) {
 fn standing(world: &World, folder: &str) -> Vec<(String, bool)> {
     let document = world.agent(folder, ["hooks", "status", "--json"]).json();
     let hooks = document["hooks"].as_array().unwrap();
-    hooks.iter().map(|hook| (hook["standing"].as_str().unwrap().to_owned(), hook["fires"] == true)).collect()
+    hooks
+        .iter()
+        .map(|hook| (hook["standing"].as_str().unwrap().to_owned(), hook["fires"] == true))
+        .collect()
 }
 
 #[test]
@@ -98,7 +106,10 @@ fn the_hook_that_was_there_runs_first_and_comes_back() {
     world.git(".", ["init", "--quiet", "--bare", "server"]);
     world.git("a", ["push", "--quiet", "../server", "HEAD:refs/heads/x"]);
     let ran = world.read("a/ran");
-    assert!(ran.starts_with("push ../server\nHEAD ") && ran.contains(" refs/heads/x 0000"), "{ran}");
+    assert!(
+        ran.starts_with("push ../server\nHEAD ") && ran.contains(" refs/heads/x 0000"),
+        "{ran}"
+    );
 
     world.agent("a", ["hooks", "uninstall"]).ok();
     assert!(world.read("a/.git/hooks/pre-commit").contains("echo before"));
@@ -112,14 +123,20 @@ fn a_hooks_folder_for_all_repositories_is_left_alone_and_chained() {
     let world = World::new();
     plain(&world, "a");
     program(&world, "all hooks/pre-commit", "echo all >>ran");
-    world.git("a", ["config", "--global", "core.hooksPath", world.path("all hooks").to_str().unwrap()]);
+    world.git(
+        "a",
+        ["config", "--global", "core.hooksPath", world.path("all hooks").to_str().unwrap()],
+    );
     world.agent("a", ["hooks", "install"]).ok();
     assert!(world.read("all hooks/pre-commit").contains("echo all"));
     assert_eq!(standing(&world, "a")[0], ("chained".to_owned(), true));
     commit(&world, "a", &[]).ok();
     assert_eq!(world.read("a/ran"), "all\n");
     world.agent("a", ["hooks", "uninstall"]).ok();
-    assert_eq!(world.git("a", ["config", "--get", "core.hooksPath"]), world.path("all hooks").to_str().unwrap());
+    assert_eq!(
+        world.git("a", ["config", "--get", "core.hooksPath"]),
+        world.path("all hooks").to_str().unwrap()
+    );
     commit(&world, "a", &[]).ok();
     assert_eq!(world.read("a/ran"), "all\nall\n");
 }
@@ -146,13 +163,29 @@ fn without_the_binary_the_hook_says_so_and_can_be_skipped() {
     std::fs::copy(AGENT, &copy).unwrap();
     World::finish(world.command(&copy, "a").args(["hooks", "install"])).ok();
     std::fs::remove_file(&copy).unwrap();
-    commit(&world, "a", &[]).code(1).stderr_has("cannot find `agent`").stderr_has("agent copy").stderr_has("AGENT_SKIP_HOOKS=1");
-    World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1")).ok();
+    commit(&world, "a", &[])
+        .code(1)
+        .stderr_has("cannot find `agent`")
+        .stderr_has("agent copy")
+        .stderr_has("AGENT_SKIP_HOOKS=1");
+    World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "--allow-empty", "-m", "x"])
+            .env("AGENT_SKIP_HOOKS", "1"),
+    )
+    .ok();
     // PATH is the second place to look
     std::fs::create_dir(world.path("bin")).unwrap();
     std::os::unix::fs::symlink(AGENT, world.path("bin/agent")).unwrap();
     let path = world.path_led_by("bin");
-    World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("PATH", path)).ok();
+    World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "--allow-empty", "-m", "x"])
+            .env("PATH", path),
+    )
+    .ok();
 }
 
 #[test]
@@ -160,8 +193,12 @@ fn a_skipped_hook_says_so() {
     let world = World::new();
     plain(&world, "a");
     world.agent("a", ["hooks", "install"]).ok();
-    let ended =
-        World::finish(world.command("git", "a").args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1"));
+    let ended = World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "--allow-empty", "-m", "x"])
+            .env("AGENT_SKIP_HOOKS", "1"),
+    );
     ended.ok().stderr_has("pre-commit is skipped: AGENT_SKIP_HOOKS is set");
 }
 
@@ -177,7 +214,9 @@ fn a_commit_on_active_is_refused_with_the_way_to_go() {
     agent_repository(&world, "a");
     world.git("a", ["switch", "--quiet", "--create", "active"]);
     let ended = commit(&world, "a", &[]).code(1);
-    ended.stderr_has("active: the commit would come to active").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
+    ended
+        .stderr_has("active: the commit would come to active")
+        .stderr_has("AGENT_SKIP_HOOKS=1 git commit");
     assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
     world.git("a", ["switch", "--quiet", "main"]);
     assert_eq!(commit(&world, "a", &[]).ok().stderr, "", "quiet when all is well");
@@ -196,9 +235,15 @@ fn what_is_judged_is_the_index_and_not_the_working_tree() {
     commit(&world, "a", &[]).code(1).stderr_has("staging-is-not-tracked");
     // another index, named by the environment or made by `git commit --only`
     let mut command = world.command("git", "a");
-    command.args(["commit", "--quiet", "--allow-empty", "-m", "x"]).env("GIT_INDEX_FILE", world.path("a/.git/other-index"));
-    let other =
-        World::finish(world.command("git", "a").args(["read-tree", "HEAD"]).env("GIT_INDEX_FILE", world.path("a/.git/other-index")));
+    command
+        .args(["commit", "--quiet", "--allow-empty", "-m", "x"])
+        .env("GIT_INDEX_FILE", world.path("a/.git/other-index"));
+    let other = World::finish(
+        world
+            .command("git", "a")
+            .args(["read-tree", "HEAD"])
+            .env("GIT_INDEX_FILE", world.path("a/.git/other-index")),
+    );
     other.ok();
     World::finish(&mut command).ok();
     world.write("a/README.md", "changed\n");
@@ -215,8 +260,13 @@ fn a_merge_is_judged_too() {
     world.git("a", ["add", "side.txt"]);
     commit(&world, "a", &[]).ok();
     world.git("a", ["switch", "--quiet", "--create", "active", "main"]);
-    let merge = |branch: &str| git_within(&world, "a", "60", &["merge", "--quiet", "--no-ff", "--no-edit", branch]);
-    merge("side").code(1).stderr_has("pre-merge-commit refuses this").stderr_has("AGENT_SKIP_HOOKS=1 git merge");
+    let merge = |branch: &str| {
+        git_within(&world, "a", "60", &["merge", "--quiet", "--no-ff", "--no-edit", branch])
+    };
+    merge("side")
+        .code(1)
+        .stderr_has("pre-merge-commit refuses this")
+        .stderr_has("AGENT_SKIP_HOOKS=1 git merge");
     world.git("a", ["merge", "--abort"]);
     world.git("a", ["switch", "--quiet", "main"]);
     merge("side").ok();
@@ -229,13 +279,23 @@ fn a_server_refuses_what_breaks_a_law() {
     world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
     world.agent("server", ["hooks", "install"]).ok();
     assert_eq!(standing(&world, "server"), [("ours".to_owned(), true)]);
-    let push = |arguments: &[&str]| git_within(&world, "a", "60", &[&["push", "--quiet", "../server"], arguments].concat());
-    push(&["main:refs/heads/active", "--no-verify"]).code(1).stderr_has("update refuses this").stderr_has("that is not a version");
-    push(&["main:refs/tags/v9.0.0", "--no-verify"]).code(1).stderr_has("would name a commit that is not a version");
+    let push = |arguments: &[&str]| {
+        git_within(&world, "a", "60", &[&["push", "--quiet", "../server"], arguments].concat())
+    };
+    push(&["main:refs/heads/active", "--no-verify"])
+        .code(1)
+        .stderr_has("update refuses this")
+        .stderr_has("that is not a version");
+    push(&["main:refs/tags/v9.0.0", "--no-verify"])
+        .code(1)
+        .stderr_has("would name a commit that is not a version");
     // the same, said before anything is sent
     push(&["main:refs/heads/active"]).code(1).stderr_has("pre-push refuses this");
     push(&["main:refs/heads/topic"]).ok();
-    assert_eq!(world.git("server", ["for-each-ref", "--format=%(refname)"]), "refs/heads/main\nrefs/heads/topic");
+    assert_eq!(
+        world.git("server", ["for-each-ref", "--format=%(refname)"]),
+        "refs/heads/main\nrefs/heads/topic"
+    );
     push(&[":refs/heads/topic"]).ok();
 }
 
@@ -247,12 +307,22 @@ fn the_other_hooks_of_a_server_answer_when_called() {
     let null = "0".repeat(40);
     let hook = |arguments: &[&str], input: &str| {
         let path = world.write("input", input);
-        World::finish(world.command(AGENT, "a").arg("hook").args(arguments).stdin(std::fs::File::open(path).unwrap()))
+        World::finish(
+            world
+                .command(AGENT, "a")
+                .arg("hook")
+                .args(arguments)
+                .stdin(std::fs::File::open(path).unwrap()),
+        )
     };
-    hook(&["pre-receive"], &format!("{head} {null} refs/heads/active\n")).code(1).stderr_has("active would be deleted");
+    hook(&["pre-receive"], &format!("{head} {null} refs/heads/active\n"))
+        .code(1)
+        .stderr_has("active would be deleted");
     hook(&["pre-receive"], &format!("{null} {head} refs/heads/active\n")).ok();
-    hook(&["reference-transaction", "prepared"], &format!("{null} {head} refs/heads/active\n")).code(1);
-    hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n")).ok();
+    hook(&["reference-transaction", "prepared"], &format!("{null} {head} refs/heads/active\n"))
+        .code(1);
+    hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n"))
+        .ok();
     hook(&["pre-receive"], "nonsense\n").code(2).stderr_has("line 1 of the input of `pre-receive`");
     hook(&["post-commit"], "").code(2).stderr_has("not a hook of ours");
 }
@@ -278,12 +348,20 @@ fn a_failing_case_blocks_the_commit_and_says_how_to_go_on() {
     agent_repository(&world, "a");
     add_failing_case(&world);
     let ended = commit(&world, "a", &[]).code(1);
-    let ended = ended.stderr_has("pre-commit refuses this").stderr_has("impossible").stderr_has("tests/micro/impossible.jsonl:1");
+    let ended = ended
+        .stderr_has("pre-commit refuses this")
+        .stderr_has("impossible")
+        .stderr_has("tests/micro/impossible.jsonl:1");
     ended.stderr_has("again: agent test --tier micro").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
     // the cached failure is as loud as the first
     git_within(&world, "a", "0", &["commit", "-m", "x"]).code(1).stderr_has("impossible");
     assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
-    let skipped = World::finish(world.command("git", "a").args(["commit", "--quiet", "-m", "x"]).env("AGENT_SKIP_HOOKS", "1"));
+    let skipped = World::finish(
+        world
+            .command("git", "a")
+            .args(["commit", "--quiet", "-m", "x"])
+            .env("AGENT_SKIP_HOOKS", "1"),
+    );
     skipped.ok().stderr_has("is skipped");
 }
 
@@ -318,7 +396,12 @@ fn what_is_known_starts_no_python_and_what_takes_too_long_is_left_to_the_server(
     late.stderr_has("pre-commit: tests skipped: micro did not finish within 0 s; CI runs them");
     assert_eq!(commit(&world, "a", &[]).ok().stderr, "");
     // the same tree again: no time at all is time enough
-    assert_eq!(git_within(&world, "a", "0", &["commit", "--quiet", "--allow-empty", "-m", "known"]).ok().stderr, "");
+    assert_eq!(
+        git_within(&world, "a", "0", &["commit", "--quiet", "--allow-empty", "-m", "known"])
+            .ok()
+            .stderr,
+        ""
+    );
 }
 
 #[test]
@@ -326,15 +409,22 @@ fn a_push_runs_the_fast_tier_on_what_is_pushed() {
     let world = World::new();
     agent_repository(&world, "a");
     world.git(".", ["init", "--quiet", "--bare", "server"]);
-    let push = |reference: &str| git_within(&world, "a", "60", &["push", "--quiet", "../server", reference]);
+    let push = |reference: &str| {
+        git_within(&world, "a", "60", &["push", "--quiet", "../server", reference])
+    };
     assert_eq!(push("main:refs/heads/main").ok().stderr, "");
     let case = r#"{"id":"impossible","tool":"estimate","arguments":{"task":"review"},"expect":{"equals":{"minutes":-1}},"must":true}"#;
     world.write("a/tests/fast/impossible.jsonl", format!("{case}\n"));
     world.git("a", ["add", "."]);
     commit(&world, "a", &[]).ok();
     let head = world.git("a", ["rev-parse", "--short=9", "HEAD"]);
-    let ended = push("main:refs/heads/main").code(1).stderr_has("pre-push refuses this").stderr_has("impossible");
-    ended.stderr_has(&format!("again: agent test --tier fast --at {head}")).stderr_has("AGENT_SKIP_HOOKS=1 git push");
+    let ended = push("main:refs/heads/main")
+        .code(1)
+        .stderr_has("pre-push refuses this")
+        .stderr_has("impossible");
+    ended
+        .stderr_has(&format!("again: agent test --tier fast --at {head}"))
+        .stderr_has("AGENT_SKIP_HOOKS=1 git push");
     // what is pushed is judged, not what is checked out
     push("HEAD~1:refs/heads/other").ok();
 }
@@ -345,7 +435,9 @@ fn a_slow_machine_is_no_reason_to_refuse() {
     agent_repository(&world, "a");
     let hasty = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6,"p95_ms":0.000001}},"slos":[]}"#;
     world.write("a/ci/budgets.json", hasty);
-    commit(&world, "a", &["--all"]).ok().stderr_has("tests skipped: the 95th percentile of latency");
+    commit(&world, "a", &["--all"])
+        .ok()
+        .stderr_has("tests skipped: the 95th percentile of latency");
     // a wrong file is, whatever the time
     world.write("a/ci/budgets.json", "{");
     commit(&world, "a", &["--all"]).code(1).stderr_has("ci/budgets.json:1:");

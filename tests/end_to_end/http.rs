@@ -25,10 +25,12 @@ const STATELESS: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 
 /// Where a server says that it listens.
 pub fn listening(process: &mut Child) -> SocketAddr {
-    let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+    let mut lines =
+        BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
     let mut said = Vec::new();
     let address = lines.find_map(|line| {
-        let found = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/mcp")?.parse().ok());
+        let found =
+            line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/mcp")?.parse().ok());
         said.push(line);
         found
     });
@@ -46,7 +48,8 @@ impl Server {
     fn start(runner: &str, more: &[&str]) -> Self {
         let bench = Bench::new(runner);
         let mut command = bench.agent(&["mcp", "runner", "--at", "worktree", "--http", "0"]);
-        let mut process = command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
+        let mut process =
+            command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
         let address = listening(&mut process);
         Self { bench, process, address }
     }
@@ -66,11 +69,16 @@ impl Server {
 
     /// A new session of the handshake era.
     fn session(&self, revision: &str) -> Session<'_> {
-        let params =
-            json!({"protocolVersion": revision, "capabilities": {"elicitation": {}}, "clientInfo": {"name": "test", "version": "1"}});
+        let params = json!({"protocolVersion": revision, "capabilities": {"elicitation": {}},
+            "clientInfo": {"name": "test", "version": "1"}});
         let (head, body) = self.exchange("POST", &[JSON, BOTH], &request(0, "initialize", &params));
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
-        assert_eq!((head.status, &answer["result"]["protocolVersion"]), (200, &json!(revision)), "{body}");
+        let answer: Value =
+            serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        assert_eq!(
+            (head.status, &answer["result"]["protocolVersion"]),
+            (200, &json!(revision)),
+            "{body}"
+        );
         let id = head.header("mcp-session-id").expect("a session").to_owned();
         let session = Session { server: self, id };
         let (head, _) = session.post(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
@@ -138,7 +146,11 @@ fn request(id: u64, method: &str, params: &Value) -> String {
 }
 
 fn call(id: u64, tool: &str, arguments: &Value) -> String {
-    request(id, "tools/call", &json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": "p"}}))
+    request(
+        id,
+        "tools/call",
+        &json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": "p"}}),
+    )
 }
 
 /// Every event until the stream ends.
@@ -151,9 +163,22 @@ fn a_session_has_a_beginning_and_an_end() {
     let server = Server::start(TALKING, &[]);
     let session = server.session("2025-11-25");
     let (head, body) = session.post(&request(1, "tools/list", &json!({})));
-    assert_eq!((head.status, head.header("content-type")), (200, Some("application/json")), "{body}");
+    assert_eq!(
+        (head.status, head.header("content-type")),
+        (200, Some("application/json")),
+        "{body}"
+    );
     assert!(body.contains(r#""name":"echo""#) || body.contains(r#""name": "echo""#), "{body}");
-    let named = |id: &str| server.exchange("POST", &[JSON, BOTH, ("mcp-session-id", id)], &request(2, "ping", &json!({}))).0.status;
+    let named = |id: &str| {
+        server
+            .exchange(
+                "POST",
+                &[JSON, BOTH, ("mcp-session-id", id)],
+                &request(2, "ping", &json!({})),
+            )
+            .0
+            .status
+    };
     assert_eq!((named(&session.id), named("0123456789abcdef0123456789abcdef")), (200, 404));
     assert_eq!(server.exchange("DELETE", &[("mcp-session-id", &session.id)], "").0.status, 204);
     assert_eq!(named(&session.id), 404);
@@ -166,13 +191,17 @@ fn a_session_is_a_conversation_whose_id_does_not_open_it() {
     let server = Server::start(crate::bench::RUNNER, &[]);
     let chat = |session: &Session<'_>, word: &str| {
         let (_, body) = session.post(&call(1, "chat", &json!({"word": word})));
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
+        let answer: Value =
+            serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
         answer["result"]["structuredContent"].clone()
     };
     let (one, other) = (server.session("2025-11-25"), server.session("2025-11-25"));
     let first = chat(&one, "one");
     let id = first["conversation_id"].as_str().expect("it is told its conversation");
-    assert!(first["result"] == json!(["one"]) && !one.id.contains(id.trim_start_matches("h-")), "{first}");
+    assert!(
+        first["result"] == json!(["one"]) && !one.id.contains(id.trim_start_matches("h-")),
+        "{first}"
+    );
     assert_eq!(chat(&one, "two"), json!({"result": ["one", "two"]}));
     assert_eq!(chat(&other, "x")["result"], json!(["x"]));
 }
@@ -185,15 +214,18 @@ fn results_pass_as_the_bytes_they_are_in_both_eras() {
     let body = r#"{"jsonrpc":"2.0","id":"é\n","method":"tools/call","params":{"name":"echo","arguments":{"n":98765432109876543210987}}}"#;
     let (head, answer) = session.post(body);
     assert_eq!(head.status, 200);
-    let expected =
-        format!(r#"{{"jsonrpc":"2.0","id":"é\n","result":{{"content": [], "params": {{"n": 98765432109876543210987}}, {echoed}}}}}"#);
+    let expected = format!(
+        r#"{{"jsonrpc":"2.0","id":"é\n","result":{{"content": [], "params": {{"n": 98765432109876543210987}}, {echoed}}}}}"#
+    );
     assert_eq!(answer, expected);
 
-    let mut connection = server.ask(7, "tools/call", &json!({"name": "echo", "arguments": {}}), &[]);
+    let mut connection =
+        server.ask(7, "tools/call", &json!({"name": "echo", "arguments": {}}), &[]);
     let head = connection.head();
     let answer = connection.body(&head);
     assert!(
-        head.status == 200 && answer.contains(r#""z": 12345678901234567890123"#) || answer.contains(r#""z":12345678901234567890123"#),
+        head.status == 200 && answer.contains(r#""z": 12345678901234567890123"#)
+            || answer.contains(r#""z":12345678901234567890123"#),
         "{answer}"
     );
     assert!(answer.contains(r#""resultType""#), "{answer}");
@@ -211,8 +243,14 @@ fn what_a_tool_says_comes_before_its_answer() {
         let events = rest(&mut connection);
         // clients of the latest revision alone know what an event without data is for
         let (primed, said) = events.split_at(usize::from(revision == "2025-11-25"));
-        assert!(primed.iter().all(|event| event.data.is_empty() && event.id.is_some()), "{events:?}");
-        assert_eq!(said.iter().map(|event| event.value()["method"].as_str().is_some()).collect::<Vec<_>>(), [true, true, false]);
+        assert!(
+            primed.iter().all(|event| event.data.is_empty() && event.id.is_some()),
+            "{events:?}"
+        );
+        assert_eq!(
+            said.iter().map(|event| event.value()["method"].as_str().is_some()).collect::<Vec<_>>(),
+            [true, true, false]
+        );
         assert!(said[1].data.contains("12345678901234567890123"), "{events:?}");
         assert_eq!(said[2].value()["result"]["content"][0]["text"], "done");
     }
@@ -269,11 +307,18 @@ fn a_tool_asks_the_client_on_the_stream_of_its_call() {
     connection.head();
     connection.event().expect("the stream begins");
     let question = connection.event().unwrap().value();
-    assert_eq!((&question["method"], &question["params"]["message"]), (&json!("elicitation/create"), &json!("who?")));
-    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept", "content": {"n": 1}}});
+    assert_eq!(
+        (&question["method"], &question["params"]["message"]),
+        (&json!("elicitation/create"), &json!("who?"))
+    );
+    let answer = json!({"jsonrpc": "2.0", "id": question["id"], "result": {"action": "accept",
+        "content": {"n": 1}}});
     assert_eq!(session.post(&answer.to_string()).0.status, 202);
     let result = connection.event().unwrap().value();
-    assert_eq!(result["result"]["content"][0]["text"], r#"{"action": "accept", "content": {"n": 1}}"#);
+    assert_eq!(
+        result["result"]["content"][0]["text"],
+        r#"{"action": "accept", "content": {"n": 1}}"#
+    );
 }
 
 #[test]
@@ -285,7 +330,15 @@ fn a_request_is_cancelled_by_word_in_one_era_and_by_going_away_in_the_other() {
     connection.head();
     connection.event().expect("the stream begins");
     assert_eq!(connection.event().unwrap().value()["params"]["data"], "waiting");
-    assert_eq!(session.post(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#).0.status, 202);
+    assert_eq!(
+        session
+            .post(
+                r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#
+            )
+            .0
+            .status,
+        202
+    );
     assert_eq!(rest(&mut connection), [], "a cancelled request has no answer");
     eventually(DEADLINE, "the tool hears of it", || word.exists());
 
@@ -307,7 +360,10 @@ fn a_session_that_nobody_uses_ends() {
     let process = |session: &Session<'_>| {
         let (_, answer) = session.post(&call(1, "who", &json!({})));
         let answer: Value = serde_json::from_str(&answer).unwrap();
-        answer["result"]["content"][0]["text"].as_str().and_then(|pid| pid.parse::<u64>().ok()).unwrap_or_else(|| panic!("{answer}"))
+        answer["result"]["content"][0]["text"]
+            .as_str()
+            .and_then(|pid| pid.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{answer}"))
     };
     let (of_used, of_idle) = (process(&used), process(&idle));
     eventually(DEADLINE, "the idle session's server ends", || !runs(of_idle));
@@ -322,12 +378,21 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
     let session = server.session("2025-11-25");
     let named = ("mcp-session-id", session.id.as_str());
     let ping = &request(1, "ping", &json!({}));
-    let huge = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"x\":\"{}\"}}", "x".repeat(16 << 20));
+    let huge = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"x\":\"{}\"}}",
+        "x".repeat(16 << 20)
+    );
     for (method, headers, body, status, words) in [
         ("POST", &[JSON, BOTH][..], ping.as_str(), 400, "Mcp-Session-Id"),
         ("POST", &[JSON, BOTH, named], "{\"jsonrpc\":", 400, "-32700"),
         ("POST", &[JSON, BOTH, named], "[]", 400, "-32600"),
-        ("POST", &[JSON, BOTH, named], r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, 400, "-32600"),
+        (
+            "POST",
+            &[JSON, BOTH, named],
+            r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+            400,
+            "-32600",
+        ),
         ("POST", &[JSON, BOTH, named], &format!("[{ping}]"), 400, "batches"),
         ("POST", &[JSON, BOTH, named, ("mcp-protocol-version", "2024-01-01")], ping, 400, "-32602"),
         ("POST", &[BOTH, named], ping, 415, "Content-Type"),
@@ -337,20 +402,62 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
         ("PUT", &[JSON, BOTH, named], ping, 405, "GET, POST, DELETE"),
         ("GET", &[EVENTS, STATELESS], "", 405, "POST"),
         ("POST", &[JSON, BOTH, named], &huge, 413, "16777216"),
-        ("POST", &[JSON, BOTH, named, ("host", "evil.example")], ping, 403, "not a name of this server"),
-        ("POST", &[JSON, BOTH, named, ("host", "localhost"), ("Host", "evil.example")], ping, 400, "`host` is there more than once"),
-        ("POST", &[JSON, BOTH, named, ("host", "localhost"), ("HOST", "")], ping, 400, "`host` is there more than once"),
-        ("POST", &[JSON, BOTH, named, ("host", "localhost, evil.example")], ping, 400, "one `Host`"),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("host", "evil.example")],
+            ping,
+            403,
+            "not a name of this server",
+        ),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("host", "localhost"), ("Host", "evil.example")],
+            ping,
+            400,
+            "`host` is there more than once",
+        ),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("host", "localhost"), ("HOST", "")],
+            ping,
+            400,
+            "`host` is there more than once",
+        ),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("host", "localhost, evil.example")],
+            ping,
+            400,
+            "one `Host`",
+        ),
         ("POST", &[JSON, BOTH, named, ("host", "")], ping, 400, "one `Host`"),
         ("POST", &[JSON, BOTH, named, ("host", "\u{e9}vil.example")], ping, 400, "not ASCII text"),
-        ("POST", &[JSON, BOTH, named, ("authorization", "Bearer a"), ("Authorization", "Bearer b")], ping, 400, "more than once"),
-        ("POST", &[JSON, BOTH, named, ("authorization", "Bearer a, Bearer b")], ping, 400, "one credential"),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("authorization", "Bearer a"), ("Authorization", "Bearer b")],
+            ping,
+            400,
+            "more than once",
+        ),
+        (
+            "POST",
+            &[JSON, BOTH, named, ("authorization", "Bearer a, Bearer b")],
+            ping,
+            400,
+            "one credential",
+        ),
         ("POST", &[JSON, BOTH, named, ("origin", "\u{e9}")], ping, 400, "not ASCII text"),
         ("POST", &[JSON, BOTH, named, named], ping, 400, "more than once"),
         ("POST", &[JSON, JSON, BOTH, named], ping, 400, "more than once"),
         ("POST", &[JSON, BOTH, named, ("origin", "http://evil.example")], ping, 403, "pages of"),
         ("POST", &[JSON, BOTH, named, ("origin", "null")], ping, 403, "pages of"),
-        ("POST", &[JSON, BOTH, STATELESS], r#"{"jsonrpc":"2.0","id":9,"result":{}}"#, 400, "no answers"),
+        (
+            "POST",
+            &[JSON, BOTH, STATELESS],
+            r#"{"jsonrpc":"2.0","id":9,"result":{}}"#,
+            400,
+            "no answers",
+        ),
     ] {
         let (head, answer) = server.exchange(method, headers, body);
         assert_eq!(head.status, status, "{method} {headers:?}: {answer}");
@@ -374,10 +481,14 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
     // what comes after a body that could be read two ways is no request
     let mut two = server.connect();
     let chunked = format!("{:x}\r\n{ping}\r\n0\r\n\r\n", ping.len());
-    let head =
-        format!("content-type: application/json\r\naccept: application/json, text/event-stream\r\nmcp-session-id: {}\r\n", session.id);
+    let head = format!(
+        "content-type: application/json\r\naccept: application/json, \
+        text/event-stream\r\nmcp-session-id: {}\r\n",
+        session.id
+    );
     two.send(format!(
-        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n{head}\r\n{chunked}GET /next"
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: \
+        chunked\r\n{head}\r\n{chunked}GET /next"
     ));
     let answered = two.head();
     assert_eq!((answered.status, answered.header("connection")), (200, Some("close")));
@@ -392,17 +503,18 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
 #[test]
 fn the_stateless_era_is_held_to_its_headers() {
     let server = Server::start(TALKING, &[]);
-    let check = |id, method: &str, params: Value, more: &[(&str, &str)], status, code: Option<i64>| {
-        let mut connection = server.ask(id, method, &params, more);
-        let head = connection.head();
-        let answer: Value = serde_json::from_str(&connection.body(&head)).unwrap();
-        assert_eq!(
-            (head.status, answer["error"]["code"].as_i64(), &answer["id"]),
-            (status, code, &json!(id)),
-            "{method} {params} {more:?}: {answer}"
-        );
-        assert_eq!(head.header("mcp-session-id"), None);
-    };
+    let check =
+        |id, method: &str, params: Value, more: &[(&str, &str)], status, code: Option<i64>| {
+            let mut connection = server.ask(id, method, &params, more);
+            let head = connection.head();
+            let answer: Value = serde_json::from_str(&connection.body(&head)).unwrap();
+            assert_eq!(
+                (head.status, answer["error"]["code"].as_i64(), &answer["id"]),
+                (status, code, &json!(id)),
+                "{method} {params} {more:?}: {answer}"
+            );
+            assert_eq!(head.header("mcp-session-id"), None);
+        };
     check(1, "server/discover", json!({}), &[], 200, None);
     check(2, "tools/list", json!({}), &[], 200, None);
     check(3, "ping", json!({}), &[], 404, Some(-32601));
@@ -410,7 +522,14 @@ fn the_stateless_era_is_held_to_its_headers() {
     check(5, "tools/list", json!({}), &[("mcp-method", "tools/list")], 400, Some(-32020));
     let region = json!({"name": "echo", "arguments": {"region": "west"}});
     check(6, "tools/call", region.clone(), &[("mcp-param-region", "west")], 200, None);
-    check(7, "tools/call", region.clone(), &[("mcp-param-region", "=?base64?d2VzdA==?=")], 200, None);
+    check(
+        7,
+        "tools/call",
+        region.clone(),
+        &[("mcp-param-region", "=?base64?d2VzdA==?=")],
+        200,
+        None,
+    );
     check(8, "tools/call", region.clone(), &[("mcp-param-region", "east")], 400, Some(-32020));
     check(9, "tools/call", region, &[], 400, Some(-32020));
 }
@@ -420,7 +539,8 @@ fn a_token_is_asked_for_where_one_was_set() {
     let server = Server::start(TALKING, &["--token", "s3cret"]);
     let ping = request(1, "ping", &json!({}));
     for (authorization, status) in [("", 401), ("Bearer other", 401), ("Bearer s3cret", 400)] {
-        let (head, answer) = server.exchange("POST", &[JSON, BOTH, ("authorization", authorization)], &ping);
+        let (head, answer) =
+            server.exchange("POST", &[JSON, BOTH, ("authorization", authorization)], &ping);
         assert_eq!(head.status, status, "{answer}");
         assert_eq!(head.header("www-authenticate"), (status == 401).then_some("Bearer"));
     }
@@ -430,9 +550,19 @@ fn a_token_is_asked_for_where_one_was_set() {
 fn an_address_that_is_taken_is_said() {
     let server = Server::start(TALKING, &[]);
     let taken = server.address.to_string();
-    let ended = World::finish(&mut server.bench.agent(&["mcp", "runner", "--at", "worktree", "--http", &taken])).code(6);
-    assert!(ended.stderr.contains(&format!("cannot listen on {taken}")) && ended.stderr.contains("choose another"), "{}", ended.stderr);
-    World::finish(&mut server.bench.agent(&["mcp", "runner", "--http", "nowhere"])).code(2).stderr_has("HOST:PORT");
+    let ended = World::finish(
+        &mut server.bench.agent(&["mcp", "runner", "--at", "worktree", "--http", &taken]),
+    )
+    .code(6);
+    assert!(
+        ended.stderr.contains(&format!("cannot listen on {taken}"))
+            && ended.stderr.contains("choose another"),
+        "{}",
+        ended.stderr
+    );
+    World::finish(&mut server.bench.agent(&["mcp", "runner", "--http", "nowhere"]))
+        .code(2)
+        .stderr_has("HOST:PORT");
 }
 
 #[test]
@@ -447,9 +577,15 @@ fn calls_under_way_are_answered_before_it_ends() {
     connection.event().expect("the stream begins");
     connection.event().expect("the first step");
     server.signal(Signal::TERM);
-    assert!(rest(&mut listening).iter().all(|event| event.data.is_empty()), "nothing was said unasked");
+    assert!(
+        rest(&mut listening).iter().all(|event| event.data.is_empty()),
+        "nothing was said unasked"
+    );
     std::fs::write(&gate, "").unwrap();
-    assert_eq!(rest(&mut connection).last().unwrap().value()["result"]["content"][0]["text"], "done");
+    assert_eq!(
+        rest(&mut connection).last().unwrap().value()["result"]["content"][0]["text"],
+        "done"
+    );
     let mut status = None;
     eventually(SOON, "the server ends", || {
         status = server.process.try_wait().unwrap();
@@ -465,7 +601,10 @@ fn client() -> std::path::PathBuf {
     let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
     let tests = source_root().join("templates/runtime/tests");
     python::interpreter(&layout, &tests, &locked, &|_| {}).unwrap_or_else(|error| {
-        panic!("the official client could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}")
+        panic!(
+            "the official client could not be installed; this test needs a package index (PyPI, \
+            or one named in pip's configuration)\n{error}"
+        )
     })
 }
 
@@ -491,10 +630,13 @@ fn the_official_client_in_both_eras() {
     let server = Server::start(TALKING, &[]);
     let gate = server.bench.world.write("gate", "");
     let url = format!("http://{}/mcp", server.address);
-    for (mode, version) in [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("2026-07-28", "2026-07-28")] {
+    for (mode, version) in
+        [("legacy", "2025-11-25"), ("auto", "2026-07-28"), ("2026-07-28", "2026-07-28")]
+    {
         let mut command = Command::new(client());
         let ended = World::finish(command.args(["-c", OFFICIAL, &url, mode]).arg(&gate)).ok();
-        let expected = json!({"version": version, "tools": ["echo", "who", "steps", "ask", "until_cancelled"], "steps": "done", "heard": 2, "error": false});
+        let expected = json!({"version": version, "tools": ["echo", "who", "steps", "ask",
+            "until_cancelled"], "steps": "done", "heard": 2, "error": false});
         assert_eq!(ended.json(), expected, "{mode}: {}", ended.stderr);
     }
 }

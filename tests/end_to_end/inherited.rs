@@ -4,7 +4,8 @@ use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, World};
 use std::process::Stdio;
 
-/// Ignores ends of children, blocks every signal and allows few open files, all of which `exec` passes on.
+/// Ignores ends of children, blocks every signal and allows few open files, all of which `exec`
+/// passes on.
 const CARELESS: &str = "
 import os, resource, signal, sys
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -32,14 +33,20 @@ fn a_blocked_signal_still_ends_a_server() {
     use std::os::unix::process::ExitStatusExt as _;
     let served = Served::new();
     let mut command = served.world.command("python3", FOLDER);
-    command.args(["-c", CARELESS, AGENT, "mcp", "runner"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["-c", CARELESS, AGENT, "mcp", "runner"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut shim = command.spawn().unwrap();
-    World::finish(served.world.command("kill", FOLDER).args(["-TERM", &shim.id().to_string()])).ok();
+    World::finish(served.world.command("kill", FOLDER).args(["-TERM", &shim.id().to_string()]))
+        .ok();
     let ended = shim.wait().unwrap();
     assert!(ended.signal() == Some(15) || ended.code().is_some(), "{ended:?}");
 }
 
-/// A hook of a linked worktree, which git tells of its repository by variables, calls `agent` for another one.
+/// A hook of a linked worktree, which git tells of its repository by variables, calls `agent` for
+/// another one.
 #[test]
 fn what_git_sets_for_a_hook_names_no_repository_to_anything_but_a_hook() {
     let served = Served::new();
@@ -50,28 +57,54 @@ fn what_git_sets_for_a_hook_names_no_repository_to_anything_but_a_hook() {
     let there = served.path("").display().to_string();
     let out = world.path("out").display().to_string();
     let hook = format!(
-        "#!/bin/sh\nexec >'{out}' 2>&1\ncd /\nagent -C '{there}' versions\nagent -C '{there}' tune took task=tea minutes=3 --promote\n\
+        "#!/bin/sh\nexec >'{out}' 2>&1\ncd /\nagent -C '{there}' versions\nagent -C '{there}' tune \
+        took task=tea minutes=3 --promote\n\
          cd '{there}'\nagent run seen_variables\nagent test\n"
     );
     world.write("other/.git/hooks/post-commit", hook);
-    std::fs::set_permissions(world.path("other/.git/hooks/post-commit"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let runner = world.read(format!("{FOLDER}/runner/__main__.py")).replacen("if __name__", VARIABLES, 1);
+    std::fs::set_permissions(
+        world.path("other/.git/hooks/post-commit"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let runner =
+        world.read(format!("{FOLDER}/runner/__main__.py")).replacen("if __name__", VARIABLES, 1);
     world.write(format!("{FOLDER}/runner/__main__.py"), runner);
     served.git(["add", "--all"]);
     served.release("0.1.1");
     std::os::unix::fs::symlink(AGENT, world.path("agent")).unwrap();
     let mut commit = world.command("git", "linked");
-    World::finish(commit.args(["commit", "--quiet", "--allow-empty", "--message", "y"]).env("PATH", world.path_led_by("."))).ok();
+    World::finish(
+        commit
+            .args(["commit", "--quiet", "--allow-empty", "--message", "y"])
+            .env("PATH", world.path_led_by(".")),
+    )
+    .ok();
     let out = world.read("out");
     assert!(out.contains("v0.1.1") && out.contains("v0.1.2") && out.contains("passed"), "{out}");
     assert!(out.contains("[]"), "no variable of the hook reaches the Runner: {out}");
     assert!(!world.path("other/.agent").exists());
-    let own = ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_SHALLOW_FILE"];
+    let own = [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_SHALLOW_FILE",
+    ];
     for name in own {
         let mut command = served.command();
-        World::finish(command.arg("versions").env(name, world.path("other/.git"))).ok().stdout_has("v0.1.2");
+        World::finish(command.arg("versions").env(name, world.path("other/.git")))
+            .ok()
+            .stdout_has("v0.1.2");
         let mut command = served.command();
-        World::finish(command.args(["tune", "took", "task=tea", "minutes=3"]).env(name, world.path("other/.git"))).ok();
+        World::finish(
+            command
+                .args(["tune", "took", "task=tea", "minutes=3"])
+                .env(name, world.path("other/.git")),
+        )
+        .ok();
     }
 }
 
@@ -89,16 +122,30 @@ if __name__"#;
 #[test]
 fn trust_that_is_given_by_the_environment_counts_as_it_does_for_git() {
     let served = Served::new();
-    let chown = World::finish(served.world.command("chown", ".").args(["-R", "65534"]).arg(served.path("")));
+    let chown = World::finish(
+        served.world.command("chown", ".").args(["-R", "65534"]).arg(served.path("")),
+    );
     if chown.code != 0 {
         return;
     }
-    let versions = |variables: &[(&str, &str)]| World::finish(served.command().arg("versions").envs(variables.iter().copied()));
+    let versions = |variables: &[(&str, &str)]| {
+        World::finish(served.command().arg("versions").envs(variables.iter().copied()))
+    };
     versions(&[]).code(3).stderr_has("belongs to another user").stderr_has("safe.directory");
-    let counted = |value: &'static str| [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", value)];
+    let counted = |value: &'static str| {
+        [
+            ("GIT_CONFIG_COUNT", "1"),
+            ("GIT_CONFIG_KEY_0", "safe.directory"),
+            ("GIT_CONFIG_VALUE_0", value),
+        ]
+    };
     versions(&counted("/elsewhere")).code(3);
     versions(&counted("*")).ok().stdout_has("v0.1.0");
     versions(&[("GIT_CONFIG_PARAMETERS", "'safe.directory'='*'")]).ok().stdout_has("v0.1.0");
     let mut tune = served.command();
-    World::finish(tune.args(["tune", "took", "task=tea", "minutes=3", "--promote"]).envs(counted("*"))).ok().stdout_has("v0.1.1");
+    World::finish(
+        tune.args(["tune", "took", "task=tea", "minutes=3", "--promote"]).envs(counted("*")),
+    )
+    .ok()
+    .stdout_has("v0.1.1");
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-const MANIFEST: &str = "schema = \"agent/manifest@1\"\nname = \"my agent\"\n\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n\n[tuner]\ncommand = [\"python\", \"-m\", \"tuner\"]\n";
+const MANIFEST: &str = "schema = \"agent/manifest@1\"\nname = \"my agent\"\n\n[runner]\ncommand = \
+    [\"python\", \"-m\", \"runner\"]\n\n[tuner]\ncommand = [\"python\", \"-m\", \"tuner\"]\n";
 
 fn world() -> World {
     let world = World::new();
@@ -19,7 +20,9 @@ fn install(world: &World, arguments: &[&str]) -> Ended {
     for variable in ["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
         command.env_remove(variable);
     }
-    World::finish(command.args(["mcp", "install"]).args(arguments).env("PATH", world.path_led_by("bin")))
+    World::finish(
+        command.args(["mcp", "install"]).args(arguments).env("PATH", world.path_led_by("bin")),
+    )
 }
 
 /// Words of a fixture that differ from machine to machine.
@@ -30,7 +33,8 @@ fn told(world: &World, text: &str) -> String {
 }
 
 fn application(relative: &str) -> String {
-    let folder = if cfg!(target_os = "macos") { "home/Library/Application Support" } else { "home/.config" };
+    let folder =
+        if cfg!(target_os = "macos") { "home/Library/Application Support" } else { "home/.config" };
     format!("{folder}/{relative}")
 }
 
@@ -41,14 +45,21 @@ fn check(host: &str, scope: &str, file: &str, before: &str, after: &str) {
     world.write(file, before);
     let arguments = ["--host", host, "--scope", scope, "--edit", "--json"];
     let first = install(&world, &arguments).ok().json();
-    assert_eq!((&first["schema"], &first["changed"]), (&json!("agent/installation@1"), &json!(true)));
+    assert_eq!(
+        (&first["schema"], &first["changed"]),
+        (&json!("agent/installation@1"), &json!(true))
+    );
     assert_eq!(world.read(file), told(&world, after), "{host}");
     assert_eq!(world.read(format!("{file}.before-agent")), before);
     world.write(format!("{file}.before-agent"), "");
     let second = install(&world, &arguments).ok().json();
     assert_eq!((&second["changed"], &second["servers"][0]["was"]), (&json!(false), &json!("same")));
     assert_eq!(world.read(file), told(&world, after));
-    assert_eq!(world.read(format!("{file}.before-agent")), "", "where nothing changed nothing was kept");
+    assert_eq!(
+        world.read(format!("{file}.before-agent")),
+        "",
+        "where nothing changed nothing was kept"
+    );
 }
 
 #[test]
@@ -61,18 +72,23 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         "claude-code",
         "user",
         "home/.claude.json",
-        "{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {\"/x\": {\"mcpServers\": {}}}\n}\n",
+        "{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {\"/x\": {\"mcpServers\": \
+        {}}}\n}\n",
         &format!(
-            "{{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {{\"/x\": {{\"mcpServers\": {{}}}}}},\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
+            "{{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {{\"/x\": \
+            {{\"mcpServers\": {{}}}}}},\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      \
+            {stdio}\n    }}\n  }}\n}}\n"
         ),
     );
     check(
         "claude-code",
         "project",
         "a/.mcp.json",
-        "{\n  \"mcpServers\": {\n    \"git\": {\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}\n  }\n}\n",
+        "{\n  \"mcpServers\": {\n    \"git\": {\"command\": \"uvx\", \"args\": \
+        [\"mcp-server-git\"]}\n  }\n}\n",
         &format!(
-            "{{\n  \"mcpServers\": {{\n    \"git\": {{\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}},\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
+            "{{\n  \"mcpServers\": {{\n    \"git\": {{\"command\": \"uvx\", \"args\": \
+            [\"mcp-server-git\"]}},\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
         ),
     );
     check(
@@ -80,14 +96,19 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         "user",
         &application("Claude/claude_desktop_config.json"),
         "{\"globalShortcut\": \"\"}",
-        &format!("{{\n  \"globalShortcut\": \"\",\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"),
+        &format!(
+            "{{\n  \"globalShortcut\": \"\",\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      \
+            {plain}\n    }}\n  }}\n}}\n"
+        ),
     );
     check(
         "cursor",
         "user",
         "home/.cursor/mcp.json",
         "{\n  \"mcpServers\": {}\n}\n",
-        &format!("{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"),
+        &format!(
+            "{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
+        ),
     );
     check(
         "vscode",
@@ -95,7 +116,8 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         &application("Code/User/mcp.json"),
         "{\n  // mine\n  \"inputs\": [{\"id\": \"k\"},],\n  \"servers\": {\n  },\n}\n",
         &format!(
-            "{{\n  // mine\n  \"inputs\": [{{\"id\": \"k\"}},],\n  \"servers\": {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }},\n}}\n"
+            "{{\n  // mine\n  \"inputs\": [{{\"id\": \"k\"}},],\n  \"servers\": \
+            {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }},\n}}\n"
         ),
     );
     check(
@@ -103,21 +125,27 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         "user",
         "home/.codex/config.toml",
         "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n",
-        "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[mcp_servers.my-agent]\ncommand = \"@AGENT\"\nargs = [\"-C\", \"@REPO\", \"mcp\", \"runner\"]\n",
+        "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = \
+        'uvx'\n\n[mcp_servers.my-agent]\ncommand = \"@AGENT\"\nargs = \
+        [\"-C\", \"@REPO\", \"mcp\", \"runner\"]\n",
     );
     check(
         "gemini",
         "project",
         "a/.gemini/settings.json",
         "{}\n",
-        &format!("{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"),
+        &format!(
+            "{{\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }}\n}}\n"
+        ),
     );
     check(
         "opencode",
         "project",
         "a/opencode.jsonc",
         "{\n  // mine\n  \"mcp\": {}\n}\n",
-        "{\n  // mine\n  \"mcp\": {\n    \"my-agent\": {\n      \"type\": \"local\",\n      \"command\": [\"@AGENT\", \"-C\", \"@REPO\", \"mcp\", \"runner\"]\n    }\n  }\n}\n",
+        "{\n  // mine\n  \"mcp\": {\n    \"my-agent\": \
+        {\n      \"type\": \"local\",\n      \"command\": \
+        [\"@AGENT\", \"-C\", \"@REPO\", \"mcp\", \"runner\"]\n    }\n  }\n}\n",
     );
     check(
         "zed",
@@ -125,14 +153,16 @@ fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written(
         "home/.config/zed/settings.json",
         "// Zed settings\n{\n  \"vim_mode\": true, /* of course */\n}\n",
         &format!(
-            "// Zed settings\n{{\n  \"vim_mode\": true, /* of course */\n  \"context_servers\": {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }},\n}}\n"
+            "// Zed settings\n{{\n  \"vim_mode\": true, /* of course */\n  \"context_servers\": \
+            {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }},\n}}\n"
         ),
     );
 }
 
 const URL: &str = "http://127.0.0.1:8080/mcp";
 
-/// A server that runs already, with a token: the file that holds it, and the entry with all that belongs to it.
+/// A server that runs already, with a token: the file that holds it, and the entry with all that
+/// belongs to it.
 #[track_caller]
 fn check_url(host: &str, file: &str, expected: &Value) {
     let world = world();
@@ -142,12 +172,25 @@ fn check_url(host: &str, file: &str, expected: &Value) {
         World::finish(command.env("TOKEN_OF_MINE", "s3cret").env("PATH", world.path_led_by("bin")))
     };
     let plain = install(&["--http", URL]).ok().json();
-    assert_eq!((&plain["changed"], &plain["servers"][0]["server"]["url"]), (&json!(true), &json!(URL)), "{host}");
+    assert_eq!(
+        (&plain["changed"], &plain["servers"][0]["server"]["url"]),
+        (&json!(true), &json!(URL)),
+        "{host}"
+    );
     let closed = install(&["--http", URL, "--token-env", "TOKEN_OF_MINE"]).ok();
-    assert_eq!((&closed.json()["changed"], closed.stdout.contains("s3cret")), (&json!(true), false), "{host}");
-    assert_eq!(install(&["--http", URL, "--token-env", "TOKEN_OF_MINE"]).ok().json()["changed"], json!(false), "{host}");
+    assert_eq!(
+        (&closed.json()["changed"], closed.stdout.contains("s3cret")),
+        (&json!(true), false),
+        "{host}"
+    );
+    assert_eq!(
+        install(&["--http", URL, "--token-env", "TOKEN_OF_MINE"]).ok().json()["changed"],
+        json!(false),
+        "{host}"
+    );
     let text = world.read(file);
-    let there: Value = if expected.is_string() { json!(text) } else { serde_json::from_str(&text).unwrap() };
+    let there: Value =
+        if expected.is_string() { json!(text) } else { serde_json::from_str(&text).unwrap() };
     assert_eq!(&there, expected, "{host}");
 }
 
@@ -159,22 +202,44 @@ fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
     let cursor = json!({"url": URL, "headers": header("${env:TOKEN_OF_MINE}")});
     check_url("cursor", "home/.cursor/mcp.json", &json!({"mcpServers": {"my-agent": cursor}}));
     let vscode = json!({"type": "http", "url": URL, "headers": header("${input:agent-token}")});
-    let input = json!({"type": "promptString", "id": "agent-token", "description": "The token of my-agent", "password": true});
-    check_url("vscode", &application("Code/User/mcp.json"), &json!({"servers": {"my-agent": vscode}, "inputs": [input]}));
-    let codex = format!("[mcp_servers.my-agent]\nurl = \"{URL}\"\nbearer_token_env_var = \"TOKEN_OF_MINE\"\n");
+    let input = json!({"type": "promptString", "id": "agent-token",
+        "description": "The token of my-agent", "password": true});
+    check_url(
+        "vscode",
+        &application("Code/User/mcp.json"),
+        &json!({"servers": {"my-agent": vscode}, "inputs": [input]}),
+    );
+    let codex = format!(
+        "[mcp_servers.my-agent]\nurl = \"{URL}\"\nbearer_token_env_var = \"TOKEN_OF_MINE\"\n"
+    );
     check_url("codex", "home/.codex/config.toml", &json!(codex));
     let gemini = json!({"url": URL, "type": "http", "headers": header("${TOKEN_OF_MINE}")});
     check_url("gemini", "home/.gemini/settings.json", &json!({"mcpServers": {"my-agent": gemini}}));
     let zed = json!({"url": URL, "headers": header("s3cret")});
-    check_url("zed", "home/.config/zed/settings.json", &json!({"context_servers": {"my-agent": zed}}));
+    check_url(
+        "zed",
+        "home/.config/zed/settings.json",
+        &json!({"context_servers": {"my-agent": zed}}),
+    );
     let opencode = json!({"type": "remote", "url": URL, "headers": header("{env:TOKEN_OF_MINE}")});
-    check_url("opencode", "home/.config/opencode/opencode.json", &json!({"mcp": {"my-agent": opencode}}));
+    check_url(
+        "opencode",
+        "home/.config/opencode/opencode.json",
+        &json!({"mcp": {"my-agent": opencode}}),
+    );
     // where the server's own variable is set it is the one
     let world = world();
     let mut command = world.command(AGENT, "a");
-    command.args(["mcp", "install", "--host", "codex", "--print", "--http", URL]).env("AGENT_TOKEN", "s3cret");
-    World::finish(&mut command).ok().stdout_has("bearer_token_env_var = \"AGENT_TOKEN\"").stderr_has(".codex/config.toml");
-    let token = |name: &str| install(&world, &["--host", "zed", "--http", URL, "--token-env", name]).code(2);
+    command
+        .args(["mcp", "install", "--host", "codex", "--print", "--http", URL])
+        .env("AGENT_TOKEN", "s3cret");
+    World::finish(&mut command)
+        .ok()
+        .stdout_has("bearer_token_env_var = \"AGENT_TOKEN\"")
+        .stderr_has(".codex/config.toml");
+    let token = |name: &str| {
+        install(&world, &["--host", "zed", "--http", URL, "--token-env", name]).code(2)
+    };
     token("NOT_SET").stderr_has("needs the token itself").stderr_has("NOT_SET");
     token("not a name").stderr_has("not a name of a variable");
 }
@@ -182,11 +247,15 @@ fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
 #[test]
 fn a_header_of_the_users_stays_beside_the_token() {
     let world = world();
-    let before = json!({"mcpServers": {"my-agent": {"url": URL, "headers": {"X-Team": "a", "Authorization": "Bearer old"}}}});
+    let before = json!({"mcpServers": {"my-agent": {"url": URL, "headers": {"X-Team": "a",
+        "Authorization": "Bearer old"}}}});
     world.write("home/.cursor/mcp.json", before.to_string());
     install(&world, &["--host", "cursor", "--http", URL, "--token-env", "KEY"]).ok();
     let there: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
-    assert_eq!(there["mcpServers"]["my-agent"]["headers"], json!({"X-Team": "a", "Authorization": "Bearer ${env:KEY}"}));
+    assert_eq!(
+        there["mcpServers"]["my-agent"]["headers"],
+        json!({"X-Team": "a", "Authorization": "Bearer ${env:KEY}"})
+    );
     install(&world, &["--host", "cursor", "--http", URL]).ok().stderr_has("already");
 }
 
@@ -198,9 +267,15 @@ fn what_was_installed_is_started_by_its_words() {
     assert!(!ended.stdout.contains("backup"), "there was nothing to keep: {}", ended.stdout);
     let configuration: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
     let entry = &configuration["mcpServers"]["a"];
-    let words: Vec<_> = entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-    let mut server = crate::pipes::Pipes::start(world.command(entry["command"].as_str().unwrap(), ".").args(words));
-    assert_eq!(server.initialize("2025-11-25")["serverInfo"], json!({"name": "a", "version": "0.1.0"}));
+    let words: Vec<_> =
+        entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let mut server = crate::pipes::Pipes::start(
+        world.command(entry["command"].as_str().unwrap(), ".").args(words),
+    );
+    assert_eq!(
+        server.initialize("2025-11-25")["serverInfo"],
+        json!({"name": "a", "version": "0.1.0"})
+    );
 }
 
 #[test]
@@ -213,7 +288,11 @@ fn a_link_is_followed_and_the_mode_is_kept() {
     assert!(world.path("home/.claude.json").is_symlink());
     assert!(world.read("dotfiles/claude.json").contains("\"my-agent\""));
     for file in ["dotfiles/claude.json", "dotfiles/claude.json.before-agent"] {
-        assert_eq!(world.path(file).metadata().unwrap().permissions().mode() & 0o777, 0o640, "{file}");
+        assert_eq!(
+            world.path(file).metadata().unwrap().permissions().mode() & 0o777,
+            0o640,
+            "{file}"
+        );
     }
     assert!(shown.stderr.contains("claude.json.before-agent"), "{}", shown.stderr);
     // a link to nothing is a file to be
@@ -229,26 +308,45 @@ fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
     let world = world();
     let broken = "{\n  \"mcpServers\": {\n    \"git\" {}\n  }\n}\n";
     world.write("home/.cursor/mcp.json", broken);
-    install(&world, &["--host", "cursor"]).code(3).stderr_has(".cursor/mcp.json:3:").stderr_has("the file was not changed");
+    install(&world, &["--host", "cursor"])
+        .code(3)
+        .stderr_has(".cursor/mcp.json:3:")
+        .stderr_has("the file was not changed");
     assert_eq!(world.read("home/.cursor/mcp.json"), broken);
     world.write("home/.codex/config.toml", "x = 1\ny = = 2\n");
     install(&world, &["--host", "codex", "--edit"]).code(3).stderr_has("config.toml:2:5");
     world.write("home/.claude.json", b"{\n\"a\": \"\xff\"}");
-    install(&world, &["--host", "claude-code", "--edit"]).code(3).stderr_has(".claude.json:2:1: it is not UTF-8");
+    install(&world, &["--host", "claude-code", "--edit"])
+        .code(3)
+        .stderr_has(".claude.json:2:1: it is not UTF-8");
     let other = "{\"mcpServers\": {\"my-agent\": {\"command\": \"npx\"}}}";
     world.write("home/.cursor/mcp.json", other);
-    install(&world, &["--host", "cursor"]).code(3).stderr_has("`my-agent` already").stderr_has("--name");
+    install(&world, &["--host", "cursor"])
+        .code(3)
+        .stderr_has("`my-agent` already")
+        .stderr_has("--name");
     assert_eq!(world.read("home/.cursor/mcp.json"), other);
-    install(&world, &["--host", "claude-desktop", "--scope", "project"]).code(2).stderr_has("no project configuration");
-    install(&world, &["--host", "claude-desktop", "--http", "http://127.0.0.1:1/mcp"]).code(2).stderr_has("supports no server at a URL");
-    install(&world, &["--host", "cursor", "--name", "my agent"]).code(2).stderr_has("letters, digits");
-    install(&world, &["--host", "cursor", "--server", "tuner", "--at", "^1"]).code(2).stderr_has("`--at` is for the Runner");
+    install(&world, &["--host", "claude-desktop", "--scope", "project"])
+        .code(2)
+        .stderr_has("no project configuration");
+    install(&world, &["--host", "claude-desktop", "--http", "http://127.0.0.1:1/mcp"])
+        .code(2)
+        .stderr_has("supports no server at a URL");
+    install(&world, &["--host", "cursor", "--name", "my agent"])
+        .code(2)
+        .stderr_has("letters, digits");
+    install(&world, &["--host", "cursor", "--server", "tuner", "--at", "^1"])
+        .code(2)
+        .stderr_has("`--at` is for the Runner");
 }
 
 #[test]
 fn a_dry_run_and_print_write_nothing() {
     let world = world();
-    let dry = install(&world, &["--host", "zed", "--dry-run"]).ok().stdout_has("+  \"context_servers\": {").stderr_has("a dry run");
+    let dry = install(&world, &["--host", "zed", "--dry-run"])
+        .ok()
+        .stdout_has("+  \"context_servers\": {")
+        .stderr_has("a dry run");
     assert!(dry.stdout.starts_with("--- "), "{}", dry.stdout);
     let every = ["--host", "zed", "--print", "--server", "all", "--at", "^1.2", "--name", "x"];
     let printed: Value = serde_json::from_str(&install(&world, &every).ok().stdout).unwrap();
@@ -258,7 +356,10 @@ fn a_dry_run_and_print_write_nothing() {
     assert_eq!(servers["x-tuner"]["args"], json!(["-C", folder, "mcp", "tuner"]));
     let url = ["--host", "gemini", "--print", "--http", "http://127.0.0.1:8080/mcp"];
     let printed: Value = serde_json::from_str(&install(&world, &url).ok().stdout).unwrap();
-    assert_eq!(printed["mcpServers"]["my-agent"], json!({"url": "http://127.0.0.1:8080/mcp", "type": "http"}));
+    assert_eq!(
+        printed["mcpServers"]["my-agent"],
+        json!({"url": "http://127.0.0.1:8080/mcp", "type": "http"})
+    );
     assert!(!world.path("home/.config").exists() && !world.path("home/.gemini").exists());
 }
 
@@ -268,7 +369,8 @@ fn fake(world: &World, name: &str, ending: &str) {
     let script = world.write(
         format!("bin/{name}"),
         format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$PWD\" > '{0}'\nfor word; do printf '%s\\n' \"$word\" >> '{0}'; done\n{ending}\n",
+            "#!/bin/sh\nprintf '%s\\n' \"$PWD\" > '{0}'\nfor word; do printf '%s\\n' \"$word\" >> \
+            '{0}'; done\n{ending}\n",
             words.display()
         ),
     );
@@ -280,7 +382,14 @@ fn a_hosts_own_command_adds_what_is_missing() {
     let world = world();
     let after = install(&world, &["--host", "codex", "--print", "--edit"]).ok().stdout;
     let added = world.write("added.toml", &after);
-    fake(&world, "codex", &format!("mkdir -p \"$HOME/.codex\" && cp '{}' \"$HOME/.codex/config.toml\"", added.display()));
+    fake(
+        &world,
+        "codex",
+        &format!(
+            "mkdir -p \"$HOME/.codex\" && cp '{}' \"$HOME/.codex/config.toml\"",
+            added.display()
+        ),
+    );
     let ended = install(&world, &["--host", "codex"]).ok().stderr_has("installed");
     assert!(ended.stdout.starts_with("$ codex mcp add my-agent -- "), "{}", ended.stdout);
     let words = told(&world, "@REPO\nmcp\nadd\nmy-agent\n--\n@AGENT\n-C\n@REPO\nmcp\nrunner\n");
@@ -290,11 +399,16 @@ fn a_hosts_own_command_adds_what_is_missing() {
     install(&world, &["--host", "codex"]).ok().stderr_has("already");
     assert!(!world.path("codex.words").exists());
     // to change it is an edit
-    let older = world.read("home/.codex/config.toml").replace("\"runner\"", "\"runner\", \"--at\", \"^1\"") + "startup_timeout_sec = 9\n";
+    let older =
+        world.read("home/.codex/config.toml").replace("\"runner\"", "\"runner\", \"--at\", \"^1\"")
+            + "startup_timeout_sec = 9\n";
     world.write("home/.codex/config.toml", older);
     install(&world, &["--host", "codex"]).ok();
     assert!(!world.path("codex.words").exists());
-    assert_eq!(world.read("home/.codex/config.toml"), format!("{}\nstartup_timeout_sec = 9\n", after.trim_end()));
+    assert_eq!(
+        world.read("home/.codex/config.toml"),
+        format!("{}\nstartup_timeout_sec = 9\n", after.trim_end())
+    );
 }
 
 #[test]
@@ -314,14 +428,21 @@ fn a_hosts_own_command_that_fails_is_told_whole() {
     assert_eq!((&dry["changed"], &dry["commands"][0][0]), (&json!(false), &json!("claude")));
 }
 
-/// The entry of the one server that was installed by an edit, where a variable is declared (`DECLARED`) and others are asked for.
+/// The entry of the one server that was installed by an edit, where a variable is declared
+/// (`DECLARED`) and others are asked for.
 #[track_caller]
 fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
     let world = world();
-    world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"SET=by-agent\"]\n"));
+    world.write(
+        "a/agent.toml",
+        MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"SET=by-agent\"]\n"),
+    );
     let arguments = [&["--host", host, "--edit"][..], asked].concat();
     let first = install(&world, &arguments).ok();
-    assert!(!first.stdout.contains("s3cret") && !first.stderr.contains("s3cret"), "{host}: {first:?}");
+    assert!(
+        !first.stdout.contains("s3cret") && !first.stderr.contains("s3cret"),
+        "{host}: {first:?}"
+    );
     let warned = first.stderr.matches("holds the value of KEY in plain text").count();
     assert_eq!(warned, usize::from(asked.contains(&"KEY=s3cret")), "{host}: {}", first.stderr);
     install(&world, &arguments).ok().stderr_has("already");
@@ -330,7 +451,12 @@ fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
         return json!(text.lines().filter(|line| line.starts_with("env")).collect::<Vec<_>>());
     }
     let whole: Value = serde_json::from_str(&text).unwrap();
-    let servers = whole.as_object().unwrap().values().find(|member| member.get("my-agent").is_some()).expect("servers");
+    let servers = whole
+        .as_object()
+        .unwrap()
+        .values()
+        .find(|member| member.get("my-agent").is_some())
+        .expect("servers");
     let entry = &servers["my-agent"];
     entry.get("env").or_else(|| entry.get("environment")).cloned().unwrap_or_default()
 }
@@ -339,9 +465,14 @@ fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
 fn variables_are_passed_on_in_each_hosts_own_way() {
     let asked = ["--env", "NAMED", "--env", "KEY=s3cret"];
     let check = |host: &str, file: &str, reference: &dyn Fn(&str) -> String| {
-        let expected = json!({"NAMED": reference("NAMED"), "KEY": "s3cret", "DECLARED": reference("DECLARED")});
+        let expected = json!({"NAMED": reference("NAMED"), "KEY": "s3cret",
+            "DECLARED": reference("DECLARED")});
         assert_eq!(with_variables(host, file, &asked), expected, "{host}");
-        assert_eq!(with_variables(host, file, &[]), json!({"DECLARED": reference("DECLARED")}), "{host}");
+        assert_eq!(
+            with_variables(host, file, &[]),
+            json!({"DECLARED": reference("DECLARED")}),
+            "{host}"
+        );
     };
     let braced = |name: &str| format!("${{{name}}}");
     let of_env = |name: &str| format!("${{env:{name}}}");
@@ -353,39 +484,66 @@ fn variables_are_passed_on_in_each_hosts_own_way() {
     let codex = json!(["env = { KEY = \"s3cret\" }", "env_vars = [\"NAMED\", \"DECLARED\"]"]);
     assert_eq!(with_variables("codex", "home/.codex/config.toml", &asked), codex);
     // these have no references: a value is written, a name that was asked for is refused
-    for (host, file) in
-        [("claude-desktop", application("Claude/claude_desktop_config.json")), ("zed", "home/.config/zed/settings.json".to_owned())]
-    {
-        assert_eq!(with_variables(host, &file, &["--env", "KEY=s3cret"]), json!({"KEY": "s3cret"}), "{host}");
+    for (host, file) in [
+        ("claude-desktop", application("Claude/claude_desktop_config.json")),
+        ("zed", "home/.config/zed/settings.json".to_owned()),
+    ] {
+        assert_eq!(
+            with_variables(host, &file, &["--env", "KEY=s3cret"]),
+            json!({"KEY": "s3cret"}),
+            "{host}"
+        );
         let world = world();
         install(&world, &["--host", host, "--env", "KEY"]).code(2).stderr_has("--env KEY=VALUE");
-        world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\"]\n"));
-        install(&world, &["--host", host]).ok().stderr_has("declares DECLARED").stderr_has("cannot name variables");
+        world.write(
+            "a/agent.toml",
+            MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\"]\n"),
+        );
+        install(&world, &["--host", host])
+            .ok()
+            .stderr_has("declares DECLARED")
+            .stderr_has("cannot name variables");
     }
     let world = world();
-    install(&world, &["--host", "cursor", "--env", "NOT A NAME"]).code(2).stderr_has("is not a name of an environment variable");
-    install(&world, &["--host", "cursor", "--env", "KEY", "--http", URL]).code(2).stderr_has("--http");
+    install(&world, &["--host", "cursor", "--env", "NOT A NAME"])
+        .code(2)
+        .stderr_has("is not a name of an environment variable");
+    install(&world, &["--host", "cursor", "--env", "KEY", "--http", URL])
+        .code(2)
+        .stderr_has("--http");
 }
 
 #[test]
 fn variables_that_a_user_wrote_stay_unless_they_are_asked_for() {
     let world = world();
-    world.write("a/agent.toml", MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"OTHER\"]\n"));
+    world.write(
+        "a/agent.toml",
+        MANIFEST.replace("\"runner\"]\n", "\"runner\"]\nenv = [\"DECLARED\", \"OTHER\"]\n"),
+    );
     install(&world, &["--host", "cursor", "--name", "x"]).ok();
-    let mine = world.read("home/.cursor/mcp.json").replace("${env:DECLARED}", "mine").replace("\"OTHER\"", "\"MINE\"");
+    let mine = world
+        .read("home/.cursor/mcp.json")
+        .replace("${env:DECLARED}", "mine")
+        .replace("\"OTHER\"", "\"MINE\"");
     world.write("home/.cursor/mcp.json", &mine);
-    let env = || serde_json::from_str::<Value>(&world.read("home/.cursor/mcp.json")).unwrap()["mcpServers"]["x"]["env"].clone();
+    let env = || {
+        serde_json::from_str::<Value>(&world.read("home/.cursor/mcp.json")).unwrap()["mcpServers"]["x"]["env"].clone()
+    };
     install(&world, &["--host", "cursor", "--name", "x"]).ok();
     assert_eq!(env(), json!({"DECLARED": "mine", "MINE": "${env:OTHER}", "OTHER": "${env:OTHER}"}));
     install(&world, &["--host", "cursor", "--name", "x", "--env", "DECLARED"]).ok();
     assert_eq!(env()["DECLARED"], "${env:DECLARED}");
     // the same where names and values have keys of their own
-    let codex = "[mcp_servers.x]\ncommand = \"/old\"\nargs = [\"mcp\", \"runner\"]\nenv_vars = [\"MINE\"]\n\n[mcp_servers.x.env]\nDECLARED = \"mine\" # why\n";
+    let codex = "[mcp_servers.x]\ncommand = \"/old\"\nargs = [\"mcp\", \"runner\"]\nenv_vars = \
+        [\"MINE\"]\n\n[mcp_servers.x.env]\nDECLARED = \"mine\" # why\n";
     world.write("home/.codex/config.toml", codex);
     install(&world, &["--host", "codex", "--name", "x", "--env", "ADDED=1"]).ok();
     let text = world.read("home/.codex/config.toml");
     assert!(text.contains("env_vars = [\"MINE\", \"OTHER\"]\n"), "{text}");
-    assert!(text.ends_with("[mcp_servers.x.env]\nDECLARED = \"mine\" # why\nADDED = \"1\"\n"), "{text}");
+    assert!(
+        text.ends_with("[mcp_servers.x.env]\nDECLARED = \"mine\" # why\nADDED = \"1\"\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -397,44 +555,86 @@ fn a_hosts_own_command_gets_names_and_no_values() {
     assert!(words.contains("add\n--env\nKEY=${KEY}\n--scope\nuser\nmy-agent\n--\n"), "{words}");
     std::fs::remove_file(world.path("claude.words")).unwrap();
     install(&world, &["--host", "claude-code", "--env", "KEY=s3cret"]).ok();
-    assert!(!world.path("claude.words").exists() && world.read("home/.claude.json").contains("\"KEY\": \"s3cret\""));
+    assert!(
+        !world.path("claude.words").exists()
+            && world.read("home/.claude.json").contains("\"KEY\": \"s3cret\"")
+    );
 }
 
 #[test]
 fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
-    let manifest = world.read("a/agent.toml").replacen("[runner]\n", "[runner]\nenv = [\"API_KEY\", \"SET=1\"]\n", 1);
+    let manifest = world.read("a/agent.toml").replacen(
+        "[runner]\n",
+        "[runner]\nenv = [\"API_KEY\", \"SET=1\"]\n",
+        1,
+    );
     world.write("a/agent.toml", manifest);
     world.git("a", ["commit", "--quiet", "--all", "--no-verify", "-m", "fix: a key"]);
     world.agent("a", ["release"]).ok();
-    let publish = ["--env", "MODE=fast", "--publish-as", "io.github.me/a", "--url", "https://example.org/a.mcpb"];
-    let bundled = world.agent("a", [&["mcp", "bundle"], &publish[..]].concat()).ok().stderr_has("given for MODE in plain text");
+    let publish = [
+        "--env",
+        "MODE=fast",
+        "--publish-as",
+        "io.github.me/a",
+        "--url",
+        "https://example.org/a.mcpb",
+    ];
+    let bundled = world
+        .agent("a", [&["mcp", "bundle"], &publish[..]].concat())
+        .ok()
+        .stderr_has("given for MODE in plain text");
     let server = bundled.json();
-    let version = world.git("a", ["describe", "--tags", "active"]).trim_start_matches('v').to_owned();
+    let version =
+        world.git("a", ["describe", "--tags", "active"]).trim_start_matches('v').to_owned();
     let file = world.path(format!("a/a-{version}.mcpb"));
     assert_eq!(server["packages"][0]["registryType"], "mcpb");
     let unpack = crate::world::source_root().join("tests/end_to_end/programs/unpack.py");
-    let unpacked = World::finish(world.command(crate::protocol::interpreter(), ".").arg(unpack).arg(&file).arg("unpacked")).ok().json();
+    let unpacked = World::finish(
+        world.command(crate::protocol::interpreter(), ".").arg(unpack).arg(&file).arg("unpacked"),
+    )
+    .ok()
+    .json();
     assert_eq!(server["packages"][0]["fileSha256"], unpacked["sha256"]);
     let unpacked = &unpacked["manifest"];
     let told = (&unpacked["manifest_version"], &unpacked["version"], &unpacked["tools"][0]["name"]);
     assert_eq!(told, (&json!("0.3"), &json!(version), &json!("estimate")));
     // the variables that the Runner reads are asked for
     let environment = &unpacked["server"]["mcp_config"]["env"];
-    assert_eq!(environment, &json!({"API_KEY": "${user_config.API_KEY}", "MODE": "${user_config.MODE}"}));
+    assert_eq!(
+        environment,
+        &json!({"API_KEY": "${user_config.API_KEY}", "MODE": "${user_config.MODE}"})
+    );
     let key = &unpacked["user_config"]["API_KEY"];
-    assert_eq!((&key["type"], &key["sensitive"], &key["required"]), (&json!("string"), &json!(true), &json!(true)));
+    assert_eq!(
+        (&key["type"], &key["sensitive"], &key["required"]),
+        (&json!("string"), &json!(true), &json!(true))
+    );
     let mode = &unpacked["user_config"]["MODE"];
-    assert_eq!((&mode["default"], &mode["sensitive"], &mode["required"]), (&json!("fast"), &json!(false), &json!(false)));
+    assert_eq!(
+        (&mode["default"], &mode["sensitive"], &mode["required"]),
+        (&json!("fast"), &json!(false), &json!(false))
+    );
     // as a host fills it in
     let configuration = &unpacked["server"]["mcp_config"];
     let filled = |text: &Value| {
-        let text = text.as_str().unwrap().replace("${__dirname}", world.path("unpacked").to_str().unwrap());
+        let text = text
+            .as_str()
+            .unwrap()
+            .replace("${__dirname}", world.path("unpacked").to_str().unwrap());
         text.replace("${user_config.repository}", world.path("a").to_str().unwrap())
     };
     let words = configuration["args"].as_array().unwrap().iter().map(filled);
-    let mut runner = crate::pipes::Pipes::start(world.command(filled(&configuration["command"]), ".").args(words));
-    assert_eq!(runner.initialize("2025-11-25")["serverInfo"], json!({"name": "a", "version": version}));
-    world.agent("a", ["mcp", "bundle", "--publish-as", "nothing", "--url", "x"]).code(2).stderr_has("io.github.me/estimates");
+    let mut runner = crate::pipes::Pipes::start(
+        world.command(filled(&configuration["command"]), ".").args(words),
+    );
+    assert_eq!(
+        runner.initialize("2025-11-25")["serverInfo"],
+        json!({"name": "a", "version": version})
+    );
+    world
+        .agent("a", ["mcp", "bundle", "--publish-as", "nothing", "--url", "x"])
+        .code(2)
+        .stderr_has("io.github.me/estimates");
 }

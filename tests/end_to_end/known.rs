@@ -1,4 +1,5 @@
-//! Results that are known are not made again: case by case, across commits and states, after a kill, and never where they are not certain.
+//! Results that are known are not made again: case by case, across commits and states, after a
+//! kill, and never where they are not certain.
 
 use crate::served::Served;
 use crate::tiers::{Shop, call};
@@ -71,7 +72,12 @@ fn cases() -> Vec<Value> {
         look("none"),
         call("count", "count", json!({}), json!({"schema": {}})),
         call("upper", "upper", json!({"text": "x"}), json!({"golden": "upper.txt"})),
-        call("scored", "upper", json!({"text": "y"}), json!({"scorer": {"name": "told", "at_least": 0.1}})),
+        call(
+            "scored",
+            "upper",
+            json!({"text": "y"}),
+            json!({"scorer": {"name": "told", "at_least": 0.1}}),
+        ),
     ]
 }
 
@@ -81,11 +87,17 @@ fn calls(shop: &Shop, arguments: &[&str], code: i32) -> Vec<String> {
     let log = shop.world.shared("calls");
     let _ = std::fs::remove_file(&log);
     let mut command = shop.world.command(AGENT, "shop");
-    let ended = World::finish(command.env("CALL_LOG", &log).args(["test", "--json"]).args(arguments)).code(code);
-    let mut calls: Vec<_> = std::fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect();
+    let ended =
+        World::finish(command.env("CALL_LOG", &log).args(["test", "--json"]).args(arguments))
+            .code(code);
+    let mut calls: Vec<_> =
+        std::fs::read_to_string(&log).unwrap_or_default().lines().map(str::to_owned).collect();
     calls.sort();
     let micro = &ended.json()["tiers"]["micro"];
-    assert_eq!(micro["cached"].as_u64().unwrap() + calls.len() as u64, micro["cases"].as_u64().unwrap());
+    assert_eq!(
+        micro["cached"].as_u64().unwrap() + calls.len() as u64,
+        micro["cases"].as_u64().unwrap()
+    );
     calls
 }
 
@@ -103,16 +115,27 @@ fn only_what_a_change_can_reach_is_run_again() {
     shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
     assert_eq!(calls(&shop, &[], 1), ["count", "look a"], "who read `a`, or all of it");
     shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2,\n  \"none\": 0\n}\n");
-    assert_eq!(calls(&shop, &[], 1), ["count", "look none"], "a key that was looked for and not there was read too");
+    assert_eq!(
+        calls(&shop, &[], 1),
+        ["count", "look none"],
+        "a key that was looked for and not there was read too"
+    );
     shop.write("state/active.state.json", "{\n  \"a\": 1,\n  \"b\": 2\n}\n");
     assert!(calls(&shop, &[], 1).is_empty(), "a state that was there before");
 
     shop.write("README.md", "# Shop\n");
     shop.commit();
-    assert_eq!(calls(&shop, &["--at", "HEAD"], 1), all, "whatever the Runner finds beside its code, it can read");
+    assert_eq!(
+        calls(&shop, &["--at", "HEAD"], 1),
+        all,
+        "whatever the Runner finds beside its code, it can read"
+    );
     shop.write("tests/micro/notes.txt", "These are the cases.\n");
     shop.commit();
-    assert!(calls(&shop, &["--at", "HEAD"], 1).is_empty(), "a commit that touches no code and no case");
+    assert!(
+        calls(&shop, &["--at", "HEAD"], 1).is_empty(),
+        "a commit that touches no code and no case"
+    );
     shop.write("tests/words.txt", "");
     assert_eq!(calls(&shop, &[], 1), ["upper y"], "a file that a scorer can read");
     let mut others = cases();
@@ -127,23 +150,34 @@ fn only_what_a_change_can_reach_is_run_again() {
     assert_eq!(calls(&shop, &[], 1), all, "the code");
     assert_eq!(calls(&shop, &["--no-cache"], 1), all);
     assert_eq!(calls(&shop, &["--no-cache", "--case", "look-a"], 0), ["look a"]);
-    shop.test(&["--case", "look-c"]).code(3).stderr_has("there is no case `look-c` in micro (did you mean \"look-");
+    shop.test(&["--case", "look-c"])
+        .code(3)
+        .stderr_has("there is no case `look-c` in micro (did you mean \"look-");
 }
 
-/// A Runner says of itself what of the state a case read. `agent test` may be quicker for it; no version may rest on it.
+/// A Runner says of itself what of the state a case read. `agent test` may be quicker for it; no
+/// version may rest on it.
 #[test]
 fn evidence_takes_no_result_of_another_state_on_the_runners_word() {
-    let lies = "import re\nfrom agent_runtime import server as _server\n_frame = _server.result_frame\n_server.result_frame = lambda identifier, result: \
-        _frame(identifier, re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', '\"dev.agentvc/reads\":[]', result))\nserver = Server";
-    let runner = std::fs::read_to_string(source_root().join("templates/minimal/runner/__main__.py")).unwrap();
-    let served = Served::with(&[("runner/__main__.py", &runner.replacen("server = Server", lies, 1))]);
+    let lies = "import re\nfrom agent_runtime import server as _server\n_frame = \
+    _server.result_frame\n_server.result_frame = lambda identifier, result: \
+        _frame(identifier, re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', \
+        '\"dev.agentvc/reads\":[]', result))\nserver = Server";
+    let runner =
+        std::fs::read_to_string(source_root().join("templates/minimal/runner/__main__.py"))
+            .unwrap();
+    let served =
+        Served::with(&[("runner/__main__.py", &runner.replacen("server = Server", lies, 1))]);
     served.agent(["tune", "took", "task=review", "minutes=20"]).ok();
     served.agent(["promote"]).ok();
     let good = served.agent(["run", "estimate", "task=review"]).ok().stdout;
 
     served.agent(["tune", "took", "task=review", "minutes=99999"]).ok();
     let daily = served.agent(["test", "--at", "staging", "--json"]).ok().json();
-    assert_eq!(daily["tiers"]["micro"]["cached"], 2, "the daily test believes it, but for the case that fails and says nothing");
+    assert_eq!(
+        daily["tiers"]["micro"]["cached"], 2,
+        "the daily test believes it, but for the case that fails and says nothing"
+    );
     served.agent(["promote"]).code(1).stdout_has("worse");
     assert_eq!(served.agent(["run", "estimate", "task=review"]).ok().stdout, good);
 
@@ -163,15 +197,27 @@ fn a_case_is_explained() {
     calls(&shop, &[], 1);
     assert_eq!(
         explain("look-a"),
-        "look-a (micro, tests/micro/cases.jsonl:1) would not be run: its result is known, and holds: what it read of the state is the same: a\n"
+        "look-a (micro, tests/micro/cases.jsonl:1) would not be run: its result is known, and \
+        holds: what it read of the state is the same: a\n"
     );
     shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
     assert!(explain("look-a").contains("would be run: the state has changed where it was read: a"));
-    assert!(explain("count").contains("would be run: the state has changed, and it read all of it"));
+    assert!(
+        explain("count").contains("would be run: the state has changed, and it read all of it")
+    );
     shop.write("runner/__main__.py", &format!("{RUNNER}\n# changed\n"));
     let other = shop.test(&["--explain", "look-b", "--json"]).ok().json();
-    assert_eq!((&other["schema"], &other["would_run"]), (&json!("agent/explanation@1"), &json!(true)));
-    assert!(other["why"].as_str().unwrap().ends_with("other than in the last run here: runner/__main__.py"), "{other}");
+    assert_eq!(
+        (&other["schema"], &other["would_run"]),
+        (&json!("agent/explanation@1"), &json!(true))
+    );
+    assert!(
+        other["why"]
+            .as_str()
+            .unwrap()
+            .ends_with("other than in the last run here: runner/__main__.py"),
+        "{other}"
+    );
     shop.test(&["--explain", "nobody"]).code(3).stderr_has("there is no case `nobody`");
 }
 
@@ -198,7 +244,8 @@ fn a_result_holds_for_the_variables_it_was_made_with() {
         World::finish(command).code(code).json()["tiers"]["micro"]["cached"].as_u64().unwrap()
     };
     shop.write("runner/__main__.py", MODE);
-    let scorer = "import os\ndef told(case, result):\n    return 0.0 if os.environ.get('MODE') == 'strict' else 1.0\n";
+    let scorer = "import os\ndef told(case, result):\n    return 0.0 if os.environ.get('MODE') == \
+        'strict' else 1.0\n";
     shop.write("tests/scorers.py", scorer);
     shop.cases(&[
         call("said", "mode", json!({}), json!({"equals": "none"})),
@@ -215,12 +262,17 @@ fn a_result_holds_for_the_variables_it_was_made_with() {
     assert_eq!(tier(&[], 0), 0);
     assert_eq!(tier(&[("MODE", "strict")], 1), 1, "only what is scored");
     assert_eq!(tier(&[], 0), 2);
-    let runner = shop.world.read("shop/agent.toml").replace("\"SEEN\"", "\"MODE\"").replace("[evaluators]\nenv = [\"MODE\"]\n", "");
+    let runner = shop
+        .world
+        .read("shop/agent.toml")
+        .replace("\"SEEN\"", "\"MODE\"")
+        .replace("[evaluators]\nenv = [\"MODE\"]\n", "");
     shop.write("agent.toml", &runner);
     assert_eq!(tier(&[], 0), 0);
     assert_eq!(tier(&[("MODE", "strict")], 1), 0);
     let mut command = shop.world.command(AGENT, "shop");
-    let explained = World::finish(command.env("MODE", "other").args(["test", "--explain", "said"])).ok();
+    let explained =
+        World::finish(command.env("MODE", "other").args(["test", "--explain", "said"])).ok();
     explained.stdout_has("the environment variable MODE");
     assert_eq!(tier(&[("MODE", "strict")], 1), 2);
     assert_eq!(tier(&[], 0), 2);
@@ -240,10 +292,17 @@ fn what_comes_out_differently_is_never_taken_for_certain() {
     // the second tick of one log
     let log = shop.world.write(shop.world.shared("calls"), "tick\n");
     let mut command = shop.world.command(AGENT, "shop");
-    World::finish(command.env("CALL_LOG", &log).args(["test", "--no-cache"])).code(1).stdout_has("FAIL  tick");
+    World::finish(command.env("CALL_LOG", &log).args(["test", "--no-cache"]))
+        .code(1)
+        .stdout_has("FAIL  tick");
     assert_eq!(calls(&shop, &[], 0), ["tick"]);
     assert_eq!(calls(&shop, &[], 0), ["tick"], "however often it comes out the same from now on");
-    assert!(shop.test(&["--explain", "tick"]).ok().stdout.contains("it gave two results where nothing had changed"));
+    assert!(
+        shop.test(&["--explain", "tick"])
+            .ok()
+            .stdout
+            .contains("it gave two results where nothing had changed")
+    );
 }
 
 #[test]
@@ -255,12 +314,18 @@ fn a_killed_run_goes_on_where_it_was() {
     shop.cases(&cases);
     let log = shop.world.shared("calls");
     let mut command = shop.world.command(AGENT, "shop");
-    command.env("CALL_LOG", &log).args(["test", "--shards", "1"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("CALL_LOG", &log)
+        .args(["test", "--shards", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut run = command.spawn().unwrap();
     let pending = shop.world.path("shop/.agent/pending");
     let written = || {
         let files = std::fs::read_dir(&pending).into_iter().flatten().flatten();
-        files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default().lines().count()).sum::<usize>()
+        files
+            .map(|file| std::fs::read_to_string(file.path()).unwrap_or_default().lines().count())
+            .sum::<usize>()
     };
     let deadline = Instant::now() + Duration::from_secs(30);
     while written() == 0 {
@@ -292,7 +357,10 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
     // files where folders should be
     shop.write(".agent/store/traces", "");
     shop.write(".agent/store/results", "");
-    shop.test(&[]).ok().stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
+    shop.test(&[])
+        .ok()
+        .stderr_has("what was run before is not known")
+        .stderr_has("and the next run puts them there");
     std::fs::remove_file(shop.world.path("shop/.agent/store/traces")).unwrap();
     assert!(calls(&shop, &[], 0).is_empty(), "what was finished then is known now");
     assert!(shop.world.path("shop/.agent/store/traces").is_dir());
@@ -301,12 +369,23 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
 #[test]
 fn a_save_runs_what_it_can_have_changed() {
     let shop = shop();
-    shop.cases(&[look("a"), look("b"), call("upper", "upper", json!({"text": "x"}), json!({"equals": "X"}))]);
+    shop.cases(&[
+        look("a"),
+        look("b"),
+        call("upper", "upper", json!({"text": "x"}), json!({"equals": "X"})),
+    ]);
     let log = shop.world.shared("calls");
     let mut command = shop.world.command(AGENT, "shop");
-    let mut watch = command.env("CALL_LOG", &log).args(["test", "--watch"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut watch = command
+        .env("CALL_LOG", &log)
+        .args(["test", "--watch"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
-    let mut next = || lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("micro ")).unwrap();
+    let mut next =
+        || lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("micro ")).unwrap();
     assert!(next().contains("3 passed"));
     shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
     assert!(next().contains("3 passed"));
@@ -314,7 +393,10 @@ fn a_save_runs_what_it_can_have_changed() {
     wrong.push(call("upper", "upper", json!({"text": "x"}), json!({"equals": "Y"})));
     shop.cases(&wrong);
     assert!(next().contains("1 failed"));
-    assert_eq!(shop.world.read(shop.world.shared("calls")).lines().skip(3).collect::<Vec<_>>(), ["look a", "upper x"]);
+    assert_eq!(
+        shop.world.read(shop.world.shared("calls")).lines().skip(3).collect::<Vec<_>>(),
+        ["look a", "upper x"]
+    );
     watch.kill().unwrap();
     watch.wait().unwrap();
     shop.test(&["--watch", "--at", "HEAD"]).code(2).stderr_has("the working tree");

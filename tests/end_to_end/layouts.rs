@@ -14,7 +14,8 @@ fn a_repository_is_made_in_a_format_that_can_be_read_whatever_git_makes_by_defau
     let world = World::new();
     let variables = [("GIT_DEFAULT_HASH", "sha256"), ("GIT_DEFAULT_REF_FORMAT", "reftable")];
     with_defaults(&world, &variables, &["init", "by-environment"]).ok();
-    let configured = world.read("home/.gitconfig") + "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultRefFormat = reftable\n";
+    let configured = world.read("home/.gitconfig")
+        + "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultRefFormat = reftable\n";
     world.write("home/.gitconfig", configured);
     world.agent(".", ["init", "by-configuration"]).ok();
     world.agent("by-configuration", ["run", "estimate", "task=tea"]).ok();
@@ -29,17 +30,43 @@ fn made(world: &World, folder: &str, option: &str) -> bool {
 fn a_format_that_cannot_be_read_is_one_sentence_with_the_mend_and_nothing_is_made() {
     let world = World::new();
     for (folder, option, says, mend) in [
-        ("sha", "--object-format=sha256", "names its objects by SHA-256, which `agent` cannot read", "git init --object-format=sha1"),
-        ("ref", "--ref-format=reftable", "stores its refs as reftable, which `agent` cannot read", "git refs migrate --ref-format=files"),
+        (
+            "sha",
+            "--object-format=sha256",
+            "names its objects by SHA-256, which `agent` cannot read",
+            "git init --object-format=sha1",
+        ),
+        (
+            "ref",
+            "--ref-format=reftable",
+            "stores its refs as reftable, which `agent` cannot read",
+            "git refs migrate --ref-format=files",
+        ),
     ] {
         if !made(&world, folder, option) {
             continue;
         }
-        for verb in ["init .", "adopt", "versions", "test", "run x", "hooks install", "mcp runner", "gc", "state show"] {
-            let ended = world.agent(folder, verb.split(' ')).code(3).stderr_has(says).stderr_has(mend);
+        for verb in [
+            "init .",
+            "adopt",
+            "versions",
+            "test",
+            "run x",
+            "hooks install",
+            "mcp runner",
+            "gc",
+            "state show",
+        ] {
+            let ended =
+                world.agent(folder, verb.split(' ')).code(3).stderr_has(says).stderr_has(mend);
             assert!(!ended.stderr.contains("caused by"), "{}", ended.stderr);
         }
-        let left: Vec<_> = world.path(folder).read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> = world
+            .path(folder)
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         assert_eq!(left, [".git"]);
         assert!(!world.path(folder).join(".git/hooks/pre-commit").exists());
     }
@@ -57,14 +84,19 @@ fn origin() -> Served {
 fn partial(served: &Served, filter: &str, folder: &str) {
     let world = &served.world;
     let url = format!("file://{}", served.path("").display());
-    world.git(".", ["clone", "--quiet", "--no-checkout", &format!("--filter={filter}"), &url, folder]);
+    world.git(
+        ".",
+        ["clone", "--quiet", "--no-checkout", &format!("--filter={filter}"), &url, folder],
+    );
     world.git(folder, ["fetch", "--quiet", "origin", "active:active", "--tags"]);
 }
 
 #[test]
 fn what_a_partial_clone_left_out_is_fetched_when_it_is_needed() {
     let served = origin();
-    for (filter, folder) in [("blob:none", "blobless"), ("tree:0", "treeless"), ("tree:1", "shallow-trees")] {
+    for (filter, folder) in
+        [("blob:none", "blobless"), ("tree:0", "treeless"), ("tree:1", "shallow-trees")]
+    {
         partial(&served, filter, folder);
         let agent = |words: &[&str]| served.world.agent(folder, words);
         agent(&["run", "estimate", "task=review"]).ok().stdout_has("20");
@@ -82,7 +114,9 @@ fn a_partial_clone_whose_remote_is_gone_says_what_it_lacks_and_how_to_get_it() {
     let hidden = served.world.path("hidden");
     std::fs::rename(served.path(""), &hidden).unwrap();
     let ended = served.world.agent("clone", ["run", "estimate", "task=review"]).code(6);
-    ended.stderr_has("was left out of this partial clone and cannot be fetched").stderr_has("git fetch --refetch --no-filter");
+    ended
+        .stderr_has("was left out of this partial clone and cannot be fetched")
+        .stderr_has("git fetch --refetch --no-filter");
     std::fs::rename(&hidden, served.path("")).unwrap();
     served.world.agent("clone", ["run", "estimate", "task=review"]).ok();
 }
@@ -115,7 +149,8 @@ fn a_sparse_checkout_is_tested_as_git_would_commit_it() {
     served.agent(["test"]).code(7).stdout_has("no cases");
 }
 
-/// Tags that other programs and people made: they look like versions, and lie on no commit that says so.
+/// Tags that other programs and people made: they look like versions, and lie on no commit that
+/// says so.
 #[test]
 fn tags_of_others_are_no_versions_and_fill_no_page() {
     let served = origin();
@@ -127,7 +162,12 @@ fn tags_of_others_are_no_versions_and_fill_no_page() {
     served.git(["tag", "--annotate", "--message", "x", "v7.0.0", "main"]);
     served.git(["tag", "v0.1.9", "active"]);
     let listed = served.agent(["versions", "list", "--limit", "2", "--json"]).ok().json();
-    let names: Vec<_> = listed["versions"].as_array().unwrap().iter().map(|entry| entry["version"].as_str().unwrap()).collect();
+    let names: Vec<_> = listed["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["version"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["0.1.1", "0.1.0"]);
     served.agent(["versions", "resolve", "^9"]).code(3).stderr_has("the newest version is v0.1.1");
     served.agent(["versions", "resolve", "^0.1"]).ok().stdout_has("v0.1.1");
@@ -145,8 +185,20 @@ fn a_pin_stands_before_no_ref_and_no_object_id() {
     }
     // a branch that came later, or a pin of a remote's, changes nothing of what the name means
     served.agent(["pin", "stable", "v0.1.0"]).ok();
-    assert!(served.agent(["run", "estimate", "task=review", "--at", "stable", "--json"]).ok().stdout.contains("0.1.0"));
+    assert!(
+        served
+            .agent(["run", "estimate", "task=review", "--at", "stable", "--json"])
+            .ok()
+            .stdout
+            .contains("0.1.0")
+    );
     served.git(["branch", "stable", "active"]);
-    assert!(served.agent(["run", "estimate", "task=review", "--at", "stable", "--json"]).ok().stdout.contains("0.1.1"));
+    assert!(
+        served
+            .agent(["run", "estimate", "task=review", "--at", "stable", "--json"])
+            .ok()
+            .stdout
+            .contains("0.1.1")
+    );
     served.agent(["unpin", "stable"]).ok();
 }

@@ -1,4 +1,5 @@
-//! No release takes code out of service that main merely lacks, and none serves again what a rollback took out.
+//! No release takes code out of service that main merely lacks, and none serves again what a
+//! rollback took out.
 
 use crate::served::{FOLDER, Served};
 use crate::world::World;
@@ -25,7 +26,12 @@ fn released_aside() -> Served {
 
 #[track_caller]
 fn lacks(served: &Served, arguments: &[&str], version: &str, mend: &str) {
-    served.world.agent(FOLDER, arguments).code(4).stderr_has(&format!("lacks the code of {version}")).stderr_has(mend);
+    served
+        .world
+        .agent(FOLDER, arguments)
+        .code(4)
+        .stderr_has(&format!("lacks the code of {version}"))
+        .stderr_has(mend);
 }
 
 #[test]
@@ -37,7 +43,12 @@ fn a_release_takes_no_code_out_that_main_lacks() {
     changed(&served, "tuner/__main__.py", "# unrelated");
     lacks(&served, &["release"], "v0.2.0", "git merge active");
     lacks(&served, &["release", "--dry-run"], "v0.2.0", "git merge active");
-    lacks(&served, &["release", "--again", "no rollback took it out"], "v0.2.0", "git merge active");
+    lacks(
+        &served,
+        &["release", "--again", "no rollback took it out"],
+        "v0.2.0",
+        "git merge active",
+    );
     lacks(&served, &["release", "v0.1.0"], "v0.2.0", "git merge active");
     served.git(["switch", "--quiet", "--create", "elsewhere", "v0.1.0"]);
     lacks(&served, &["release"], "v0.2.0", "git switch main && git merge active");
@@ -50,7 +61,10 @@ fn a_release_takes_no_code_out_that_main_lacks() {
 #[test]
 fn code_that_came_into_main_by_another_way_is_not_lacking() {
     // as one commit, or by descent from what was released
-    for ways in [&["merge", "--quiet", "--squash", "active"][..], &["merge", "--quiet", "--ff-only", "aside"]] {
+    for ways in [
+        &["merge", "--quiet", "--squash", "active"][..],
+        &["merge", "--quiet", "--ff-only", "aside"],
+    ] {
         let served = released_aside();
         served.world.git(FOLDER, ways);
         if ways.contains(&"--squash") {
@@ -76,7 +90,10 @@ fn main_is_brought_along_by_one_command() {
     rolled_back.stderr_has("main lacks the code of v0.4.1; to add it: agent sync");
     served.agent(["sync"]).ok().stdout_has("main is at");
     assert_eq!(served.git(["rev-parse", "main"]), served.git(["rev-parse", "active"]));
-    assert!(!served.world.read(format!("{FOLDER}/runner/__main__.py")).contains("# bad"), "the checkout came along");
+    assert!(
+        !served.world.read(format!("{FOLDER}/runner/__main__.py")).contains("# bad"),
+        "the checkout came along"
+    );
     served.agent(["release"]).ok().stdout_has("nothing done:");
 }
 
@@ -90,7 +107,13 @@ fn what_a_rollback_took_out_is_served_again_for_a_reason_alone() {
     served.agent(["release"]).ok();
     served.agent(["rollback", "--reason", "it breaks hosts"]).ok();
     let refused = |arguments: &[&str], said: &str| {
-        served.world.agent(FOLDER, arguments).code(4).stderr_has("v0.4.0").stderr_has(said).stderr_has("--again REASON");
+        served
+            .world
+            .agent(FOLDER, arguments)
+            .code(4)
+            .stderr_has("v0.4.0")
+            .stderr_has(said)
+            .stderr_has("--again REASON");
     };
     // the very commit, one on top of it, and one that says it was merged
     refused(&["release"], "v0.4.1 took the code of v0.4.0 out of service: it breaks hosts");
@@ -99,17 +122,27 @@ fn what_a_rollback_took_out_is_served_again_for_a_reason_alone() {
     changed(&served, "tests/README.md", "a case of it");
     refused(&["release"], "git merge active");
     served.git(["merge", "--quiet", "--no-edit", "--strategy", "ours", "active"]);
-    refused(&["release"], "main has the code of v0.4.0, which v0.4.1 took out of service: it breaks hosts");
+    refused(
+        &["release"],
+        "main has the code of v0.4.0, which v0.4.1 took out of service: it breaks hosts",
+    );
     refused(&["rollback", "v0.4.0"], "a rollback took v0.4.0 out of service");
     World::finish(served.command().args(["release", "--again", ""])).code(2);
     // a reason is kept, and what was mended is other code
     let again = served.agent(["release", "--again", "hosts were mended", "--json"]).ok().json();
     assert_eq!(again["version"], "0.5.0");
-    assert!(served.git(["log", "-1", "--format=%B", "active"]).contains("the code of v0.4.0 is served again: hosts were mended"));
+    assert!(
+        served
+            .git(["log", "-1", "--format=%B", "active"])
+            .contains("the code of v0.4.0 is served again: hosts were mended")
+    );
     served.agent(["verify", "v0.5.0"]).ok();
     served.agent(["rollback", "v0.4.1"]).ok();
     changed(&served, "runner/__main__.py", "# mended");
     served.agent(["release"]).code(4).stderr_has("git merge active");
-    served.agent(["release", "--again", "it is mended"]).ok().stdout_has("the code of v0.5.0 is served again: it is mended");
+    served
+        .agent(["release", "--again", "it is mended"])
+        .ok()
+        .stdout_has("the code of v0.5.0 is served again: it is mended");
     assert!(served.git(["merge-base", "--is-ancestor", &bad, "active"]).is_empty());
 }

@@ -37,7 +37,9 @@ fn a_batch_is_answered_as_one_where_the_revision_has_them() {
     shim.initialize("2025-03-26");
     shim.send(batch);
     let answers = shim.value();
-    let with = |id: &Value| answers.as_array().unwrap().iter().find(|answer| answer["id"] == *id).unwrap().clone();
+    let with = |id: &Value| {
+        answers.as_array().unwrap().iter().find(|answer| answer["id"] == *id).unwrap().clone()
+    };
     assert_eq!(answers.as_array().unwrap().len(), 3, "{answers}");
     assert_eq!(with(&json!("a"))["result"]["structuredContent"]["weight"], 1);
     assert_eq!(with(&json!("b"))["result"], json!({}));
@@ -91,7 +93,13 @@ fn what_the_shim_need_not_know_passes_as_it_is() {
     }
     let value: Value = serde_json::from_str(&answer).unwrap();
     let state = &value["result"]["params"]["_meta"]["dev.agentvc/state"];
-    assert!(state["path"].as_str().unwrap().ends_with(&format!("{}.json", state["revision"].as_str().unwrap())), "{state}");
+    assert!(
+        state["path"]
+            .as_str()
+            .unwrap()
+            .ends_with(&format!("{}.json", state["revision"].as_str().unwrap())),
+        "{state}"
+    );
 }
 
 /// A blocking call under way, and the process it blocks.
@@ -100,7 +108,9 @@ fn blocked(bench: &Bench, shim: &mut Pipes) -> (u64, u64) {
     let id = shim.post("tools/call", &json!({"name": "block", "arguments": {"mark": mark}}));
     let mut process = None;
     eventually(DEADLINE, "the tool blocks", || {
-        process = std::fs::read_to_string(&mark).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
+        process = std::fs::read_to_string(&mark)
+            .ok()
+            .and_then(|text| text.strip_suffix('\n')?.parse().ok());
         process.is_some()
     });
     (id, process.unwrap())
@@ -111,8 +121,13 @@ fn a_cancelled_call_has_no_answer_and_frees_the_runner() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let (id, process) = blocked(&bench, &mut shim);
-    shim.send(json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}));
-    assert_eq!(shim.call("weight", &json!({}))["structuredContent"], json!({"weight": 1, "process": process}));
+    shim.send(
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}}),
+    );
+    assert_eq!(
+        shim.call("weight", &json!({}))["structuredContent"],
+        json!({"weight": 1, "process": process})
+    );
 }
 
 #[test]
@@ -120,7 +135,8 @@ fn the_end_of_input_ends_everything() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let runner = shim.call("weight", &json!({}))["structuredContent"]["process"].as_u64().unwrap();
-    let grandchild = shim.call("spawn", &json!({}))["structuredContent"]["result"].as_u64().unwrap();
+    let grandchild =
+        shim.call("spawn", &json!({}))["structuredContent"]["result"].as_u64().unwrap();
     let last = shim.post("tools/call", &json!({"name": "weight", "arguments": {}}));
     shim.close_stdin();
     assert_eq!(shim.value()["id"], last, "what was asked before the end is answered");
@@ -171,7 +187,10 @@ fn a_runner_that_hangs_is_given_up_at_the_limit_and_replaced() {
     bench.manifest("start_s = 30\ncall_s = 1");
     let mut shim = bench.greeted();
     let told = shim.call_fails("hang", &json!({}));
-    assert!(told.contains("did not answer `hang` within 1 s") && told.contains("limits.call_s"), "{told}");
+    assert!(
+        told.contains("did not answer `hang` within 1 s") && told.contains("limits.call_s"),
+        "{told}"
+    );
     assert_eq!(shim.call("meta", &json!({}))["content"][0]["type"], "text");
 }
 
@@ -179,7 +198,8 @@ fn a_runner_that_hangs_is_given_up_at_the_limit_and_replaced() {
 fn a_broken_stream_is_told_and_the_next_call_works() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
-    for (tool, problem) in [("flood", "no JSON-RPC: debugging"), ("half", "half a frame on a line")] {
+    for (tool, problem) in [("flood", "no JSON-RPC: debugging"), ("half", "half a frame on a line")]
+    {
         let told = shim.call_fails(tool, &json!({}));
         assert!(told.contains(problem) && told.contains("print to stderr"), "{told}");
         assert!(shim.call("meta", &json!({}))["isError"].is_null());
@@ -193,7 +213,11 @@ fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
     let process = shim.call("state", &json!({}))["structuredContent"]["process"].clone();
     let mut call = |tool: &str| {
         let answer = shim.request("tools/call", &json!({"name": tool, "arguments": {}}));
-        assert_eq!(shim.call("state", &json!({}))["structuredContent"]["process"], process, "{tool}");
+        assert_eq!(
+            shim.call("state", &json!({}))["structuredContent"]["process"],
+            process,
+            "{tool}"
+        );
         answer
     };
     for (tool, code, problem) in [
@@ -208,7 +232,9 @@ fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
     }
     assert_eq!(call("print")["result"]["content"][0]["text"], "printed");
     // what a parser of ours cannot take, another one may: the bytes pass
-    for (tool, bytes) in [("half_a_pair", r#""text": "cut \ud83d""#), ("deep", &"[".repeat(200)), ("huge", "1e999")] {
+    for (tool, bytes) in
+        [("half_a_pair", r#""text": "cut \ud83d""#), ("deep", &"[".repeat(200)), ("huge", "1e999")]
+    {
         shim.post("tools/call", &json!({"name": tool, "arguments": {}}));
         let frame = shim.line().expect("an answer");
         assert!(frame.contains(bytes) && frame.contains(r#""result":{"#), "{tool}: {frame}");
@@ -217,8 +243,10 @@ fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
 
 #[test]
 fn prints_of_a_runner_on_the_runtime_stay_off_the_stream() {
-    let bench =
-        Bench::new(&RUNNER.replace("def weight() -> dict:\n", "def weight() -> dict:\n    os.write(1, b'raw')\n    print('text')\n"));
+    let bench = Bench::new(&RUNNER.replace(
+        "def weight() -> dict:\n",
+        "def weight() -> dict:\n    os.write(1, b'raw')\n    print('text')\n",
+    ));
     let mut shim = bench.greeted();
     assert_eq!(shim.call("weight", &json!({}))["structuredContent"]["weight"], 1);
 }
@@ -228,7 +256,10 @@ fn a_runner_that_cannot_start_leaves_a_server_that_says_why() {
     let bench = Bench::new("raise SystemExit('no index: run make index')");
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-11-25");
-    assert_eq!((&greeting["protocolVersion"], &greeting["serverInfo"]["name"]), (&json!("2025-11-25"), &json!("bench")));
+    assert_eq!(
+        (&greeting["protocolVersion"], &greeting["serverInfo"]["name"]),
+        (&json!("2025-11-25"), &json!("bench"))
+    );
     let told = shim.call_fails("weight", &json!({}));
     assert!(told.contains("no index: run make index"), "{told}");
     let listed = shim.request("tools/list", &json!({}));
@@ -239,11 +270,18 @@ fn a_runner_that_cannot_start_leaves_a_server_that_says_why() {
 
 #[test]
 fn a_runner_that_never_gets_ready_is_waited_for_once() {
-    let bench = Bench::new("import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)");
+    let bench = Bench::new(
+        "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)",
+    );
     bench.manifest("start_s = 3\ncall_s = 30");
     let mut shim = bench.greeted();
     let told = shim.call_fails("weight", &json!({}));
-    assert!(told.contains("was not ready after 3 s") && told.contains("importing") && told.contains("limits.start_s"), "{told}");
+    assert!(
+        told.contains("was not ready after 3 s")
+            && told.contains("importing")
+            && told.contains("limits.start_s"),
+        "{told}"
+    );
     // one that starts for ever does not hold up the end
     shim.post("tools/list", &json!({}));
     shim.close();
@@ -258,7 +296,8 @@ fn a_conversation_outlives_the_shim() {
         let said = shim.call("remember", &json!({"word": word, "conversation_id": "c1"}));
         assert_eq!(said["structuredContent"], json!({"turn": turn, "words": words}));
         assert!(said["_meta"].is_null(), "{said}");
-        let other = shim.call("remember", &json!({"word": word, "conversation_id": format!("other-{turn}")}));
+        let other = shim
+            .call("remember", &json!({"word": word, "conversation_id": format!("other-{turn}")}));
         assert_eq!(other["structuredContent"], json!({"turn": 1, "words": [word]}));
     }
 }
@@ -269,9 +308,15 @@ fn calls_at_once_in_one_conversation_forget_nothing() {
     let mut shim = bench.greeted();
     for number in 0..10 {
         let meta = json!({"dev.agentvc/conversation": {"id": "c1"}});
-        shim.post("tools/call", &json!({"name": "remember", "arguments": {"word": format!("w{number}")}, "_meta": meta}));
+        shim.post(
+            "tools/call",
+            &json!({"name": "remember",
+            "arguments": {"word": format!("w{number}")}, "_meta": meta}),
+        );
     }
-    let most = (0..10).map(|_| shim.value()["result"]["structuredContent"]["words"].as_array().unwrap().len()).max();
+    let most = (0..10)
+        .map(|_| shim.value()["result"]["structuredContent"]["words"].as_array().unwrap().len())
+        .max();
     assert_eq!(most, Some(10));
 }
 
@@ -301,7 +346,9 @@ fn a_tuner_call_is_a_signal_that_staging_keeps() {
     let mut took = |minutes: f64, signal: &str| {
         let meta = json!({"dev.agentvc/signal": {"id": signal}});
         let arguments = json!({"task": "juggling", "minutes": minutes});
-        shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))["result"].clone()
+        shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))
+            ["result"]
+            .clone()
     };
     assert_eq!(took(10.5, "s-1")["structuredContent"]["result"], 10.5);
     assert_eq!(took(10.5, "s-1")["content"][0]["text"], "signal `s-1` was already counted");
@@ -312,9 +359,13 @@ fn a_tuner_call_is_a_signal_that_staging_keeps() {
     let staged: Value = serde_json::from_str(&world.read("a/state/staging.state.json")).unwrap();
     assert_eq!(staged["tasks"]["juggling"], json!({"minutes": 15.5, "seen": 2}));
     // the Runner's door to staging sees it
-    let mut runner = Pipes::start(world.command(AGENT, "a").args(["mcp", "runner", "--at", "staging"]));
+    let mut runner =
+        Pipes::start(world.command(AGENT, "a").args(["mcp", "runner", "--at", "staging"]));
     runner.initialize("2025-11-25");
-    assert_eq!(runner.call("estimate", &json!({"task": "juggling"}))["structuredContent"]["minutes"], 15.5);
+    assert_eq!(
+        runner.call("estimate", &json!({"task": "juggling"}))["structuredContent"]["minutes"],
+        15.5
+    );
     shim.close_stdin();
     assert!(shim.exited(SOON).success());
 }

@@ -23,7 +23,9 @@ fn it_prints_to_stdout() {
     assert_eq!(ended.stdout, "printed\n");
     assert_eq!(ended.stderr.matches("warning:").count(), 1, "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("printed a line that is not JSON-RPC on its stdout; such lines are skipped: debugging"),
+        ended.stderr.contains(
+            "printed a line that is not JSON-RPC on its stdout; such lines are skipped: debugging"
+        ),
         "{}",
         ended.stderr
     );
@@ -31,7 +33,12 @@ fn it_prints_to_stdout() {
 
 #[test]
 fn it_prints_without_end() {
-    check(PLAIN, AMPLE, &["flood"], &["more than 64 KiB on its stdout that are no JSON-RPC: debugging", "print to stderr"]);
+    check(
+        PLAIN,
+        AMPLE,
+        &["flood"],
+        &["more than 64 KiB on its stdout that are no JSON-RPC: debugging", "print to stderr"],
+    );
 }
 
 #[test]
@@ -45,36 +52,73 @@ fn it_answers_rubbish() {
         PLAIN,
         AMPLE,
         &["rubbish"],
-        &["the Runner refused `rubbish`: the answer of the Runner cannot be read: it has a `result` and an `error`"],
+        &["the Runner refused `rubbish`: the answer of the Runner cannot be read: it has a \
+            `result` and an `error`"],
     );
 }
 
 #[test]
 fn it_answers_with_half_a_character() {
-    check(PLAIN, AMPLE, &["half_a_pair"], &["the Runner answered `half_a_pair` with JSON that cannot be read", "whole Unicode characters"]);
+    check(
+        PLAIN,
+        AMPLE,
+        &["half_a_pair"],
+        &[
+            "the Runner answered `half_a_pair` with JSON that cannot be read",
+            "whole Unicode characters",
+        ],
+    );
 }
 
 #[test]
 fn it_answers_deeper_than_a_parser_goes() {
-    check(PLAIN, AMPLE, &["deep"], &["the Runner answered `deep` with JSON that cannot be read: recursion limit exceeded", "127 levels"]);
+    check(
+        PLAIN,
+        AMPLE,
+        &["deep"],
+        &[
+            "the Runner answered `deep` with JSON that cannot be read: recursion limit exceeded",
+            "127 levels",
+        ],
+    );
 }
 
 #[test]
 fn it_hangs() {
-    check(PLAIN, "start_s = 30\ncall_s = 1", &["hang"], &["did not answer `hang` within 1 s", "limits.call_s"]);
+    check(
+        PLAIN,
+        "start_s = 30\ncall_s = 1",
+        &["hang"],
+        &["did not answer `hang` within 1 s", "limits.call_s"],
+    );
 }
 
 #[test]
 fn it_dies() {
-    check(RUNNER, AMPLE, &["die", "words=out of memory"], &["died: exit status: 7", "out of memory"]);
+    check(
+        RUNNER,
+        AMPLE,
+        &["die", "words=out of memory"],
+        &["died: exit status: 7", "out of memory"],
+    );
 }
 
 #[test]
 fn it_cannot_start() {
-    check("import no_such_module", AMPLE, &["weight"], &["died: exit status: 1", "No module named 'no_such_module'"]);
+    check(
+        "import no_such_module",
+        AMPLE,
+        &["weight"],
+        &["died: exit status: 1", "No module named 'no_such_module'"],
+    );
 }
 
 #[test]
 fn it_never_gets_ready() {
-    check("import time; time.sleep(600)", "start_s = 1", &["weight"], &["was not ready after 1 s", "limits.start_s"]);
+    check(
+        "import time; time.sleep(600)",
+        "start_s = 1",
+        &["weight"],
+        &["was not ready after 1 s", "limits.start_s"],
+    );
 }

@@ -1,11 +1,13 @@
-//! Nothing outlives `agent`: not a child, not what a tool started, not what left its session for one of its own.
+//! Nothing outlives `agent`: not a child, not what a tool started, not what left its session for
+//! one of its own.
 #![cfg(target_os = "linux")]
 
 use crate::bench::Bench;
 use crate::pipes::{DEADLINE, Pipes, SOON, eventually, runs};
 use serde_json::json;
 
-/// Each tool starts a process in a session of its own, and one whose parent ends at once, and tells both.
+/// Each tool starts a process in a session of its own, and one whose parent ends at once, and tells
+/// both.
 const RUNNER: &str = r#"
 import os
 import signal
@@ -53,11 +55,17 @@ server.run()
 /// Calls `end` and gives its number and the processes there are.
 fn ending(bench: &Bench, shim: &mut Pipes, how: &str) -> (u64, Vec<u64>) {
     let mark = bench.world.path(how);
-    let id = shim.post("tools/call", &json!({"name": "end", "arguments": {"mark": mark, "how": how}}));
+    let id =
+        shim.post("tools/call", &json!({"name": "end", "arguments": {"mark": mark, "how": how}}));
     let mut processes = Vec::new();
     eventually(DEADLINE, "the tool tells its processes", || {
         let told = std::fs::read_to_string(&mark).unwrap_or_default();
-        processes = told.strip_suffix('\n').unwrap_or_default().split(' ').filter_map(|word| word.parse().ok()).collect();
+        processes = told
+            .strip_suffix('\n')
+            .unwrap_or_default()
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
         processes.len() == 3
     });
     (id, processes)
@@ -85,7 +93,8 @@ fn a_shim_that_ends_takes_all_with_it() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let told = shim.call("start", &json!({}))["structuredContent"]["result"].clone();
-    let processes: Vec<_> = told.as_array().unwrap().iter().map(|process| process.as_u64().unwrap()).collect();
+    let processes: Vec<_> =
+        told.as_array().unwrap().iter().map(|process| process.as_u64().unwrap()).collect();
     assert!(processes.iter().all(|process| runs(*process)), "{processes:?}");
     shim.close_stdin();
     assert!(shim.exited(SOON).success());

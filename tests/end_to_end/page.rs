@@ -1,4 +1,5 @@
-//! The page of `agent serve versions` in a real Chromium, driven through its debugging pipe. Without one on this machine there is nothing to run.
+//! The page of `agent serve versions` in a real Chromium, driven through its debugging pipe.
+//! Without one on this machine there is nothing to run.
 
 use crate::rest::Api;
 use crate::versions::{FOLDER, Registry};
@@ -23,24 +24,53 @@ struct Browser {
 }
 
 impl Browser {
-    #[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "the test starts its own browser, and says where there is none")]
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        reason = "the test starts its own browser, and says where there is none"
+    )]
     fn start() -> Option<Self> {
-        let there = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-        let Some(program) = ["chromium", "chromium-browser", "google-chrome", "chrome"].into_iter().find(there) else {
+        let there = |name: &&str| {
+            Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success())
+        };
+        let Some(program) =
+            ["chromium", "chromium-browser", "google-chrome", "chrome"].into_iter().find(there)
+        else {
             eprintln!("skipped: there is no Chromium on PATH");
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
         // it speaks on descriptors 3 and 4
         let script = format!(
-            "exec {program} --headless --no-sandbox --disable-gpu --user-data-dir='{}' --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1",
+            "exec {program} --headless --no-sandbox --disable-gpu --user-data-dir='{}' \
+            --remote-debugging-pipe about:blank 3<&0 4>&1 </dev/null >/dev/null 2>&1",
             profile.path().display()
         );
-        let mut process = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (stdin, stdout) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
-        let mut browser = Self { process, stdin, stdout, session: None, calls: 0, complaints: Vec::new(), _profile: profile };
-        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
-        let session = browser.call("Target.attachToTarget", &json!({"targetId": target, "flatten": true}))["sessionId"].clone();
+        let mut process = Command::new("sh")
+            .args(["-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdin, stdout) =
+            (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let mut browser = Self {
+            process,
+            stdin,
+            stdout,
+            session: None,
+            calls: 0,
+            complaints: Vec::new(),
+            _profile: profile,
+        };
+        let target =
+            browser.call("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
+        let session = browser.call(
+            "Target.attachToTarget",
+            &json!({"targetId": target,
+            "flatten": true}),
+        )["sessionId"]
+            .clone();
         browser.session = session.as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Accessibility"] {
             browser.call(&format!("{domain}.enable"), &json!({}));
@@ -56,14 +86,19 @@ impl Browser {
         if let Some(session) = &self.session {
             request["sessionId"] = json!(session);
         }
-        self.stdin.write_all(request.to_string().as_bytes()).and_then(|()| self.stdin.write_all(&[0])).expect("the browser listens");
+        self.stdin
+            .write_all(request.to_string().as_bytes())
+            .and_then(|()| self.stdin.write_all(&[0]))
+            .expect("the browser listens");
         loop {
             let mut bytes = Vec::new();
             self.stdout.read_until(0, &mut bytes).expect("the browser speaks");
             assert_eq!(bytes.pop(), Some(0), "the browser is gone");
             let message: Value = serde_json::from_slice(&bytes).unwrap();
             match message["method"].as_str() {
-                Some("Runtime.exceptionThrown") => self.complaints.push(message["params"]["exceptionDetails"].to_string()),
+                Some("Runtime.exceptionThrown") => {
+                    self.complaints.push(message["params"]["exceptionDetails"].to_string())
+                }
                 Some("Log.entryAdded") if message["params"]["entry"]["level"] != "verbose" => {
                     self.complaints.push(message["params"]["entry"].to_string());
                 }
@@ -77,7 +112,10 @@ impl Browser {
     }
 
     fn value(&mut self, expression: &str) -> Value {
-        let answer = self.call("Runtime.evaluate", &json!({"expression": expression, "awaitPromise": true, "returnByValue": true}));
+        let answer = self.call(
+            "Runtime.evaluate",
+            &json!({"expression": expression, "awaitPromise": true, "returnByValue": true}),
+        );
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
@@ -86,11 +124,19 @@ impl Browser {
     #[track_caller]
     fn until(&mut self, condition: &str) {
         let wait = format!(
-            "new Promise((done) => {{ const since = Date.now(); const look = () => ({condition}) ? done(true) : Date.now() - since > 20000 ? done(false) : setTimeout(look, 10); look(); }})"
+            "new Promise((done) => {{ const since = Date.now(); const look = () => ({condition}) ? \
+            done(true) : Date.now() - since > 20000 ? done(false) : setTimeout(look, 10); look(); \
+            }})"
         );
         let held = self.value(&wait);
         let shown = self.value("`${location.href}\\n${document.body.innerText}`");
-        assert_eq!(held, true, "{condition}\n{}\n{:?}", shown.as_str().unwrap_or_default(), self.complaints);
+        assert_eq!(
+            held,
+            true,
+            "{condition}\n{}\n{:?}",
+            shown.as_str().unwrap_or_default(),
+            self.complaints
+        );
     }
 
     fn open(&mut self, url: &str) {
@@ -109,7 +155,8 @@ impl Browser {
         for kind in ["keyDown", "keyUp"] {
             self.call(
                 "Input.dispatchKeyEvent",
-                &json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text}),
+                &json!({"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code,
+                    "text": text}),
             );
         }
     }
@@ -119,9 +166,14 @@ impl Browser {
         let tree = self.call("Accessibility.getFullAXTree", &json!({}));
         let interactive = ["link", "button", "combobox", "textbox", "table", "form", "region"];
         let nodes = tree["nodes"].as_array().unwrap().iter();
-        let nodes =
-            nodes.filter(|node| node["ignored"] == false && interactive.contains(&node["role"]["value"].as_str().unwrap_or_default()));
-        nodes.filter(|node| node["name"]["value"].as_str().unwrap_or_default().is_empty()).cloned().collect()
+        let nodes = nodes.filter(|node| {
+            node["ignored"] == false
+                && interactive.contains(&node["role"]["value"].as_str().unwrap_or_default())
+        });
+        nodes
+            .filter(|node| node["name"]["value"].as_str().unwrap_or_default().is_empty())
+            .cloned()
+            .collect()
     }
 }
 
@@ -152,10 +204,20 @@ fn the_page_is_walked_by_keyboard_alone() {
     let registry = registry();
     let api = Api::versions(&registry.world, FOLDER);
     browser.open(&format!("http://{}/", api.address));
-    browser.until("document.querySelectorAll('tr.row').length === 6 && document.querySelectorAll('.stop').length === 5");
-    assert_eq!(browser.value("document.querySelectorAll('.trend')[0].points.length"), 5, "the first has no results");
+    browser.until(
+        "document.querySelectorAll('tr.row').length === 6 && \
+        document.querySelectorAll('.stop').length === 5",
+    );
+    assert_eq!(
+        browser.value("document.querySelectorAll('.trend')[0].points.length"),
+        5,
+        "the first has no results"
+    );
     assert_eq!(browser.value("document.querySelector('th.bar-cell').textContent"), "Score (micro)");
-    assert_eq!(browser.value("[...document.querySelectorAll('td.bar-cell')].pop().textContent"), "Not measured");
+    assert_eq!(
+        browser.value("[...document.querySelectorAll('td.bar-cell')].pop().textContent"),
+        "Not measured"
+    );
     assert_eq!(browser.nameless(), Vec::<Value>::new());
     // to the newest mark of the chart, and two back
     let passed: Vec<_> = (0..6)
@@ -166,7 +228,13 @@ fn the_page_is_walked_by_keyboard_alone() {
         .take_while(|element| !element.as_str().unwrap().contains("stop"))
         .collect();
     assert!(passed.len() < 6, "{passed:?}");
-    assert!(browser.value("document.activeElement.getAttribute('aria-label')").as_str().unwrap().starts_with("v0.1.5, promotion"));
+    assert!(
+        browser
+            .value("document.activeElement.getAttribute('aria-label')")
+            .as_str()
+            .unwrap()
+            .starts_with("v0.1.5, promotion")
+    );
     browser.key("ArrowLeft");
     browser.key("ArrowLeft");
     assert_eq!(browser.value("document.querySelector('.tip b').textContent"), "v0.1.3");
@@ -182,7 +250,9 @@ fn the_page_is_walked_by_keyboard_alone() {
     assert_eq!(browser.value("document.querySelector('pre').textContent"), EVIL);
     for up in ["#/v/0.1.3/micro", "#/v/0.1.3", "#/"] {
         browser.key("Escape");
-        browser.until(&format!("location.hash === '{up}' && !document.querySelector('main').hasAttribute('aria-busy')"));
+        browser.until(&format!(
+            "location.hash === '{up}' && !document.querySelector('main').hasAttribute('aria-busy')"
+        ));
     }
     assert_eq!(browser.value("document.images.length"), 0);
     assert_ne!(browser.value("document.title"), "owned");
@@ -206,7 +276,8 @@ fn the_lines_of_code_that_two_versions_differ_in_are_shown() {
     let api = Api::versions(&registry.world, FOLDER);
     browser.open(&format!("http://{}/#/diff/0.1.5...0.1.6", api.address));
     browser.until("document.querySelectorAll('.file').length === 3");
-    let shown = browser.value("document.querySelector('.files').innerText.split('\\n').filter(Boolean).map((line) => line.trim())");
+    let shown =
+        browser.value("document.querySelector('.files').innerText.split('\\n').filter(Boolean).map((line) => line.trim())");
     assert_eq!(
         shown,
         json!([
@@ -225,7 +296,10 @@ fn the_lines_of_code_that_two_versions_differ_in_are_shown() {
     browser.value("document.querySelector('details.file summary').focus()");
     browser.key("Enter");
     browser.until("document.querySelectorAll('.hunk .added').length === 1");
-    assert_eq!(browser.value("document.querySelector('.hunk .added').lastChild.textContent"), format!("+print('{EVIL}')"));
+    assert_eq!(
+        browser.value("document.querySelector('.hunk .added').lastChild.textContent"),
+        format!("+print('{EVIL}')")
+    );
     assert_eq!(browser.nameless(), Vec::<Value>::new());
     assert_ne!(browser.value("document.title"), "owned");
     assert_eq!(browser.complaints, Vec::<String>::new());
@@ -236,9 +310,17 @@ fn it_fits_a_small_screen_is_dark_where_that_is_wanted_and_asks_for_the_token() 
     let Some(mut browser) = Browser::start() else { return };
     let registry = registry();
     let api = Api::start(
-        registry.world.command(AGENT, FOLDER).args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()),
+        registry
+            .world
+            .command(AGENT, FOLDER)
+            .args(["serve", "versions", "--json"])
+            .env("AGENT_TOKEN", "s3cret")
+            .stdout(Stdio::piped()),
     );
-    browser.call("Emulation.setDeviceMetricsOverride", &json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true}));
+    browser.call(
+        "Emulation.setDeviceMetricsOverride",
+        &json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true}),
+    );
     browser.open(&format!("http://{}/#/diff/0.1.2...0.1.3", api.address));
     browser.until("document.querySelector('input[type=password]')");
     assert_eq!(browser.nameless(), Vec::<Value>::new());
@@ -249,13 +331,18 @@ fn it_fits_a_small_screen_is_dark_where_that_is_wanted_and_asks_for_the_token() 
     for place in ["#/", "#/v/0.1.3", "#/v/0.1.3/micro", "#/diff/0.1.2...0.1.3"] {
         browser.value(&format!("location.hash = '{place}'"));
         browser.until(&format!(
-            "location.hash === '{place}' && document.querySelector('tr.row') && !document.querySelector('main').hasAttribute('aria-busy')"
+            "location.hash === '{place}' && document.querySelector('tr.row') && \
+            !document.querySelector('main').hasAttribute('aria-busy')"
         ));
         assert_eq!(browser.value("document.documentElement.scrollWidth"), 360, "{place}");
     }
-    let ground = |browser: &mut Browser| browser.value("getComputedStyle(document.body).backgroundColor");
+    let ground =
+        |browser: &mut Browser| browser.value("getComputedStyle(document.body).backgroundColor");
     let light = ground(&mut browser);
-    browser.call("Emulation.setEmulatedMedia", &json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}));
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        &json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
+    );
     assert_ne!(ground(&mut browser), light);
     // the first question without the token is what it complains about
     let others = browser.complaints.iter().filter(|complaint| !complaint.contains("401"));

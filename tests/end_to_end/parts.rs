@@ -9,7 +9,8 @@ use std::time::Duration;
 
 fn shop() -> Shop {
     let shop = Shop::new();
-    let mut cases: Vec<_> = (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
+    let mut cases: Vec<_> =
+        (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
     cases.push(tea("dear", json!({"subset": {"price": 30}})));
     cases.push(tea("near", json!({"scorer": {"name": "near", "price": 4, "at_least": 0.2}})));
     shop.cases(&cases);
@@ -18,7 +19,14 @@ fn shop() -> Shop {
 }
 
 fn part(shop: &Shop, number: u32) -> Ended {
-    shop.test(&["--at", "HEAD", "--shard", &format!("{number}/3"), "--events", &format!("p{number}.jsonl")])
+    shop.test(&[
+        "--at",
+        "HEAD",
+        "--shard",
+        &format!("{number}/3"),
+        "--events",
+        &format!("p{number}.jsonl"),
+    ])
 }
 
 fn merge(shop: &Shop, arguments: &[&str]) -> Ended {
@@ -40,7 +48,11 @@ fn merged_parts_are_one_run() {
     for number in 1..=3 {
         part(&shop, number).ok();
     }
-    let merged = merge(&shop, &["p3.jsonl", "p1.jsonl", "p2.jsonl", "p1.jsonl", "--report", "junit=junit.xml"]).code(1);
+    let merged = merge(
+        &shop,
+        &["p3.jsonl", "p1.jsonl", "p2.jsonl", "p1.jsonl", "--report", "junit=junit.xml"],
+    )
+    .code(1);
     assert_eq!(merged.json()["failures"][0]["id"], "dear");
     assert!(shop.world.read("shop/junit.xml").contains("dear"));
 
@@ -67,13 +79,24 @@ fn merged_parts_are_one_run() {
 #[test]
 fn what_is_missing_is_no_evidence() {
     let shop = shop();
-    merge(&shop, &[]).code(7).stderr_has("no part of micro at").stderr_has("--shard I/N` puts part I of N there");
+    merge(&shop, &[])
+        .code(7)
+        .stderr_has("no part of micro at")
+        .stderr_has("--shard I/N` puts part I of N there");
     shop.cases(&[tea("c1", json!({"subset": {"price": 3}}))]);
     shop.commit();
-    let holding = (1..=3).find(|number| part(&shop, *number).ok().stdout.contains(" 1 ")).expect("some part has the case");
-    let others: Vec<String> = (1..=3).filter(|number| *number != holding).map(|number| format!("p{number}.jsonl")).collect();
+    let holding = (1..=3)
+        .find(|number| part(&shop, *number).ok().stdout.contains(" 1 "))
+        .expect("some part has the case");
+    let others: Vec<String> = (1..=3)
+        .filter(|number| *number != holding)
+        .map(|number| format!("p{number}.jsonl"))
+        .collect();
     let ended = merge(&shop, &[&others[0], &others[1]]).code(7);
-    assert_eq!(ended.json()["tiers"]["micro"]["reasons"][0], format!("part {holding} of 3 is missing"));
+    assert_eq!(
+        ended.json()["tiers"]["micro"]["reasons"][0],
+        format!("part {holding} of 3 is missing")
+    );
     ended.stderr_has("no result is stored for the commit");
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert!(!shop.world.path(format!("shop/.agent/store/evals/{commit}")).exists());
@@ -90,10 +113,15 @@ fn parts_of_something_else_are_refused() {
     shop.commit();
     part(&shop, 2).ok();
     let refused = merge(&shop, &["p1.jsonl", "p2.jsonl"]).code(3);
-    refused.stderr_has("p2.jsonl: of micro it has another tree (").stderr_has("another state (").stderr_has("than p1.jsonl");
+    refused
+        .stderr_has("p2.jsonl: of micro it has another tree (")
+        .stderr_has("another state (")
+        .stderr_has("than p1.jsonl");
     merge(&shop, &["p1.jsonl", "none.jsonl"]).code(3).stderr_has("there is no file none.jsonl");
     shop.write("rubbish.jsonl", "{\"event\": \"?\"}\n");
-    merge(&shop, &["rubbish.jsonl"]).code(3).stderr_has("rubbish.jsonl:1: this line is not an event");
+    merge(&shop, &["rubbish.jsonl"])
+        .code(3)
+        .stderr_has("rubbish.jsonl:1: this line is not an event");
 }
 
 #[test]
@@ -103,20 +131,32 @@ fn events_can_be_read_as_they_come() {
     shop.write("streamed.jsonl", &streamed.stdout);
     let again = shop.test(&["--at", "HEAD", "--shard", "2/3", "--events", "again.jsonl"]).ok();
     assert!(again.stdout.contains("micro"), "what is for people is on stdout then");
-    assert!(streamed.stdout.lines().all(|line| line.starts_with("{\"schema\":\"agent/event@1\",")), "{}", streamed.stdout);
-    let [one, other] = ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
+    assert!(
+        streamed.stdout.lines().all(|line| line.starts_with("{\"schema\":\"agent/event@1\",")),
+        "{}",
+        streamed.stdout
+    );
+    let [one, other] =
+        ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
     assert_eq!(one, other, "what was run and what was known");
     shop.test(&["--json", "--events", "-"]).code(2).stderr_has("want stdout");
 }
 
 /// The files of a folder, and the folders, as if nobody had touched them for eight days.
 fn age(folder: &Path) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_dir()) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_dir())
+    {
         age(&entry.path());
     }
-    let long_ago = folder.metadata().unwrap().modified().unwrap() - Duration::from_secs(8 * 24 * 3600);
+    let long_ago =
+        folder.metadata().unwrap().modified().unwrap() - Duration::from_secs(8 * 24 * 3600);
     let times = FileTimes::new().set_accessed(long_ago).set_modified(long_ago);
-    for path in std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).chain([folder.to_owned()]) {
+    for path in std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .chain([folder.to_owned()])
+    {
         File::open(path).unwrap().set_times(times).unwrap();
     }
 }
@@ -152,7 +192,10 @@ fn results_lie_beside_the_evaluation_that_names_them() {
     // as a kill between the two leaves it
     std::fs::remove_file(shop.world.path(&lines)).unwrap();
     shop.test(&["--at", "HEAD", "--no-cache"]).code(1);
-    assert!(!shop.world.path(&lines).exists(), "others than those that are named are no results of it");
+    assert!(
+        !shop.world.path(&lines).exists(),
+        "others than those that are named are no results of it"
+    );
     std::fs::remove_dir_all(shop.world.path("shop/.agent/store/evals")).unwrap();
     shop.test(&["--at", "HEAD"]).code(1);
     std::fs::remove_file(shop.world.path(&lines)).unwrap();

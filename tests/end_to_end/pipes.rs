@@ -24,7 +24,10 @@ pub struct Pipes {
 impl Pipes {
     pub fn start(command: &mut Command) -> Self {
         let stderr = tempfile::tempfile().expect("a file for stderr");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr.try_clone().expect("a second handle"));
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr.try_clone().expect("a second handle"));
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         Self { child, stdin, stdout, pending: Vec::new(), stderr, next_id: 0 }
@@ -39,7 +42,9 @@ impl Pipes {
 
     pub fn send(&mut self, line: impl std::fmt::Display) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
-        stdin.write_all(format!("{line}\n").as_bytes()).unwrap_or_else(|error| panic!("{error}\n{}", self.stderr()));
+        stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.stderr()));
     }
 
     /// The next line; `None` at the end.
@@ -50,7 +55,8 @@ impl Pipes {
                 let line: Vec<u8> = self.pending.drain(..=end).collect();
                 return Some(String::from_utf8(line).expect("UTF-8").trim_end().to_owned());
             }
-            let left = Timespec::try_from(until.saturating_duration_since(Instant::now())).expect("a short time");
+            let left = Timespec::try_from(until.saturating_duration_since(Instant::now()))
+                .expect("a short time");
             let stdout = self.stdout.as_mut().expect("stdout is open");
             let ready = poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&left)).expect("poll");
             assert!(ready > 0, "no line within {DEADLINE:?}; stderr: {}", self.stderr());
@@ -64,14 +70,17 @@ impl Pipes {
 
     #[track_caller]
     pub fn value(&mut self) -> Value {
-        let line = self.line().unwrap_or_else(|| panic!("the output ended; stderr: {}", self.stderr()));
+        let line =
+            self.line().unwrap_or_else(|| panic!("the output ended; stderr: {}", self.stderr()));
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
     /// Sends a request and gives its id.
     pub fn post(&mut self, method: &str, params: &Value) -> u64 {
         self.next_id += 1;
-        self.send(json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}));
+        self.send(
+            json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params}),
+        );
         self.next_id
     }
 
@@ -88,7 +97,10 @@ impl Pipes {
     #[track_caller]
     pub fn initialize(&mut self, revision: &str) -> Value {
         let client = json!({"name": "test", "version": "1"});
-        let answer = self.request("initialize", &json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client}));
+        let answer = self.request(
+            "initialize",
+            &json!({"protocolVersion": revision, "capabilities": {}, "clientInfo": client}),
+        );
         self.send(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
         answer["result"].clone()
     }
@@ -153,7 +165,10 @@ pub fn eventually(within: Duration, what: &str, mut holds: impl FnMut() -> bool)
 
 /// Whether a process runs; one that ended and was not yet collected does not.
 pub fn runs(process: u64) -> bool {
-    let listed = Command::new("ps").args(["-o", "stat=", "-p", &process.to_string()]).output().expect("`ps` runs");
+    let listed = Command::new("ps")
+        .args(["-o", "stat=", "-p", &process.to_string()])
+        .output()
+        .expect("`ps` runs");
     let state = String::from_utf8_lossy(&listed.stdout).trim().to_owned();
     !state.is_empty() && !state.starts_with('Z')
 }

@@ -1,4 +1,5 @@
-//! A small proxy between `agent` and an HTTP server: it passes requests on, and spoils those it is told to.
+//! A small proxy between `agent` and an HTTP server: it passes requests on, and spoils those it is
+//! told to.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read as _, Write as _};
@@ -54,16 +55,25 @@ impl Proxy {
     /// All that was to be spoiled was.
     #[track_caller]
     pub fn is_done(&self) {
-        assert!(self.spoils.lock().unwrap().is_empty(), "never came: {:?}", self.spoils.lock().unwrap());
+        assert!(
+            self.spoils.lock().unwrap().is_empty(),
+            "never came: {:?}",
+            self.spoils.lock().unwrap()
+        );
     }
 }
 
-fn serve(client: &TcpStream, server: SocketAddr, spoils: &Mutex<VecDeque<Spoil>>) -> std::io::Result<()> {
+fn serve(
+    client: &TcpStream,
+    server: SocketAddr,
+    spoils: &Mutex<VecDeque<Spoil>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(client);
     while let Some(mut request) = Request::read(&mut reader)? {
         let mut client = client;
         match take(spoils, &request.line) {
-            Some(Fault::Error) => client.write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")?,
+            Some(Fault::Error) => client
+                .write_all(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")?,
             Some(Fault::LostAnswer) => {
                 request.pass_on(server)?;
                 return client.shutdown(std::net::Shutdown::Both);
@@ -71,7 +81,9 @@ fn serve(client: &TcpStream, server: SocketAddr, spoils: &Mutex<VecDeque<Spoil>>
             Some(Fault::Silence) => return reader.read_to_end(&mut Vec::new()).map(drop),
             other => {
                 if other == Some(Fault::Unconditional) {
-                    request.headers.retain(|header| !header.to_ascii_lowercase().starts_with("if-none-match"));
+                    request
+                        .headers
+                        .retain(|header| !header.to_ascii_lowercase().starts_with("if-none-match"));
                 }
                 client.write_all(&request.pass_on(server)?)?;
                 return client.shutdown(std::net::Shutdown::Both);
@@ -83,7 +95,9 @@ fn serve(client: &TcpStream, server: SocketAddr, spoils: &Mutex<VecDeque<Spoil>>
 
 fn take(spoils: &Mutex<VecDeque<Spoil>>, line: &str) -> Option<Fault> {
     let mut spoils = spoils.lock().unwrap();
-    let at = spoils.iter().position(|spoil| line.starts_with(spoil.method) && line.contains(spoil.path))?;
+    let at = spoils
+        .iter()
+        .position(|spoil| line.starts_with(spoil.method) && line.contains(spoil.path))?;
     let fault = spoils[at].fault;
     spoils[at].times -= 1;
     if spoils[at].times == 0 {
@@ -112,7 +126,9 @@ impl Request {
             }
             lines.push(line.trim_end().to_owned());
         }
-        let length = lines.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let length = lines.iter().find_map(|line| {
+            line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+        });
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body)?;
         Ok(Some(Self { line: lines.remove(0), headers: lines, body }))
@@ -121,9 +137,13 @@ impl Request {
     /// The whole answer; the server ends the connection after it.
     fn pass_on(&self, server: SocketAddr) -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(server)?;
-        let kept = self.headers.iter().filter(|header| !header.to_ascii_lowercase().starts_with("connection:"));
+        let kept = self
+            .headers
+            .iter()
+            .filter(|header| !header.to_ascii_lowercase().starts_with("connection:"));
         let headers: String = kept.flat_map(|header| [header.as_str(), "\r\n"]).collect();
-        stream.write_all(format!("{}\r\n{headers}connection: close\r\n\r\n", self.line).as_bytes())?;
+        stream
+            .write_all(format!("{}\r\n{headers}connection: close\r\n\r\n", self.line).as_bytes())?;
         stream.write_all(&self.body)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;

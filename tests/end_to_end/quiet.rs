@@ -18,8 +18,8 @@ use Out::{Begins, Line, Nothing, Shown};
 #[test]
 fn every_verb_is_quiet_where_that_is_asked_for() {
     let world = World::new();
-    let case =
-        "{\"id\": \"wanted\", \"tool\": \"estimate\", \"arguments\": {\"task\": \"new\"}, \"must\": true, \"expect\": {\"equals\": 1}}\n";
+    let case = "{\"id\": \"wanted\", \"tool\": \"estimate\", \"arguments\": \
+        {\"task\": \"new\"}, \"must\": true, \"expect\": {\"equals\": 1}}\n";
     let verbs: &[(&str, &[&str], i32, Out)] = &[
         (".", &["init", "a"], 0, Line("v0.1.0")),
         ("a", &["run", "estimate", "task=review"], 0, Shown),
@@ -80,10 +80,18 @@ fn every_verb_is_quiet_where_that_is_asked_for() {
     for (arguments, code, beginning) in told {
         for quiet in ["-q", "-qq"] {
             let ended = world.agent("a", [&[quiet], *arguments].concat()).code(*code);
-            assert_eq!((ended.stdout.as_str(), ended.stderr.matches(beginning).count()), ("", 1), "{arguments:?}: {}", ended.stderr);
+            assert_eq!(
+                (ended.stdout.as_str(), ended.stderr.matches(beginning).count()),
+                ("", 1),
+                "{arguments:?}: {}",
+                ended.stderr
+            );
             assert!(ended.stderr.starts_with(beginning), "{arguments:?}: {}", ended.stderr);
         }
     }
-    let failed = world.agent("a", ["-q", "test", "--tier", "micro", "--at", "worktree"]).code(1).stdout_has("wanted");
+    let failed = world
+        .agent("a", ["-q", "test", "--tier", "micro", "--at", "worktree"])
+        .code(1)
+        .stdout_has("wanted");
     assert_eq!(failed.stderr, "");
 }

@@ -50,7 +50,8 @@ fn python_with_ray() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("ray"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
     let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
-    python::interpreter(&layout, &source_root().join("tests/ray"), &locked, &|_| {}).expect("ray from a package index")
+    python::interpreter(&layout, &source_root().join("tests/ray"), &locked, &|_| {})
+        .expect("ray from a package index")
 }
 
 struct Cluster {
@@ -65,12 +66,37 @@ impl Cluster {
         let python = python_with_ray();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut command = Command::new(&python);
-        command.args(["-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2", "--disable-usage-stats"]);
-        command.args(["--include-dashboard", "false", "--node-ip-address", "127.0.0.1", "--port", &port.to_string()]);
-        command.arg("--temp-dir").arg(world.path("ray")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args([
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            "--head",
+            "--block",
+            "--num-cpus",
+            "2",
+            "--disable-usage-stats",
+        ]);
+        command.args([
+            "--include-dashboard",
+            "false",
+            "--node-ip-address",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+        ]);
+        command
+            .arg("--temp-dir")
+            .arg(world.path("ray"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut process = command.spawn().expect("the cluster starts");
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("Ray runtime started")), "the cluster did not start");
+        let mut lines =
+            BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains("Ray runtime started")),
+            "the cluster did not start"
+        );
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, address: format!("127.0.0.1:{port}"), python }
     }
@@ -100,21 +126,32 @@ impl Drop for Cluster {
     }
 }
 
-/// Kills the worker of the cluster that a Runner runs for: above the Runner are a guard, `agent test`, a guard again, and then the worker.
+/// Kills the worker of the cluster that a Runner runs for: above the Runner are a guard,
+/// `agent test`, a guard again, and then the worker.
 fn kill_worker(runner: i32) {
     let parent = |process: i32| -> i32 {
         let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
         stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let worker = (0..4).fold(runner, |process, _| parent(process));
-    rustix::process::kill_process(rustix::process::Pid::from_raw(worker).unwrap(), rustix::process::Signal::KILL).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(worker).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
 }
 
 fn shop() -> Shop {
     let shop = Shop::with_runner(RUNNER);
-    let mut cases: Vec<_> = (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
+    let mut cases: Vec<_> =
+        (0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect();
     cases.push(tea("dear", json!({"subset": {"price": 30}})));
-    cases.push(call("lost", "lose", json!({"marker": shop.world.shared("lost")}), json!({"equals": true})));
+    cases.push(call(
+        "lost",
+        "lose",
+        json!({"marker": shop.world.shared("lost")}),
+        json!({"equals": true}),
+    ));
     shop.cases(&cases);
     shop.commit();
     shop
@@ -126,7 +163,12 @@ fn a_cluster_says_what_one_machine_says() {
     let shop = shop();
     let cluster = Cluster::start(&shop.world);
     let far = std::thread::scope(|scope| {
-        let run = scope.spawn(|| cluster.test(&shop, &["--at", "HEAD", "--shards", "3", "--json", "--events", "events.jsonl"]));
+        let run = scope.spawn(|| {
+            cluster.test(
+                &shop,
+                &["--at", "HEAD", "--shards", "3", "--json", "--events", "events.jsonl"],
+            )
+        });
         let marker = shop.world.shared("lost");
         eventually(DEADLINE, "the case runs", || marker.exists());
         kill_worker(std::fs::read_to_string(marker).unwrap().parse().unwrap());
@@ -136,7 +178,11 @@ fn a_cluster_says_what_one_machine_says() {
     assert!(shop.world.path(format!("shop/.agent/store/evals/{commit}/summary.json")).exists());
     let near = shop.test(&["--at", "HEAD", "--json"]).code(1);
     for member in ["cases", "passed", "failed", "errored", "score", "verdict", "reasons"] {
-        assert_eq!(far.json()["tiers"]["micro"][member], near.json()["tiers"]["micro"][member], "{member}");
+        assert_eq!(
+            far.json()["tiers"]["micro"][member],
+            near.json()["tiers"]["micro"][member],
+            "{member}"
+        );
     }
     for member in ["commit", "tree", "state", "definitions", "failures"] {
         assert_eq!(far.json()[member], near.json()[member], "{member}");
@@ -148,13 +194,24 @@ fn a_cluster_says_what_one_machine_says() {
     shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 30\n  }\n}\n");
     let changed = cluster.test(&shop, &["--json", "--against", "HEAD"]).code(1);
     assert_eq!(changed.json()["tiers"]["micro"]["passed"], 2, "`dear` and `lost`");
-    assert_eq!(changed.json()["against"]["incomparable"], json!({}), "what it is compared with was run there too");
+    assert_eq!(
+        changed.json()["against"]["incomparable"],
+        json!({}),
+        "what it is compared with was run there too"
+    );
 
     // an interrupt ends what runs far away
     let marker = shop.world.shared("staying");
     shop.cases(&[call("stay", "stay", json!({"marker": marker}), json!({"equals": true}))]);
-    let mut run = cluster.command(&shop, &["--shards", "1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually(DEADLINE, "the case runs", || std::fs::read_to_string(&marker).is_ok_and(|id| !id.is_empty()));
+    let mut run = cluster
+        .command(&shop, &["--shards", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(DEADLINE, "the case runs", || {
+        std::fs::read_to_string(&marker).is_ok_and(|id| !id.is_empty())
+    });
     kill("-INT", &run).ok();
     assert_eq!(run.wait().unwrap().code(), Some(130));
     let runner = std::fs::read_to_string(&marker).unwrap();
@@ -165,7 +222,9 @@ fn a_cluster_says_what_one_machine_says() {
 fn without_ray_it_is_said() {
     let shop = shop();
     let mut command = shop.world.command(AGENT, "shop");
-    let ended = World::finish(command.args(["test", "--executor", "ray"]).env("AGENT_RAY_PYTHON", "/bin/false"));
+    let ended = World::finish(
+        command.args(["test", "--executor", "ray"]).env("AGENT_RAY_PYTHON", "/bin/false"),
+    );
     ended.code(6).stderr_has("no Python here has `ray`").stderr_has("AGENT_RAY_PYTHON=PATH");
     shop.test(&["--executor", "ray", "--shard", "1/2"]).code(2);
 }

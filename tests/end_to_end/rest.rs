@@ -29,9 +29,15 @@ pub struct Answered {
 impl Api {
     /// Starts `agent serve ...`, and waits until it listens.
     pub fn start(command: &mut Command) -> Self {
-        let mut process = command.args(["--addr", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().expect("the server starts");
-        let mut lines = BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
-        let said: Vec<_> = lines.by_ref().take_while(|line| !line.contains("listening on")).collect();
+        let mut process = command
+            .args(["--addr", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut lines =
+            BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
+        let said: Vec<_> =
+            lines.by_ref().take_while(|line| !line.contains("listening on")).collect();
         // a taken line is gone: it says its address in the document too
         std::thread::spawn(move || lines.for_each(drop));
         assert!(said.is_empty(), "{said:?}");
@@ -47,7 +53,12 @@ impl Api {
     }
 
     pub fn versions(world: &World, folder: &str) -> Self {
-        Self::start(world.command(AGENT, folder).args(["serve", "versions", "--json"]).stdout(Stdio::piped()))
+        Self::start(
+            world
+                .command(AGENT, folder)
+                .args(["serve", "versions", "--json"])
+                .stdout(Stdio::piped()),
+        )
     }
 
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Answered {
@@ -56,18 +67,32 @@ impl Api {
 
     /// The same with a body; `Content-Length` comes along.
     pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {
-        let length = if method == "POST" { format!("Content-Length: {}\r\n", body.len()) } else { String::new() };
+        let length = if method == "POST" {
+            format!("Content-Length: {}\r\n", body.len())
+        } else {
+            String::new()
+        };
         let mut text = String::new();
-        self.open(method, path, &format!("{headers}{length}"), body).read_to_string(&mut text).expect("an answer");
+        self.open(method, path, &format!("{headers}{length}"), body)
+            .read_to_string(&mut text)
+            .expect("an answer");
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{path}: {text}"));
-        Answered { status: head[9..12].parse().unwrap(), head: head.to_owned(), body: body.to_owned() }
+        Answered {
+            status: head[9..12].parse().unwrap(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
     }
 
     /// A request that was sent and is not answered yet.
     pub fn open(&self, method: &str, path: &str, headers: &str, body: &str) -> TcpStream {
         let mut socket = TcpStream::connect(&self.address).expect("it listens");
         let host = &self.address;
-        write!(socket, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}").unwrap();
+        write!(
+            socket,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}"
+        )
+        .unwrap();
         socket
     }
 
@@ -88,8 +113,18 @@ impl Api {
     #[track_caller]
     fn problem(&self, path: &str, status: u16, part: &str) {
         let answered = self.ask("GET", path, "");
-        assert_eq!(answered.header("content-type"), Some("application/problem+json"), "{path}: {}", answered.body);
-        assert!(answered.status == status && answered.body.contains(part), "{path}: {} {}", answered.status, answered.body);
+        assert_eq!(
+            answered.header("content-type"),
+            Some("application/problem+json"),
+            "{path}: {}",
+            answered.body
+        );
+        assert!(
+            answered.status == status && answered.body.contains(part),
+            "{path}: {} {}",
+            answered.status,
+            answered.body
+        );
     }
 
     fn signal(&self, signal: &str) {
@@ -119,7 +154,12 @@ impl Answered {
 }
 
 fn failed(id: &str) -> CaseResult {
-    CaseResult { outcome: Outcome::Failed, score: 0.25, why: Some("$: expected 1, got 2".to_owned()), ..CaseResult::passed(id) }
+    CaseResult {
+        outcome: Outcome::Failed,
+        score: 0.25,
+        why: Some("$: expected 1, got 2".to_owned()),
+        ..CaseResult::passed(id)
+    }
 }
 
 /// v0.1.0 to v0.1.6: promotions, and a rollback that undoes v0.1.4; with results from v0.1.1 on.
@@ -127,7 +167,13 @@ fn registry() -> Registry {
     let registry = Registry::new();
     for patch in 1..=4 {
         let odd = if patch % 2 == 0 { failed("b/ä 1") } else { CaseResult::passed("b/ä 1") };
-        registry.publish_with(Kind::Promotion, patch, patch, &[], &[CaseResult::passed("a"), odd, CaseResult::passed("c")]);
+        registry.publish_with(
+            Kind::Promotion,
+            patch,
+            patch,
+            &[],
+            &[CaseResult::passed("a"), odd, CaseResult::passed("c")],
+        );
     }
     registry.publish(Kind::Rollback, 5, 3, &[4]);
     registry.publish_with(Kind::Promotion, 6, 6, &[], &[CaseResult::passed("a")]);
@@ -135,7 +181,12 @@ fn registry() -> Registry {
 }
 
 fn patches(listing: &Value) -> Vec<String> {
-    listing["versions"].as_array().unwrap().iter().map(|entry| entry["version"].as_str().unwrap()[4..].to_owned()).collect()
+    listing["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["version"].as_str().unwrap()[4..].to_owned())
+        .collect()
 }
 
 #[test]
@@ -147,11 +198,15 @@ fn the_registry_is_what_the_command_prints() {
     // from what is known the second time
     assert_eq!(api.get("/v1/versions"), printed);
     for version in ["v0.1.4", "0.1.6"] {
-        let shown = registry.world.agent(FOLDER, ["versions", "show", version, "--json"]).ok().json();
+        let shown =
+            registry.world.agent(FOLDER, ["versions", "show", version, "--json"]).ok().json();
         assert_eq!(api.get(&format!("/v1/versions/{version}")), shown);
     }
-    for (range, encoded) in [("^0.1", "%5E0.1"), ("<0.1.5", "%3C0.1.5"), ("active", "active"), ("v0.1.4", "v0.1.4")] {
-        let resolved = registry.world.agent(FOLDER, ["versions", "resolve", range, "--json"]).ok().json();
+    for (range, encoded) in
+        [("^0.1", "%5E0.1"), ("<0.1.5", "%3C0.1.5"), ("active", "active"), ("v0.1.4", "v0.1.4")]
+    {
+        let resolved =
+            registry.world.agent(FOLDER, ["versions", "resolve", range, "--json"]).ok().json();
         assert_eq!(api.get(&format!("/v1/resolve?range={encoded}")), resolved, "{range}");
     }
     registry.world.agent(FOLDER, ["pin", "stable", "0.1.2"]).ok();
@@ -177,7 +232,12 @@ fn pages_lead_to_the_next_and_a_new_version_is_seen_at_once() {
         let answered = api.ask("GET", &path, "");
         seen.extend(patches(&answered.json()));
         let Some(link) = answered.header("link") else { break };
-        path = link.strip_prefix('<').and_then(|link| link.split_once(">; rel=\"next\"")).expect("a link").0.to_owned();
+        path = link
+            .strip_prefix('<')
+            .and_then(|link| link.split_once(">; rel=\"next\""))
+            .expect("a link")
+            .0
+            .to_owned();
     }
     assert_eq!(seen, ["6", "5", "4", "3", "2", "1", "0"]);
     let first = api.ask("GET", "/v1/versions?limit=1", "");
@@ -185,7 +245,10 @@ fn pages_lead_to_the_next_and_a_new_version_is_seen_at_once() {
     assert_eq!(api.ask("GET", "/v1/versions?limit=1", &tag).status, 304);
     registry.publish(Kind::Rollback, 7, 1, &[6]);
     let second = api.ask("GET", "/v1/versions?limit=2", &tag);
-    assert_eq!((second.status, patches(&second.json())), (200, vec!["7".to_owned(), "6".to_owned()]));
+    assert_eq!(
+        (second.status, patches(&second.json())),
+        (200, vec!["7".to_owned(), "6".to_owned()])
+    );
     assert_eq!(second.json()["versions"][1]["evidence"]["undone_by"], "0.1.7");
     // as git packs them
     registry.world.git(FOLDER, ["pack-refs", "--all"]);
@@ -205,20 +268,39 @@ fn a_version_is_looked_into() {
         (json!({"n": 3}), Some("public, max-age=31536000, immutable"))
     );
     let evaluations = api.get("/v1/versions/0.1.2/evaluations");
-    assert_eq!((&evaluations["tiers"]["micro"]["passed"], &evaluations["tiers"]["micro"]["failed"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&evaluations["tiers"]["micro"]["passed"], &evaluations["tiers"]["micro"]["failed"]),
+        (&json!(2), &json!(1))
+    );
     let cases = api.ask("GET", "/v1/versions/0.1.2/evaluations/micro?limit=2", "");
     assert_eq!(cases.json()["cases"], json!([CaseResult::passed("a"), failed("b/ä 1")]));
     assert_eq!(cases.json()["next"], "b/ä 1");
-    assert_eq!(cases.header("link"), Some("</v1/versions/0.1.2/evaluations/micro?limit=2&after=b%2F%C3%A4%201>; rel=\"next\""));
-    assert_eq!(api.get("/v1/versions/0.1.2/evaluations/micro?limit=2&after=b%2F%C3%A4%201")["cases"], json!([CaseResult::passed("c")]));
-    assert_eq!(api.get("/v1/versions/0.1.2/evaluations/micro?outcome=failed")["cases"], json!([failed("b/ä 1")]));
+    assert_eq!(
+        cases.header("link"),
+        Some("</v1/versions/0.1.2/evaluations/micro?limit=2&after=b%2F%C3%A4%201>; rel=\"next\"")
+    );
+    assert_eq!(
+        api.get("/v1/versions/0.1.2/evaluations/micro?limit=2&after=b%2F%C3%A4%201")["cases"],
+        json!([CaseResult::passed("c")])
+    );
+    assert_eq!(
+        api.get("/v1/versions/0.1.2/evaluations/micro?outcome=failed")["cases"],
+        json!([failed("b/ä 1")])
+    );
     let case = api.get("/v1/versions/0.1.2/evaluations/micro/b%2F%C3%A4%201");
     assert_eq!((&case["result"], &case["definition"]), (&json!(failed("b/ä 1")), &Value::Null));
-    let printed = registry.world.agent(FOLDER, ["versions", "diff", "v0.1.1", "v0.1.2", "--json"]).ok().json();
+    let printed = registry
+        .world
+        .agent(FOLDER, ["versions", "diff", "v0.1.1", "v0.1.2", "--json"])
+        .ok()
+        .json();
     assert_eq!(api.get("/v1/diff/0.1.1...v0.1.2"), printed);
     assert_eq!(api.get("/v1/diff/0.1.1...0.1.2?limit=0")["tiers"][0]["cases"]["flips"], json!([]));
     let provenance = api.get("/v1/versions/0.1.5/provenance");
-    assert_eq!((&provenance["kind"], &provenance["undoes"]), (&json!("rollback"), &json!(["0.1.4"])));
+    assert_eq!(
+        (&provenance["kind"], &provenance["undoes"]),
+        (&json!("rollback"), &json!(["0.1.4"]))
+    );
     assert_eq!(api.get("/v1/versions/0.1.4/provenance")["undone_by"], "0.1.5");
 }
 
@@ -226,15 +308,26 @@ fn a_version_is_looked_into() {
 fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
     let world = World::new();
     world.agent(".", ["init", "-q", "a"]).ok();
-    for (file, id, minutes) in [("estimates", "open", 4711), ("heldout/estimates", "hidden", 4712)] {
+    for (file, id, minutes) in [("estimates", "open", 4711), ("heldout/estimates", "hidden", 4712)]
+    {
         let path = format!("a/tests/full/{file}.jsonl");
-        let case = json!({"id": id, "tool": "estimate", "arguments": {"task": "review"}, "expect": {"subset": {"minutes": minutes}}});
+        let case = json!({"id": id, "tool": "estimate", "arguments": {"task": "review"},
+            "expect": {"subset": {"minutes": minutes}}});
         world.write(&path, format!("{}{case}\n", world.read(&path)));
     }
-    world.write("a/ci/budgets.json", r#"{"schema":"agent/budgets@1","tiers":{"full":{"pass_rate":0.3}},"slos":[]}"#);
-    world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "cases that fail"]);
+    world.write(
+        "a/ci/budgets.json",
+        r#"{"schema":"agent/budgets@1","tiers":{"full":{"pass_rate":0.3}},"slos":[]}"#,
+    );
+    world.git(
+        "a",
+        ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "cases that fail"],
+    );
     let released = world.agent("a", ["release", "--json"]).ok().json();
-    let path = format!("/v1/versions/{}/evaluations/full", released["version"].as_str().unwrap().trim_start_matches('v'));
+    let path = format!(
+        "/v1/versions/{}/evaluations/full",
+        released["version"].as_str().unwrap().trim_start_matches('v')
+    );
     let shown = |api: &Api, headers: &str| {
         let shows = |path: &str, number: &str| api.ask("GET", path, headers).body.contains(number);
         [shows(&path, "4711"), shows(&path, "4712"), shows(&format!("{path}/hidden"), "4712")]
@@ -242,7 +335,12 @@ fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
     let open = Api::versions(&world, "a");
     assert_eq!(shown(&open, ""), [true, false, false]);
     let mut command = world.command(AGENT, "a");
-    let api = Api::start(command.args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()));
+    let api = Api::start(
+        command
+            .args(["serve", "versions", "--json"])
+            .env("AGENT_TOKEN", "s3cret")
+            .stdout(Stdio::piped()),
+    );
     let token = "Authorization: Bearer s3cret\r\n";
     assert_eq!(shown(&api, token), [true; 3]);
     assert_eq!(shown(&api, ""), [false; 3]);
@@ -255,15 +353,21 @@ fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
     assert_eq!(said(&open, "open", ""), (true, Value::Null));
     assert_eq!(said(&api, "hidden", token), (true, Value::Null));
     // so are the lines of the files they stand in
-    let code = format!("/v1/diff/0.1.0...{}/code", released["version"].as_str().unwrap().trim_start_matches('v'));
+    let code = format!(
+        "/v1/diff/0.1.0...{}/code",
+        released["version"].as_str().unwrap().trim_start_matches('v')
+    );
     let files = |api: &Api, headers: &str| {
         let document = api.ask("GET", &code, headers).json();
         let files = document["files"].as_array().unwrap().iter();
-        let shown = files.map(|file| format!("{} {} {}", file["path"].as_str().unwrap(), file["added"], file["withheld"]));
+        let shown = files.map(|file| {
+            format!("{} {} {}", file["path"].as_str().unwrap(), file["added"], file["withheld"])
+        });
         (shown.collect::<Vec<_>>(), document.to_string().contains("4712"))
     };
     let rest = ["ci/budgets.json 1 null", "tests/full/estimates.jsonl 1 null"].map(str::to_owned);
-    let with = |last: &str| [&rest[..], &[format!("tests/full/heldout/estimates.jsonl {last}")]].concat();
+    let with =
+        |last: &str| [&rest[..], &[format!("tests/full/heldout/estimates.jsonl {last}")]].concat();
     assert_eq!(files(&open, ""), (with("null \"held-out\""), false));
     assert_eq!(files(&api, token), (with("1 null"), true));
 }
@@ -271,7 +375,8 @@ fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
 #[test]
 fn code_is_compared_line_by_line_and_cases_come_in_natural_order() {
     let registry = Registry::new();
-    let results: Vec<_> = (0..12).map(|number| CaseResult::passed(format!("case-{number}"))).collect();
+    let results: Vec<_> =
+        (0..12).map(|number| CaseResult::passed(format!("case-{number}"))).collect();
     registry.publish_with(Kind::Promotion, 1, 1, &[], &results);
     let api = Api::versions(&registry.world, FOLDER);
     let same = api.get("/v1/diff/0.1.0...0.1.1/code");
@@ -283,7 +388,12 @@ fn code_is_compared_line_by_line_and_cases_come_in_natural_order() {
     api.problem("/v1/diff/0.1.0...9.9.9/code", 404, "there is no v9.9.9");
     let ids = |path: &str| {
         let cases = api.get(path)["cases"].clone();
-        cases.as_array().unwrap().iter().map(|case| case["id"].as_str().unwrap()[5..].parse().unwrap()).collect::<Vec<u8>>()
+        cases
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|case| case["id"].as_str().unwrap()[5..].parse().unwrap())
+            .collect::<Vec<u8>>()
     };
     let path = "/v1/versions/0.1.1/evaluations/micro";
     assert_eq!(ids(path), (0..12).collect::<Vec<u8>>());
@@ -299,7 +409,11 @@ fn what_is_not_there_is_a_problem_that_says_what_to_do() {
     api.problem("/v1/versions/banana", 400, "`version`");
     api.problem("/v1/versions/0.1.0/contract", 404, "agent semver");
     api.problem("/v1/versions/0.1.0/signals", 404, "not made of signals");
-    api.problem("/v1/versions/0.1.1/signals", 404, "the Journal of v0.1.1 is not in the object store");
+    api.problem(
+        "/v1/versions/0.1.1/signals",
+        404,
+        "the Journal of v0.1.1 is not in the object store",
+    );
     api.problem("/v1/versions/0.1.1/evaluations/full", 404, "agent test --at v0.1.1 --tier full");
     api.problem("/v1/versions/0.1.1/evaluations/huge", 400, "micro");
     api.problem("/v1/versions/0.1.1/evaluations/micro/nobody", 404, "`nobody`");
@@ -320,30 +434,59 @@ fn a_conversation_is_shown_with_its_rewards_and_a_promotion_with_its_signals() {
     for (id, task) in [("talk-1", "tea"), ("talk-2", "lunch")] {
         served.agent(["run", "estimate", &format!("task={task}"), "--conversation", id]).ok();
     }
-    let learn = |id: &str, conversation: &str| json!({"id": id, "tool": "took", "arguments": {"task": "tea", "minutes": 7}, "conversation": conversation});
+    let learn = |id: &str, conversation: &str| {
+        json!({"id": id, "tool": "took",
+        "arguments": {"task": "tea", "minutes": 7}, "conversation": conversation})
+    };
     let signals = json_lines([learn("s-1", "talk-1"), learn("s-2", "talk-2")]);
     served.agent_given(["tune", "--signals", "-"], &signals).ok();
-    let api = Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
+    let api =
+        Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
     let listed = api.get("/v1/conversations?limit=1");
     // the one with the newest turn first
-    assert_eq!((&listed["conversations"][0]["id"], &listed["next"]), (&json!("talk-2"), &json!("talk-2")));
+    assert_eq!(
+        (&listed["conversations"][0]["id"], &listed["next"]),
+        (&json!("talk-2"), &json!("talk-2"))
+    );
     assert_eq!(api.get("/v1/conversations?after=talk-2")["conversations"][0]["turns"], 1);
     let kpis = api.get("/v1/kpi?version=0.1.0");
-    assert_eq!((&kpis["versions"][0]["calls"], &kpis["versions"][0]["conversations"]), (&json!(2), &json!(2)), "{kpis}");
+    assert_eq!(
+        (&kpis["versions"][0]["calls"], &kpis["versions"][0]["conversations"]),
+        (&json!(2), &json!(2)),
+        "{kpis}"
+    );
     let metrics = api.ask("GET", "/metrics", "").body;
     assert!(metrics.contains("agent_version_calls_total{version=\"0.1.0\"} 2\n"), "{metrics}");
     let talk = api.get("/v1/conversations/talk-1");
-    assert_eq!((&talk["turns"][0]["tool"], &talk["turns"][0]["data"]), (&json!("estimate"), &Value::Null), "{talk}");
-    assert_eq!((talk["rewards"].as_array().unwrap().len(), &talk["rewards"][0]["signal"]), (1, &json!("s-1")), "{talk}");
+    assert_eq!(
+        (&talk["turns"][0]["tool"], &talk["turns"][0]["data"]),
+        (&json!("estimate"), &Value::Null),
+        "{talk}"
+    );
+    assert_eq!(
+        (talk["rewards"].as_array().unwrap().len(), &talk["rewards"][0]["signal"]),
+        (1, &json!("s-1")),
+        "{talk}"
+    );
     served.agent(["promote"]).ok();
     let version = api.get("/v1/resolve?range=active")["version"].as_str().unwrap().to_owned();
     let provenance = api.get(&format!("/v1/versions/{version}/provenance"));
-    assert_eq!((&provenance["journal"]["signals"], &provenance["journal"]["tools"]), (&json!(2), &json!({"took": 2})), "{provenance}");
+    assert_eq!(
+        (&provenance["journal"]["signals"], &provenance["journal"]["tools"]),
+        (&json!(2), &json!({"took": 2})),
+        "{provenance}"
+    );
     let signals = api.get(&format!("/v1/versions/{version}/signals?limit=1"));
     assert_eq!((&signals["count"], &signals["signals"][0]["id"]), (&json!(2), &json!("s-1")));
     let next = signals["next"].as_u64().unwrap();
-    assert_eq!(api.get(&format!("/v1/versions/{version}/signals?after={next}"))["signals"][0]["id"], "s-2");
-    assert!(api.get(&format!("/v1/versions/{version}/contract"))["runner"]["tools"]["estimate"].is_object());
+    assert_eq!(
+        api.get(&format!("/v1/versions/{version}/signals?after={next}"))["signals"][0]["id"],
+        "s-2"
+    );
+    assert!(
+        api.get(&format!("/v1/versions/{version}/contract"))["runner"]["tools"]["estimate"]
+            .is_object()
+    );
 }
 
 #[test]
@@ -369,26 +512,61 @@ fn python_with_schemathesis() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("rest"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
     let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
-    python::interpreter(&layout, &source_root().join("tests/rest"), &locked, &|_| {}).expect("schemathesis from a package index")
+    python::interpreter(&layout, &source_root().join("tests/rest"), &locked, &|_| {})
+        .expect("schemathesis from a package index")
 }
 
-/// Has schemathesis look at every operation of an API whose token is `s3cret`; it must find nothing.
+/// Has schemathesis look at every operation of an API whose token is `s3cret`; it must find
+/// nothing.
 pub fn examined(api: &Api, world: &World, examples: usize) {
     let mut command = world.command(python_with_schemathesis(), "home");
-    command.args(["-m", "schemathesis.cli", "run", &format!("http://{}/openapi.json", api.address)]);
-    command.args(["--phases", "coverage,fuzzing,stateful", "--checks", "all", "--max-examples", &examples.to_string(), "--seed", "1"]);
-    command.args(["--generation-database", "none", "--no-color", "--header", "Authorization: Bearer s3cret"]);
+    command.args([
+        "-m",
+        "schemathesis.cli",
+        "run",
+        &format!("http://{}/openapi.json", api.address),
+    ]);
+    command.args([
+        "--phases",
+        "coverage,fuzzing,stateful",
+        "--checks",
+        "all",
+        "--max-examples",
+        &examples.to_string(),
+        "--seed",
+        "1",
+    ]);
+    command.args([
+        "--generation-database",
+        "none",
+        "--no-color",
+        "--header",
+        "Authorization: Bearer s3cret",
+    ]);
     let ended = World::finish(&mut command).ok();
-    assert!(ended.stdout.contains("No issues found") || ended.stdout.contains("passed"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("No issues found") || ended.stdout.contains("passed"),
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
 fn schemathesis_finds_nothing() {
     let registry = registry();
     let api = Api::start(
-        registry.world.command(AGENT, FOLDER).args(["serve", "versions", "--json"]).env("AGENT_TOKEN", "s3cret").stdout(Stdio::piped()),
+        registry
+            .world
+            .command(AGENT, FOLDER)
+            .args(["serve", "versions", "--json"])
+            .env("AGENT_TOKEN", "s3cret")
+            .stdout(Stdio::piped()),
     );
     examined(&api, &registry.world, 12);
     let metrics = api.ask("GET", "/metrics", "Authorization: Bearer s3cret\r\n").body;
-    assert!(metrics.contains("http_route=\"/v1/diff/{from}...{to}\"") && !metrics.contains("status_code=\"5"), "{metrics}");
+    assert!(
+        metrics.contains("http_route=\"/v1/diff/{from}...{to}\"")
+            && !metrics.contains("status_code=\"5"),
+        "{metrics}"
+    );
 }

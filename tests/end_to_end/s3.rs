@@ -1,4 +1,5 @@
-//! The object store in a bucket: on a real S3-compatible server, through a proxy that spoils what it is told to.
+//! The object store in a bucket: on a real S3-compatible server, through a proxy that spoils what
+//! it is told to.
 
 use crate::proxy::{Fault, Proxy};
 use crate::tiers::{RUNNER, Shop, tea};
@@ -18,10 +19,15 @@ fn moto() -> PathBuf {
     let layout = Layout::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("object_store"));
     std::fs::create_dir_all(layout.root()).expect("a folder under target/");
     let locked = Python { lock: Some("requirements.lock".to_owned()), ..Python::default() };
-    python::interpreter(&layout, &source_root().join("tests/object_store"), &locked, &|_| {}).unwrap_or_else(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        panic!("the S3 server could not be installed; this test needs a package index (PyPI, or one named in pip's configuration)\n{error}: {cause}")
-    })
+    python::interpreter(&layout, &source_root().join("tests/object_store"), &locked, &|_| {})
+        .unwrap_or_else(|error| {
+            let cause =
+                std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            panic!(
+                "the S3 server could not be installed; this test needs a package index (PyPI, or \
+            one named in pip's configuration)\n{error}: {cause}"
+            )
+        })
 }
 
 struct Server {
@@ -39,7 +45,8 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut process = command.spawn().expect("the server starts");
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut lines =
+            BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut said = Vec::new();
         let address = lines.find_map(|line| {
             let found = line.split("http://").nth(1).and_then(|rest| rest.trim().parse().ok());
@@ -56,7 +63,11 @@ impl Server {
 
     fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", self.address);
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nconnection: \
+            close\r\n\r\n",
+            self.address
+        );
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -66,7 +77,11 @@ impl Server {
     /// The keys in the bucket, sorted.
     fn keys(&self) -> Vec<String> {
         let listing = self.ask("GET", "/results?list-type=2");
-        listing.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
+        listing
+            .split("<Key>")
+            .skip(1)
+            .map(|rest| rest.split("</Key>").next().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -81,14 +96,22 @@ fn shop() -> Shop {
     let shop = Shop::with_runner(RUNNER);
     let manifest = shop.world.read("shop/agent.toml");
     shop.write("agent.toml", &format!("{manifest}[store]\nurl = \"s3://results/team/shop\"\n"));
-    shop.cases(&(0..6).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect::<Vec<_>>());
+    shop.cases(
+        &(0..6)
+            .map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}})))
+            .collect::<Vec<_>>(),
+    );
     shop.commit();
     shop
 }
 
 fn agent(shop: &Shop, at: SocketAddr, arguments: &[&str]) -> Ended {
     let mut command = shop.world.command(AGENT, "shop");
-    command.args(arguments).env("AWS_ENDPOINT_URL", format!("http://{at}")).env("AWS_ALLOW_HTTP", "true").env("AWS_REGION", "us-east-1");
+    command
+        .args(arguments)
+        .env("AWS_ENDPOINT_URL", format!("http://{at}"))
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("AWS_REGION", "us-east-1");
     World::finish(command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret"))
 }
 
@@ -138,15 +161,22 @@ fn errors_silence_and_lost_answers_lose_nothing() {
     let ended = agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD"]).ok();
     proxy.is_done();
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("has an evaluation of its own"), "what was written was this run's own\n{}", ended.stderr);
+    assert!(
+        !ended.stderr.contains("has an evaluation of its own"),
+        "what was written was this run's own\n{}",
+        ended.stderr
+    );
     assert!(server.keys().contains(&format!("team/shop/evals/{commit}/summary.json")));
 
     // another's stays, with and without an answer to the first try
     proxy.spoil("PUT", "summary.json", Fault::LostAnswer, 1);
-    let other = agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD", "--no-cache", "--json"]).ok();
+    let other =
+        agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD", "--no-cache", "--json"]).ok();
     other.stderr_has("has an evaluation of its own, which stays");
     proxy.spoil("PUT", "/probe/", Fault::Unconditional, 2);
-    agent(&shop, proxy.address, &["doctor"]).code(6).stdout_has("overwrites an object despite If-None-Match");
+    agent(&shop, proxy.address, &["doctor"])
+        .code(6)
+        .stdout_has("overwrites an object despite If-None-Match");
 }
 
 #[test]
@@ -155,10 +185,16 @@ fn a_store_out_of_reach_is_said_soon_and_loses_nothing() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let began = Instant::now();
     let alone = agent(&shop, free, &["test"]).ok();
-    alone.stderr_has("what was run before is not known").stderr_has("and the next run puts them there");
+    alone
+        .stderr_has("what was run before is not known")
+        .stderr_has("and the next run puts them there");
     assert!(began.elapsed() < Duration::from_secs(30), "it was waited for more than once");
     agent(&shop, free, &["test", "--at", "HEAD"]).code(6).stderr_has("AWS_ENDPOINT_URL");
     // the working tree is the commit: what was learned without the store is put there now
     assert_eq!(cached(&agent(&shop, server.address, &["test", "--json"]).ok()), 6);
-    assert!(server.keys().iter().any(|key| key.starts_with("team/shop/traces/")), "{:?}", server.keys());
+    assert!(
+        server.keys().iter().any(|key| key.starts_with("team/shop/traces/")),
+        "{:?}",
+        server.keys()
+    );
 }

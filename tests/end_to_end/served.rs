@@ -1,4 +1,5 @@
-//! A repository whose `v0.1.0` is served, made by git alone: what the tests of one verb need is no other verb.
+//! A repository whose `v0.1.0` is served, made by git alone: what the tests of one verb need is no
+//! other verb.
 
 use crate::world::{AGENT, Ended, World, source_root};
 use agent_core::state::journal::{self, Record};
@@ -20,7 +21,10 @@ impl Served {
         let templates = source_root().join("templates");
         copy(&templates.join("minimal"), &world.path(FOLDER));
         copy(&templates.join("runtime/agent_runtime"), &world.path(FOLDER).join("agent_runtime"));
-        world.write(Path::new(FOLDER).join(".gitignore"), "state/staging.state.json\n.agent/\n__pycache__/\n");
+        world.write(
+            Path::new(FOLDER).join(".gitignore"),
+            "state/staging.state.json\n.agent/\n__pycache__/\n",
+        );
         for (path, text) in files {
             world.write(Path::new(FOLDER).join(path), text);
         }
@@ -42,9 +46,15 @@ impl Served {
 
     /// The same under the state of another commit.
     pub fn release_under(&self, state_of: &str, version: &str) {
-        let named = format!("Agent-Kind: release\nAgent-Version: {version}\nAgent-Eval: sha256:00\nAgent-Gate: sha256:00");
+        let named = format!(
+            "Agent-Kind: release\nAgent-Version: {version}\nAgent-Eval: sha256:00\nAgent-Gate: \
+            sha256:00"
+        );
         if self.git(["branch", "--list", "active"]).is_empty() {
-            let trailers = format!("{named}\nAgent-State: {}", self.git(["hash-object", "state/active.state.json"]));
+            let trailers = format!(
+                "{named}\nAgent-State: {}",
+                self.git(["hash-object", "state/active.state.json"])
+            );
             self.git(["commit", "--quiet", "--message", "a version", "--message", &trailers]);
             self.git(["branch", "active"]);
             self.git(["tag", &format!("v{version}")]);
@@ -56,10 +66,25 @@ impl Served {
         let base = self.git(["rev-parse", "active"]);
         let state = self.git(["rev-parse", &format!("{state_of}:state/active.state.json")]);
         let trailers = format!("{named}\nAgent-Base: {base}\nAgent-State: {state}");
-        self.git(["update-index", "--cacheinfo", &format!("100644,{state},state/active.state.json")]);
+        self.git([
+            "update-index",
+            "--cacheinfo",
+            &format!("100644,{state},state/active.state.json"),
+        ]);
         let tree = self.git(["write-tree"]);
         self.git(["read-tree", "HEAD"]);
-        let commit = self.git(["commit-tree", &tree, "-p", &base, "-p", "HEAD", "-m", "a version", "-m", &trailers]);
+        let commit = self.git([
+            "commit-tree",
+            &tree,
+            "-p",
+            &base,
+            "-p",
+            "HEAD",
+            "-m",
+            "a version",
+            "-m",
+            &trailers,
+        ]);
         self.git(["branch", "--force", "active", &commit]);
         self.git(["tag", &format!("v{version}"), &commit]);
     }
@@ -108,7 +133,9 @@ pub fn json_lines(documents: impl IntoIterator<Item = Value>) -> String {
 /// Copies a folder, without what Python leaves in it.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
+    for entry in
+        std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()))
+    {
         let entry = entry.expect("a folder entry");
         let target = to.join(entry.file_name());
         if entry.file_name() == "__pycache__" {

@@ -1,4 +1,5 @@
-//! What the shim adds to a server: it answers before Python is up, reloads, keeps conversations, and shares out traffic.
+//! What the shim adds to a server: it answers before Python is up, reloads, keeps conversations,
+//! and shares out traffic.
 
 use crate::bench::{Bench, FOLDER, PLAIN, RUNNER};
 use crate::pipes::{DEADLINE, Pipes, eventually};
@@ -13,12 +14,22 @@ use serde_json::{Value, json};
 fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) {
     let git = Git::discover(&bench.world.path(FOLDER)).unwrap();
     let tip = git.expect("refs/heads/active").unwrap();
-    let edits: Vec<_> = files.iter().map(|(path, text)| TreeEdit::file(*path, git.write_blob(text.as_bytes()).unwrap())).collect();
+    let edits: Vec<_> = files
+        .iter()
+        .map(|(path, text)| TreeEdit::file(*path, git.write_blob(text.as_bytes()).unwrap()))
+        .collect();
     let tree = git.edit_tree(Some(&git.tree_of(&tip).unwrap()), &edits).unwrap();
     let state = git.read(&tree, STATE_FILE).unwrap().unwrap();
     let mut parents = vec![tip.clone()];
     if kind == Kind::Release {
-        parents.push(git.write_commit(&CommitSpec { tree: tree.clone(), parents: vec![], message: "a source".to_owned() }).unwrap());
+        parents.push(
+            git.write_commit(&CommitSpec {
+                tree: tree.clone(),
+                parents: vec![],
+                message: "a source".to_owned(),
+            })
+            .unwrap(),
+        );
     }
     let trailers = Trailers {
         kind: Some(kind),
@@ -30,8 +41,11 @@ fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) 
         gate: Some("sha256:00".to_owned()),
         ..Trailers::default()
     };
-    let commit = git.write_commit(&CommitSpec { tree, parents, message: trailers.message("a version", "") }).unwrap();
-    let publication = Publication { branch: "active".to_owned(), expect: Some(tip), commit, version };
+    let commit = git
+        .write_commit(&CommitSpec { tree, parents, message: trailers.message("a version", "") })
+        .unwrap();
+    let publication =
+        Publication { branch: "active".to_owned(), expect: Some(tip), commit, version };
     assert_eq!(git.publish(&publication).unwrap().value, Published::Done);
 }
 
@@ -58,7 +72,10 @@ const STATE_2: (&str, &str) = ("state/active.state.json", "{\n  \"weight\": 2\n}
 fn discovery_does_not_wait_for_python() {
     let bench = Bench::new(RUNNER);
     let gate = bench.world.write("gate", "open");
-    let waits = format!("import os, time\nwhile not os.path.exists({:?}): time.sleep(0.01)\n", gate.display().to_string());
+    let waits = format!(
+        "import os, time\nwhile not os.path.exists({:?}): time.sleep(0.01)\n",
+        gate.display().to_string()
+    );
     bench.program("runner", &RUNNER.replacen("import os\n", &waits, 1));
     bench.release();
     // the first start records what the server says of itself
@@ -67,17 +84,27 @@ fn discovery_does_not_wait_for_python() {
     let mut shim = serve(&bench, "active");
     assert_eq!(shim.request("tools/list", &json!({}))["result"], first);
     let call = shim.post("tools/call", &json!({"name": "weight", "arguments": {}}));
-    assert_eq!(shim.request("ping", &json!({}))["result"], json!({}), "a queued call holds nobody up");
+    assert_eq!(
+        shim.request("ping", &json!({}))["result"],
+        json!({}),
+        "a queued call holds nobody up"
+    );
     std::fs::write(&gate, "open").unwrap();
     let answer = shim.value();
-    assert_eq!((&answer["id"], &answer["result"]["structuredContent"]["weight"]), (&json!(call), &json!(1)));
+    assert_eq!(
+        (&answer["id"], &answer["result"]["structuredContent"]["weight"]),
+        (&json!(call), &json!(1))
+    );
 }
 
 #[test]
 fn a_tool_that_is_not_what_was_recorded_is_reported_and_not_called() {
     let bench = Bench::new(PLAIN);
     let extra = bench.world.write("extra", "[]");
-    let listed = format!("TOOLS += json.loads(Path({:?}).read_text())\n\n\ndef send", extra.display().to_string());
+    let listed = format!(
+        "TOOLS += json.loads(Path({:?}).read_text())\n\n\ndef send",
+        extra.display().to_string()
+    );
     bench.program("runner", &PLAIN.replacen("\n\ndef send", &listed, 1));
     bench.release();
     serve(&bench, "active").call("meta", &json!({}));
@@ -88,7 +115,12 @@ fn a_tool_that_is_not_what_was_recorded_is_reported_and_not_called() {
     let told = shim.call_fails("sudo", &json!({}));
     assert!(told.contains("`sudo` of v0.1.0 is new"), "{told}");
     assert_eq!(weighs(&mut shim, "state").0, 1);
-    assert!(shim.stderr().contains("lists other tools than the Contract recorded for it: `sudo` is new"), "{}", shim.stderr());
+    assert!(
+        shim.stderr()
+            .contains("lists other tools than the Contract recorded for it: `sudo` is new"),
+        "{}",
+        shim.stderr()
+    );
 }
 
 #[test]
@@ -151,30 +183,56 @@ fn a_stateful_tool_begins_a_conversation_that_can_be_looked_at() {
     assert_eq!(chat["inputSchema"]["required"], json!(["word"]));
     let first = shim.call("chat", &json!({"word": "one"}));
     let id = first["_meta"]["dev.agentvc/conversation"]["id"].as_str().unwrap().to_owned();
-    assert_eq!(first["content"].as_array().unwrap().last().unwrap()["text"], format!("conversation_id: {id}"));
+    assert_eq!(
+        first["content"].as_array().unwrap().last().unwrap()["text"],
+        format!("conversation_id: {id}")
+    );
     let second = shim.call("chat", &json!({"word": "two", "conversation_id": id}));
     assert_eq!(second["structuredContent"]["result"], json!(["one", "two"]));
-    assert!(second["_meta"].is_null() && second["content"].as_array().unwrap().len() == 1, "{second}");
+    assert!(
+        second["_meta"].is_null() && second["content"].as_array().unwrap().len() == 1,
+        "{second}"
+    );
     let uri = format!("session://{id}");
     let listed = shim.request("resources/list", &json!({}))["result"]["resources"].clone();
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["uri"]), (1, &json!(uri)));
-    let templates = shim.request("resources/templates/list", &json!({}))["result"]["resourceTemplates"].clone();
+    let templates =
+        shim.request("resources/templates/list", &json!({}))["result"]["resourceTemplates"].clone();
     assert_eq!(templates[0]["uriTemplate"], "session://{conversation_id}");
-    let read = shim.request("resources/read", &json!({"uri": uri}))["result"]["contents"][0]["text"].clone();
+    let read =
+        shim.request("resources/read", &json!({"uri": uri}))["result"]["contents"][0]["text"]
+            .clone();
     let read: Value = serde_json::from_str(read.as_str().unwrap()).unwrap();
-    assert_eq!((&read["turns"][1]["tool"], &read["turns"][1]["arguments"]["word"]), (&json!("chat"), &json!("two")));
-    assert_eq!(shim.request("resources/read", &json!({"uri": "session://none"}))["error"]["code"], -32002);
-    assert_eq!(shim.request("resources/read", &json!({"uri": "session://../x"}))["error"]["code"], -32602);
+    assert_eq!(
+        (&read["turns"][1]["tool"], &read["turns"][1]["arguments"]["word"]),
+        (&json!("chat"), &json!("two"))
+    );
+    assert_eq!(
+        shim.request("resources/read", &json!({"uri": "session://none"}))["error"]["code"],
+        -32002
+    );
+    assert_eq!(
+        shim.request("resources/read", &json!({"uri": "session://../x"}))["error"]["code"],
+        -32602
+    );
     shim.request("resources/subscribe", &json!({"uri": uri}));
-    shim.post("tools/call", &json!({"name": "chat", "arguments": {"word": "three", "conversation_id": id}}));
+    shim.post(
+        "tools/call",
+        &json!({"name": "chat", "arguments": {"word": "three", "conversation_id": id}}),
+    );
     let frames = [shim.value(), shim.value()];
-    let updated = frames.iter().find(|frame| frame["method"] == "notifications/resources/updated").unwrap();
+    let updated =
+        frames.iter().find(|frame| frame["method"] == "notifications/resources/updated").unwrap();
     assert_eq!(updated["params"]["uri"], uri);
 }
 
 /// What a stateful tool remembers, and the id it gives with what it says first.
 fn chats(shim: &mut Pipes, word: &str, meta: &Value) -> (Value, Option<String>) {
-    let said = shim.request("tools/call", &json!({"name": "chat", "arguments": {"word": word}, "_meta": meta}))["result"].clone();
+    let said = shim.request(
+        "tools/call",
+        &json!({"name": "chat", "arguments": {"word": word}, "_meta": meta}),
+    )["result"]
+        .clone();
     let id = said["structuredContent"]["conversation_id"].as_str().map(str::to_owned);
     assert_eq!(said["_meta"]["dev.agentvc/conversation"]["id"].as_str(), id.as_deref(), "{said}");
     (said["structuredContent"]["result"].clone(), id)
@@ -215,27 +273,42 @@ fn a_session_gets_one_share_of_the_traffic() {
     assert!((0..20).all(|_| weighs(&mut shim, "weight").0 == first), "one process is one session");
     for thread in 0..12 {
         let thread = format!("thread-{thread}");
-        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": {"threadId": thread}}));
-        assert_eq!(said["result"]["structuredContent"]["weight"], json!(traffic.pick(&thread) + 1), "{thread}");
+        let said = shim.request(
+            "tools/call",
+            &json!({"name": "weight", "arguments": {}, "_meta": {"threadId": thread}}),
+        );
+        assert_eq!(
+            said["result"]["structuredContent"]["weight"],
+            json!(traffic.pick(&thread) + 1),
+            "{thread}"
+        );
     }
 }
 
 #[test]
 fn what_is_listed_under_a_split_is_what_the_session_is_served() {
     let bench = released(RUNNER);
-    let code = RUNNER.replace("if __name__", "@server.tool\ndef newer() -> int:\n    return 1\n\n\nif __name__");
+    let code = RUNNER
+        .replace("if __name__", "@server.tool\ndef newer() -> int:\n    return 1\n\n\nif __name__");
     assert_ne!(code, RUNNER);
     publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code)]);
     let split = "v0.1.0=90,v0.2.0=10";
     let traffic: agent_core::protocol::traffic::Traffic = split.parse().unwrap();
-    let of_arm = |arm: usize| (0..1000).map(|number| format!("session-{number}")).find(|id| traffic.pick(id) == arm).unwrap();
+    let of_arm = |arm: usize| {
+        (0..1000)
+            .map(|number| format!("session-{number}"))
+            .find(|id| traffic.pick(id) == arm)
+            .unwrap()
+    };
     let lists = |shim: &mut Pipes, params: &Value| {
         let listed = shim.request("tools/list", params)["result"]["tools"].clone();
         listed.as_array().unwrap().iter().any(|tool| tool["name"] == "newer")
     };
     for arm in [0, 1, 1] {
         let session = of_arm(arm);
-        let mut shim = Pipes::start(bench.agent(&["mcp", "runner", "--at", split]).env("CLAUDE_CODE_SESSION_ID", &session));
+        let mut shim = Pipes::start(
+            bench.agent(&["mcp", "runner", "--at", split]).env("CLAUDE_CODE_SESSION_ID", &session),
+        );
         shim.initialize("2025-11-25");
         assert_eq!(lists(&mut shim, &json!({})), arm == 1, "{session}");
         let called = shim.request("tools/call", &json!({"name": "newer", "arguments": {}}));
@@ -255,7 +328,10 @@ fn a_conversation_keeps_its_version_through_a_promotion_and_a_restart() {
         shim.call("remember", &json!({"word": "x", "conversation_id": id}));
         shim.call("weight", &json!({})); // not of the conversation
         let meta = json!({"dev.agentvc/conversation": {"id": id}});
-        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))["result"].clone();
+        let said =
+            shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))
+                ["result"]
+                .clone();
         said["structuredContent"]["weight"].as_u64().unwrap()
     };
     let mut shim = serve(&bench, "active");
@@ -274,7 +350,10 @@ fn shares_of_the_conversations_go_to_each_version() {
     publish(&bench, Version::new(0, 1, 1), Kind::Promotion, &[STATE_2]);
     let ask = |shim: &mut Pipes, id: &str| {
         let meta = json!({"dev.agentvc/conversation": {"id": id}});
-        let said = shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))["result"].clone();
+        let said =
+            shim.request("tools/call", &json!({"name": "weight", "arguments": {}, "_meta": meta}))
+                ["result"]
+                .clone();
         said["structuredContent"]["weight"].as_u64().unwrap()
     };
     let traffic: agent_core::protocol::traffic::Traffic = "v0.1.0=50,v0.1.1=50".parse().unwrap();
@@ -292,7 +371,8 @@ fn the_shadow_gets_every_call_and_answers_nobody() {
     let log = bench.world.path("log");
     let code = |name: &str| {
         let noted = format!(
-            "\n    with open({:?}, 'a') as log:\n        log.write('{name}\\n')\n    return {{\"weight\"",
+            "\n    with open({:?}, 'a') as log:\n        log.write('{name}\\n')\n    return \
+            {{\"weight\"",
             log.display().to_string()
         );
         RUNNER.replacen("\n    return {\"weight\"", &noted, 1)
@@ -300,7 +380,8 @@ fn the_shadow_gets_every_call_and_answers_nobody() {
     bench.program("runner", &code("old"));
     bench.release();
     publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code("new"))]);
-    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
+    let mut shim =
+        Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
     shim.initialize("2025-11-25");
     weighs(&mut shim, "weight");
     eventually(DEADLINE, "both were called", || {
@@ -317,8 +398,10 @@ fn the_shadow_writes_into_a_copy_of_the_data_that_is_served() {
     let log = bench.world.path("log");
     let code = |name: &str| {
         let writes = format!(
-            "\n    own = os.path.join(os.environ['AGENT_DATA'], 'notes')\n    with open(own, 'a') as notes:\n        notes.write('{name}\\n')\n    \
-             with open({:?}, 'a') as log:\n        log.write('{name}: ' + ' '.join(open(own).read().split()) + '\\n')\n    return {{\"weight\"",
+            "\n    own = os.path.join(os.environ['AGENT_DATA'], 'notes')\n    with open(own, 'a') \
+            as notes:\n        notes.write('{name}\\n')\n    \
+             with open({:?}, 'a') as log:\n        log.write('{name}: ' + ' \
+             '.join(open(own).read().split()) + '\\n')\n    return {{\"weight\"",
             log.display().to_string()
         );
         RUNNER.replacen("\n    return {\"weight\"", &writes, 1)
@@ -327,13 +410,19 @@ fn the_shadow_writes_into_a_copy_of_the_data_that_is_served() {
     bench.release();
     publish(&bench, Version::new(0, 2, 0), Kind::Release, &[("runner.py", &code("new"))]);
     let notes = bench.world.write(format!("{FOLDER}/.agent/data/notes"), "begun\n");
-    let mut shim = Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
+    let mut shim =
+        Pipes::start(&mut bench.agent(&["mcp", "runner", "--at", "v0.1.0", "--shadow", "active"]));
     shim.initialize("2025-11-25");
     weighs(&mut shim, "weight");
-    eventually(DEADLINE, "both were called", || std::fs::read_to_string(&log).unwrap_or_default().lines().count() == 2);
+    eventually(DEADLINE, "both were called", || {
+        std::fs::read_to_string(&log).unwrap_or_default().lines().count() == 2
+    });
     assert_eq!(std::fs::read_to_string(notes).unwrap(), "begun\nold\n");
     let seen = std::fs::read_to_string(&log).unwrap();
-    assert!(seen.lines().any(|line| line.starts_with("new: begun ") && line.ends_with(" new")), "{seen}");
+    assert!(
+        seen.lines().any(|line| line.starts_with("new: begun ") && line.ends_with(" new")),
+        "{seen}"
+    );
 }
 
 #[test]
@@ -342,5 +431,8 @@ fn a_tool_may_have_a_limit_of_its_own() {
     bench.manifest("start_s = 30\ncall_s = 600\n[limits.tools]\nhang = 1");
     let mut shim = bench.greeted();
     let told = shim.call_fails("hang", &json!({}));
-    assert!(told.contains("did not answer `hang` within 1 s") && told.contains("limits.tools"), "{told}");
+    assert!(
+        told.contains("did not answer `hang` within 1 s") && told.contains("limits.tools"),
+        "{told}"
+    );
 }

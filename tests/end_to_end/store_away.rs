@@ -1,4 +1,5 @@
-//! The object store is not there, or answers a byte at a time: what it is only nice to have of it is left out, and what is needed is waited for within a bound.
+//! The object store is not there, or answers a byte at a time: what it is only nice to have of it
+//! is left out, and what is needed is waited for within a bound.
 
 use crate::rest::Api;
 use crate::served::{FOLDER, Served};
@@ -23,7 +24,11 @@ fn tiers(listing: &Value) -> &Value {
 
 #[track_caller]
 fn warns(ended: &Ended, said: &str) {
-    assert!(ended.json()["warnings"][0].as_str().is_some_and(|warning| warning.contains(said)), "{said:?} in {}", ended.stdout);
+    assert!(
+        ended.json()["warnings"][0].as_str().is_some_and(|warning| warning.contains(said)),
+        "{said:?} in {}",
+        ended.stdout
+    );
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
 }
 
@@ -41,7 +46,10 @@ fn versions_are_listed_without_their_evaluations_and_that_is_said() {
     let listing = served.agent(["versions", "list", "--json"]).ok();
     assert_eq!(*tiers(&listing.json()), Value::Null);
     warns(&listing, "the tiers of versions are not shown");
-    warns(&served.agent(["versions", "show", "--json"]).ok(), "the tiers of versions are not shown");
+    warns(
+        &served.agent(["versions", "show", "--json"]).ok(),
+        "the tiers of versions are not shown",
+    );
     assert!(!served.agent(["versions", "resolve", "^0.1"]).ok().stderr.contains("warning"));
     served.agent(["run", "estimate", "task=tea"]).ok();
     warns(&served.agent(["log", "--json"]).ok(), "what is in the object store is not among this");
@@ -61,7 +69,10 @@ fn the_versions_api_has_null_where_the_store_is_away() {
     let api = Api::versions(&served.world, FOLDER);
     let listing = api.get("/v1/versions");
     assert_eq!(*tiers(&listing), Value::Null);
-    assert!(listing["warnings"][0].as_str().unwrap().contains("the tiers of versions are not shown"), "{listing}");
+    assert!(
+        listing["warnings"][0].as_str().unwrap().contains("the tiers of versions are not shown"),
+        "{listing}"
+    );
     assert_eq!(api.get("/v1/versions/0.1.1")["eval"]["tiers"], Value::Null);
     assert_eq!(api.get("/v1/versions/0.1.1/evaluations")["tiers"], Value::Null);
     assert_eq!(api.get("/v1/versions/0.1.1/provenance")["journal"]["kept"], Value::Null);
@@ -93,9 +104,11 @@ fn dripping() -> SocketAddr {
 #[test]
 fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
     const BOUND: Duration = Duration::from_secs(3);
-    let manifest = std::fs::read_to_string(source_root().join("templates/minimal/agent.toml")).unwrap();
+    let manifest =
+        std::fs::read_to_string(source_root().join("templates/minimal/agent.toml")).unwrap();
     let store = "url = \"s3://bucket/pre\"\ntimeout_s = 3";
-    let served = Served::with(&[("agent.toml", &manifest.replace("url = \"file:.agent/store\"", store))]);
+    let served =
+        Served::with(&[("agent.toml", &manifest.replace("url = \"file:.agent/store\"", store))]);
     let at = dripping();
     let timed = |arguments: &[&str]| {
         let mut command = served.command();
@@ -105,9 +118,17 @@ fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
             .env("AWS_ALLOW_HTTP", "true")
             .env("AWS_REGION", "us-east-1");
         let began = Instant::now();
-        let ended = World::finish(command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret"));
-        // one wait for what is nice to have, one for what is needed, and one at the end; the rest is a machine that does much else
-        assert!(began.elapsed() < 3 * BOUND + Duration::from_secs(10), "{:?}: {}", began.elapsed(), ended.stderr);
+        let ended = World::finish(
+            command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret"),
+        );
+        // one wait for what is nice to have, one for what is needed, and one at the end; the rest
+        // is a machine that does much else
+        assert!(
+            began.elapsed() < 3 * BOUND + Duration::from_secs(10),
+            "{:?}: {}",
+            began.elapsed(),
+            ended.stderr
+        );
         ended
     };
     let listing = timed(&["versions", "list", "--json"]).ok();
@@ -115,8 +136,15 @@ fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
     warns(&listing, "did not answer within 2 s");
     timed(&["run", "estimate", "task=tea"]).ok();
     timed(&["tune", "took", "task=tea", "minutes=3"]).ok();
-    timed(&["verify"]).code(6).stderr_has("waiting for the object store s3://bucket/pre to read").stderr_has("did not answer within 3 s");
+    timed(&["verify"])
+        .code(6)
+        .stderr_has("waiting for the object store s3://bucket/pre to read")
+        .stderr_has("did not answer within 3 s");
     timed(&["test"]).ok().stderr_has("what was run before is not known");
     timed(&["promote"]).code(6);
-    assert_eq!(served.git(["tag", "--points-at", "active"]), "v0.1.0", "no version without its evidence");
+    assert_eq!(
+        served.git(["tag", "--points-at", "active"]),
+        "v0.1.0",
+        "no version without its evidence"
+    );
 }

@@ -4,23 +4,48 @@ use crate::world::World;
 
 const SERVER: &str = "a/runner/__main__.py";
 
-/// `a`, whose Runner reads from a submodule that has a submodule of its own; `lib` and `deep` are where they come from.
+/// `a`, whose Runner reads from a submodule that has a submodule of its own; `lib` and `deep` are
+/// where they come from.
 fn with_submodules() -> World {
     let world = World::new();
-    std::fs::write(world.home().join(".gitconfig"), world.read("home/.gitconfig") + "[protocol \"file\"]\n\tallow = always\n").unwrap();
-    for (name, file, text) in [("deep", "deep.py", "FACTOR = 1\n"), ("lib", "helper.py", "from .deep.deep import FACTOR\n")] {
+    std::fs::write(
+        world.home().join(".gitconfig"),
+        world.read("home/.gitconfig") + "[protocol \"file\"]\n\tallow = always\n",
+    )
+    .unwrap();
+    for (name, file, text) in [
+        ("deep", "deep.py", "FACTOR = 1\n"),
+        ("lib", "helper.py", "from .deep.deep import FACTOR\n"),
+    ] {
         world.git(".", ["init", "-q", name]);
         world.write(format!("{name}/{file}"), text);
         world.write(format!("{name}/__init__.py"), "");
         if name == "lib" {
-            world.git("lib", ["submodule", "--quiet", "add", &world.path("deep").display().to_string(), "deep"]);
+            world.git(
+                "lib",
+                ["submodule", "--quiet", "add", &world.path("deep").display().to_string(), "deep"],
+            );
         }
         commit(&world, name);
     }
     world.agent(".", ["init", "a", "--template", "minimal"]).ok();
-    world.git("a", ["submodule", "--quiet", "add", "--name", "the/lib", &world.path("lib").display().to_string(), "runner/lib"]);
+    world.git(
+        "a",
+        [
+            "submodule",
+            "--quiet",
+            "add",
+            "--name",
+            "the/lib",
+            &world.path("lib").display().to_string(),
+            "runner/lib",
+        ],
+    );
     world.git("a", ["submodule", "--quiet", "update", "--init", "--recursive"]);
-    let server = world.read(SERVER).replace("from agent_runtime", "from runner.lib.helper import FACTOR\n\nfrom agent_runtime");
+    let server = world.read(SERVER).replace(
+        "from agent_runtime",
+        "from runner.lib.helper import FACTOR\n\nfrom agent_runtime",
+    );
     world.write(SERVER, server);
     commit(&world, "a");
     world
@@ -60,12 +85,23 @@ fn a_submodule_that_is_not_initialised_is_named_with_what_fetches_it() {
     world.git("b", ["branch", "-q", "active", "origin/active"]);
     for arguments in [&["run", "estimate", "task=review"][..], &["test", "--at", "active"]] {
         let refused = world.agent("b", arguments).code(3);
-        assert!(refused.stderr.contains("the submodule runner/lib is not initialised here"), "{}", refused.stderr);
-        assert!(refused.stderr.contains("git submodule update --init --recursive"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("the submodule runner/lib is not initialised here"),
+            "{}",
+            refused.stderr
+        );
+        assert!(
+            refused.stderr.contains("git submodule update --init --recursive"),
+            "{}",
+            refused.stderr
+        );
     }
     world.agent("b", ["versions"]).ok();
     world.git("b", ["submodule", "--quiet", "update", "--init"]);
-    world.agent("b", ["run", "estimate", "task=review"]).code(3).stderr_has("the submodule runner/lib/deep is not initialised here");
+    world
+        .agent("b", ["run", "estimate", "task=review"])
+        .code(3)
+        .stderr_has("the submodule runner/lib/deep is not initialised here");
     world.git("b", ["submodule", "--quiet", "update", "--init", "--recursive"]);
     world.agent("b", ["run", "estimate", "task=review"]).ok();
 }

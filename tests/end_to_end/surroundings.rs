@@ -1,4 +1,5 @@
-//! Where people stand when they call `agent`: bare, detached, dirty, shallow, in a worktree, with a broken manifest, schema or state.
+//! Where people stand when they call `agent`: bare, detached, dirty, shallow, in a worktree, with a
+//! broken manifest, schema or state.
 
 use crate::served::{FOLDER, Served};
 use crate::world::{AGENT, World};
@@ -26,7 +27,8 @@ fn the_loop_works_on_a_detached_head_in_a_dirty_tree_from_a_subfolder_and_in_a_l
     served.world.agent("linked", ["promote"]).ok().stdout_has("v0.1.2");
 }
 
-/// A folder on another file system than the worlds', where this machine has one that anybody may write.
+/// A folder on another file system than the worlds', where this machine has one that anybody may
+/// write.
 fn elsewhere(served: &Served) -> Option<tempfile::TempDir> {
     use std::os::unix::fs::MetadataExt as _;
     let here = std::fs::metadata(served.path("")).unwrap().dev();
@@ -45,7 +47,10 @@ fn the_loop_works_with_our_folder_on_another_file_system() {
     };
     quiet(&["tune", "took", "task=tea", "minutes=3"]);
     quiet(&["tune", "took", "task=tea", "minutes=5"]);
-    let view: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(served.path("state/staging.state.json")).unwrap()).unwrap();
+    let view: serde_json::Value = serde_json::from_str(
+        &std::fs::read_to_string(served.path("state/staging.state.json")).unwrap(),
+    )
+    .unwrap();
     assert_eq!(view["tasks"]["tea"]["seen"], 2, "the view is on the other side");
     quiet(&["run", "estimate", "task=tea", "--conversation", "c1"]);
     quiet(&["promote"]);
@@ -61,7 +66,10 @@ fn the_loop_works_with_our_folder_on_another_file_system() {
     quiet(&["state", "reset"]);
     quiet(&["gc", "--days", "0"]);
     quiet(&["verify", "v0.1.1"]);
-    let left: Vec<_> = std::fs::read_dir(served.path("state")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(served.path("state"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with('.')), "{left:?}");
 }
 
@@ -78,7 +86,15 @@ fn a_bare_clone_serves_versions_and_says_what_it_has_not() {
 fn a_shallow_clone_says_why_there_is_nothing() {
     let served = Served::new();
     let url = format!("file://{}", served.path("").display());
-    World::finish(served.world.command("git", ".").args(["clone", "--quiet", "--depth=1", "--branch=main", &url, "shallow"])).ok();
+    World::finish(served.world.command("git", ".").args([
+        "clone",
+        "--quiet",
+        "--depth=1",
+        "--branch=main",
+        &url,
+        "shallow",
+    ]))
+    .ok();
     served.world.agent("shallow", ["run", "estimate", "task=lunch"]).code(3).stderr_has("shallow");
 }
 
@@ -94,15 +110,27 @@ fn a_wrong_file_is_exit_3_with_place_and_mend() {
     check("agent.toml", "\"python\"", "\"python", &run, "agent.toml:");
     check("state/active.state.json", "{", "{,", &run, "state/active.state.json:1:2");
     check("state/schema.json", "\"object\"", "\"objekt\"", &["state", "migrate"], "schema");
-    check("tests/micro/estimates.jsonl", "\"id\"", "\"ident\"", &["test"], "tests/micro/estimates.jsonl:1");
+    check(
+        "tests/micro/estimates.jsonl",
+        "\"id\"",
+        "\"ident\"",
+        &["test"],
+        "tests/micro/estimates.jsonl:1",
+    );
 }
 
 #[test]
 fn what_is_not_there_is_said() {
     let served = Served::new();
-    served.agent(["run", "estimate", "task=lunch", "--at", "v9.9.9"]).code(3).stderr_has("there is no v9.9.9");
+    served
+        .agent(["run", "estimate", "task=lunch", "--at", "v9.9.9"])
+        .code(3)
+        .stderr_has("there is no v9.9.9");
     served.agent(["run", "estimate", "task=lunch", "--at", "^7"]).code(3).stderr_has("^7");
-    served.agent(["run", "estimate", "task=lunch", "--at", "nothing-by-that-name"]).code(3).stderr_has("nothing-by-that-name");
+    served
+        .agent(["run", "estimate", "task=lunch", "--at", "nothing-by-that-name"])
+        .code(3)
+        .stderr_has("nothing-by-that-name");
     served.agent(["run", "estimat", "task=lunch"]).code(2).stderr_has("its tools are: estimate");
     served.agent(["rollback", "v0.0.9"]).code(3).stderr_has("v0.0.9");
     served.agent(["promote"]).ok().stdout_has("nothing");
@@ -114,15 +142,28 @@ fn a_rollback_takes_back_what_a_promotion_did_and_tuning_goes_on() {
     served.agent(["tune", "took", "task=lunch", "minutes=20", "--promote"]).ok();
     served.agent(["rollback"]).code(7).stderr_has("evaluation");
     served.agent(["tune", "took", "task=lunch", "minutes=40", "--promote"]).ok();
-    served.agent(["rollback", "--reason", "worse", "--dry-run"]).ok().stdout_has("take the evaluation of v0.1.1");
+    served
+        .agent(["rollback", "--reason", "worse", "--dry-run"])
+        .ok()
+        .stdout_has("take the evaluation of v0.1.1");
     let outcome = served.agent(["rollback", "--reason", "worse", "--json"]).ok().json();
     assert_eq!((&outcome["done"], &outcome["tag"]), (&true.into(), &"v0.1.3".into()));
-    assert_eq!(served.git(["rev-parse", "v0.1.3^{tree}"]), served.git(["rev-parse", "v0.1.1^{tree}"]));
+    assert_eq!(
+        served.git(["rev-parse", "v0.1.3^{tree}"]),
+        served.git(["rev-parse", "v0.1.1^{tree}"])
+    );
     let versions = served.agent(["versions", "--json"]).ok().json();
-    let yanked: Vec<_> =
-        versions["versions"].as_array().unwrap().iter().map(|entry| entry["yanked"] != false && !entry["yanked"].is_null()).collect();
+    let yanked: Vec<_> = versions["versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["yanked"] != false && !entry["yanked"].is_null())
+        .collect();
     assert_eq!(yanked, [false, true, false, false], "newest first");
-    served.agent(["tune", "took", "task=lunch", "minutes=30", "--promote"]).ok().stdout_has("v0.1.4");
+    served
+        .agent(["tune", "took", "task=lunch", "minutes=30", "--promote"])
+        .ok()
+        .stdout_has("v0.1.4");
     served.agent(["verify", "v0.1.4"]).ok();
 }
 
@@ -132,7 +173,10 @@ fn the_demo_gets_better_step_by_step_without_home_or_identity() {
     let world = World::new();
     std::fs::remove_file(world.home().join(".gitconfig")).unwrap();
     let mut command = world.command(AGENT, ".");
-    command.args(["demo", "--json", "--keep", "kept é", "--svg", "loop.svg"]).env_remove("HOME").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command
+        .args(["demo", "--json", "--keep", "kept é", "--svg", "loop.svg"])
+        .env_remove("HOME")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null");
     let demo = World::finish(&mut command).ok().json();
     let steps = demo["steps"].as_array().unwrap();
     let scores: Vec<f64> = steps.iter().map(|step| step["score"].as_f64().unwrap()).collect();

@@ -97,9 +97,11 @@ impl Shop {
         shop
     }
 
-    /// Writes a manifest that goes on under `[runner]`; the Runner gets what tests tell it by variables.
+    /// Writes a manifest that goes on under `[runner]`; the Runner gets what tests tell it by
+    /// variables.
     pub fn manifest(&self, rest: &str) {
-        let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]";
+        let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = \
+            [\"python\", \"-m\", \"runner\"]";
         self.write("agent.toml", &format!("{begin}\nenv = {TOLD}\n{rest}"));
     }
 
@@ -120,7 +122,9 @@ impl Shop {
 
     pub fn test(&self, arguments: &[&str]) -> Ended {
         let mut command = self.world.command(AGENT, "shop");
-        World::finish(command.env("CALL_LOG", self.world.shared("calls")).arg("test").args(arguments))
+        World::finish(
+            command.env("CALL_LOG", self.world.shared("calls")).arg("test").args(arguments),
+        )
     }
 }
 
@@ -130,7 +134,10 @@ fn copy_runtime(shop: &Shop) {
         let path = entry.expect("an entry").path();
         if path.extension().is_some_and(|extension| extension == "py") {
             let text = std::fs::read_to_string(&path).expect("a module");
-            shop.write(&format!("agent_runtime/{}", path.file_name().expect("a name").to_string_lossy()), &text);
+            shop.write(
+                &format!("agent_runtime/{}", path.file_name().expect("a name").to_string_lossy()),
+                &text,
+            );
         }
     }
 }
@@ -152,9 +159,16 @@ pub fn counts(ended: &Ended) -> [u64; 4] {
 #[test]
 fn every_expectation_is_judged() {
     let shop = Shop::new();
-    let remember = |word: &str, words: Value| json!({"tool": "remember", "arguments": {"word": word}, "expect": {"equals": words}});
+    let remember = |word: &str, words: Value| {
+        json!({"tool": "remember",
+        "arguments": {"word": word}, "expect": {"equals": words}})
+    };
     shop.cases(&[
-        tea("equals", json!({"equals": {"item": "tea", "price": 3, "tax": 0.300_000_000_000_000_04}})),
+        tea(
+            "equals",
+            json!({"equals": {"item": "tea", "price": 3,
+            "tax": 0.300_000_000_000_000_04}}),
+        ),
         tea("subset", json!({"subset": {"price": 3}})),
         tea("approx", json!({"approx": {"value": {"item": "tea", "price": 3, "tax": 0.3}}})),
         tea("schema", json!({"schema": {"type": "object", "required": ["price"]}})),
@@ -163,10 +177,14 @@ fn every_expectation_is_judged() {
         call("regex", "hello", json!({"name": "you"}), json!({"regex": "^hello you\nwel"})),
         call("text", "hello", json!({"name": "you"}), json!({"golden": "golden/hello.txt"})),
         call("error", "price", json!({"item": "gold"}), json!({"error": "no item 'gold'"})),
-        json!({"id": "conversation", "turns": [{"tool": "remember", "arguments": {"word": "a"}}, remember("b", json!(["a", "b"]))]}),
+        json!({"id": "conversation", "turns": [{"tool": "remember", "arguments": {"word": "a"}},
+            remember("b", json!(["a", "b"]))]}),
         json!({"id": "another", "turns": [remember("c", json!(["c"]))]}),
     ]);
-    shop.write("tests/micro/golden/tea.json", "{\"tax\": 0.30000000000000004, \"price\": 3.0, \"item\": \"tea\"}");
+    shop.write(
+        "tests/micro/golden/tea.json",
+        "{\"tax\": 0.30000000000000004, \"price\": 3.0, \"item\": \"tea\"}",
+    );
     shop.write("tests/micro/golden/hello.txt", "hello you\nwelcome\n");
     let ended = shop.test(&["--json"]).ok();
     assert_eq!(counts(&ended), [11, 11, 0, 0]);
@@ -174,7 +192,10 @@ fn every_expectation_is_judged() {
     assert_eq!(document["schema"], "agent/eval@1");
     assert_eq!(document["commit"], Value::Null);
     let micro = &document["tiers"]["micro"];
-    assert_eq!((&micro["verdict"], &micro["flaky"], &micro["cached"]), (&json!("pass"), &json!(0), &json!(0)));
+    assert_eq!(
+        (&micro["verdict"], &micro["flaky"], &micro["cached"]),
+        (&json!("pass"), &json!(0), &json!(0))
+    );
     // ten cases of score 1 and one of 1/2
     assert!((micro["score"].as_f64().unwrap() - 10.5 / 11.0).abs() < 1e-9, "{micro}");
     assert!(micro["p95_ms"].as_f64().unwrap() > 0.0 && micro["wall_s"].as_f64().unwrap() > 0.0);
@@ -183,7 +204,8 @@ fn every_expectation_is_judged() {
 #[test]
 fn what_fails_is_told_with_place_and_reason() {
     let shop = Shop::new();
-    let must = json!({"id": "must", "tool": "hello", "arguments": {"name": "x"}, "expect": {"regex": "bye"}, "must": true});
+    let must = json!({"id": "must", "tool": "hello", "arguments": {"name": "x"},
+        "expect": {"regex": "bye"}, "must": true});
     shop.cases(&[
         tea("good", json!({"subset": {"price": 3}})),
         tea("dear", json!({"subset": {"price": 4}})),
@@ -191,17 +213,35 @@ fn what_fails_is_told_with_place_and_reason() {
         call("bought", "price", json!({"item": "gold"}), json!({"subset": {"price": 4}})),
         must,
     ]);
-    shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0.1}}}"#);
-    let ended = shop.test(&["--report", "junit=out/junit.xml", "--report", "markdown=out.md"]).code(1);
+    shop.write(
+        "ci/budgets.json",
+        r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0.1}}}"#,
+    );
+    let ended =
+        shop.test(&["--report", "junit=out/junit.xml", "--report", "markdown=out.md"]).code(1);
     let ended = ended
-        .stdout_has("FAIL  must (must pass)  tests/micro/cases.jsonl:5\n      `bye` does not match \"hello x\\nwelcome\"")
+        .stdout_has(
+            "FAIL  must (must pass)  tests/micro/cases.jsonl:5\n      `bye` does not \
+            match \"hello x\\nwelcome\"",
+        )
         .stdout_has("FAIL  dear  tests/micro/cases.jsonl:2\n      $.price: expected 4, got 3")
         .stdout_has("I do not like it")
         .stdout_has("the tool failed: ValueError: no item 'gold'")
         .stdout_has("1 case that must pass did not: must");
-    assert!(ended.stdout.find("(must pass)") < ended.stdout.find("dear"), "what must pass comes first");
-    assert!(shop.world.read("shop/out/junit.xml").contains("<testsuite name=\"micro\" tests=\"5\" failures=\"4\" errors=\"0\""));
-    assert!(shop.world.read("shop/out.md").contains("| must **(must pass)** | tests/micro/cases.jsonl:5 |"));
+    assert!(
+        ended.stdout.find("(must pass)") < ended.stdout.find("dear"),
+        "what must pass comes first"
+    );
+    assert!(
+        shop.world
+            .read("shop/out/junit.xml")
+            .contains("<testsuite name=\"micro\" tests=\"5\" failures=\"4\" errors=\"0\"")
+    );
+    assert!(
+        shop.world
+            .read("shop/out.md")
+            .contains("| must **(must pass)** | tests/micro/cases.jsonl:5 |")
+    );
     shop.test(&["--report", "pdf=x"]).code(2).stderr_has("one of html, junit, markdown");
 }
 
@@ -217,10 +257,19 @@ fn wrong_files_are_exit_3_with_their_place() {
     shop.write("tests/micro/a.json", "{\"price\": }");
     check("tests/micro/a.json:1:11: no JSON");
     shop.cases(&[tea("a", json!({"scorer": {"name": "neer"}}))]);
-    check("tests/micro/cases.jsonl:1: there is no scorer \"neer\" in tests/scorers.py (did you mean \"near\"?)");
+    check(
+        "tests/micro/cases.jsonl:1: there is no scorer \"neer\" in tests/scorers.py (did you \
+        mean \"near\"?)",
+    );
     shop.cases(&[tea("a", json!({"subset": {}}))]);
-    shop.write("ci/budgets.json", "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rat\": 1}}}");
-    check("ci/budgets.json: tiers.micro: \"pass_rat\" is not a key of a tier's budget (did you mean \"pass_rate\"?)");
+    shop.write(
+        "ci/budgets.json",
+        "{\"schema\": \"agent/budgets@1\", \"tiers\": {\"micro\": {\"pass_rat\": 1}}}",
+    );
+    check(
+        "ci/budgets.json: tiers.micro: \"pass_rat\" is not a key of a tier's budget (did you \
+        mean \"pass_rate\"?)",
+    );
     shop.write("tests/scorers.py", "def near(case, result) return 1\n");
     shop.write("ci/budgets.json", "{\"schema\": \"agent/budgets@1\"}");
     shop.cases(&[tea("a", json!({"scorer": {"name": "near"}}))]);
@@ -266,7 +315,10 @@ fn a_runner_that_misbehaves_is_exit_5_and_says_how() {
         &["more than 64 KiB on its stdout that are no JSON-RPC: debugging", "print to stderr"],
     );
     check("print('{\"jsonrpc\": \"2.0\", \"id\": 77, \"result\": {}}', flush=True)", &[no_frame]);
-    check("print('{\"jsonrpc\": \"2.0\", \"id\": 1, \"resu', flush=True)", &["broke protocol: half a frame on a line"]);
+    check(
+        "print('{\"jsonrpc\": \"2.0\", \"id\": 1, \"resu', flush=True)",
+        &["broke protocol: half a frame on a line"],
+    );
     check("sys.exit(3)", &["died: exit status: 3", "about to fail"]);
     check("os.kill(os.getpid(), 9)", &["died: signal: 9", "about to fail"]);
     check("time.sleep(1000)", &["the Runner did not answer `price` within 2 s", "limits.call_s"]);
@@ -279,18 +331,33 @@ fn a_runner_that_misbehaves_is_exit_5_and_says_how() {
         .stderr_has("skipped: hello world")
         .stderr_has("died: exit status: 0");
     let broken = Shop::with_runner("import nowhere\n");
-    broken.cases(&[tea("a", json!({"subset": {}}))]).test(&[]).code(5).stderr_has("No module named 'nowhere'");
+    broken
+        .cases(&[tea("a", json!({"subset": {}}))])
+        .test(&[])
+        .code(5)
+        .stderr_has("No module named 'nowhere'");
 }
 
 #[test]
 fn one_bad_case_is_an_error_of_that_case_alone() {
     let shop = Shop::new();
-    let mut cases: Vec<_> = (0..120).map(|number| tea(&format!("good-{number}"), json!({"subset": {"price": 3}}))).collect();
+    let mut cases: Vec<_> = (0..120)
+        .map(|number| tea(&format!("good-{number}"), json!({"subset": {"price": 3}})))
+        .collect();
     cases.insert(70, call("dies", "die", json!({"code": 9}), json!({"subset": {}})));
-    cases.insert(75, call("raises", "price", json!({"item": "tea"}), json!({"scorer": {"name": "raises"}})));
-    cases.insert(80, call("rubbish", "price", json!({"item": "tea"}), json!({"scorer": {"name": "rubbish"}})));
+    cases.insert(
+        75,
+        call("raises", "price", json!({"item": "tea"}), json!({"scorer": {"name": "raises"}})),
+    );
+    cases.insert(
+        80,
+        call("rubbish", "price", json!({"item": "tea"}), json!({"scorer": {"name": "rubbish"}})),
+    );
     cases.insert(90, call("hangs", "hang", json!({"seconds": 1000}), json!({"subset": {}})));
-    cases.insert(95, call("scorer-hangs", "price", json!({"item": "tea"}), json!({"scorer": {"name": "hangs"}})));
+    cases.insert(
+        95,
+        call("scorer-hangs", "price", json!({"item": "tea"}), json!({"scorer": {"name": "hangs"}})),
+    );
     cases.insert(100, call("unknown", "prise", json!({}), json!({"subset": {}})));
     shop.cases(&cases);
     for shards in ["1", "3"] {
@@ -299,7 +366,11 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
         let document = ended.json();
         let why = |id: &str| {
             let failures = document["failures"].as_array().expect("failures");
-            failures.iter().find(|failure| failure["id"] == id).map(|failure| failure["why"].to_string()).unwrap_or_default()
+            failures
+                .iter()
+                .find(|failure| failure["id"] == id)
+                .map(|failure| failure["why"].to_string())
+                .unwrap_or_default()
         };
         for (id, part) in [
             ("dies", "died: exit status: 9"),
@@ -317,7 +388,10 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
 #[test]
 fn a_case_that_could_not_be_judged_fails_its_tier_whatever_the_budget() {
     let shop = Shop::new();
-    shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0.1, "score": 0.1}}}"#);
+    shop.write(
+        "ci/budgets.json",
+        r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0.1, "score": 0.1}}}"#,
+    );
     let good = tea("good", json!({"subset": {"price": 3}}));
     let wrong = [
         tea("raises", json!({"scorer": {"name": "raises"}})),
@@ -334,43 +408,74 @@ fn a_case_that_could_not_be_judged_fails_its_tier_whatever_the_budget() {
     shop.test(&[]).ok();
 }
 
-/// The failing frame of a program is the last one of a traceback: it is shown, however long that is.
+/// The failing frame of a program is the last one of a traceback: it is shown, however long that
+/// is.
 #[test]
 fn a_traceback_is_shown_to_its_last_frame() {
-    let nested = (0..40).fold(String::new(), |text, depth| format!("{text}def level_{depth}(): return level_{}()\n", depth + 1));
+    let nested = (0..40).fold(String::new(), |text, depth| {
+        format!("{text}def level_{depth}(): return level_{}()\n", depth + 1)
+    });
     let place = "level_40(): raise KeyError('the place')";
-    let tool = "@server.tool\ndef nested() -> str:\n    \"\"\"Fails.\"\"\"\n    return level_0()\n\nserver.run()";
-    let shop = Shop::with_runner(&RUNNER.replace("server.run()", &format!("{nested}def {place}\n{tool}")));
-    shop.world.agent("shop", ["run", "nested", "--at", "worktree", "-vv"]).code(1).stderr_has(place).stderr_has("return level_0()");
-    shop.write("runner/__main__.py", &format!("import sys\n{nested}def {place}\nprint('x' * 70000, file=sys.stderr)\nlevel_0()\n"));
+    let tool = "@server.tool\ndef nested() -> str:\n    \"\"\"Fails.\"\"\"\n    return \
+        level_0()\n\nserver.run()";
+    let shop =
+        Shop::with_runner(&RUNNER.replace("server.run()", &format!("{nested}def {place}\n{tool}")));
+    shop.world
+        .agent("shop", ["run", "nested", "--at", "worktree", "-vv"])
+        .code(1)
+        .stderr_has(place)
+        .stderr_has("return level_0()");
+    shop.write(
+        "runner/__main__.py",
+        &format!(
+            "import sys\n{nested}def {place}\nprint('x' * 70000, file=sys.stderr)\nlevel_0()\n"
+        ),
+    );
     let ended = shop.world.agent("shop", ["run", "nested", "--at", "worktree"]).code(5);
-    ended.stderr_has("Traceback (most recent call last)").stderr_has("return level_2()").stderr_has(place);
+    ended
+        .stderr_has("Traceback (most recent call last)")
+        .stderr_has("return level_2()")
+        .stderr_has(place);
 }
 
 #[test]
 fn a_runner_that_fails_again_and_again_ends_the_tier() {
     let shop = Shop::new();
     let mut cases = vec![tea("good", json!({"subset": {}}))];
-    cases.extend((0..20).map(|number| call(&format!("dies-{number}"), "die", json!({"code": 1}), json!({"subset": {}}))));
+    cases.extend((0..20).map(|number| {
+        call(&format!("dies-{number}"), "die", json!({"code": 1}), json!({"subset": {}}))
+    }));
     shop.cases(&cases).test(&["--shards", "1"]).code(5).stderr_has("died: exit status: 1");
 }
 
 #[test]
 fn blessing_shows_the_difference_before_it_writes() {
     let shop = Shop::new();
-    shop.cases(&[tea("a", json!({"golden": "golden/tea.json"})), call("b", "hello", json!({"name": "x"}), json!({"golden": "b.txt"}))]);
+    shop.cases(&[
+        tea("a", json!({"golden": "golden/tea.json"})),
+        call("b", "hello", json!({"name": "x"}), json!({"golden": "b.txt"})),
+    ]);
     shop.write("tests/micro/golden/tea.json", "{\"price\": 2}\n");
-    shop.test(&[]).code(1).stdout_has("there is no golden file tests/micro/b.txt").stdout_has("$.price: expected 2, got 3");
+    shop.test(&[])
+        .code(1)
+        .stdout_has("there is no golden file tests/micro/b.txt")
+        .stdout_has("$.price: expected 2, got 3");
     shop.test(&["--bless", "--dry-run"])
         .ok()
         .stdout_has("+  \"price\": 3")
         .stdout_has("+welcome")
         .stderr_has("2 golden files would change");
     assert_eq!(shop.world.read("shop/tests/micro/golden/tea.json"), "{\"price\": 2}\n");
-    shop.test(&["--bless"]).ok().stdout_has("-{\"price\": 2}").stderr_has("2 golden files changed").stdout_has("2 passed");
+    shop.test(&["--bless"])
+        .ok()
+        .stdout_has("-{\"price\": 2}")
+        .stderr_has("2 golden files changed")
+        .stdout_has("2 passed");
     assert_eq!(shop.world.read("shop/tests/micro/b.txt"), "hello x\nwelcome\n");
     shop.test(&["--bless"]).ok().stderr_has("0 golden files changed");
-    shop.test(&["--bless", "--at", "HEAD"]).code(2).stderr_has("`--bless` writes into the working tree");
+    shop.test(&["--bless", "--at", "HEAD"])
+        .code(2)
+        .stderr_has("`--bless` writes into the working tree");
     shop.test(&["--dry-run"]).code(2);
 }
 
@@ -382,7 +487,11 @@ fn what_was_run_is_not_run_again() {
     let log = shop.world.shared("starts");
     let test = |arguments: &[&str]| {
         let mut command = shop.world.command(AGENT, "shop");
-        World::finish(command.env("START_LOG", &log).args(["test", "--json", "--at", "HEAD"]).args(arguments)).ok().json()
+        World::finish(
+            command.env("START_LOG", &log).args(["test", "--json", "--at", "HEAD"]).args(arguments),
+        )
+        .ok()
+        .json()
     };
     let starts = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
     let first = test(&[]);
@@ -396,13 +505,19 @@ fn what_was_run_is_not_run_again() {
     shop.commit();
     test(&[]);
     assert_eq!(starts(), 2);
-    shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 3,\n    \"gin\": 9\n  }\n}\n");
+    shop.write(
+        "state/active.state.json",
+        "{\n  \"prices\": {\n    \"tea\": 3,\n    \"gin\": 9\n  }\n}\n",
+    );
     shop.commit();
     test(&[]);
     assert_eq!(starts(), 3);
 
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
-    let stored: Value = serde_json::from_str(&shop.world.read(format!("shop/.agent/store/evals/{commit}/summary.json"))).unwrap();
+    let stored: Value = serde_json::from_str(
+        &shop.world.read(format!("shop/.agent/store/evals/{commit}/summary.json")),
+    )
+    .unwrap();
     assert_eq!(stored["commit"], commit);
     let line = shop.world.read(format!("shop/.agent/store/evals/{commit}/micro.jsonl"));
     assert!(
@@ -416,7 +531,11 @@ fn what_was_run_is_not_run_again() {
 #[test]
 fn parts_of_a_tier_make_the_whole() {
     let shop = Shop::new();
-    shop.cases(&(0..20).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect::<Vec<_>>());
+    shop.cases(
+        &(0..20)
+            .map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}})))
+            .collect::<Vec<_>>(),
+    );
     let one = counts(&shop.test(&["--json", "--shard", "1/2"]).ok())[0];
     let two = counts(&shop.test(&["--json", "--shard", "2/2"]).ok())[0];
     assert!(one > 0 && two > 0);
@@ -427,32 +546,66 @@ fn parts_of_a_tier_make_the_whole() {
 #[test]
 fn a_comparison_is_paired_and_honest() {
     let shop = Shop::new();
-    shop.cases(&(0..6).map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}}))).collect::<Vec<_>>());
-    shop.write("ci/budgets.json", r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0}}}"#);
+    shop.cases(
+        &(0..6)
+            .map(|number| tea(&format!("c{number}"), json!({"subset": {"price": 3}})))
+            .collect::<Vec<_>>(),
+    );
+    shop.write(
+        "ci/budgets.json",
+        r#"{"schema": "agent/budgets@1", "tiers": {"micro": {"pass_rate": 0}}}"#,
+    );
     shop.commit();
     shop.write("state/active.state.json", "{\n  \"prices\": {\n    \"tea\": 4\n  }\n}\n");
     let ended = shop.test(&["--against", "HEAD", "--json"]).code(1);
     let against = &ended.json()["against"];
-    assert_eq!((&against["verdict"], &against["tiers"]["micro"]["worse"]), (&json!("fail"), &json!(6)));
+    assert_eq!(
+        (&against["verdict"], &against["tiers"]["micro"]["worse"]),
+        (&json!("fail"), &json!(6))
+    );
     let head = shop.world.git("shop", ["rev-parse", "HEAD"]);
     assert_eq!(ended.json()["comparable_with"], json!([head]));
-    shop.test(&["--against", "worktree"]).ok().stdout_has("not worse, no case scored lower: score 0.0000, was 0.0000, on 6 shared cases");
+    shop.test(&["--against", "worktree"])
+        .ok()
+        .stdout_has("not worse, no case scored lower: score 0.0000, was 0.0000, on 6 shared cases");
     // other cases are another measure
     shop.cases(&[tea("c0", json!({"subset": {}}))]);
-    shop.test(&["--against", "HEAD"]).code(7).stdout_has("not comparable with").stdout_has("its cases are others");
+    shop.test(&["--against", "HEAD"])
+        .code(7)
+        .stdout_has("not comparable with")
+        .stdout_has("its cases are others");
 }
 
 /// The process ids the Runner says it has, once it is called.
 fn start_hanging(shop: &Shop) -> (std::process::Child, u32) {
     shop.cases(&[call("hangs", "hang", json!({"seconds": 1000}), json!({"subset": {}}))]);
     shop.manifest("");
-    let runner = RUNNER.replace("    print(\"hanging\", flush=True)\n", "    print(\"pid\", os.getpid(), flush=True)\n");
+    let runner = RUNNER.replace(
+        "    print(\"hanging\", flush=True)\n",
+        "    print(\"pid\", os.getpid(), flush=True)\n",
+    );
     shop.write("runner/__main__.py", &runner);
-    let mut agent =
-        shop.world.command(AGENT, "shop").args(["-v", "test"]).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("agent");
+    let mut agent = shop
+        .world
+        .command(AGENT, "shop")
+        .args(["-v", "test"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("agent");
     let stderr = BufReader::new(agent.stderr.take().expect("stderr"));
-    let line = stderr.lines().map_while(Result::ok).find(|line| line.contains("pid ")).expect("the Runner's stderr passes on under -v");
-    let digits: String = line.split("pid ").nth(1).expect("a pid").chars().take_while(char::is_ascii_digit).collect();
+    let line = stderr
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.contains("pid "))
+        .expect("the Runner's stderr passes on under -v");
+    let digits: String = line
+        .split("pid ")
+        .nth(1)
+        .expect("a pid")
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     (agent, digits.parse().expect("a number"))
 }
 
@@ -473,11 +626,15 @@ fn children_end_with_agent_however_it_ends() {
     let shop = Shop::new();
     for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let (mut agent, runner) = start_hanging(&shop);
-        World::finish(shop.world.command("kill", "shop").args([signal, &agent.id().to_string()])).ok();
+        World::finish(shop.world.command("kill", "shop").args([signal, &agent.id().to_string()]))
+            .ok();
         assert_eq!(agent.wait().expect("it ended").code(), Some(code), "{signal}");
         wait_until_gone(runner);
-        let left = std::fs::read_dir(shop.world.path("shop/.agent/tmp")).unwrap().map(|entry| entry.unwrap().file_name());
-        let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("tier-")).collect();
+        let left = std::fs::read_dir(shop.world.path("shop/.agent/tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> =
+            left.filter(|name| name.to_string_lossy().starts_with("tier-")).collect();
         assert!(left.is_empty(), "{signal}: {left:?}");
     }
 
@@ -490,23 +647,40 @@ fn children_end_with_agent_however_it_ends() {
 #[test]
 fn what_came_back_is_shown_beside_what_was_expected() {
     let scorer = "def never(case, result):\n    return {\"score\": 0.25, \"passed\": False}\n";
-    let case =
-        |id: &str, expect: Value| json!({"id": id, "tool": "estimate", "arguments": {"task": "tea"}, "expect": expect}).to_string() + "\n";
+    let case = |id: &str, expect: Value| {
+        json!({"id": id, "tool": "estimate", "arguments": {"task": "tea"}, "expect": expect})
+            .to_string()
+            + "\n"
+    };
     let cases = case("scored", json!({"scorer": {"name": "never", "minutes": 7}}))
         + &case("shaped", json!({"schema": {"required": ["price"]}}))
         + &case("equal", json!({"subset": {"minutes": 31.5}}))
         + &case("fine", json!({"subset": {"seen": 0}}));
-    let served = Served::with(&[("tests/micro/estimates.jsonl", cases.as_str()), ("tests/scorers.py", scorer)]);
+    let served = Served::with(&[
+        ("tests/micro/estimates.jsonl", cases.as_str()),
+        ("tests/scorers.py", scorer),
+    ]);
     let shown = served.agent(["test"]).code(1);
-    assert_eq!(shown.stdout.matches("answered {").count(), 2, "where the reason does not quote both: {}", shown.stdout);
-    shown.stdout_has("expected {\"scorer\":{").stdout_has("\"minutes\":30").stdout_has("$.minutes: expected 31.5, got 30");
+    assert_eq!(
+        shown.stdout.matches("answered {").count(),
+        2,
+        "where the reason does not quote both: {}",
+        shown.stdout
+    );
+    shown
+        .stdout_has("expected {\"scorer\":{")
+        .stdout_has("\"minutes\":30")
+        .stdout_has("$.minutes: expected 31.5, got 30");
     served.agent(["test", "--report", "html=r.html", "--report", "junit=r.xml"]).code(1);
     assert!(served.world.read(format!("{FOLDER}/r.xml")).contains("answered {"));
     assert!(served.world.read(format!("{FOLDER}/r.html")).contains("\"answered\":\"{"));
 
     // held back where the manifest says so
     let manifest = served.world.read(format!("{FOLDER}/agent.toml"));
-    served.world.write(format!("{FOLDER}/agent.toml"), manifest.replace("answers = true", "answers = false"));
+    served.world.write(
+        format!("{FOLDER}/agent.toml"),
+        manifest.replace("answers = true", "answers = false"),
+    );
     assert!(!served.agent(["test", "--no-cache"]).code(1).stdout.contains("answered"));
 }
 
@@ -515,10 +689,14 @@ fn a_tools_error_names_the_line_it_came_from() {
     let served = Served::new();
     let runner = served.world.read(format!("{FOLDER}/runner/__main__.py"));
     let line = runner.lines().position(|line| line.contains("raise ValueError")).unwrap() + 1;
-    served.agent(["run", "estimate", "task="]).code(1).stderr_has(&format!("answered with an error, from runner/__main__.py:{line}"));
+    served
+        .agent(["run", "estimate", "task="])
+        .code(1)
+        .stderr_has(&format!("answered with an error, from runner/__main__.py:{line}"));
     let seen = served.agent(["run", "estimate", "task=", "--json"]).code(1).json();
     assert_eq!(seen["result"]["_meta"], Value::Null, "for the terminal, and not for a host");
-    let case = json!({"id": "a", "tool": "estimate", "arguments": {"task": ""}, "expect": {"subset": {"seen": 0}}});
+    let case = json!({"id": "a", "tool": "estimate", "arguments": {"task": ""},
+        "expect": {"subset": {"seen": 0}}});
     served.world.write(format!("{FOLDER}/tests/micro/estimates.jsonl"), case.to_string());
     served.agent(["test"]).code(1).stdout_has(&format!("(runner/__main__.py:{line})"));
 }

@@ -83,8 +83,13 @@ if __name__ == "__main__":
 "#;
 
 fn wild() -> Served {
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
-    Served::with(&[("tuner/__main__.py", TUNER), ("agent.toml", &manifest.replace("call_s = 30", "call_s = 2"))])
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
+    Served::with(&[
+        ("tuner/__main__.py", TUNER),
+        ("agent.toml", &manifest.replace("call_s = 30", "call_s = 2")),
+    ])
 }
 
 #[test]
@@ -94,7 +99,10 @@ fn a_signal_changes_staging_and_nothing_else() {
     let outcome = ended.json();
     assert_eq!((&outcome["schema"], &outcome["applied"]), (&json!("agent/tune@1"), &json!(1)));
     assert_eq!(served.staging()["tasks"], json!({"review": {"minutes": 20.0, "seen": 1}}));
-    assert_eq!(served.agent(["state", "show", "active", "--json"]).ok().json()["state"]["tasks"], json!({}));
+    assert_eq!(
+        served.agent(["state", "show", "active", "--json"]).ok().json()["state"]["tasks"],
+        json!({})
+    );
     let view = std::fs::read(served.path("state/staging.state.json")).unwrap();
     assert_eq!(view, canonical::to_bytes(&served.staging()));
     assert_eq!(outcome["after"], json!(agent_core::formats::object_id::ObjectId::of_blob(&view)));
@@ -117,11 +125,23 @@ fn a_file_of_signals_counts_each_once_and_reports_wrong_lines_by_number() {
     ];
     let file = served.world.write("signals.jsonl", lines.join("\n"));
     let file = file.to_str().unwrap();
-    let outcome = served.agent(["tune", "took", "--signals", file, "--json"]).code(3).stderr_has("line 2: column").json();
+    let outcome = served
+        .agent(["tune", "took", "--signals", file, "--json"])
+        .code(3)
+        .stderr_has("line 2: column")
+        .json();
     assert_eq!((&outcome["applied"], &outcome["duplicates"]), (&json!(3), &json!(1)));
-    let wrong: Vec<_> = outcome["rejected"].as_array().unwrap().iter().map(|one| one["line"].as_u64().unwrap()).collect();
+    let wrong: Vec<_> = outcome["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["line"].as_u64().unwrap())
+        .collect();
     assert_eq!(wrong, [2, 6, 7, 8]);
-    assert_eq!(served.staging()["tasks"], json!({"a": {"minutes": 3.0, "seen": 2}, "b": {"minutes": 4.0, "seen": 1}}));
+    assert_eq!(
+        served.staging()["tasks"],
+        json!({"a": {"minutes": 3.0, "seen": 2}, "b": {"minutes": 4.0, "seen": 1}})
+    );
 
     let again = served.agent(["tune", "took", "--signals", file, "--json"]).code(3).json();
     assert_eq!((&again["applied"], &again["duplicates"]), (&json!(0), &json!(4)));
@@ -132,8 +152,11 @@ fn a_file_of_signals_counts_each_once_and_reports_wrong_lines_by_number() {
 #[test]
 fn signals_are_acknowledged_one_by_one_from_stdin() {
     let served = wild();
-    let lines = json_lines((0..300).map(|number| json!({"id": format!("s-{number}"), "arguments": {"task": "t", "minutes": 1}})));
-    let ended = served.agent_given(["tune", "took", "--signals", "-", "--acknowledge"], &lines).ok();
+    let lines = json_lines((0..300).map(
+        |number| json!({"id": format!("s-{number}"), "arguments": {"task": "t", "minutes": 1}}),
+    ));
+    let ended =
+        served.agent_given(["tune", "took", "--signals", "-", "--acknowledge"], &lines).ok();
     let acknowledged: Vec<&str> = ended.stdout.lines().collect();
     assert_eq!(acknowledged.len(), 300);
     assert_eq!(acknowledged[299], "s-299");
@@ -145,7 +168,10 @@ fn signals_are_acknowledged_one_by_one_from_stdin() {
 #[test]
 fn a_conversations_turns_reach_the_tuner_and_the_journal() {
     let served = wild();
-    served.agent(["tune", "praise", "--conversation", "c1"]).code(1).stderr_has("conversation `c1` is not known here");
+    served
+        .agent(["tune", "praise", "--conversation", "c1"])
+        .code(1)
+        .stderr_has("conversation `c1` is not known here");
     served.agent(["run", "estimate", "task=review", "--conversation", "c1"]).ok();
     served.agent(["run", "estimate", "task=deploy", "--conversation", "c1"]).ok();
     served.agent(["tune", "praise", "--conversation", "c1"]).ok().stdout_has("review");
@@ -170,10 +196,18 @@ fn check_refused(served: &Served, words: &[&str], said: &str) {
 fn a_state_that_may_not_be_is_refused_with_its_place() {
     let served = wild();
     check_refused(&served, &["put", "value=-1"], "value");
-    check_refused(&served, &["put", r#"value="-1""#], "state/schema.json at `/usual_minutes`: -1 is less than the minimum of 0");
+    check_refused(
+        &served,
+        &["put", r#"value="-1""#],
+        "state/schema.json at `/usual_minutes`: -1 is less than the minimum of 0",
+    );
     check_refused(&served, &["put", r#"value="float('nan')""#], "not JSON compliant");
     check_refused(&served, &["put", r#"value="float('inf')""#], "not JSON compliant");
-    check_refused(&served, &["put", r#"value="2**70""#], "1180591620717411303424 at `usual_minutes` is too large");
+    check_refused(
+        &served,
+        &["put", r#"value="2**70""#],
+        "1180591620717411303424 at `usual_minutes` is too large",
+    );
     check_refused(&served, &["put", r#"value="{1}""#], "set");
     check_refused(&served, &["took", "task=a", "minutes=-1"], "minutes is negative");
     served.agent(["tune", "bogus"]).code(2).stderr_has("no tool `bogus`").stderr_has("took");
@@ -187,19 +221,35 @@ fn a_state_that_may_not_be_is_refused_with_its_place() {
 fn the_same_id_with_other_content_is_refused() {
     let served = Served::new();
     let took = |minutes: &str| served.agent(["tune", "took", "task=a", minutes, "--id", "s-1"]);
-    let refused = "signal `s-1` was counted before, with other content; a new signal needs a new id";
+    let refused =
+        "signal `s-1` was counted before, with other content; a new signal needs a new id";
     took("minutes=1").ok();
     took("minutes=1").ok().stderr_has("1 already counted");
     took("minutes=2").code(1).stderr_has(refused);
-    served.agent(["tune", "took", "task=a", "minutes=2", "--id", "s-1", "--dry-run"]).code(1).stderr_has(refused);
+    served
+        .agent(["tune", "took", "task=a", "minutes=2", "--id", "s-1", "--dry-run"])
+        .code(1)
+        .stderr_has(refused);
     // within a file, in whose first group both are
-    let line = |minutes: u32| json!({"id": "s-2", "tool": "took", "arguments": {"task": "b", "minutes": minutes}}).to_string() + "\n";
+    let line = |minutes: u32| {
+        json!({"id": "s-2", "tool": "took", "arguments": {"task": "b", "minutes": minutes}})
+            .to_string()
+            + "\n"
+    };
     let file = served.world.write("signals.jsonl", line(1) + &line(1) + &line(2));
     for dry in [true, false] {
         let file = file.to_str().unwrap();
-        let arguments = if dry { vec!["--signals", file, "--dry-run", "--json"] } else { vec!["--signals", file, "--json"] };
+        let arguments = if dry {
+            vec!["--signals", file, "--dry-run", "--json"]
+        } else {
+            vec!["--signals", file, "--json"]
+        };
         let told = World::finish(served.command().arg("tune").args(arguments)).code(1).json();
-        assert_eq!((&told["applied"], &told["duplicates"], &told["rejected"][0]["line"]), (&json!(1), &json!(1), &json!(3)), "{told}");
+        assert_eq!(
+            (&told["applied"], &told["duplicates"], &told["rejected"][0]["line"]),
+            (&json!(1), &json!(1), &json!(3)),
+            "{told}"
+        );
     }
     // and after a version has counted it
     served.agent(["promote"]).ok();
@@ -209,10 +259,16 @@ fn the_same_id_with_other_content_is_refused() {
     shim.initialize("2025-11-25");
     let meta = json!({"dev.agentvc/signal": {"id": "s-2"}});
     let arguments = json!({"task": "b", "minutes": 5});
-    let told = shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))["result"].clone();
+    let told =
+        shim.request("tools/call", &json!({"name": "took", "arguments": arguments, "_meta": meta}))
+            ["result"]
+            .clone();
     assert_eq!(told["isError"], true);
     assert!(told["content"][0]["text"].as_str().unwrap().contains("with other content"), "{told}");
-    assert_eq!(served.staging()["tasks"], json!({"a": {"minutes": 1.0, "seen": 1}, "b": {"minutes": 1.0, "seen": 1}}));
+    assert_eq!(
+        served.staging()["tasks"],
+        json!({"a": {"minutes": 1.0, "seen": 1}, "b": {"minutes": 1.0, "seen": 1}})
+    );
 }
 
 #[test]
@@ -226,14 +282,21 @@ fn a_signal_without_effect_is_counted_too() {
 #[test]
 fn a_tuner_that_crashes_or_hangs_is_exit_5_and_what_was_applied_stays() {
     let served = wild();
-    for (tool, said) in [("crash", "the model file is corrupt"), ("hang", "did not answer `hang` within 2 s")] {
-        let lines = json_lines(["took", "took", tool, "took"].iter().enumerate().map(|(number, name)| {
-            let arguments = if *name == "took" { json!({"task": tool, "minutes": 1}) } else { json!({}) };
-            json!({"id": format!("{tool}-{number}"), "tool": name, "arguments": arguments})
-        }));
+    for (tool, said) in
+        [("crash", "the model file is corrupt"), ("hang", "did not answer `hang` within 2 s")]
+    {
+        let lines =
+            json_lines(["took", "took", tool, "took"].iter().enumerate().map(|(number, name)| {
+                let arguments =
+                    if *name == "took" { json!({"task": tool, "minutes": 1}) } else { json!({}) };
+                json!({"id": format!("{tool}-{number}"), "tool": name, "arguments": arguments})
+            }));
         let ended = served.agent_given(["tune", "--signals", "-", "--acknowledge"], &lines).code(5);
         let ended = ended.stderr_has(said).stderr_has("2 signals applied before that stay");
-        assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), [format!("{tool}-0"), format!("{tool}-1")]);
+        assert_eq!(
+            ended.stdout.lines().collect::<Vec<_>>(),
+            [format!("{tool}-0"), format!("{tool}-1")]
+        );
         assert_eq!(served.staging()["tasks"][tool]["seen"], 2);
     }
 }
@@ -248,7 +311,10 @@ fn the_tuner_writes_only_its_scratch_folder() {
         assert!(said.contains("PermissionError"), "{said}");
         assert_eq!(std::fs::read(&victim).unwrap(), before);
     } else {
-        assert!(said.contains("written"), "where the kernel has no Landlock, nothing holds it: {said}");
+        assert!(
+            said.contains("written"),
+            "where the kernel has no Landlock, nothing holds it: {said}"
+        );
     }
     // what it wrote in its scratch folder is gone when the next Tuner starts
     served.agent(["tune", "look"]).ok();
@@ -259,7 +325,8 @@ fn the_tuner_writes_only_its_scratch_folder() {
 #[test]
 fn a_dry_run_appends_nothing() {
     let served = wild();
-    let outcome = served.agent(["tune", "took", "task=a", "minutes=1", "--dry-run", "--json"]).ok().json();
+    let outcome =
+        served.agent(["tune", "took", "task=a", "minutes=1", "--dry-run", "--json"]).ok().json();
     assert_eq!((&outcome["applied"], &outcome["dry_run"]), (&json!(1), &json!(true)));
     assert_ne!(outcome["before"], outcome["after"]);
     served.agent(["state", "set", "usual_minutes=5", "--dry-run"]).ok();
@@ -284,14 +351,19 @@ fn processes_that_tune_at_once_add_up() {
     let served = wild();
     let inputs: Vec<_> = (0..WRITERS)
         .map(|writer| {
-            let line = |number| json!({"id": format!("{writer}-{number}"), "arguments": {"task": "t", "minutes": 1}});
+            let line = |number| {
+                json!({"id": format!("{writer}-{number}"),
+                "arguments": {"task": "t", "minutes": 1}})
+            };
             let lines = json_lines((0..EACH).map(line));
             served.world.write(format!("{writer}.jsonl"), lines)
         })
         .collect();
     std::thread::scope(|scope| {
         for input in &inputs {
-            scope.spawn(|| served.agent(["tune", "took", "--signals", input.to_str().unwrap()]).ok());
+            scope.spawn(|| {
+                served.agent(["tune", "took", "--signals", input.to_str().unwrap()]).ok()
+            });
         }
         // meanwhile somebody edits by hand, and readers never see a torn file
         scope.spawn(|| served.agent(["state", "set", "usual_minutes=31"]).ok());
@@ -314,7 +386,10 @@ fn staging_moves_to_the_version_that_is_served_now() {
     served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1"]).ok();
     served.agent(["tune", "put", r#"value="7""#, "--id", "s-2"]).ok();
     // a release that changes the state and drops a tool
-    let mut state: Value = serde_json::from_str(&std::fs::read_to_string(served.path("state/active.state.json")).unwrap()).unwrap();
+    let mut state: Value = serde_json::from_str(
+        &std::fs::read_to_string(served.path("state/active.state.json")).unwrap(),
+    )
+    .unwrap();
     state["tasks"]["a"] = json!({"minutes": 100.0, "seen": 5});
     std::fs::write(served.path("state/active.state.json"), canonical::to_bytes(&state)).unwrap();
     let tuner = TUNER.replace("@tuner.tool\ndef put", "def put");
@@ -322,9 +397,15 @@ fn staging_moves_to_the_version_that_is_served_now() {
     served.git(["add", "--all"]);
     served.release("0.2.0");
 
-    served.agent(["tune", "took", "task=b", "minutes=2"]).ok().stderr_has("signal `s-2` has no effect on v0.2.0");
+    served
+        .agent(["tune", "took", "task=b", "minutes=2"])
+        .ok()
+        .stderr_has("signal `s-2` has no effect on v0.2.0");
     let staging = served.staging();
-    assert_eq!(staging["tasks"], json!({"a": {"minutes": 101.0, "seen": 6}, "b": {"minutes": 2.0, "seen": 1}}));
+    assert_eq!(
+        staging["tasks"],
+        json!({"a": {"minutes": 101.0, "seen": 6}, "b": {"minutes": 2.0, "seen": 1}})
+    );
     assert_eq!(staging["usual_minutes"], 30.0);
     assert_eq!(served.records().iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3]);
     let again = json!({"id": "s-2", "tool": "put", "arguments": {"value": "7"}}).to_string();
@@ -337,18 +418,36 @@ fn staging_moves_to_the_version_that_is_served_now() {
 fn compare_and_swap_is_the_door_for_any_language() {
     let served = wild();
     let shown = served.agent(["state", "show", "--json"]).ok().json();
-    let (revision, mut state) = (shown["revision"].as_str().unwrap().to_owned(), shown["state"].clone());
-    assert_eq!((&shown["schema"], &shown["which"], &shown["dirty"]), (&json!("agent/state@1"), &json!("staging"), &json!(false)));
+    let (revision, mut state) =
+        (shown["revision"].as_str().unwrap().to_owned(), shown["state"].clone());
+    assert_eq!(
+        (&shown["schema"], &shown["which"], &shown["dirty"]),
+        (&json!("agent/state@1"), &json!("staging"), &json!(false))
+    );
     state["usual_minutes"] = json!(12);
-    let swap = |revision: &str, state: &str| served.agent_given(["state", "cas", "--expect", revision, "--id", "x-1"], state);
+    let swap = |revision: &str, state: &str| {
+        served.agent_given(["state", "cas", "--expect", revision, "--id", "x-1"], state)
+    };
     let after = swap(&revision, &state.to_string()).ok().stdout.trim().to_owned();
     assert_eq!(after, canonical::revision(&state).to_string());
     // sent again it counts once; under another id it is late
     assert_eq!(swap(&revision, &state.to_string()).ok().stdout.trim(), after);
-    served.agent_given(["state", "cas", "--expect", &revision], &state.to_string()).code(4).stderr_has(&after);
-    served.agent_given(["state", "cas", "--expect", &after], "{\"usual_minutes\":").code(3).stderr_has("stdin:1:");
-    served.agent_given(["state", "cas", "--expect", &after], "{}").code(3).stderr_has("required property");
-    served.agent_given(["state", "cas", "--expect", "beef"], "{}").code(2).stderr_has("40 hex digits");
+    served
+        .agent_given(["state", "cas", "--expect", &revision], &state.to_string())
+        .code(4)
+        .stderr_has(&after);
+    served
+        .agent_given(["state", "cas", "--expect", &after], "{\"usual_minutes\":")
+        .code(3)
+        .stderr_has("stdin:1:");
+    served
+        .agent_given(["state", "cas", "--expect", &after], "{}")
+        .code(3)
+        .stderr_has("required property");
+    served
+        .agent_given(["state", "cas", "--expect", "beef"], "{}")
+        .code(2)
+        .stderr_has("40 hex digits");
     assert_eq!(served.staging()["usual_minutes"], 12);
     assert_eq!(served.records().len(), 1);
 }
@@ -358,13 +457,24 @@ fn an_edit_by_hand_shows_in_diff_log_and_blame_and_a_reset_takes_it_back() {
     let served = wild();
     served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1"]).ok();
     served.agent(["state", "set", "tasks.a.minutes=50", "/usual_minutes=4"]).ok();
-    served.agent(["state", "set", "tasks.a.minutes.x=1"]).code(3).stderr_has("`tasks.a.minutes` is neither object nor array");
+    served
+        .agent(["state", "set", "tasks.a.minutes.x=1"])
+        .code(3)
+        .stderr_has("`tasks.a.minutes` is neither object nor array");
     served.agent(["state", "set", "usual_minutes=-4"]).code(3).stderr_has("minimum of 0");
     served.agent(["state", "set", "usual_minutes"]).code(2).stderr_has("PATH=VALUE");
     let diff = served.agent(["state", "diff"]).ok();
-    assert_eq!(diff.stdout.trim(), "tasks.a: (nothing) -> {\"minutes\":50,\"seen\":1}\nusual_minutes: 30.0 -> 4");
+    assert_eq!(
+        diff.stdout.trim(),
+        "tasks.a: (nothing) -> {\"minutes\":50,\"seen\":1}\nusual_minutes: 30.0 -> 4"
+    );
     let log = served.agent(["state", "log", "--json"]).ok().json();
-    let tools: Vec<_> = log["records"].as_array().unwrap().iter().map(|record| record["tool"].as_str().unwrap().to_owned()).collect();
+    let tools: Vec<_> = log["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["tool"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(tools, ["agent/set", "took"]);
     let blame = served.agent(["state", "blame", "tasks.a.minutes", "--json"]).ok().json();
     assert_eq!(blame["steps"][1]["by"]["signal"], "s-1");
@@ -376,7 +486,11 @@ fn an_edit_by_hand_shows_in_diff_log_and_blame_and_a_reset_takes_it_back() {
     served.agent(["state", "reset", "--dry-run"]).ok().stderr_has("2 updates would be discarded");
     served.agent(["state", "reset"]).ok().stderr_has("2 updates discarded");
     served.agent(["state", "diff"]).ok().stderr_has("hold the same state");
-    assert_eq!(served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1", "--json"]).ok().json()["applied"], 1);
+    assert_eq!(
+        served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1", "--json"]).ok().json()
+            ["applied"],
+        1
+    );
 }
 
 #[test]
@@ -385,7 +499,11 @@ fn a_damaged_view_and_a_damaged_journal_are_told_apart() {
     served.agent(["tune", "took", "task=a", "minutes=1"]).ok();
     served.agent(["tune", "took", "task=a", "minutes=2"]).ok();
     std::fs::write(served.path("state/staging.state.json"), "{\"usual_min").unwrap();
-    served.agent(["state", "show"]).ok().stderr_has("state/staging.state.json was no JSON").stderr_has("set-aside");
+    served
+        .agent(["state", "show"])
+        .ok()
+        .stderr_has("state/staging.state.json was no JSON")
+        .stderr_has("set-aside");
     served.agent(["state", "show"]).ok();
 
     let journal = served.path(".agent/journal/current.jsonl");
@@ -405,10 +523,26 @@ fn blame_names_the_signals_of_a_promotion() {
     served.agent(["tune", "took", "task=tea", "minutes=40", "--id", "s-3"]).ok();
     let signals = || -> Vec<(Value, Value)> {
         let blame = served.agent(["state", "blame", "tasks.tea.minutes", "--json"]).ok().json();
-        blame["steps"].as_array().unwrap().iter().map(|step| (step["by"]["signal"].clone(), step["by"]["version"].clone())).collect()
+        blame["steps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|step| (step["by"]["signal"].clone(), step["by"]["version"].clone()))
+            .collect()
     };
-    assert_eq!(signals(), [(json!("s-3"), Value::Null), (json!("s-2"), json!("0.1.1")), (json!("s-1"), json!("0.1.1"))]);
-    served.agent(["state", "blame", "tasks.tea.minutes"]).ok().stdout_has("(signal s-2, ").stdout_has(", v0.1.1)");
+    assert_eq!(
+        signals(),
+        [
+            (json!("s-3"), Value::Null),
+            (json!("s-2"), json!("0.1.1")),
+            (json!("s-1"), json!("0.1.1"))
+        ]
+    );
+    served
+        .agent(["state", "blame", "tasks.tea.minutes"])
+        .ok()
+        .stdout_has("(signal s-2, ")
+        .stdout_has(", v0.1.1)");
     // without its Journal the promotion stands for all of them
     std::fs::remove_dir_all(served.world.path(FOLDER).join(".agent/store/journal")).unwrap();
     assert_eq!(signals(), [(json!("s-3"), Value::Null), (Value::Null, json!("0.1.1"))]);
@@ -416,13 +550,20 @@ fn blame_names_the_signals_of_a_promotion() {
 
 /// A template whose staging promotes itself.
 fn promoting(auto: &str) -> Served {
-    let manifest = std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml")).unwrap();
-    Served::with(&[("agent.toml", &manifest.replace("[promote]\n", &format!("[promote]\nauto = {auto}\n")))])
+    let manifest =
+        std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
+            .unwrap();
+    Served::with(&[(
+        "agent.toml",
+        &manifest.replace("[promote]\n", &format!("[promote]\nauto = {auto}\n")),
+    )])
 }
 
 fn takes(shim: &mut Pipes, minutes: f64) {
     let arguments = json!({"task": "deploy", "minutes": minutes});
-    let told = shim.request("tools/call", &json!({"name": "took", "arguments": arguments}))["result"].clone();
+    let told =
+        shim.request("tools/call", &json!({"name": "took", "arguments": arguments}))["result"]
+            .clone();
     assert_ne!(told["isError"], true, "{told}");
 }
 
@@ -456,7 +597,9 @@ fn staging_promotes_itself_when_its_signals_waited_long_enough() {
     shim.initialize("2025-11-25");
     takes(&mut shim, 10.0);
     eventually(DEADLINE, "v0.1.1 is made", || tags(&served).contains("v0.1.1"));
-    eventually(DEADLINE, "it is said", || shim.stderr().contains("promoted by [promote] auto: v0.1.0 -> v0.1.1"));
+    eventually(DEADLINE, "it is said", || {
+        shim.stderr().contains("promoted by [promote] auto: v0.1.0 -> v0.1.1")
+    });
     shim.close_stdin();
     assert!(shim.exited(DEADLINE).success());
 }
@@ -465,15 +608,17 @@ fn staging_promotes_itself_when_its_signals_waited_long_enough() {
 fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
     // what a case asks for, no state but the first gives
     let served = promoting("{ every = 1 }");
-    let case =
-        json!({"id": "unknown", "tool": "estimate", "arguments": {"task": "deploy"}, "expect": {"subset": {"seen": 0}}, "must": true});
+    let case = json!({"id": "unknown", "tool": "estimate", "arguments": {"task": "deploy"},
+        "expect": {"subset": {"seen": 0}}, "must": true});
     let path = format!("{}/tests/micro/estimates.jsonl", crate::served::FOLDER);
     served.world.write(&path, format!("{}{case}\n", served.world.read(&path)));
     served.git(["add", "--all"]);
     served.release("0.2.0");
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
-    let refused = |shim: &Pipes| shim.stderr().matches("nothing was promoted, and staging waits for new signals: ").count();
+    let refused = |shim: &Pipes| {
+        shim.stderr().matches("nothing was promoted, and staging waits for new signals: ").count()
+    };
     for attempts in 1..=2 {
         takes(&mut shim, 10.0);
         eventually(DEADLINE, "it was tried", || refused(&shim) == attempts);
@@ -492,7 +637,10 @@ fn a_shim_follows_what_other_processes_do_between_its_signals() {
     shim.initialize("2025-11-25");
     let seen = || served.staging()["tasks"]["a"]["seen"].clone();
     let signal = |shim: &mut Pipes| {
-        let told = shim.request("tools/call", &json!({"name": "took", "arguments": {"task": "a", "minutes": 1}}));
+        let told = shim.request(
+            "tools/call",
+            &json!({"name": "took", "arguments": {"task": "a", "minutes": 1}}),
+        );
         assert_ne!(told["result"]["isError"], true, "{told}");
     };
     signal(&mut shim);
@@ -508,12 +656,18 @@ fn a_shim_follows_what_other_processes_do_between_its_signals() {
     assert_eq!((seen(), served.records().len()), (json!(5), 1), "another process reset staging");
     std::fs::write(served.path("state/staging.state.json"), "edited").unwrap();
     signal(&mut shim);
-    eventually(DEADLINE, "the edit is kept", || shim.stderr().contains("what stood there is kept in"));
+    eventually(DEADLINE, "the edit is kept", || {
+        shim.stderr().contains("what stood there is kept in")
+    });
     std::fs::remove_dir_all(served.path(".agent/journal")).unwrap();
     signal(&mut shim);
     assert_eq!((seen(), served.records().len()), (json!(5), 1), "the Journal was removed");
     shim.kill();
-    assert_eq!((seen(), served.records().len()), (json!(5), 1), "what was answered is there after a kill");
+    assert_eq!(
+        (seen(), served.records().len()),
+        (json!(5), 1),
+        "what was answered is there after a kill"
+    );
 }
 
 #[test]
@@ -528,7 +682,10 @@ fn a_shim_that_is_killed_anywhere_loses_no_signal_that_it_answered() {
             answered += 1;
         }
         // one more is under way
-        shim.post("tools/call", &json!({"name": "took", "arguments": {"task": "deploy", "minutes": 1}}));
+        shim.post(
+            "tools/call",
+            &json!({"name": "took", "arguments": {"task": "deploy", "minutes": 1}}),
+        );
         shim.kill();
         let kept = served.records().len();
         assert!(kept == answered || kept == answered + 1, "{kept} of {answered} answered signals");

@@ -1,4 +1,5 @@
-//! Repositories that cannot be written: what reads or serves goes on, what writes says so and loses nothing.
+//! Repositories that cannot be written: what reads or serves goes on, what writes says so and loses
+//! nothing.
 
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
@@ -51,17 +52,29 @@ impl Way {
     fn command(&self, world: &World, program: &str, input: &str, arguments: &[&str]) -> Command {
         let mut command = match self {
             Self::Mounted(folders) => {
-                let mount = |folder: &&str| format!("mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && ");
+                let mount = |folder: &&str| {
+                    format!(
+                        "mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && "
+                    )
+                };
                 let mounts: String = folders.iter().map(mount).collect();
                 let mut command = world.command("unshare", "a");
-                command.args(["-rm", "sh", "-c", &format!("{mounts} cd . && cd \"$PWD\" && exec \"$@\""), "sh", program]);
+                command.args([
+                    "-rm",
+                    "sh",
+                    "-c",
+                    &format!("{mounts} cd . && cd \"$PWD\" && exec \"$@\""),
+                    "sh",
+                    program,
+                ]);
                 command
             }
             Self::Foreign { .. } => {
                 let mut command = world.command("setpriv", "a");
                 command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
                 command.env("HOME", "/nonexistent");
-                for (name, value) in [("COUNT", "1"), ("KEY_0", "safe.directory"), ("VALUE_0", "*")] {
+                for (name, value) in [("COUNT", "1"), ("KEY_0", "safe.directory"), ("VALUE_0", "*")]
+                {
                     command.env(format!("GIT_CONFIG_{name}"), value);
                 }
                 command
@@ -165,25 +178,38 @@ fn a_fresh_clone_that_cannot_be_written_is_served_and_tested() {
     std::fs::rename(world.path("b"), world.path("a")).unwrap();
     world.git("a", ["remote", "set-url", "origin", "../origin"]);
     let Some(way) = Way::mounted(&world, &["."]) else { return };
-    for arguments in
-        [&["run", "estimate", "task=review"][..], &["test"], &["state", "show"], &["run", "estimate", "task=bug", "--at", "staging"]]
-    {
+    for arguments in [
+        &["run", "estimate", "task=review"][..],
+        &["test"],
+        &["state", "show"],
+        &["run", "estimate", "task=bug", "--at", "staging"],
+    ] {
         way.agent(&world, arguments).ok().stderr_has("nothing is recorded");
     }
     assert!(!world.path("a/.agent").exists());
 }
 
-/// A command that another user ran, such as root, left folders in `.agent` that this user cannot write.
+/// A command that another user ran, such as root, left folders in `.agent` that this user cannot
+/// write.
 #[test]
 fn parts_of_agent_that_cannot_be_written_stop_no_reader() {
     let world = used();
-    let parts =
-        &[".agent/journal", ".agent/tmp", ".agent/records", ".agent/states", ".agent/store", ".agent/checkouts", ".agent/telemetry"];
+    let parts = &[
+        ".agent/journal",
+        ".agent/tmp",
+        ".agent/records",
+        ".agent/states",
+        ".agent/store",
+        ".agent/checkouts",
+        ".agent/telemetry",
+    ];
     let Some(way) = Way::mounted(&world, parts) else { return };
     for arguments in READING {
         way.agent(&world, arguments).ok();
     }
-    way.agent(&world, &["tune", "took", "task=bug", "minutes=9"]).code(6).stderr_has("Read-only file system");
+    way.agent(&world, &["tune", "took", "task=bug", "minutes=9"])
+        .code(6)
+        .stderr_has("Read-only file system");
     let store: &[&str] = &[".agent/store", ".agent/conversations", ".agent/pending"];
     let Some(way) = Way::mounted(&world, store) else { return };
     way.agent(&world, &["run", "estimate", "task=review", "--conversation", "c1"]).ok();
@@ -195,40 +221,58 @@ fn hosts_are_served_where_nothing_can_be_written() {
     let world = used();
     let Some(way) = Way::mounted(&world, &["."]) else { return };
     let call = |name: &str, arguments: Value| {
-        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        let hello = json!({"protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": {"name": "t", "version": "1"}});
         let frames = [
             json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}),
             json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
-            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name, "arguments": arguments}}),
+            json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": name,
+                "arguments": arguments}}),
         ];
         frames.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n"
     };
     let answer = |role: &str, input: String| {
         let ended = World::finish(&mut way.command(&world, AGENT, &input, &["mcp", role])).ok();
-        let last = ended.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|frame| frame["id"] == 2);
+        let last = ended
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .find(|frame| frame["id"] == 2);
         last.unwrap_or_else(|| panic!("{ended:?}"))["result"].clone()
     };
     let served = answer("runner", call("estimate", json!({"task": "review"})));
     assert_eq!(served["structuredContent"]["minutes"], json!(20.0), "{served}");
     let refused = answer("tuner", call("took", json!({"task": "bug", "minutes": 1})));
     assert_eq!(refused["isError"], json!(true));
-    assert!(refused["content"][0]["text"].as_str().unwrap().contains("Read-only file system"), "{refused}");
+    assert!(
+        refused["content"][0]["text"].as_str().unwrap().contains("Read-only file system"),
+        "{refused}"
+    );
 }
 
-/// A tag is made again from its commit. Until git's lock is gone, whoever reads finds the version by its branch.
+/// A tag is made again from its commit. Until git's lock is gone, whoever reads finds the version
+/// by its branch.
 #[test]
 fn a_missing_tag_and_a_lock_that_git_left_stop_no_reader() {
     let world = used();
     world.git("a", ["pack-refs", "--all"]);
     world.git("a", ["tag", "-d", "v0.1.1"]);
-    for lock in ["refs/tags/v0.1.1.lock", "packed-refs.lock", "index.lock", "HEAD.lock", "config.lock"] {
+    for lock in
+        ["refs/tags/v0.1.1.lock", "packed-refs.lock", "index.lock", "HEAD.lock", "config.lock"]
+    {
         world.write(format!("a/.git/{lock}"), "");
     }
     for arguments in READING {
         world.agent("a", arguments).ok();
     }
     let verified = world.agent("a", ["verify", "v0.1.1"]).ok();
-    assert!(verified.stdout.contains("gap      tag          its commit says it is v0.1.1, and the tag is missing"), "{}", verified.stdout);
+    assert!(
+        verified
+            .stdout
+            .contains("gap      tag          its commit says it is v0.1.1, and the tag is missing"),
+        "{}",
+        verified.stdout
+    );
     world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).ok();
     world.agent("a", ["run", "estimate", "task=review", "--at", "^0.1"]).ok();
     world.agent("a", ["versions", "list"]).ok().stdout_has("0.1.1");
@@ -237,11 +281,18 @@ fn a_missing_tag_and_a_lock_that_git_left_stop_no_reader() {
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), world.git("a", ["rev-parse", "active"]));
 }
 
-/// Whatever made `.agent` keeps it out of commits, also where the repository's own `.gitignore` says nothing of it.
+/// Whatever made `.agent` keeps it out of commits, also where the repository's own `.gitignore`
+/// says nothing of it.
 #[test]
 fn our_folder_ignores_itself() {
     let world = used();
-    let ignored = world.read("a/.gitignore").lines().filter(|line| !line.contains(".agent")).collect::<Vec<_>>().join("\n") + "\n";
+    let ignored = world
+        .read("a/.gitignore")
+        .lines()
+        .filter(|line| !line.contains(".agent"))
+        .collect::<Vec<_>>()
+        .join("\n")
+        + "\n";
     world.write("a/.gitignore", ignored);
     assert!(!world.git("a", ["status", "--porcelain", "--untracked-files=all"]).contains(".agent"));
     let tested = world.agent("a", ["test"]).ok();

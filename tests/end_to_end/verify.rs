@@ -1,4 +1,5 @@
-//! `agent verify` on versions that are what they say and on forged ones, and what is served of the latter.
+//! `agent verify` on versions that are what they say and on forged ones, and what is served of the
+//! latter.
 
 use crate::pipes::Pipes;
 use crate::world::{AGENT, World, source_root};
@@ -16,7 +17,8 @@ use std::path::{Path, PathBuf};
 /// Lenient where time is concerned: other tests run beside this one.
 const BUDGETS: &str = r#"{"schema":"agent/budgets@1","tiers":{
     "micro":{"pass_rate":0.1},"fast":{"pass_rate":0.3},"full":{"pass_rate":0.3}},"slos":[]}"#;
-const EVIL: &[u8] = b"{\n  \"schema_version\": 1,\n  \"tasks\": {\n    \"review\": {\n      \"minutes\": 666.0,\n      \"seen\": 1\n    }\n  },\n  \"usual_minutes\": 30.0\n}\n";
+const EVIL: &[u8] =
+    b"{\n  \"schema_version\": 1,\n  \"tasks\": {\n    \"review\": {\n      \"minutes\": 666.0,\n      \"seen\": 1\n    }\n  },\n  \"usual_minutes\": 30.0\n}\n";
 
 /// `a` with v0.1.0, and v0.1.1 by a signal.
 fn tuned() -> World {
@@ -38,11 +40,19 @@ fn open(world: &World) -> Git {
 /// What does not hold of a version, or of all.
 fn found(world: &World, arguments: &[&str], code: i32) -> Vec<String> {
     let document = world.agent("a", [&["verify", "--json"], arguments].concat()).code(code).json();
-    let reports = ["versions", "branches"].map(|name| document[name].as_array().cloned().unwrap_or_default()).concat();
+    let reports = ["versions", "branches"]
+        .map(|name| document[name].as_array().cloned().unwrap_or_default())
+        .concat();
     let whole = document["repository"]["checks"].as_array().cloned().unwrap_or_default();
-    let checks = reports.iter().flat_map(|report| report["checks"].as_array().cloned().unwrap_or_default()).chain(whole);
+    let checks = reports
+        .iter()
+        .flat_map(|report| report["checks"].as_array().cloned().unwrap_or_default())
+        .chain(whole);
     let bad = checks.filter(|check| check["status"] != "ok");
-    bad.map(|check| format!("{}: {}", check["check"].as_str().unwrap(), check["message"].as_str().unwrap())).collect()
+    bad.map(|check| {
+        format!("{}: {}", check["check"].as_str().unwrap(), check["message"].as_str().unwrap())
+    })
+    .collect()
 }
 
 #[track_caller]
@@ -52,8 +62,13 @@ fn says(found: &[String], parts: &[&str]) {
     }
 }
 
-/// A commit on top of active, with another state, that says of itself what `change` makes of the trailers of a promotion.
-fn forged(world: &World, files: &[(&str, &[u8])], change: impl FnOnce(&mut Trailers, &ObjectId)) -> ObjectId {
+/// A commit on top of active, with another state, that says of itself what `change` makes of the
+/// trailers of a promotion.
+fn forged(
+    world: &World,
+    files: &[(&str, &[u8])],
+    change: impl FnOnce(&mut Trailers, &ObjectId),
+) -> ObjectId {
     let git = open(world);
     let tip = git.expect("active").unwrap();
     let put = |(path, bytes): &(&str, &[u8])| TreeEdit::file(*path, git.write_blob(bytes).unwrap());
@@ -63,7 +78,13 @@ fn forged(world: &World, files: &[(&str, &[u8])], change: impl FnOnce(&mut Trail
     trailers.base = Some(tip.clone());
     trailers.state = git.entry(&tree, STATE_FILE).unwrap().map(|entry| entry.id);
     change(&mut trailers, &tree);
-    let commit = git.write_commit(&CommitSpec { tree, parents: vec![tip], message: trailers.message("forged", "") }).unwrap();
+    let commit = git
+        .write_commit(&CommitSpec {
+            tree,
+            parents: vec![tip],
+            message: trailers.message("forged", ""),
+        })
+        .unwrap();
     world.git("a", ["update-ref", "refs/heads/active", commit.as_str()]);
     commit
 }
@@ -91,14 +112,22 @@ fn is_refused(world: &World, why: &str) {
     world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).ok().stdout_has("20.0");
     // the host's next call is served once the advice is followed
     mend(world);
-    assert_eq!(shim.call("estimate", &json!({"task": "review"}))["structuredContent"]["minutes"], 20.0);
+    assert_eq!(
+        shim.call("estimate", &json!({"task": "review"}))["structuredContent"]["minutes"],
+        20.0
+    );
     world.agent("a", ["run", "estimate", "task=review"]).ok().stdout_has("20.0");
 }
 
 /// Follows the advice of the refusal.
 fn mend(world: &World) {
     let refused = world.agent("a", ["run", "estimate", "task=review"]).code(3);
-    let command = refused.stderr.split("to serve that again: ").nth(1).unwrap_or_else(|| panic!("{}", refused.stderr)).trim();
+    let command = refused
+        .stderr
+        .split("to serve that again: ")
+        .nth(1)
+        .unwrap_or_else(|| panic!("{}", refused.stderr))
+        .trim();
     World::finish(world.command("sh", "a").args(["-c", command])).ok();
 }
 
@@ -108,14 +137,37 @@ fn what_was_made_is_sound_to_the_first_version() {
     assert_eq!(found(&world, &[], 0), Vec::<String>::new());
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
     let document = world.agent("a", ["verify", "--json"]).ok().json();
-    let names: Vec<_> =
-        document["versions"][0]["checks"].as_array().unwrap().iter().map(|check| check["check"].as_str().unwrap()).collect();
+    let names: Vec<_> = document["versions"][0]["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|check| check["check"].as_str().unwrap())
+        .collect();
     assert_eq!(
         names,
-        ["tag", "branch", "base", "objects", "state", "scope", "evaluation", "results", "figures", "definitions", "gate", "journal"]
+        [
+            "tag",
+            "branch",
+            "base",
+            "objects",
+            "state",
+            "scope",
+            "evaluation",
+            "results",
+            "figures",
+            "definitions",
+            "gate",
+            "journal"
+        ]
     );
-    assert_eq!(document["branches"][0]["checks"][1]["message"], "2 versions back to v0.1.0, each on top of the one before");
-    world.agent("a", ["verify"]).ok().stdout_has("computed again from 3 pairs of micro: not worse: 1 better, 0 worse");
+    assert_eq!(
+        document["branches"][0]["checks"][1]["message"],
+        "2 versions back to v0.1.0, each on top of the one before"
+    );
+    world
+        .agent("a", ["verify"])
+        .ok()
+        .stdout_has("computed again from 3 pairs of micro: not worse: 1 better, 0 worse");
 }
 
 #[test]
@@ -124,10 +176,18 @@ fn the_last_versions_own_message_on_another_state_is_not_served() {
     let git = open(&world);
     let message = git.commit(&git.expect("active").unwrap()).unwrap().message;
     let tip = git.expect("active").unwrap();
-    let tree = git.edit_tree(Some(&tip), &[TreeEdit::file(STATE_FILE, git.write_blob(EVIL).unwrap())]).unwrap();
+    let tree = git
+        .edit_tree(Some(&tip), &[TreeEdit::file(STATE_FILE, git.write_blob(EVIL).unwrap())])
+        .unwrap();
     let forged = git.write_commit(&CommitSpec { tree, parents: vec![tip], message }).unwrap();
     world.git("a", ["update-ref", "refs/heads/active", forged.as_str()]);
-    says(&found(&world, &[], 1), &["tag: its commit says it is v0.1.1, and that tag is on ", "history: v0.1.1 appears in it twice"]);
+    says(
+        &found(&world, &[], 1),
+        &[
+            "tag: its commit says it is v0.1.1, and that tag is on ",
+            "history: v0.1.1 appears in it twice",
+        ],
+    );
     is_refused(&world, "it says its state is ");
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
 }
@@ -137,7 +197,10 @@ fn a_commit_by_hand_is_not_served() {
     let world = tuned();
     let commit = world.git("a", ["commit-tree", "active^{tree}", "-p", "active", "-m", "by hand"]);
     world.git("a", ["update-ref", "refs/heads/active", &commit]);
-    says(&found(&world, &[], 1), &["tip: commit ", " is not a version: its message has no Agent-Version"]);
+    says(
+        &found(&world, &[], 1),
+        &["tip: commit ", " is not a version: its message has no Agent-Version"],
+    );
     is_refused(&world, "its message has no Agent-Version");
 }
 
@@ -148,10 +211,17 @@ fn a_forged_promotion_is_found_however_much_of_it_is_copied() {
     let commit = forged(&world, &[(STATE_FILE, EVIL)], |_, _| {});
     let folder = world.path("a/.agent/store/evals");
     copy(&folder.join(world.git("a", ["rev-parse", "v0.1.1"])), &folder.join(commit.as_str()));
-    let expected = ["evaluation: the stored evaluation says it is of another commit", "journal: the Journal begins at v0.1.0"];
+    let expected = [
+        "evaluation: the stored evaluation says it is of another commit",
+        "journal: the Journal begins at v0.1.0",
+    ];
     says(&found(&world, &[], 1), &expected);
-    // what git says of it is sound, and the evaluation that it names is another tree's: it could only be refused where the evaluation is here
-    world.agent("a", ["run", "estimate", "task=review"]).code(3).stderr_has("its evaluation was made on another tree");
+    // what git says of it is sound, and the evaluation that it names is another tree's: it could
+    // only be refused where the evaluation is here
+    world
+        .agent("a", ["run", "estimate", "task=review"])
+        .code(3)
+        .stderr_has("its evaluation was made on another tree");
 }
 
 #[test]
@@ -172,8 +242,13 @@ fn an_evaluation_that_says_nothing_is_refused() {
 #[test]
 fn evidence_cannot_be_left_out() {
     let world = tuned();
-    forged(&world, &[(STATE_FILE, EVIL)], |trailers, _| (trailers.gate, trailers.ledger) = (None, None));
-    let expected = ["gate: it names no record of the gate, and v0.1.1 before it does", "ledger: it does not say which ledger of the gate"];
+    forged(&world, &[(STATE_FILE, EVIL)], |trailers, _| {
+        (trailers.gate, trailers.ledger) = (None, None)
+    });
+    let expected = [
+        "gate: it names no record of the gate, and v0.1.1 before it does",
+        "ledger: it does not say which ledger of the gate",
+    ];
     // without the evaluation there is nothing that the gate could have let pass
     says(&found(&world, &[], 1), &expected[1..]);
     is_refused(&world, "it names no record of the gate, and v0.1.1 before it does");
@@ -194,7 +269,10 @@ fn code_comes_by_releases_alone_and_a_rollback_goes_back_to_a_version() {
         trailers.journal = None;
     };
     forged(&world, &[runner], release);
-    says(&found(&world, &[], 1), &["source: it does not have the commit it was made from as a parent"]);
+    says(
+        &found(&world, &[], 1),
+        &["source: it does not have the commit it was made from as a parent"],
+    );
     is_refused(&world, "it is a release, and `runner` is not that of its source");
     forged(&world, &[(STATE_FILE, EVIL)], |trailers, _| {
         trailers.kind = Some(Kind::Rollback);
@@ -214,7 +292,9 @@ fn a_shim_serves_the_last_good_version_on_and_says_once_why() {
     let world = tuned();
     let mut shim = Pipes::start(world.command(AGENT, "a").args(["mcp", "runner"]));
     shim.initialize("2025-11-25");
-    let answer = |shim: &mut Pipes| shim.call("estimate", &json!({"task": "review"}))["structuredContent"].clone();
+    let answer = |shim: &mut Pipes| {
+        shim.call("estimate", &json!({"task": "review"}))["structuredContent"].clone()
+    };
     let good = json!({"minutes": 20.0, "seen": 1});
     assert_eq!(answer(&mut shim), good);
     forged(&world, &[(STATE_FILE, EVIL)], |trailers, _| trailers.journal = None);
@@ -222,7 +302,14 @@ fn a_shim_serves_the_last_good_version_on_and_says_once_why() {
         assert_eq!(answer(&mut shim), good);
     }
     let told = shim.stderr();
-    assert_eq!(told.matches("it is a promotion, and names no Journal; v0.1.1 is served until that is mended").count(), 1, "{told}");
+    assert_eq!(
+        told.matches(
+            "it is a promotion, and names no Journal; v0.1.1 is served until that is mended"
+        )
+        .count(),
+        1,
+        "{told}"
+    );
     mend(&world);
     assert_eq!(answer(&mut shim), good);
     promote(&world, "task=review", "minutes=20");
@@ -236,31 +323,58 @@ fn tags_that_are_gone_are_made_again_and_moved_ones_are_found() {
     let first = world.git("a", ["rev-parse", "v0.1.1"]);
     let without = |tag: &str| drop(world.git("a", ["tag", "-d", tag]));
     without("v0.1.1");
-    says(&found(&world, &["--all"], 0), &["tag: its commit says it is v0.1.1, and the tag is missing", "tags: no tag: v0.1.1"]);
+    says(
+        &found(&world, &["--all"], 0),
+        &["tag: its commit says it is v0.1.1, and the tag is missing", "tags: no tag: v0.1.1"],
+    );
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), first);
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
     // whoever asks for the version, or for all, finds it as well
     without("v0.1.1");
-    world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).ok().stderr_has("the tag v0.1.1 was gone; it is made again");
+    world
+        .agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"])
+        .ok()
+        .stderr_has("the tag v0.1.1 was gone; it is made again");
     without("v0.1.0");
     without("v0.1.1");
-    assert_eq!(world.agent("a", ["versions", "--json"]).ok().json()["versions"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        world.agent("a", ["versions", "--json"]).ok().json()["versions"].as_array().map(Vec::len),
+        Some(3)
+    );
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), first);
 
     world.git("a", ["tag", "-f", "v0.1.1", "v0.1.0"]);
-    says(&found(&world, &["--all"], 1), &["tags: v0.1.1 is on ", "tag: its commit says it is v0.1.0"]);
-    world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).code(3).stderr_has("which says it is v0.1.0");
-    assert!(doctor(&world, "tags").contains("the tag v0.1.1 is not on the commit whose trailers name that version"));
+    says(
+        &found(&world, &["--all"], 1),
+        &["tags: v0.1.1 is on ", "tag: its commit says it is v0.1.0"],
+    );
+    world
+        .agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"])
+        .code(3)
+        .stderr_has("which says it is v0.1.0");
+    assert!(
+        doctor(&world, "tags")
+            .contains("the tag v0.1.1 is not on the commit whose trailers name that version")
+    );
     world.git("a", ["tag", "-f", "v0.1.1", &first]);
     world.git("a", ["tag", "v7.0.0", "main"]);
     says(&found(&world, &["--all"], 1), &["tag: its commit does not say that it is a version"]);
-    assert!(doctor(&world, "tags").contains("the tag v7.0.0 is on a commit that is neither on active nor on a line"));
+    assert!(
+        doctor(&world, "tags")
+            .contains("the tag v7.0.0 is on a commit that is neither on active nor on a line")
+    );
 }
 
 /// Health, finding and advice of one check of `agent doctor`.
 fn doctor(world: &World, check: &str) -> String {
     let document = world.agent("a", ["doctor", "--json"]).json();
-    let finding = document["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == check).unwrap().clone();
+    let finding = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["check"] == check)
+        .unwrap()
+        .clone();
     let text = |name: &str| finding[name].as_str().unwrap_or_default().to_owned();
     format!("{}: {} | {}", text("health"), text("found"), text("mend"))
 }
@@ -273,11 +387,21 @@ fn an_active_that_was_moved_back_is_seen() {
     let newest = world.git("a", ["rev-parse", "active"]);
     world.git("a", ["update-ref", "refs/heads/active", "v0.1.0"]);
     let told = doctor(&world, "moved back");
-    assert!(told.starts_with("bad: active is at v0.1.0, but the tag v0.1.2 exists on top of it, on no branch"), "{told}");
+    assert!(
+        told.starts_with(
+            "bad: active is at v0.1.0, but the tag v0.1.2 exists on top of it, on no branch"
+        ),
+        "{told}"
+    );
     // without the tags the reflog tells
     world.git("a", ["tag", "-d", "v0.1.1", "v0.1.2"]);
     let told = doctor(&world, "moved back");
-    assert!(told.starts_with("bad: active was moved back: it is at v0.1.0, and its reflog has v0.1.2 on top of it"), "{told}");
+    assert!(
+        told.starts_with(
+            "bad: active was moved back: it is at v0.1.0, and its reflog has v0.1.2 on top of it"
+        ),
+        "{told}"
+    );
     let mend = told.split("serve v0.1.2 again: ").nth(1).unwrap();
     World::finish(world.command("sh", "a").args(["-c", mend])).ok();
     assert_eq!(world.git("a", ["rev-parse", "active"]), newest);
@@ -289,8 +413,17 @@ fn an_active_that_was_moved_back_is_seen() {
     world.git("b", ["tag", "-d", "v0.1.2"]);
     world.git("b", ["reflog", "expire", "--expire=now", "--all"]);
     let document = world.agent("b", ["doctor", "--json"]).json();
-    let finding = document["findings"].as_array().unwrap().iter().find(|finding| finding["check"] == "moved back").unwrap().clone();
-    assert_eq!((&finding["health"], &finding["found"]), (&json!("warn"), &json!("active is at v0.1.1; origin has v0.1.2 on top of it")));
+    let finding = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["check"] == "moved back")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&finding["health"], &finding["found"]),
+        (&json!("warn"), &json!("active is at v0.1.1; origin has v0.1.2 on top of it"))
+    );
 }
 
 #[test]
@@ -298,11 +431,20 @@ fn objects_are_read_as_they_are_stored() {
     let world = tuned();
     let git = open(&world);
     let tip = git.expect("active").unwrap();
-    let tree = git.edit_tree(Some(&tip), &[TreeEdit::file(STATE_FILE, git.write_blob(EVIL).unwrap())]).unwrap();
-    let shown = git.write_commit(&CommitSpec { tree, parents: vec![tip.clone()], message: git.commit(&tip).unwrap().message }).unwrap();
+    let tree = git
+        .edit_tree(Some(&tip), &[TreeEdit::file(STATE_FILE, git.write_blob(EVIL).unwrap())])
+        .unwrap();
+    let shown = git
+        .write_commit(&CommitSpec {
+            tree,
+            parents: vec![tip.clone()],
+            message: git.commit(&tip).unwrap().message,
+        })
+        .unwrap();
     world.git("a", ["replace", tip.as_str(), shown.as_str()]);
     world.agent("a", ["run", "estimate", "task=review"]).ok().stdout_has("20.0");
-    let told = format!("objects: commit {} replaced: git shows another object in its place", tip.short());
+    let told =
+        format!("objects: commit {} replaced: git shows another object in its place", tip.short());
     says(&found(&world, &[], 1), &[&told]);
     world.git("a", ["replace", "-d", tip.as_str()]);
     world.write("a/.git/info/grafts", format!("{tip}\n"));
@@ -316,7 +458,9 @@ fn a_test_in_a_clone_changes_nothing_of_what_is_found() {
     let world = tuned();
     world.git(".", ["clone", "-q", "a", "b"]);
     world.git("b", ["fetch", "-q", "origin", "active:active", "--tags"]);
-    let found = |code: i32| world.agent("b", ["verify", "--all", "--json"]).code(code).json()["versions"].clone();
+    let found = |code: i32| {
+        world.agent("b", ["verify", "--all", "--json"]).code(code).json()["versions"].clone()
+    };
     let before = found(7);
     for version in ["v0.1.0", "v0.1.1"] {
         world.agent("b", ["test", "-q", "--at", version]).ok();
@@ -342,14 +486,20 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// `a` with versions of every kind: a release with other evaluators, one by a coder for feedback, a promotion, one that a test let pass, a rollback.
+/// `a` with versions of every kind: a release with other evaluators, one by a coder for feedback, a
+/// promotion, one that a test let pass, a rollback.
 fn of_every_kind() -> World {
     let world = World::new();
     world.agent(".", ["init", "-q", "a"]).ok();
     world.write("a/ci/budgets.json", BUDGETS);
     let coder = source_root().join("tests/end_to_end/coders/coder.py");
-    let architect = format!("coder = \"command\"\ncommand = [\"python\", {:?}]\nattempts = 2\ntime_limit_s = 60", coder.display());
-    let manifest = world.read("a/agent.toml").replace("coder = \"builtin\"\nattempts = 3\ntime_limit_s = 600", &architect);
+    let architect = format!(
+        "coder = \"command\"\ncommand = [\"python\", {:?}]\nattempts = 2\ntime_limit_s = 60",
+        coder.display()
+    );
+    let manifest = world
+        .read("a/agent.toml")
+        .replace("coder = \"builtin\"\nattempts = 3\ntime_limit_s = 600", &architect);
     world.write("a/agent.toml", manifest);
     let mut cases = world.read("a/tests/micro/estimates.jsonl");
     for number in 10..24 {
@@ -365,7 +515,8 @@ fn of_every_kind() -> World {
         "a/tests/full/estimates.jsonl",
         format!(
             "{full}{}\n",
-            json!({"id": "sailing", "tool": "estimate", "arguments": {"task": "sailing"}, "expect": {"subset": {"seen": 0}}})
+            json!({"id": "sailing", "tool": "estimate", "arguments": {"task": "sailing"},
+                "expect": {"subset": {"seen": 0}}})
         ),
     );
     world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "set up"]);
@@ -379,8 +530,8 @@ fn of_every_kind() -> World {
     world
 }
 
-/// So many positions, evenly spread: the first and the last are among them, since what tells one format from another is at the beginning, and checksums are at
-/// the end.
+/// So many positions, evenly spread: the first and the last are among them, since what tells one
+/// format from another is at the beginning, and checksums are at the end.
 fn spread(length: usize, count: usize) -> BTreeSet<usize> {
     (0..count).map(|number| number * (length - 1) / (count - 1)).collect()
 }
@@ -401,8 +552,14 @@ fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
     assert!(record.contains(r#""given":["gate"]"#) && record.contains(r#""ledger":1"#), "{record}");
     world.git("a", ["tag", "-a", "-f", "-m", "annotated", "v0.1.0", "v0.1.0"]);
 
-    let ledger = world.git("a", ["for-each-ref", "--format=%(objectname)", "refs/agent/**/ledger", "refs/agent/ledger*"]);
-    let inbox = world.git("a", ["for-each-ref", "--format=%(objectname)", "refs/agent/**/inbox", "refs/agent/inbox*"]);
+    let ledger = world.git(
+        "a",
+        ["for-each-ref", "--format=%(objectname)", "refs/agent/**/ledger", "refs/agent/ledger*"],
+    );
+    let inbox = world.git(
+        "a",
+        ["for-each-ref", "--format=%(objectname)", "refs/agent/**/inbox", "refs/agent/inbox*"],
+    );
     let item = world.git("a", ["ls-tree", "-r", "--name-only", inbox.lines().next().unwrap()]);
     let item = item.lines().find(|path| path.starts_with("items/")).unwrap().to_owned();
     let object = |name: &str| {
@@ -410,7 +567,8 @@ fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
         PathBuf::from(format!("a/.git/objects/{}/{}", &id[..2], &id[2..]))
     };
     let stored = |path: String| PathBuf::from(format!("a/.agent/store/{path}"));
-    let journal = world.git("a", ["log", "-1", "--format=%(trailers:key=Agent-Journal,valueonly)", &tested]);
+    let journal =
+        world.git("a", ["log", "-1", "--format=%(trailers:key=Agent-Journal,valueonly)", &tested]);
     let places = [
         object("v0.3.1"),
         object("v0.3.1^{tree}"),
@@ -434,13 +592,20 @@ fn one_flipped_byte_in_any_part_of_the_evidence_is_found() {
     let mut flips = 0;
     for place in &places {
         let path = world.path(place);
-        let whole = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let whole =
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for at in spread(whole.len(), wanted) {
             let mut flipped = whole.clone();
             flipped[at] ^= 0xff;
             replace(&path, &flipped);
             let ended = world.agent("a", ["verify", "--all", "-q"]);
-            assert!(ended.code != 0, "byte {at} of {} flipped: exit {}\n{}", place.display(), ended.code, ended.stdout);
+            assert!(
+                ended.code != 0,
+                "byte {at} of {} flipped: exit {}\n{}",
+                place.display(),
+                ended.code,
+                ended.stdout
+            );
             assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
             replace(&path, &whole);
             flips += 1;
@@ -462,11 +627,17 @@ fn rewritten(world: &World, change: impl FnOnce(&mut Value)) {
     let tip = git.commit(&git.expect("active").unwrap()).unwrap();
     let folder = world.path("a/.agent/store/evals").join(tip.id.as_str());
     let lines = std::fs::read_to_string(folder.join("micro.jsonl")).unwrap();
-    let mut results: Value = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    let mut results: Value =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
     change(&mut results);
-    let lines = results.as_array().unwrap().iter().fold(String::new(), |lines, line| lines + &line.to_string() + "\n");
+    let lines = results
+        .as_array()
+        .unwrap()
+        .iter()
+        .fold(String::new(), |lines, line| lines + &line.to_string() + "\n");
     let digest = agent_core::formats::object_id::digest;
-    let mut evaluation = Evaluation::from_bytes(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
+    let mut evaluation =
+        Evaluation::from_bytes(&std::fs::read(folder.join("summary.json")).unwrap()).unwrap();
     let micro = evaluation.tiers.values_mut().next().unwrap();
     let budget = micro.budget;
     let (wall_s, cached) = (micro.wall_s, micro.cached);
@@ -479,11 +650,17 @@ fn rewritten(world: &World, change: impl FnOnce(&mut Value)) {
     let comparison = agent_core::gate::Comparison::of(question, &pairs.baseline(), &new);
     let mut compared = record.compared.clone().unwrap();
     compared.verdict = comparison.judged(compared.level());
-    let record = agent_core::gate::record::Record { evaluation: evaluation.digest(), compared: Some(compared), ..record };
+    let record = agent_core::gate::record::Record {
+        evaluation: evaluation.digest(),
+        compared: Some(compared),
+        ..record
+    };
     let record = record.to_bytes(Some(&comparison));
-    let trailers = Trailers { eval: Some(evaluation.digest()), gate: Some(digest(&record)), ..tip.trailers };
+    let trailers =
+        Trailers { eval: Some(evaluation.digest()), gate: Some(digest(&record)), ..tip.trailers };
     let message = trailers.message("promote: forged", "");
-    let commit = git.write_commit(&CommitSpec { tree: tip.tree, parents: tip.parents, message }).unwrap();
+    let commit =
+        git.write_commit(&CommitSpec { tree: tip.tree, parents: tip.parents, message }).unwrap();
     evaluation.commit = Some(commit.to_string());
     let place = format!("a/.agent/store/evals/{commit}");
     world.write(format!("{place}/summary.json"), evaluation.to_bytes());
@@ -501,19 +678,30 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
         .stdout_has("run again, 3 of 3 cases of micro came out the same; p95 ")
         .stdout_has("run again, 3 of 3 cases of micro of the version before it came out the same")
         .stdout_has("1 updates of its Journal replayed through the Tuner, each to the same bytes");
-    world.agent("a", ["verify", "--run", "v0.1.0"]).ok().stdout_has("cases of full came out the same");
+    world
+        .agent("a", ["verify", "--run", "v0.1.0"])
+        .ok()
+        .stdout_has("cases of full came out the same");
     // results that nobody's run gave, whole as they are: only a run finds them
     rewritten(&world, |results| {
-        let review = results.as_array_mut().unwrap().iter_mut().find(|line| line["id"] == "review").unwrap();
+        let review =
+            results.as_array_mut().unwrap().iter_mut().find(|line| line["id"] == "review").unwrap();
         review["score"] = json!(0.875);
     });
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
     let told = found(&world, &["--run"], 1);
-    says(&told, &["run: run again, 1 of 3 cases of micro came out otherwise: `review` passed with 0.875 on record, passed with 1 now"]);
+    says(
+        &told,
+        &["run: run again, 1 of 3 cases of micro came out otherwise: `review` passed with 0.875 \
+            on record, passed with 1 now"],
+    );
     // without the results there is nothing to compare with
     let commit = world.git("a", ["rev-parse", "active"]);
     std::fs::remove_file(world.path(format!("a/.agent/store/evals/{commit}/micro.jsonl"))).unwrap();
-    says(&found(&world, &["--run"], 7), &["run: there are no results of micro, case by case, to compare with"]);
+    says(
+        &found(&world, &["--run"], 7),
+        &["run: there are no results of micro, case by case, to compare with"],
+    );
 }
 
 #[test]
@@ -522,16 +710,20 @@ fn a_case_that_comes_out_in_two_ways_speaks_against_nothing() {
     world.agent(".", ["init", "-q", "a"]).ok();
     let runner = world.read("a/runner/__main__.py").replace(
         "if known is None:",
-        "import random\n    if task == \"luck\":\n        return {\"minutes\": float(random.randrange(2)), \"seen\": 0}\n    if known is None:",
+        "import random\n    if task == \"luck\":\n        return {\"minutes\": \
+        float(random.randrange(2)), \"seen\": 0}\n    if known is None:",
     );
     world.write("a/runner/__main__.py", runner);
     let full = world.read("a/tests/full/estimates.jsonl");
-    let luck = json!({"id": "luck", "tool": "estimate", "arguments": {"task": "luck"}, "expect": {"subset": {"minutes": 1.0}}});
+    let luck = json!({"id": "luck", "tool": "estimate", "arguments": {"task": "luck"},
+        "expect": {"subset": {"minutes": 1.0}}});
     world.write("a/tests/full/estimates.jsonl", format!("{full}{luck}\n"));
     world.write("a/ci/budgets.json", BUDGETS);
     world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "luck"]);
     world.agent("a", ["release", "-q"]).ok();
     // one run in two comes out as the release did: 40 in a row do not
-    let seen = (0..40).any(|_| world.agent("a", ["verify", "--run"]).ok().stdout.contains("not always the same: `luck`"));
+    let seen = (0..40).any(|_| {
+        world.agent("a", ["verify", "--run"]).ok().stdout.contains("not always the same: `luck`")
+    });
     assert!(seen, "40 runs of a case of chance came out the same");
 }

@@ -33,7 +33,10 @@ impl Event {
 
 impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -52,9 +55,13 @@ impl Connection {
     pub fn ask(&mut self, method: &str, headers: &[(&str, &str)], body: &str) {
         let named = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
         let host = if named { "" } else { "host: localhost\r\n" };
-        let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
-        self.send(format!("{method} /mcp HTTP/1.1\r\ncontent-length: {length}\r\n{host}{}\r\n{body}", headers.concat()));
+        self.send(format!(
+            "{method} /mcp HTTP/1.1\r\ncontent-length: {length}\r\n{host}{}\r\n{body}",
+            headers.concat()
+        ));
     }
 
     #[track_caller]

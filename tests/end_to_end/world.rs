@@ -1,4 +1,5 @@
-//! The test world: a temporary folder with its own HOME and git configuration, and one way to run a command and look at how it ended.
+//! The test world: a temporary folder with its own HOME and git configuration, and one way to run a
+//! command and look at how it ended.
 #![allow(dead_code, reason = "each area of the tests uses its own part of the world")]
 #![expect(clippy::disallowed_methods, reason = "tests start the binary and git themselves")]
 
@@ -36,7 +37,11 @@ impl Ended {
     /// Asserts the exit code; shows everything when it is another.
     #[track_caller]
     pub fn code(self, expected: i32) -> Self {
-        assert_eq!(self.code, expected, "`{}`\n--- stdout\n{}\n--- stderr\n{}", self.shown, self.stdout, self.stderr);
+        assert_eq!(
+            self.code, expected,
+            "`{}`\n--- stdout\n{}\n--- stderr\n{}",
+            self.shown, self.stdout, self.stderr
+        );
         self
     }
 
@@ -47,13 +52,23 @@ impl Ended {
 
     #[track_caller]
     pub fn stderr_has(self, part: &str) -> Self {
-        assert!(self.stderr.contains(part), "`{}` should say {part:?}\n--- stderr\n{}", self.shown, self.stderr);
+        assert!(
+            self.stderr.contains(part),
+            "`{}` should say {part:?}\n--- stderr\n{}",
+            self.shown,
+            self.stderr
+        );
         self
     }
 
     #[track_caller]
     pub fn stdout_has(self, part: &str) -> Self {
-        assert!(self.stdout.contains(part), "`{}` should print {part:?}\n--- stdout\n{}", self.shown, self.stdout);
+        assert!(
+            self.stdout.contains(part),
+            "`{}` should print {part:?}\n--- stdout\n{}",
+            self.shown,
+            self.stdout
+        );
         self
     }
 
@@ -61,17 +76,25 @@ impl Ended {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| {
-            panic!("`{}`: stdout is not JSON: {error}\n--- stdout\n{}\n--- stderr\n{}", self.shown, self.stdout, self.stderr)
+            panic!(
+                "`{}`: stdout is not JSON: {error}\n--- stdout\n{}\n--- stderr\n{}",
+                self.shown, self.stdout, self.stderr
+            )
         })
     }
 }
 
 impl World {
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("agent-test-").tempdir().expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("agent-test-").tempdir().expect("a temporary folder");
         let mut shared = tempfile::Builder::new();
         let shared = shared.prefix("agent-test-");
-        let shared = if cfg!(target_os = "linux") { shared.tempdir_in(SHARED_MEMORY) } else { shared.tempdir() };
+        let shared = if cfg!(target_os = "linux") {
+            shared.tempdir_in(SHARED_MEMORY)
+        } else {
+            shared.tempdir()
+        };
         let world = Self { folder, shared: shared.expect("a folder in shared memory") };
         std::fs::create_dir(world.home()).expect("HOME");
         std::fs::write(
@@ -91,7 +114,8 @@ impl World {
         self.folder.path().join(relative)
     }
 
-    /// A path that a Runner under test and the test share, where its manifest has `shared_memory = true`.
+    /// A path that a Runner under test and the test share, where its manifest has
+    /// `shared_memory = true`.
     pub fn shared(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.shared.path().join(relative)
     }
@@ -115,7 +139,8 @@ impl World {
         std::env::join_paths(folders).expect("a PATH")
     }
 
-    /// A command of this world: frozen HOME and git configuration, nothing inherited that could change the outcome.
+    /// A command of this world: frozen HOME and git configuration, nothing inherited that could
+    /// change the outcome.
     pub fn command(&self, program: impl AsRef<OsStr>, directory: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program);
         command
@@ -147,13 +172,25 @@ impl World {
     }
 
     /// `agent ARGS` in a folder of the world.
-    pub fn agent<A: AsRef<OsStr>>(&self, directory: impl AsRef<Path>, arguments: impl IntoIterator<Item = A>) -> Ended {
+    pub fn agent<A: AsRef<OsStr>>(
+        &self,
+        directory: impl AsRef<Path>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Ended {
         Self::finish(self.command(AGENT, directory).args(arguments))
     }
 
     /// `git ARGS` in a folder of the world; it must succeed. Gives stdout, trimmed.
     #[track_caller]
-    pub fn git<A: AsRef<OsStr>>(&self, directory: impl AsRef<Path>, arguments: impl IntoIterator<Item = A>) -> String {
-        Self::finish(self.command("git", directory).args(arguments)).ok().stdout.trim_end().to_owned()
+    pub fn git<A: AsRef<OsStr>>(
+        &self,
+        directory: impl AsRef<Path>,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> String {
+        Self::finish(self.command("git", directory).args(arguments))
+            .ok()
+            .stdout
+            .trim_end()
+            .to_owned()
     }
 }

@@ -1,6 +1,7 @@
 //! The pure heart of `agent`: words, formats, rules and plans.
 //!
-//! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the world, hand in values, and carry out what comes back.
+//! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the
+//! world, hand in values, and carry out what comes back.
 
 pub mod adoption;
 pub mod architect;

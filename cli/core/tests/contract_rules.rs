@@ -1,6 +1,7 @@
 //! Every rule of the bump against its fixture pair in `tests/contract_rules/<id>/`.
 //!
-//! `BLESS=1 cargo test -p agent-core --test contract_rules` writes what `expected.json` should say; read it before it is committed.
+//! `BLESS=1 cargo test -p agent-core --test contract_rules` writes what `expected.json` should say;
+//! read it before it is committed.
 
 use agent_core::contract::assessment::{End, assess};
 use agent_core::contract::rules::{self, RuleId};
@@ -36,13 +37,15 @@ fn fixtures() -> PathBuf {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
-    let text = std::fs::read_to_string(path)
-        .unwrap_or_else(|error| panic!("{}: {error}; `tests/contract_rules/new-rule ID` makes a fixture", path.display()));
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+        panic!("{}: {error}; `tests/contract_rules/new-rule ID` makes a fixture", path.display())
+    });
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn end(side: Side) -> End {
-    let contract = Contract::new(side.runner, side.tuner, side.state).expect("a fixture's tools are well-formed");
+    let contract = Contract::new(side.runner, side.tuner, side.state)
+        .expect("a fixture's tools are well-formed");
     End { name: String::new(), version: None, contract, code: side.code, state: side.revision }
 }
 
@@ -53,7 +56,8 @@ fn judged(old: &End, new: &End, messages: &[String]) -> Expected {
 
 fn check(id: RuleId) {
     let folder = fixtures().join(id.to_string());
-    let (old, mut new): (Side, Side) = (read(&folder.join("old.json")), read(&folder.join("new.json")));
+    let (old, mut new): (Side, Side) =
+        (read(&folder.join("old.json")), read(&folder.join("new.json")));
     let messages = std::mem::take(&mut new.messages);
     let (old, new) = (end(old), end(new));
     let found = judged(&old, &new, &messages);
@@ -63,10 +67,17 @@ fn check(id: RuleId) {
     }
     let expected: Expected = read(&folder.join("expected.json"));
     assert_eq!(found, expected, "{id}");
-    let named = expected.changes.iter().any(|change| change.rule == id && change.level == rules::rule(id).level);
+    let named = expected
+        .changes
+        .iter()
+        .any(|change| change.rule == id && change.level == rules::rule(id).level);
     assert!(named, "the fixture of `{id}` does not show it: {expected:#?}");
     for same in [&old, &new] {
-        assert_eq!(judged(same, same, &[]), Expected { bump: None, changes: Vec::new() }, "{id}: nothing changed");
+        assert_eq!(
+            judged(same, same, &[]),
+            Expected { bump: None, changes: Vec::new() },
+            "{id}: nothing changed"
+        );
     }
 }
 
@@ -86,7 +97,10 @@ fn every_fixture_belongs_to_a_rule() {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         if entry.file_type().unwrap().is_dir() {
-            assert!(RuleId::ALL.iter().any(|id| id.to_string() == name), "tests/contract_rules/{name} belongs to no rule");
+            assert!(
+                RuleId::ALL.iter().any(|id| id.to_string() == name),
+                "tests/contract_rules/{name} belongs to no rule"
+            );
         }
     }
 }
@@ -105,8 +119,12 @@ fn direction_matters() {
         (RuleId::ToolAdded, RuleId::ToolRemoved),
     ] {
         let folder = fixtures().join(forward.to_string());
-        let (old, new): (Side, Side) = (read(&folder.join("old.json")), read(&folder.join("new.json")));
+        let (old, new): (Side, Side) =
+            (read(&folder.join("old.json")), read(&folder.join("new.json")));
         let found = judged(&end(new), &end(old), &[]);
-        assert!(found.changes.iter().any(|change| change.rule == backward), "{forward} backwards is no {backward}: {found:#?}");
+        assert!(
+            found.changes.iter().any(|change| change.rule == backward),
+            "{forward} backwards is no {backward}: {found:#?}"
+        );
     }
 }

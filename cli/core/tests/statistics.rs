@@ -1,4 +1,5 @@
-//! The statistics against `tests/reference/statistics.json`, which `statistics.py` beside it writes with scipy.
+//! The statistics against `tests/reference/statistics.json`, which `statistics.py` beside it writes
+//! with scipy.
 
 use agent_core::statistics::bootstrap::Bootstrap;
 use agent_core::statistics::e_process::EProcess;
@@ -35,13 +36,20 @@ fn numbers(value: &Value) -> Vec<f64> {
 #[track_caller]
 fn check(found: f64, expected: &Value, row: &Value) {
     let expected = number(expected);
-    assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1e-6), "{found} is not {expected}: {row}");
+    assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs().max(1e-6),
+        "{found} is not {expected}: {row}"
+    );
 }
 
 #[test]
 fn the_incomplete_beta_and_gamma_functions_agree_with_scipy() {
     rows(&table("beta"), |row| {
-        check(special::incomplete_beta(number(&row["a"]), number(&row["b"]), number(&row["x"])), &row["value"], row);
+        check(
+            special::incomplete_beta(number(&row["a"]), number(&row["b"]), number(&row["x"])),
+            &row["value"],
+            row,
+        );
     });
     rows(&table("ln_gamma"), |row| check(special::ln_gamma(number(&row["x"])), &row["value"], row));
 }
@@ -56,7 +64,11 @@ fn the_normal_distribution_agrees_with_scipy() {
 #[test]
 fn the_interval_of_clopper_and_pearson_agrees_with_scipy() {
     rows(&table("clopper_pearson"), |row| {
-        let (low, high) = binomial::interval(count(&row["hits"]), count(&row["trials"]), number(&row["confidence"]));
+        let (low, high) = binomial::interval(
+            count(&row["hits"]),
+            count(&row["trials"]),
+            number(&row["confidence"]),
+        );
         check(low, &row["low"], row);
         check(high, &row["high"], row);
     });
@@ -64,13 +76,19 @@ fn the_interval_of_clopper_and_pearson_agrees_with_scipy() {
 
 #[test]
 fn mcnemars_mid_p_agrees_with_scipy() {
-    rows(&table("mcnemar"), |row| check(mcnemar::mid_p(count(&row["better"]), count(&row["worse"])), &row["p"], row));
+    rows(&table("mcnemar"), |row| {
+        check(mcnemar::mid_p(count(&row["better"]), count(&row["worse"])), &row["p"], row)
+    });
 }
 
 #[test]
 fn tangos_interval_agrees_with_one_whose_estimates_are_searched_for() {
     rows(&table("tango"), |row| {
-        let flips = Flips { cases: count(&row["cases"]), better: count(&row["better"]), worse: count(&row["worse"]) };
+        let flips = Flips {
+            cases: count(&row["cases"]),
+            better: count(&row["better"]),
+            worse: count(&row["worse"]),
+        };
         let (low, high) = flips.interval(0.95);
         check(low, &row["low"], row);
         check(high, &row["high"], row);
@@ -80,27 +98,38 @@ fn tangos_interval_agrees_with_one_whose_estimates_are_searched_for() {
 
 #[test]
 fn the_signed_rank_test_agrees_with_scipy() {
-    rows(&table("wilcoxon"), |row| check(wilcoxon::signed_rank(numbers(&row["values"])), &row["p"], row));
+    rows(&table("wilcoxon"), |row| {
+        check(wilcoxon::signed_rank(numbers(&row["values"])), &row["p"], row)
+    });
 }
 
 #[test]
 fn the_bootstrap_agrees_with_another_that_draws_the_same_and_nearly_with_scipys() {
     rows(&table("bootstrap"), |row| {
-        let pairs: Vec<_> = numbers(&row["weights"]).into_iter().zip(numbers(&row["gains"])).collect();
+        let pairs: Vec<_> =
+            numbers(&row["weights"]).into_iter().zip(numbers(&row["gains"])).collect();
         let bootstrap = Bootstrap::of(&pairs);
         let (low, high) = bootstrap.interval(0.95);
         check(bootstrap.p_value(1e-12), &row["p"], row);
         check(low, &row["low"], row);
         check(high, &row["high"], row);
         let scipys = numbers(&row["scipy"]);
-        assert!((low - scipys[0]).abs() < 0.02 && (high - scipys[1]).abs() < 0.02, "{low} {high}: {row}");
+        assert!(
+            (low - scipys[0]).abs() < 0.02 && (high - scipys[1]).abs() < 0.02,
+            "{low} {high}: {row}"
+        );
     });
 }
 
 #[test]
 fn the_e_process_agrees_with_its_plain_product() {
     rows(&table("e_process"), |row| {
-        let pairs: Vec<_> = row["pairs"].as_array().unwrap().iter().map(|pair| (number(&pair[0]), number(&pair[1]))).collect();
+        let pairs: Vec<_> = row["pairs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|pair| (number(&pair[0]), number(&pair[1])))
+            .collect();
         check(EProcess::of(number(&row["bound"]), &pairs).log(), &row["log"], row);
     });
 }

@@ -1,8 +1,10 @@
-//! What `agent` does, for any front: a terminal, a service, a hook. It writes to no terminal; what happens goes to a `Reporter`.
+//! What `agent` does, for any front: a terminal, a service, a hook. It writes to no terminal; what
+//! happens goes to a `Reporter`.
 //!
-//! Each room knows only those before it: `world` (files, git, processes, the object store) and `notices`; then `telemetry`, `staging`, `conversations` and
-//! `child`; `repository`; `target` (what runs: code and state, and how their children start); `testing` and `sync`; `versions`; `verification`;
-//! `architect`; `gc`.
+//! Each room knows only those before it: `world` (files, git, processes, the object store) and
+//! `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
+//! (what runs: code and state, and how their children start); `testing` and `sync`; `versions`;
+//! `verification`; `architect`; `gc`.
 
 pub mod architect;
 pub mod child;

@@ -1,4 +1,5 @@
-//! Notices and progress of work, for the front that asked for it: the terminal prints them, a service drops them.
+//! Notices and progress of work, for the front that asked for it: the terminal prints them, a
+//! service drops them.
 
 use crate::error::Failure;
 use agent_core::formats::manifest::Tier;
@@ -26,7 +27,8 @@ pub trait Reporter: Send + Sync {
     /// An error that ends less than the command: a call, a connection, a child.
     fn error(&self, error: &Failure);
 
-    /// Work of many steps begins. What comes back is called with each number of steps done, and dropped at the end.
+    /// Work of many steps begins. What comes back is called with each number of steps done, and
+    /// dropped at the end.
     fn steps(&self, _title: &str, _total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
         Box::new(|_| {})
     }

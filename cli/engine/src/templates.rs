@@ -1,4 +1,5 @@
-//! What the binary carries with it: the agent templates and the Python package that every agent repository vendors.
+//! What the binary carries with it: the agent templates and the Python package that every agent
+//! repository vendors.
 
 use agent_core::architect::inspiration::{self, Inspiration};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -25,10 +26,15 @@ pub struct Template {
 pub const DEFAULT: &str = "minimal";
 
 static TEMPLATES: [Template; 2] = [
-    Template { name: DEFAULT, about: "one tool that answers and one that learns: the smallest agent that gets better", folder: &MINIMAL },
+    Template {
+        name: DEFAULT,
+        about: "one tool that answers and one that learns: the smallest agent that gets better",
+        folder: &MINIMAL,
+    },
     Template {
         name: "docs-search",
-        about: "answers from Python's own help topics; learns its ranking and which strategy to trust",
+        about: "answers from Python's own help topics; learns its ranking and which strategy to \
+            trust",
         folder: &DOCS_SEARCH,
     },
 ];
@@ -46,7 +52,10 @@ impl Diagnose for UnknownTemplate {
 
     fn hint(&self) -> Option<String> {
         let names: Vec<_> = all().iter().map(|template| template.name).collect();
-        Some(format!("the templates are {}; `agent templates list` describes them", names.join(", ")))
+        Some(format!(
+            "the templates are {}; `agent templates list` describes them",
+            names.join(", ")
+        ))
     }
 }
 
@@ -55,7 +64,10 @@ pub fn all() -> &'static [Template] {
 }
 
 pub fn named(name: &str) -> Result<&'static Template, UnknownTemplate> {
-    all().iter().find(|template| template.name == name).ok_or_else(|| UnknownTemplate { name: name.to_owned() })
+    all()
+        .iter()
+        .find(|template| template.name == name)
+        .ok_or_else(|| UnknownTemplate { name: name.to_owned() })
 }
 
 /// A file of a repository to be written.
@@ -86,7 +98,8 @@ pub fn runtime() -> Vec<NewFile> {
     files(&RUNTIME, Path::new("agent_runtime"))
 }
 
-/// What runs scorers: the program and its own copy of the runtime. The copy that a repository vendors belongs to the code under test.
+/// What runs scorers: the program and its own copy of the runtime. The copy that a repository
+/// vendors belongs to the code under test.
 pub fn harness() -> &'static [NewFile] {
     static FILES: LazyLock<Vec<NewFile>> = LazyLock::new(|| {
         let mut files = runtime();
@@ -99,7 +112,9 @@ pub fn harness() -> &'static [NewFile] {
 /// Of all that the harness is made of.
 pub fn harness_digest() -> &'static str {
     static DIGEST: LazyLock<String> = LazyLock::new(|| {
-        let lines = harness().iter().map(|file| format!("{} {}\n", file.path.display(), digest(&file.bytes)));
+        let lines = harness()
+            .iter()
+            .map(|file| format!("{} {}\n", file.path.display(), digest(&file.bytes)));
         digest(lines.collect::<String>().as_bytes())
     });
     &DIGEST
@@ -112,10 +127,13 @@ pub fn inspirations() -> Vec<Inspiration> {
 
 fn inspiration(folder: &Dir<'static>) -> Inspiration {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let files = folder.files().filter_map(|file| Some((name(file.path()), file.contents_utf8()?.to_owned())));
+    let files = folder
+        .files()
+        .filter_map(|file| Some((name(file.path()), file.contents_utf8()?.to_owned())));
     let mut contents: BTreeMap<String, String> = files.collect();
     let description = contents.remove(inspiration::FILE).unwrap_or_default();
-    Inspiration::parse(&description, contents).unwrap_or_else(|problem| panic!("{}: {problem}", folder.path().display()))
+    Inspiration::parse(&description, contents)
+        .unwrap_or_else(|problem| panic!("{}: {problem}", folder.path().display()))
 }
 
 /// The files below an embedded folder, sorted by path, without what running them leaves behind.
@@ -125,7 +143,10 @@ fn files(folder: &'static Dir<'static>, under: &Path) -> Vec<NewFile> {
     while let Some(folder) = folders.pop() {
         folders.extend(folder.dirs().filter(|folder| !is_leftover(folder.path())));
         found.extend(
-            folder.files().filter(|file| !is_leftover(file.path())).map(|file| NewFile::new(under.join(file.path()), file.contents())),
+            folder
+                .files()
+                .filter(|file| !is_leftover(file.path()))
+                .map(|file| NewFile::new(under.join(file.path()), file.contents())),
         );
     }
     found.sort_by(|one, other| one.path.cmp(&other.path));
@@ -134,7 +155,8 @@ fn files(folder: &'static Dir<'static>, under: &Path) -> Vec<NewFile> {
 
 fn is_leftover(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    matches!(name.as_ref(), "__pycache__" | ".agent" | ".pytest_cache" | "staging.state.json") || name.ends_with(".pyc")
+    matches!(name.as_ref(), "__pycache__" | ".agent" | ".pytest_cache" | "staging.state.json")
+        || name.ends_with(".pyc")
 }
 
 #[cfg(test)]
@@ -147,17 +169,30 @@ mod tests {
         for template in all() {
             let files = template.files();
             let text = |path: &str| {
-                let file = files.iter().find(|file| file.path == Path::new(path)).unwrap_or_else(|| panic!("{}: {path}", template.name));
+                let file = files
+                    .iter()
+                    .find(|file| file.path == Path::new(path))
+                    .unwrap_or_else(|| panic!("{}: {path}", template.name));
                 String::from_utf8(file.bytes.clone()).unwrap()
             };
             Manifest::parse(&text("agent.toml"), "agent.toml").unwrap();
             serde_json::from_str::<serde_json::Value>(&text("state/active.state.json")).unwrap();
-            for path in ["state/schema.json", "runner/__main__.py", "tuner/__main__.py", "ci/budgets.json", ".gitignore"] {
+            for path in [
+                "state/schema.json",
+                "runner/__main__.py",
+                "tuner/__main__.py",
+                "ci/budgets.json",
+                ".gitignore",
+            ] {
                 text(path);
             }
             for tier in ["micro", "fast", "full"] {
                 let folder = Path::new("tests").join(tier);
-                assert!(files.iter().any(|file| file.path.starts_with(&folder)), "{} has no {tier} case", template.name);
+                assert!(
+                    files.iter().any(|file| file.path.starts_with(&folder)),
+                    "{} has no {tier} case",
+                    template.name
+                );
             }
         }
     }
@@ -165,7 +200,10 @@ mod tests {
     #[test]
     fn every_inspiration_can_be_read_and_is_named_as_its_folder() {
         let ids: Vec<_> = inspirations().into_iter().map(|one| one.id).collect();
-        let folders: Vec<_> = INSPIRATIONS.dirs().map(|folder| folder.path().to_string_lossy().into_owned()).collect();
+        let folders: Vec<_> = INSPIRATIONS
+            .dirs()
+            .map(|folder| folder.path().to_string_lossy().into_owned())
+            .collect();
         assert!(ids.len() >= 6 && ids == folders, "{ids:?} {folders:?}");
     }
 

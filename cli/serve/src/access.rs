@@ -19,9 +19,14 @@ pub struct Sender<'a> {
     pub authorization: Option<&'a str>,
 }
 
-/// What is wrong with what a request says of the server and of its sender: it is `required` to name one server, an absolute target names the same one, and
-/// there is one credential. Otherwise who asks whom would depend on where one looks.
-pub fn ambiguity(sender: Sender<'_>, authority: Option<&str>, required: bool) -> Option<&'static str> {
+/// What is wrong with what a request says of the server and of its sender: it is `required` to name
+/// one server, an absolute target names the same one, and there is one credential. Otherwise who
+/// asks whom would depend on where one looks.
+pub fn ambiguity(
+    sender: Sender<'_>,
+    authority: Option<&str>,
+    required: bool,
+) -> Option<&'static str> {
     let is_one_name = |host: &str| !host.is_empty() && !host.contains([',', ' ', '\t', '/', '@']);
     if sender.host.map_or(required || authority.is_some(), |host| !is_one_name(host)) {
         return Some("there has to be one `Host`, a name with a port or without");
@@ -29,7 +34,9 @@ pub fn ambiguity(sender: Sender<'_>, authority: Option<&str>, required: bool) ->
     if sender.authorization.is_some_and(|value| value.contains(',')) {
         return Some("`Authorization` holds one credential");
     }
-    let is_another = authority.zip(sender.host).is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host));
+    let is_another = authority
+        .zip(sender.host)
+        .is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host));
     is_another.then_some("the target and `Host` name two servers")
 }
 
@@ -50,20 +57,26 @@ impl Denied {
 
 impl Access {
     pub fn new(hosts: &[String], token: Option<&str>) -> Self {
-        Self { hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(), token: token.map(|token| digest(token.as_bytes())) }
+        Self {
+            hosts: hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            token: token.map(|token| digest(token.as_bytes())),
+        }
     }
 
     pub const fn needs_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// A page of another origin must not reach this server through a browser: neither by a request of its
-    /// own (Origin), nor by DNS rebinding (Host).
+    /// A page of another origin must not reach this server through a browser: neither by a request
+    /// of its own (Origin), nor by DNS rebinding (Host).
     pub fn check(&self, sender: Sender<'_>, is_open: bool) -> Result<(), Denied> {
         let host = sender.host.unwrap_or_default();
         if !host.is_empty() && !self.knows(host) {
             let hint = Some("call it by its address, or start it with `--allow-host NAME`");
-            return Err(Denied { hint, ..Denied::forbidden(format!("`{host}` is not a name of this server")) });
+            return Err(Denied {
+                hint,
+                ..Denied::forbidden(format!("`{host}` is not a name of this server"))
+            });
         }
         if let Some(origin) = sender.origin.filter(|origin| !is_same(origin, host)) {
             return Err(Denied::forbidden(format!("pages of `{origin}` may not ask here")));
@@ -82,11 +95,17 @@ impl Access {
     fn check_token(&self, authorization: Option<&str>) -> Result<(), Denied> {
         let Some(expected) = &self.token else { return Ok(()) };
         let given = authorization.and_then(|value| value.split_once(' '));
-        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| digest(token.trim().as_bytes()));
+        let given = given
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| digest(token.trim().as_bytes()));
         if given.as_ref() == Some(expected) {
             return Ok(());
         }
-        let why = if given.is_some() { "the token is another one" } else { "there is no `Authorization: Bearer TOKEN`" };
+        let why = if given.is_some() {
+            "the token is another one"
+        } else {
+            "there is no `Authorization: Bearer TOKEN`"
+        };
         Err(Denied { status: 401, why: why.to_owned(), hint: None })
     }
 }
@@ -100,7 +119,10 @@ fn name_of(host: &str) -> &str {
 }
 
 fn is_same(origin: &str, host: &str) -> bool {
-    origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).is_some_and(|from| from.eq_ignore_ascii_case(host))
+    origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"))
+        .is_some_and(|from| from.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
@@ -109,13 +131,25 @@ mod tests {
 
     #[track_caller]
     fn check(access: &Access, sender: Sender<'_>, expected: Result<(), u16>) {
-        assert_eq!(access.check(sender, false).map_err(|denied| denied.status), expected, "{sender:?}");
+        assert_eq!(
+            access.check(sender, false).map_err(|denied| denied.status),
+            expected,
+            "{sender:?}"
+        );
     }
 
     #[test]
     fn only_known_hosts_and_their_own_origins_have_access() {
         let access = Access::new(&["Agents.example".to_owned()], None);
-        for good in ["localhost", "LOCALHOST:80", "127.0.0.1:7070", "[::1]:7070", "[::1]", "10.0.0.1", "agents.example:1"] {
+        for good in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:7070",
+            "[::1]:7070",
+            "[::1]",
+            "10.0.0.1",
+            "agents.example:1",
+        ] {
             let sender = Sender { host: Some(good), ..Sender::default() };
             check(&access, sender, Ok(()));
             check(&access, Sender { origin: Some(&format!("http://{good}")), ..sender }, Ok(()));
@@ -124,7 +158,11 @@ mod tests {
             check(&access, Sender { host: Some(bad), ..Sender::default() }, Err(403));
         }
         for bad in ["http://evil.example", "null", "http://localhost:1", "file://"] {
-            check(&access, Sender { host: Some("localhost:7070"), origin: Some(bad), ..Sender::default() }, Err(403));
+            check(
+                &access,
+                Sender { host: Some("localhost:7070"), origin: Some(bad), ..Sender::default() },
+                Err(403),
+            );
         }
     }
 

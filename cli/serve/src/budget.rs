@@ -1,9 +1,11 @@
-//! Memory for the bodies of requests, bounded over all connections of a listener: it is taken as a body arrives, not as it is announced.
+//! Memory for the bodies of requests, bounded over all connections of a listener: it is taken as a
+//! body arrives, not as it is announced.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// So much of each body is not counted: what the number of connections bounds, so that small requests are served beside large ones that stall.
+/// So much of each body is not counted: what the number of connections bounds, so that small
+/// requests are served beside large ones that stall.
 const FREE: usize = 16 << 10;
 /// Room is made for this much at least.
 const STEP: usize = 8 << 10;
@@ -31,7 +33,8 @@ impl Budget {
 }
 
 impl Share {
-    /// Makes room in a body for what may come next, of so many bytes in all; false where there is no memory for it now.
+    /// Makes room in a body for what may come next, of so many bytes in all; false where there is
+    /// no memory for it now.
     #[must_use]
     pub fn make_room(&mut self, body: &mut Vec<u8>, most: usize) -> bool {
         if body.len() < body.capacity() || body.len() >= most {
@@ -85,7 +88,11 @@ mod tests {
         let mut small = budget.share();
         assert_eq!(arrives(&mut small, &mut Vec::new(), FREE), FREE);
         drop((one, two));
-        assert_eq!(arrives(&mut budget.share(), &mut Vec::new(), MIB), MIB, "what was held is given back");
+        assert_eq!(
+            arrives(&mut budget.share(), &mut Vec::new(), MIB),
+            MIB,
+            "what was held is given back"
+        );
         drop(small);
         assert_eq!(budget.left.get(), MIB);
     }

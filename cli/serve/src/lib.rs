@@ -1,5 +1,6 @@
-//! What others connect to: the MCP shim over stdio and HTTP (`mcp`), and the REST APIs of versions and of the Architect (`api` on `rest`). `access` decides who may
-//! connect, `listen` binds, `budget` bounds what bodies hold in memory.
+//! What others connect to: the MCP shim over stdio and HTTP (`mcp`), and the REST APIs of versions
+//! and of the Architect (`api` on `rest`). `access` decides who may connect, `listen` binds,
+//! `budget` bounds what bodies hold in memory.
 
 pub mod access;
 pub mod api;

@@ -16,19 +16,28 @@ pub enum Ended {
 
 /// Listens at `HOST:PORT`, to the network only with a token; gives the address it has.
 pub fn listen(address: &str, access: &Access) -> Result<(TcpListener, SocketAddr), Failure> {
-    let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("`{address}` is not a HOST:PORT: {error}"));
-    let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
-    if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback() && !access.needs_token()) {
-        return Err(Failure::usage(format!("{open} is open to the network")).with_hint("give a token: AGENT_TOKEN=..., or --token"));
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("`{address}` is not a HOST:PORT: {error}"))
+    };
+    let addresses: Vec<SocketAddr> =
+        address.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
+    if let Some(open) =
+        addresses.iter().find(|address| !address.ip().is_loopback() && !access.needs_token())
+    {
+        return Err(Failure::usage(format!("{open} is open to the network"))
+            .with_hint("give a token: AGENT_TOKEN=..., or --token"));
     }
-    let listening = TcpListener::bind(addresses.as_slice()).and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let listening = TcpListener::bind(addresses.as_slice())
+        .and_then(|listener| Ok((listener.local_addr()?, listener)));
     listening.map(|(at, listener)| (listener, at)).map_err(|error| not_listening(address, &error))
 }
 
 fn not_listening(address: &str, error: &std::io::Error) -> Failure {
-    let problem = Failure::new(FailureKind::Surroundings, format!("cannot listen on {address}: {error}"));
+    let problem =
+        Failure::new(FailureKind::Surroundings, format!("cannot listen on {address}: {error}"));
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => problem.with_hint("something else listens there: choose another port; 0 takes a free one"),
+        std::io::ErrorKind::AddrInUse => problem
+            .with_hint("something else listens there: choose another port; 0 takes a free one"),
         _ => problem,
     }
 }
@@ -42,7 +51,10 @@ mod tests {
         let (open, closed) = (Access::new(&[], None), Access::new(&[], Some("s3cret")));
         let (_taken, at) = listen("127.0.0.1:0", &open).unwrap();
         let error = listen(&at.to_string(), &open).unwrap_err();
-        assert_eq!((error.kind, error.hint.unwrap().contains("choose another port")), (FailureKind::Surroundings, true));
+        assert_eq!(
+            (error.kind, error.hint.unwrap().contains("choose another port")),
+            (FailureKind::Surroundings, true)
+        );
         assert_eq!(listen("0.0.0.0:0", &open).unwrap_err().kind, FailureKind::Usage);
         assert!(listen("0.0.0.0:0", &closed).is_ok());
         assert_eq!(listen("nowhere", &open).unwrap_err().kind, FailureKind::Usage);

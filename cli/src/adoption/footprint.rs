@@ -1,4 +1,5 @@
-//! A record of the files that an adoption has written, so that a failed or killed adoption can be undone.
+//! A record of the files that an adoption has written, so that a failed or killed adoption can be
+//! undone.
 
 use crate::scaffold;
 use agent_engine::templates::NewFile;
@@ -33,7 +34,11 @@ impl Footprint {
         {
             Self { folder: folder.to_owned(), layout: layout.clone(), record }.undo()?;
         }
-        let record = Record { schema: SCHEMA.to_owned(), had_home: layout.home().exists(), written: Vec::new() };
+        let record = Record {
+            schema: SCHEMA.to_owned(),
+            had_home: layout.home().exists(),
+            written: Vec::new(),
+        };
         let footprint = Self { folder: folder.to_owned(), layout, record };
         footprint.layout.make_home()?;
         footprint.note()?;
@@ -44,7 +49,10 @@ impl Footprint {
     pub fn write(&mut self, file: &NewFile) -> Result<(), FsError> {
         if !self.record.written.iter().any(|(path, _)| *path == file.path) {
             let before = fs::read_if_there(&self.folder.join(&file.path))?;
-            self.record.written.push((file.path.clone(), before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())));
+            self.record.written.push((
+                file.path.clone(),
+                before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+            ));
             self.note()?;
         }
         scaffold::write(&self.folder, file)
@@ -70,7 +78,11 @@ impl Footprint {
                 self.prune(path);
             }
         }
-        if self.record.had_home { fs::remove_if_there(&self.layout.adoption()) } else { fs::remove_stubborn_folder(&self.layout.home()) }
+        if self.record.had_home {
+            fs::remove_if_there(&self.layout.adoption())
+        } else {
+            fs::remove_stubborn_folder(&self.layout.home())
+        }
     }
 
     /// Removes folders that became empty.
@@ -113,16 +125,25 @@ mod tests {
         let as_it_was = || {
             assert_eq!(names(folder.path()), [".gitignore", "tests"]);
             assert_eq!(names(&folder.path().join("tests")), ["mine.py"]);
-            assert_eq!(std::fs::read_to_string(folder.path().join(".gitignore")).unwrap(), "*.log\n");
+            assert_eq!(
+                std::fs::read_to_string(folder.path().join(".gitignore")).unwrap(),
+                "*.log\n"
+            );
         };
         as_it_was();
         // a killed one
         drop(begin());
-        assert_eq!(std::fs::read_to_string(folder.path().join(".agent/.gitignore")).unwrap(), "*\n");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join(".agent/.gitignore")).unwrap(),
+            "*\n"
+        );
         Footprint::begin(folder.path()).unwrap().undo().unwrap();
         as_it_was();
         begin().keep().unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join("state/schema.json")).unwrap(), "new");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("state/schema.json")).unwrap(),
+            "new"
+        );
         assert!(!folder.path().join(".agent/adoption.json").exists());
     }
 }

@@ -1,7 +1,8 @@
-//! `agent adopt`: an existing repository with an MCP server becomes an agent repository. The server is not changed.
+//! `agent adopt`: an existing repository with an MCP server becomes an agent repository. The server
+//! is not changed.
 //!
-//! `observed` reads the repository. The files are then written, and the server is started as a tier starts it and called (`trying`). A failure removes
-//! everything that was written (`footprint`).
+//! `observed` reads the repository. The files are then written, and the server is started as a tier
+//! starts it and called (`trying`). A failure removes everything that was written (`footprint`).
 
 mod footprint;
 mod observed;
@@ -56,10 +57,14 @@ const ABOUT_CASES: &str = "\
 - `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer, it is expected again (`equals`);
   where they did not, or the answer holds the time or a folder, any valid answer passes (`schema`).
 - `TOOL-fails` exists where no call of any tool succeeded: it expects the error that occurred. Replace it first.
-- `recorded.jsonl` has the calls of a host, where `agent adopt --record` recorded some (`TOOL-recorded-N`), with the same two kinds of expectation.
-- `TOOL-needs-ARGUMENT` calls a tool without a required argument, and expects an error that names it.
+- `recorded.jsonl` has the calls of a host,
+    where `agent adopt --record` recorded some (`TOOL-recorded-N`),
+    with the same two kinds of expectation.
+- `TOOL-needs-ARGUMENT` calls a tool without a required argument,
+    and expects an error that names it.
 
-The calls were made without a network and with empty folders, as in tests, so a tool that needs more has no case yet. Write some, and replace those
+The calls were made without a network and with empty folders, as in tests,
+    so a tool that needs more has no case yet. Write some, and replace those
 that check little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
 ";
 
@@ -137,12 +142,21 @@ impl Adoption {
         }
     }
 
-    fn adopt(&self, footprint: &mut Footprint, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
+    fn adopt(
+        &self,
+        footprint: &mut Footprint,
+        context: &Context,
+        say: &dyn Fn(&str),
+    ) -> Result<Adopted, Failure> {
         let layout = Layout::new(&self.folder);
         let place = layout.temporary_folder("adopt")?;
         let bare = python::find(&layout, &self.requires)?;
         let needs_packages = !matches!(self.requirements, Requirements::None);
-        let installer = if needs_packages { Installer::fetched(&bare, place.path(), say) } else { Installer::found() };
+        let installer = if needs_packages {
+            Installer::fetched(&bare, place.path(), say)
+        } else {
+            Installer::found()
+        };
         let mut draft = Draft {
             adoption: self,
             command: self.command.clone(),
@@ -159,8 +173,12 @@ impl Adoption {
             draft.version = self.computed_version(&installer, &bare, place.path());
         }
         let git = Git::discover(&self.folder)?;
-        let is_tagged = |version: &Version| git.reference(&format!("refs/tags/{}", tag(version))).is_ok_and(|tagged| tagged.is_some());
-        let first = rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
+        let is_tagged = |version: &Version| {
+            git.reference(&format!("refs/tags/{}", tag(version)))
+                .is_ok_and(|tagged| tagged.is_some())
+        };
+        let first =
+            rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
         first.why.iter().for_each(|why| say(why));
         draft.first = first.version;
         if let Some(node) = &self.node {
@@ -168,7 +186,10 @@ impl Adoption {
         }
         self.write_house(footprint)?;
         footprint.write(&draft.file())?;
-        let manifest = manifest::Manifest::parse(&String::from_utf8_lossy(&draft.file().bytes), manifest::FILE)?;
+        let manifest = manifest::Manifest::parse(
+            &String::from_utf8_lossy(&draft.file().bytes),
+            manifest::FILE,
+        )?;
         // made here with the installer; a child uses the result
         Toolchain::by(|| installer, &layout, &self.folder, &manifest, say)?;
         if let Some(NodePackages::Named { .. }) = &self.node {
@@ -181,16 +202,32 @@ impl Adoption {
         let tried = match Tried::of(&target, &repository, context) {
             Ok(tried) => tried,
             Err(error) => {
-                with_data_apart(&mut draft, footprint, &trying::own_files(&target, &repository)?, error, context)?;
+                with_data_apart(
+                    &mut draft,
+                    footprint,
+                    &trying::own_files(&target, &repository)?,
+                    error,
+                    context,
+                )?;
                 Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, context)?
             }
         };
         draft.limits = tried.measured.limits();
-        for file in [draft.file(), cases_file(&tried), NewFile::new(CASES_README, ABOUT_CASES), budgets_file(&tried)] {
+        for file in [
+            draft.file(),
+            cases_file(&tried),
+            NewFile::new(CASES_README, ABOUT_CASES),
+            budgets_file(&tried),
+        ] {
             footprint.write(&file)?;
         }
         Hooks::of(&self.folder)?.install()?;
-        Ok(Adopted { files: footprint.paths(), command: draft.command, first_version: draft.first, tried })
+        Ok(Adopted {
+            files: footprint.paths(),
+            command: draft.command,
+            first_version: draft.first,
+            tried,
+        })
     }
 
     fn lock(
@@ -203,13 +240,16 @@ impl Adoption {
         draft.lock = Some(LOCK);
         let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
         say("locking its packages");
-        let locking = |requires: &str| Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted);
+        let locking = |requires: &str| {
+            Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted)
+        };
         let built = Built::before(&self.folder)?;
         let locked = locking(&draft.requires);
         built.remove()?;
         let locked = match locked {
             Ok(locked) => locked,
-            // a package may require a newer Python than the oldest that is assumed where none is named
+            // a package may require a newer Python than the oldest that is assumed where none is
+            // named
             Err(error) if self.requires_is_assumed => {
                 let own = format!(">={}", minor(&bare.version));
                 let locked = locking(&own);
@@ -224,7 +264,8 @@ impl Adoption {
         if is_local {
             draft.requires = format!("=={}.*", minor(&bare.version));
             say(&format!(
-                "{LOCK} is valid for Python {} on this platform only; install `uv` and adopt again for a lock of all platforms",
+                "{LOCK} is valid for Python {} on this platform only; install `uv` and adopt again \
+                for a lock of all platforms",
                 minor(&bare.version)
             ));
         }
@@ -234,24 +275,47 @@ impl Adoption {
         Ok(footprint.write(&NewFile::new(LOCK, bytes))?)
     }
 
-    /// The version that the build backend computes, in a clone, since building leaves files; `None` where the build fails.
-    fn computed_version(&self, installer: &Installer, bare: &Interpreter, place: &Path) -> Option<String> {
+    /// The version that the build backend computes, in a clone, since building leaves files; `None`
+    /// where the build fails.
+    fn computed_version(
+        &self,
+        installer: &Installer,
+        bare: &Interpreter,
+        place: &Path,
+    ) -> Option<String> {
         let (clone, wheels) = (place.join("clone"), place.join("wheels"));
-        let git = GitCommand::isolated(&self.folder).run().args(["clone", "--quiet", "--local", "."]).arg(&clone);
+        let git = GitCommand::isolated(&self.folder)
+            .run()
+            .args(["clone", "--quiet", "--local", "."])
+            .arg(&clone);
         git.succeed().ok()?;
         let build = match installer {
-            Installer::Uv { program, .. } => Run::new(program).args(["build", "--quiet", "--wheel", "--python"]).arg(&bare.executable),
-            Installer::Pip => Run::new(&bare.executable).args(["-I", "-m", "pip", "wheel", "--quiet", "--no-deps", "."]),
+            Installer::Uv { program, .. } => Run::new(program)
+                .args(["build", "--quiet", "--wheel", "--python"])
+                .arg(&bare.executable),
+            Installer::Pip => Run::new(&bare.executable).args([
+                "-I",
+                "-m",
+                "pip",
+                "wheel",
+                "--quiet",
+                "--no-deps",
+                ".",
+            ]),
         };
         let to = if matches!(installer, Installer::Pip) { "--wheel-dir" } else { "--out-dir" };
         build.directory(&clone).arg(to).arg(&wheels).succeed().ok()?;
-        let wheel = fs::names(&wheels).ok()?.into_iter().find(|name| Path::new(name).extension().is_some_and(|end| end == "whl"))?;
+        let wheel = fs::names(&wheels)
+            .ok()?
+            .into_iter()
+            .find(|name| Path::new(name).extension().is_some_and(|end| end == "whl"))?;
         wheel.split('-').nth(1).map(str::to_owned)
     }
 
     /// What every adopted repository has besides its manifest, its lock and its cases.
     fn write_house(&self, footprint: &mut Footprint) -> Result<(), Failure> {
-        let mut ignored = ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
+        let mut ignored =
+            ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
         if self.node.is_some() && !GitCommand::isolated(&self.folder).ignores(MODULES)? {
             ignored.extend_from_slice(format!("{MODULES}\n").as_bytes());
         }
@@ -281,15 +345,20 @@ impl Adoption {
         }
         let mut taken = Vec::new();
         for file in files {
-            if fs::read_if_there(&self.folder.join(&file.path))?.is_some_and(|there| there != file.bytes) {
+            if fs::read_if_there(&self.folder.join(&file.path))?
+                .is_some_and(|there| there != file.bytes)
+            {
                 taken.push(file.path.display().to_string());
             }
         }
         if taken.is_empty() {
             return Ok(());
         }
-        Err(Failure::input(format!("these files exist already with other content: {}", taken.join(", ")))
-            .with_hint("move or remove them, then run `agent adopt` again; nothing was written"))
+        Err(Failure::input(format!(
+            "these files exist already with other content: {}",
+            taken.join(", ")
+        ))
+        .with_hint("move or remove them, then run `agent adopt` again; nothing was written"))
     }
 }
 
@@ -302,26 +371,35 @@ struct Built {
 
 impl Built {
     fn before(folder: &Path) -> Result<Self, FsError> {
-        let mut built = Self { folders: [folder.to_owned(), folder.join("src")], there: Vec::new() };
+        let mut built =
+            Self { folders: [folder.to_owned(), folder.join("src")], there: Vec::new() };
         built.there = built.found()?;
         Ok(built)
     }
 
     fn found(&self) -> Result<Vec<std::path::PathBuf>, FsError> {
-        let is_built = |name: &String| name == "build" || Path::new(name).extension().is_some_and(|end| end == "egg-info");
+        let is_built = |name: &String| {
+            name == "build" || Path::new(name).extension().is_some_and(|end| end == "egg-info")
+        };
         let mut found = Vec::new();
         for folder in &self.folders {
-            found.extend(fs::names(folder)?.into_iter().filter(is_built).map(|name| folder.join(name)));
+            found.extend(
+                fs::names(folder)?.into_iter().filter(is_built).map(|name| folder.join(name)),
+            );
         }
         Ok(found)
     }
 
     fn remove(&self) -> Result<(), FsError> {
-        self.found()?.iter().filter(|path| !self.there.contains(path)).try_for_each(|path| fs::remove_stubborn_folder(path))
+        self.found()?
+            .iter()
+            .filter(|path| !self.there.contains(path))
+            .try_for_each(|path| fs::remove_stubborn_folder(path))
     }
 }
 
-/// For a server that does not start where its code folder is read-only: files that its command names and that it writes move to the data folder.
+/// For a server that does not start where its code folder is read-only: files that its command
+/// names and that it writes move to the data folder.
 fn with_data_apart(
     draft: &mut Draft<'_>,
     footprint: &mut Footprint,
@@ -333,12 +411,14 @@ fn with_data_apart(
     if moved.is_empty() {
         let Some(first) = own.first() else { return Err(error) };
         return Err(error.with_hint(format!(
-            "the server writes `{}` into its code folder, which is read-only in tests and new for each version; make it write to the folder in AGENT_DATA",
+            "the server writes `{}` into its code folder, which is read-only in tests and new for \
+            each version; make it write to the folder in AGENT_DATA",
             first.display()
         )));
     }
     context.printer.warn(format!(
-        "the server writes {} into its code folder, which is new for each version; its command now names the data folder, which all versions share",
+        "the server writes {} into its code folder, which is new for each version; its command now \
+        names the data folder, which all versions share",
         moved.join(", ")
     ));
     draft.command = command;
@@ -347,13 +427,28 @@ fn with_data_apart(
 
 impl NodePackages {
     /// Writes the files of npm that are not there yet.
-    fn lock_in(&self, folder: &Path, place: &Path, footprint: &mut Footprint, say: &dyn Fn(&str)) -> Result<(), Failure> {
+    fn lock_in(
+        &self,
+        folder: &Path,
+        place: &Path,
+        footprint: &mut Footprint,
+        say: &dyn Fn(&str),
+    ) -> Result<(), Failure> {
         let made = place.join("npm");
         let npm = |arguments: &[&str]| {
-            let program = python::on_path(std::ffi::OsStr::new("npm")).ok_or(node::NodeError::NotFound { program: "npm" })?;
+            let program = python::on_path(std::ffi::OsStr::new("npm"))
+                .ok_or(node::NodeError::NotFound { program: "npm" })?;
             let run = Run::new(&program).directory(&made).args(arguments);
             Ok::<_, Failure>(
-                run.args(["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"]).succeed()?,
+                run.args([
+                    "--package-lock-only",
+                    "--ignore-scripts",
+                    "--no-audit",
+                    "--no-fund",
+                    "--loglevel",
+                    "error",
+                ])
+                .succeed()?,
             )
         };
         let description = match self {
@@ -368,7 +463,10 @@ impl NodePackages {
         fs::write(&made.join(package::FILE), &description)?;
         if let Self::Named { package } = self {
             npm(&["install", package])?;
-            footprint.write(&NewFile::new(package::FILE, fs::read_if_there(&made.join(package::FILE))?.unwrap_or_default()))?;
+            footprint.write(&NewFile::new(
+                package::FILE,
+                fs::read_if_there(&made.join(package::FILE))?.unwrap_or_default(),
+            ))?;
         } else {
             npm(&["install"])?;
         }
@@ -377,23 +475,38 @@ impl NodePackages {
     }
 }
 
-/// Makes npm use the versions of another tool's lock where it can read that; otherwise this is reported.
-fn take_versions(folder: &Path, made: &Path, lock: &str, say: &dyn Fn(&str)) -> Result<(), Failure> {
+/// Makes npm use the versions of another tool's lock where it can read that; otherwise this is
+/// reported.
+fn take_versions(
+    folder: &Path,
+    made: &Path,
+    lock: &str,
+    say: &dyn Fn(&str),
+) -> Result<(), Failure> {
     let bytes = fs::read_if_there(&folder.join(lock))?.unwrap_or_default();
     if lock == YARN_LOCK && package::npm_reads(&String::from_utf8_lossy(&bytes)) {
         return Ok(fs::write(&made.join(lock), &bytes)?);
     }
-    say(&format!("npm cannot read {lock}, so versions are chosen from package.json and locked in package-lock.json"));
+    say(&format!(
+        "npm cannot read {lock}, so versions are chosen from package.json and locked in \
+        package-lock.json"
+    ));
     Ok(())
 }
 
 /// The program of a package that `npx` would run.
-fn program_of(layout: &Layout, folder: &Path, manifest: &manifest::Manifest, package: &str) -> Result<String, Failure> {
+fn program_of(
+    layout: &Layout,
+    folder: &Path,
+    manifest: &manifest::Manifest,
+    package: &str,
+) -> Result<String, Failure> {
     let Some(node) = &manifest.node else { return Ok(package.to_owned()) };
     let read = |path: &Path| fs::read_if_there(&folder.join(path)).map_err(Failure::from);
     let installed = node::Packages::of(layout, node, read)?.modules();
     let description = fs::read_if_there(&installed.join(package).join(package::FILE))?;
-    let found = description.and_then(|bytes| rules::program_of(&Package::parse(&bytes, package::FILE).ok()?));
+    let found = description
+        .and_then(|bytes| rules::program_of(&Package::parse(&bytes, package::FILE).ok()?));
     Ok(found.unwrap_or_else(|| package.to_owned()))
 }
 
@@ -403,7 +516,8 @@ fn minor(version: &str) -> &str {
 }
 
 fn cases_file(tried: &Tried) -> NewFile {
-    let lines: String = tried.cases.iter().flat_map(|case| [case.to_string(), "\n".to_owned()]).collect();
+    let lines: String =
+        tried.cases.iter().flat_map(|case| [case.to_string(), "\n".to_owned()]).collect();
     NewFile::new(CASES, lines)
 }
 
@@ -418,7 +532,8 @@ fn first_state() -> Value {
 fn schema(name: &str) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$comment": "Raise x-schema-version and the const of schema_version together, and add a step in state/migrations.",
+        "$comment": "Raise x-schema-version and the const of schema_version together, and add a \
+        step in state/migrations.",
         "x-schema-version": 1,
         "title": format!("What {name} has learned"),
         "type": "object",

@@ -96,7 +96,9 @@ pub struct Adoption {
 /// Whether the repository is an agent repository already, without an interrupted adoption.
 pub fn is_adopted(context: &Context) -> Result<bool, Failure> {
     let folder = GitCommand::isolated(&context.directory).top_level()?;
-    Ok(folder.is_some_and(|folder| folder.join(manifest::FILE).exists() && !Layout::new(&folder).adoption().exists()))
+    Ok(folder.is_some_and(|folder| {
+        folder.join(manifest::FILE).exists() && !Layout::new(&folder).adoption().exists()
+    }))
 }
 
 impl Adoption {
@@ -121,23 +123,30 @@ impl Adoption {
     fn of(folder: PathBuf, wishes: Wishes<'_>) -> Result<Self, Failure> {
         let is_under_way = Layout::new(&folder).adoption().exists();
         if folder.join("agent.toml").exists() && !is_under_way {
-            return Err(
-                Failure::input("this is an agent repository already: it has an agent.toml").with_hint("run `agent doctor` to check it")
-            );
+            return Err(Failure::input(
+                "this is an agent repository already: it has an agent.toml",
+            )
+            .with_hint("run `agent doctor` to check it"));
         }
         let project = match fs::read_if_there(&folder.join(PROJECT))? {
-            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| Failure::input(error.to_string()))?,
+            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes))
+                .map_err(|error| Failure::input(error.to_string()))?,
             None => Project::default(),
         };
         let description = fs::read_if_there(&folder.join(package::FILE))?;
-        let package = description.map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE)).transpose();
+        let package = description
+            .map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE))
+            .transpose();
         let package = package.map_err(|error| Failure::input(error.to_string()))?;
         let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
         let files = python_files(&folder)?;
         let command = match wishes.command {
             Some(text) => adoption::words(text)?,
             // a script that is named comes before a file that looks like a server
-            None => match setup.command().map_or_else(|| adoption::detect(&project, &files, package.as_ref()), Ok) {
+            None => match setup
+                .command()
+                .map_or_else(|| adoption::detect(&project, &files, package.as_ref()), Ok)
+            {
                 Err(error @ AdoptionError::NoServer) => {
                     refuse_workspace(&project, package.as_ref(), false)?;
                     return Err(error.into());
@@ -150,23 +159,35 @@ impl Adoption {
         let takes_others = has_requirements(&folder, &wishes);
         refuse_workspace(&project, package.as_ref().filter(|_| node.is_some()), takes_others)?;
         let command = fetched.as_ref().map_or(command, |fetched| fetched.command.clone());
-        let stated = project.requires_python.clone().filter(|text| text.parse::<PythonRequirement>().is_ok());
+        let stated = project
+            .requires_python
+            .clone()
+            .filter(|text| text.parse::<PythonRequirement>().is_ok());
         let (requires, python_note) = match &stated {
             Some(stated) => (stated.clone(), None),
             None => pinned_python(&folder)?,
         };
         let requirements =
-            Sources { folder: &folder, project: &project, wishes, fetched: fetched.as_ref() }.requirements(&command, &requires)?;
+            Sources { folder: &folder, project: &project, wishes, fetched: fetched.as_ref() }
+                .requirements(&command, &requires)?;
         Ok(Self {
             name: name(
                 &folder,
-                [project.name.as_deref(), package.as_ref().and_then(Package::name), setup.name.as_deref()],
+                [
+                    project.name.as_deref(),
+                    package.as_ref().and_then(Package::name),
+                    setup.name.as_deref(),
+                ],
                 fetched.as_ref(),
             ),
             python_note,
             node,
             project: project.name.as_ref().map(|_| PROJECT.to_owned()),
-            version: project.version.clone().or_else(|| package_version(&project, package.as_ref())).or(setup.version),
+            version: project
+                .version
+                .clone()
+                .or_else(|| package_version(&project, package.as_ref()))
+                .or(setup.version),
             version_is_computed: project.name.is_some() && project.version.is_none(),
             requires_is_assumed: stated.is_none(),
             env: wishes.env.to_vec(),
@@ -178,37 +199,51 @@ impl Adoption {
     }
 }
 
-/// The project's name, the package's, that of a setup file, that of what a host would fetch, else the folder's.
+/// The project's name, the package's, that of a setup file, that of what a host would fetch, else
+/// the folder's.
 fn name(folder: &Path, own: [Option<&str>; 3], fetched: Option<&Fetched>) -> String {
     let of_fetched = fetched.map(|fetched| {
         let last = fetched.package.rsplit('/').next().unwrap_or_default();
         last.split(['@', '=', '[', '<', '>', '~', ' ']).next().unwrap_or_default().to_owned()
     });
     let own = own.into_iter().flatten().next().map(str::to_owned).or(of_fetched);
-    let of_folder = || folder.file_name().map_or_else(|| "agent".to_owned(), |name| name.to_string_lossy().into_owned());
+    let of_folder = || {
+        folder
+            .file_name()
+            .map_or_else(|| "agent".to_owned(), |name| name.to_string_lossy().into_owned())
+    };
     own.filter(|name| !name.trim().is_empty()).unwrap_or_else(of_folder)
 }
 
 /// A server of a workspace needs packages of the same repository installed, which no lock can name.
 /// Without a project at the root, requirements named beside the members suffice.
-fn refuse_workspace(project: &Project, package: Option<&Package>, takes_others: bool) -> Result<(), Failure> {
-    let hint = "adopt the server's package in a repository of its own, with its other packages taken by version from a registry";
+fn refuse_workspace(
+    project: &Project,
+    package: Option<&Package>,
+    takes_others: bool,
+) -> Result<(), Failure> {
+    let hint = "adopt the server's package in a repository of its own, with its other packages \
+        taken by version from a registry";
     if let Some(folders) = package.and_then(Package::workspaces) {
-        return Err(Failure::input(format!("package.json is the root of an npm workspace ({folders}), which `agent` cannot install"))
-            .with_hint(hint));
+        return Err(Failure::input(format!(
+            "package.json is the root of an npm workspace ({folders}), which `agent` cannot install"
+        ))
+        .with_hint(hint));
     }
     let does_without = takes_others && project.name.is_none();
     if !project.members.is_empty() && !does_without {
         let members = project.members.join(", ");
-        return Err(
-            Failure::input(format!("{PROJECT} needs members of a uv workspace ({members}), which `agent` cannot install")).with_hint(hint)
-        );
+        return Err(Failure::input(format!(
+            "{PROJECT} needs members of a uv workspace ({members}), which `agent` cannot install"
+        ))
+        .with_hint(hint));
     }
     Ok(())
 }
 
 fn has_requirements(folder: &Path, wishes: &Wishes<'_>) -> bool {
-    !wishes.packages.is_empty() || ["requirements.txt", LOCK].iter().any(|file| folder.join(file).is_file())
+    !wishes.packages.is_empty()
+        || ["requirements.txt", LOCK].iter().any(|file| folder.join(file).is_file())
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {
@@ -219,11 +254,16 @@ fn setup(folder: &Path) -> Result<Setup, Failure> {
     Ok(Setup::read(&text_of(&folder.join("setup.py"))?, &text_of(&folder.join("setup.cfg"))?))
 }
 
-/// The Pythons of a project that names none but in `.python-version`: from that version on, where it is here.
+/// The Pythons of a project that names none but in `.python-version`: from that version on, where
+/// it is here.
 fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     let assumed = Python::default().requires;
     let text = text_of(&folder.join(PINNED_PYTHON))?;
-    let version: Option<String> = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned);
+    let version: Option<String> = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned);
     let Some(version) = version else { return Ok((assumed, None)) };
     let parts: Vec<_> = version.split('.').take(2).collect();
     let from = format!(">={}", parts.join("."));
@@ -233,7 +273,11 @@ fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     let layout = Layout::new(folder);
     match (python::find(&layout, &from), python::find(&layout, &assumed)) {
         (Err(_), Ok(other)) => {
-            let note = format!("{PINNED_PYTHON} names Python {version}, which is not here; Python {} is used instead", other.version);
+            let note = format!(
+                "{PINNED_PYTHON} names Python {version}, which is not here; Python {} is used \
+                instead",
+                other.version
+            );
             Ok((assumed, Some(note)))
         }
         _ => Ok((from, None)),
@@ -245,8 +289,13 @@ fn package_version(project: &Project, package: Option<&Package>) -> Option<Strin
     package.filter(|_| project.name.is_none()).and_then(Package::version).map(str::to_owned)
 }
 
-fn node_packages(folder: &Path, package: Option<&Package>, fetched: Option<&Fetched>) -> Option<NodePackages> {
-    if let Some(fetched) = fetched.filter(|fetched| fetched.by == Fetcher::Npx && package.is_none()) {
+fn node_packages(
+    folder: &Path,
+    package: Option<&Package>,
+    fetched: Option<&Fetched>,
+) -> Option<NodePackages> {
+    if let Some(fetched) = fetched.filter(|fetched| fetched.by == Fetcher::Npx && package.is_none())
+    {
         return Some(NodePackages::Named { package: fetched.package.clone() });
     }
     let lock = package::LOCKS.into_iter().find(|lock| folder.join(lock).is_file());
@@ -279,10 +328,17 @@ impl Sources<'_> {
         wanted.extras = self.wishes.extras.to_vec();
         wanted.project.clone_from(&self.project.name);
         wanted.listed.extend_from_slice(self.wishes.packages);
-        if let Some(fetched) = self.fetched.filter(|fetched| fetched.by == Fetcher::Uvx && wanted == Wanted::default()) {
+        if let Some(fetched) =
+            self.fetched.filter(|fetched| fetched.by == Fetcher::Uvx && wanted == Wanted::default())
+        {
             wanted.listed.push(fetched.package.clone());
         }
-        let origin: Vec<_> = wanted.files.iter().map(|file| file.display().to_string()).chain(wanted.listed.iter().cloned()).collect();
+        let origin: Vec<_> = wanted
+            .files
+            .iter()
+            .map(|file| file.display().to_string())
+            .chain(wanted.listed.iter().cloned())
+            .collect();
         let is_empty = wanted.files.is_empty() && wanted.listed.is_empty() && !wanted.exports;
         if !is_empty {
             let origin = if wanted.exports { "uv.lock".to_owned() } else { origin.join(", ") };
@@ -292,13 +348,20 @@ impl Sources<'_> {
         match foreign {
             None => Ok(Requirements::None),
             Some(module) => {
-                let wanted = Wanted { listed: vec![installed(self.folder, module, requires)?], ..Wanted::default() };
-                Ok(Requirements::Wanted { origin: format!("the installed packages ({})", wanted.listed[0]), wanted })
+                let wanted = Wanted {
+                    listed: vec![installed(self.folder, module, requires)?],
+                    ..Wanted::default()
+                };
+                Ok(Requirements::Wanted {
+                    origin: format!("the installed packages ({})", wanted.listed[0]),
+                    wanted,
+                })
             }
         }
     }
 
-    /// The requirements of the repository's own files: another tool's lock first, then the list of requirements, then the project.
+    /// The requirements of the repository's own files: another tool's lock first, then the list of
+    /// requirements, then the project.
     fn wanted(&self) -> Result<Wanted, Failure> {
         let is_project = self.project.name.is_some();
         let of_project = || Wanted { files: vec![PROJECT.into()], ..Wanted::default() };
@@ -306,7 +369,10 @@ impl Sources<'_> {
             return Ok(Wanted { exports: true, ..Wanted::default() });
         }
         let is_package = is_project && self.project.unpackaged.is_empty();
-        if let Some(lock) = ["poetry.lock", "pdm.lock", "uv.lock"].into_iter().find(|lock| is_package && self.has(lock)) {
+        if let Some(lock) = ["poetry.lock", "pdm.lock", "uv.lock"]
+            .into_iter()
+            .find(|lock| is_package && self.has(lock))
+        {
             let text = fs::read_if_there(&self.folder.join(lock))?.unwrap_or_default();
             let constraints = adoption::constraints(&String::from_utf8_lossy(&text));
             return Ok(Wanted { constraints, ..of_project() });
@@ -315,12 +381,21 @@ impl Sources<'_> {
             return Ok(Wanted { files: vec!["requirements.txt".into()], ..Wanted::default() });
         }
         let folder = self.folder.join(REQUIREMENTS);
-        if let Some(list) = adoption::main_list(&fs::names(&folder)?).filter(|_| self.project.dependencies.is_empty()) {
-            return Ok(Wanted { files: vec![Path::new(REQUIREMENTS).join(list)], ..Wanted::default() });
+        if let Some(list) = adoption::main_list(&fs::names(&folder)?)
+            .filter(|_| self.project.dependencies.is_empty())
+        {
+            return Ok(Wanted {
+                files: vec![Path::new(REQUIREMENTS).join(list)],
+                ..Wanted::default()
+            });
         }
         if !self.project.unpackaged.is_empty() {
             let constraints = adoption::constraints(&text_of(&self.folder.join("poetry.lock"))?);
-            return Ok(Wanted { listed: self.project.unpackaged.clone(), constraints, ..Wanted::default() });
+            return Ok(Wanted {
+                listed: self.project.unpackaged.clone(),
+                constraints,
+                ..Wanted::default()
+            });
         }
         if !self.project.dependencies.is_empty() || self.project.has_dynamic_dependencies {
             return Ok(of_project());
@@ -332,7 +407,9 @@ impl Sources<'_> {
 
 fn has_module(folder: &Path, module: &str) -> bool {
     let places = [folder.to_owned(), folder.join("src")];
-    places.iter().any(|place| place.join(module).is_dir() || place.join(format!("{module}.py")).is_file())
+    places
+        .iter()
+        .any(|place| place.join(module).is_dir() || place.join(format!("{module}.py")).is_file())
 }
 
 const WHOSE: &str = "import sys
@@ -345,25 +422,39 @@ fn installed(folder: &Path, module: &str, requires: &str) -> Result<String, Fail
     let python = python::find(&Layout::new(folder), requires)?.executable;
     let pinned = Run::new(python).args(["-c", WHOSE, module]).succeed()?.text();
     if pinned.is_empty() {
-        return Err(Failure::input(format!("`{module}` is neither in this repository nor installed"))
-            .with_hint("name the package it comes from: agent adopt --package NAME"));
+        return Err(Failure::input(format!(
+            "`{module}` is neither in this repository nor installed"
+        ))
+        .with_hint("name the package it comes from: agent adopt --package NAME"));
     }
     Ok(pinned)
 }
 
 /// The Python files that could be a server: those at the top, and each package's `__main__.py`.
 fn python_files(folder: &Path) -> Result<Vec<(String, String)>, Failure> {
-    let mut paths: Vec<String> =
-        fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension() == Some(OsStr::new("py"))).collect();
+    let mut paths: Vec<String> = fs::names(folder)?
+        .into_iter()
+        .filter(|name| Path::new(name).extension() == Some(OsStr::new("py")))
+        .collect();
     for place in ["", "src/"] {
-        let packages = fs::names(&folder.join(place))?.into_iter().map(|name| format!("{place}{name}/__main__.py"));
+        let packages = fs::names(&folder.join(place))?
+            .into_iter()
+            .map(|name| format!("{place}{name}/__main__.py"));
         paths.extend(packages.filter(|path| folder.join(path).is_file()));
     }
     // packages of a namespace, which has no file of its own
-    for space in fs::names(&folder.join("src"))?.into_iter().filter(|space| !folder.join("src").join(space).join("__init__.py").exists()) {
-        let packages = fs::names(&folder.join("src").join(&space))?.into_iter().map(|name| format!("src/{space}/{name}/__main__.py"));
+    for space in fs::names(&folder.join("src"))?
+        .into_iter()
+        .filter(|space| !folder.join("src").join(space).join("__init__.py").exists())
+    {
+        let packages = fs::names(&folder.join("src").join(&space))?
+            .into_iter()
+            .map(|name| format!("src/{space}/{name}/__main__.py"));
         paths.extend(packages.filter(|path| folder.join(path).is_file()));
     }
-    let read = |path: String| Ok(fs::read_if_there(&folder.join(&path))?.map(|bytes| (path, String::from_utf8_lossy(&bytes).into_owned())));
+    let read = |path: String| {
+        Ok(fs::read_if_there(&folder.join(&path))?
+            .map(|bytes| (path, String::from_utf8_lossy(&bytes).into_owned())))
+    };
     paths.into_iter().filter_map(|path| read(path).transpose()).collect()
 }

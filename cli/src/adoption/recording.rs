@@ -1,4 +1,5 @@
-//! Cases from the calls of a host: each call is made again as a tier makes it, and becomes a case where that works.
+//! Cases from the calls of a host: each call is made again as a tier makes it, and becomes a case
+//! where that works.
 
 use super::trying::{CALL_LIMIT, confined, milliseconds, varying};
 use agent_core::adoption::{self, Measured, Trial};
@@ -52,24 +53,37 @@ impl<'a> Gathering<'a> {
             return Ok(Made::None("its arguments are not valid JSON".to_owned()));
         };
         let there = self.there()?;
-        if there.iter().any(|case| case["tool"] == call.tool.as_str() && case["arguments"] == arguments) {
+        if there
+            .iter()
+            .any(|case| case["tool"] == call.tool.as_str() && case["arguments"] == arguments)
+        {
             return Ok(Made::None("a case with the same arguments exists".to_owned()));
         }
         let given = CallResult::parse(call.result.clone()).and_then(|result| result.answer());
-        let Ok(given) = given else { return Ok(Made::None("its answer is not a valid result".to_owned())) };
+        let Ok(given) = given else {
+            return Ok(Made::None("its answer is not a valid result".to_owned()));
+        };
         if given.is_error() {
             return Ok(Made::None("the tool failed".to_owned()));
         }
         let target = self.repository.target_to_test(&What::Worktree)?;
         let again = match self.again(&target, &call.tool, &arguments).await {
             Ok(again) => again,
-            Err(error) => return Ok(Made::None(format!("it could not be repeated as a test: {}", error.messages.join(": ")))),
+            Err(error) => {
+                return Ok(Made::None(format!(
+                    "it could not be repeated as a test: {}",
+                    error.messages.join(": ")
+                )));
+            }
         };
         if adoption::is_offline(&again) || again.is_error() {
-            return Ok(Made::None("it fails under test conditions: no network, and an empty data folder".to_owned()));
+            return Ok(Made::None(
+                "it fails under test conditions: no network, and an empty data folder".to_owned(),
+            ));
         }
         let trial = Trial { tool: call.tool.clone(), arguments, required: None };
-        let mut case = adoption::recorded(&trial, [&given, &again], &varying(&target, self.repository));
+        let mut case =
+            adoption::recorded(&trial, [&given, &again], &varying(&target, self.repository));
         let id = fresh_id(&call.tool, &there);
         case["id"] = id.as_str().into();
         case["tags"] = serde_json::json!([NAME]);
@@ -93,22 +107,32 @@ impl<'a> Gathering<'a> {
         let mut cases = Vec::new();
         for file in KNOWN {
             let bytes = fs::read_if_there(&self.worktree.join(file))?.unwrap_or_default();
-            cases.extend(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()));
+            cases.extend(
+                String::from_utf8_lossy(&bytes)
+                    .lines()
+                    .filter_map(|line| serde_json::from_str::<Value>(line).ok()),
+            );
         }
         Ok(cases)
     }
 
-    async fn again(&mut self, target: &Target, tool: &str, arguments: &Value) -> Result<Answer, Failure> {
+    async fn again(
+        &mut self,
+        target: &Target,
+        tool: &str,
+        arguments: &Value,
+    ) -> Result<Answer, Failure> {
         let scratch = Scratch::take(&self.repository.layout)?;
         let spec = scratch.given_to(confined(target, Some(false), self.repository)?);
         let began = Instant::now();
         let child = Child::start(&spec).await?;
         self.measured.start_ms = self.measured.start_ms.max(milliseconds(began));
         let began = Instant::now();
-        let answer = match tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await {
-            Err(_) => Err(child.why_gone()),
-            Ok(result) => result.and_then(|result| child.readable(tool, result.answer())),
-        };
+        let answer =
+            match tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await {
+                Err(_) => Err(child.why_gone()),
+                Ok(result) => result.and_then(|result| child.readable(tool, result.answer())),
+            };
         self.measured.calls_ms.push(milliseconds(began));
         child.end().await;
         Ok(answer?)
@@ -118,7 +142,9 @@ impl<'a> Gathering<'a> {
     pub fn raise_budgets(&self) -> Result<(), Failure> {
         let path = self.worktree.join(super::BUDGETS);
         let Some(bytes) = fs::read_if_there(&path)? else { return Ok(()) };
-        let Ok(budgets) = document::parse::<Value>(&String::from_utf8_lossy(&bytes)) else { return Ok(()) };
+        let Ok(budgets) = document::parse::<Value>(&String::from_utf8_lossy(&bytes)) else {
+            return Ok(());
+        };
         let raised = self.measured.raised(&budgets);
         if raised != budgets {
             fs::replace(&path, super::pretty(&raised).as_bytes(), Durability::Durable)?;

@@ -35,8 +35,13 @@ pub struct Tried {
 }
 
 impl Tried {
-    /// Starts the server as a tier does: confined, and for the calls without a network, so that calls change temporary folders only.
-    pub fn of(target: &Target, repository: &Repository, context: &Context) -> Result<Self, Failure> {
+    /// Starts the server as a tier does: confined, and for the calls without a network, so that
+    /// calls change temporary folders only.
+    pub fn of(
+        target: &Target,
+        repository: &Repository,
+        context: &Context,
+    ) -> Result<Self, Failure> {
         let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
         let online = confined(target, None, repository)?;
         let offline = confined(target, Some(false), repository)?;
@@ -44,8 +49,14 @@ impl Tried {
         let mut tried = event_loop::block_on(Self::listed(&scratches[0].given_to(online)))??;
         let varies = varying(target, repository);
         // a server that needs a network to start gets no first cases
-        if let Err(error) = event_loop::block_on(tried.0.record(&adoption::trials(&tried.1), [&first, &second], &varies))? {
-            context.printer.warn(format!("no test case was recorded: the server does not start without a network: {error}"));
+        if let Err(error) = event_loop::block_on(tried.0.record(
+            &adoption::trials(&tried.1),
+            [&first, &second],
+            &varies,
+        ))? {
+            context.printer.warn(format!(
+                "no test case was recorded: the server does not start without a network: {error}"
+            ));
         }
         Ok(tried.0)
     }
@@ -57,12 +68,19 @@ impl Tried {
         let measured = Measured { start_ms: milliseconds(began), calls_ms: Vec::new() };
         let server = child.greeting()["serverInfo"].clone();
         child.end().await;
-        let names = tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
+        let names =
+            tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
         Ok((Self { tools: names, measured, server, ..Self::default() }, tools))
     }
 
-    /// Each call is made in two processes: an answer that differs between them is not expected of later versions.
-    async fn record(&mut self, trials: &[Trial], specs: [&ChildSpec; 2], varies: &[String]) -> Result<(), ChildError> {
+    /// Each call is made in two processes: an answer that differs between them is not expected of
+    /// later versions.
+    async fn record(
+        &mut self,
+        trials: &[Trial],
+        specs: [&ChildSpec; 2],
+        varies: &[String],
+    ) -> Result<(), ChildError> {
         let (one, two) = tokio::join!(Child::start(specs[0]), Child::start(specs[1]));
         let mut children = [Some(one?), Some(two?)];
         let began = Instant::now();
@@ -91,7 +109,12 @@ impl Tried {
         Ok(())
     }
 
-    async fn answers(&mut self, trial: &Trial, children: [&Child; 2], varies: &[String]) -> Result<(), ChildError> {
+    async fn answers(
+        &mut self,
+        trial: &Trial,
+        children: [&Child; 2],
+        varies: &[String],
+    ) -> Result<(), ChildError> {
         if let Some(refusal) = adoption::refusal(trial)
             && let Some(answer) = self.answer(children[0], &trial.tool, &json!({})).await?
         {
@@ -102,7 +125,8 @@ impl Tried {
             {
                 // its error does not name the argument
                 let bare = Trial { arguments: json!({}), ..trial.clone() };
-                self.failure = self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
+                self.failure =
+                    self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
             }
         }
         // one after the other, so that answers that depend on the time differ
@@ -126,9 +150,15 @@ impl Tried {
     }
 
     /// `None` for a JSON-RPC error, which no case can expect.
-    async fn answer(&mut self, child: &Child, tool: &str, arguments: &Value) -> Result<Option<Answer>, ChildError> {
+    async fn answer(
+        &mut self,
+        child: &Child,
+        tool: &str,
+        arguments: &Value,
+    ) -> Result<Option<Answer>, ChildError> {
         let began = Instant::now();
-        let called = tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
+        let called =
+            tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
         let result = match called {
             Err(_) => return Err(child.why_gone()),
             Ok(Err(ChildError::Refused { .. } | ChildError::Unreadable { .. })) => return Ok(None),
@@ -140,12 +170,14 @@ impl Tried {
 
     /// The tools that no case calls.
     pub fn untested(&self) -> Vec<&str> {
-        let tested: BTreeSet<_> = self.cases.iter().filter_map(|case| case["tool"].as_str()).collect();
+        let tested: BTreeSet<_> =
+            self.cases.iter().filter_map(|case| case["tool"].as_str()).collect();
         self.tools.iter().map(String::as_str).filter(|tool| !tested.contains(tool)).collect()
     }
 }
 
-/// Starts the server unconfined, and returns the files it wrote into its code folder. They are removed again.
+/// Starts the server unconfined, and returns the files it wrote into its code folder. They are
+/// removed again.
 pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf>, Failure> {
     let Some(checkout) = &target.checkout else { return Ok(Vec::new()) };
     let scratch = Scratch::take(&repository.layout)?;
@@ -162,9 +194,16 @@ pub fn own_files(target: &Target, repository: &Repository) -> Result<Vec<PathBuf
     Ok(own)
 }
 
-pub fn confined(target: &Target, network: Option<bool>, repository: &Repository) -> Result<ChildSpec, Failure> {
+pub fn confined(
+    target: &Target,
+    network: Option<bool>,
+    repository: &Repository,
+) -> Result<ChildSpec, Failure> {
     let mut spec = spec::runner(target, repository)?;
-    let entry = EntryPoint { network: network.or(target.manifest.runner.network), ..target.manifest.runner.clone() };
+    let entry = EntryPoint {
+        network: network.or(target.manifest.runner.network),
+        ..target.manifest.runner.clone()
+    };
     confinement::confine(&mut spec, &entry, true, target, repository)?;
     spec.call_limit = CALL_LIMIT;
     Ok(spec)

@@ -6,7 +6,8 @@ use agent_serve::access::Access;
 /// Who may connect.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
-    /// Require this token (`Authorization: Bearer TOKEN`); prefer the variable `AGENT_TOKEN`, which process lists do not show
+    /// Require this token (`Authorization: Bearer TOKEN`); prefer the variable `AGENT_TOKEN`, which
+    /// process lists do not show
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// A Host name to accept besides localhost; can be repeated

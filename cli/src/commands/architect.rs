@@ -19,13 +19,17 @@ use serde_json::json;
 
 /// Give feedback in words and have the code changed for it
 ///
-/// The feedback goes to the inbox, a ref of the repository. In a run, a coder changes the code in a repository of its own. The change is tested (micro, fast,
-/// then the release with its gate), and failures are returned to the coder for another attempt. A run ends in a version, or in a branch `architect/RUN` with a report.
-/// A run does not release a change that breaks the Contract, changes evaluators (cases, scorers, budgets, gates, hooks, workflows) or improves no case; `accept`
+/// The feedback goes to the inbox, a ref of the repository. In a run, a coder changes the code in a
+/// repository of its own. The change is tested (micro, fast, then the release with its gate), and
+/// failures are returned to the coder for another attempt. A run ends in a version, or in a branch
+/// `architect/RUN` with a report. A run does not release a change that breaks the Contract, changes
+/// evaluators (cases, scorers, budgets, gates, hooks, workflows) or improves no case; `accept`
 /// does. Your index and working tree are not changed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect 'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect show r-0a1b2c3d4e"
+    after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect \
+        'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect \
+        show r-0a1b2c3d4e"
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -64,7 +68,8 @@ enum Action {
         /// Fail if another run is in progress, instead of waiting for its end
         #[arg(long)]
         no_wait: bool,
-        /// Print one line of JSON, and nothing else: that the run is on record, or why there is none
+        /// Print one line of JSON, and nothing else: that the run is on record, or why there is
+        /// none
         #[arg(long, hide = true)]
         announce: bool,
     },
@@ -78,7 +83,8 @@ enum Action {
         /// The run's id
         run: String,
         /// Allow code that a rollback took out of service; the reason goes into the commit message
-        #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+        #[arg(long, value_name = "REASON",
+            value_parser = clap::builder::NonEmptyStringValueParser::new())]
         again: Option<String>,
     },
 }
@@ -88,26 +94,40 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(only_looks))?;
     match (&arguments.action, &arguments.text) {
         (Some(_), Some(text)) => Err(Failure::usage(format!("`{text}` stands before an action"))
-            .with_hint("put the feedback in quotes, as one word: agent architect 'list what is missing'")),
+            .with_hint(
+                "put the feedback in quotes, as one word: agent architect 'list what is \
+                missing'",
+            )),
         (None, Some(text)) => say(text, arguments, &repository, context),
-        (None, None) => Err(Failure::usage("there is no feedback")
-            .with_hint("run agent architect 'what should be better'; `agent architect list` shows existing feedback")),
+        (None, None) => Err(Failure::usage("there is no feedback").with_hint(
+            "run agent architect 'what should be better'; `agent architect list` shows \
+                existing feedback",
+        )),
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
         (Some(Action::Run { items, coder, no_wait, announce }), _) => {
             let options = RunOptions { coder: *coder, waits: !no_wait, announces: *announce };
             let ended = work(items, options, &repository, context);
             if let (true, Err(failure)) = (options.announces, &ended) {
-                context.printer.data(Announcement::NotStarted { failure: failure.clone() }.to_line());
+                context
+                    .printer
+                    .data(Announcement::NotStarted { failure: failure.clone() }.to_line());
             }
             ended
         }
         (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
-        (Some(Action::Accept { run, again }), _) => accept(run, again.as_deref(), &repository, context),
+        (Some(Action::Accept { run, again }), _) => {
+            accept(run, again.as_deref(), &repository, context)
+        }
     }
 }
 
-fn say(text: &str, arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+fn say(
+    text: &str,
+    arguments: &Arguments,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     let conversation = arguments.conversation.as_deref();
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
@@ -135,16 +155,27 @@ struct RunOptions {
     announces: bool,
 }
 
-fn work(ids: &[String], options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
+fn work(
+    ids: &[String],
+    options: RunOptions,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     let inbox = Inbox::new(&repository.git);
     if ids.is_empty() {
         return oldest(&inbox, options, repository, context);
     }
-    let items = ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
+    let items =
+        ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
     carry_out(items, options, repository, context)
 }
 
-fn oldest(inbox: &Inbox<'_>, options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
+fn oldest(
+    inbox: &Inbox<'_>,
+    options: RunOptions,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     if let Some(item) = inbox.items()?.into_iter().find(|item| item.status.can_be_run(false)) {
         return carry_out(vec![item], options, repository, context);
     }
@@ -153,7 +184,12 @@ fn oldest(inbox: &Inbox<'_>, options: RunOptions, repository: &Repository, conte
     Ok(Exit::Done)
 }
 
-fn carry_out(items: Vec<Feedback>, options: RunOptions, repository: &Repository, context: &Context) -> CommandResult {
+fn carry_out(
+    items: Vec<Feedback>,
+    options: RunOptions,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     let _telemetry = repository.telemetry();
     let assignment = Assignment { items, coder: options.coder, waits: options.waits };
     let announce = |report: &Report| {
@@ -183,14 +219,23 @@ fn pushed(report: &Report, repository: &Repository) -> Option<String> {
     let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
     let mut warnings = Warnings::none();
     let pushed = versions::push_made(repository, version, commit);
-    let pushed = warnings.note(pushed, &format!("{version} was released but not pushed; run `agent sync` to push it"));
+    let pushed = warnings.note(
+        pushed,
+        &format!("{version} was released but not pushed; run `agent sync` to push it"),
+    );
     repository.say(warnings);
     pushed
 }
 
 fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, context: &Context) {
     if let Some(version) = &report.version {
-        outcome::followed(repository, Some(version), pushed, outcome::main_lacks(repository).as_ref(), &context.printer);
+        outcome::followed(
+            repository,
+            Some(version),
+            pushed,
+            outcome::main_lacks(repository).as_ref(),
+            &context.printer,
+        );
     }
 }
 
@@ -206,15 +251,29 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
     let next = report
         .branch
         .as_ref()
-        .map(|branch| format!("\nlook at it: git log -p -1 {branch}; release it all the same: agent architect accept {}", report.run))
+        .map(|branch| {
+            format!(
+                "\nlook at it: git log -p -1 {branch}; release it all the same: \
+            agent architect accept {}",
+                report.run
+            )
+        })
         .unwrap_or_default();
     match &report.progress.phase {
         Phase::Released { version } => {
-            format!("{} {version} answers {}", Printer::styled(Style::Good, "released"), report.feedback.join(", "))
+            format!(
+                "{} {version} answers {}",
+                Printer::styled(Style::Good, "released"),
+                report.feedback.join(", ")
+            )
         }
         Phase::NeedsPerson { .. } => {
             let is_case = report.attempts.iter().all(|attempt| attempt.commit.is_none());
-            let branch = report.branch.as_ref().filter(|_| is_case).map(|branch| format!("\nfinish the case on the branch {branch}"));
+            let branch = report
+                .branch
+                .as_ref()
+                .filter(|_| is_case)
+                .map(|branch| format!("\nfinish the case on the branch {branch}"));
             let next = if is_case { branch.unwrap_or_default() } else { next };
             format!("{} {why}{next}", Printer::styled(Style::Warning, "needs a person:"))
         }
@@ -233,11 +292,27 @@ fn list(repository: &Repository, context: &Context) -> CommandResult {
         context.printer.say("the inbox is empty");
     }
     for item in &items {
-        context.printer.data(format!("{}  {:<12}  {}{}", item.id, item.status.as_str(), item.headline(60), known(&item.status)));
+        context.printer.data(format!(
+            "{}  {:<12}  {}{}",
+            item.id,
+            item.status.as_str(),
+            item.headline(60),
+            known(&item.status)
+        ));
     }
     for run in &runs {
-        let result = run.version.as_ref().or(run.branch.as_ref()).map(|result| format!("  {result}")).unwrap_or_default();
-        context.printer.data(format!("{}  {:<12}  {}{result}", run.run, run.status, run.feedback.join(", ")));
+        let result = run
+            .version
+            .as_ref()
+            .or(run.branch.as_ref())
+            .map(|result| format!("  {result}"))
+            .unwrap_or_default();
+        context.printer.data(format!(
+            "{}  {:<12}  {}{result}",
+            run.run,
+            run.status,
+            run.feedback.join(", ")
+        ));
     }
     Ok(Exit::Done)
 }
@@ -245,19 +320,32 @@ fn list(repository: &Repository, context: &Context) -> CommandResult {
 fn known(status: &Status) -> String {
     match status {
         Status::Answered { version, .. } => format!("  ({version})"),
-        Status::Taken { run } | Status::Refused { run } | Status::NeedsPerson { run } => format!("  ({run})"),
+        Status::Taken { run } | Status::Refused { run } | Status::NeedsPerson { run } => {
+            format!("  ({run})")
+        }
         Status::Open | Status::Withdrawn => String::new(),
     }
 }
 
 fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
     let runs = operations::runs(repository)?;
-    if let Some(item) = Inbox::new(&repository.git).items()?.into_iter().find(|item| item.id == id) {
+    if let Some(item) = Inbox::new(&repository.git).items()?.into_iter().find(|item| item.id == id)
+    {
         context.printer.json(&item);
-        context.printer.data(format!("{} ({}, {}){}\n\n{}", item.id, item.status.as_str(), item.at, known(&item.status), item.text));
+        context.printer.data(format!(
+            "{} ({}, {}){}\n\n{}",
+            item.id,
+            item.status.as_str(),
+            item.at,
+            known(&item.status),
+            item.text
+        ));
         return Ok(Exit::Done);
     }
-    let report = runs.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("feedback item or run", id))?;
+    let report = runs
+        .into_iter()
+        .find(|run| run.run == id)
+        .ok_or_else(|| unknown("feedback item or run", id))?;
     context.printer.json(&report);
     context.printer.data(report.to_markdown().trim_end());
     Ok(Exit::Done)
@@ -270,7 +358,12 @@ fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult
     Ok(Exit::Done)
 }
 
-fn accept(run: &str, again: Option<&str>, repository: &Repository, context: &Context) -> CommandResult {
+fn accept(
+    run: &str,
+    again: Option<&str>,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     let push = outcome::pushes(repository, false, false);
     versions::level(repository, push)?;
     let (report, released) = architect::accept(repository, run, again)?;

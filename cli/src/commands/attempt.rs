@@ -1,4 +1,5 @@
-//! `agent attempt AIMS`: `agent doctor` runs it confined, to check which accesses are denied. Like `agent launch`, it is not a verb for users.
+//! `agent attempt AIMS`: `agent doctor` runs it confined, to check which accesses are denied. Like
+//! `agent launch`, it is not a verb for users.
 
 use crate::exit::Exit;
 use crate::printer::Printer;

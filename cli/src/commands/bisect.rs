@@ -7,17 +7,21 @@ use agent_engine::versions::bisection::{Options, bisect};
 
 /// Find the version, and the signal, that broke a case
 ///
-/// A binary search over the versions before the bad one, by stored results where they exist and otherwise by running the case. Where the version that broke it is a
-/// promotion, its signals are searched in the same way: the case is run under the state after each probed signal.
+/// A binary search over the versions before the bad one, by stored results where they exist and
+/// otherwise by running the case. Where the version that broke it is a promotion, its signals are
+/// searched in the same way: the case is run under the state after each probed signal.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, 3 there is no such case."
+    after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good \
+        v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, \
+        3 there is no such case."
 )]
 pub struct Arguments {
     /// Id of the case
     #[arg(value_name = "CASE")]
     case: String,
-    /// A version where it passes [default: the nearest known one before the bad one, else the oldest]
+    /// A version where it passes [default: the nearest known one before the bad one, else the
+    /// oldest]
     #[arg(long, value_name = "WHAT")]
     good: Option<What>,
     /// A version where it fails
@@ -30,9 +34,15 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
-    let options = Options { case: arguments.case.clone(), tier: arguments.tier, good: arguments.good.clone(), bad: arguments.bad.clone() };
+    let options = Options {
+        case: arguments.case.clone(),
+        tier: arguments.tier,
+        good: arguments.good.clone(),
+        bad: arguments.bad.clone(),
+    };
     let printer = &context.printer;
-    let found = bisect(&repository, &options, &mut |look| printer.say(report::bisection::look(look)))?;
+    let found =
+        bisect(&repository, &options, &mut |look| printer.say(report::bisection::look(look)))?;
     printer.json(&found);
     printer.data(report::bisection::render(&found));
     Ok(if found.found { Exit::Done } else { Exit::No })

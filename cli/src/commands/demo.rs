@@ -16,8 +16,8 @@ use std::time::Instant;
 
 /// Run the whole loop on an example; every number is measured now
 ///
-/// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned state, gives the Architect feedback in words, and rolls back.
-/// Needs no network.
+/// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned
+/// state, gives the Architect feedback in words, and rolls back. Needs no network.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Keep the repository in DIR, which must be empty or missing
@@ -33,7 +33,8 @@ const STEPS: u64 = 5;
 const STAGING: &str = "staging";
 const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
-const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds nothing; it should understand word forms.";
+const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds \
+    nothing; it should understand word forms.";
 
 /// One step of the loop, as printed and in `--json`.
 #[derive(Debug, Clone, Serialize)]
@@ -52,11 +53,15 @@ struct Step {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if context.printer.is_json() && arguments.svg.as_ref().is_some_and(Output::is_stdout) {
-        return Err(Failure::usage("`--json` and `--svg -` both want stdout").with_hint("write the picture to a file"));
+        return Err(Failure::usage("`--json` and `--svg -` both want stdout")
+            .with_hint("write the picture to a file"));
     }
     let began = Instant::now();
     let temporary = Temporary::outside(temporary::DEMO)?;
-    let folder = arguments.keep.as_ref().map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
+    let folder = arguments
+        .keep
+        .as_ref()
+        .map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
     let mut demo = Demo {
         progress: Progress::start(&context.printer, "demo", Some(STEPS)),
         folder,
@@ -74,7 +79,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn binary() -> Result<PathBuf, Failure> {
-    env::binary().ok_or_else(|| Failure::new(FailureKind::Surroundings, "cannot determine the path of `agent`, which the demo runs"))
+    env::binary().ok_or_else(|| {
+        Failure::new(
+            FailureKind::Surroundings,
+            "cannot determine the path of `agent`, which the demo runs",
+        )
+    })
 }
 
 /// A step in progress.
@@ -130,7 +140,10 @@ impl Demo<'_> {
             &format!("agent tune --signals {SIGNALS}"),
         );
         let tuned = self.agent(&["tune", "--signals", SIGNALS])?;
-        self.line(&format!("{} signals applied, each durable before it was counted", tuned["applied"]));
+        self.line(&format!(
+            "{} signals applied, each durable before it was counted",
+            tuned["applied"]
+        ));
         let changed = self.agent(&["state", "diff"])?;
         self.tell_changes(&changed);
         let tested = self.test("staging")?;
@@ -146,8 +159,11 @@ impl Demo<'_> {
     }
 
     fn architect(&mut self) -> Result<(), Failure> {
-        let begun =
-            self.start("architect", "feedback in words: the Architect changes the code", &format!("agent architect \"{FEEDBACK}\""));
+        let begun = self.start(
+            "architect",
+            "feedback in words: the Architect changes the code",
+            &format!("agent architect \"{FEEDBACK}\""),
+        );
         let report = self.agent(&["architect", FEEDBACK])?;
         for attempt in report["attempts"].as_array().into_iter().flatten() {
             self.line(&format!("the {} coder: {}", text(&report["coder"]), text(&attempt["said"])));
@@ -168,7 +184,11 @@ impl Demo<'_> {
     }
 
     fn rollback(&mut self) -> Result<(), Failure> {
-        let begun = self.start("rollback", "and back, if need be: nothing is ever rewritten", "agent rollback");
+        let begun = self.start(
+            "rollback",
+            "and back, if need be: nothing is ever rewritten",
+            "agent rollback",
+        );
         let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
         self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
@@ -187,17 +207,25 @@ impl Demo<'_> {
     fn agent_at(&self, folder: &Path, arguments: &[&str]) -> Result<Value, Failure> {
         let run = Run::new(&self.agent).arg("--json").arg("-q").args(arguments).directory(folder);
         let finished = run.succeed()?;
-        serde_json::from_slice(&finished.stdout)
-            .map_err(|error| Failure::new(FailureKind::Child, format!("`agent {}` printed no JSON: {error}", arguments.join(" "))))
+        serde_json::from_slice(&finished.stdout).map_err(|error| {
+            Failure::new(
+                FailureKind::Child,
+                format!("`agent {}` printed no JSON: {error}", arguments.join(" ")),
+            )
+        })
     }
 
     fn done(&mut self, begun: Begun, version: &str, tested: &Value) -> Result<(), Failure> {
         let held_out = &tested["tiers"]["full"]["heldout"];
         let score = held_out["score"].as_f64().ok_or_else(|| {
-            Failure::new(FailureKind::NotEnoughEvidence, "the full tier has no held-out cases, so there is nothing to measure a gain on")
+            Failure::new(
+                FailureKind::NotEnoughEvidence,
+                "the full tier has no held-out cases, so there is nothing to measure a gain on",
+            )
         })?;
         // staging is no version: what a promotion is compared with is the version before it
-        let score_before = self.steps.iter().rfind(|step| step.version != STAGING).map(|step| step.score);
+        let score_before =
+            self.steps.iter().rfind(|step| step.version != STAGING).map(|step| step.score);
         let step = Step {
             name: begun.name,
             command: begun.command,
@@ -207,7 +235,9 @@ impl Demo<'_> {
             wall_s: begun.at.elapsed().as_secs_f64(),
         };
         let gain = match step.score_before {
-            Some(before) => format!("{before:.3} -> {}", Printer::styled(Style::Strong, &format!("{score:.3}"))),
+            Some(before) => {
+                format!("{before:.3} -> {}", Printer::styled(Style::Strong, &format!("{score:.3}")))
+            }
             None => Printer::styled(Style::Strong, &format!("{score:.3}")),
         };
         let cases = held_out["cases"].as_u64().unwrap_or_default();
@@ -231,7 +261,9 @@ impl Demo<'_> {
 
     /// A line above the bar.
     fn print(&self, line: impl AsRef<str>) {
-        self.progress.aside(|| if self.has_stdout { self.printer.data(line) } else { self.printer.say(line) });
+        self.progress.aside(|| {
+            if self.has_stdout { self.printer.data(line) } else { self.printer.say(line) }
+        });
     }
 
     fn line(&self, text: &str) {
@@ -242,9 +274,15 @@ impl Demo<'_> {
     fn tell_changes(&self, diff: &Value) {
         const SHOWN: usize = 6;
         let changes = diff["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let (known, new): (Vec<_>, Vec<_>) = changes.iter().partition(|change| change.get("old").is_some_and(|old| !old.is_null()));
+        let (known, new): (Vec<_>, Vec<_>) =
+            changes.iter().partition(|change| change.get("old").is_some_and(|old| !old.is_null()));
         for change in known.iter().take(SHOWN) {
-            self.line(&format!("  {:<28} {} -> {}", text(&change["path"]), change["old"], change["new"]));
+            self.line(&format!(
+                "  {:<28} {} -> {}",
+                text(&change["path"]),
+                change["old"],
+                change["new"]
+            ));
         }
         let more = known.len().saturating_sub(SHOWN);
         self.line(&format!("  {more} more changed, {} learned anew", new.len()));
@@ -253,14 +291,20 @@ impl Demo<'_> {
     /// The versions, as dots: staging was none.
     fn picture(&self) -> String {
         let versions = self.steps.iter().filter(|step| step.version != STAGING);
-        let points: Vec<_> =
-            versions.map(|step| Point { version: step.version.clone(), label: label(step.name).to_owned(), score: step.score }).collect();
+        let points: Vec<_> = versions
+            .map(|step| Point {
+                version: step.version.clone(),
+                label: label(step.name).to_owned(),
+                score: step.score,
+            })
+            .collect();
         svg::draw(&points)
     }
 
     fn close(&self, kept: Option<&Path>, wall_s: f64) {
         self.printer.json(&json!({
-            "schema": "agent/demo@1", "template": TEMPLATE, "feedback": FEEDBACK, "steps": self.steps, "wall_s": wall_s,
+            "schema": "agent/demo@1", "template": TEMPLATE, "feedback": FEEDBACK,
+                "steps": self.steps, "wall_s": wall_s,
             "repository": kept.map(|_| &self.folder),
         }));
         self.tell_versions();
@@ -272,7 +316,8 @@ impl Demo<'_> {
                 self.print("   agent run ask question='How do I leave a loop early?'");
             }
             None => self.print(
-                "The folder is gone again. To look around in it: agent demo --keep DIR, then git log --graph --oneline --all there.",
+                "The folder is gone again. To look around in it: agent demo --keep DIR, then git \
+                log --graph --oneline --all there.",
             ),
         }
         self.print("To begin your own: agent init DIR");

@@ -24,7 +24,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> Exit {
         }
     }
     let worst = findings.iter().map(|finding| finding.health).max().unwrap_or(Health::Ok);
-    context.printer.json(&json!({"schema": "agent/doctor@1", "health": worst, "findings": findings}));
+    context
+        .printer
+        .json(&json!({"schema": "agent/doctor@1", "health": worst, "findings": findings}));
     if worst == Health::Bad { Exit::Surroundings } else { Exit::Done }
 }
 
@@ -36,7 +38,9 @@ fn line(finding: &Finding) -> String {
     };
     let line = format!("{} {:11} {}", Printer::styled(style, word), finding.check, finding.found);
     match &finding.mend {
-        Some(mend) if finding.health != Health::Ok => format!("{line}\n                 {} {mend}", Printer::styled(Style::Faint, "mend:")),
+        Some(mend) if finding.health != Health::Ok => {
+            format!("{line}\n                 {} {mend}", Printer::styled(Style::Faint, "mend:"))
+        }
         _ => line,
     }
 }

@@ -7,10 +7,13 @@ use serde_json::json;
 
 /// Remove unused checkouts, states and results
 ///
-/// Removed are unused checkouts, states and results of cases, which can be made again, and what killed commands left: temporary files, unfinished Python environments,
-/// workplaces of coders, and evaluations of commits that no ref leads to. Conversations are removed once they were silent for longer than `limits.conversation_days`, as
-/// observed between runs of this command. Anything that a process uses is kept. Versions, their evaluations, the Journal, telemetry and finished Python environments are
-/// never removed, nor is anything in a bucket, which has lifecycle rules of its own.
+/// Removed are unused checkouts, states and results of cases, which can be made again, and what
+/// killed commands left: temporary files, unfinished Python environments, workplaces of coders, and
+/// evaluations of commits that no ref leads to. Conversations are removed once they were silent for
+/// longer than `limits.conversation_days`, as observed between runs of this command. Anything that
+/// a process uses is kept. Versions, their evaluations, the Journal, telemetry and finished Python
+/// environments are never removed, nor is anything in a bucket, which has lifecycle rules of its
+/// own.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Remove what was not used for so many days
@@ -24,7 +27,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let snapshot = gc::observe(&repository)?;
-    let mut removed = gc::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
+    let mut removed =
+        gc::plan(&snapshot, SignedDuration::from_hours(24 * i64::from(arguments.days)));
     let mut failed = None;
     if !arguments.dry_run {
         removed.retain(|item| match gc::remove(&repository, &snapshot, item) {
@@ -38,9 +42,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     let bytes: u64 = removed.iter().map(|item| item.bytes).sum();
     let kept = snapshot.items.len() - removed.len();
-    context.printer.json(&json!({"schema": "agent/gc@1", "done": !arguments.dry_run, "removed": removed, "bytes": bytes, "kept": kept}));
+    context.printer.json(&json!({"schema": "agent/gc@1", "done": !arguments.dry_run,
+        "removed": removed, "bytes": bytes, "kept": kept}));
     for item in &removed {
-        let line = format!("{:<12}  {:>9}  {}", item.kind.as_str(), shown(item.bytes), item.path.display());
+        let line = format!(
+            "{:<12}  {:>9}  {}",
+            item.kind.as_str(),
+            shown(item.bytes),
+            item.path.display()
+        );
         if arguments.dry_run {
             context.printer.data(line);
         } else {

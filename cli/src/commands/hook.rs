@@ -52,7 +52,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         context.printer.warn(format!("{} is skipped: {} is set", arguments.name, env::SKIP_HOOKS));
         return Ok(Exit::Done);
     }
-    let words: Vec<_> = arguments.given.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<_> =
+        arguments.given.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let event = HookEvent::parse(arguments.name, &words, &String::from_utf8_lossy(&stdin))?;
     Asked { hook: arguments.name, began, context }.answer(&event)
 }
@@ -80,7 +81,9 @@ impl Asked<'_> {
             }
             HookEvent::Update(change) => self.refuse_changes(std::slice::from_ref(change)),
             HookEvent::PreReceive(changes) => self.refuse(&judgement::without_objects(changes)),
-            HookEvent::ReferenceTransaction { state: TransactionState::Prepared, changes } => self.refuse_changes(changes),
+            HookEvent::ReferenceTransaction { state: TransactionState::Prepared, changes } => {
+                self.refuse_changes(changes)
+            }
             HookEvent::ReferenceTransaction { .. } => Ok(Exit::Done),
         }
     }
@@ -94,10 +97,20 @@ impl Asked<'_> {
             return Ok(Exit::Done);
         }
         let tracks_staging = git.entry(&tree, STAGING_FILE)?.is_some();
-        self.refuse(&[judgement::commit(git.head_branch()?.as_deref(), git.resolve("HEAD")?, tree.clone(), tracks_staging)])?;
+        self.refuse(&[judgement::commit(
+            git.head_branch()?.as_deref(),
+            git.resolve("HEAD")?,
+            tree.clone(),
+            tracks_staging,
+        )])?;
         let precheck = Precheck::new(Tier::Micro, limit(MICRO_LIMIT), self.began);
         let head = git.resolve("HEAD")?;
-        self.check(&repository, precheck, (&tree, head.as_ref()), "agent test --tier micro (it tests the working tree)")
+        self.check(
+            &repository,
+            precheck,
+            (&tree, head.as_ref()),
+            "agent test --tier micro (it tests the working tree)",
+        )
     }
 
     /// Judges what a server would get, once for each tree.
@@ -106,21 +119,39 @@ impl Asked<'_> {
         let git = &repository.git;
         let precheck = Precheck::new(Tier::Fast, limit(FAST_LIMIT), self.began);
         let mut seen = BTreeSet::new();
-        for commit in changes.iter().filter(|change| change.name.starts_with("refs/heads/")).filter_map(|change| change.new.as_ref()) {
+        for commit in changes
+            .iter()
+            .filter(|change| change.name.starts_with("refs/heads/"))
+            .filter_map(|change| change.new.as_ref())
+        {
             let tree = git.tree_of(commit)?;
             if git.entry(&tree, manifest::FILE)?.is_some() && seen.insert(tree.clone()) {
                 // a version is judged as it is
-                let on = Some(commit).filter(|_| git.commit(commit).is_ok_and(|info| info.trailers.as_version().is_none()));
-                self.check(&repository, precheck, (&tree, on), &format!("agent test --tier fast --at {}", commit.short()))?;
+                let on = Some(commit).filter(|_| {
+                    git.commit(commit).is_ok_and(|info| info.trailers.as_version().is_none())
+                });
+                self.check(
+                    &repository,
+                    precheck,
+                    (&tree, on),
+                    &format!("agent test --tier fast --at {}", commit.short()),
+                )?;
             }
         }
         Ok(Exit::Done)
     }
 
-    /// What a push with `--mirror` or `--prune` deletes of what is protected, and git does not list.
-    fn unlisted_deletions(self, remote: &str, listed: &[RefChange], flags: PushFlags) -> Result<Vec<RefChange>, Failure> {
+    /// What a push with `--mirror` or `--prune` deletes of what is protected, and git does not
+    /// list.
+    fn unlisted_deletions(
+        self,
+        remote: &str,
+        listed: &[RefChange],
+        flags: PushFlags,
+    ) -> Result<Vec<RefChange>, Failure> {
         let git = Git::discover(&self.context.directory)?;
-        let is_mirror = flags.mirror || git.config(&format!("remote.{remote}.mirror")).is_some_and(|value| value == "true");
+        let is_mirror = flags.mirror
+            || git.config(&format!("remote.{remote}.mirror")).is_some_and(|value| value == "true");
         if !is_mirror && !flags.prune {
             return Ok(Vec::new());
         }
@@ -129,15 +160,20 @@ impl Asked<'_> {
         let mut deletions = Vec::new();
         for (name, old) in git.remote_refs(remote, &[])? {
             let is_listed = listed.iter().any(|change| change.name == name);
-            if !is_listed && Role::of(&name) != Role::Free && (by_refspecs || git.target(&name)?.is_none()) {
+            if !is_listed
+                && Role::of(&name) != Role::Free
+                && (by_refspecs || git.target(&name)?.is_none())
+            {
                 deletions.push(RefChange { name, old: Some(old), new: None });
             }
         }
         Ok(deletions)
     }
 
-    /// Brings the records here and at the remote together, beside the push itself: git has settled which refs that one moves before it runs this hook, so
-    /// refs of ours that another clone has moved since can only be refused, and go through the next time. `changes` are those that git goes on to make.
+    /// Brings the records here and at the remote together, beside the push itself: git has settled
+    /// which refs that one moves before it runs this hook, so refs of ours that another clone has
+    /// moved since can only be refused, and go through the next time. `changes` are those that git
+    /// goes on to make.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
         let work = || -> Result<(), Failure> {
             let repository = self.context.look()?;
@@ -146,30 +182,45 @@ impl Asked<'_> {
             }
             let taken = changes.iter().map(|change| change.name.clone()).collect();
             let shared = sharing::share(&repository, remote, &taken)?;
-            self.context.printer.detail(format!("agent: shared with {remote}: {}", shared.value.join(", ")));
+            self.context
+                .printer
+                .detail(format!("agent: shared with {remote}: {}", shared.value.join(", ")));
             shared.warnings.into_iter().for_each(|warning| self.context.printer.warn(warning));
             Ok(())
         };
         // the push in progress is not affected
         if let Err(error) = work() {
             let why = error.messages.join(": ");
-            self.context
-                .printer
-                .warn(format!("feedback and the gate's ledger were not shared with {remote}: {why}; run `agent sync` to share them"));
+            self.context.printer.warn(format!(
+                "feedback and the gate's ledger were not shared with {remote}: \
+                    {why}; run `agent sync` to share them"
+            ));
         }
     }
 
-    fn check(self, repository: &Repository, precheck: Precheck, (tree, on): (&ObjectId, Option<&ObjectId>), again: &str) -> CommandResult {
+    fn check(
+        self,
+        repository: &Repository,
+        precheck: Precheck,
+        (tree, on): (&ObjectId, Option<&ObjectId>),
+        again: &str,
+    ) -> CommandResult {
         match precheck.judge(repository, tree, on)? {
             PrecheckOutcome::Nothing => Ok(Exit::Done),
             PrecheckOutcome::Skipped(why) => {
-                self.context.printer.say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));
+                self.context
+                    .printer
+                    .say(format!("agent: {}: tests skipped: {why}; CI runs them", self.hook));
                 Ok(Exit::Done)
             }
             PrecheckOutcome::Fails(outcome) => {
-                let report = TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
+                let report =
+                    TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
                 let cases = human::render(&[report]);
-                Err(self.refusal(format!("{} refuses this:\n{cases}\n      run it again: {again}", self.hook)))
+                Err(self.refusal(format!(
+                    "{} refuses this:\n{cases}\n      run it again: {again}",
+                    self.hook
+                )))
             }
         }
     }
@@ -180,13 +231,19 @@ impl Asked<'_> {
         if !holds_an_agent(&git, changes)? {
             return Ok(Exit::Done);
         }
-        let update = |change: &RefChange| git.ref_update(&change.name, change.old.as_ref(), change.new.as_ref());
+        let update = |change: &RefChange| {
+            git.ref_update(&change.name, change.old.as_ref(), change.new.as_ref())
+        };
         self.refuse(&changes.iter().map(update).collect::<Result<Vec<_>, _>>()?)
     }
 
     fn refuse(self, updates: &[RefUpdate]) -> CommandResult {
         let breaches = judgement::breaches(updates);
-        if breaches.is_empty() { Ok(Exit::Done) } else { Err(self.refusal(judgement::refusal(self.hook, &breaches))) }
+        if breaches.is_empty() {
+            Ok(Exit::Done)
+        } else {
+            Err(self.refusal(judgement::refusal(self.hook, &breaches)))
+        }
     }
 
     fn refusal(self, message: String) -> Failure {
@@ -221,13 +278,20 @@ fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
     if !matches!(hook, HookName::PrePush | HookName::PreReceive | HookName::ReferenceTransaction) {
         return Ok(Vec::new());
     }
-    std::io::read_to_string(std::io::stdin())
-        .map(String::into_bytes)
-        .map_err(|error| Failure::new(FailureKind::Surroundings, format!("cannot read what git gives to {hook}: {error}")))
+    std::io::read_to_string(std::io::stdin()).map(String::into_bytes).map_err(|error| {
+        Failure::new(
+            FailureKind::Surroundings,
+            format!("cannot read what git gives to {hook}: {error}"),
+        )
+    })
 }
 
 /// Runs the hook that existed before ours; its refusal is final.
-fn run_before(arguments: &Arguments, context: &Context, stdin: &[u8]) -> Result<Option<Exit>, Failure> {
+fn run_before(
+    arguments: &Arguments,
+    context: &Context,
+    stdin: &[u8],
+) -> Result<Option<Exit>, Failure> {
     let Some(from) = &arguments.from else { return Ok(None) };
     let from = context.directory.join(from);
     let common = common_dir_of_hook(&context.directory);

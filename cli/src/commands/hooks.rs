@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 /// Install, remove and inspect the git hooks
 ///
-/// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push` (legality, fast tier of what is pushed). In a
-/// bare repository: `update` (legality). An existing hook is kept and runs before ours.
+/// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push`
+/// (legality, fast tier of what is pushed). In a bare repository: `update` (legality). An existing
+/// hook is kept and runs before ours.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -36,8 +37,13 @@ struct Change {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut hooks = Hooks::of(&context.directory)?;
     match &arguments.command {
-        Command::Install(Change { dry_run: true }) | Command::Uninstall(Change { dry_run: true }) => {
-            context.printer.data(format!("hooks in {}: {}", hooks.folder().display(), names(&hooks)));
+        Command::Install(Change { dry_run: true })
+        | Command::Uninstall(Change { dry_run: true }) => {
+            context.printer.data(format!(
+                "hooks in {}: {}",
+                hooks.folder().display(),
+                names(&hooks)
+            ));
             context.printer.json(&document(&seen(&hooks, false)?, &hooks));
             return Ok(Exit::Done);
         }
@@ -48,7 +54,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         }
         Command::Uninstall(_) => {
             hooks.uninstall()?;
-            context.printer.say(format!("removed the hooks of agent from {}", hooks.folder().display()));
+            context
+                .printer
+                .say(format!("removed the hooks of agent from {}", hooks.folder().display()));
             context.printer.json(&document(&seen(&hooks, false)?, &hooks));
             return Ok(Exit::Done);
         }
@@ -94,18 +102,31 @@ fn line(seen: &Seen, hooks: &Hooks) -> String {
         (Standing::Ours | Standing::Chained, false) if hooks.has_carriage_returns(seen.hook) => {
             (Style::Bad, "has CRLF line ends, so no shell runs it; run `agent hooks install`")
         }
-        (Standing::Ours | Standing::Chained, false) => {
-            (Style::Bad, "is installed, but git does not run it; it has to be executable, and git 2.36 or newer")
+        (Standing::Ours | Standing::Chained, false) => (
+            Style::Bad,
+            "is installed, but git does not run it; it has to be executable, and git 2.36 or newer",
+        ),
+        (Standing::SomebodyElses, _) => {
+            (Style::Warning, "belongs to another tool; run `agent hooks install` to chain it")
         }
-        (Standing::SomebodyElses, _) => (Style::Warning, "belongs to another tool; run `agent hooks install` to chain it"),
         (Standing::Missing, _) => (Style::Warning, "is not installed; run `agent hooks install`"),
     };
-    format!("{:16} {} {}", seen.hook.as_str(), Printer::styled(style, word), Printer::styled(Style::Faint, &path.display().to_string()))
+    format!(
+        "{:16} {} {}",
+        seen.hook.as_str(),
+        Printer::styled(style, word),
+        Printer::styled(Style::Faint, &path.display().to_string())
+    )
 }
 
 fn document(seen: &[Seen], hooks: &Hooks) -> Value {
-    let list: Vec<_> =
-        seen.iter().map(|seen| json!({"hook": seen.hook.as_str(), "standing": seen.standing, "fires": seen.fires})).collect();
+    let list: Vec<_> = seen
+        .iter()
+        .map(|seen| {
+            json!({"hook": seen.hook.as_str(), "standing": seen.standing,
+            "fires": seen.fires})
+        })
+        .collect();
     json!({"schema": "agent/hooks@1", "folder": hooks.folder(), "hooks": list})
 }
 

@@ -16,7 +16,8 @@ use std::path::PathBuf;
 
 /// Create an agent repository: files, git, hooks, a first version
 ///
-/// The folder must be empty or missing. `agent templates list` lists the templates. The same command continues an interrupted run.
+/// The folder must be empty or missing. `agent templates list` lists the templates. The same
+/// command continues an interrupted run.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The folder to create
@@ -85,6 +86,13 @@ fn report(plan: &Scaffold, first: &Outcome, context: &Context) -> CommandResult 
         "schema": "agent/init@1", "done": true, "directory": plan.folder, "name": plan.name,
         "template": plan.template.name, "commit": commit, "outcome": first,
     }));
-    context.printer.done(format!("{} is an agent repository, from the template {}", plan.folder.display(), plan.template.name), None);
+    context.printer.done(
+        format!(
+            "{} is an agent repository, from the template {}",
+            plan.folder.display(),
+            plan.template.name
+        ),
+        None,
+    );
     Ok(outcome::print("released", first, &context.printer))
 }

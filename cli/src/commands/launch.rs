@@ -1,6 +1,8 @@
-//! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: what `agent` starts its children through. It stays as their guard.
+//! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: what `agent` starts
+//! its children through. It stays as their guard.
 //!
-//! It is not a verb for users: help does not list it, and it is parsed without clap, which costs more than the rest of a start.
+//! It is not a verb for users: help does not list it, and it is parsed without clap, which costs
+//! more than the rest of a start.
 
 use crate::exit::CommandResult;
 use agent_core::child::confinement::{Confinement, Kind};
@@ -69,7 +71,10 @@ mod tests {
     fn only_what_agent_itself_says_is_a_launch() {
         let confined = Confinement::new(Kind::Tested).read(["/r"]).write(["/w"]);
         check("agent launch -- a --memory b", Some((None, None, &["a", "--memory", "b"])));
-        check("agent launch --memory 7 --confine tested --read /r --write /w -- a", Some((Some(confined), Some(7), &["a"])));
+        check(
+            "agent launch --memory 7 --confine tested --read /r --write /w -- a",
+            Some((Some(confined), Some(7), &["a"])),
+        );
         for line in [
             "agent",
             "agent launch",

@@ -17,10 +17,13 @@ use std::collections::BTreeSet;
 
 /// Show recorded calls, rewards, tests and versions by trace
 ///
-/// Prints a conversation or a trace as a tree with times, or by default the newest traces, a line each. Times are UTC.
+/// Prints a conversation or a trace as a tree with times, or by default the newest traces, a line
+/// each. Times are UTC.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent log\n  agent log --conversation c1\n  agent log --trace 4bf92f35\n  agent log --since 2h --follow\n\nThe record is OTLP/JSON lines in the object store, under telemetry/."
+    after_help = "Examples:\n  agent log\n  agent log --conversation c1\n  agent log --trace \
+        4bf92f35\n  agent log --since 2h --follow\n\nThe record is OTLP/JSON lines in the object \
+        store, under telemetry/."
 )]
 pub struct Arguments {
     /// Show this conversation: its calls and their feedback
@@ -40,7 +43,8 @@ pub struct Arguments {
     follow: bool,
 }
 
-/// A trace may have begun in a file long before: of those before the newest traces, so many are looked into.
+/// A trace may have begun in a file long before: of those before the newest traces, so many are
+/// looked into.
 const LOOKED_BACK: usize = 200;
 
 fn trace_id(text: &str) -> Result<String, String> {
@@ -53,19 +57,26 @@ fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let ago = text.parse::<jiff::Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let ago = text
+        .parse::<jiff::Span>()
+        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
     let at = ago.and_then(|ago| clock::now().checked_sub(ago.abs()));
-    at.map_err(|_| "give a time such as 2026-11-22T12:00:00Z, or how long ago, such as 30m, 2h or 3d".to_owned())
+    at.map_err(|_| {
+        "give a time such as 2026-11-22T12:00:00Z, or how long ago, such as 30m, 2h or 3d"
+            .to_owned()
+    })
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
     if arguments.follow && context.printer.is_json() {
-        return Err(Failure::usage("`--follow` has no end, and `--json` is one document").with_hint("leave one of them out"));
+        return Err(Failure::usage("`--follow` has no end, and `--json` is one document")
+            .with_hint("leave one of them out"));
     }
     // before anything is read, so that nothing is missed
     let watch = if arguments.follow { Some(watch(&repository)?) } else { None };
-    let mut reader = Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
+    let mut reader =
+        Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
     let (traces, missed) = if arguments.conversation.is_some() || arguments.trace.is_some() {
         reader.read_all(arguments.since.or_else(|| opened(arguments, &repository)))?;
         let missed = reader.records.missed();
@@ -86,7 +97,9 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 /// A conversation has no records from before it was opened.
 fn opened(arguments: &Arguments, repository: &Repository) -> Option<Timestamp> {
-    let kept = conversations::load(&repository.layout, arguments.conversation.as_deref()?).ok().flatten()?;
+    let kept = conversations::load(&repository.layout, arguments.conversation.as_deref()?)
+        .ok()
+        .flatten()?;
     kept.header.opened.parse().ok()
 }
 
@@ -107,7 +120,8 @@ impl Reader {
     fn take_events(&mut self, since: Option<Timestamp>) -> Result<(), Failure> {
         for source in self.records.sources(Signal::Logs, since)? {
             let text = self.records.read(&source)?;
-            self.events.extend(text.lines().flat_map(|line| otlp::events(line).unwrap_or_default()));
+            self.events
+                .extend(text.lines().flat_map(|line| otlp::events(line).unwrap_or_default()));
         }
         Ok(())
     }
@@ -120,13 +134,19 @@ impl Reader {
     }
 
     /// The newest traces, whole as far as they are found.
-    fn read_newest(&mut self, since: Option<Timestamp>, limit: usize) -> Result<Vec<Tree>, Failure> {
+    fn read_newest(
+        &mut self,
+        since: Option<Timestamp>,
+        limit: usize,
+    ) -> Result<Vec<Tree>, Failure> {
         let mut looked_back = 0;
         for source in self.records.sources(Signal::Traces, since)?.iter().rev() {
             self.take(source)?;
             let trees = span_tree::trees(self.spans.clone(), Vec::new());
             let newest = &trees[trees.len().saturating_sub(limit)..];
-            if newest.len() == limit && (looked_back == LOOKED_BACK || !newest.iter().any(Tree::is_open)) {
+            if newest.len() == limit
+                && (looked_back == LOOKED_BACK || !newest.iter().any(Tree::is_open))
+            {
                 break;
             }
             looked_back += usize::from(newest.len() == limit);
@@ -136,16 +156,27 @@ impl Reader {
         self.take_events(since.max(Timestamp::from_nanosecond(i128::from(began)).ok()))?;
         self.events.retain(|event| event.trace.is_some());
         let known: BTreeSet<&str> = self.spans.iter().map(|span| span.trace.as_str()).collect();
-        let events = self.events.iter().filter(|event| event.trace.as_deref().is_some_and(|trace| known.contains(trace)));
+        let events = self
+            .events
+            .iter()
+            .filter(|event| event.trace.as_deref().is_some_and(|trace| known.contains(trace)));
         Ok(span_tree::trees(self.spans.clone(), events.cloned().collect()))
     }
 
     /// The traces that were asked for.
     fn chosen(self, arguments: &Arguments) -> Vec<Tree> {
-        let of_conversation = arguments.conversation.as_ref().map(|id| span_tree::of_conversation(id, &self.spans, &self.events));
+        let of_conversation = arguments
+            .conversation
+            .as_ref()
+            .map(|id| span_tree::of_conversation(id, &self.spans, &self.events));
         let is_chosen = |tree: &Tree| {
-            let by_conversation = of_conversation.as_ref().is_none_or(|traces| traces.contains(&tree.trace));
-            by_conversation && arguments.trace.as_ref().is_none_or(|trace| tree.trace.starts_with(trace.as_str()))
+            let by_conversation =
+                of_conversation.as_ref().is_none_or(|traces| traces.contains(&tree.trace));
+            by_conversation
+                && arguments
+                    .trace
+                    .as_ref()
+                    .is_none_or(|trace| tree.trace.starts_with(trace.as_str()))
         };
         span_tree::trees(self.spans, self.events).into_iter().filter(is_chosen).collect()
     }
@@ -160,7 +191,8 @@ fn report(arguments: &Arguments, trees: &[Tree], context: &Context) {
     if trees.is_empty() && !arguments.follow {
         printer.say("no matching record was found");
     }
-    printer.json(&json!({"schema": "agent/log@1", "traces": trees.iter().map(traces::document).collect::<Vec<_>>()}));
+    printer.json(&json!({"schema": "agent/log@1",
+        "traces": trees.iter().map(traces::document).collect::<Vec<_>>()}));
 }
 
 fn watch(repository: &Repository) -> Result<Watch, Failure> {
@@ -170,7 +202,12 @@ fn watch(repository: &Repository) -> Result<Watch, Failure> {
 }
 
 /// What ends from now on, as the processes of this machine write it.
-fn follow(arguments: &Arguments, mut watch: Watch, repository: &Repository, context: &Context) -> CommandResult {
+fn follow(
+    arguments: &Arguments,
+    mut watch: Watch,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     let began = clock::now();
     let mut seen = BTreeSet::new();
     let mut traces = BTreeSet::new();
@@ -185,10 +222,13 @@ fn follow(arguments: &Arguments, mut watch: Watch, repository: &Repository, cont
             (arguments.conversation.is_none() || traces.contains(trace))
                 && arguments.trace.as_ref().is_none_or(|id| trace.starts_with(id.as_str()))
         };
-        for span in now.spans.iter().filter(|span| wanted(&span.trace) && !seen.contains(&span.id)) {
+        for span in now.spans.iter().filter(|span| wanted(&span.trace) && !seen.contains(&span.id))
+        {
             context.printer.data(traces::ended(span));
         }
-        for event in now.events.iter().filter(|event| !seen.contains(&mark(event)) && wanted(event.trace.as_deref().unwrap_or_default())) {
+        for event in now.events.iter().filter(|event| {
+            !seen.contains(&mark(event)) && wanted(event.trace.as_deref().unwrap_or_default())
+        }) {
             context.printer.data(traces::said_now(event));
         }
         note(&mut seen, &now);
@@ -196,7 +236,8 @@ fn follow(arguments: &Arguments, mut watch: Watch, repository: &Repository, cont
 }
 
 fn newest(repository: &Repository, since: Timestamp) -> Result<Reader, Failure> {
-    let mut reader = Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
+    let mut reader =
+        Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
     reader.read_all(Some(since))?;
     Ok(reader)
 }

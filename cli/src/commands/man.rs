@@ -15,7 +15,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     command.build();
     let page = match &arguments.verb {
         None => command,
-        Some(verb) => command.find_subcommand(verb).cloned().ok_or_else(|| Failure::usage(format!("`{verb}` is not a verb of `agent`")))?,
+        Some(verb) => command
+            .find_subcommand(verb)
+            .cloned()
+            .ok_or_else(|| Failure::usage(format!("`{verb}` is not a verb of `agent`")))?,
     };
     let mut roff = Vec::new();
     clap_mangen::Man::new(page).render(&mut roff).expect("memory takes it");

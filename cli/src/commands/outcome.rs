@@ -26,14 +26,28 @@ pub fn published(
 ) -> CommandResult {
     let outcome = made(repository, push, make)?;
     let exit = report(verb, &outcome, &context.printer);
-    followed(repository, outcome.tag.as_deref(), outcome.pushed.as_deref(), outcome.main.as_ref(), &context.printer);
+    followed(
+        repository,
+        outcome.tag.as_deref(),
+        outcome.pushed.as_deref(),
+        outcome.main.as_ref(),
+        &context.printer,
+    );
     Ok(exit)
 }
 
 /// Makes a version, pushes it on request, and compares `main` with it.
-pub fn made(repository: &Repository, push: bool, mut make: impl FnMut() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+pub fn made(
+    repository: &Repository,
+    push: bool,
+    mut make: impl FnMut() -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
     let mut outcome = if push { versions::made_and_pushed(repository, make)? } else { make()? };
-    outcome.main = outcome.commit.as_ref().filter(|made| is_of_code(repository, made)).and_then(|_| main_lacks(repository));
+    outcome.main = outcome
+        .commit
+        .as_ref()
+        .filter(|made| is_of_code(repository, made))
+        .and_then(|_| main_lacks(repository));
     Ok(outcome)
 }
 
@@ -42,16 +56,24 @@ fn is_of_code(repository: &Repository, version: &ObjectId) -> bool {
     repository.git.commit(version).is_ok_and(|made| made.trailers.kind != Some(Kind::Promotion))
 }
 
-/// Whether `main` has the served code. The version is published already, so a failure here is a warning.
+/// Whether `main` has the served code. The version is published already, so a failure here is a
+/// warning.
 pub fn main_lacks(repository: &Repository) -> Option<MainLacks> {
     let mut warnings = Warnings::none();
-    let lacks = warnings.note(sync::main_lacks(repository), "cannot determine whether main has the served code");
+    let lacks = warnings
+        .note(sync::main_lacks(repository), "cannot determine whether main has the served code");
     repository.say(warnings);
     lacks.flatten()
 }
 
 /// What remains to be done at the remote and on `main` after a version was made.
-pub fn followed(repository: &Repository, tag: Option<&str>, pushed: Option<&str>, main: Option<&MainLacks>, printer: &Printer) {
+pub fn followed(
+    repository: &Repository,
+    tag: Option<&str>,
+    pushed: Option<&str>,
+    main: Option<&MainLacks>,
+    printer: &Printer,
+) {
     match (pushed, tag) {
         (Some(remote), _) => printer.say(format!("pushed to {remote}")),
         (None, Some(tag)) if !repository.git.remotes().is_empty() => {
@@ -66,7 +88,12 @@ pub fn followed(repository: &Repository, tag: Option<&str>, pushed: Option<&str>
 
 /// Whether a version is pushed: on request, or by the served manifest.
 pub fn pushes(repository: &Repository, requested: bool, dry_run: bool) -> bool {
-    let usual = || repository.served_manifest().and_then(|manifest| manifest.remote).is_some_and(|remote| remote.push);
+    let usual = || {
+        repository
+            .served_manifest()
+            .and_then(|manifest| manifest.remote)
+            .is_some_and(|remote| remote.push)
+    };
     !dry_run && (requested || usual())
 }
 
@@ -87,7 +114,9 @@ pub fn print(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     let lead = match (outcome.done, outcome.refusal) {
         (true, _) => Printer::styled(Style::Good, verb),
         (false, None) => Printer::styled(Style::Strong, "nothing done:"),
-        (false, Some(FailureKind::NotEnoughEvidence)) => Printer::styled(Style::Warning, "not enough evidence:"),
+        (false, Some(FailureKind::NotEnoughEvidence)) => {
+            Printer::styled(Style::Warning, "not enough evidence:")
+        }
         (false, _) => Printer::styled(Style::Bad, "refused:"),
     };
     let lines = difference::flips(&outcome.worse, WORSE_SHOWN, "`--json` lists all");

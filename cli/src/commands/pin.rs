@@ -7,9 +7,13 @@ use serde_json::json;
 
 /// Name a version or a range for hosts and scripts
 ///
-/// A pin of a range moves with the range; a pin of anything else is the version it resolves to now. Without arguments, lists the pins.
+/// A pin of a range moves with the range; a pin of anything else is the version it resolves to now.
+/// Without arguments, lists the pins.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  agent sync   # shares it with the other clones")]
+#[command(
+    after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  agent sync   # \
+        shares it with the other clones"
+)]
 pub struct Arguments {
     /// The pin's name: letters, digits, `-`, `_` and `.`
     #[arg(requires = "what")]
@@ -22,7 +26,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run || arguments.name.is_none()))?;
+    let repository = context
+        .repository_to(Writes::Refs.unless(arguments.dry_run || arguments.name.is_none()))?;
     let (Some(name), Some(what)) = (&arguments.name, &arguments.what) else {
         return list(&repository, context);
     };
@@ -31,21 +36,31 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };
     repository.git.check_new_pin(name)?;
-    let before = if arguments.dry_run { repository.git.pin(name)? } else { repository.settle(repository.git.set_pin(name, &pinned)?) };
+    let before = if arguments.dry_run {
+        repository.git.pin(name)?
+    } else {
+        repository.settle(repository.git.set_pin(name, &pinned)?)
+    };
     let before = before.map(|before| before.to_string());
     let done = !arguments.dry_run;
-    context.printer.json(
-        &json!({"schema": "agent/pin@1", "name": name, "what": pinned.to_string(), "version": version, "before": before, "done": done}),
-    );
+    context
+        .printer
+        .json(&json!({"schema": "agent/pin@1", "name": name, "what": pinned.to_string(),
+            "version": version, "before": before, "done": done}));
     let was = before.map(|before| format!(" (was {before})")).unwrap_or_default();
-    let means = if matches!(pinned, What::Range(_)) { format!(", now {}", tag(&version)) } else { String::new() };
+    let means = if matches!(pinned, What::Range(_)) {
+        format!(", now {}", tag(&version))
+    } else {
+        String::new()
+    };
     context.printer.done(format!("{name} = {pinned}{means}{was}"), None);
     Ok(Exit::Done)
 }
 
 fn list(repository: &Repository, context: &Context) -> CommandResult {
     let pins = repository.git.pins()?;
-    let documents: Vec<_> = pins.iter().map(|(name, what)| json!({"name": name, "what": what.to_string()})).collect();
+    let documents: Vec<_> =
+        pins.iter().map(|(name, what)| json!({"name": name, "what": what.to_string()})).collect();
     context.printer.json(&json!({"schema": "agent/pins@1", "pins": documents}));
     for (name, what) in &pins {
         context.printer.data(format!("{name} = {what}"));

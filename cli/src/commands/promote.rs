@@ -8,8 +8,10 @@ use agent_engine::versions::promotion::{self, Options};
 
 /// Make the tuned state the next PATCH and serve it
 ///
-/// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate of `[promote]` in agent.toml judge it first, paired with
-/// what is served now. A gain that may be noise does not pass: the gate requires evidence, and with every attempt the ledger (refs/agent/ledger) requires more.
+/// Staging's updates become a commit on `active` that touches only `state/`. The tier and the gate
+/// of `[promote]` in agent.toml judge it first, paired with what is served now. A gain that may be
+/// noise does not pass: the gate requires evidence, and with every attempt the ledger
+/// (refs/agent/ledger) requires more.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The gate, instead of the manifest's: better or not-worse
@@ -18,7 +20,8 @@ pub struct Arguments {
     /// The test, instead of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
     #[arg(long, value_name = "TEST")]
     test: Option<GateTest>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes first
+    /// Fetch first, and push the version with its records; retried where another clone publishes
+    /// first
     #[arg(long)]
     push: bool,
     /// Print the steps; do nothing
@@ -28,9 +31,12 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
-    let options = Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
+    let options =
+        Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
     traced(&repository, "promote", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
-        outcome::published("promoted", &repository, context, push, || promotion::promote(&repository, &options))
+        outcome::published("promoted", &repository, context, push, || {
+            promotion::promote(&repository, &options)
+        })
     })
 }

@@ -8,11 +8,12 @@ use agent_engine::versions::release::{self, Options};
 
 /// Make a commit of `main` the next version and serve it
 ///
-/// Its code is combined with the served state. The full tier judges it, paired with the version it replaces. The Contract, the code and the commit messages determine
-/// the bump.
+/// Its code is combined with the served state. The full tier judges it, paired with the version it
+/// replaces. The Contract, the code and the commit messages determine the bump.
 ///
-/// The commit has to contain the code of the newest release or rollback on `active`: otherwise it is refused with exit code 4; run `git merge active`
-/// first. Code that a rollback took out of service is not released again without `--again`.
+/// The commit has to contain the code of the newest release or rollback on `active`: otherwise it
+/// is refused with exit code 4; run `git merge active` first. Code that a rollback took out of
+/// service is not released again without `--again`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The commit to release [default: main]
@@ -21,9 +22,11 @@ pub struct Arguments {
     #[arg(long, value_name = "LEVEL")]
     bump: Option<Bump>,
     /// Allow code that a rollback took out of service; the reason goes into the commit message
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "REASON",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes first
+    /// Fetch first, and push the version with its records; retried where another clone publishes
+    /// first
     #[arg(long)]
     push: bool,
     /// Print the steps; do nothing
@@ -42,6 +45,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     };
     traced(&repository, "release", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
-        outcome::published("released", &repository, context, push, || release::release(&repository, &options))
+        outcome::published("released", &repository, context, push, || {
+            release::release(&repository, &options)
+        })
     })
 }

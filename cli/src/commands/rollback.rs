@@ -10,7 +10,8 @@ use semver::Version;
 
 /// Serve an earlier version again, as a new PATCH
 ///
-/// Nothing is rewritten: `active` gets a commit whose tree is that of the earlier version, and the versions after it count as yanked.
+/// Nothing is rewritten: `active` gets a commit whose tree is that of the earlier version, and the
+/// versions after it count as yanked.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The version to go back to [default: the newest good one before the served one]
@@ -18,10 +19,13 @@ pub struct Arguments {
     /// The reason, for the commit message
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Allow a version that an earlier rollback took out of service; the reason goes into the commit message
-    #[arg(long, value_name = "REASON", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// Allow a version that an earlier rollback took out of service; the reason goes into the
+    /// commit message
+    #[arg(long, value_name = "REASON",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes first
+    /// Fetch first, and push the version with its records; retried where another clone publishes
+    /// first
     #[arg(long)]
     push: bool,
     /// Print the steps; do nothing
@@ -32,18 +36,24 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
-    let options = Options { version, reason: arguments.reason.clone(), again: arguments.again.clone(), dry_run: arguments.dry_run };
+    let options = Options {
+        version,
+        reason: arguments.reason.clone(),
+        again: arguments.again.clone(),
+        dry_run: arguments.dry_run,
+    };
     traced(&repository, "rollback", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
-        outcome::published("rolled back", &repository, context, push, || rollback::rollback(&repository, &options))
+        outcome::published("rolled back", &repository, context, push, || {
+            rollback::rollback(&repository, &options)
+        })
     })
 }
 
 fn version(what: &What) -> Result<Version, Failure> {
     match what {
         What::Version(version) => Ok(version.clone()),
-        other => {
-            Err(Failure::usage(format!("`{other}` is not a version")).with_hint("name one such as v0.1.2; `agent versions` lists them"))
-        }
+        other => Err(Failure::usage(format!("`{other}` is not a version"))
+            .with_hint("name one such as v0.1.2; `agent versions` lists them")),
     }
 }

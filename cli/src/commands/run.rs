@@ -16,18 +16,20 @@ use serde_json::{Map, Value, json};
 
 /// Call a tool of the Runner once
 ///
-/// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any other as text. The tool's result goes to stdout.
+/// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any
+/// other as text. The tool's result goes to stdout.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent run search query='for loops' k=3\n  agent run ask '{\"question\": \"What is a slice?\"}' --conversation c1\n  agent run search query=slices --at staging"
-)]
+#[command(after_help = "Examples:\n  agent run search query='for loops' k=3\n  agent run ask \
+        '{\"question\": \"What is a slice?\"}' --conversation c1\n  agent run search query=slices \
+        --at staging")]
 pub struct Arguments {
     /// The tool to call
     tool: String,
     /// `{"key": "value"}` or key=value words
     #[arg(value_name = "ARGUMENTS")]
     words: Vec<String>,
-    /// The target: active, staging, worktree (its code, with the state that a release would serve), a version, a range such as ^1.2, a pin, or any commit
+    /// The target: active, staging, worktree (its code, with the state that a release would serve),
+    /// a version, a range such as ^1.2, a pin, or any commit
     #[arg(long, value_name = "WHAT")]
     at: Option<What>,
     /// The conversation of this call; it keeps the version it began with
@@ -39,7 +41,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let given = call_arguments::parse(&arguments.words)?;
     let repository = context.repository()?;
     traced(&repository, "run", || {
-        let mut held = arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
+        let mut held =
+            arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
         let header = held.as_ref().and_then(Held::latest).map(|latest| &latest.header);
         let target = target(arguments, header, &repository)?;
         let called = make(arguments, &given, &target, held.as_mut(), &repository)?;
@@ -59,16 +62,26 @@ fn hold(id: &str, repository: &Repository) -> Result<Held, Failure> {
 }
 
 /// A conversation keeps the version it began with.
-fn target(arguments: &Arguments, kept: Option<&Header>, repository: &Repository) -> Result<Target, Failure> {
+fn target(
+    arguments: &Arguments,
+    kept: Option<&Header>,
+    repository: &Repository,
+) -> Result<Target, Failure> {
     match (kept, &arguments.at) {
         (Some(kept), None) => repository.pinned(kept),
         (Some(kept), Some(at)) => {
             let asked = repository.target(at)?;
             let same = asked.commit == kept.commit && asked.state.revision == kept.revision;
             same.then_some(asked).ok_or_else(|| {
-                let began = kept.version.as_ref().map_or_else(|| "what it began with".to_owned(), |version| format!("v{version}"));
-                Failure::usage(format!("conversation `{}` keeps {began}, and `--at {at}` is another", kept.id))
-                    .with_hint("run it without `--at`, or begin another conversation")
+                let began = kept.version.as_ref().map_or_else(
+                    || "what it began with".to_owned(),
+                    |version| format!("v{version}"),
+                );
+                Failure::usage(format!(
+                    "conversation `{}` keeps {began}, and `--at {at}` is another",
+                    kept.id
+                ))
+                .with_hint("run it without `--at`, or begin another conversation")
             })
         }
         (None, at) => repository.target(at.as_ref().unwrap_or(&What::Active)),
@@ -85,10 +98,14 @@ fn make(
     let spec = spec::runner(target, repository)?;
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
-        let (params, meta) = call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref()).await?;
+        let (params, meta) =
+            call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref())
+                .await?;
         let call = Call { target, params, meta, conversation, id: child.fresh_id() };
         let made = match call.make(&child).await {
-            Err(CallError::Child(ChildError::Refused { .. })) if !has_tool(&child, &arguments.tool).await? => {
+            Err(CallError::Child(ChildError::Refused { .. }))
+                if !has_tool(&child, &arguments.tool).await? =>
+            {
                 Err(no_tool(&child, &arguments.tool).await?)
             }
             other => other.map_err(Failure::from),
@@ -109,12 +126,24 @@ async fn has_tool(child: &Child, tool: &str) -> Result<bool, ChildError> {
 async fn no_tool(child: &Child, tool: &str) -> Result<Failure, ChildError> {
     let tools = child.tools().await?;
     let names: Vec<_> = tools.iter().filter_map(|known| known["name"].as_str()).collect();
-    Ok(Failure::usage(format!("the Runner has no tool `{tool}`")).with_hint(format!("its tools are: {}", names.join(", "))))
+    Ok(Failure::usage(format!("the Runner has no tool `{tool}`"))
+        .with_hint(format!("its tools are: {}", names.join(", "))))
 }
 
-fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (called, answer): &(Called, Answer), context: &Context) {
+fn report(
+    arguments: &Arguments,
+    given: &Map<String, Value>,
+    target: &Target,
+    (called, answer): &(Called, Answer),
+    context: &Context,
+) {
     let printer = &context.printer;
-    printer.detail(format!("{} with state {} in {:.1} ms", target.shown(), target.state.revision.short(), called.duration_ms));
+    printer.detail(format!(
+        "{} with state {} in {:.1} ms",
+        target.shown(),
+        target.state.revision.short(),
+        called.duration_ms
+    ));
     let result = &called.result;
     if result.is_error() {
         let place = answer.place().map(|place| format!(", from {place}")).unwrap_or_default();
@@ -125,8 +154,10 @@ fn report(arguments: &Arguments, given: &Map<String, Value>, target: &Target, (c
         None => answer.text(),
     });
     printer.json(&json!({
-        "schema": "agent/call@1", "tool": arguments.tool, "arguments": given, "conversation": arguments.conversation,
+        "schema": "agent/call@1", "tool": arguments.tool, "arguments": given,
+            "conversation": arguments.conversation,
         "version": target.version, "commit": target.commit, "revision": target.state.revision,
-        "is_error": result.is_error(), "duration_ms": called.duration_ms, "result": call::for_host(result.raw()),
+        "is_error": result.is_error(), "duration_ms": called.duration_ms,
+            "result": call::for_host(result.raw()),
     }));
 }

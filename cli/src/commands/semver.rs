@@ -9,10 +9,12 @@ use agent_engine::target::contracts;
 
 /// Show what changed in the Contract and the bump it requires
 ///
-/// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. A change of the code requires a MINOR at least, and Conventional
-/// Commits can raise the bump further, except those of reverted commits.
+/// The Contract is what the Runner and the Tuner list as their tools, and the state's schema. A
+/// change of the code requires a MINOR at least, and Conventional Commits can raise the bump
+/// further, except those of reverted commits.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent semver\n  agent semver v0.1.0..v0.2.0\n  agent semver v0.1.0..worktree --json")]
+#[command(after_help = "Examples:\n  agent semver\n  agent semver v0.1.0..v0.2.0\n  agent semver \
+        v0.1.0..worktree --json")]
 pub struct Arguments {
     /// From A to B, each a WHAT [default: active..HEAD]
     #[arg(value_name = "A..B", default_value = "active..HEAD", hide_default_value = true)]
@@ -43,12 +45,18 @@ fn report(assessment: &Assessment, version: Option<&str>, context: &Context) {
         let level = format!("{:<5}", change.level);
         let place = change.tool.as_deref().map(|tool| format!("{tool}: ")).unwrap_or_default();
         let rule = Printer::styled(Style::Faint, &format!("[{}]", change.rule));
-        context.printer.data(format!("{}  {place}{}  {rule}", Printer::styled(style(change.level), &level), change.message));
+        context.printer.data(format!(
+            "{}  {place}{}  {rule}",
+            Printer::styled(style(change.level), &level),
+            change.message
+        ));
     }
     let conclusion = match (assessment.bump, version, &assessment.next) {
         (None, ..) => format!("nothing changed from {} to {}", assessment.from, assessment.to),
         (Some(bump), Some(version), Some(next)) => format!("{bump}: {version} -> {next}"),
-        (Some(bump), ..) => format!("{bump}: {} is not a version, so there is no next one", assessment.from),
+        (Some(bump), ..) => {
+            format!("{bump}: {} is not a version, so there is no next one", assessment.from)
+        }
     };
     context.printer.data(conclusion);
 }
@@ -67,11 +75,18 @@ mod tests {
 
     #[test]
     fn an_end_left_out_is_active_or_head() {
-        for (range, from, to) in
-            [("active..HEAD", "active", "HEAD"), ("v0.1.0", "v0.1.0", "HEAD"), ("..main", "active", "main"), ("0.1.0..", "v0.1.0", "HEAD")]
-        {
+        for (range, from, to) in [
+            ("active..HEAD", "active", "HEAD"),
+            ("v0.1.0", "v0.1.0", "HEAD"),
+            ("..main", "active", "main"),
+            ("0.1.0..", "v0.1.0", "HEAD"),
+        ] {
             let ends = ends(range).unwrap();
-            assert_eq!((ends.0.to_string().as_str(), ends.1.to_string().as_str()), (from, to), "{range}");
+            assert_eq!(
+                (ends.0.to_string().as_str(), ends.1.to_string().as_str()),
+                (from, to),
+                "{range}"
+            );
         }
     }
 }

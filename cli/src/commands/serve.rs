@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 
 /// Serve a REST API over HTTP
 ///
-/// It listens on this machine alone unless `--addr` says otherwise, and prints the address on stderr. `/openapi.json` describes the API; `/healthz` and
-/// `/metrics` are for monitoring.
+/// It listens on this machine alone unless `--addr` says otherwise, and prints the address on
+/// stderr. `/openapi.json` describes the API; `/healthz` and `/metrics` are for monitoring.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent serve versions\n  AGENT_TOKEN=... agent serve versions --addr 0.0.0.0:7070")]
+#[command(
+    after_help = "Examples:\n  agent serve versions\n  AGENT_TOKEN=... agent serve versions --addr \
+        0.0.0.0:7070"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     api: Api,
@@ -20,7 +23,8 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Api {
-    /// Versions, their evaluations, and what differs between them; read-only, with a page to look at
+    /// Versions, their evaluations, and what differs between them; read-only, with a page to look
+    /// at
     Versions(Versions),
     /// Feedback in words goes in; runs of the Architect are started, watched and stopped
     Architect(Architect),
@@ -63,5 +67,6 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn announce(at: SocketAddr, printer: &Printer) {
     printer.say(format!("listening on http://{at}"));
-    printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"), "pid": std::process::id()}));
+    printer.json(&json!({"schema": "agent/serving@1", "url": format!("http://{at}"),
+        "pid": std::process::id()}));
 }

@@ -7,8 +7,10 @@ use agent_engine::sync::{self, Options, Outcome};
 
 /// Synchronize this clone with its remote
 ///
-/// Fetches `active`, tags and `refs/agent/*`, merges the records (the gate's ledger, feedback, counted signals), and pushes what the remote lacks. Where another clone published first,
-/// `active` follows the remote: versions of this clone are superseded and kept below `refs/agent-own/`, and the signals that they counted are replayed into staging, each once.
+/// Fetches `active`, tags and `refs/agent/*`, merges the records (the gate's ledger, feedback,
+/// counted signals), and pushes what the remote lacks. Where another clone published first,
+/// `active` follows the remote: versions of this clone are superseded and kept below
+/// `refs/agent-own/`, and the signals that they counted are replayed into staging, each once.
 /// `main` is moved forward where it lacks the served code and has no commits of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -25,9 +27,12 @@ const AFTER_HELP: &str = "Examples:
   agent sync --dry-run   # what it would do
   agent sync upstream && agent promote
 
-It can be run at any time, and again: a run that was cut short is taken up by the next one. Where `active` was moved by hand (git fetch --force, git update-ref), it brings tags and staging after it.
+It can be run at any time,
+    and again: a run that was cut short is taken up by the next one. Where `active` was moved by hand (git fetch --force, git update-ref), it brings tags and staging after it.
 
-Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
+Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide \
+(active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner \
+failed (the signals wait in staging), 6 when the remote cannot be reached or refuses the push.";
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
@@ -50,9 +55,15 @@ fn report(outcome: &Outcome, printer: &Printer) {
     if outcome.plan().is_some() {
         printer.say("dry run: nothing was changed");
     } else if !outcome.done {
-        let served = outcome.served().map_or_else(|| "nothing is served yet".to_owned(), |version| format!("active serves {version}"));
+        let served = outcome.served().map_or_else(
+            || "nothing is served yet".to_owned(),
+            |version| format!("active serves {version}"),
+        );
         let with = outcome.remote().map(|remote| format!(", as {remote} does")).unwrap_or_default();
-        printer.done(format!("{} {served}{with}", Printer::styled(Style::Strong, "nothing to do:")), None);
+        printer.done(
+            format!("{} {served}{with}", Printer::styled(Style::Strong, "nothing to do:")),
+            None,
+        );
     }
     for (what, mend) in outcome.left() {
         printer.say(format!("left to you: {what}: {mend}"));

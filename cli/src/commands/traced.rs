@@ -6,7 +6,11 @@ use agent_engine::repository::Repository;
 use agent_engine::telemetry::Span;
 
 /// Runs a verb within a span that has its exit code.
-pub fn traced(repository: &Repository, verb: &str, work: impl FnOnce() -> CommandResult) -> CommandResult {
+pub fn traced(
+    repository: &Repository,
+    verb: &str,
+    work: impl FnOnce() -> CommandResult,
+) -> CommandResult {
     let _telemetry = repository.telemetry();
     let span = Span::internal(&format!("agent {verb}"), "verb");
     let ended = span.within(work);

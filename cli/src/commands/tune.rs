@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 
 /// Give the Tuner feedback: one signal, or a file of signals
 ///
-/// A signal is a call of a Tuner tool. The new state is durable in staging before this command reports it. The arguments are one JSON object or
-/// key=value words, as for `agent run`.
+/// A signal is a call of a Tuner tool. The new state is durable in staging before this command
+/// reports it. The arguments are one JSON object or key=value words, as for `agent run`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = AFTER_HELP)]
@@ -79,18 +79,27 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let _telemetry = repository.telemetry();
     let mut report = event_loop::block_on(tune(arguments, &mut source, &repository, context))??;
     report.close(source);
-    let promotion = (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
+    let promotion =
+        (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
     // staging is reported in full, whatever the outcome of the promotion
     report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
     let Some(promotion) = promotion? else { return Ok(ended) };
     let exit = outcome::print("promoted", &promotion, &context.printer);
-    outcome::followed(&repository, promotion.tag.as_deref(), promotion.pushed.as_deref(), promotion.main.as_ref(), &context.printer);
+    outcome::followed(
+        &repository,
+        promotion.tag.as_deref(),
+        promotion.pushed.as_deref(),
+        promotion.main.as_ref(),
+        &context.printer,
+    );
     Ok(exit)
 }
 
 fn promote(repository: &Repository) -> Result<versions::Outcome, Failure> {
-    outcome::made(repository, outcome::pushes(repository, false, false), || promotion::promote(repository, &promotion::Options::default()))
+    outcome::made(repository, outcome::pushes(repository, false, false), || {
+        promotion::promote(repository, &promotion::Options::default())
+    })
 }
 
 /// The source of the signals, and errors of reading them.
@@ -103,7 +112,8 @@ struct Source {
 
 impl Source {
     fn open(arguments: &Arguments, context: &Context) -> Result<Self, Failure> {
-        let defaults = Defaults { tool: arguments.tool.clone(), conversation: arguments.conversation.clone() };
+        let defaults =
+            Defaults { tool: arguments.tool.clone(), conversation: arguments.conversation.clone() };
         let Some(path) = &arguments.signals else {
             let (sender, receiver) = mpsc::channel(1);
             let signal = typed_signal(arguments, defaults)?;
@@ -113,11 +123,14 @@ impl Source {
         };
         let path = if path == Path::new("-") { path.clone() } else { context.directory.join(path) };
         let input = input::open(&path)?;
-        let unnamed = if input.is_file { Unnamed::OfAFile(Occurrences::default()) } else { Unnamed::New };
+        let unnamed =
+            if input.is_file { Unnamed::OfAFile(Occurrences::default()) } else { Unnamed::New };
         let reader = BufReader::new(input.reader);
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let reader =
-            std::thread::spawn(move || read_lines(reader, &defaults, unnamed, &sender).map_err(FsError::while_doing("read", &path)));
+        let reader = std::thread::spawn(move || {
+            read_lines(reader, &defaults, unnamed, &sender)
+                .map_err(FsError::while_doing("read", &path))
+        });
         Ok(Self { signals: Some(receiver), reader: Some(reader), single: None })
     }
 }
@@ -128,7 +141,14 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Fai
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("typed"));
     signal::check_id(&id).map_err(Failure::usage)?;
     let is_new = arguments.id.is_none();
-    Ok(Signal { line: None, id, is_new, tool: defaults.tool.unwrap_or_default(), arguments: given, conversation: defaults.conversation })
+    Ok(Signal {
+        line: None,
+        id,
+        is_new,
+        tool: defaults.tool.unwrap_or_default(),
+        arguments: given,
+        conversation: defaults.conversation,
+    })
 }
 
 /// How lines without an id are counted.
@@ -148,18 +168,24 @@ impl Unnamed {
 }
 
 /// Reads signals line by line until the end, or until the receiver is closed.
-fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed, sender: &mpsc::Sender<Incoming>) -> std::io::Result<()> {
+fn read_lines(
+    mut input: impl BufRead,
+    defaults: &Defaults,
+    mut unnamed: Unnamed,
+    sender: &mpsc::Sender<Incoming>,
+) -> std::io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let signal = match std::str::from_utf8(&line).map(|text| document::without_mark(text).trim()) {
-            Ok("") => continue,
-            Ok(text) => signal::parse(number, text, defaults, |content| unnamed.name(content)),
-            Err(_) => Err("it is not UTF-8".to_owned()),
-        };
+        let signal =
+            match std::str::from_utf8(&line).map(|text| document::without_mark(text).trim()) {
+                Ok("") => continue,
+                Ok(text) => signal::parse(number, text, defaults, |content| unnamed.name(content)),
+                Err(_) => Err("it is not UTF-8".to_owned()),
+            };
         let signal = signal.map_err(|error| Rejected { line: Some(number), id: None, error });
         if sender.blocking_send(signal).is_err() {
             break;
@@ -168,7 +194,12 @@ fn read_lines(mut input: impl BufRead, defaults: &Defaults, mut unnamed: Unnamed
     Ok(())
 }
 
-async fn tune(arguments: &Arguments, source: &mut Source, repository: &Repository, context: &Context) -> Result<Report, Failure> {
+async fn tune(
+    arguments: &Arguments,
+    source: &mut Source,
+    repository: &Repository,
+    context: &Context,
+) -> Result<Report, Failure> {
     let target = repository.target(&What::Active)?;
     let tuner = Tuner::start(repository, &target).await?;
     if source.single.is_some() {
@@ -185,7 +216,8 @@ fn expect_tool(tuner: &Tuner, arguments: &Arguments) -> Result<(), Failure> {
     if tuner.has(tool) {
         return Ok(());
     }
-    Err(Failure::usage(format!("the Tuner has no tool `{tool}`")).with_hint(format!("its tools are: {}", tuner.tools().join(", "))))
+    Err(Failure::usage(format!("the Tuner has no tool `{tool}`"))
+        .with_hint(format!("its tools are: {}", tuner.tools().join(", "))))
 }
 
 async fn batch(
@@ -198,19 +230,29 @@ async fn batch(
 ) -> Result<Report, Failure> {
     let start = staging.snapshot()?;
     let mut report = Report::new(source.single.clone());
-    let progress = source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None));
+    let progress =
+        source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None));
     let mut listener = |settled: Settled| {
         if let Some(progress) = &progress {
             progress.advance(1);
             report.announce(&settled, |text| progress.aside(|| context.printer.warn(text)));
         }
-        if let (true, Settled::Applied(signal, _) | Settled::Duplicate(signal)) = (arguments.acknowledge, &settled) {
+        if let (true, Settled::Applied(signal, _) | Settled::Duplicate(signal)) =
+            (arguments.acknowledge, &settled)
+        {
             context.printer.data(&signal.id);
         }
         report.take(settled);
     };
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
-    let batch = Batch { staging, tuner, layout: &repository.layout, dry, unchecked: arguments.unchecked, listener: &mut listener };
+    let batch = Batch {
+        staging,
+        tuner,
+        layout: &repository.layout,
+        dry,
+        unchecked: arguments.unchecked,
+        listener: &mut listener,
+    };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;
     drop(progress);
     repository.say(std::mem::take(&mut outcome.warnings));
@@ -259,9 +301,10 @@ impl Report {
             Settled::Applied(_, result) => {
                 self.applied += 1;
                 self.answer = self.single.is_some().then(|| {
-                    result
-                        .answer()
-                        .map_or_else(|problem| problem.to_string(), |answer| answer.structured().map_or_else(|| answer.text(), shown))
+                    result.answer().map_or_else(
+                        |problem| problem.to_string(),
+                        |answer| answer.structured().map_or_else(|| answer.text(), shown),
+                    )
                 });
                 return;
             }
@@ -289,10 +332,17 @@ impl Report {
 
     /// Reports a rejected line; the rest continues.
     fn announce(&self, settled: &Settled, warn: impl FnOnce(String)) {
-        if let Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) = settled {
+        if let Settled::Rejected(rejected)
+        | Settled::Unsure(rejected)
+        | Settled::Malformed(rejected) = settled
+        {
             match self.rejected.len() {
-                shown if shown < REJECTED_SHOWN => warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error)),
-                REJECTED_SHOWN => warn("more lines were rejected; only the first are shown".to_owned()),
+                shown if shown < REJECTED_SHOWN => {
+                    warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error))
+                }
+                REJECTED_SHOWN => {
+                    warn("more lines were rejected; only the first are shown".to_owned())
+                }
                 _ => {}
             }
         }
@@ -306,8 +356,15 @@ impl Report {
     /// The reader's result, once it is done; after a failure it may still wait for input.
     fn close(&mut self, source: Source) {
         if let (Some(reader), None) = (source.reader, &self.failure) {
-            let given_up = || Failure::new(FailureKind::Surroundings, "reading the signals failed; the cause is printed above");
-            self.failure = reader.join().map_or_else(|_| Some(given_up()), |read| read.err().map(Failure::from));
+            let given_up = || {
+                Failure::new(
+                    FailureKind::Surroundings,
+                    "reading the signals failed; the cause is printed above",
+                )
+            };
+            self.failure = reader
+                .join()
+                .map_or_else(|_| Some(given_up()), |read| read.err().map(Failure::from));
         }
     }
 
@@ -319,29 +376,45 @@ impl Report {
         self.rejected_count() == 0 && self.failure.is_none()
     }
 
-    fn print(&self, arguments: &Arguments, promotion: Option<&versions::Outcome>, context: &Context) {
+    fn print(
+        &self,
+        arguments: &Arguments,
+        promotion: Option<&versions::Outcome>,
+        context: &Context,
+    ) {
         let printer = &context.printer;
         if let Some(answer) = &self.answer {
             printer.done(answer, None);
         }
         printer.say(self.summary(arguments.dry_run));
-        let rejected: Vec<_> = self.rejected.iter().map(|one| json!({"line": one.line, "id": one.id, "error": one.error})).collect();
+        let rejected: Vec<_> = self
+            .rejected
+            .iter()
+            .map(|one| json!({"line": one.line, "id": one.id, "error": one.error}))
+            .collect();
         printer.json(&json!({
-            "schema": "agent/tune@1", "applied": self.applied, "duplicates": self.duplicates, "rejected": rejected,
-            "rejected_count": self.rejected_count(), "before": self.before, "after": self.after, "retries": self.retries,
+            "schema": "agent/tune@1", "applied": self.applied, "duplicates": self.duplicates,
+                "rejected": rejected,
+            "rejected_count": self.rejected_count(), "before": self.before, "after": self.after,
+                "retries": self.retries,
             "dry_run": arguments.dry_run, "promotion": promotion,
         }));
     }
 
     fn summary(&self, dry_run: bool) -> String {
         let mut parts = vec![format!("{} applied", counted(self.applied, "signal"))];
-        for (count, what) in [(self.duplicates, "already counted"), (self.rejected_count(), "rejected")] {
+        for (count, what) in
+            [(self.duplicates, "already counted"), (self.rejected_count(), "rejected")]
+        {
             if count > 0 {
                 parts.push(format!("{count} {what}"));
             }
         }
-        let change =
-            if self.before == self.after { "staging is unchanged".to_owned() } else { format!("staging is {} now", &self.after[..9]) };
+        let change = if self.before == self.after {
+            "staging is unchanged".to_owned()
+        } else {
+            format!("staging is {} now", &self.after[..9])
+        };
         let change = if dry_run { "dry run: staging was not changed".to_owned() } else { change };
         format!("{}; {change}", parts.join(", "))
     }
@@ -350,21 +423,30 @@ impl Report {
         if let Some(failure) = self.failure.take() {
             let next = match &self.single {
                 Some(id) => format!("sent again with `--id {id}`, the signal counts once"),
-                None => format!("{} applied before that stay; send the rest again", counted(self.applied, "signal")),
+                None => format!(
+                    "{} applied before that stay; send the rest again",
+                    counted(self.applied, "signal")
+                ),
             };
-            let hint = failure.hint.as_ref().map_or_else(|| next.clone(), |hint| format!("{hint}. {next}"));
+            let hint = failure
+                .hint
+                .as_ref()
+                .map_or_else(|| next.clone(), |hint| format!("{hint}. {next}"));
             return Err(failure.with_hint(hint));
         }
         match self.rejected.first() {
             Some(rejected) if self.unsure > 0 && self.malformed == 0 => {
-                let message = format!("{} not counted: {}", counted(self.unsure, "signal"), rejected.error);
+                let message =
+                    format!("{} not counted: {}", counted(self.unsure, "signal"), rejected.error);
                 Err(Failure::new(FailureKind::NotEnoughEvidence, message).with_hint(
-                    "`agent sync` fetches what other clones counted; with `--unchecked` the signals count all the same. Send them again afterwards",
+                    "`agent sync` fetches what other clones counted; with `--unchecked` the \
+                    signals count all the same. Send them again afterwards",
                 ))
             }
-            Some(rejected) if self.single.is_some() => {
-                Err(Failure::new(FailureKind::Refused, format!("the Tuner refused the signal: {}", rejected.error)))
-            }
+            Some(rejected) if self.single.is_some() => Err(Failure::new(
+                FailureKind::Refused,
+                format!("the Tuner refused the signal: {}", rejected.error),
+            )),
             _ if self.malformed > 0 => Ok(Exit::Input),
             _ if self.refused > 0 => Ok(Exit::No),
             _ => Ok(Exit::Done),

@@ -23,7 +23,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let names: Vec<String> = repository.git.pins()?.into_iter().map(|(name, _)| name).collect();
     if !names.contains(name) {
         let suggestion = did_you_mean(name, names.iter().map(String::as_str));
-        return Err(Failure::input(format!("there is no pin `{name}`{suggestion}")).with_hint("`agent pin` lists them"));
+        return Err(Failure::input(format!("there is no pin `{name}`{suggestion}"))
+            .with_hint("`agent pin` lists them"));
     }
     let removed = if arguments.dry_run {
         Unpinned { before: repository.git.pin(name)?, remotes: Vec::new() }
@@ -31,10 +32,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         repository.settle(repository.git.remove_pin(name)?)
     };
     let before = removed.before.map(|before| before.to_string());
-    context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null, "before": before, "done": !arguments.dry_run}));
-    context.printer.done(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")), None);
+    context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null,
+        "before": before, "done": !arguments.dry_run}));
+    context
+        .printer
+        .done(format!("{name} removed (was {})", before.as_deref().unwrap_or("unreadable")), None);
     for remote in removed.remotes {
-        context.printer.say(format!("{remote} still has it: git push {remote} --delete refs/agent/pins/{name}"));
+        context.printer.say(format!(
+            "{remote} still has it: git push {remote} --delete refs/agent/pins/{name}"
+        ));
     }
     Ok(Exit::Done)
 }

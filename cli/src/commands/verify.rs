@@ -12,22 +12,30 @@ use serde_json::json;
 
 /// Check the evidence of a version again
 ///
-/// Checks its tag, branch, objects, evaluation, gate, Journal and feedback. Reads git objects as they are stored, recomputes the figures from the stored results and the
-/// gate's decision from its pairs, and follows the branches back to the first version. A missing tag is made again.
+/// Checks its tag, branch, objects, evaluation, gate, Journal and feedback. Reads git objects as
+/// they are stored, recomputes the figures from the stored results and the gate's decision from its
+/// pairs, and follows the branches back to the first version. A missing tag is made again.
 ///
-/// With `--run` the cases are run again, and compared by outcome and score. A case with two outcomes is flaky and counts as no contradiction.
+/// With `--run` the cases are run again, and compared by outcome and score. A case with two
+/// outcomes is flaky and counts as no contradiction.
 ///
-/// Exit code 1: something is wrong. 7: something is missing in this clone. A gap that can be filled from this clone is neither.
+/// Exit code 1: something is wrong. 7: something is missing in this clone. A gap that can be filled
+/// from this clone is neither.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent verify --all -q")]
+#[command(
+    after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent \
+        verify --all -q"
+)]
 pub struct Arguments {
     /// A version, a range, a pin, or `active`
-    #[arg(value_name = "VERSION", default_value = "active", value_parser = |text: &str| text.parse::<What>())]
+    #[arg(value_name = "VERSION", default_value = "active",
+        value_parser = |text: &str| text.parse::<What>())]
     what: What,
     /// Check all versions, and all packs of the repository
     #[arg(long, conflicts_with = "what")]
     all: bool,
-    /// Also run the evidence again: the tiers under their evaluators without the cache, and the Journal through the Tuner
+    /// Also run the evidence again: the tiers under their evaluators without the cache, and the
+    /// Journal through the Tuner
     #[arg(long)]
     run: bool,
 }
@@ -36,7 +44,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // a missing tag is reported before it is made again
     let repository = context.look()?;
     let mut verifier = Verifier::new(&repository)?;
-    let subjects: Vec<Subject> = if arguments.all { verifier.all()? } else { repository.subject(&arguments.what)?.into_iter().collect() };
+    let subjects: Vec<Subject> = if arguments.all {
+        verifier.all()?
+    } else {
+        repository.subject(&arguments.what)?.into_iter().collect()
+    };
     let mut reports = Vec::new();
     for subject in &subjects {
         let mut report = verifier.verify(subject)?;
@@ -56,8 +68,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if let Some(whole) = whole.as_ref().filter(|whole| whole.status != Status::Ok) {
         show("the repository", whole.status, &whole.checks, true, context);
     }
-    let status = worst(&reports, &branches).max(whole.as_ref().map_or(Status::Ok, |whole| whole.status));
-    context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports, "branches": branches, "repository": whole}));
+    let status =
+        worst(&reports, &branches).max(whole.as_ref().map_or(Status::Ok, |whole| whole.status));
+    context.printer.json(&json!({"schema": SCHEMA, "status": status, "versions": reports,
+        "branches": branches, "repository": whole}));
     tag_again(&repository, &verifier, context)?;
     Ok(status.failure().into())
 }
@@ -67,7 +81,11 @@ fn worst(reports: &[Report], branches: &[BranchReport]) -> Status {
     versions.chain(branches.iter().map(|branch| branch.status)).max().unwrap_or(Status::Missing)
 }
 
-fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context) -> Result<(), Failure> {
+fn tag_again(
+    repository: &Repository,
+    verifier: &Verifier<'_>,
+    context: &Context,
+) -> Result<(), Failure> {
     let healed = repository.git.tag_again(verifier.untagged())?;
     healed.notes.iter().for_each(|note| context.printer.warn(note));
     if !healed.tags.is_empty() {
@@ -79,10 +97,15 @@ fn tag_again(repository: &Repository, verifier: &Verifier<'_>, context: &Context
 /// All checks of one version; of many, only the failed ones.
 fn show(name: &str, status: Status, checks: &[Check], briefly: bool, context: &Context) {
     let printer = &context.printer;
-    let print = |status, line: String| if status == Status::Ok { printer.done(line, None) } else { printer.data(line) };
+    let print = |status, line: String| {
+        if status == Status::Ok { printer.done(line, None) } else { printer.data(line) }
+    };
     print(status, format!("{}  {}", mark(status), Printer::styled(Style::Strong, name)));
     for check in checks.iter().filter(|check| !briefly || check.status != Status::Ok) {
-        print(check.status, format!("  {}  {:<11}  {}", mark(check.status), check.check, check.message));
+        print(
+            check.status,
+            format!("  {}  {:<11}  {}", mark(check.status), check.check, check.message),
+        );
     }
 }
 

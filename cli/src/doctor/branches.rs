@@ -46,10 +46,18 @@ pub(super) fn forced_back(git: &Git) -> Finding {
     let served = tip.trailers.version.as_ref().map_or_else(|| tip.id.short().to_owned(), tag);
     let mend = format!("serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
     match ahead.seen {
-        Seen::Tag => Finding::bad(CHECK, format!("active is at {served}, but the tag {newer} exists on top of it, on no branch"), mend),
-        Seen::Moved => {
-            Finding::bad(CHECK, format!("active was moved back: it is at {served}, and its reflog has {newer} on top of it"), mend)
-        }
+        Seen::Tag => Finding::bad(
+            CHECK,
+            format!("active is at {served}, but the tag {newer} exists on top of it, on no branch"),
+            mend,
+        ),
+        Seen::Moved => Finding::bad(
+            CHECK,
+            format!(
+                "active was moved back: it is at {served}, and its reflog has {newer} on top of it"
+            ),
+            mend,
+        ),
         Seen::Remote(remote) => Finding::warn(
             CHECK,
             format!("active is at {served}; {remote} has {newer} on top of it"),
@@ -65,7 +73,12 @@ fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, Failure> {
         Ok(Some(Ahead { version, commit: commit.clone(), seen }))
     };
     let mut found = Vec::new();
-    for version in git.versions()?.into_iter().rev().take_while(|version| tip.trailers.version.as_ref().is_none_or(|tip| version > tip)) {
+    for version in git
+        .versions()?
+        .into_iter()
+        .rev()
+        .take_while(|version| tip.trailers.version.as_ref().is_none_or(|tip| version > tip))
+    {
         if let Ok(Some(commit)) = git.version_commit(&version) {
             found.extend(on_top(&commit, Seen::Tag)?);
         }
@@ -80,7 +93,9 @@ fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, Failure> {
             }
         }
     }
-    Ok(found.into_iter().reduce(|newest, other| if other.version > newest.version { other } else { newest }))
+    Ok(found
+        .into_iter()
+        .reduce(|newest, other| if other.version > newest.version { other } else { newest }))
 }
 
 /// The version of a commit that stands on another one, along first parents, and is sound.
@@ -105,19 +120,33 @@ pub(super) fn tags(git: &Git) -> Finding {
     let newest = git.versions().unwrap_or_default().pop();
     if let (true, Some(newest)) = (chains.is_empty(), newest) {
         let mend = format!(
-            "fetch the branch (git fetch origin active:active --tags), or make it from the tag (git branch active {})",
+            "fetch the branch (git fetch origin active:active --tags), or make it from the tag \
+            (git branch active {})",
             tag(&newest)
         );
-        return Finding::warn(CHECK, format!("tags of versions up to {} exist, but no branch contains them", tag(&newest)), mend);
+        return Finding::warn(
+            CHECK,
+            format!("tags of versions up to {} exist, but no branch contains them", tag(&newest)),
+            mend,
+        );
     }
     let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();
-    let moved: Vec<_> = links.iter().filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit)).collect();
+    let moved: Vec<_> = links
+        .iter()
+        .filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit))
+        .collect();
     if let Some(link) = moved.first() {
         let (name, commit) = (tag(link.version()), &link.commit);
         return Finding::bad(
             CHECK,
-            format!("{} not on the commit whose trailers name that version", named(moved.iter().map(|link| link.version()))),
-            format!("restore it: git fetch origin tag {name} --force, or from the branch: {SKIP_HOOKS}=1 git tag --force {name} {commit}"),
+            format!(
+                "{} not on the commit whose trailers name that version",
+                named(moved.iter().map(|link| link.version()))
+            ),
+            format!(
+                "restore it: git fetch origin tag {name} --force, or from the branch: \
+                {SKIP_HOOKS}=1 git tag --force {name} {commit}"
+            ),
         );
     }
     let gone: Vec<_> = links.iter().filter(|link| link.tagged.is_none()).collect();
@@ -133,24 +162,41 @@ pub(super) fn tags(git: &Git) -> Finding {
         Err(error) => return Finding::of(CHECK, error),
     };
     match foreign.first() {
-        None => Finding::ok(CHECK, "each version on a branch has its tag, and each version tag is on a branch"),
+        None => Finding::ok(
+            CHECK,
+            "each version on a branch has its tag, and each version tag is on a branch",
+        ),
         Some(first) => Finding::warn(
             CHECK,
-            format!("{} on a commit that is neither on active nor on a line", named(foreign.iter())),
-            format!("fetch the branch that contains it, or if it was never published: {SKIP_HOOKS}=1 git tag --delete {}", tag(first)),
+            format!(
+                "{} on a commit that is neither on active nor on a line",
+                named(foreign.iter())
+            ),
+            format!(
+                "fetch the branch that contains it, or if it was never published: {SKIP_HOOKS}=1 \
+                git tag --delete {}",
+                tag(first)
+            ),
         ),
     }
 }
 
-/// The versions whose tags are on a commit of no branch, or of another version; those on top of active aside, from which it was moved back.
+/// The versions whose tags are on a commit of no branch, or of another version; those on top of
+/// active aside, from which it was moved back.
 fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, Failure> {
-    let ours: HashSet<(&Version, &ObjectId)> = links.iter().map(|link| (link.version(), &link.commit)).collect();
+    let ours: HashSet<(&Version, &ObjectId)> =
+        links.iter().map(|link| (link.version(), &link.commit)).collect();
     let tip = git.reference(ACTIVE)?.map(|tip| git.commit(&tip)).transpose()?;
     let mut foreign = Vec::new();
     for version in git.versions()? {
         let commit = git.version_commit(&version)?;
         let is_ours = commit.as_ref().is_some_and(|commit| ours.contains(&(&version, commit)));
-        let is_ahead = || commit.as_ref().zip(tip.as_ref()).is_some_and(|(commit, tip)| stands_on(git, commit, tip).is_some());
+        let is_ahead = || {
+            commit
+                .as_ref()
+                .zip(tip.as_ref())
+                .is_some_and(|(commit, tip)| stands_on(git, commit, tip).is_some())
+        };
         if !is_ours && !is_ahead() {
             foreign.push(version);
         }
@@ -163,5 +209,9 @@ fn named<'a>(versions: impl ExactSizeIterator<Item = &'a Version>) -> String {
     let shown: Vec<_> = versions.take(SHOWN).map(tag).collect();
     let more = count.saturating_sub(SHOWN);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    if count == 1 { format!("the tag {} is", shown[0]) } else { format!("the tags {}{rest} are", shown.join(", ")) }
+    if count == 1 {
+        format!("the tag {} is", shown[0])
+    } else {
+        format!("the tags {}{rest} are", shown.join(", "))
+    }
 }

@@ -12,10 +12,18 @@ use agent_engine::target::confinement::probe::{self, Held, Subject};
 #[cfg(target_os = "linux")]
 pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
     let none = EntryPoint::default();
-    let runner = Subject { entry: of.map_or(&none, |(_, manifest)| &manifest.runner), network: true };
-    let tuner = Subject { entry: of.and_then(|(_, manifest)| manifest.tuner.as_ref()).unwrap_or(&none), network: false };
+    let runner =
+        Subject { entry: of.map_or(&none, |(_, manifest)| &manifest.runner), network: true };
+    let tuner = Subject {
+        entry: of.and_then(|(_, manifest)| manifest.tuner.as_ref()).unwrap_or(&none),
+        network: false,
+    };
     match probe::hold(&[runner, tuner], of) {
-        Ok(held) => ["runner", "tuner"].into_iter().zip(&held).map(|(check, held)| kept(check, held)).collect(),
+        Ok(held) => ["runner", "tuner"]
+            .into_iter()
+            .zip(&held)
+            .map(|(check, held)| kept(check, held))
+            .collect(),
         Err(error) => vec![Finding::warn(
             "confinement",
             format!("cannot check the confinement of Runners and Tuners: {error}"),
@@ -26,17 +34,30 @@ pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
 
 #[cfg(target_os = "linux")]
 fn kept(check: &'static str, held: &Held) -> Finding {
-    let untried = if held.untried.is_empty() { String::new() } else { format!(" (not checked here: {})", held.untried.join(", ")) };
+    let untried = if held.untried.is_empty() {
+        String::new()
+    } else {
+        format!(" (not checked here: {})", held.untried.join(", "))
+    };
     let role = if check == "runner" { "a Runner in a tier" } else { "a Tuner" };
     if held.done.is_empty() {
         let (count, names) = (held.stopped.len(), held.stopped.join(", "));
-        return Finding::ok(check, format!("{role} was denied each of {count} forbidden accesses: {names}{untried}"));
+        return Finding::ok(
+            check,
+            format!("{role} was denied each of {count} forbidden accesses: {names}{untried}"),
+        );
     }
-    let done = held.done.iter().map(|name| format!("{name} ({})", meaning(name))).collect::<Vec<_>>().join(", ");
+    let done = held
+        .done
+        .iter()
+        .map(|name| format!("{name} ({})", meaning(name)))
+        .collect::<Vec<_>>()
+        .join(", ");
     Finding::warn(
         check,
         format!("{role} is not denied: {done}{untried}"),
-        "use a kernel with Landlock (complete from Linux 6.12) and seccomp; until then do not run untrusted code",
+        "use a kernel with Landlock (complete from Linux 6.12) and seccomp; until then do not run \
+        untrusted code",
     )
 }
 
@@ -52,7 +73,9 @@ fn meaning(attempt: &str) -> &'static str {
         "tcp" | "udp" => "it can use the network",
         "unix" | "abstract" => "it can connect to other programs of yours, such as Docker",
         "signal" => "it can end other processes of yours",
-        "memory" | "environment" => "it can read the memory or the environment of other processes of yours",
+        "memory" | "environment" => {
+            "it can read the memory or the environment of other processes of yours"
+        }
         _ => "it can leave data for other programs",
     }
 }
@@ -62,6 +85,7 @@ pub(super) fn tried(_of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
     vec![Finding::warn(
         "confinement",
         "this platform does not confine Runners and Tuners",
-        "run tiers with untrusted code on Linux; promotions are still checked to change state/ only",
+        "run tiers with untrusted code on Linux; promotions are still checked to change state/ \
+        only",
     )]
 }

@@ -1,5 +1,6 @@
-//! An MCP bundle (`.mcpb`, manifest 0.3) with `agent` itself; the user chooses the agent repository when installing it. The repository is not in the bundle: a
-//! copy would stop receiving its history and learned state.
+//! An MCP bundle (`.mcpb`, manifest 0.3) with `agent` itself; the user chooses the agent repository
+//! when installing it. The repository is not in the bundle: a copy would stop receiving its history
+//! and learned state.
 
 use crate::installation::Passed;
 use crate::installation::zip::{Entry, archive};
@@ -24,7 +25,10 @@ pub struct About {
 impl About {
     /// The sentence that a registry shows; at most 100 characters.
     fn description(&self) -> String {
-        format!("The Runner of {}, versioned and served by agent", self.name).chars().take(100).collect()
+        format!("The Runner of {}, versioned and served by agent", self.name)
+            .chars()
+            .take(100)
+            .collect()
     }
 
     fn manifest(&self) -> Value {
@@ -37,7 +41,8 @@ impl About {
             "name": self.name,
             "version": self.version,
             "description": self.description(),
-            "long_description": "Serves an agent repository on this machine: its code and learned state are versions in git. It needs git and Python on PATH.",
+            "long_description": "Serves an agent repository on this machine: its code and learned \
+            state are versions in git. It needs git and Python on PATH.",
             "author": {"name": self.author},
             "server": {
                 "type": "binary",
@@ -51,14 +56,18 @@ impl About {
             "tools": tools.collect::<Vec<_>>(),
             // a promotion or a release may bring others
             "tools_generated": true,
-            "compatibility": {"platforms": [if cfg!(target_os = "macos") { "darwin" } else { "linux" }]},
+            "compatibility": {"platforms": [if cfg!(target_os =
+                "macos") { "darwin" } else { "linux" }]},
             "user_config": self.user_config(),
         })
     }
 
     /// Each variable takes the value of the field with its name.
     fn environment(&self) -> Map<String, Value> {
-        self.variables.iter().map(|Passed { name, .. }| (name.clone(), format!("${{user_config.{name}}}").into())).collect()
+        self.variables
+            .iter()
+            .map(|Passed { name, .. }| (name.clone(), format!("${{user_config.{name}}}").into()))
+            .collect()
     }
 
     fn user_config(&self) -> Map<String, Value> {
@@ -81,7 +90,9 @@ impl About {
             }
             (name.clone(), field)
         };
-        std::iter::once(("repository".to_owned(), repository)).chain(self.variables.iter().map(asked)).collect()
+        std::iter::once(("repository".to_owned(), repository))
+            .chain(self.variables.iter().map(asked))
+            .collect()
     }
 }
 

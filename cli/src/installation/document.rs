@@ -52,7 +52,12 @@ fn wrong_kind(key: &str, wanted: &str) -> Problem {
 }
 
 /// The text with the entry in it, and the entry's former state.
-pub fn with_entry(text: &str, format: Format, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+pub fn with_entry(
+    text: &str,
+    format: Format,
+    key: &str,
+    entry: &Entry,
+) -> Result<(String, Met), Problem> {
     match format {
         Format::Json => in_json(text, key, entry),
         Format::Toml => in_toml(text, key, entry),
@@ -61,20 +66,27 @@ pub fn with_entry(text: &str, format: Format, key: &str, entry: &Entry) -> Resul
 
 /// Whether these are the arguments of an `agent` that serves.
 fn serves(arguments: &[String]) -> bool {
-    arguments.windows(2).any(|pair| pair[0] == "mcp" && ["runner", "tuner", "architect"].contains(&pair[1].as_str()))
+    arguments.windows(2).any(|pair| {
+        pair[0] == "mcp" && ["runner", "tuner", "architect"].contains(&pair[1].as_str())
+    })
 }
 
 /// Compares an existing entry with the one to write; `read` gives its keys.
 fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Problem> {
     // a host that needs no type accepts one
     let is_free = |key: &str| key == "type" && entry.field(key).is_none();
-    let is_reached_so = LAUNCH_KEYS.iter().all(|key| read(key).as_ref() == entry.field(key) || is_free(key));
-    let has_token = TOKEN_KEYS.iter().all(|key| entry.field(key).is_none_or(|wanted| read(key).is_some_and(|there| holds(&there, wanted))));
+    let is_reached_so =
+        LAUNCH_KEYS.iter().all(|key| read(key).as_ref() == entry.field(key) || is_free(key));
+    let has_token = TOKEN_KEYS.iter().all(|key| {
+        entry.field(key).is_none_or(|wanted| read(key).is_some_and(|there| holds(&there, wanted)))
+    });
     if is_reached_so && has_token && lacking(entry, &read).is_empty() {
         return Ok(Met::Same);
     }
     // Gemini had a key of its own for a while
-    let leads_there = entry.field("url").is_some_and(|url| ["url", "httpUrl"].iter().any(|key| read(key).as_ref() == Some(url)));
+    let leads_there = entry
+        .field("url")
+        .is_some_and(|url| ["url", "httpUrl"].iter().any(|key| read(key).as_ref() == Some(url)));
     match read("args").or_else(|| read("command")) {
         Some(Field::List(words)) if serves(&words) => Ok(Met::Changed),
         _ if leads_there => Ok(Met::Changed),
@@ -89,7 +101,9 @@ fn lacking(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Vec<(&'static
         _ => Vec::new(),
     };
     let has = |map: &[(String, String)], name: &str| map.iter().any(|(there, _)| there == name);
-    let is_settled = |map: &[(String, String)], name: &str| entry.lenient.iter().any(|lenient| lenient == name) && has(map, name);
+    let is_settled = |map: &[(String, String)], name: &str| {
+        entry.lenient.iter().any(|lenient| lenient == name) && has(map, name)
+    };
     let mut lacking = Vec::new();
     for key in VARIABLE_KEYS {
         match entry.field(key) {
@@ -99,14 +113,22 @@ fn lacking(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Vec<(&'static
                     Some(Field::List(there)) => there,
                     _ => Vec::new(),
                 };
-                let more: Vec<_> = names.iter().filter(|name| !there.contains(name) && !is_settled(&env, name)).cloned().collect();
+                let more: Vec<_> = names
+                    .iter()
+                    .filter(|name| !there.contains(name) && !is_settled(&env, name))
+                    .cloned()
+                    .collect();
                 if !more.is_empty() {
                     lacking.push((key, Field::List(there.into_iter().chain(more).collect())));
                 }
             }
             Some(Field::Map(wanted)) => {
                 let there = map(key);
-                let more: Vec<_> = wanted.iter().filter(|pair| !there.contains(pair) && !is_settled(&there, &pair.0)).cloned().collect();
+                let more: Vec<_> = wanted
+                    .iter()
+                    .filter(|pair| !there.contains(pair) && !is_settled(&there, &pair.0))
+                    .cloned()
+                    .collect();
                 if !more.is_empty() {
                     lacking.push((key, Field::Map(more)));
                 }
@@ -153,7 +175,8 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     let servers = object_at(&whole, key)?;
     let met = match servers.get(&entry.name) {
         None => {
-            let fields = entry.fields.iter().map(|(key, field)| ((*key).to_owned(), field.into())).collect();
+            let fields =
+                entry.fields.iter().map(|(key, field)| ((*key).to_owned(), field.into())).collect();
             servers.append(&entry.name, CstInputValue::Object(fields));
             Met::Missing
         }
@@ -176,7 +199,9 @@ fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
     }
     let inputs = whole.array_value_or_set("inputs");
     let is_it = |input: &CstNode| {
-        let id_of = |input: &CstNode| input.as_object()?.get("id")?.value()?.as_string_lit()?.decoded_value().ok();
+        let id_of = |input: &CstNode| {
+            input.as_object()?.get("id")?.value()?.as_string_lit()?.decoded_value().ok()
+        };
         id_of(input).is_some_and(|there| there == id)
     };
     if !inputs.elements().iter().any(is_it) {
@@ -187,7 +212,9 @@ fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
             ("description", text(&format!("The token of {name}"))),
             ("password", CstInputValue::Bool(true)),
         ];
-        inputs.append(CstInputValue::Object(input.map(|(key, value)| (key.to_owned(), value)).into()));
+        inputs.append(CstInputValue::Object(
+            input.map(|(key, value)| (key.to_owned(), value)).into(),
+        ));
     }
     Ok(())
 }
@@ -247,7 +274,9 @@ fn json_field(value: &CstNode) -> Option<Field> {
         return list.elements().iter().map(text).collect::<Option<_>>().map(Field::List);
     }
     if let Some(object) = value.as_object() {
-        let pair = |property: CstObjectProp| Some((property.name()?.decoded_value().ok()?, text(&property.value()?)?));
+        let pair = |property: CstObjectProp| {
+            Some((property.name()?.decoded_value().ok()?, text(&property.value()?)?))
+        };
         return Some(Field::Map(object.properties().into_iter().filter_map(pair).collect()));
     }
     text(value).map(Field::Text)
@@ -257,8 +286,12 @@ impl From<&Field> for CstInputValue {
     fn from(field: &Field) -> Self {
         match field {
             Field::Text(text) => text.as_str().into(),
-            Field::List(list) => Self::Array(list.iter().map(|text| text.as_str().into()).collect()),
-            Field::Map(map) => Self::Object(map.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect()),
+            Field::List(list) => {
+                Self::Array(list.iter().map(|text| text.as_str().into()).collect())
+            }
+            Field::Map(map) => Self::Object(
+                map.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect(),
+            ),
         }
     }
 }
@@ -284,11 +317,16 @@ fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     let met = match servers.get_mut(&entry.name) {
         None => {
             let mut table = toml_edit::Table::new();
-            table.extend(entry.fields.iter().map(|(key, field)| (*key, toml_edit::Value::from(field))));
+            table.extend(
+                entry.fields.iter().map(|(key, field)| (*key, toml_edit::Value::from(field))),
+            );
             servers.insert(&entry.name, Item::Table(table));
             Met::Missing
         }
-        Some(there) => change_toml(there.as_table_like_mut().ok_or_else(|| wrong_kind(&entry.name, "a table"))?, entry)?,
+        Some(there) => change_toml(
+            there.as_table_like_mut().ok_or_else(|| wrong_kind(&entry.name, "a table"))?,
+            entry,
+        )?,
     };
     Ok((document.to_string(), met))
 }
@@ -308,7 +346,9 @@ fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem>
     }
     for (key, field) in variables {
         match (there.get_mut(key).and_then(Item::as_table_like_mut), &field) {
-            (Some(map), Field::Map(pairs)) => pairs.iter().for_each(|(name, text)| put(map, name, &Field::Text(text.clone()))),
+            (Some(map), Field::Map(pairs)) => {
+                pairs.iter().for_each(|(name, text)| put(map, name, &Field::Text(text.clone())))
+            }
             _ => put(there, key, &field),
         }
     }
@@ -326,10 +366,16 @@ fn put(there: &mut dyn TableLike, key: &str, field: &Field) {
 
 fn toml_field(item: &Item) -> Option<Field> {
     if let Some(list) = item.as_array() {
-        return list.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<_>>().map(Field::List);
+        return list
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .map(Field::List);
     }
     if let Some(table) = item.as_table_like() {
-        let pairs = table.iter().filter_map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned())));
+        let pairs = table
+            .iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.as_str()?.to_owned())));
         return Some(Field::Map(pairs.collect()));
     }
     item.as_str().map(|text| Field::Text(text.to_owned()))
@@ -340,7 +386,9 @@ impl From<&Field> for toml_edit::Value {
         match field {
             Field::Text(text) => text.as_str().into(),
             Field::List(list) => Self::Array(list.iter().map(String::as_str).collect()),
-            Field::Map(map) => Self::InlineTable(map.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect()),
+            Field::Map(map) => Self::InlineTable(
+                map.iter().map(|(key, text)| (key.as_str(), text.as_str())).collect(),
+            ),
         }
     }
 }
@@ -354,7 +402,10 @@ mod tests {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Entry {
             name: "a".to_owned(),
-            fields: vec![("command", Field::Text("/agent".to_owned())), ("args", Field::List(arguments))],
+            fields: vec![
+                ("command", Field::Text("/agent".to_owned())),
+                ("args", Field::List(arguments)),
+            ],
             input: None,
             lenient: Vec::new(),
         }
@@ -365,16 +416,24 @@ mod tests {
         let entry = entry(&["-C", "/r", "mcp", "runner"]);
         let (text, met) = with_entry(before, format, key, &entry).unwrap();
         assert_eq!((met, text.as_str()), (expected, after));
-        assert_eq!(with_entry(&text, format, key, &entry).unwrap(), (text.clone(), Met::Same), "a second time changes nothing");
+        assert_eq!(
+            with_entry(&text, format, key, &entry).unwrap(),
+            (text.clone(), Met::Same),
+            "a second time changes nothing"
+        );
     }
 
-    const ENTRY: &str = "\"command\": \"/agent\",\n      \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"]";
+    const ENTRY: &str =
+        "\"command\": \"/agent\",\n      \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"]";
 
     #[test]
     fn an_empty_file_gets_a_whole_document() {
-        let after = format!("{{\n  \"mcpServers\": {{\n    \"a\": {{\n      {ENTRY}\n    }}\n  }}\n}}\n");
+        let after =
+            format!("{{\n  \"mcpServers\": {{\n    \"a\": {{\n      {ENTRY}\n    }}\n  }}\n}}\n");
         for before in ["", "{}", "\n"] {
-            let (text, _) = with_entry(before, Json, "mcpServers", &entry(&["-C", "/r", "mcp", "runner"])).unwrap();
+            let (text, _) =
+                with_entry(before, Json, "mcpServers", &entry(&["-C", "/r", "mcp", "runner"]))
+                    .unwrap();
             assert_eq!(text.trim_start(), after, "{before:?}");
         }
         check(
@@ -391,16 +450,22 @@ mod tests {
         check(
             Json,
             "servers",
-            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" }, // keep\n\t},\n}",
+            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": \
+            { \"command\": \"uvx\" }, // keep\n\t},\n}",
             Met::Missing,
-            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" }, // keep\n\t\t\"a\": {\n\t\t\t\"command\": \"/agent\",\n\t\t\t\"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"],\n\t\t},\n\t},\n}\n",
+            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": \
+            { \"command\": \"uvx\" }, // keep\n\t\t\"a\": \
+            {\n\t\t\t\"command\": \"/agent\",\n\t\t\t\"args\": \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"],\n\t\t},\n\t},\n}\n",
         );
         check(
             Toml,
             "mcp_servers",
             "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[tools]\nweb = true\n",
             Met::Missing,
-            "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[mcp_servers.a]\ncommand = \"/agent\"\nargs = [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\n[tools]\nweb = true\n",
+            "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = \
+            'uvx'\n\n[mcp_servers.a]\ncommand = \"/agent\"\nargs = \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\n[tools]\nweb = true\n",
         );
     }
 
@@ -409,36 +474,50 @@ mod tests {
         check(
             Json,
             "mcpServers",
-            "{\"mcpServers\": {\"a\": {\"command\": \"/old\", \"args\": [\"mcp\", \"tuner\"], \"env\": {\"K\": \"v\"}}}}\n",
+            "{\"mcpServers\": {\"a\": {\"command\": \"/old\", \"args\": \
+            [\"mcp\", \"tuner\"], \"env\": {\"K\": \"v\"}}}}\n",
             Met::Changed,
-            "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"], \"env\": {\"K\": \"v\"}}}}\n",
+            "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"], \"env\": {\"K\": \"v\"}}}}\n",
         );
         check(
             Toml,
             "mcp_servers",
-            "[mcp_servers.a]\ncommand = \"/old\" # where\nargs = [\"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+            "[mcp_servers.a]\ncommand = \"/old\" # where\nargs = \
+            [\"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
             Met::Changed,
-            "[mcp_servers.a]\ncommand = \"/agent\" # where\nargs = [\"-C\", \"/r\", \"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+            "[mcp_servers.a]\ncommand = \"/agent\" # where\nargs = \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
         );
         // the same written in another way is the same
-        let inline = "mcp_servers = { a = { command = \"/agent\", args = [\"-C\", \"/r\", \"mcp\", \"runner\"] } }\n";
+        let inline = "mcp_servers = { a = { command = \"/agent\", args = \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"] } }\n";
         check(Toml, "mcp_servers", inline, Met::Same, inline);
     }
 
     #[test]
     fn from_stdio_to_http_nothing_of_the_old_way_is_left() {
-        let http =
-            Entry { name: "a".to_owned(), fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))], ..entry(&[]) };
-        let before = "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": [\"mcp\", \"runner\"], \"trust\": true}}}\n";
+        let http = Entry {
+            name: "a".to_owned(),
+            fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))],
+            ..entry(&[])
+        };
+        let before = "{\"mcpServers\": {\"a\": {\"command\": \"/agent\", \"args\": \
+            [\"mcp\", \"runner\"], \"trust\": true}}}\n";
         let (text, met) = with_entry(before, Json, "mcpServers", &http).unwrap();
         let text: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(met, Met::Changed);
-        assert_eq!(text["mcpServers"]["a"], serde_json::json!({"trust": true, "httpUrl": "http://127.0.0.1:1/mcp"}));
+        assert_eq!(
+            text["mcpServers"]["a"],
+            serde_json::json!({"trust": true, "httpUrl": "http://127.0.0.1:1/mcp"})
+        );
     }
 
     #[test]
     fn an_unreadable_configuration_or_a_foreign_server_of_that_name_is_an_error() {
-        let refused = |text: &str, format| with_entry(text, format, "s", &entry(&["mcp", "runner"])).unwrap_err();
+        let refused = |text: &str, format| {
+            with_entry(text, format, "s", &entry(&["mcp", "runner"])).unwrap_err()
+        };
         for (text, format, line, column, part) in [
             ("{\n  \"s\": {\n    \"b\" 1\n", Json, 3, 9, "colon"),
             ("{\"s\": []}", Json, 0, 0, "`s` is not an object"),
@@ -448,7 +527,11 @@ mod tests {
             ("x = 1\ny = \n", Toml, 2, 5, ""),
             ("s = 1\n", Toml, 0, 0, "`s` is not a table"),
         ] {
-            let Problem::Broken { line: at_line, column: at_column, message } = refused(text, format) else { panic!("{text}") };
+            let Problem::Broken { line: at_line, column: at_column, message } =
+                refused(text, format)
+            else {
+                panic!("{text}")
+            };
             assert_eq!((at_line, at_column), (line, column), "{text}: {message}");
             assert!(message.to_lowercase().contains(part), "{text}: {message}");
         }

@@ -1,4 +1,5 @@
-//! Each MCP host as data: where its configuration lies, how an entry of it looks, and which command of its own adds one.
+//! Each MCP host as data: where its configuration lies, how an entry of it looks, and which command
+//! of its own adds one.
 
 use crate::installation::{Launch, Passed, Server, Token};
 use std::path::{Path, PathBuf};
@@ -130,14 +131,20 @@ impl Host {
     fn user_file(self, places: &Places) -> PathBuf {
         let home = |relative: &str| places.home.join(relative);
         let application = |relative: &str| {
-            if places.is_macos { home("Library/Application Support").join(relative) } else { places.config.join(relative) }
+            if places.is_macos {
+                home("Library/Application Support").join(relative)
+            } else {
+                places.config.join(relative)
+            }
         };
         match self {
             Self::ClaudeCode => places.claude.as_ref().unwrap_or(&places.home).join(".claude.json"),
             Self::ClaudeDesktop => application("Claude/claude_desktop_config.json"),
             Self::Cursor => home(".cursor/mcp.json"),
             Self::Vscode => application("Code/User/mcp.json"),
-            Self::Codex => places.codex.clone().unwrap_or_else(|| home(".codex")).join("config.toml"),
+            Self::Codex => {
+                places.codex.clone().unwrap_or_else(|| home(".codex")).join("config.toml")
+            }
             Self::Gemini => home(".gemini/settings.json"),
             // macOS too: Zed keeps its settings there on every system
             Self::Zed if places.is_macos => home(".config/zed/settings.json"),
@@ -158,13 +165,17 @@ impl Host {
                 Some(command.into_iter().chain(self.variables(variables)).collect())
             }
             Launch::Command { program, arguments, variables } => {
-                let tag = matches!(self, Self::ClaudeCode | Self::Cursor | Self::Vscode).then(|| ("type", text("stdio")));
-                let command = [("command", text(program)), ("args", Field::List(arguments.clone()))];
+                let tag = matches!(self, Self::ClaudeCode | Self::Cursor | Self::Vscode)
+                    .then(|| ("type", text("stdio")));
+                let command =
+                    [("command", text(program)), ("args", Field::List(arguments.clone()))];
                 Some(tag.into_iter().chain(command).chain(self.variables(variables)).collect())
             }
             Launch::Url { url, token } => {
                 let mut entry = match self {
-                    Self::ClaudeCode | Self::Vscode => vec![("type", text("http")), ("url", text(url))],
+                    Self::ClaudeCode | Self::Vscode => {
+                        vec![("type", text("http")), ("url", text(url))]
+                    }
                     Self::Opencode => vec![("type", text("remote")), ("url", text(url))],
                     Self::Cursor | Self::Codex | Self::Zed => vec![("url", text(url))],
                     Self::Gemini => vec![("url", text(url)), ("type", text("http"))],
@@ -176,23 +187,31 @@ impl Host {
         }
     }
 
-    /// The fields with the variables of a server: values as they are, names as references to the host's own environment.
+    /// The fields with the variables of a server: values as they are, names as references to the
+    /// host's own environment.
     fn variables(self, variables: &[Passed]) -> Vec<(&'static str, Field)> {
-        let written = variables.iter().filter_map(|variable| Some((variable.name.clone(), self.written(variable)?))).collect::<Vec<_>>();
+        let written = variables
+            .iter()
+            .filter_map(|variable| Some((variable.name.clone(), self.written(variable)?)))
+            .collect::<Vec<_>>();
         let key = if self == Self::Opencode { "environment" } else { "env" };
         let mut fields = Vec::new();
         if !written.is_empty() {
             fields.push((key, Field::Map(written)));
         }
-        let forwarded: Vec<_> =
-            variables.iter().filter(|variable| variable.value.is_none()).map(|variable| variable.name.clone()).collect();
+        let forwarded: Vec<_> = variables
+            .iter()
+            .filter(|variable| variable.value.is_none())
+            .map(|variable| variable.name.clone())
+            .collect();
         if self == Self::Codex && !forwarded.is_empty() {
             fields.push((FORWARDED, Field::List(forwarded)));
         }
         fields
     }
 
-    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot refer to the host's value.
+    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot
+    /// refer to the host's value.
     fn written(self, variable: &Passed) -> Option<String> {
         variable.value.clone().or_else(|| self.reference(&variable.name))
     }
@@ -212,12 +231,16 @@ impl Host {
         self == Self::Codex || self.reference("NAME").is_some()
     }
 
-    /// Where the host takes the token from: a variable of its environment, or what its user types in, so that no file holds it. Zed's settings know neither.
+    /// Where the host takes the token from: a variable of its environment, or what its user types
+    /// in, so that no file holds it. Zed's settings know neither.
     fn token_field(self, token: &Token) -> (&'static str, Field) {
         if self == Self::Codex {
             return ("bearer_token_env_var", Field::Text(token.variable.clone()));
         }
-        ("headers", Field::Map(vec![("Authorization".to_owned(), format!("Bearer {}", self.token(token)))]))
+        (
+            "headers",
+            Field::Map(vec![("Authorization".to_owned(), format!("Bearer {}", self.token(token)))]),
+        )
     }
 
     fn token(self, token: &Token) -> String {
@@ -227,7 +250,9 @@ impl Host {
             Self::Cursor => format!("${{env:{variable}}}"),
             Self::Opencode => format!("{{env:{variable}}}"),
             Self::Zed => token.value.clone().unwrap_or_default(),
-            Self::ClaudeCode | Self::ClaudeDesktop | Self::Codex | Self::Gemini => format!("${{{variable}}}"),
+            Self::ClaudeCode | Self::ClaudeDesktop | Self::Codex | Self::Gemini => {
+                format!("${{{variable}}}")
+            }
         }
     }
 
@@ -236,41 +261,72 @@ impl Host {
         self == Self::Zed
     }
 
-    /// The host's own command that adds a server, where it supports every field. A value of a variable is written without it: every user of the machine can read a
-    /// command's arguments.
+    /// The host's own command that adds a server, where it supports every field. A value of a
+    /// variable is written without it: every user of the machine can read a command's arguments.
     pub fn command(self, scope: Scope, server: &Server) -> Option<Vec<String>> {
         let name = server.name.as_str();
         let variables = self.variable_options(server)?;
         let variables = || variables.iter().map(String::as_str);
         let words = match (self, &server.launch) {
-            // some of these commands take all that follows `--env` up to the next option for variables
+            // some of these commands take all that follows `--env` up to the next option for
+            // variables
             (Self::ClaudeCode, Launch::Command { .. }) => {
                 let add = ["claude", "mcp", "add"].into_iter().chain(variables());
                 add.chain(["--scope", scope.as_str(), name, "--"]).collect()
             }
             (Self::ClaudeCode, Launch::Url { url, .. }) => {
-                vec!["claude", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
+                vec![
+                    "claude",
+                    "mcp",
+                    "add",
+                    "--scope",
+                    scope.as_str(),
+                    "--transport",
+                    "http",
+                    name,
+                    url,
+                ]
             }
-            (Self::Codex, Launch::Command { .. }) if scope == Scope::User => vec!["codex", "mcp", "add", name, "--"],
-            (Self::Codex, Launch::Url { url, .. }) if scope == Scope::User => vec!["codex", "mcp", "add", name, "--url", url],
+            (Self::Codex, Launch::Command { .. }) if scope == Scope::User => {
+                vec!["codex", "mcp", "add", name, "--"]
+            }
+            (Self::Codex, Launch::Url { url, .. }) if scope == Scope::User => {
+                vec!["codex", "mcp", "add", name, "--url", url]
+            }
             // the `--` keeps our own options from being taken for options of `gemini`
             (Self::Gemini, Launch::Command { program, .. }) => {
                 let add = ["gemini", "mcp", "add"].into_iter().chain(variables());
                 add.chain(["--scope", scope.as_str(), name, program.as_str(), "--"]).collect()
             }
             (Self::Gemini, Launch::Url { url, .. }) => {
-                vec!["gemini", "mcp", "add", "--scope", scope.as_str(), "--transport", "http", name, url]
+                vec![
+                    "gemini",
+                    "mcp",
+                    "add",
+                    "--scope",
+                    scope.as_str(),
+                    "--transport",
+                    "http",
+                    name,
+                    url,
+                ]
             }
             // the command cannot declare the input that asks its user for the token
-            (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. }) if scope == Scope::User => {
+            (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. })
+                if scope == Scope::User =>
+            {
                 return Some(vec!["code".into(), "--add-mcp".into(), self.as_json(server)?]);
             }
             _ => return None,
         };
         let more = match &server.launch {
             Launch::Command { arguments, .. } if self == Self::Gemini => arguments.clone(),
-            Launch::Command { program, arguments, .. } => std::iter::once(program).chain(arguments).cloned().collect(),
-            Launch::Url { token, .. } => token.as_ref().map(|token| self.token_option(token)).into_iter().flatten().collect(),
+            Launch::Command { program, arguments, .. } => {
+                std::iter::once(program).chain(arguments).cloned().collect()
+            }
+            Launch::Url { token, .. } => {
+                token.as_ref().map(|token| self.token_option(token)).into_iter().flatten().collect()
+            }
         };
         Some(words.into_iter().map(str::to_owned).chain(more).collect())
     }
@@ -296,7 +352,10 @@ impl Host {
     /// A server in the form of VS Code's command: its entry with its name.
     fn as_json(self, server: &Server) -> Option<String> {
         let name = [("name".to_owned(), serde_json::Value::from(server.name.as_str()))];
-        let fields = self.entry(&server.launch)?.into_iter().map(|(key, field)| (key.to_owned(), field.into()));
+        let fields = self
+            .entry(&server.launch)?
+            .into_iter()
+            .map(|(key, field)| (key.to_owned(), field.into()));
         Some(serde_json::Value::Object(name.into_iter().chain(fields).collect()).to_string())
     }
 }
@@ -306,7 +365,9 @@ impl From<Field> for serde_json::Value {
         match field {
             Field::Text(text) => text.into(),
             Field::List(list) => list.into(),
-            Field::Map(map) => Self::Object(map.into_iter().map(|(key, text)| (key, text.into())).collect()),
+            Field::Map(map) => {
+                Self::Object(map.into_iter().map(|(key, text)| (key, text.into())).collect())
+            }
         }
     }
 }
@@ -316,29 +377,61 @@ mod tests {
     use super::*;
 
     fn places(is_macos: bool) -> Places {
-        Places { home: "/home/u".into(), config: "/home/u/.config".into(), claude: None, codex: None, repository: "/repo".into(), is_macos }
+        Places {
+            home: "/home/u".into(),
+            config: "/home/u/.config".into(),
+            claude: None,
+            codex: None,
+            repository: "/repo".into(),
+            is_macos,
+        }
     }
 
     #[test]
     fn each_host_is_looked_for_where_it_looks_itself() {
         let table = [
-            (Host::ClaudeCode, "/home/u/.claude.json", "/home/u/.claude.json", Some("/repo/.mcp.json")),
+            (
+                Host::ClaudeCode,
+                "/home/u/.claude.json",
+                "/home/u/.claude.json",
+                Some("/repo/.mcp.json"),
+            ),
             (
                 Host::ClaudeDesktop,
                 "/home/u/.config/Claude/claude_desktop_config.json",
                 "/home/u/Library/Application Support/Claude/claude_desktop_config.json",
                 None,
             ),
-            (Host::Cursor, "/home/u/.cursor/mcp.json", "/home/u/.cursor/mcp.json", Some("/repo/.cursor/mcp.json")),
+            (
+                Host::Cursor,
+                "/home/u/.cursor/mcp.json",
+                "/home/u/.cursor/mcp.json",
+                Some("/repo/.cursor/mcp.json"),
+            ),
             (
                 Host::Vscode,
                 "/home/u/.config/Code/User/mcp.json",
                 "/home/u/Library/Application Support/Code/User/mcp.json",
                 Some("/repo/.vscode/mcp.json"),
             ),
-            (Host::Codex, "/home/u/.codex/config.toml", "/home/u/.codex/config.toml", Some("/repo/.codex/config.toml")),
-            (Host::Gemini, "/home/u/.gemini/settings.json", "/home/u/.gemini/settings.json", Some("/repo/.gemini/settings.json")),
-            (Host::Zed, "/home/u/.config/zed/settings.json", "/home/u/.config/zed/settings.json", Some("/repo/.zed/settings.json")),
+            (
+                Host::Codex,
+                "/home/u/.codex/config.toml",
+                "/home/u/.codex/config.toml",
+                Some("/repo/.codex/config.toml"),
+            ),
+            (
+                Host::Gemini,
+                "/home/u/.gemini/settings.json",
+                "/home/u/.gemini/settings.json",
+                Some("/repo/.gemini/settings.json"),
+            ),
+            (
+                Host::Zed,
+                "/home/u/.config/zed/settings.json",
+                "/home/u/.config/zed/settings.json",
+                Some("/repo/.zed/settings.json"),
+            ),
             (
                 Host::Opencode,
                 "/home/u/.config/opencode/opencode.json",
@@ -351,7 +444,12 @@ mod tests {
             assert_eq!(host.file(Scope::User, &places(true)), Some(macos.into()));
             assert_eq!(host.file(Scope::Project, &places(false)), project.map(Into::into));
         }
-        let places_set = Places { claude: Some("/c".into()), codex: Some("/x".into()), config: "/xdg".into(), ..places(false) };
+        let places_set = Places {
+            claude: Some("/c".into()),
+            codex: Some("/x".into()),
+            config: "/xdg".into(),
+            ..places(false)
+        };
         assert_eq!(Host::ClaudeCode.file(Scope::User, &places_set), Some("/c/.claude.json".into()));
         assert_eq!(Host::Codex.file(Scope::User, &places_set), Some("/x/config.toml".into()));
         assert_eq!(Host::Zed.file(Scope::User, &places_set), Some("/xdg/zed/settings.json".into()));
@@ -371,7 +469,11 @@ mod tests {
             launch: Launch::Command {
                 program: "/bin/agent".to_owned(),
                 arguments: vec!["-C".to_owned(), "/r".to_owned()],
-                variables: vec![Passed { name: name.to_owned(), value: value.map(str::to_owned), is_asked: true }],
+                variables: vec![Passed {
+                    name: name.to_owned(),
+                    value: value.map(str::to_owned),
+                    is_asked: true,
+                }],
             },
             ..stdio.clone()
         };
@@ -385,47 +487,104 @@ mod tests {
         };
         let (http, closed) = (url(None), url(Some("KEY")));
         let table = [
-            (Host::ClaudeCode, Scope::Project, &stdio, "claude mcp add --scope project a -- /bin/agent -C /r"),
-            (Host::ClaudeCode, Scope::User, &http, "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp"),
+            (
+                Host::ClaudeCode,
+                Scope::Project,
+                &stdio,
+                "claude mcp add --scope project a -- /bin/agent -C /r",
+            ),
+            (
+                Host::ClaudeCode,
+                Scope::User,
+                &http,
+                "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp",
+            ),
             (
                 Host::ClaudeCode,
                 Scope::User,
                 &closed,
-                "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header Authorization: Bearer ${KEY}",
+                "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header \
+                Authorization: Bearer ${KEY}",
             ),
-            (Host::Codex, Scope::User, &closed, "codex mcp add a --url http://127.0.0.1:1/mcp --bearer-token-env-var KEY"),
+            (
+                Host::Codex,
+                Scope::User,
+                &closed,
+                "codex mcp add a --url http://127.0.0.1:1/mcp --bearer-token-env-var KEY",
+            ),
             (
                 Host::Gemini,
                 Scope::User,
                 &closed,
-                "gemini mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header Authorization: Bearer ${KEY}",
+                "gemini mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header \
+                Authorization: Bearer ${KEY}",
             ),
             (Host::Codex, Scope::User, &stdio, "codex mcp add a -- /bin/agent -C /r"),
             (Host::Codex, Scope::User, &http, "codex mcp add a --url http://127.0.0.1:1/mcp"),
-            (Host::Gemini, Scope::User, &stdio, "gemini mcp add --scope user a /bin/agent -- -C /r"),
-            (Host::Gemini, Scope::Project, &http, "gemini mcp add --scope project --transport http a http://127.0.0.1:1/mcp"),
-            (Host::ClaudeCode, Scope::User, &named, "claude mcp add --env KEY=${KEY} --scope user a -- /bin/agent -C /r"),
-            (Host::Gemini, Scope::User, &named, "gemini mcp add --env KEY=${KEY} --scope user a /bin/agent -- -C /r"),
+            (
+                Host::Gemini,
+                Scope::User,
+                &stdio,
+                "gemini mcp add --scope user a /bin/agent -- -C /r",
+            ),
+            (
+                Host::Gemini,
+                Scope::Project,
+                &http,
+                "gemini mcp add --scope project --transport http a http://127.0.0.1:1/mcp",
+            ),
+            (
+                Host::ClaudeCode,
+                Scope::User,
+                &named,
+                "claude mcp add --env KEY=${KEY} --scope user a -- /bin/agent -C /r",
+            ),
+            (
+                Host::Gemini,
+                Scope::User,
+                &named,
+                "gemini mcp add --env KEY=${KEY} --scope user a /bin/agent -- -C /r",
+            ),
             (
                 Host::Vscode,
                 Scope::User,
                 &named,
                 r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"],"env":{"KEY":"${env:KEY}"}}"#,
             ),
-            (Host::Vscode, Scope::User, &stdio, r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"]}"#),
+            (
+                Host::Vscode,
+                Scope::User,
+                &stdio,
+                r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"]}"#,
+            ),
         ];
         for (host, scope, server, shown) in table {
             assert_eq!(host.command(scope, server).expect("it has one").join(" "), shown);
         }
-        for (host, scope) in
-            [(Host::Codex, Scope::Project), (Host::Vscode, Scope::Project), (Host::Zed, Scope::User), (Host::Cursor, Scope::User)]
-        {
+        for (host, scope) in [
+            (Host::Codex, Scope::Project),
+            (Host::Vscode, Scope::Project),
+            (Host::Zed, Scope::User),
+            (Host::Cursor, Scope::User),
+        ] {
             assert_eq!(host.command(scope, &stdio), None);
         }
         for host in [Host::ClaudeCode, Host::Codex, Host::Gemini, Host::Vscode] {
-            assert_eq!(host.command(Scope::User, &valued), None, "the words of a command can be read by every user of the machine");
+            assert_eq!(
+                host.command(Scope::User, &valued),
+                None,
+                "the words of a command can be read by every user of the machine"
+            );
         }
-        assert_eq!(Host::Codex.command(Scope::User, &named), None, "it has no option for a name alone");
-        assert_eq!(Host::Vscode.command(Scope::User, &closed), None, "its user is to be asked for the token");
+        assert_eq!(
+            Host::Codex.command(Scope::User, &named),
+            None,
+            "it has no option for a name alone"
+        );
+        assert_eq!(
+            Host::Vscode.command(Scope::User, &closed),
+            None,
+            "its user is to be asked for the token"
+        );
     }
 }

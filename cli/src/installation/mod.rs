@@ -1,5 +1,5 @@
-//! Adds the MCP servers of an agent repository to a host: by the host's own command where that is on PATH, else by an edit of its configuration that preserves
-//! everything else.
+//! Adds the MCP servers of an agent repository to a host: by the host's own command where that is
+//! on PATH, else by an edit of its configuration that preserves everything else.
 
 pub mod bundle;
 mod document;
@@ -85,7 +85,8 @@ pub struct Passed {
     pub name: String,
     /// `None`: the host's own value.
     pub value: Option<String>,
-    /// Given by `--env`. A variable that only agent.toml declares is left as the configuration has it.
+    /// Given by `--env`. A variable that only agent.toml declares is left as the configuration has
+    /// it.
     pub is_asked: bool,
 }
 
@@ -97,10 +98,16 @@ impl Serialize for Passed {
 }
 
 /// The variables given by `--env`, then those that agent.toml declares without a value.
-pub fn passed<'a>(asked: &[Variable], declared: impl IntoIterator<Item = &'a Variable>) -> Vec<Passed> {
+pub fn passed<'a>(
+    asked: &[Variable],
+    declared: impl IntoIterator<Item = &'a Variable>,
+) -> Vec<Passed> {
     let mut passed: Vec<Passed> = Vec::new();
     let asked = asked.iter().map(|variable| (variable, true));
-    let declared = declared.into_iter().filter(|variable| variable.value.is_none()).map(|variable| (variable, false));
+    let declared = declared
+        .into_iter()
+        .filter(|variable| variable.value.is_none())
+        .map(|variable| (variable, false));
     for (Variable { name, value }, is_asked) in asked.chain(declared) {
         if passed.iter().all(|there| there.name != *name) {
             passed.push(Passed { name: name.clone(), value: value.clone(), is_asked });
@@ -119,9 +126,11 @@ pub enum InstallationError {
     NoScope { host: Host, scope: Scope },
     #[error("the configuration of {} supports no server at a URL", host.as_str())]
     NoUrl { host: Host },
-    #[error("{} cannot read a token from a variable, so its configuration needs the token itself, and `{variable}` is not set", host.as_str())]
+    #[error("{} cannot read a token from a variable, so its configuration needs the token itself, \
+        and `{variable}` is not set", host.as_str())]
     NoToken { host: Host, variable: String },
-    #[error("the configuration of {} cannot refer to environment variables, and `{variable}` has no value", host.as_str())]
+    #[error("the configuration of {} cannot refer to environment variables, and `{variable}` has \
+        no value", host.as_str())]
     NoReference { host: Host, variable: String },
     #[error("cannot determine your home folder, or the path of `agent` itself")]
     NoHome,
@@ -141,7 +150,10 @@ impl Diagnose for InstallationError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Broken { .. } | Self::Taken { .. } => FailureKind::Input,
-            Self::NoScope { .. } | Self::NoUrl { .. } | Self::NoToken { .. } | Self::NoReference { .. } => FailureKind::Usage,
+            Self::NoScope { .. }
+            | Self::NoUrl { .. }
+            | Self::NoToken { .. }
+            | Self::NoReference { .. } => FailureKind::Usage,
             Self::NoHome => FailureKind::Surroundings,
             Self::Overtaken(_) => FailureKind::Conflict,
             Self::Command(error) => error.kind(),
@@ -151,19 +163,35 @@ impl Diagnose for InstallationError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Broken { .. } => Some("fix it and run this command again; the file was not changed".to_owned()),
-            Self::Taken { .. } => {
-                Some("choose another name with `--name`, or remove that server first; the file was not changed".to_owned())
-            }
+            Self::Broken { .. } => Some(
+                "fix it and run this command again; the file was not \
+                changed"
+                    .to_owned(),
+            ),
+            Self::Taken { .. } => Some(
+                "choose another name with `--name`, or remove that server first; the file was \
+                    not changed"
+                    .to_owned(),
+            ),
             Self::NoScope { .. } => Some("run it without `--scope`".to_owned()),
-            Self::NoUrl { .. } => Some("run it without `--http`; the host then starts `agent` itself".to_owned()),
-            Self::NoToken { variable, .. } => Some(format!("set {variable} to the server's token and run this command again")),
-            Self::NoReference { variable, .. } => {
-                Some(format!("write the value with `--env {variable}=VALUE`, or set the variable for the host itself"))
-            }
+            Self::NoUrl { .. } => Some(
+                "run it without `--http`; the host then starts `agent` \
+                itself"
+                    .to_owned(),
+            ),
+            Self::NoToken { variable, .. } => Some(format!(
+                "set {variable} to the server's token \
+                and run this command again"
+            )),
+            Self::NoReference { variable, .. } => Some(format!(
+                "write the value with `--env {variable}=VALUE`, or set the variable \
+                    for the host itself"
+            )),
             Self::NoHome => None,
             Self::Overtaken(_) => Some("nothing was changed; run this command again".to_owned()),
-            Self::Command(_) => Some("run it with `--edit` to edit the configuration directly".to_owned()),
+            Self::Command(_) => {
+                Some("run it with `--edit` to edit the configuration directly".to_owned())
+            }
             Self::Fs(error) => error.hint(),
         }
     }
@@ -186,7 +214,8 @@ pub struct Plan {
     pub file: PathBuf,
     /// Each server, and its present entry.
     pub servers: Vec<(Server, Met)>,
-    /// The host's own commands, one for each server that is missing; empty where the file is edited.
+    /// The host's own commands, one for each server that is missing; empty where the file is
+    /// edited.
     pub commands: Vec<Vec<String>>,
     before: Option<Vec<u8>>,
     /// The configuration after an edit.
@@ -200,15 +229,25 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     let file = file(request)?;
     let before = fs::read_if_there(&file)?;
     let text = String::from_utf8(before.clone().unwrap_or_default()).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-        InstallationError::Broken { file: file.clone(), line, column: 1, message: "it is not UTF-8".to_owned() }
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .split(|byte| *byte == b'\n')
+            .count();
+        InstallationError::Broken {
+            file: file.clone(),
+            line,
+            column: 1,
+            message: "it is not UTF-8".to_owned(),
+        }
     })?;
     let (after, servers) = merged(text, request, &file)?;
     // a host's command that adds a server may not be able to change one
     let adds_only = servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit;
     let missing = servers.iter().filter(|(_, met)| *met == Met::Missing).map(|(server, _)| server);
-    let commands = missing.map(|server| host.command(scope, server).filter(|command| on_path(OsStr::new(&command[0])).is_some()));
-    let commands = if adds_only { commands.collect::<Option<_>>().unwrap_or_default() } else { Vec::new() };
+    let commands = missing.map(|server| {
+        host.command(scope, server).filter(|command| on_path(OsStr::new(&command[0])).is_some())
+    });
+    let commands =
+        if adds_only { commands.collect::<Option<_>>().unwrap_or_default() } else { Vec::new() };
     Ok(Plan { file, servers, commands, before, after, repository: request.repository.clone() })
 }
 
@@ -227,7 +266,11 @@ pub fn fragment(request: &Request) -> Result<(String, PathBuf), InstallationErro
     Ok((merged(String::new(), request, &file)?.0, file))
 }
 
-fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, Vec<(Server, Met)>), InstallationError> {
+fn merged(
+    mut text: String,
+    request: &Request,
+    file: &Path,
+) -> Result<(String, Vec<(Server, Met)>), InstallationError> {
     let mut servers = Vec::new();
     let host = request.host;
     for server in &request.servers {
@@ -236,17 +279,28 @@ fn merged(mut text: String, request: &Request, file: &Path) -> Result<(String, V
         if let Some(Token { variable, value: None }) = token.filter(|_| host.keeps_token()) {
             return Err(InstallationError::NoToken { host, variable: variable.clone() });
         }
-        let is_impossible = |variable: &&Passed| variable.is_asked && variable.value.is_none() && !host.takes_names();
+        let is_impossible = |variable: &&Passed| {
+            variable.is_asked && variable.value.is_none() && !host.takes_names()
+        };
         if let Some(Passed { name, .. }) = server.variables().iter().find(is_impossible) {
             return Err(InstallationError::NoReference { host, variable: name.clone() });
         }
-        let lenient = server.variables().iter().filter(|variable| !variable.is_asked).map(|variable| variable.name.clone()).collect();
+        let lenient = server
+            .variables()
+            .iter()
+            .filter(|variable| !variable.is_asked)
+            .map(|variable| variable.name.clone())
+            .collect();
         let input = token.filter(|_| host == Host::Vscode).map(|_| host::TOKEN_INPUT);
         let entry = Entry { name: server.name.clone(), fields, input, lenient };
-        let (next, met) = with_entry(&text, host.format(), host.key(), &entry).map_err(|problem| match problem {
-            Problem::Broken { line, column, message } => InstallationError::Broken { file: file.to_owned(), line, column, message },
-            Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
-        })?;
+        let (next, met) = with_entry(&text, host.format(), host.key(), &entry).map_err(
+            |problem| match problem {
+                Problem::Broken { line, column, message } => {
+                    InstallationError::Broken { file: file.to_owned(), line, column, message }
+                }
+                Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
+            },
+        )?;
         text = next;
         servers.push((server.clone(), met));
     }
@@ -270,7 +324,10 @@ impl Plan {
     /// The variables whose values the configuration holds.
     pub fn held_values(&self) -> Vec<&str> {
         let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
-        let mut names: Vec<_> = variables.filter(|variable| variable.value.is_some()).map(|variable| variable.name.as_str()).collect();
+        let mut names: Vec<_> = variables
+            .filter(|variable| variable.value.is_some())
+            .map(|variable| variable.name.as_str())
+            .collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -279,7 +336,10 @@ impl Plan {
     /// The variables that agent.toml declares and that the host's configuration cannot pass on.
     pub fn unreachable(&self, host: Host) -> Vec<&str> {
         let variables = self.servers.iter().flat_map(|(server, _)| server.variables());
-        let mut names: Vec<_> = variables.filter(|variable| variable.value.is_none()).map(|variable| variable.name.as_str()).collect();
+        let mut names: Vec<_> = variables
+            .filter(|variable| variable.value.is_none())
+            .map(|variable| variable.name.as_str())
+            .collect();
         names.retain(|_| !host.takes_names());
         names.sort_unstable();
         names.dedup();
@@ -293,15 +353,22 @@ impl Plan {
     /// The configuration before and after, without tokens and values of variables.
     pub fn texts(&self) -> (String, String) {
         let servers = || self.servers.iter().map(|(server, _)| server);
-        let tokens: Vec<_> = servers().filter_map(|server| server.token()?.value.as_deref()).collect();
+        let tokens: Vec<_> =
+            servers().filter_map(|server| server.token()?.value.as_deref()).collect();
         // as a whole string: a value may be a single digit
-        let written = |value: &str| [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()];
+        let written = |value: &str| {
+            [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()]
+        };
         let values: Vec<_> = servers().flat_map(Server::values).flat_map(written).collect();
         let shown = |text: &str| {
-            let text = tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
+            let text =
+                tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
             values.iter().fold(text, |text, value| text.replace(value, "\"[value]\""))
         };
-        (shown(&String::from_utf8_lossy(self.before.as_deref().unwrap_or_default())), shown(&self.after))
+        (
+            shown(&String::from_utf8_lossy(self.before.as_deref().unwrap_or_default())),
+            shown(&self.after),
+        )
     }
 
     pub fn carry_out(&self, request: &Request) -> Result<Done, InstallationError> {
@@ -309,7 +376,8 @@ impl Plan {
             return Ok(Done { backup: None, is_there: true });
         }
         if self.commands.is_empty() {
-            let kept = fs::rewrite(&self.file, self.before.as_deref(), self.after.as_bytes(), KEPT_AS)?;
+            let kept =
+                fs::rewrite(&self.file, self.before.as_deref(), self.after.as_bytes(), KEPT_AS)?;
             let kept = kept.ok_or_else(|| InstallationError::Overtaken(self.file.clone()))?;
             return Ok(Done { backup: self.before.is_some().then_some(kept), is_there: true });
         }
@@ -332,9 +400,11 @@ fn places(repository: &Path) -> Option<Places> {
     })
 }
 
-/// The absolute path of `agent` for a host: the one on PATH where that is this program, since it stays valid after an update.
+/// The absolute path of `agent` for a host: the one on PATH where that is this program, since it
+/// stays valid after an update.
 pub fn program() -> Result<PathBuf, InstallationError> {
     let binary = env::binary().ok_or(InstallationError::NoHome)?;
-    let named = on_path(OsStr::new("agent")).filter(|named| named.canonicalize().is_ok_and(|leads_to| leads_to == binary));
+    let named = on_path(OsStr::new("agent"))
+        .filter(|named| named.canonicalize().is_ok_and(|leads_to| leads_to == binary));
     Ok(named.unwrap_or(binary))
 }

@@ -1,6 +1,7 @@
 //! A zip archive of a few files: what a bundle is, and all that is needed of the format.
 //!
-//! Own code, since the crate `zip` adds six crates and ten CPU seconds of building for these three records.
+//! Own code, since the crate `zip` adds six crates and ten CPU seconds of building for these three
+//! records.
 
 use miniz_oxide::deflate::compress_to_vec;
 
@@ -42,16 +43,31 @@ pub fn archive(entries: &[Entry<'_>]) -> Option<Vec<u8>> {
         let mode: u32 = if entry.is_program { 0o100_755 } else { 0o100_644 };
         put(&mut directory, &[Word::Four(CENTRAL), Word::Two(MADE_BY)]);
         put(&mut directory, &facts);
-        put(&mut directory, &[Word::Two(0), Word::Two(0), Word::Two(0), Word::Four(mode << 16), Word::Four(offset)]);
+        put(
+            &mut directory,
+            &[Word::Two(0), Word::Two(0), Word::Two(0), Word::Four(mode << 16), Word::Four(offset)],
+        );
         directory.extend_from_slice(entry.path.as_bytes());
     }
-    let (count, size, offset) =
-        (u16::try_from(entries.len()).ok()?, u32::try_from(directory.len()).ok()?, u32::try_from(bytes.len()).ok()?);
+    let (count, size, offset) = (
+        u16::try_from(entries.len()).ok()?,
+        u32::try_from(directory.len()).ok()?,
+        u32::try_from(bytes.len()).ok()?,
+    );
     bytes.append(&mut directory);
     let nothing = Word::Two(0);
     put(
         &mut bytes,
-        &[Word::Four(END), nothing, nothing, Word::Two(count), Word::Two(count), Word::Four(size), Word::Four(offset), nothing],
+        &[
+            Word::Four(END),
+            nothing,
+            nothing,
+            Word::Two(count),
+            Word::Two(count),
+            Word::Four(size),
+            Word::Four(offset),
+            nothing,
+        ],
     );
     Some(bytes)
 }

@@ -1,4 +1,5 @@
-//! Workflow commands of GitHub Actions: what did not pass, at its file and line. GitHub reads them from stderr as well as from stdout.
+//! Workflow commands of GitHub Actions: what did not pass, at its file and line. GitHub reads them
+//! from stderr as well as from stdout.
 
 use crate::report::{TierReport, why};
 use agent_core::testing::evaluation::CaseResult;
@@ -7,17 +8,26 @@ use agent_core::testing::evaluation::CaseResult;
 const SHOWN: usize = 10;
 
 pub fn render(reports: &[TierReport]) -> Vec<String> {
-    let failures: Vec<_> = reports.iter().flat_map(|report| report.failures().into_iter().map(move |result| (report, result))).collect();
-    let mut lines: Vec<_> = failures.iter().take(SHOWN).map(|(report, result)| error(report, result)).collect();
+    let failures: Vec<_> = reports
+        .iter()
+        .flat_map(|report| report.failures().into_iter().map(move |result| (report, result)))
+        .collect();
+    let mut lines: Vec<_> =
+        failures.iter().take(SHOWN).map(|(report, result)| error(report, result)).collect();
     if failures.len() > SHOWN {
-        lines.push(format!("::notice title=agent test::and {} more cases did not pass", failures.len() - SHOWN));
+        lines.push(format!(
+            "::notice title=agent test::and {} more cases did not pass",
+            failures.len() - SHOWN
+        ));
     }
     lines
 }
 
 fn error(report: &TierReport, result: &CaseResult) -> String {
     let place = result.place.as_deref().and_then(|place| place.rsplit_once(':'));
-    let place = place.map(|(file, line)| format!("file={},line={line},", property(file))).unwrap_or_default();
+    let place = place
+        .map(|(file, line)| format!("file={},line={line},", property(file)))
+        .unwrap_or_default();
     let title = property(&format!("{}: {}", report.tier, result.id));
     format!("::error {place}title={title}::{}", message(&why::whole(result)))
 }
@@ -43,7 +53,11 @@ mod tests {
         report.results[0].why = Some("one\n::set-env name=PATH::x".to_owned());
         let lines = render(&[report]);
         assert_eq!(lines[0], "::error title=micro%3A c::the Runner died");
-        assert_eq!(lines[1], "::error file=tests/micro/a.jsonl,line=1,title=micro%3A 50%25%2C a%3A b::one%0A::set-env name=PATH::x");
+        assert_eq!(
+            lines[1],
+            "::error file=tests/micro/a.jsonl,line=1,title=micro%3A 50%25%2C a%3A \
+            b::one%0A::set-env name=PATH::x"
+        );
         assert!(lines.iter().all(|line| !line.contains('\n')));
     }
 
@@ -51,8 +65,13 @@ mod tests {
     fn no_more_than_github_shows() {
         let mut report = sample();
         let failure = report.results[1].clone();
-        report.results = (0..25).map(|number| CaseResult { id: format!("c{number}"), ..failure.clone() }).collect();
+        report.results = (0..25)
+            .map(|number| CaseResult { id: format!("c{number}"), ..failure.clone() })
+            .collect();
         let lines = render(&[report]);
-        assert_eq!((lines.len(), lines[10].as_str()), (11, "::notice title=agent test::and 15 more cases did not pass"));
+        assert_eq!(
+            (lines.len(), lines[10].as_str()),
+            (11, "::notice title=agent test::and 15 more cases did not pass")
+        );
     }
 }

@@ -21,7 +21,12 @@ pub fn look(look: &Look) -> String {
         How::Run => "run",
     };
     let padded = format!("{word:<6}");
-    format!("{}  {}{signals}  {}", Printer::styled(style, &padded), tag(&look.version), Printer::styled(Style::Faint, how))
+    format!(
+        "{}  {}{signals}  {}",
+        Printer::styled(style, &padded),
+        tag(&look.version),
+        Printer::styled(Style::Faint, how)
+    )
 }
 
 pub fn render(found: &Bisection) -> String {
@@ -31,15 +36,24 @@ pub fn render(found: &Bisection) -> String {
     }
     if !found.redefined.is_empty() {
         let what = found.redefined.join(" and the ");
-        lines.push(format!("  {} the {what} changed with it", Printer::styled(Style::Warning, "note:")));
+        lines.push(format!(
+            "  {} the {what} changed with it",
+            Printer::styled(Style::Warning, "note:")
+        ));
     }
     lines.extend(found.signal.as_ref().map(signal));
     lines.extend(found.state.iter().take(SHOWN).map(|change| {
-        format!("    {}: {} -> {}", change.path, shown_or(change.old.as_ref(), "(nothing)"), shown_or(change.new.as_ref(), "(nothing)"))
+        format!(
+            "    {}: {} -> {}",
+            change.path,
+            shown_or(change.old.as_ref(), "(nothing)"),
+            shown_or(change.new.as_ref(), "(nothing)")
+        )
     }));
     lines.extend(rest(found.state.len(), "values"));
-    let short =
-        |commit: &agent_core::bisection::Commit| format!("  {} {}", Printer::styled(Style::Faint, commit.id.short()), commit.subject);
+    let short = |commit: &agent_core::bisection::Commit| {
+        format!("  {} {}", Printer::styled(Style::Faint, commit.id.short()), commit.subject)
+    };
     lines.extend(found.commits.iter().take(SHOWN).map(short));
     lines.extend(rest(found.commits.len(), "commits"));
     lines.join("\n")
@@ -50,7 +64,8 @@ fn rest(count: usize, noun: &str) -> Option<String> {
 }
 
 fn signal(signal: &Signal) -> String {
-    let talk = signal.conversation.as_ref().map(|id| format!(" of conversation {id}")).unwrap_or_default();
+    let talk =
+        signal.conversation.as_ref().map(|id| format!(" of conversation {id}")).unwrap_or_default();
     format!(
         "  by its signal {} of {}: {} ({} {}){talk}",
         signal.number,

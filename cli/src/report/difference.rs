@@ -1,23 +1,33 @@
-//! The difference of two versions, for people: promises, files, learned state, then each tier with the cases that changed.
+//! The difference of two versions, for people: promises, files, learned state, then each tier with
+//! the cases that changed.
 
 use crate::printer::{Printer, Style};
 use crate::report::table;
 use crate::report::value::shown_or;
-use agent_core::bisection::difference::{Missing, PathChange, PathStatus, StateChange, VersionDifference, side_name};
+use agent_core::bisection::difference::{
+    Missing, PathChange, PathStatus, StateChange, VersionDifference, side_name,
+};
 use agent_core::contract::assessment::Assessment;
-use agent_core::testing::comparison::{CaseChanges, Direction, Ended, Figures, Flip, TierComparison};
+use agent_core::testing::comparison::{
+    CaseChanges, Direction, Ended, Figures, Flip, TierComparison,
+};
 use agent_core::testing::evaluation::Outcome;
 use agent_core::version::Bump;
 
 /// At most `limit` changes of each kind.
 pub fn render(difference: &VersionDifference, limit: usize) -> String {
     let mut lines = Vec::new();
-    if let Some(contract) = difference.contract.as_ref().filter(|contract| !contract.changes.is_empty()) {
+    if let Some(contract) =
+        difference.contract.as_ref().filter(|contract| !contract.changes.is_empty())
+    {
         lines.extend(bump(contract));
     }
     lines.extend(some(&difference.code, limit, "files", path));
     lines.extend(some(&difference.state, limit, "values", state));
-    let names = [side_name(difference.from_version.as_ref(), &difference.from), side_name(difference.to_version.as_ref(), &difference.to)];
+    let names = [
+        side_name(difference.from_version.as_ref(), &difference.from),
+        side_name(difference.to_version.as_ref(), &difference.to),
+    ];
     for comparison in &difference.tiers {
         lines.extend(tier(comparison, &names, limit));
     }
@@ -42,7 +52,11 @@ fn bump(contract: &Assessment) -> Vec<String> {
     };
     let change = |change: &agent_core::contract::Change| {
         let place = change.tool.as_deref().map(|tool| format!("{tool}: ")).unwrap_or_default();
-        format!("{}  {place}{}", Printer::styled(style(change.level), &format!("{:<5}", change.level)), change.message)
+        format!(
+            "{}  {place}{}",
+            Printer::styled(style(change.level), &format!("{:<5}", change.level)),
+            change.message
+        )
     };
     contract.changes.iter().map(change).collect()
 }
@@ -57,18 +71,30 @@ fn path(change: &PathChange) -> String {
 }
 
 fn state(change: &StateChange) -> String {
-    format!("  {}: {} -> {}", change.path, shown_or(change.old.as_ref(), "(nothing)"), shown_or(change.new.as_ref(), "(nothing)"))
+    format!(
+        "  {}: {} -> {}",
+        change.path,
+        shown_or(change.old.as_ref(), "(nothing)"),
+        shown_or(change.new.as_ref(), "(nothing)")
+    )
 }
 
 fn tier(comparison: &TierComparison, names: &[String; 2], limit: usize) -> Vec<String> {
-    let mut lines = vec![format!("{:<5} {}", comparison.tier.as_str(), figures(&comparison.from, &comparison.to))];
+    let mut lines = vec![format!(
+        "{:<5} {}",
+        comparison.tier.as_str(),
+        figures(&comparison.from, &comparison.to)
+    )];
     if let Some(cases) = &comparison.cases {
         lines.push(format!("      {}", verdict(cases)));
         lines.extend(flips(&cases.flips, limit, "`--limit` shows more"));
     } else {
         let word = Printer::styled(Style::Warning, "not comparable");
         let what = comparison.differing.join(" and ");
-        lines.push(format!("      {word}: {} has other {what} than {}, so no case is paired", names[1], names[0]));
+        lines.push(format!(
+            "      {word}: {} has other {what} than {}, so no case is paired",
+            names[1], names[0]
+        ));
     }
     lines
 }
@@ -86,7 +112,10 @@ fn figures(from: &Figures, to: &Figures) -> String {
 fn step(from: f64, to: f64) -> String {
     let style = if to < from { Style::Bad } else { Style::Good };
     let now = format!("{to:.3}");
-    format!("{from:.3} -> {}", if format!("{from:.3}") == now { now } else { Printer::styled(style, &now) })
+    format!(
+        "{from:.3} -> {}",
+        if format!("{from:.3}") == now { now } else { Printer::styled(style, &now) }
+    )
 }
 
 fn verdict(cases: &CaseChanges) -> String {
@@ -124,7 +153,11 @@ pub fn flips(flips: &[Flip], limit: usize, more: &str) -> Vec<String> {
         Direction::Worse => Printer::styled(Style::Bad, "worse "),
         Direction::Better => Printer::styled(Style::Good, "better"),
     };
-    let mut lines: Vec<_> = shown.iter().zip(table::lines(&rows)).map(|(flip, row)| format!("  {}  {row}", word(flip))).collect();
+    let mut lines: Vec<_> = shown
+        .iter()
+        .zip(table::lines(&rows))
+        .map(|(flip, row)| format!("  {}  {row}", word(flip)))
+        .collect();
     if flips.len() > limit {
         lines.push(format!("  and {} more cases; {more}", flips.len() - limit));
     }
@@ -154,7 +187,14 @@ mod tests {
     use agent_core::testing::comparison::Significance;
 
     fn sample() -> VersionDifference {
-        let from = Figures { cases: 3, passed: 2, pass_rate: 2.0 / 3.0, score: 0.75, p50_ms: 1.0, p95_ms: 2.5 };
+        let from = Figures {
+            cases: 3,
+            passed: 2,
+            pass_rate: 2.0 / 3.0,
+            score: 0.75,
+            p50_ms: 1.0,
+            p95_ms: 2.5,
+        };
         let flip = |id: &str, direction, from, to| Flip {
             id: id.to_owned(),
             direction,
@@ -164,13 +204,32 @@ mod tests {
             why: None,
             why_withheld: false,
         };
-        let [passed, failed] = [Ended { outcome: Outcome::Passed, score: 1.0 }, Ended { outcome: Outcome::Failed, score: 0.25 }];
-        let flips = vec![flip("long-name", Direction::Worse, passed, failed), flip("b", Direction::Better, failed, passed)];
+        let [passed, failed] = [
+            Ended { outcome: Outcome::Passed, score: 1.0 },
+            Ended { outcome: Outcome::Failed, score: 0.25 },
+        ];
+        let flips = vec![
+            flip("long-name", Direction::Worse, passed, failed),
+            flip("b", Direction::Better, failed, passed),
+        ];
         let significance = Significance { outcomes_p: 1.0, scores_p: 1.0 };
-        let cases = CaseChanges { pairs: 3, better: 1, worse: 1, fixed: 1, broken: 1, significance, flips };
-        let micro = TierComparison { tier: Tier::Micro, comparable: true, differing: Vec::new(), from, to: from, cases: Some(cases) };
-        let fast =
-            TierComparison { tier: Tier::Fast, comparable: false, differing: vec!["cases", "scorers"], cases: None, ..micro.clone() };
+        let cases =
+            CaseChanges { pairs: 3, better: 1, worse: 1, fixed: 1, broken: 1, significance, flips };
+        let micro = TierComparison {
+            tier: Tier::Micro,
+            comparable: true,
+            differing: Vec::new(),
+            from,
+            to: from,
+            cases: Some(cases),
+        };
+        let fast = TierComparison {
+            tier: Tier::Fast,
+            comparable: false,
+            differing: vec!["cases", "scorers"],
+            cases: None,
+            ..micro.clone()
+        };
         VersionDifference {
             schema: agent_core::bisection::difference::SCHEMA,
             from: ObjectId::of_blob(b"from"),
@@ -179,7 +238,11 @@ mod tests {
             to_version: Some(semver::Version::new(0, 1, 1)),
             contract: None,
             code: vec![PathChange { path: "runner/x.py".to_owned(), status: PathStatus::Added }],
-            state: vec![StateChange { path: "k1".to_owned(), old: None, new: Some(serde_json::json!(1.5)) }],
+            state: vec![StateChange {
+                path: "k1".to_owned(),
+                old: None,
+                new: Some(serde_json::json!(1.5)),
+            }],
             tiers: vec![micro, fast],
             missing: vec![Missing {
                 of: "v0.1.0".to_owned(),

@@ -12,7 +12,12 @@ const LINES_SHOWN: usize = 40;
 pub fn render(reports: &[TierReport]) -> String {
     let mut lines = failures(reports);
     for report in reports {
-        lines.extend(report.quarantines().iter().map(|(result, why)| entry(Style::Warning, "NOTE ", result, why)));
+        lines.extend(
+            report
+                .quarantines()
+                .iter()
+                .map(|(result, why)| entry(Style::Warning, "NOTE ", result, why)),
+        );
     }
     lines.extend(reports.iter().map(tier));
     lines.join("\n")
@@ -20,7 +25,8 @@ pub fn render(reports: &[TierReport]) -> String {
 
 fn failures(reports: &[TierReport]) -> Vec<String> {
     let failures: Vec<_> = reports.iter().flat_map(TierReport::failures).collect();
-    let reasons = grouping::by_key(failures, |result| (result.outcome, result.must, reason(result)));
+    let reasons =
+        grouping::by_key(failures, |result| (result.outcome, result.must, reason(result)));
     let mut shown = Vec::new();
     let mut room = LINES_SHOWN;
     for ((outcome, _, why), results) in &reasons {
@@ -47,7 +53,12 @@ fn failure(outcome: Outcome, why: &str, results: &[&CaseResult]) -> String {
     }
     let must = if results.iter().all(|result| result.must) { " (must pass)" } else { "" };
     let ids = grouping::named(&results.iter().map(|result| result.id.as_str()).collect::<Vec<_>>());
-    format!("{} {}{must}\n      {}", Printer::styled(Style::Bad, word), Printer::styled(Style::Strong, &ids), indented(why))
+    format!(
+        "{} {}{must}\n      {}",
+        Printer::styled(Style::Bad, word),
+        Printer::styled(Style::Strong, &ids),
+        indented(why)
+    )
 }
 
 /// Why a case did not pass, and where that is to be shown its answer beside what was expected.
@@ -69,7 +80,12 @@ fn one_line(text: &str) -> String {
 fn entry(style: Style, word: &str, result: &CaseResult, why: &str) -> String {
     let must = if result.must { " (must pass)" } else { "" };
     let place = Printer::styled(Style::Faint, result.place.as_deref().unwrap_or_default());
-    format!("{} {}{must}  {place}\n      {}", Printer::styled(style, word), Printer::styled(Style::Strong, &result.id), indented(why))
+    format!(
+        "{} {}{must}  {place}\n      {}",
+        Printer::styled(style, word),
+        Printer::styled(Style::Strong, &result.id),
+        indented(why)
+    )
 }
 
 fn indented(text: &str) -> String {
@@ -83,7 +99,12 @@ fn tier(report: &TierReport) -> String {
         Verdict::NotEnoughEvidence => Style::Warning,
         Verdict::Fail => Style::Bad,
     };
-    let first = format!("{:<5} {}  {}", report.tier.as_str(), Printer::styled(style, summary.verdict.as_str()), counts(summary));
+    let first = format!(
+        "{:<5} {}  {}",
+        report.tier.as_str(),
+        Printer::styled(style, summary.verdict.as_str()),
+        counts(summary)
+    );
     let reliability = reliability(summary);
     let rest = reliability.iter().chain(&summary.reasons).map(String::as_str);
     std::iter::once(first.as_str()).chain(rest).collect::<Vec<_>>().join("\n      ")
@@ -94,7 +115,12 @@ fn reliability(summary: &TierSummary) -> Option<String> {
     let pass_hat_k = summary.pass_hat_k.as_ref()?;
     let most = pass_hat_k.len();
     let shown = pass_hat_k.iter().enumerate().filter(|(index, _)| *index < 2 || index + 1 == most);
-    Some(shown.map(|(index, share)| format!("pass^{} {share:.3}", index + 1)).collect::<Vec<_>>().join(", "))
+    Some(
+        shown
+            .map(|(index, share)| format!("pass^{} {share:.3}", index + 1))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 fn counts(summary: &TierSummary) -> String {
@@ -103,11 +129,14 @@ fn counts(summary: &TierSummary) -> String {
         cached if cached < summary.cases => format!(" ({cached} from the cache)"),
         _ => " (from the cache)".to_owned(),
     };
-    let some = |count: usize, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+    let some = |count: usize, what: &str| {
+        if count > 0 { format!(", {count} {what}") } else { String::new() }
+    };
     let errored = some(summary.errored, "errored");
     let cost = summary.cost_usd.map(|cost| format!(", cost ${cost:.4}")).unwrap_or_default();
     format!(
-        "{} passed, {} failed{errored} of {}{cached}{}{}, score {:.3}{}, p50 {}, p95 {}{}, wall {:.2} s{}{cost}",
+        "{} passed, {} failed{errored} of {}{cached}{}{}, score {:.3}{}, p50 {}, p95 {}{}, wall \
+        {:.2} s{}{cost}",
         summary.passed,
         summary.failed,
         summary.cases,

@@ -15,7 +15,11 @@ pub fn render(reports: &[TierReport]) -> String {
             summary.cases + summary.quarantined,
             summary.failed,
             summary.errored,
-            if summary.quarantined > 0 { format!(" skipped=\"{}\"", summary.quarantined) } else { String::new() },
+            if summary.quarantined > 0 {
+                format!(" skipped=\"{}\"", summary.quarantined)
+            } else {
+                String::new()
+            },
             summary.wall_s
         );
         for result in &report.results {
@@ -41,7 +45,8 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
         file.unwrap_or_default()
     );
     if let Some(quarantine) = result.quarantine.as_ref().filter(|_| result.quarantined) {
-        let message = escaped(&format!("in quarantine until {}: {}", quarantine.until, quarantine.why));
+        let message =
+            escaped(&format!("in quarantine until {}: {}", quarantine.until, quarantine.why));
         let _ = writeln!(xml, "><skipped message=\"{message}\"/></testcase>");
         return;
     }
@@ -49,15 +54,19 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
     let message = why.lines().next().unwrap_or_default();
     let _ = match result.outcome {
         Outcome::Passed => writeln!(xml, "/>"),
-        Outcome::Failed => writeln!(xml, "><failure message=\"{message}\">{why}</failure></testcase>"),
+        Outcome::Failed => {
+            writeln!(xml, "><failure message=\"{message}\">{why}</failure></testcase>")
+        }
         Outcome::Errored => writeln!(xml, "><error message=\"{message}\">{why}</error></testcase>"),
     };
 }
 
 /// Escaped for text and attributes; characters XML 1.0 has no place for become a question mark.
 fn escaped(text: &str) -> String {
-    let has_no_place =
-        |character| matches!(character, '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}') && !matches!(character, '\t' | '\n' | '\r');
+    let has_no_place = |character| {
+        matches!(character, '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+            && !matches!(character, '\t' | '\n' | '\r')
+    };
     markup::escaped(&text.replace(has_no_place, "?"))
 }
 
@@ -71,7 +80,10 @@ mod tests {
         let xml = render(&[unsure()]);
         assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(
-            xml.contains("name=\"a\" time=\"0.000000\"><skipped message=\"in quarantine until 2027-01-31: the network\"/></testcase>"),
+            xml.contains(
+                "name=\"a\" time=\"0.000000\"><skipped message=\"in quarantine until \
+                2027-01-31: the network\"/></testcase>"
+            ),
             "{xml}"
         );
     }

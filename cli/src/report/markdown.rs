@@ -12,8 +12,17 @@ const FLIPS_SHOWN: usize = 20;
 const SLOWEST: usize = 5;
 
 pub fn render(report: &TestReport) -> String {
-    let against = report.against.as_ref().map(|with| format!(" against {}", in_table(with))).unwrap_or_default();
-    let mut text = format!("## {} {}{against}: {}\n\n", mark(report.verdict), in_table(&report.what), report.verdict.as_str());
+    let against = report
+        .against
+        .as_ref()
+        .map(|with| format!(" against {}", in_table(with)))
+        .unwrap_or_default();
+    let mut text = format!(
+        "## {} {}{against}: {}\n\n",
+        mark(report.verdict),
+        in_table(&report.what),
+        report.verdict.as_str()
+    );
     text.push_str("| tier | verdict | passed | failed | errored | score | p50 | p95 | wall |\n");
     text.push_str("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
     for tier in &report.tiers {
@@ -36,7 +45,9 @@ fn row(text: &mut String, report: &TierReport) {
     let summary = &report.summary;
     let budget = summary.budget;
     let least = |bound: Option<f64>| bound.map(|bound| format!(" (≥ {bound})")).unwrap_or_default();
-    let most = |bound: Option<f64>, unit: &str| bound.map(|bound| format!(" (≤ {bound} {unit})")).unwrap_or_default();
+    let most = |bound: Option<f64>, unit: &str| {
+        bound.map(|bound| format!(" (≤ {bound} {unit})")).unwrap_or_default()
+    };
     let _ = writeln!(
         text,
         "| {} | {} {} | {} of {}{} | {} | {} | {:.3}{} | {:.2} ms | {:.2} ms{} | {:.2} s{} |",
@@ -65,7 +76,8 @@ fn changes(text: &mut String, report: &TierReport) {
         let _ = writeln!(text, "{}\n", in_table(reason));
     }
     if !comparison.comparable {
-        let _ = writeln!(text, "Not comparable: the {} differ.", comparison.differing.join(" and "));
+        let _ =
+            writeln!(text, "Not comparable: the {} differ.", comparison.differing.join(" and "));
         return;
     }
     let flips = report.flips();
@@ -75,8 +87,18 @@ fn changes(text: &mut String, report: &TierReport) {
     }
     text.push_str("| case | was | is |\n| --- | --- | --- |\n");
     for flip in flips.iter().take(FLIPS_SHOWN) {
-        let sign = if flip.direction == Direction::Worse { ":small_red_triangle_down:" } else { ":small_blue_diamond:" };
-        let _ = writeln!(text, "| {sign} {} | {} | {} |", in_table(&flip.id), ended(flip.from), ended(flip.to));
+        let sign = if flip.direction == Direction::Worse {
+            ":small_red_triangle_down:"
+        } else {
+            ":small_blue_diamond:"
+        };
+        let _ = writeln!(
+            text,
+            "| {sign} {} | {} | {} |",
+            in_table(&flip.id),
+            ended(flip.from),
+            ended(flip.to)
+        );
     }
     more(text, flips.len(), FLIPS_SHOWN);
 }
@@ -88,13 +110,19 @@ fn more(text: &mut String, count: usize, shown: usize) {
 }
 
 fn slowest(text: &mut String, tiers: &[TierReport]) {
-    let mut cases: Vec<_> = tiers.iter().flat_map(|tier| tier.results.iter().map(move |result| (tier.tier, result))).collect();
+    let mut cases: Vec<_> = tiers
+        .iter()
+        .flat_map(|tier| tier.results.iter().map(move |result| (tier.tier, result)))
+        .collect();
     cases.retain(|(_, result)| result.ms > 0.0);
     cases.sort_by(|one, two| two.1.ms.total_cmp(&one.1.ms));
     if cases.len() <= SLOWEST {
         return;
     }
-    text.push_str("\n<details><summary>Slowest cases</summary>\n\n| case | tier | time |\n| --- | --- | ---: |\n");
+    text.push_str(
+        "\n<details><summary>Slowest cases</summary>\n\n| case | tier | time |\n| --- | \
+        --- | ---: |\n",
+    );
     for (tier, result) in &cases[..SLOWEST] {
         let _ = writeln!(text, "| {} | {tier} | {:.2} ms |", in_table(&result.id), result.ms);
     }
@@ -114,9 +142,19 @@ fn failures(text: &mut String, report: &TierReport) {
     if failures.is_empty() {
         return;
     }
-    let _ = write!(text, "\n### Not passed in {}\n\n| case | where | why |\n| --- | --- | --- |\n", report.tier);
+    let _ = write!(
+        text,
+        "\n### Not passed in {}\n\n| case | where | why |\n| --- | --- | --- |\n",
+        report.tier
+    );
     for result in failures.iter().take(FAILURES_SHOWN) {
-        let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), why(result));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            name(result),
+            in_table(result.place.as_deref().unwrap_or_default()),
+            why(result)
+        );
     }
     more(text, failures.len(), FAILURES_SHOWN);
 }
@@ -126,9 +164,19 @@ fn quarantines(text: &mut String, report: &TierReport) {
     if quarantined.is_empty() {
         return;
     }
-    let _ = write!(text, "\n### Quarantine in {}\n\n| case | where | what |\n| --- | --- | --- |\n", report.tier);
+    let _ = write!(
+        text,
+        "\n### Quarantine in {}\n\n| case | where | what |\n| --- | --- | --- |\n",
+        report.tier
+    );
     for (result, why) in quarantined {
-        let _ = writeln!(text, "| {} | {} | {} |", name(result), in_table(result.place.as_deref().unwrap_or_default()), in_table(&why));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} |",
+            name(result),
+            in_table(result.place.as_deref().unwrap_or_default()),
+            in_table(&why)
+        );
     }
 }
 
@@ -209,7 +257,8 @@ worse: 1 case
 | b &lt;&amp;> |  | $.x: expected \"1\"\u{1}<br>second \\| line |
 ";
         let mut report = compared();
-        report.tiers[0].summary.budget = Budget { pass_rate: Some(0.5), p95_ms: Some(3.0), ..Budget::default() };
+        report.tiers[0].summary.budget =
+            Budget { pass_rate: Some(0.5), p95_ms: Some(3.0), ..Budget::default() };
         assert_eq!(render(&report), expected);
     }
 
@@ -217,10 +266,17 @@ worse: 1 case
     fn a_long_tier_shows_its_slowest_cases_and_not_all_failures() {
         let mut report = compared();
         let failure = report.tiers[0].results[1].clone();
-        let case = |number: u32| CaseResult { id: format!("c{number:03}"), ms: f64::from(number), ..failure.clone() };
+        let case = |number: u32| CaseResult {
+            id: format!("c{number:03}"),
+            ms: f64::from(number),
+            ..failure.clone()
+        };
         report.tiers[0].results = (0..100).map(case).collect();
         let text = render(&report);
-        assert!(text.contains("| c099 | micro | 99.00 ms |\n") && !text.contains("| c094 | micro |"), "{text}");
+        assert!(
+            text.contains("| c099 | micro | 99.00 ms |\n") && !text.contains("| c094 | micro |"),
+            "{text}"
+        );
         assert!(text.contains("\nand 50 more\n"), "{text}");
     }
 }

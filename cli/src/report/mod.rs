@@ -68,9 +68,12 @@ impl TierReport {
 
     /// What did not pass by id, cases that must pass first.
     pub fn failures(&self) -> Vec<&CaseResult> {
-        let failed = |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
+        let failed =
+            |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
         let mut failures: Vec<_> = self.results.iter().filter(failed).collect();
-        failures.sort_by(|one, two| two.must.cmp(&one.must).then_with(|| natural::compare(&one.id, &two.id)));
+        failures.sort_by(|one, two| {
+            two.must.cmp(&one.must).then_with(|| natural::compare(&one.id, &two.id))
+        });
         failures
     }
 
@@ -84,7 +87,10 @@ impl TierReport {
 fn quarantine_of(result: &CaseResult) -> Option<String> {
     let Quarantine { until, why } = result.quarantine.as_ref()?;
     if !result.quarantined {
-        return Some(format!("its quarantine has ended on {until} ({why}): it counts again; take \"quarantine\" out, or set another day"));
+        return Some(format!(
+            "its quarantine has ended on {until} ({why}): it counts again; take \"quarantine\" \
+            out, or set another day"
+        ));
     }
     let outcome = match result.outcome {
         Outcome::Passed => "passed",
@@ -106,7 +112,11 @@ mod tests {
     /// One case of each outcome, with text that every format has to escape.
     pub(super) fn sample() -> TierReport {
         let results = [
-            CaseResult { ms: 2.0, place: Some("tests/micro/a.jsonl:1".to_owned()), ..CaseResult::passed("a") },
+            CaseResult {
+                ms: 2.0,
+                place: Some("tests/micro/a.jsonl:1".to_owned()),
+                ..CaseResult::passed("a")
+            },
             CaseResult {
                 outcome: Outcome::Failed,
                 score: 0.0,
@@ -150,7 +160,9 @@ mod tests {
 
     /// One case in quarantine, one that was, and one that passes now and then.
     pub(super) fn unsure() -> TierReport {
-        let quarantine = |until: &str| Some(Quarantine { until: until.to_owned(), why: "the network".to_owned() });
+        let quarantine = |until: &str| {
+            Some(Quarantine { until: until.to_owned(), why: "the network".to_owned() })
+        };
         let results = [
             CaseResult {
                 outcome: Outcome::Failed,
@@ -186,7 +198,8 @@ NOTE  a
       failed; in quarantine until 2027-01-31: the network
 NOTE  b  
       its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day
-micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms, p95 0.00 ms, wall 0.00 s, cost $0.2500
+micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms,
+    p95 0.00 ms, wall 0.00 s, cost $0.2500
       pass^1 0.500, pass^2 0.000
       the pass rate 0.500 is below the budget of 1";
         assert_eq!(text, expected);
@@ -195,12 +208,21 @@ micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 
     #[test]
     fn a_reason_that_many_cases_share_is_printed_once() {
         let mut report = sample();
-        let failed = |id: &str, why: &str| CaseResult { outcome: Outcome::Failed, why: Some(why.to_owned()), ..CaseResult::passed(id) };
-        report.results =
-            (1..=12).map(|number| failed(&format!("case-{number}"), "the index is gone")).chain([failed("z", "slow")]).collect();
+        let failed = |id: &str, why: &str| CaseResult {
+            outcome: Outcome::Failed,
+            why: Some(why.to_owned()),
+            ..CaseResult::passed(id)
+        };
+        report.results = (1..=12)
+            .map(|number| failed(&format!("case-{number}"), "the index is gone"))
+            .chain([failed("z", "slow")])
+            .collect();
         let text = anstream::adapter::strip_str(&human::render(&[report])).to_string();
         assert!(
-            text.starts_with("FAIL  12 cases: case-1, case-2, case-3 and 9 more\n      the index is gone\nFAIL  z  \n      slow\nmicro"),
+            text.starts_with(
+                "FAIL  12 cases: case-1, case-2, case-3 and 9 more\n      the index \
+                is gone\nFAIL  z  \n      slow\nmicro"
+            ),
             "{text}"
         );
     }

@@ -20,7 +20,11 @@ pub struct Progress {
 impl Progress {
     /// A bar towards a total, or a counter where there is none.
     pub fn start(printer: &Printer, title: &str, total: Option<u64>) -> Self {
-        let template = if total.is_some() { "{msg} {wide_bar} {pos}/{len}, {eta} left" } else { "{msg} {pos} ({per_sec})" };
+        let template = if total.is_some() {
+            "{msg} {wide_bar} {pos}/{len}, {eta} left"
+        } else {
+            "{msg} {pos} ({per_sec})"
+        };
         Self::open(printer, title, total, template)
     }
 
@@ -32,7 +36,8 @@ impl Progress {
     fn open(printer: &Printer, title: &str, total: Option<u64>, template: &str) -> Self {
         let bar = printer.shows_progress().then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            bar.with_style(ProgressStyle::with_template(template).expect("the template is ours")).with_message(title.to_owned())
+            bar.with_style(ProgressStyle::with_template(template).expect("the template is ours"))
+                .with_message(title.to_owned())
         });
         Self { bar }
     }
@@ -81,8 +86,9 @@ impl Drop for Progress {
     }
 }
 
-/// What is left of a tier: slow cases by what they took the last time, the others by what their like took so far: on the clock, or added up
-/// over the shards. Calls under way together make the sum too long, and slow cases meanwhile the clock: the shorter one is nearer.
+/// What is left of a tier: slow cases by what they took the last time, the others by what their
+/// like took so far: on the clock, or added up over the shards. Calls under way together make the
+/// sum too long, and slow cases meanwhile the clock: the shorter one is nearer.
 #[derive(Debug, Default)]
 struct Outlook {
     cases: usize,
@@ -111,7 +117,8 @@ impl Outlook {
         // some of those that were slow once may not be of this run
         slow.truncate(cases);
         let shards = self.shards.max(1) as f64;
-        let each = (self.quick_ms / shards).min(elapsed.as_secs_f64() * 1000.0) / self.quick.max(1) as f64;
+        let each =
+            (self.quick_ms / shards).min(elapsed.as_secs_f64() * 1000.0) / self.quick.max(1) as f64;
         let together = slow.iter().sum::<f64>() / shards + each * (cases - slow.len()) as f64;
         let longest = slow.first().copied().unwrap_or(0.0);
         Duration::try_from_secs_f64(together.max(longest) / 1000.0).unwrap_or_default()
@@ -139,7 +146,8 @@ impl<'a> TierProgress<'a> {
         match event {
             Event::TierStarted { tier, cases, shards } => {
                 let slow_ms = self.slow_ms.remove(tier).unwrap_or_default();
-                self.outlook = Outlook { cases: *cases, shards: *shards, slow_ms, ..Outlook::default() };
+                self.outlook =
+                    Outlook { cases: *cases, shards: *shards, slow_ms, ..Outlook::default() };
                 self.failed = 0;
                 self.bar = Some(Progress::foretold(self.printer, tier.as_str(), *cases as u64));
             }
@@ -154,7 +162,13 @@ impl<'a> TierProgress<'a> {
         self.failed += usize::from(result.outcome != Outcome::Passed && !result.quarantined);
         if let Some(bar) = &self.bar {
             bar.advance(1);
-            bar.name(|| if self.failed == 0 { tier.to_string() } else { format!("{tier}, {} failed", self.failed) });
+            bar.name(|| {
+                if self.failed == 0 {
+                    tier.to_string()
+                } else {
+                    format!("{tier}, {} failed", self.failed)
+                }
+            });
             bar.expect(|elapsed| self.outlook.left(elapsed));
         }
     }
@@ -168,7 +182,9 @@ mod tests {
     fn time_left_is_that_of_slow_cases_and_of_the_mean_of_the_others() {
         let slow_ms = BTreeMap::from([("a".to_owned(), 9000.0), ("b".to_owned(), 5000.0)]);
         let mut outlook = Outlook { cases: 12, shards: 2, slow_ms, ..Outlook::default() };
-        let finished = |outlook: &mut Outlook, id: &str, ms| outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) });
+        let finished = |outlook: &mut Outlook, id: &str, ms| {
+            outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) })
+        };
         let long = Duration::from_secs(100);
         assert_eq!(outlook.left(long), Duration::from_secs(9), "the longest alone takes that");
         finished(&mut outlook, "c", 1000.0);

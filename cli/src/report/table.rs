@@ -1,18 +1,31 @@
 //! Columns for people: as wide as their widest cell, with nothing after the last.
 //!
-//! Own code, since it is shorter than setting up `comfy-table` for columns without borders, and lines are not wrapped, so that they can be searched.
+//! Own code, since it is shorter than setting up `comfy-table` for columns without borders, and
+//! lines are not wrapped, so that they can be searched.
 
-/// Lines of a table; the first row is its head. Cells hold no styles, so that widths are what the eye sees.
+/// Lines of a table; the first row is its head. Cells hold no styles, so that widths are what the
+/// eye sees.
 pub fn lines(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     rows.iter().map(|row| line(row, &widths)).collect()
 }
 
 fn line(row: &[String], widths: &[usize]) -> String {
-    let padded: Vec<String> =
-        row.iter().zip(widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))).collect();
+    let padded: Vec<String> = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| {
+            format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))
+        })
+        .collect();
     padded.join("  ").trim_end().to_owned()
 }
 
@@ -20,8 +33,13 @@ fn line(row: &[String], widths: &[usize]) -> String {
 mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["A", "KIND", "NOTE"], vec!["v0.1.10", "é", ""], vec!["v1", "release", "x"]];
-        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
-        assert_eq!(super::lines(&rows), ["A        KIND     NOTE", "v0.1.10  é", "v1       release  x"]);
+        let rows =
+            [vec!["A", "KIND", "NOTE"], vec!["v0.1.10", "é", ""], vec!["v1", "release", "x"]];
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+        assert_eq!(
+            super::lines(&rows),
+            ["A        KIND     NOTE", "v0.1.10  é", "v1       release  x"]
+        );
     }
 }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 /// Nanoseconds since 1970 as `2026-11-22 12:00:00.123`.
 pub fn shown_time(at: u64) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(at)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let at =
+        jiff::Timestamp::from_nanosecond(i128::from(at)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{at:.3}").replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
@@ -28,11 +29,28 @@ pub fn line(tree: &Tree) -> String {
     let spans = tree.spans();
     let began = tree.began();
     let Some(first) = spans.first() else {
-        return format!("{}  {:>10}  an event of a span that is not recorded  {}", shown_time(began), "", faint(&tree.trace));
+        return format!(
+            "{}  {:>10}  an event of a span that is not recorded  {}",
+            shown_time(began),
+            "",
+            faint(&tree.trace)
+        );
     };
-    let calls: Vec<&str> = spans.iter().filter(|span| span.kind == Kind::Client).map(|span| span.name.as_str()).collect();
-    let calls = if calls.is_empty() || first.kind == Kind::Client { String::new() } else { format!("  {}", some(&calls)) };
-    let failed = spans.iter().find(|span| span.failed).map(|span| format!("  {}", failure(span))).unwrap_or_default();
+    let calls: Vec<&str> = spans
+        .iter()
+        .filter(|span| span.kind == Kind::Client)
+        .map(|span| span.name.as_str())
+        .collect();
+    let calls = if calls.is_empty() || first.kind == Kind::Client {
+        String::new()
+    } else {
+        format!("  {}", some(&calls))
+    };
+    let failed = spans
+        .iter()
+        .find(|span| span.failed)
+        .map(|span| format!("  {}", failure(span)))
+        .unwrap_or_default();
     format!(
         "{}  {:>10}  {}{calls}{}{failed}  {}",
         shown_time(began),
@@ -46,7 +64,11 @@ pub fn line(tree: &Tree) -> String {
 /// The first few.
 fn some(names: &[&str]) -> String {
     const SHOWN: usize = 3;
-    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    let more = if names.len() > SHOWN {
+        format!(" and {} more", names.len() - SHOWN)
+    } else {
+        String::new()
+    };
     format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
@@ -61,10 +83,18 @@ pub fn tree(tree: &Tree) -> Vec<String> {
     let took = rows.iter().map(|row| row.took.chars().count()).max().unwrap_or(0);
     let shown = rows.into_iter().map(|row| {
         let pad = " ".repeat(what - wide(&row));
-        let line = format!("{}{pad}  {:>after$}  {:>took$}{}", row.what, row.after, row.took, row.note);
+        let line =
+            format!("{}{pad}  {:>after$}  {:>took$}{}", row.what, row.after, row.took, row.note);
         line.trim_end().to_owned()
     });
-    std::iter::once(format!("{} {}  {}", Printer::styled(Style::Strong, "trace"), tree.trace, shown_time(began))).chain(shown).collect()
+    std::iter::once(format!(
+        "{} {}  {}",
+        Printer::styled(Style::Strong, "trace"),
+        tree.trace,
+        shown_time(began)
+    ))
+    .chain(shown)
+    .collect()
 }
 
 struct Row {
@@ -85,13 +115,24 @@ fn add(nodes: &[Node], lead: &str, began: u64, is_top: bool, rows: &mut Vec<Row>
         let after = format!("+{}", shown_duration(node.at().saturating_sub(began)));
         match node {
             Node::Span { span, children } => {
-                let failed = if span.failed { format!("  {}", failure(span)) } else { String::new() };
+                let failed =
+                    if span.failed { format!("  {}", failure(span)) } else { String::new() };
                 let note = format!("{}{failed}", about(span));
-                rows.push(Row { what: format!("{lead}{branch}{}", span.name), after, took: shown_duration(span.took()), note });
+                rows.push(Row {
+                    what: format!("{lead}{branch}{}", span.name),
+                    after,
+                    took: shown_duration(span.took()),
+                    note,
+                });
                 add(children, &format!("{lead}{below}"), began, false, rows);
             }
             Node::Event(event) => {
-                rows.push(Row { what: format!("{lead}{branch}{}", labelled(event)), after, took: String::new(), note: String::new() });
+                rows.push(Row {
+                    what: format!("{lead}{branch}{}", labelled(event)),
+                    after,
+                    took: String::new(),
+                    note: String::new(),
+                });
             }
         }
     }
@@ -111,8 +152,10 @@ fn about(span: &Span) -> String {
     let version = span.text(names::VERSION).map(|version| format!("v{version}"));
     let conversation = span.text(names::CONVERSATION).map(|id| format!("[{id}]"));
     let count = |name: &str| span.attributes.get(name).and_then(Value::as_i64);
-    let cases = count(names::CASES).map(|cases| format!("{} of {cases} passed", count(names::PASSED).unwrap_or_default()));
-    let parts: Vec<String> = [Some(String::new()), asked, version, conversation, cases].into_iter().flatten().collect();
+    let cases = count(names::CASES)
+        .map(|cases| format!("{} of {cases} passed", count(names::PASSED).unwrap_or_default()));
+    let parts: Vec<String> =
+        [Some(String::new()), asked, version, conversation, cases].into_iter().flatten().collect();
     parts.join("  ")
 }
 
@@ -130,12 +173,25 @@ fn faint(text: &str) -> String {
 /// A span that has just ended, for `--follow`.
 pub fn ended(span: &Span) -> String {
     let failed = if span.failed { format!("  {}", failure(span)) } else { String::new() };
-    format!("{}  {:>10}  {}{}{failed}  {}", shown_time(span.began), shown_duration(span.took()), span.name, about(span), faint(&span.trace))
+    format!(
+        "{}  {:>10}  {}{}{failed}  {}",
+        shown_time(span.began),
+        shown_duration(span.took()),
+        span.name,
+        about(span),
+        faint(&span.trace)
+    )
 }
 
 /// The same for an event.
 pub fn said_now(event: &Event) -> String {
-    format!("{}  {:>10}  {}  {}", shown_time(event.at), "", labelled(event), faint(event.trace.as_deref().unwrap_or_default()))
+    format!(
+        "{}  {:>10}  {}  {}",
+        shown_time(event.at),
+        "",
+        labelled(event),
+        faint(event.trace.as_deref().unwrap_or_default())
+    )
 }
 
 /// A trace for programs: its spans, parents before their children, and their events.
@@ -148,13 +204,16 @@ pub fn document(tree: &Tree) -> Value {
             }
         }
     }
-    let time = |at: u64| jiff::Timestamp::from_nanosecond(i128::from(at)).map(|at| format!("{at:.6}")).ok();
+    let time = |at: u64| {
+        jiff::Timestamp::from_nanosecond(i128::from(at)).map(|at| format!("{at:.6}")).ok()
+    };
     let spans: Vec<_> = tree
         .spans()
         .into_iter()
         .map(|span| {
             json!({
-                "span": span.id, "parent": span.parent, "name": span.name, "began": time(span.began), "ms": span.took_ms(),
+                "span": span.id, "parent": span.parent, "name": span.name,
+                    "began": time(span.began), "ms": span.took_ms(),
                 "failed": span.failed, "message": span.message, "attributes": span.attributes,
             })
         })
@@ -163,7 +222,10 @@ pub fn document(tree: &Tree) -> Value {
     events(&tree.roots, &mut all);
     let all: Vec<_> = all
         .into_iter()
-        .map(|event| json!({"span": event.span, "name": event.name, "at": time(event.at), "attributes": event.attributes}))
+        .map(|event| {
+            json!({"span": event.span, "name": event.name, "at": time(event.at),
+            "attributes": event.attributes})
+        })
         .collect();
     json!({"trace": tree.trace, "began": time(tree.began()), "spans": spans, "events": all})
 }
@@ -175,7 +237,8 @@ mod tests {
     #[test]
     fn times_are_as_people_say_them() {
         assert_eq!(shown_time(1_795_377_764_371_489_353), "2026-11-22 20:02:44.371");
-        let durations = [0, 3_140_000, 1_250_000_000, 303_000_000_000, 3_725_000_000_000].map(shown_duration);
+        let durations =
+            [0, 3_140_000, 1_250_000_000, 303_000_000_000, 3_725_000_000_000].map(shown_duration);
         assert_eq!(durations, ["0.0 ms", "3.1 ms", "1.2 s", "5 min 3 s", "1 h 2 min"]);
     }
 }

@@ -6,7 +6,11 @@ use serde_json::Value;
 pub fn shown(value: &Value) -> String {
     const WIDTH: usize = 60;
     let text = value.to_string();
-    if text.chars().count() <= WIDTH { text } else { text.chars().take(WIDTH).chain(['…']).collect() }
+    if text.chars().count() <= WIDTH {
+        text
+    } else {
+        text.chars().take(WIDTH).chain(['…']).collect()
+    }
 }
 
 /// Where there may be nothing.

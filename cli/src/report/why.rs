@@ -1,6 +1,8 @@
-//! Why a case did not pass, taken apart: what was expected beside what came, with the characters that differ.
+//! Why a case did not pass, taken apart: what was expected beside what came, with the characters
+//! that differ.
 //!
-//! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every program can show it. Here it is read back.
+//! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every
+//! program can show it. Here it is read back.
 
 use crate::printer::{Printer, Style};
 use agent_core::testing::evaluation::{CaseResult, Shown};
@@ -59,8 +61,11 @@ fn values(rest: &str) -> Option<(Part, &str)> {
 
 /// A JSON value and what follows it; one that was cut short goes up to `end`, or to the end.
 fn value<'a>(text: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
-    let follows =
-        |at: &usize| text[*at..].is_empty() || text[*at..].starts_with(end.trim_end_matches('$')) || text[*at..].starts_with('\n');
+    let follows = |at: &usize| {
+        text[*at..].is_empty()
+            || text[*at..].starts_with(end.trim_end_matches('$'))
+            || text[*at..].starts_with('\n')
+    };
     let at = match length_of_value(text).filter(follows) {
         Some(at) => at,
         None if text.contains("...") => text.find(end).unwrap_or(text.len()),
@@ -115,7 +120,9 @@ pub fn lines(why: &str) -> Vec<String> {
 pub fn beside(result: &CaseResult) -> Option<&Shown> {
     let why = result.why.as_deref().unwrap_or_default();
     let is_quoted = |shown: &Shown| {
-        why.contains(&shown.answered) || parts(why).iter().any(|part| matches!(part, Part::Values { .. })) || why.contains("\n    ")
+        why.contains(&shown.answered)
+            || parts(why).iter().any(|part| matches!(part, Part::Values { .. }))
+            || why.contains("\n    ")
     };
     result.shown.as_deref().filter(|shown| !is_quoted(shown))
 }
@@ -124,7 +131,9 @@ pub fn beside(result: &CaseResult) -> Option<&Shown> {
 pub fn whole(result: &CaseResult) -> String {
     let why = result.why.as_deref().unwrap_or("no reason was given");
     match beside(result) {
-        Some(Shown { answered, expected }) => format!("{why}\nanswered {answered}\nexpected {expected}"),
+        Some(Shown { answered, expected }) => {
+            format!("{why}\nanswered {answered}\nexpected {expected}")
+        }
         None => why.to_owned(),
     }
 }
@@ -137,7 +146,11 @@ fn part_lines(part: &Part) -> Vec<String> {
             if length(expected) <= SHORT && length(got) <= SHORT {
                 vec![format!("{path}: expected {}, got {}", sides.0, sides.1)]
             } else {
-                vec![format!("{path}:"), format!("  expected {}", sides.0), format!("  got      {}", sides.1)]
+                vec![
+                    format!("{path}:"),
+                    format!("  expected {}", sides.0),
+                    format!("  got      {}", sides.1),
+                ]
             }
         }
     }
@@ -159,7 +172,11 @@ fn length(runs: &[Run]) -> usize {
 }
 
 fn styled(runs: &[Run], style: Style) -> String {
-    runs.iter().map(|Run(text, differs)| if *differs { Printer::styled(style, text) } else { text.clone() }).collect()
+    runs.iter()
+        .map(
+            |Run(text, differs)| if *differs { Printer::styled(style, text) } else { text.clone() },
+        )
+        .collect()
 }
 
 #[cfg(test)]
@@ -167,7 +184,9 @@ mod tests {
     use super::*;
 
     fn values(path: &str, expected: &[(&str, bool)], got: &[(&str, bool)]) -> Part {
-        let runs = |side: &[(&str, bool)]| side.iter().map(|(text, differs)| Run((*text).to_owned(), *differs)).collect();
+        let runs = |side: &[(&str, bool)]| {
+            side.iter().map(|(text, differs)| Run((*text).to_owned(), *differs)).collect()
+        };
         Part::Values { path: path.to_owned(), expected: runs(expected), got: runs(got) }
     }
 
@@ -185,7 +204,10 @@ mod tests {
         check("$.price: expected 4, got 3", &[values("$.price", &[("4", true)], &[("3", true)])]);
         check(
             "$.a: expected \"; $\", got \", got \"; $.b: unexpected 5; and 2 more",
-            &[values("$.a", &[("\"; $\"", true)], &[("\", got \"", true)]), text("$.b: unexpected 5; and 2 more")],
+            &[
+                values("$.a", &[("\"; $\"", true)], &[("\", got \"", true)]),
+                text("$.b: unexpected 5; and 2 more"),
+            ],
         );
         check(
             "turn 2: against tests/a.json: $: expected null, got []",
@@ -193,7 +215,10 @@ mod tests {
         );
         check("$.c: expected 2 items, got 1", &[text("$.c: expected 2 items, got 1")]);
         check("$.c: expected 0, it is missing", &[text("$.c: expected 0, it is missing")]);
-        check("the tool failed: x: expected nothing", &[text("the tool failed: x: expected nothing")]);
+        check(
+            "the tool failed: x: expected nothing",
+            &[text("the tool failed: x: expected nothing")],
+        );
         check(
             "$: expected {\"a\":1...., got 2; $.x: unexpected 1",
             &[values("$", &[("{\"a\":1....", true)], &[("2", true)]), text("$.x: unexpected 1")],
@@ -215,8 +240,16 @@ mod tests {
 
     #[test]
     fn long_values_stand_below_each_other() {
-        let plain = |why: &str| lines(why).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect::<Vec<_>>();
-        assert_eq!(plain("$.n: expected 1, got 2; $.x: unexpected 3"), ["$.n: expected 1, got 2", "$.x: unexpected 3"]);
+        let plain = |why: &str| {
+            lines(why)
+                .iter()
+                .map(|line| anstream::adapter::strip_str(line).to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            plain("$.n: expected 1, got 2; $.x: unexpected 3"),
+            ["$.n: expected 1, got 2", "$.x: unexpected 3"]
+        );
         assert_eq!(
             plain("$.t: expected \"a text that is longer than that\", got \"a text\""),
             ["$.t:", "  expected \"a text that is longer than that\"", "  got      \"a text\""]

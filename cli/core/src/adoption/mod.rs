@@ -18,7 +18,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdoptionError {
     #[error(
-        "no MCP server was found: no script in pyproject.toml, no file at the top that makes one, no package with a __main__.py, no program in package.json"
+        "no MCP server was found: no script in pyproject.toml, no file at the top that makes one, \
+        no package with a __main__.py, no program in package.json"
     )]
     NoServer,
     #[error("several programs could be the server: {}", .0.join(", "))]
@@ -43,7 +44,10 @@ impl Diagnose for AdoptionError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Report(_) => Some("`uv` on PATH makes the lock without it".to_owned()),
-            _ => Some("say how the server is started: agent adopt --command \"python -m my_server\"".to_owned()),
+            _ => Some(
+                "say how the server is started: agent adopt --command \"python -m my_server\""
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -72,19 +76,36 @@ pub fn words(text: &str) -> Result<Vec<String>, AdoptionError> {
     }
 }
 
-/// How the server is started, found in the project, its Python files (path and text), and its package of Node.
-pub fn detect(project: &Project, files: &[(String, String)], package: Option<&Package>) -> Result<Vec<String>, AdoptionError> {
+/// How the server is started, found in the project, its Python files (path and text), and its
+/// package of Node.
+pub fn detect(
+    project: &Project,
+    files: &[(String, String)],
+    package: Option<&Package>,
+) -> Result<Vec<String>, AdoptionError> {
     let named = |name: &str| (name.to_owned(), vec![name.to_owned()]);
-    let scripts: Vec<_> = project.scripts.keys().filter(|name| script_file(name).is_some()).map(|name| named(name)).collect();
+    let scripts: Vec<_> = project
+        .scripts
+        .keys()
+        .filter(|name| script_file(name).is_some())
+        .map(|name| named(name))
+        .collect();
     let servers = files.iter().filter(|(path, text)| !path.contains('/') && makes_a_server(text));
-    let servers: Vec<_> = servers.map(|(path, _)| (path.clone(), vec!["python".to_owned(), path.clone()])).collect();
+    let servers: Vec<_> =
+        servers.map(|(path, _)| (path.clone(), vec!["python".to_owned(), path.clone()])).collect();
     let packages = files.iter().filter_map(|(path, _)| module_of(path));
-    let packages: Vec<_> = packages.map(|name| (name.clone(), vec!["python".to_owned(), "-m".to_owned(), name])).collect();
+    let packages: Vec<_> = packages
+        .map(|name| (name.clone(), vec!["python".to_owned(), "-m".to_owned(), name]))
+        .collect();
     for candidates in [scripts, servers, packages, package.map(programs).unwrap_or_default()] {
         match candidates.as_slice() {
             [] => {}
             [(_, command)] => return Ok(command.clone()),
-            several => return Err(AdoptionError::Several(several.iter().map(|(name, _)| name.clone()).collect())),
+            several => {
+                return Err(AdoptionError::Several(
+                    several.iter().map(|(name, _)| name.clone()).collect(),
+                ));
+            }
         }
     }
     Err(AdoptionError::NoServer)
@@ -93,12 +114,16 @@ pub fn detect(project: &Project, files: &[(String, String)], package: Option<&Pa
 /// The programs of a package, else what `npm start` runs, else its main file.
 fn programs(package: &Package) -> Vec<(String, Vec<String>)> {
     let node = |path: &str| vec!["node".to_owned(), path.to_owned()];
-    let programs: Vec<_> = package.programs().iter().map(|(name, path)| (name.clone(), node(path))).collect();
+    let programs: Vec<_> =
+        package.programs().iter().map(|(name, path)| (name.clone(), node(path))).collect();
     if !programs.is_empty() {
         return programs;
     }
     // a line for a shell is more than words
-    let start = package.start().filter(|line| !line.contains(['&', '|', ';', '$', '`', '<', '>'])).and_then(|line| words(line).ok());
+    let start = package
+        .start()
+        .filter(|line| !line.contains(['&', '|', ';', '$', '`', '<', '>']))
+        .and_then(|line| words(line).ok());
     let main = || package.main().map(|path| ("main".to_owned(), node(path)));
     start.map(|words| ("start".to_owned(), words)).or_else(main).into_iter().collect()
 }
@@ -130,7 +155,8 @@ pub fn fetched(command: &[String]) -> Option<Fetched> {
     let mut package = None;
     loop {
         rest = match (by, rest) {
-            (Fetcher::Uvx, ["--from", from, rest @ ..]) | (Fetcher::Npx, ["-p" | "--package", from, rest @ ..]) => {
+            (Fetcher::Uvx, ["--from", from, rest @ ..])
+            | (Fetcher::Npx, ["-p" | "--package", from, rest @ ..]) => {
                 package = Some((*from).to_owned());
                 rest
             }
@@ -138,9 +164,14 @@ pub fn fetched(command: &[String]) -> Option<Fetched> {
             _ => break,
         };
     }
-    let (program, arguments) = rest.split_first().filter(|(program, _)| !program.starts_with('-'))?;
+    let (program, arguments) =
+        rest.split_first().filter(|(program, _)| !program.starts_with('-'))?;
     // a package may be named with a version, a program is not
-    let at = program.char_indices().skip(1).find(|(_, character)| *character == '@').map_or(program.len(), |(at, _)| at);
+    let at = program
+        .char_indices()
+        .skip(1)
+        .find(|(_, character)| *character == '@')
+        .map_or(program.len(), |(at, _)| at);
     let name = &program[..at];
     let package = package.unwrap_or_else(|| match (by, program.get(at + 1..)) {
         (Fetcher::Uvx, Some(version)) if version != "latest" => format!("{name}=={version}"),
@@ -148,7 +179,8 @@ pub fn fetched(command: &[String]) -> Option<Fetched> {
         (Fetcher::Npx, _) => (*program).to_owned(),
     });
     let name = name.split('[').next().unwrap_or(name);
-    let command = std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
+    let command =
+        std::iter::once(name).chain(arguments.iter().copied()).map(str::to_owned).collect();
     Some(Fetched { by, package, command })
 }
 
@@ -159,9 +191,11 @@ pub fn program_of(package: &Package) -> Option<String> {
     named.or_else(|| programs.into_keys().next())
 }
 
-/// Which file of a folder `requirements/` has what a server needs to run; `None` where that cannot be told.
+/// Which file of a folder `requirements/` has what a server needs to run; `None` where that cannot
+/// be told.
 pub fn main_list(names: &[String]) -> Option<&str> {
-    const FIRST: [&str; 8] = ["production", "prod", "main", "base", "common", "default", "requirements", "runtime"];
+    const FIRST: [&str; 8] =
+        ["production", "prod", "main", "base", "common", "default", "requirements", "runtime"];
     let lists: Vec<_> = names.iter().filter_map(|name| name.strip_suffix(".txt")).collect();
     let only = || if let [only] = lists.as_slice() { Some(*only) } else { None };
     let chosen = FIRST.into_iter().find(|first| lists.contains(first)).or_else(only)?;
@@ -172,7 +206,9 @@ pub fn main_list(names: &[String]) -> Option<&str> {
 pub fn constraints(lock: &str) -> Vec<String> {
     let lock: toml::Table = toml::from_str(lock).unwrap_or_default();
     let packages = lock.get("package").and_then(toml::Value::as_array).into_iter().flatten();
-    let line = |package: &toml::Value| Some(format!("{}=={}", package.get("name")?.as_str()?, package.get("version")?.as_str()?));
+    let line = |package: &toml::Value| {
+        Some(format!("{}=={}", package.get("name")?.as_str()?, package.get("version")?.as_str()?))
+    };
     packages.filter_map(line).collect()
 }
 
@@ -180,7 +216,8 @@ fn makes_a_server(text: &str) -> bool {
     ["FastMCP(", "MCPServer(", "mcp.server"].iter().any(|sign| text.contains(sign))
 }
 
-/// `name/__main__.py`, `src/name/__main__.py` and `src/space/name/__main__.py` can be run as `-m name` or `-m space.name`.
+/// `name/__main__.py`, `src/name/__main__.py` and `src/space/name/__main__.py` can be run as
+/// `-m name` or `-m space.name`.
 fn module_of(path: &str) -> Option<String> {
     let name = path.strip_prefix("src/").unwrap_or(path).strip_suffix("/__main__.py")?;
     (name != "tests").then(|| name.replace('/', "."))
@@ -194,21 +231,31 @@ pub fn module(command: &[String]) -> Option<&str> {
 
 /// A hash-locked requirements file, from the report of `pip install --dry-run --report`.
 pub fn lock(report: &str) -> Result<String, AdoptionError> {
-    let report: Value = serde_json::from_str(report).map_err(|error| AdoptionError::Report(error.to_string()))?;
-    let items = report["install"].as_array().ok_or_else(|| AdoptionError::Report("it has no `install`".to_owned()))?;
+    let report: Value =
+        serde_json::from_str(report).map_err(|error| AdoptionError::Report(error.to_string()))?;
+    let items = report["install"]
+        .as_array()
+        .ok_or_else(|| AdoptionError::Report("it has no `install`".to_owned()))?;
     let is_folder = |item: &&Value| item["download_info"].get("dir_info").is_some();
-    let mut lines = items.iter().filter(|item| !is_folder(item)).map(locked).collect::<Result<Vec<_>, _>>()?;
+    let mut lines =
+        items.iter().filter(|item| !is_folder(item)).map(locked).collect::<Result<Vec<_>, _>>()?;
     lines.sort();
     Ok(lines.concat())
 }
 
 fn locked(item: &Value) -> Result<String, AdoptionError> {
     let text = |value: &Value, what: &str| {
-        value.as_str().map(str::to_owned).ok_or_else(|| AdoptionError::Report(format!("an entry has no {what}")))
+        value
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| AdoptionError::Report(format!("an entry has no {what}")))
     };
     let name = text(&item["metadata"]["name"], "name")?;
     let version = text(&item["metadata"]["version"], "version")?;
-    let hash = text(&item["download_info"]["archive_info"]["hashes"]["sha256"], &format!("sha256 ({name})"))?;
+    let hash = text(
+        &item["download_info"]["archive_info"]["hashes"]["sha256"],
+        &format!("sha256 ({name})"),
+    )?;
     Ok(format!("{}=={version} \\\n    --hash=sha256:{hash}\n", name.to_lowercase()))
 }
 
@@ -232,8 +279,16 @@ fn trial(tool: &Value) -> Option<Trial> {
         return None;
     }
     let schema = &tool["inputSchema"];
-    let required = schema["required"].as_array().and_then(|required| required.first()).and_then(Value::as_str).map(str::to_owned);
-    Some(Trial { tool: tool["name"].as_str()?.to_owned(), arguments: example(schema, schema, "", 0), required })
+    let required = schema["required"]
+        .as_array()
+        .and_then(|required| required.first())
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    Some(Trial {
+        tool: tool["name"].as_str()?.to_owned(),
+        arguments: example(schema, schema, "", 0),
+        required,
+    })
 }
 
 /// So deep are schemas followed: some are made of themselves.
@@ -245,31 +300,45 @@ fn example(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
         return Value::Null;
     }
     let follow = |schema: &Value| example(schema, root, name, depth + 1);
-    if let Some(reference) = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+    if let Some(reference) =
+        schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'))
+    {
         return root.pointer(reference).map_or(Value::Null, follow);
     }
     let first = |key: &str| schema[key].as_array().and_then(|list| list.first()).cloned();
-    let given =
-        first("examples").or_else(|| schema.get("default").cloned()).or_else(|| schema.get("const").cloned()).or_else(|| first("enum"));
+    let given = first("examples")
+        .or_else(|| schema.get("default").cloned())
+        .or_else(|| schema.get("const").cloned())
+        .or_else(|| first("enum"));
     if let Some(given) = given.filter(|given| !given.is_null()) {
         return given;
     }
     for key in ["anyOf", "oneOf", "allOf"] {
         let options = schema[key].as_array().into_iter().flatten();
-        if let Some(option) = options.clone().find(|option| option["type"] != "null").or_else(|| options.clone().next()) {
+        if let Some(option) = options
+            .clone()
+            .find(|option| option["type"] != "null")
+            .or_else(|| options.clone().next())
+        {
             return follow(option);
         }
     }
-    let kind = schema["type"].as_str().or_else(|| schema["type"].as_array()?.iter().find_map(Value::as_str));
+    let kind = schema["type"]
+        .as_str()
+        .or_else(|| schema["type"].as_array()?.iter().find_map(Value::as_str));
     match kind {
         Some("object") | None if schema["properties"].is_object() || depth == 0 => {
-            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-            let members = required.map(|key| (key.to_owned(), example(&schema["properties"][key], root, key, depth + 1)));
+            let required =
+                schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let members = required.map(|key| {
+                (key.to_owned(), example(&schema["properties"][key], root, key, depth + 1))
+            });
             Value::Object(members.collect::<Map<_, _>>())
         }
         Some("object") => json!({}),
         Some("array") => {
-            let count = usize::try_from(schema["minItems"].as_u64().unwrap_or(1).min(4)).unwrap_or(1);
+            let count =
+                usize::try_from(schema["minItems"].as_u64().unwrap_or(1).min(4)).unwrap_or(1);
             Value::Array((0..count).map(|_| follow(&schema["items"])).collect())
         }
         Some("integer") => number(schema, true),
@@ -281,8 +350,12 @@ fn example(schema: &Value, root: &Value, name: &str, depth: usize) -> Value {
 }
 
 fn number(schema: &Value, is_whole: bool) -> Value {
-    let least = schema["minimum"].as_f64().or_else(|| schema["exclusiveMinimum"].as_f64().map(|bound| bound + 1.0));
-    let most = schema["maximum"].as_f64().or_else(|| schema["exclusiveMaximum"].as_f64().map(|bound| bound - 1.0));
+    let least = schema["minimum"]
+        .as_f64()
+        .or_else(|| schema["exclusiveMinimum"].as_f64().map(|bound| bound + 1.0));
+    let most = schema["maximum"]
+        .as_f64()
+        .or_else(|| schema["exclusiveMaximum"].as_f64().map(|bound| bound - 1.0));
     let value = 1.0_f64.max(least.unwrap_or(f64::MIN)).min(most.unwrap_or(f64::MAX));
     #[expect(clippy::cast_possible_truncation, reason = "an example need not be exact")]
     if is_whole || value.fract() == 0.0 { json!(value.ceil() as i64) } else { json!(value) }
@@ -315,8 +388,12 @@ fn word(schema: &Value, name: &str) -> String {
     };
     let word = of_format.or_else(of_name).unwrap_or("example").to_owned();
     let least = usize::try_from(schema["minLength"].as_u64().unwrap_or(0).min(1024)).unwrap_or(0);
-    let most = schema["maxLength"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
-    let padded = if word.len() < least { format!("{word}{}", "x".repeat(least - word.len())) } else { word };
+    let most = schema["maxLength"]
+        .as_u64()
+        .and_then(|most| usize::try_from(most).ok())
+        .unwrap_or(usize::MAX);
+    let padded =
+        if word.len() < least { format!("{word}{}", "x".repeat(least - word.len())) } else { word };
     padded.chars().take(most).collect()
 }
 
@@ -336,7 +413,8 @@ const OFFLINE: [&str; 12] = [
     "timed out",
 ];
 
-/// Whether an answer tells of a network that was not there: a later one, with a network, would be another.
+/// Whether an answer tells of a network that was not there: a later one, with a network, would be
+/// another.
 pub fn is_offline(answer: &Answer) -> bool {
     let text = answer.value().to_string().to_lowercase();
     OFFLINE.iter().any(|words| text.contains(words))
@@ -345,27 +423,31 @@ pub fn is_offline(answer: &Answer) -> bool {
 /// How much of an answer a case repeats.
 const REPEATED: usize = 4096;
 
-/// A case of a call that went well twice, in processes of their own. `varies` are words that come from where and when it was called: an answer with one of
-/// them, or one that was another the second time, is only held to be an answer.
+/// A case of a call that went well twice, in processes of their own. `varies` are words that come
+/// from where and when it was called: an answer with one of them, or one that was another the
+/// second time, is only held to be an answer.
 pub fn recorded(trial: &Trial, answers: [&Answer; 2], varies: &[String]) -> Value {
     let value = expectation::expected_of(answers[0]);
     let text = value.to_string();
     let is_same = value == expectation::expected_of(answers[1]) && text.len() <= REPEATED;
     let is_steady = is_same && !varies.iter().any(|word| text.contains(word.as_str()));
     let expect = if is_steady { json!({"equals": value}) } else { json!({"schema": {}}) };
-    json!({"id": format!("{}-answers", trial.tool), "tool": trial.tool, "arguments": trial.arguments, "expect": expect, "tags": ["adopted"]})
+    json!({"id": format!("{}-answers", trial.tool), "tool": trial.tool,
+        "arguments": trial.arguments, "expect": expect, "tags": ["adopted"]})
 }
 
 /// A case of a call without what the tool asks for.
 pub fn refusal(trial: &Trial) -> Option<Value> {
     let required = trial.required.as_ref()?;
     Some(json!({
-        "id": format!("{}-needs-{required}", trial.tool), "tool": trial.tool, "arguments": {}, "expect": {"error": regex::escape(required)},
+        "id": format!("{}-needs-{required}", trial.tool), "tool": trial.tool, "arguments": {},
+            "expect": {"error": regex::escape(required)},
         "tags": ["adopted"],
     }))
 }
 
-/// A case of a call that failed alike in two processes, for a server of which no other call works where it is tried.
+/// A case of a call that failed alike in two processes, for a server of which no other call works
+/// where it is tried.
 pub fn failure(trial: &Trial, answers: [&Answer; 2]) -> Option<Value> {
     let texts = answers.map(Answer::text);
     let line = texts[0].lines().find(|line| !line.trim().is_empty())?;
@@ -387,13 +469,18 @@ pub fn holds(case: &Value, answer: &Answer) -> bool {
     }
 }
 
-/// A command line in which files that the server writes beside itself lie in the folder for data, and the words that were changed.
+/// A command line in which files that the server writes beside itself lie in the folder for data,
+/// and the words that were changed.
 pub fn with_data_apart(command: &[String], own: &[PathBuf]) -> (Vec<String>, Vec<String>) {
     let mut moved = Vec::new();
     let apart = |word: &String| {
         // an option may have its value in the same word
-        let (before, path) = word.split_once('=').map_or(("", word.as_str()), |(option, path)| (&word[..=option.len()], path));
-        let is_own = own.iter().any(|own| own.as_path() == Path::new(path.strip_prefix("./").unwrap_or(path)));
+        let (before, path) = word
+            .split_once('=')
+            .map_or(("", word.as_str()), |(option, path)| (&word[..=option.len()], path));
+        let is_own = own
+            .iter()
+            .any(|own| own.as_path() == Path::new(path.strip_prefix("./").unwrap_or(path)));
         match Path::new(path).file_name().and_then(|name| name.to_str()).filter(|_| is_own) {
             Some(name) => {
                 moved.push(path.to_owned());
@@ -414,13 +501,15 @@ pub struct FirstVersion {
     pub why: Option<String>,
 }
 
-/// The project's own version, where it is three numbers; the next one that no tag has, where a tag is there already. `own` is absent where there is no project.
+/// The project's own version, where it is three numbers; the next one that no tag has, where a tag
+/// is there already. `own` is absent where there is no project.
 pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) -> FirstVersion {
     let usual = |why| FirstVersion { version: FIRST, why };
     let Some(own) = own else { return usual(None) };
     let Some(mut version) = Version::parse(own).ok().filter(can_begin) else {
         return usual(Some(format!(
-            "the first release will be {}: the project's version, {own}, is not three numbers such as 1.4.2",
+            "the first release will be {}: the project's version, {own}, is not three numbers such \
+            as 1.4.2",
             tag(&FIRST)
         )));
     };
@@ -431,7 +520,10 @@ pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) ->
     while is_tagged(&version) {
         version = Bump::Minor.apply(&version);
     }
-    let why = format!("the first release will be {}: the project's version, {own}, is tagged already", tag(&version));
+    let why = format!(
+        "the first release will be {}: the project's version, {own}, is tagged already",
+        tag(&version)
+    );
     FirstVersion { version, why: Some(why) }
 }
 
@@ -459,13 +551,20 @@ impl Manifest<'_> {
     pub fn text(&self) -> String {
         let quoted = |text: &str| toml::Value::from(text).to_string();
         let words = self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
-        let line = |key: &str, value: Option<&str>| value.map(|value| format!("{key} = {}\n", quoted(value))).unwrap_or_default();
+        let line = |key: &str, value: Option<&str>| {
+            value.map(|value| format!("{key} = {}\n", quoted(value))).unwrap_or_default()
+        };
         let env = self.env.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
         let env = if env.is_empty() { env } else { format!("env = [{env}]\n") };
-        let node = self.node_lock.map(|lock| format!("[node]\n{}\n", line("lock", Some(lock)))).unwrap_or_default();
+        let node = self
+            .node_lock
+            .map(|lock| format!("[node]\n{}\n", line("lock", Some(lock))))
+            .unwrap_or_default();
         format!(
-            "schema = \"agent/manifest@1\"\nname = {}\n{}\n[runner]\ncommand = [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
-             [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier = \"micro\"\ngate = \"not-worse\"\n\n\
+            "schema = \"agent/manifest@1\"\nname = {}\n{}\n[runner]\ncommand = \
+            [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
+             [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier \
+             = \"micro\"\ngate = \"not-worse\"\n\n\
              [limits]\nstart_s = {}\ncall_s = {}\n",
             quoted(self.name),
             line("first_version", self.first_version.map(ToString::to_string).as_deref()),
@@ -496,7 +595,8 @@ impl Measured {
 
     /// How long a start and a call may take, in seconds.
     pub fn limits(&self) -> (u32, u32) {
-        let seconds = |ms: u64| u32::try_from((ms * MARGIN).div_ceil(1000)).unwrap_or(600).clamp(30, 600);
+        let seconds =
+            |ms: u64| u32::try_from((ms * MARGIN).div_ceil(1000)).unwrap_or(600).clamp(30, 600);
         (seconds(self.start_ms), seconds(self.slowest()))
     }
 
@@ -515,7 +615,8 @@ impl Measured {
 
     /// The budget of the tier.
     pub fn budgets(&self) -> Value {
-        let wall_s = ((self.start_ms + self.calls_ms.iter().sum::<u64>()) * MARGIN).div_ceil(1000).max(30);
+        let wall_s =
+            ((self.start_ms + self.calls_ms.iter().sum::<u64>()) * MARGIN).div_ceil(1000).max(30);
         let p95_ms = (self.slowest() * MARGIN).next_multiple_of(100).max(1000);
         json!({
             "schema": "agent/budgets@1",
@@ -533,7 +634,10 @@ mod tests {
     fn a_command_is_split_as_a_shell_does() {
         for (text, expected) in [
             ("python -m a", &["python", "-m", "a"][..]),
-            ("  python  'my server.py' --name=\"x y\" ''", &["python", "my server.py", "--name=x y", ""]),
+            (
+                "  python  'my server.py' --name=\"x y\" ''",
+                &["python", "my server.py", "--name=x y", ""],
+            ),
         ] {
             assert_eq!(words(text).unwrap(), expected);
         }
@@ -541,10 +645,16 @@ mod tests {
         assert_eq!(words(" "), Err(AdoptionError::Empty));
     }
 
-    fn detected(pyproject: &str, files: &[(&str, &str)], package: Option<&str>) -> Result<String, AdoptionError> {
-        let files: Vec<_> = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    fn detected(
+        pyproject: &str,
+        files: &[(&str, &str)],
+        package: Option<&str>,
+    ) -> Result<String, AdoptionError> {
+        let files: Vec<_> =
+            files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         let package = package.map(|text| Package::parse(text.as_bytes(), "package.json").unwrap());
-        detect(&Project::parse(pyproject).unwrap(), &files, package.as_ref()).map(|command| command.join(" "))
+        detect(&Project::parse(pyproject).unwrap(), &files, package.as_ref())
+            .map(|command| command.join(" "))
     }
 
     #[test]
@@ -553,15 +663,25 @@ mod tests {
         let server = ("server.py", "from mcp.server.fastmcp import FastMCP\nmcp = FastMCP('x')\n");
         assert_eq!(detected(script, &[server], None).unwrap(), "weather");
         assert_eq!(detected("", &[("setup.py", ""), server], None).unwrap(), "python server.py");
-        assert_eq!(detected("", &[("src/weather/__main__.py", ""), ("tests/__main__.py", "")], None).unwrap(), "python -m weather");
+        assert_eq!(
+            detected("", &[("src/weather/__main__.py", ""), ("tests/__main__.py", "")], None)
+                .unwrap(),
+            "python -m weather"
+        );
         assert_eq!(
             detected("", &[("a.py", "FastMCP()"), ("b.py", "FastMCP()")], None),
             Err(AdoptionError::Several(vec!["a.py".into(), "b.py".into()]))
         );
         assert_eq!(detected("", &[("setup.py", "")], None), Err(AdoptionError::NoServer));
         for (package, command) in [
-            (r#"{"name": "a", "bin": {"a-server": "dist/a.js"}, "main": "b.js"}"#, "node dist/a.js"),
-            (r#"{"main": "b.js", "scripts": {"start": "tsx src/c.ts --quiet"}}"#, "tsx src/c.ts --quiet"),
+            (
+                r#"{"name": "a", "bin": {"a-server": "dist/a.js"}, "main": "b.js"}"#,
+                "node dist/a.js",
+            ),
+            (
+                r#"{"main": "b.js", "scripts": {"start": "tsx src/c.ts --quiet"}}"#,
+                "tsx src/c.ts --quiet",
+            ),
             (r#"{"main": "b.js", "scripts": {"start": "npm run build && node x"}}"#, "node b.js"),
         ] {
             assert_eq!(detected("", &[], Some(package)).unwrap(), command);
@@ -571,15 +691,29 @@ mod tests {
     #[test]
     fn a_line_of_a_hosts_configuration_names_its_package() {
         for (line, by, package, command) in [
-            ("uvx mcp-server-time --local-timezone UTC", Fetcher::Uvx, "mcp-server-time", "mcp-server-time --local-timezone UTC"),
+            (
+                "uvx mcp-server-time --local-timezone UTC",
+                Fetcher::Uvx,
+                "mcp-server-time",
+                "mcp-server-time --local-timezone UTC",
+            ),
             ("uvx mcp-server-git@2.1", Fetcher::Uvx, "mcp-server-git==2.1", "mcp-server-git"),
             ("uvx --from git-tools[all] serve x", Fetcher::Uvx, "git-tools[all]", "serve x"),
-            ("npx -y @scope/server-x@1.2 /tmp", Fetcher::Npx, "@scope/server-x@1.2", "@scope/server-x /tmp"),
+            (
+                "npx -y @scope/server-x@1.2 /tmp",
+                Fetcher::Npx,
+                "@scope/server-x@1.2",
+                "@scope/server-x /tmp",
+            ),
             ("npx --package=a b", Fetcher::Npx, "", ""),
             ("npx -p a b c", Fetcher::Npx, "a", "b c"),
         ] {
             let found = fetched(&words(line).unwrap());
-            let expected = (!package.is_empty()).then(|| Fetched { by, package: package.to_owned(), command: words(command).unwrap() });
+            let expected = (!package.is_empty()).then(|| Fetched {
+                by,
+                package: package.to_owned(),
+                command: words(command).unwrap(),
+            });
             assert_eq!(found, expected, "{line}");
         }
         assert_eq!(fetched(&["python".to_owned()]), None);
@@ -594,12 +728,22 @@ mod tests {
 
     #[test]
     fn a_report_of_pip_becomes_a_lock_with_hashes() {
-        let entry = |name: &str, hash: &str| json!({"metadata": {"name": name, "version": "1.0"}, "download_info": {"archive_info": {"hashes": {"sha256": hash}}}});
+        let entry = |name: &str, hash: &str| {
+            json!({"metadata": {"name": name, "version": "1.0"},
+            "download_info": {"archive_info": {"hashes": {"sha256": hash}}}})
+        };
         let report = json!({"install": [entry("Zlib-x", "bb"), entry("anyio", "aa")]}).to_string();
-        assert_eq!(lock(&report).unwrap(), "anyio==1.0 \\\n    --hash=sha256:aa\nzlib-x==1.0 \\\n    --hash=sha256:bb\n");
-        let local = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"dir_info": {}}}]}).to_string();
+        assert_eq!(
+            lock(&report).unwrap(),
+            "anyio==1.0 \\\n    --hash=sha256:aa\nzlib-x==1.0 \\\n    --hash=sha256:bb\n"
+        );
+        let local = json!({"install": [{"metadata": {"name": "me", "version": "1"},
+            "download_info": {"dir_info": {}}}]})
+        .to_string();
         assert_eq!(lock(&local).unwrap(), "", "the project itself is not part of its lock");
-        let unknown = json!({"install": [{"metadata": {"name": "me", "version": "1"}, "download_info": {"vcs_info": {}}}]}).to_string();
+        let unknown = json!({"install": [{"metadata": {"name": "me", "version": "1"},
+            "download_info": {"vcs_info": {}}}]})
+        .to_string();
         assert!(lock(&unknown).unwrap_err().to_string().contains("sha256 (me)"));
     }
 
@@ -610,32 +754,44 @@ mod tests {
     #[test]
     fn arguments_are_what_the_schema_suggests() {
         let schema = json!({
-            "type": "object", "required": ["zone", "at", "n", "deep", "kind", "many", "maybe", "short"],
+            "type": "object", "required": ["zone", "at", "n", "deep", "kind", "many", "maybe",
+                "short"],
             "properties": {
-                "zone": {"type": "string", "examples": ["Asia/Tokyo"]}, "at": {"type": "string", "format": "date"}, "n": {"type": "integer", "minimum": 3},
-                "deep": {"$ref": "#/$defs/Deep"}, "kind": {"enum": ["a", "b"]}, "many": {"type": "array", "items": {"type": "number", "maximum": 0.5}},
-                "maybe": {"anyOf": [{"type": "null"}, {"type": "boolean"}]}, "short": {"type": "string", "maxLength": 2}, "optional": {"type": "string"},
+                "zone": {"type": "string", "examples": ["Asia/Tokyo"]}, "at": {"type": "string",
+                    "format": "date"}, "n": {"type": "integer", "minimum": 3},
+                "deep": {"$ref": "#/$defs/Deep"}, "kind": {"enum": ["a", "b"]},
+                    "many": {"type": "array", "items": {"type": "number", "maximum": 0.5}},
+                "maybe": {"anyOf": [{"type": "null"}, {"type": "boolean"}]},
+                    "short": {"type": "string", "maxLength": 2}, "optional": {"type": "string"},
             },
-            "$defs": {"Deep": {"type": "object", "required": ["url"], "properties": {"url": {"type": "string"}}}},
+            "$defs": {"Deep": {"type": "object", "required": ["url"],
+                "properties": {"url": {"type": "string"}}}},
         });
         assert_eq!(
             tried(&schema),
             json!({
-                "zone": "Asia/Tokyo", "at": "2026-01-31", "n": 3, "deep": {"url": "https://example.org/"}, "kind": "a", "many": [0.5], "maybe": false,
+                "zone": "Asia/Tokyo", "at": "2026-01-31", "n": 3,
+                    "deep": {"url": "https://example.org/"}, "kind": "a", "many": [0.5],
+                    "maybe": false,
                 "short": "ex",
             })
         );
         assert_eq!(tried(&json!({})), json!({}));
-        let endless =
-            json!({"$defs": {"A": {"$ref": "#/$defs/A"}}, "type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}});
+        let endless = json!({"$defs": {"A": {"$ref": "#/$defs/A"}}, "type": "object",
+            "required": ["a"], "properties": {"a": {"$ref": "#/$defs/A"}}});
         assert_eq!(tried(&endless), json!({"a": null}));
     }
 
     #[test]
     fn what_says_that_it_destroys_is_not_called() {
-        let destroys = json!({"name": "drop", "inputSchema": {}, "annotations": {"destructiveHint": true}});
-        let reads = json!({"name": "look", "inputSchema": {}, "annotations": {"destructiveHint": true, "readOnlyHint": true}});
-        assert_eq!(trials(&[destroys, reads]).iter().map(|trial| trial.tool.as_str()).collect::<Vec<_>>(), ["look"]);
+        let destroys =
+            json!({"name": "drop", "inputSchema": {}, "annotations": {"destructiveHint": true}});
+        let reads = json!({"name": "look", "inputSchema": {},
+            "annotations": {"destructiveHint": true, "readOnlyHint": true}});
+        assert_eq!(
+            trials(&[destroys, reads]).iter().map(|trial| trial.tool.as_str()).collect::<Vec<_>>(),
+            ["look"]
+        );
     }
 
     fn answer(text: &str) -> Answer {
@@ -646,11 +802,15 @@ mod tests {
     #[test]
     fn a_call_is_recorded_with_its_answer_where_that_stays() {
         let trial = &trials(&[json!({"name": "t", "inputSchema": {"required": ["a.b"]}})])[0];
-        let recorded = |one: &str, two: &str| recorded(trial, [&answer(one), &answer(two)], &["2026-11-28".to_owned()]);
+        let recorded = |one: &str, two: &str| {
+            recorded(trial, [&answer(one), &answer(two)], &["2026-11-28".to_owned()])
+        };
         let steady = recorded("fine", "fine");
         assert_eq!(steady["expect"], json!({"equals": "fine"}));
         assert!(holds(&steady, &answer("fine")) && !holds(&steady, &answer("other")));
-        for (one, two) in [("1", "2"), ("on 2026-11-28", "on 2026-11-28"), (&"x".repeat(5000), &"x".repeat(5000))] {
+        for (one, two) in
+            [("1", "2"), ("on 2026-11-28", "on 2026-11-28"), (&"x".repeat(5000), &"x".repeat(5000))]
+        {
             let case = recorded(one, two);
             assert_eq!(case["expect"], json!({"schema": {}}));
             assert!(holds(&case, &answer("anything")));
@@ -660,7 +820,10 @@ mod tests {
 
     #[test]
     fn the_list_of_a_folder_that_a_server_runs_by_is_found() {
-        let main = |names: &[&str]| main_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map(str::to_owned);
+        let main = |names: &[&str]| {
+            main_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+                .map(str::to_owned)
+        };
         assert_eq!(main(&["base.txt", "dev.txt", "prod.txt"]).as_deref(), Some("prod.txt"));
         assert_eq!(main(&["README.md", "server.txt"]).as_deref(), Some("server.txt"));
         assert_eq!((main(&["dev.txt", "test.txt"]), main(&[])), (None, None));
@@ -670,14 +833,20 @@ mod tests {
     #[test]
     fn an_answer_without_a_network_is_known() {
         assert!(is_offline(&answer("Error: [Errno -3] Temporary failure in name resolution")));
-        assert!(is_offline(&answer("TypeError: fetch failed")) && !is_offline(&answer("2 + 2 = 4")));
+        assert!(
+            is_offline(&answer("TypeError: fetch failed")) && !is_offline(&answer("2 + 2 = 4"))
+        );
     }
 
     #[test]
     fn files_of_a_server_lie_in_the_folder_for_data() {
-        let command = words("serve --db-path ./test.db --log=logs/a.log other.db test.db.bak").unwrap();
+        let command =
+            words("serve --db-path ./test.db --log=logs/a.log other.db test.db.bak").unwrap();
         let (apart, moved) = with_data_apart(&command, &["test.db".into(), "logs/a.log".into()]);
-        assert_eq!(apart.join(" "), "serve --db-path $AGENT_DATA/test.db --log=$AGENT_DATA/a.log other.db test.db.bak");
+        assert_eq!(
+            apart.join(" "),
+            "serve --db-path $AGENT_DATA/test.db --log=$AGENT_DATA/a.log other.db test.db.bak"
+        );
         assert_eq!(moved, ["./test.db", "logs/a.log"]);
         assert_eq!(with_data_apart(&command, &[]), (command.clone(), Vec::new()));
     }
@@ -686,24 +855,40 @@ mod tests {
     fn budgets_are_what_was_measured_with_a_margin() {
         let measured = Measured { start_ms: 9000, calls_ms: vec![10, 350] };
         assert_eq!(measured.limits(), (45, 30));
-        assert_eq!(measured.budgets()["tiers"]["micro"], json!({"wall_s": 47, "pass_rate": 1.0, "p95_ms": 1800}));
+        assert_eq!(
+            measured.budgets()["tiers"]["micro"],
+            json!({"wall_s": 47, "pass_rate": 1.0, "p95_ms": 1800})
+        );
         assert_eq!(Measured::default().budgets()["tiers"]["micro"]["wall_s"], 30);
         let there = json!({"tiers": {"micro": {"wall_s": 90, "p95_ms": 1000}, "full": {}}});
-        assert_eq!(measured.raised(&there), json!({"tiers": {"micro": {"wall_s": 90, "p95_ms": 1800}, "full": {}}}));
+        assert_eq!(
+            measured.raised(&there),
+            json!({"tiers": {"micro": {"wall_s": 90, "p95_ms": 1800}, "full": {}}})
+        );
         assert_eq!(measured.raised(&json!({})), json!({}));
     }
 
     #[test]
     fn a_project_goes_on_with_its_own_version() {
         let first = |own: Option<&str>, tagged: &[&str]| {
-            let first = first_version(own, |version| tagged.contains(&version.to_string().as_str()));
+            let first =
+                first_version(own, |version| tagged.contains(&version.to_string().as_str()));
             (first.version.to_string(), first.why.unwrap_or_default())
         };
         assert_eq!(first(None, &[]), ("0.1.0".to_owned(), String::new()));
         assert_eq!(first(Some("1.4.2"), &[]).0, "1.4.2");
         assert_eq!(first(Some("1.4.2"), &["1.4.2", "1.5.0"]).0, "1.6.0");
         assert!(first(Some("1.4.2"), &["1.4.2"]).1.contains("is tagged already"));
-        for other in ["1.0rc1", "2024.1.post1", "1.4", "1.4.2-beta.1", "1.4.2+local", "01.2.3", "18446744073709551615.0.0", ""] {
+        for other in [
+            "1.0rc1",
+            "2024.1.post1",
+            "1.4",
+            "1.4.2-beta.1",
+            "1.4.2+local",
+            "01.2.3",
+            "18446744073709551615.0.0",
+            "",
+        ] {
             let (version, why) = first(Some(other), &[]);
             assert_eq!(version, "0.1.0", "{other}");
             assert!(why.contains(other) && why.contains("three numbers"), "{why}");
@@ -726,13 +911,28 @@ mod tests {
             start_s: 30,
             call_s: 30,
         };
-        let read = crate::formats::manifest::Manifest::parse(&manifest.text(), "agent.toml").unwrap();
+        let read =
+            crate::formats::manifest::Manifest::parse(&manifest.text(), "agent.toml").unwrap();
         assert_eq!((read.runner.command.as_slice(), read.tuner), (&command[..], None));
-        assert_eq!((read.python.lock.as_deref(), read.python.project.as_deref()), (Some("requirements.lock"), Some("pyproject.toml")));
+        assert_eq!(
+            (read.python.lock.as_deref(), read.python.project.as_deref()),
+            (Some("requirements.lock"), Some("pyproject.toml"))
+        );
         assert_eq!(read.node.unwrap().lock, "package-lock.json");
-        assert_eq!(read.runner.env.iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(), [None, Some("fast")]);
+        assert_eq!(
+            read.runner.env.iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(),
+            [None, Some("fast")]
+        );
         assert_eq!(read.first_version, Some(Version::new(1, 4, 2)));
-        let smallest = Manifest { first_version: None, env: &[], lock: None, project: None, version: None, node_lock: None, ..manifest };
+        let smallest = Manifest {
+            first_version: None,
+            env: &[],
+            lock: None,
+            project: None,
+            version: None,
+            node_lock: None,
+            ..manifest
+        };
         crate::formats::manifest::Manifest::parse(&smallest.text(), "agent.toml").unwrap();
     }
 }

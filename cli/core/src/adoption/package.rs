@@ -12,7 +12,10 @@ pub const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 pub enum PackageError {
     #[error("{file} cannot be read: {problem}")]
     Malformed { file: String, problem: String },
-    #[error("{file} names `{entry}`, which lies in the repository: an environment is shared by every checkout with the same lock file")]
+    #[error(
+        "{file} names `{entry}`, which lies in the repository: an environment is shared by every \
+        checkout with the same lock file"
+    )]
     Local { file: String, entry: String },
 }
 
@@ -24,8 +27,10 @@ pub struct Package {
 
 impl Package {
     pub fn parse(bytes: &[u8], file: &str) -> Result<Self, PackageError> {
-        let malformed = |problem: String| PackageError::Malformed { file: file.to_owned(), problem };
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        let malformed =
+            |problem: String| PackageError::Malformed { file: file.to_owned(), problem };
+        let value: Value =
+            serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         match value {
             Value::Object(value) => Ok(Self { value }),
             _ => Err(malformed("it is not an object".to_owned())),
@@ -45,10 +50,13 @@ impl Package {
     /// Its programs, by name.
     pub fn programs(&self) -> BTreeMap<String, String> {
         match self.value.get("bin") {
-            Some(Value::String(path)) => self.name().map(|name| (name.to_owned(), path.clone())).into_iter().collect(),
-            Some(Value::Object(programs)) => {
-                programs.iter().filter_map(|(name, path)| Some((name.clone(), path.as_str()?.to_owned()))).collect()
+            Some(Value::String(path)) => {
+                self.name().map(|name| (name.to_owned(), path.clone())).into_iter().collect()
             }
+            Some(Value::Object(programs)) => programs
+                .iter()
+                .filter_map(|(name, path)| Some((name.clone(), path.as_str()?.to_owned())))
+                .collect(),
             _ => BTreeMap::new(),
         }
     }
@@ -66,34 +74,48 @@ impl Package {
     pub fn workspaces(&self) -> Option<String> {
         let value = self.value.get("workspaces")?;
         let listed = value.as_array().or_else(|| value.get("packages")?.as_array())?;
-        Some(listed.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")).filter(|text| !text.is_empty())
+        Some(listed.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
+            .filter(|text| !text.is_empty())
     }
 
     pub fn has_dependencies(&self) -> bool {
-        ["dependencies", "devDependencies", "optionalDependencies"]
-            .iter()
-            .any(|kind| self.value.get(*kind).and_then(Value::as_object).is_some_and(|listed| !listed.is_empty()))
+        ["dependencies", "devDependencies", "optionalDependencies"].iter().any(|kind| {
+            self.value
+                .get(*kind)
+                .and_then(Value::as_object)
+                .is_some_and(|listed| !listed.is_empty())
+        })
     }
 
-    /// The description without scripts: these belong to the project's files, which are not there where packages are installed.
+    /// The description without scripts: these belong to the project's files, which are not there
+    /// where packages are installed.
     pub fn to_install(&self) -> Vec<u8> {
-        let kept: Map<_, _> =
-            self.value.iter().filter(|(name, _)| *name != "scripts").map(|(name, value)| (name.clone(), value.clone())).collect();
+        let kept: Map<_, _> = self
+            .value
+            .iter()
+            .filter(|(name, _)| *name != "scripts")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         serde_json::to_vec_pretty(&kept).expect("a JSON value serialises")
     }
 }
 
-/// Refuses a lock with packages that are no packages of a registry: folders of the repository, and workspaces.
+/// Refuses a lock with packages that are no packages of a registry: folders of the repository, and
+/// workspaces.
 pub fn refuse_local(lock: &[u8], file: &str) -> Result<(), PackageError> {
     let malformed = |problem: String| PackageError::Malformed { file: file.to_owned(), problem };
     let lock: Value = serde_json::from_slice(lock).map_err(|error| malformed(error.to_string()))?;
     let packages = lock["packages"].as_object().into_iter().flatten();
     let is_local = |place: &str, package: &Value| {
         let resolved = package["resolved"].as_str().unwrap_or_default();
-        package["link"] == true || resolved.starts_with("file:") || (!place.is_empty() && !place.contains("node_modules"))
+        package["link"] == true
+            || resolved.starts_with("file:")
+            || (!place.is_empty() && !place.contains("node_modules"))
     };
     match packages.into_iter().find(|(place, package)| is_local(place, package)) {
-        Some((place, _)) => Err(PackageError::Local { file: file.to_owned(), entry: place.clone() }),
+        Some((place, _)) => {
+            Err(PackageError::Local { file: file.to_owned(), entry: place.clone() })
+        }
         None => Ok(()),
     }
 }
@@ -120,10 +142,17 @@ mod tests {
 
     #[test]
     fn a_package_says_what_it_is_called_and_how_it_is_run() {
-        let text = br#"{"name": "@acme/notes", "version": "2.1.0", "bin": "dist/index.js", "scripts": {"start": "node .", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#;
+        let text =
+            br#"{"name": "@acme/notes", "version": "2.1.0", "bin": "dist/index.js", "scripts": {"start": "node .", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#;
         let package = Package::parse(text, FILE).unwrap();
-        assert_eq!((package.name(), package.version(), package.start()), (Some("notes"), Some("2.1.0"), Some("node .")));
-        assert_eq!(package.programs().into_iter().collect::<Vec<_>>(), [("notes".to_owned(), "dist/index.js".to_owned())]);
+        assert_eq!(
+            (package.name(), package.version(), package.start()),
+            (Some("notes"), Some("2.1.0"), Some("node ."))
+        );
+        assert_eq!(
+            package.programs().into_iter().collect::<Vec<_>>(),
+            [("notes".to_owned(), "dist/index.js".to_owned())]
+        );
         let installed = Package::parse(&package.to_install(), FILE).unwrap();
         assert!(installed.start().is_none() && installed.has_dependencies());
         assert!(Package::parse(b"[]", FILE).is_err());
@@ -131,7 +160,11 @@ mod tests {
 
     #[test]
     fn a_lock_names_packages_of_a_registry_alone() {
-        let lock = |entry: &str| format!(r#"{{"packages": {{"": {{"name": "a"}}, "node_modules/b": {{"version": "1"}}{entry}}}}}"#);
+        let lock = |entry: &str| {
+            format!(
+                r#"{{"packages": {{"": {{"name": "a"}}, "node_modules/b": {{"version": "1"}}{entry}}}}}"#
+            )
+        };
         refuse_local(lock("").as_bytes(), "l").unwrap();
         for entry in [
             r#", "packages/c": {"version": "1"}"#,
@@ -146,10 +179,16 @@ mod tests {
     #[test]
     fn workspaces_and_locks_of_others_are_known() {
         let of = |text: &str| Package::parse(text.as_bytes(), FILE).unwrap().workspaces();
-        assert_eq!(of(r#"{"workspaces": ["packages/*", "apps/a"]}"#).as_deref(), Some("packages/*, apps/a"));
+        assert_eq!(
+            of(r#"{"workspaces": ["packages/*", "apps/a"]}"#).as_deref(),
+            Some("packages/*, apps/a")
+        );
         assert_eq!(of(r#"{"workspaces": {"packages": ["p"]}}"#).as_deref(), Some("p"));
         assert_eq!((of("{}"), of(r#"{"workspaces": []}"#)), (None, None));
-        assert!(npm_reads("# THIS IS AN AUTOGENERATED FILE.\n# yarn lockfile v1\n") && !npm_reads("__metadata:\n  version: 8\n"));
+        assert!(
+            npm_reads("# THIS IS AN AUTOGENERATED FILE.\n# yarn lockfile v1\n")
+                && !npm_reads("__metadata:\n  version: 8\n")
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A Python project as its `pyproject.toml` describes it: how it is run, what it needs, and the metadata an installer would write for it.
+//! A Python project as its `pyproject.toml` describes it: how it is run, what it needs, and the
+//! metadata an installer would write for it.
 
 use crate::formats::document;
 use regex::Regex;
@@ -26,9 +27,11 @@ pub struct Project {
     summary: Option<String>,
     /// By group; scripts are not among them.
     entry_points: BTreeMap<String, Scripts>,
-    /// Requirements of a project that is no package of its own (Poetry's `package-mode = false`): no build backend says them.
+    /// Requirements of a project that is no package of its own (Poetry's `package-mode = false`):
+    /// no build backend says them.
     pub unpackaged: Vec<String>,
-    /// What lies in the repository and would have to be installed with the server: members of a uv workspace.
+    /// What lies in the repository and would have to be installed with the server: members of a uv
+    /// workspace.
     pub members: Vec<String>,
 }
 
@@ -70,11 +73,22 @@ struct Uv {
 impl Uv {
     /// The members that a project needs; all of them, where there is no project at the root.
     fn members(&self, has_project: bool) -> Vec<String> {
-        let is_member = |source: &toml::Value| source.get("workspace").and_then(toml::Value::as_bool) == Some(true);
-        let named: Vec<_> = self.sources.iter().filter(|(_, source)| is_member(source)).map(|(name, _)| name.clone()).collect();
+        let is_member = |source: &toml::Value| {
+            source.get("workspace").and_then(toml::Value::as_bool) == Some(true)
+        };
+        let named: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| is_member(source))
+            .map(|(name, _)| name.clone())
+            .collect();
         let listed = || {
-            let members =
-                self.workspace.iter().filter_map(|workspace| workspace.get("members")).filter_map(toml::Value::as_array).flatten();
+            let members = self
+                .workspace
+                .iter()
+                .filter_map(|workspace| workspace.get("members"))
+                .filter_map(toml::Value::as_array)
+                .flatten();
             members.filter_map(toml::Value::as_str).map(str::to_owned).collect()
         };
         if has_project || !named.is_empty() { named } else { listed() }
@@ -97,10 +111,13 @@ struct Poetry {
 
 impl Project {
     pub fn parse(text: &str) -> Result<Self, ProjectError> {
-        let file: File = toml::from_str(document::without_mark(text)).map_err(|error| ProjectError(error.message().to_owned()))?;
+        let file: File = toml::from_str(document::without_mark(text))
+            .map_err(|error| ProjectError(error.message().to_owned()))?;
         let poetry = file.tool.poetry.unwrap_or_default();
         let members = file.tool.uv.unwrap_or_default().members(file.project.is_some());
-        let Some(table) = file.project else { return Ok(Self { members, ..Self::of_poetry(poetry) }) };
+        let Some(table) = file.project else {
+            return Ok(Self { members, ..Self::of_poetry(poetry) });
+        };
         let is_dynamic = |what: &str| table.dynamic.iter().any(|dynamic| dynamic == what);
         let has_dynamic_dependencies = is_dynamic("dependencies");
         let mut scripts = table.scripts;
@@ -120,9 +137,13 @@ impl Project {
     }
 
     fn of_poetry(poetry: Poetry) -> Self {
-        let scripts = poetry.scripts.into_iter().filter_map(|(name, target)| Some((name, target.as_str()?.to_owned())));
+        let scripts = poetry
+            .scripts
+            .into_iter()
+            .filter_map(|(name, target)| Some((name, target.as_str()?.to_owned())));
         let is_package = poetry.package_mode != Some(false);
-        let (python, needed): (Vec<_>, Vec<_>) = poetry.dependencies.into_iter().partition(|(name, _)| name == "python");
+        let (python, needed): (Vec<_>, Vec<_>) =
+            poetry.dependencies.into_iter().partition(|(name, _)| name == "python");
         Self {
             name: poetry.name,
             version: poetry.version,
@@ -141,31 +162,45 @@ impl Project {
         }
     }
 
-    /// What an installer writes for the project, as files of one folder that is searched for modules. `computed` is its version where the file says none.
-    /// `None` for a project without a name, which cannot be installed.
+    /// What an installer writes for the project, as files of one folder that is searched for
+    /// modules. `computed` is its version where the file says none. `None` for a project without a
+    /// name, which cannot be installed.
     pub fn installed(&self, computed: Option<&str>) -> Option<Vec<(String, String)>> {
         let name = self.name.as_deref().filter(|name| is_name(name))?;
-        let version = self.version.as_deref().or(computed).unwrap_or("0").replace(['\n', '\r', '/'], "");
+        let version =
+            self.version.as_deref().or(computed).unwrap_or("0").replace(['\n', '\r', '/'], "");
         let folder = format!("{}-{version}.dist-info", name.replace(['-', '.'], "_"));
         let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
         let one_line = |text: &str| text.replace(['\n', '\r'], " ");
         let fields = [("Summary", &self.summary), ("Requires-Python", &self.requires_python)];
-        for (field, value) in fields.into_iter().filter_map(|(field, value)| Some((field, value.as_ref()?))) {
+        for (field, value) in
+            fields.into_iter().filter_map(|(field, value)| Some((field, value.as_ref()?)))
+        {
             let _ = writeln!(metadata, "{field}: {}", one_line(value));
         }
         for dependency in &self.dependencies {
             let _ = writeln!(metadata, "Requires-Dist: {}", one_line(dependency));
         }
-        let mut files = vec![(format!("{folder}/METADATA"), metadata), (format!("{folder}/INSTALLER"), "agent\n".to_owned())];
+        let mut files = vec![
+            (format!("{folder}/METADATA"), metadata),
+            (format!("{folder}/INSTALLER"), "agent\n".to_owned()),
+        ];
         files.push((format!("{folder}/entry_points.txt"), self.entry_points_text()));
-        files.extend(self.scripts.iter().filter_map(|(name, target)| Some((script_file(name)?, program(target)?))));
+        files.extend(
+            self.scripts
+                .iter()
+                .filter_map(|(name, target)| Some((script_file(name)?, program(target)?))),
+        );
         Some(files)
     }
 
     fn entry_points_text(&self) -> String {
         let mut text = String::new();
-        let scripts = std::iter::once(("console_scripts", &self.scripts)).filter(|(_, scripts)| !scripts.is_empty());
-        for (group, entries) in scripts.chain(self.entry_points.iter().map(|(group, entries)| (group.as_str(), entries))) {
+        let scripts = std::iter::once(("console_scripts", &self.scripts))
+            .filter(|(_, scripts)| !scripts.is_empty());
+        for (group, entries) in scripts
+            .chain(self.entry_points.iter().map(|(group, entries)| (group.as_str(), entries)))
+        {
             let _ = writeln!(text, "[{group}]");
             for (name, target) in entries {
                 let _ = writeln!(text, "{name} = {target}");
@@ -176,7 +211,8 @@ impl Project {
     }
 }
 
-/// A dependency of Poetry's as a requirement; `None` for one that is optional or lies elsewhere than in a registry.
+/// A dependency of Poetry's as a requirement; `None` for one that is optional or lies elsewhere
+/// than in a registry.
 fn poetry_requirement(name: &str, value: &toml::Value) -> Option<String> {
     let (version, extras) = match value {
         toml::Value::String(version) => (version.as_str(), String::new()),
@@ -184,38 +220,58 @@ fn poetry_requirement(name: &str, value: &toml::Value) -> Option<String> {
             if table.get("optional").and_then(toml::Value::as_bool) == Some(true) {
                 return None;
             }
-            let extras: Vec<_> =
-                table.get("extras").and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str).collect();
-            (table.get("version")?.as_str()?, if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) })
+            let extras: Vec<_> = table
+                .get("extras")
+                .and_then(toml::Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(toml::Value::as_str)
+                .collect();
+            (
+                table.get("version")?.as_str()?,
+                if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) },
+            )
         }
         _ => return None,
     };
     Some(format!("{name}{extras}{}", poetry_range(version)?))
 }
 
-/// A range of Poetry's (`^1.2`, `~1.2`, `*`, `1.2`, or clauses of packaging) in clauses of packaging.
+/// A range of Poetry's (`^1.2`, `~1.2`, `*`, `1.2`, or clauses of packaging) in clauses of
+/// packaging.
 fn poetry_range(range: &str) -> Option<String> {
     let clauses = range.split(',').map(str::trim).map(|clause| {
-        let (sign, version) = match clause.strip_prefix(['^', '~']).filter(|_| !clause.starts_with("~=")) {
-            Some(version) => (clause.as_bytes()[0], version.trim()),
-            None if clause == "*" => return Some(String::new()),
-            None if clause.starts_with(|first: char| first.is_ascii_digit()) => return Some(format!("=={clause}")),
-            None => return Some(clause.to_owned()),
-        };
-        let parts = version.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
-        // the part that is raised: the first that is not 0 of a caret, the second of a tilde, or the last there is
+        let (sign, version) =
+            match clause.strip_prefix(['^', '~']).filter(|_| !clause.starts_with("~=")) {
+                Some(version) => (clause.as_bytes()[0], version.trim()),
+                None if clause == "*" => return Some(String::new()),
+                None if clause.starts_with(|first: char| first.is_ascii_digit()) => {
+                    return Some(format!("=={clause}"));
+                }
+                None => return Some(clause.to_owned()),
+            };
+        let parts =
+            version.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>()?;
+        // the part that is raised: the first that is not 0 of a caret, the second of a tilde, or
+        // the last there is
         let at = match sign {
             b'^' => parts.iter().position(|part| *part != 0).unwrap_or(parts.len() - 1),
             _ => usize::from(parts.len() > 1),
         };
-        let above: Vec<_> = parts[..at].iter().copied().chain([parts[at] + 1]).map(|part| part.to_string()).collect();
+        let above: Vec<_> = parts[..at]
+            .iter()
+            .copied()
+            .chain([parts[at] + 1])
+            .map(|part| part.to_string())
+            .collect();
         Some(format!(">={version},<{}", above.join(".")))
     });
     let clauses = clauses.collect::<Option<Vec<_>>>()?;
     Some(clauses.into_iter().filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join(","))
 }
 
-/// What a `setup.py` or a `setup.cfg` says in so many words: these files are programs and settings of a build, which is not run to read them.
+/// What a `setup.py` or a `setup.cfg` says in so many words: these files are programs and settings
+/// of a build, which is not run to read them.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Setup {
     pub name: Option<String>,
@@ -226,14 +282,19 @@ pub struct Setup {
 
 impl Setup {
     pub fn read(program: &str, settings: &str) -> Self {
-        let found = |pattern: &str, text: &str| Regex::new(pattern).ok()?.captures(text).map(|found| found[1].to_owned());
+        let found = |pattern: &str, text: &str| {
+            Regex::new(pattern).ok()?.captures(text).map(|found| found[1].to_owned())
+        };
         let said = |key: &str| {
             let in_program = found(&format!(r#"\b{key}\s*=\s*["']([^"'\n]+)["']"#), program);
             in_program.or_else(|| found(&format!(r"(?m)^{key}\s*=\s*([^\s:]+)\s*$"), settings))
         };
         let scripts = |pattern: &str, text: &str| {
             let pattern = Regex::new(pattern).expect("a pattern of ours");
-            pattern.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect::<Vec<_>>()
+            pattern
+                .captures_iter(text)
+                .map(|found| (found[1].to_owned(), found[2].to_owned()))
+                .collect::<Vec<_>>()
         };
         let mut named = scripts(r#"["']([\w.-]+)\s*=\s*([\w.]+:[\w.]+)["']"#, program);
         named.extend(scripts(r"(?m)^\s+([\w.-]+)\s*=\s*([\w.]+:[\w.]+)\s*$", settings));
@@ -243,13 +304,20 @@ impl Setup {
     /// The only console script, as a command: such a project is not installed.
     pub fn command(&self) -> Option<Vec<String>> {
         let [(_, target)] = self.scripts.as_slice() else { return None };
-        Some(vec!["python".to_owned(), "-c".to_owned(), program(target)?.trim_end().replace('\n', "; ")])
+        Some(vec![
+            "python".to_owned(),
+            "-c".to_owned(),
+            program(target)?.trim_end().replace('\n', "; "),
+        ])
     }
 }
 
 /// As packaging has it: letters, digits, `-`, `_` and `.`.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
+    !name.is_empty()
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
 }
 
 /// Where a console script of the project lies.
@@ -270,38 +338,59 @@ mod tests {
 
     #[test]
     fn a_project_is_installed_by_what_its_file_says() {
-        let text = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\ndescription = \"a\\nb\"\nrequires-python = \">=3.11\"\n\
-                    dependencies = [\"mcp>=2\"]\n[project.scripts]\nacme-notes = \"acme_notes.server:main.run\"\n[project.entry-points.\"x.y\"]\nz = \"q:r\"\n";
-        let files: BTreeMap<_, _> = Project::parse(text).unwrap().installed(None).unwrap().into_iter().collect();
+        let text = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\ndescription \
+        = \"a\\nb\"\nrequires-python = \">=3.11\"\n\
+                    dependencies = [\"mcp>=2\"]\n[project.scripts]\nacme-notes \
+                    = \"acme_notes.server:main.run\"\n[project.entry-points.\"x.y\"]\nz \
+                    = \"q:r\"\n";
+        let files: BTreeMap<_, _> =
+            Project::parse(text).unwrap().installed(None).unwrap().into_iter().collect();
         let metadata = &files["acme_notes-1.4.2.dist-info/METADATA"];
         assert_eq!(
             metadata,
-            "Metadata-Version: 2.1\nName: acme-notes\nVersion: 1.4.2\nSummary: a b\nRequires-Python: >=3.11\nRequires-Dist: mcp>=2\n"
+            "Metadata-Version: 2.1\nName: acme-notes\nVersion: 1.4.2\nSummary: a \
+            b\nRequires-Python: >=3.11\nRequires-Dist: mcp>=2\n"
         );
         let points = &files["acme_notes-1.4.2.dist-info/entry_points.txt"];
-        assert_eq!(points, "[console_scripts]\nacme-notes = acme_notes.server:main.run\n\n[x.y]\nz = q:r\n\n");
-        assert_eq!(files["bin/acme-notes"], "import sys\nfrom acme_notes.server import main\nsys.exit(main.run())\n");
+        assert_eq!(
+            points,
+            "[console_scripts]\nacme-notes = acme_notes.server:main.run\n\n[x.y]\nz = q:r\n\n"
+        );
+        assert_eq!(
+            files["bin/acme-notes"],
+            "import sys\nfrom acme_notes.server import main\nsys.exit(main.run())\n"
+        );
     }
 
     #[test]
     fn a_version_that_is_computed_is_given_and_names_stay_within_their_folder() {
-        let dynamic =
-            Project::parse("[project]\nname = \"a.b\"\ndynamic = [\"version\", \"dependencies\"]\n[project.scripts]\n\"../x\" = \"a:b\"\n")
-                .unwrap();
+        let dynamic = Project::parse(
+            "[project]\nname = \"a.b\"\ndynamic = \
+                [\"version\", \"dependencies\"]\n[project.scripts]\n\"../x\" = \"a:b\"\n",
+        )
+        .unwrap();
         assert!(dynamic.has_dynamic_dependencies && dynamic.version.is_none());
         let files = dynamic.installed(Some("2.0")).unwrap();
         assert!(files.iter().all(|(path, _)| path.starts_with("a_b-2.0.dist-info/")), "{files:?}");
-        assert_eq!(Project::parse("[project]\nname = \"../evil\"\n").unwrap().installed(None), None);
+        assert_eq!(
+            Project::parse("[project]\nname = \"../evil\"\n").unwrap().installed(None),
+            None
+        );
         assert_eq!(Project::parse("[tool.black]\n").unwrap(), Project::default());
         assert!(Project::parse("[project").is_err());
     }
 
     #[test]
     fn a_project_of_poetry_is_read_as_well() {
-        let text = "[tool.poetry]\nname = \"p\"\nversion = \"0.2.0\"\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = \"^2\"\n\
-                    [tool.poetry.scripts]\np = \"p.cli:main\"\nq = { reference = \"q.sh\", type = \"file\" }\n";
+        let text = "[tool.poetry]\nname = \"p\"\nversion \
+        = \"0.2.0\"\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = \"^2\"\n\
+                    [tool.poetry.scripts]\np = \"p.cli:main\"\nq = { reference = \"q.sh\", type \
+                    = \"file\" }\n";
         let project = Project::parse(text).unwrap();
-        assert_eq!((project.name.as_deref(), project.version.as_deref(), project.scripts.len()), (Some("p"), Some("0.2.0"), 1));
+        assert_eq!(
+            (project.name.as_deref(), project.version.as_deref(), project.scripts.len()),
+            (Some("p"), Some("0.2.0"), 1)
+        );
         assert!(project.has_dynamic_dependencies);
     }
 
@@ -320,8 +409,10 @@ mod tests {
         ] {
             assert_eq!(poetry_range(range).as_deref(), Some(clauses), "{range}");
         }
-        let text = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = { version = \"^1.2\", extras = [\"cli\"] }\n\
-                    six = \"*\"\nlocal = { path = \"../x\" }\nmaybe = { version = \"1\", optional = true }\n";
+        let text = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython \
+        = \"^3.11\"\nmcp = { version = \"^1.2\", extras = [\"cli\"] }\n\
+                    six = \"*\"\nlocal = { path = \"../x\" }\nmaybe = { version = \"1\", optional \
+                    = true }\n";
         let project = Project::parse(text).unwrap();
         assert_eq!(
             (project.unpackaged, project.requires_python.as_deref()),
@@ -335,21 +426,37 @@ mod tests {
         let members = |text: &str| Project::parse(text).unwrap().members;
         let workspace = "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n";
         assert_eq!(members(workspace), ["packages/*"]);
-        assert!(members(&format!("[project]\nname = \"a\"\n{workspace}")).is_empty(), "a project that needs none is on its own");
-        let needs = format!("[project]\nname = \"a\"\n[tool.uv.sources]\nb = {{ workspace = true }}\nc = {{ git = \"x\" }}\n{workspace}");
+        assert!(
+            members(&format!("[project]\nname = \"a\"\n{workspace}")).is_empty(),
+            "a project that needs none is on its own"
+        );
+        let needs = format!(
+            "[project]\nname = \"a\"\n[tool.uv.sources]\nb = {{ workspace = true }}\nc = {{ git \
+            = \"x\" }}\n{workspace}"
+        );
         assert_eq!(members(&needs), ["b"]);
     }
 
     #[test]
     fn a_setup_file_is_read_as_far_as_it_is_plain() {
-        let program = "from setuptools import setup\nsetup(name='acme', version = \"1.2.3\",\n  entry_points={'console_scripts': ['acme = srv.main:run']})\n";
+        let program = "from setuptools import setup\nsetup(name='acme', version = \"1.2.3\",\n  \
+            entry_points={'console_scripts': ['acme = srv.main:run']})\n";
         let setup = Setup::read(program, "");
-        assert_eq!((setup.name.as_deref(), setup.version.as_deref()), (Some("acme"), Some("1.2.3")));
-        assert_eq!(setup.command().unwrap(), ["python", "-c", "import sys; from srv.main import run; sys.exit(run())"]);
-        let settings =
-            "[metadata]\nname = beta\nversion = attr: beta.__version__\n[options.entry_points]\nconsole_scripts =\n    beta = beta:main\n";
+        assert_eq!(
+            (setup.name.as_deref(), setup.version.as_deref()),
+            (Some("acme"), Some("1.2.3"))
+        );
+        assert_eq!(
+            setup.command().unwrap(),
+            ["python", "-c", "import sys; from srv.main import run; sys.exit(run())"]
+        );
+        let settings = "[metadata]\nname = beta\nversion = attr: \
+            beta.__version__\n[options.entry_points]\nconsole_scripts =\n    beta = beta:main\n";
         let setup = Setup::read("", settings);
-        assert_eq!((setup.name.as_deref(), setup.version, setup.scripts.len()), (Some("beta"), None, 1));
+        assert_eq!(
+            (setup.name.as_deref(), setup.version, setup.scripts.len()),
+            (Some("beta"), None, 1)
+        );
         assert_eq!(Setup::read("setup(name=NAME)", ""), Setup::default());
     }
 }

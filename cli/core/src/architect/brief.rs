@@ -75,12 +75,20 @@ impl Brief {
 
     /// The same for a reader.
     pub fn to_markdown(&self) -> String {
-        let mut page = format!("# Change this agent: attempt {} of {}\n\n", self.attempt, self.attempts);
-        page.push_str("You are in a working tree of the agent's repository. Edit files here; what you leave is the change. ");
+        let mut page =
+            format!("# Change this agent: attempt {} of {}\n\n", self.attempt, self.attempts);
+        page.push_str(
+            "You are in a working tree of the agent's repository. Edit files here; what \
+            you leave is the change. ",
+        );
         let _ = writeln!(page, "You have {} s.\n", self.time_limit_s);
         page.push_str("## Feedback\n\n");
         for item in &self.feedback {
-            let about = item.conversation.as_ref().map(|id| format!(", about conversation {id}")).unwrap_or_default();
+            let about = item
+                .conversation
+                .as_ref()
+                .map(|id| format!(", about conversation {id}"))
+                .unwrap_or_default();
             let _ = writeln!(page, "{} ({}{about}):\n\n{}\n", item.id, item.at, quoted(&item.text));
         }
         self.conversations_in(&mut page);
@@ -88,14 +96,18 @@ impl Brief {
         list(
             &mut page,
             "Tried before, and not taken",
-            self.rejected.iter().map(|one| format!("run {}, attempt {}: {}", one.run, one.attempt, one.why)),
+            self.rejected
+                .iter()
+                .map(|one| format!("run {}, attempt {}: {}", one.run, one.attempt, one.why)),
         );
         list(&mut page, "Figures of live traffic", self.kpis.iter().map(|kpi| format!("`{kpi}`")));
         list(&mut page, "Rules", self.rules.iter().cloned());
         list(
             &mut page,
             "Inspirations",
-            self.inspirations.iter().map(|idea| format!("{} ({}): {}", idea.title, idea.id, idea.about.trim())),
+            self.inspirations
+                .iter()
+                .map(|idea| format!("{} ({}): {}", idea.title, idea.id, idea.about.trim())),
         );
         fenced(&mut page, "Budgets", &self.budgets);
         fenced(&mut page, "Contract", &self.contract);
@@ -110,11 +122,14 @@ impl Brief {
     }
 
     fn failing_in(&self, page: &mut String) {
-        let cases = self
-            .failing
-            .iter()
-            .map(|case| format!("{} ({}, score {:.2}): {}\n  `{}`", case.id, case.place, case.score, case.why, case.case));
-        let more = (self.failing_not_shown > 0).then(|| format!("and {} more", self.failing_not_shown));
+        let cases = self.failing.iter().map(|case| {
+            format!(
+                "{} ({}, score {:.2}): {}\n  `{}`",
+                case.id, case.place, case.score, case.why, case.case
+            )
+        });
+        let more =
+            (self.failing_not_shown > 0).then(|| format!("and {} more", self.failing_not_shown));
         list(page, "Cases that fail now", cases.chain(more));
     }
 }
@@ -157,7 +172,15 @@ mod tests {
             attempts: 3,
             time_limit_s: 600,
             version: Some("v0.1.1".to_owned()),
-            feedback: vec![Feedback::new("plurals\nare ignored", Some("c1"), "person", "2026-11-22T12:00:00.000Z").unwrap()],
+            feedback: vec![
+                Feedback::new(
+                    "plurals\nare ignored",
+                    Some("c1"),
+                    "person",
+                    "2026-11-22T12:00:00.000Z",
+                )
+                .unwrap(),
+            ],
             conversations: Vec::new(),
             failing: vec![FailingCase {
                 id: "q-1".to_owned(),
@@ -172,7 +195,11 @@ mod tests {
             contract: json!({"runner": {}}),
             budgets: Value::Null,
             inspirations: Vec::new(),
-            rejected: vec![Rejected { run: "r-1".to_owned(), attempt: 1, why: "changed nothing".to_owned() }],
+            rejected: vec![Rejected {
+                run: "r-1".to_owned(),
+                attempt: 1,
+                why: "changed nothing".to_owned(),
+            }],
             rules: vec!["do not touch `state/active.state.json`".to_owned()],
         };
         let page = brief.to_markdown();
@@ -188,6 +215,11 @@ mod tests {
         .map(|part| page.find(part).unwrap_or_else(|| panic!("{part:?} is not in\n{page}")))
         .collect();
         assert!(places.is_sorted(), "{page}");
-        assert!(!page.contains("Conversation") && !page.contains("Budgets") && !page.contains("Inspirations"), "{page}");
+        assert!(
+            !page.contains("Conversation")
+                && !page.contains("Budgets")
+                && !page.contains("Inspirations"),
+            "{page}"
+        );
     }
 }

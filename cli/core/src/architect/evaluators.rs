@@ -1,6 +1,8 @@
-//! What becomes of a coder's change that touches evaluators (law 5): it never releases itself, unless all it does is to add cases and that is allowed.
+//! What becomes of a coder's change that touches evaluators (law 5): it never releases itself,
+//! unless all it does is to add cases and that is allowed.
 //!
-//! Cases that are added judge nothing before a person has released them, so the rules here are about what the file says and not about what would come out.
+//! Cases that are added judge nothing before a person has released them, so the rules here are
+//! about what the file says and not about what would come out.
 
 use crate::architect::paths::Evaluator;
 use crate::formats::manifest::{EvaluatorChanges, Tier};
@@ -38,32 +40,51 @@ pub struct CaseFile {
     pub after: Option<Vec<u8>>,
 }
 
-/// The files that have to be read before a change can be called an addition; `None` where it is more than that already.
+/// The files that have to be read before a change can be called an addition; `None` where it is
+/// more than that already.
 pub fn files_to_read(evaluators: &[Evaluator], mode: EvaluatorChanges) -> Option<Vec<&str>> {
     if mode == EvaluatorChanges::Propose {
         return None;
     }
-    evaluators.iter().map(|evaluator| tier_of(&evaluator.path).map(|_| evaluator.path.as_str())).collect()
+    evaluators
+        .iter()
+        .map(|evaluator| tier_of(&evaluator.path).map(|_| evaluator.path.as_str()))
+        .collect()
 }
 
-/// What a change does: the evaluators it touches, and where `files_to_read` named some, those files and all cases of the version that is served.
-pub fn effect(evaluators: &[Evaluator], mode: EvaluatorChanges, read: Option<(&[CaseFile], &BTreeMap<Tier, Cases>)>) -> Effect {
+/// What a change does: the evaluators it touches, and where `files_to_read` named some, those files
+/// and all cases of the version that is served.
+pub fn effect(
+    evaluators: &[Evaluator],
+    mode: EvaluatorChanges,
+    read: Option<(&[CaseFile], &BTreeMap<Tier, Cases>)>,
+) -> Effect {
     if evaluators.is_empty() {
         return Effect::None;
     }
-    let touched = format!("it touches evaluators, which only a person decides: {}", shown(evaluators));
+    let touched =
+        format!("it touches evaluators, which only a person decides: {}", shown(evaluators));
     match (mode, read) {
-        (EvaluatorChanges::AllowAdditions, Some((files, served))) => match additions(files, served) {
+        (EvaluatorChanges::AllowAdditions, Some((files, served))) => match additions(files, served)
+        {
             Ok(cases) => Effect::Additions { cases },
-            Err(why) => Effect::Person { why: format!("{touched}; it is no mere addition of cases: {why}") },
+            Err(why) => {
+                Effect::Person { why: format!("{touched}; it is no mere addition of cases: {why}") }
+            }
         },
-        (EvaluatorChanges::AllowAdditions, None) => Effect::Person { why: format!("{touched}; only cases may be added without one") },
+        (EvaluatorChanges::AllowAdditions, None) => {
+            Effect::Person { why: format!("{touched}; only cases may be added without one") }
+        }
         (EvaluatorChanges::Propose, _) => Effect::Person { why: touched },
     }
 }
 
 fn shown(evaluators: &[Evaluator]) -> String {
-    let named: Vec<_> = evaluators.iter().take(SHOWN).map(|evaluator| format!("{} ({})", evaluator.path, evaluator.why)).collect();
+    let named: Vec<_> = evaluators
+        .iter()
+        .take(SHOWN)
+        .map(|evaluator| format!("{} ({})", evaluator.path, evaluator.why))
+        .collect();
     let more = evaluators.len().saturating_sub(SHOWN);
     if more > 0 { format!("{} and {more} more", named.join(", ")) } else { named.join(", ") }
 }
@@ -71,7 +92,8 @@ fn shown(evaluators: &[Evaluator]) -> String {
 /// The tier of a file of cases that are not held out.
 fn tier_of(path: &str) -> Option<Tier> {
     let (tier, rest) = path.strip_prefix("tests/")?.split_once('/')?;
-    let is_case_file = rest.strip_suffix(".jsonl").is_some_and(|name| !name.is_empty()) && !is_held_out(&path.to_lowercase());
+    let is_case_file = rest.strip_suffix(".jsonl").is_some_and(|name| !name.is_empty())
+        && !is_held_out(&path.to_lowercase());
     tier.parse().ok().filter(|_| is_case_file)
 }
 
@@ -80,7 +102,8 @@ fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize
     let mut known = Known::of(served);
     let mut count = 0;
     for file in files {
-        let tier = tier_of(&file.path).ok_or_else(|| format!("{} is not a file of cases", file.path))?;
+        let tier =
+            tier_of(&file.path).ok_or_else(|| format!("{} is not a file of cases", file.path))?;
         if served.get(&tier).is_none_or(|cases| cases.list.is_empty()) {
             return Err(format!("the {tier} tier has no case yet"));
         }
@@ -97,9 +120,11 @@ fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize
     }
 }
 
-/// The cases of a file that were not there before; those that were have to be there still, in their order, each as it was.
+/// The cases of a file that were not there before; those that were have to be there still, in their
+/// order, each as it was.
 fn added(file: &CaseFile) -> Result<Vec<Case>, String> {
-    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.path));
+    let text =
+        |bytes| std::str::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8", file.path));
     let after = text(file.after.as_deref().ok_or_else(|| format!("{} is gone", file.path))?)?;
     let mut cases = Cases::default();
     cases.read(after, &file.path).map_err(|error| error.to_string())?;
@@ -110,17 +135,28 @@ fn added(file: &CaseFile) -> Result<Vec<Case>, String> {
         is_new.push(kept.next_if(|old| *old == value).is_none());
     }
     match kept.next() {
-        Some(lost) => Err(format!("{}: the case {} is changed, moved or gone", file.path, lost["id"])),
-        None => Ok(cases.list.into_iter().zip(is_new).filter_map(|(case, is_new)| is_new.then_some(case)).collect()),
+        Some(lost) => {
+            Err(format!("{}: the case {} is changed, moved or gone", file.path, lost["id"]))
+        }
+        None => Ok(cases
+            .list
+            .into_iter()
+            .zip(is_new)
+            .filter_map(|(case, is_new)| is_new.then_some(case))
+            .collect()),
     }
 }
 
 /// The lines as what they say; the version that is served has no line that says nothing.
 fn values(text: &str) -> Vec<Value> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| serde_json::from_str(line).unwrap_or_default()).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str(line).unwrap_or_default())
+        .collect()
 }
 
-/// The words of the commands that judge cases: those that are files of the repository are evaluators wherever they lie. Lines that cannot be read have none.
+/// The words of the commands that judge cases: those that are files of the repository are
+/// evaluators wherever they lie. Lines that cannot be read have none.
 pub fn judging_words<'a>(case_files: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for line in case_files.into_iter().flat_map(str::lines) {
@@ -128,7 +164,11 @@ pub fn judging_words<'a>(case_files: impl IntoIterator<Item = &'a str>) -> BTree
         let turns = case["turns"].as_array().map_or(&[][..], Vec::as_slice);
         for step in turns.iter().chain([&case]) {
             let run = step["expect"]["command"]["run"].as_array();
-            words.extend(run.into_iter().flatten().filter_map(|word| Some(word.as_str()?.trim_start_matches("./").to_owned())));
+            words.extend(
+                run.into_iter()
+                    .flatten()
+                    .filter_map(|word| Some(word.as_str()?.trim_start_matches("./").to_owned())),
+            );
         }
     }
     words
@@ -144,14 +184,27 @@ struct Known {
 impl Known {
     fn of(served: &BTreeMap<Tier, Cases>) -> Self {
         let cases = || served.values().flat_map(|cases| &cases.list);
-        let expectations = || cases().flat_map(|case| case.steps.iter().filter_map(|step| step.expect.as_ref()));
+        let expectations =
+            || cases().flat_map(|case| case.steps.iter().filter_map(|step| step.expect.as_ref()));
         Self {
             ids: cases().map(|case| case.id.clone()).collect(),
             scorers: expectations()
-                .filter_map(|expect| if let Expectation::Scorer(scorer) = expect { Some(scorer.name.clone()) } else { None })
+                .filter_map(|expect| {
+                    if let Expectation::Scorer(scorer) = expect {
+                        Some(scorer.name.clone())
+                    } else {
+                        None
+                    }
+                })
                 .collect(),
             commands: expectations()
-                .filter_map(|expect| if let Expectation::Command(command) = expect { Some(command.run.clone()) } else { None })
+                .filter_map(|expect| {
+                    if let Expectation::Command(command) = expect {
+                        Some(command.run.clone())
+                    } else {
+                        None
+                    }
+                })
                 .collect(),
         }
     }
@@ -166,7 +219,10 @@ impl Known {
         if case.weight > 1.0 {
             return Err(format!("its weight is {}, and 1 is the most", case.weight));
         }
-        case.steps.iter().filter_map(|step| step.expect.as_ref()).try_for_each(|expect| self.admits_judge(expect))
+        case.steps
+            .iter()
+            .filter_map(|step| step.expect.as_ref())
+            .try_for_each(|expect| self.admits_judge(expect))
     }
 
     fn admits_judge(&self, expect: &Expectation) -> Result<(), String> {
@@ -177,7 +233,9 @@ impl Known {
             Expectation::Command(command) if !self.commands.contains(&command.run) => {
                 Err(format!("no case is judged by the command {:?} so far", command.run.join(" ")))
             }
-            Expectation::Local(check) if names_a_file(check) => Err("it names a golden file".to_owned()),
+            Expectation::Local(check) if names_a_file(check) => {
+                Err("it names a golden file".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -207,14 +265,23 @@ mod tests {
     }
 
     /// What becomes of a file that said `SERVED` in a repository whose fast tier says so.
-    fn told(path: &str, before: Option<&str>, after: Option<&str>, mode: EvaluatorChanges) -> String {
+    fn told(
+        path: &str,
+        before: Option<&str>,
+        after: Option<&str>,
+        mode: EvaluatorChanges,
+    ) -> String {
         let served = BTreeMap::from([
             cases(Tier::Fast, SERVED),
             cases(Tier::Full, ""),
             cases(Tier::Micro, r#"{"id":"m","tool":"t","expect":{"equals":1}}"#),
         ]);
         let evaluators = [Evaluator { path: path.to_owned(), why: "it judges".to_owned() }];
-        let file = CaseFile { path: path.to_owned(), before: before.map(Into::into), after: after.map(Into::into) };
+        let file = CaseFile {
+            path: path.to_owned(),
+            before: before.map(Into::into),
+            after: after.map(Into::into),
+        };
         let to_read = files_to_read(&evaluators, mode);
         let files = [file];
         match effect(&evaluators, mode, to_read.map(|_| (&files[..], &served))) {
@@ -229,7 +296,10 @@ mod tests {
         let found = told(path, before, after, EvaluatorChanges::AllowAdditions);
         assert!(found.contains(expected), "{found} does not say {expected:?}");
         let proposed = told(path, before, after, EvaluatorChanges::Propose);
-        assert_eq!(proposed, format!("it touches evaluators, which only a person decides: {path} (it judges)"));
+        assert_eq!(
+            proposed,
+            format!("it touches evaluators, which only a person decides: {path} (it judges)")
+        );
     }
 
     #[test]
@@ -240,7 +310,12 @@ mod tests {
         check(fast, Some(SERVED), Some(&format!("{NEW}\n\n{SERVED}")), "1 added");
         check("tests/fast/more/b.jsonl", None, Some(NEW), "1 added");
         // the same, written differently
-        check(fast, Some(SERVED), Some(&with(NEW).replace("\"weight\":2}", " \"weight\" : 2 }")), "1 added");
+        check(
+            fast,
+            Some(SERVED),
+            Some(&with(NEW).replace("\"weight\":2}", " \"weight\" : 2 }")),
+            "1 added",
+        );
         let known = r#"{"id":"d","tool":"t","expect":{"scorer":{"name":"close","at_least":0.1}},"tags":["x"],"weight":0.5}"#;
         check(fast, Some(SERVED), Some(&with(known)), "1 added");
     }
@@ -252,18 +327,37 @@ mod tests {
         check(fast, Some(SERVED), None, "is gone");
         check(fast, Some(SERVED), Some(""), "the case \"a\" is changed, moved or gone");
         check(fast, Some(SERVED), Some(SERVED), "no case is added");
-        check(fast, Some(SERVED), Some(&with(NEW).replace("\"weight\":2", "\"weight\":1")), "the case \"b\" is changed");
-        check(fast, Some(SERVED), Some(&with(NEW).replace("\"id\":\"b\"", "\"id\":\"b\",\"repeats\":2")), "the case \"b\" is changed");
+        check(
+            fast,
+            Some(SERVED),
+            Some(&with(NEW).replace("\"weight\":2", "\"weight\":1")),
+            "the case \"b\" is changed",
+        );
+        check(
+            fast,
+            Some(SERVED),
+            Some(&with(NEW).replace("\"id\":\"b\"", "\"id\":\"b\",\"repeats\":2")),
+            "the case \"b\" is changed",
+        );
         let reversed = SERVED.lines().rev().chain([NEW]).collect::<Vec<_>>().join("\n");
         check(fast, Some(SERVED), Some(&reversed), "the case \"b\" is changed, moved or gone");
         for (line, why) in [
             (r#"{"id":"m","tool":"t","expect":{"equals":1}}"#, "the id \"m\" is taken"),
             (r#"{"id":"c","tool":"t","expect":{"scorer":{"name":"kind"}}}"#, "the scorer \"kind\""),
-            (r#"{"id":"c","tool":"t","expect":{"command":{"run":["sh","x"]}}}"#, "the command \"sh x\""),
+            (
+                r#"{"id":"c","tool":"t","expect":{"command":{"run":["sh","x"]}}}"#,
+                "the command \"sh x\"",
+            ),
             (r#"{"id":"c","tool":"t","expect":{"golden":"c.txt"}}"#, "it names a golden file"),
             (r#"{"id":"c","tool":"t","expect":{"equals":1},"weight":1.5}"#, "its weight is 1.5"),
-            (r#"{"id":"c","tool":"t","expect":{"equals":1},"must":true}"#, "\"must\" is not for a case"),
-            (r#"{"id":"c","tool":"t","expect":{"equals":1},"repeats":100}"#, "\"repeats\" is not for a case"),
+            (
+                r#"{"id":"c","tool":"t","expect":{"equals":1},"must":true}"#,
+                "\"must\" is not for a case",
+            ),
+            (
+                r#"{"id":"c","tool":"t","expect":{"equals":1},"repeats":100}"#,
+                "\"repeats\" is not for a case",
+            ),
             (
                 r#"{"id":"c","tool":"t","expect":{"equals":1},"quarantine":{"until":"2099-01-31","why":"x"}}"#,
                 "\"quarantine\" is not for a case",
@@ -278,7 +372,9 @@ mod tests {
         check("tests/scorers.py", None, Some(NEW), "only cases may be added");
         check("tests/fast/.jsonl", None, Some(NEW), "only cases may be added");
         check("Tests/fast/a.jsonl", None, Some(NEW), "only cases may be added");
-        let many: String = (0..=CASES_LIMIT).map(|number| NEW.replace("\"c\"", &format!("\"c{number}\"")) + "\n").collect();
+        let many: String = (0..=CASES_LIMIT)
+            .map(|number| NEW.replace("\"c\"", &format!("\"c{number}\"")) + "\n")
+            .collect();
         check(fast, Some(SERVED), Some(&with(&many)), "it adds 201 cases");
     }
 
@@ -294,8 +390,12 @@ torn"#;
 
     #[test]
     fn a_long_list_of_evaluators_is_cut() {
-        let evaluators: Vec<_> = (0..10).map(|number| Evaluator { path: format!("ci/{number}"), why: "x".to_owned() }).collect();
-        let Effect::Person { why } = effect(&evaluators, EvaluatorChanges::Propose, None) else { panic!("a person") };
+        let evaluators: Vec<_> = (0..10)
+            .map(|number| Evaluator { path: format!("ci/{number}"), why: "x".to_owned() })
+            .collect();
+        let Effect::Person { why } = effect(&evaluators, EvaluatorChanges::Propose, None) else {
+            panic!("a person")
+        };
         assert!(why.ends_with("ci/7 (x) and 2 more"), "{why}");
         assert_eq!(effect(&[], EvaluatorChanges::Propose, None), Effect::None);
     }

@@ -22,10 +22,12 @@ pub struct Feedback {
     /// RFC 3339, UTC.
     pub at: String,
     pub status: Status,
-    /// How often its status has changed: of two clones' copies, the one that went on is the later one.
+    /// How often its status has changed: of two clones' copies, the one that went on is the later
+    /// one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub changes: u64,
-    /// How often an answer was taken back, because the version that answered it is no longer on `active`.
+    /// How often an answer was taken back, because the version that answered it is no longer on
+    /// `active`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reopened: u64,
 }
@@ -65,7 +67,8 @@ impl Status {
         }
     }
 
-    /// What outweighs what, where two clones say different things of one item: an answer that is served, then the wish of whoever gave it.
+    /// What outweighs what, where two clones say different things of one item: an answer that is
+    /// served, then the wish of whoever gave it.
     const fn weight(&self) -> u8 {
         match self {
             Self::Open | Self::Taken { .. } | Self::Refused { .. } | Self::NeedsPerson { .. } => 0,
@@ -115,16 +118,27 @@ impl Diagnose for FeedbackError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Empty => Some("say what should be better: agent architect 'it does not understand plurals'".to_owned()),
-            Self::TooLong { .. } => Some("commit the long part to the repository and name it".to_owned()),
+            Self::Empty => Some(
+                "say what should be better: agent architect 'it does not understand plurals'"
+                    .to_owned(),
+            ),
+            Self::TooLong { .. } => {
+                Some("commit the long part to the repository and name it".to_owned())
+            }
             Self::Document { .. } => None,
         }
     }
 }
 
 impl Feedback {
-    /// A new item. The same words at the same moment are the same item, so that a repeated request adds nothing.
-    pub fn new(text: &str, conversation: Option<&str>, source: &str, at: &str) -> Result<Self, FeedbackError> {
+    /// A new item. The same words at the same moment are the same item, so that a repeated request
+    /// adds nothing.
+    pub fn new(
+        text: &str,
+        conversation: Option<&str>,
+        source: &str,
+        at: &str,
+    ) -> Result<Self, FeedbackError> {
         let text = text.trim();
         if text.is_empty() {
             return Err(FeedbackError::Empty);
@@ -132,7 +146,8 @@ impl Feedback {
         if text.len() > TEXT_LIMIT {
             return Err(FeedbackError::TooLong { bytes: text.len() });
         }
-        let identity = digest(canonical::to_compact(&json!([text, conversation, source, at])).as_bytes());
+        let identity =
+            digest(canonical::to_compact(&json!([text, conversation, source, at])).as_bytes());
         let short = identity.trim_start_matches("sha256:").get(..10).unwrap_or_default();
         Ok(Self {
             schema: SCHEMA.to_owned(),
@@ -148,9 +163,15 @@ impl Feedback {
     }
 
     pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, FeedbackError> {
-        let problem = |problem: String| FeedbackError::Document { origin: origin.to_owned(), problem };
-        let item: Self = serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
-        if item.schema == SCHEMA { Ok(item) } else { Err(problem(format!("its schema is `{}`", item.schema))) }
+        let problem =
+            |problem: String| FeedbackError::Document { origin: origin.to_owned(), problem };
+        let item: Self =
+            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
+        if item.schema == SCHEMA {
+            Ok(item)
+        } else {
+            Err(problem(format!("its schema is `{}`", item.schema)))
+        }
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -160,18 +181,34 @@ impl Feedback {
     /// The item with what became of it since.
     #[must_use]
     pub fn now(&self, status: Status) -> Self {
-        let taken_back = matches!(self.status, Status::Answered { .. }) && !matches!(status, Status::Answered { .. });
-        Self { status, changes: self.changes + 1, reopened: self.reopened + u64::from(taken_back), ..self.clone() }
+        let taken_back = matches!(self.status, Status::Answered { .. })
+            && !matches!(status, Status::Answered { .. });
+        Self {
+            status,
+            changes: self.changes + 1,
+            reopened: self.reopened + u64::from(taken_back),
+            ..self.clone()
+        }
     }
 
-    /// What two clones know of one item. The greater of the two in a total order, so that clones may join in any order, and as often as they like.
+    /// What two clones know of one item. The greater of the two in a total order, so that clones
+    /// may join in any order, and as often as they like.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
-        let rank = |item: &Self| (item.reopened, item.status.weight(), item.changes, item.status.progress(), item.to_bytes());
+        let rank = |item: &Self| {
+            (
+                item.reopened,
+                item.status.weight(),
+                item.changes,
+                item.status.progress(),
+                item.to_bytes(),
+            )
+        };
         if rank(&other) > rank(&self) { other } else { self }
     }
 
-    /// The first line, cut to fit where one line is shown, without what is no character to be shown.
+    /// The first line, cut to fit where one line is shown, without what is no character to be
+    /// shown.
     pub fn headline(&self, most: usize) -> String {
         let line = self.text.lines().next().unwrap_or_default().replace(char::is_control, " ");
         if line.chars().count() <= most {
@@ -191,17 +228,27 @@ mod tests {
 
     #[test]
     fn an_item_reads_back_and_keeps_its_id() {
-        let item = Feedback::new(" it does not understand plurals\n", Some("c1"), "person", AT).unwrap();
+        let item =
+            Feedback::new(" it does not understand plurals\n", Some("c1"), "person", AT).unwrap();
         assert_eq!(Feedback::parse(&item.to_bytes(), "items/x.json").unwrap(), item);
-        assert_eq!(item.id, Feedback::new("it does not understand plurals", Some("c1"), "person", AT).unwrap().id);
-        assert_ne!(item.id, Feedback::new("it does not understand plurals", None, "person", AT).unwrap().id);
+        assert_eq!(
+            item.id,
+            Feedback::new("it does not understand plurals", Some("c1"), "person", AT).unwrap().id
+        );
+        assert_ne!(
+            item.id,
+            Feedback::new("it does not understand plurals", None, "person", AT).unwrap().id
+        );
     }
 
     #[test]
     fn empty_and_endless_feedback_is_refused() {
         assert_eq!(Feedback::new(" \n", None, "person", AT), Err(FeedbackError::Empty));
         let long = "x".repeat(TEXT_LIMIT + 1);
-        assert_eq!(Feedback::new(&long, None, "person", AT), Err(FeedbackError::TooLong { bytes: TEXT_LIMIT + 1 }));
+        assert_eq!(
+            Feedback::new(&long, None, "person", AT),
+            Err(FeedbackError::TooLong { bytes: TEXT_LIMIT + 1 })
+        );
     }
 
     #[test]
@@ -232,13 +279,26 @@ mod tests {
         let (taken, refused) = (Status::Taken { run: run() }, Status::Refused { run: run() });
         let answered = Status::Answered { run: run(), version: "v0.2.0".to_owned() };
         assert_eq!(joined(&[], std::slice::from_ref(&taken)), taken);
-        assert_eq!(joined(std::slice::from_ref(&taken), &[taken.clone(), Status::Open]), Status::Open, "the run was cancelled");
-        assert_eq!(joined(&[taken.clone(), refused.clone()], std::slice::from_ref(&Status::Withdrawn)), Status::Withdrawn);
+        assert_eq!(
+            joined(std::slice::from_ref(&taken), &[taken.clone(), Status::Open]),
+            Status::Open,
+            "the run was cancelled"
+        );
+        assert_eq!(
+            joined(&[taken.clone(), refused.clone()], std::slice::from_ref(&Status::Withdrawn)),
+            Status::Withdrawn
+        );
         let again = [taken.clone(), refused.clone(), taken.clone(), refused.clone()];
         assert_eq!(joined(&again, &[taken.clone(), answered.clone()]), answered);
-        assert_eq!(joined(std::slice::from_ref(&Status::Withdrawn), &[taken.clone(), answered.clone()]), answered);
+        assert_eq!(
+            joined(std::slice::from_ref(&Status::Withdrawn), &[taken.clone(), answered.clone()]),
+            answered
+        );
         // a version that lost its place on active answers nothing
-        assert_eq!(joined(&[taken.clone(), answered.clone(), refused.clone()], &[taken, answered]), refused);
+        assert_eq!(
+            joined(&[taken.clone(), answered.clone(), refused.clone()], &[taken, answered]),
+            refused
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The HOME of a confined coder. It is the coder's own, so that nothing left in it is read or run by its user's programs; what the user has is seen in it.
+//! The HOME of a confined coder. It is the coder's own, so that nothing left in it is read or run
+//! by its user's programs; what the user has is seen in it.
 
 /// Folders in which coding agents keep their settings and logins, below HOME.
 const SETTINGS: [&str; 14] = [
@@ -18,7 +19,18 @@ const SETTINGS: [&str; 14] = [
     ".qwen",
 ];
 /// Folders of settings that are read and not written.
-const READ: [&str; 10] = ["agents", "commands", "extensions", "hooks", "output-styles", "plugins", "prompts", "rules", "skills", "themes"];
+const READ: [&str; 10] = [
+    "agents",
+    "commands",
+    "extensions",
+    "hooks",
+    "output-styles",
+    "plugins",
+    "prompts",
+    "rules",
+    "skills",
+    "themes",
+];
 /// A file of settings at the top of HOME.
 const SETTINGS_FILES: [&str; 1] = [".claude.json"];
 /// What may be kept from one start to the next is kept for one coder's time alone.
@@ -52,7 +64,11 @@ pub fn entry(path: &str, is_folder: bool) -> Entry {
     if EMPTY.contains(&path) {
         return Entry::Empty;
     }
-    if is_folder && SETTINGS.iter().any(|folder| *folder == path || folder.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))) {
+    if is_folder
+        && SETTINGS.iter().any(|folder| {
+            *folder == path || folder.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+        })
+    {
         return Entry::Opened;
     }
     match path.rsplit_once('/') {
@@ -75,13 +91,34 @@ mod tests {
     fn settings_are_copied_and_all_else_is_seen() {
         let file = |path| entry(path, false);
         let folder = |path| entry(path, true);
-        assert_eq!([file(".gitconfig"), file(".bashrc"), file(".config/git/config")], [Entry::Linked; 3]);
-        assert_eq!([folder(".pyenv"), folder("bin"), folder(".local/bin"), folder(".config/git"), folder(".clau")], [Entry::Linked; 5]);
         assert_eq!(
-            [folder(".config"), folder(".local"), folder(".local/share"), folder(".claude"), folder(".pi/agent")],
+            [file(".gitconfig"), file(".bashrc"), file(".config/git/config")],
+            [Entry::Linked; 3]
+        );
+        assert_eq!(
+            [
+                folder(".pyenv"),
+                folder("bin"),
+                folder(".local/bin"),
+                folder(".config/git"),
+                folder(".clau")
+            ],
+            [Entry::Linked; 5]
+        );
+        assert_eq!(
+            [
+                folder(".config"),
+                folder(".local"),
+                folder(".local/share"),
+                folder(".claude"),
+                folder(".pi/agent")
+            ],
             [Entry::Opened; 5]
         );
-        assert_eq!([file(".claude.json"), file(".claude/settings.json"), file(".pi/agent/models.json")], [Entry::Copied; 3]);
+        assert_eq!(
+            [file(".claude.json"), file(".claude/settings.json"), file(".pi/agent/models.json")],
+            [Entry::Copied; 3]
+        );
         assert_eq!([folder(".claude/skills"), folder(".codex/prompts")], [Entry::Linked; 2]);
         assert_eq!([folder(".claude/projects"), folder(".codex/sessions")], [Entry::Absent; 2]);
         assert_eq!(folder(".cache"), Entry::Empty);

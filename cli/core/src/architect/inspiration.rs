@@ -1,4 +1,5 @@
-//! Inspirations: changes that are known to help, as data. The builtin coder applies them; every other coder may read them.
+//! Inspirations: changes that are known to help, as data. The builtin coder applies them; every
+//! other coder may read them.
 //!
 //! The format is described in `templates/inspirations/README.md`.
 
@@ -78,37 +79,55 @@ impl Inspiration {
     pub fn parse(description: &str, contents: BTreeMap<String, String>) -> Result<Self, String> {
         let mut parsed: Self = toml::from_str(description).map_err(|error| error.to_string())?;
         if parsed.schema != SCHEMA {
-            return Err(format!("its schema is `{}`; this `agent` reads `{SCHEMA}`", parsed.schema));
+            return Err(format!(
+                "its schema is `{}`; this `agent` reads `{SCHEMA}`",
+                parsed.schema
+            ));
         }
-        if let Some(missing) = parsed.new_files.iter().find(|file| !contents.contains_key(&file.content)) {
+        if let Some(missing) =
+            parsed.new_files.iter().find(|file| !contents.contains_key(&file.content))
+        {
             return Err(format!("there is no `{}` beside it", missing.content));
         }
         if let Some(path) = parsed.paths().find(|path| !is_inside(path)) {
-            return Err(format!("`{path}` does not stay inside the repository, or is an evaluator or a state"));
+            return Err(format!(
+                "`{path}` does not stay inside the repository, or is an evaluator or a state"
+            ));
         }
         parsed.contents = contents;
         Ok(parsed)
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {
-        self.new_files.iter().map(|file| file.path.as_str()).chain(self.edits.iter().map(|edit| edit.path.as_str()))
+        self.new_files
+            .iter()
+            .map(|file| file.path.as_str())
+            .chain(self.edits.iter().map(|edit| edit.path.as_str()))
     }
 
     /// `None` when the feedback has none of its words: what nobody asked for is not tried.
     pub fn relevance(&self, feedback: &str, failing: &[String]) -> Option<Relevance> {
         let feedback = feedback.to_lowercase();
-        let words = |list: &[String]| list.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>();
-        let asked = words(&self.when.feedback).iter().filter(|word| feedback.contains(word.as_str())).count();
+        let words =
+            |list: &[String]| list.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>();
+        let asked = words(&self.when.feedback)
+            .iter()
+            .filter(|word| feedback.contains(word.as_str()))
+            .count();
         let case_words = words(&self.when.cases);
         let is_hit = |case: &&String| {
             let case = case.to_lowercase();
             case_words.iter().any(|word| case.contains(word.as_str()))
         };
-        (asked > 0).then(|| Relevance { feedback: asked, cases: failing.iter().filter(is_hit).count() })
+        (asked > 0)
+            .then(|| Relevance { feedback: asked, cases: failing.iter().filter(is_hit).count() })
     }
 
     /// The files as they would be, by path; `Err` says why it does not fit.
-    pub fn applied(&self, read: &dyn Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, String> {
+    pub fn applied(
+        &self,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<BTreeMap<String, String>, String> {
         for condition in &self.applies {
             condition.holds(read)?;
         }
@@ -126,8 +145,13 @@ impl Inspiration {
 }
 
 /// The ones the feedback suggests, the most relevant first; of equals, the first by id.
-pub fn suggested<'a>(all: &'a [Inspiration], feedback: &str, failing: &[String]) -> Vec<&'a Inspiration> {
-    let mut found: Vec<_> = all.iter().filter_map(|one| Some((one.relevance(feedback, failing)?, one))).collect();
+pub fn suggested<'a>(
+    all: &'a [Inspiration],
+    feedback: &str,
+    failing: &[String],
+) -> Vec<&'a Inspiration> {
+    let mut found: Vec<_> =
+        all.iter().filter_map(|one| Some((one.relevance(feedback, failing)?, one))).collect();
     found.sort_by(|(a, one), (b, other)| b.cmp(a).then_with(|| one.id.cmp(&other.id)));
     found.into_iter().map(|(_, one)| one).collect()
 }
@@ -138,7 +162,9 @@ impl Condition {
             (Some(_), _, true) => Err(format!("{} is already there", self.path)),
             (None, _, true) => Ok(()),
             (None, ..) => Err(format!("there is no {}", self.path)),
-            (Some(text), Some(part), _) if !text.contains(part) => Err(format!("{} does not contain {part:?}", self.path)),
+            (Some(text), Some(part), _) if !text.contains(part) => {
+                Err(format!("{} does not contain {part:?}", self.path))
+            }
             (Some(_), ..) => Ok(()),
         }
     }
@@ -148,13 +174,19 @@ impl Edit {
     fn made(&self, text: &str) -> Result<String, String> {
         match text.matches(&self.find).count() {
             1 => Ok(text.replacen(&self.find, &self.replace, 1)),
-            times => Err(format!("{} has {times} places where one was to be changed: {:?}", self.path, self.find.trim())),
+            times => Err(format!(
+                "{} has {times} places where one was to be changed: {:?}",
+                self.path,
+                self.find.trim()
+            )),
         }
     }
 }
 
 fn is_inside(path: &str) -> bool {
-    let plain = !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains('\\');
+    let plain = !path.is_empty()
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !path.contains('\\');
     plain && !["tests/", "ci/", "state/", ".git"].iter().any(|prefix| path.starts_with(prefix))
 }
 
@@ -192,25 +224,37 @@ replace = "stemmed"
 "#;
 
     fn plurals() -> Inspiration {
-        Inspiration::parse(DESCRIPTION, BTreeMap::from([("forms.py".to_owned(), "x = 1\n".to_owned())])).unwrap()
+        Inspiration::parse(
+            DESCRIPTION,
+            BTreeMap::from([("forms.py".to_owned(), "x = 1\n".to_owned())]),
+        )
+        .unwrap()
     }
 
     fn applied(files: &[(&str, &str)]) -> Result<Vec<(String, String)>, String> {
-        let read = |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned());
+        let read = |path: &str| {
+            files.iter().find(|(name, _)| *name == path).map(|(_, text)| (*text).to_owned())
+        };
         plurals().applied(&read).map(|files| files.into_iter().collect())
     }
 
     #[test]
     fn edits_build_on_each_other_and_new_files_come_with_them() {
         let files = applied(&[("runner/words.py", "def words():\n    return words\n")]).unwrap();
-        let expected = [("runner/forms.py", "x = 1\n"), ("runner/words.py", "def words():\n    return stemmed\n")];
+        let expected = [
+            ("runner/forms.py", "x = 1\n"),
+            ("runner/words.py", "def words():\n    return stemmed\n"),
+        ];
         assert_eq!(files, expected.map(|(path, text)| (path.to_owned(), text.to_owned())));
     }
 
     #[test]
     fn what_does_not_fit_says_why() {
         assert_eq!(applied(&[]).unwrap_err(), "there is no runner/words.py");
-        assert_eq!(applied(&[("runner/words.py", "x")]).unwrap_err(), "runner/words.py does not contain \"def words(\"");
+        assert_eq!(
+            applied(&[("runner/words.py", "x")]).unwrap_err(),
+            "runner/words.py does not contain \"def words(\""
+        );
         let there = [("runner/words.py", "def words(): return words"), ("runner/forms.py", "")];
         assert_eq!(applied(&there).unwrap_err(), "runner/forms.py is already there");
         let twice = [("runner/words.py", "def words(): return words; return words")];
@@ -227,18 +271,33 @@ replace = "stemmed"
 
     #[test]
     fn failing_cases_decide_between_equals() {
-        let other =
-            Inspiration { id: "another".to_owned(), when: When { feedback: vec!["plural".to_owned()], cases: Vec::new() }, ..plurals() };
+        let other = Inspiration {
+            id: "another".to_owned(),
+            when: When { feedback: vec!["plural".to_owned()], cases: Vec::new() },
+            ..plurals()
+        };
         let all = [other, plurals()];
-        let order = |failing: &[String]| suggested(&all, "plurals", failing).iter().map(|one| one.id.clone()).collect::<Vec<_>>();
+        let order = |failing: &[String]| {
+            suggested(&all, "plurals", failing).iter().map(|one| one.id.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(order(&[]), ["another", "plurals"]);
         assert_eq!(order(&["for LOOPS".to_owned()]), ["plurals", "another"]);
     }
 
     #[test]
     fn one_that_leads_out_of_the_repository_is_refused() {
-        for path in ["../x.py", "/etc/passwd", "runner//x.py", "tests/micro/a.jsonl", "state/active.state.json", ".git/hooks/x"] {
-            let description = DESCRIPTION.replace("path = \"runner/forms.py\"\ncontent", &format!("path = \"{path}\"\ncontent"));
+        for path in [
+            "../x.py",
+            "/etc/passwd",
+            "runner//x.py",
+            "tests/micro/a.jsonl",
+            "state/active.state.json",
+            ".git/hooks/x",
+        ] {
+            let description = DESCRIPTION.replace(
+                "path = \"runner/forms.py\"\ncontent",
+                &format!("path = \"{path}\"\ncontent"),
+            );
             let contents = BTreeMap::from([("forms.py".to_owned(), String::new())]);
             assert!(Inspiration::parse(&description, contents).is_err(), "{path}");
         }

@@ -1,5 +1,5 @@
-//! The Architect, as far as it is pure: how a run goes on, which paths a change may touch, what the builtin coder can apply, what a
-//! coder is told.
+//! The Architect, as far as it is pure: how a run goes on, which paths a change may touch, what the
+//! builtin coder can apply, what a coder is told.
 
 pub mod feedback;
 

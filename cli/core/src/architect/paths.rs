@@ -1,7 +1,8 @@
 //! What a coder may change: rules over paths, as data.
 //!
-//! A path is refused where no change of a coder may ever touch it. It is a person's to decide on where it is an evaluator (law 5): something that decides what is
-//! judged, or that runs on people's machines outside of what judges it. All else is code, and its tests decide.
+//! A path is refused where no change of a coder may ever touch it. It is a person's to decide on
+//! where it is an evaluator (law 5): something that decides what is judged, or that runs on
+//! people's machines outside of what judges it. All else is code, and its tests decide.
 
 use crate::bisection::difference::{PathChange, PathStatus};
 use crate::formats::manifest::{self, Manifest};
@@ -23,7 +24,8 @@ enum Consequence {
 }
 
 enum Place {
-    /// A file, or a folder with all in it. A file at the root that Python would import in the place of the folder counts as well.
+    /// A file, or a folder with all in it. A file at the root that Python would import in the place
+    /// of the folder counts as well.
     At(&'static str),
     /// A file or folder of this name, wherever it lies.
     Named(&'static str),
@@ -43,11 +45,31 @@ const fn rule(place: Place, consequence: Consequence, why: &'static str) -> Rule
 
 /// The first that fits decides.
 const RULES: &[Rule] = &[
-    rule(Place::At("state/active.state.json"), Consequence::Refused, "the state is the Tuner's: feedback of another kind changes it"),
-    rule(Place::At("state/staging.state.json"), Consequence::Refused, "what is being tuned is not part of a change"),
-    rule(Place::Named(".git"), Consequence::Refused, "a change is files, not a repository's inside"),
-    rule(Place::At(".agent"), Consequence::Refused, "what `agent` keeps for itself is not part of a change"),
-    rule(Place::At("agent_runtime"), Consequence::RefusedEvaluator, "the runtime is `agent`'s own, and `agent` brings a new one"),
+    rule(
+        Place::At("state/active.state.json"),
+        Consequence::Refused,
+        "the state is the Tuner's: feedback of another kind changes it",
+    ),
+    rule(
+        Place::At("state/staging.state.json"),
+        Consequence::Refused,
+        "what is being tuned is not part of a change",
+    ),
+    rule(
+        Place::Named(".git"),
+        Consequence::Refused,
+        "a change is files, not a repository's inside",
+    ),
+    rule(
+        Place::At(".agent"),
+        Consequence::Refused,
+        "what `agent` keeps for itself is not part of a change",
+    ),
+    rule(
+        Place::At("agent_runtime"),
+        Consequence::RefusedEvaluator,
+        "the runtime is `agent`'s own, and `agent` brings a new one",
+    ),
     rule(Place::At("tests"), Consequence::Evaluator, "cases, goldens and scorers judge changes"),
     rule(Place::At("ci"), Consequence::Evaluator, "budgets, objectives and triggers judge changes"),
     rule(Place::At("Jenkinsfile"), Consequence::Evaluator, WORKFLOW),
@@ -64,10 +86,26 @@ const RULES: &[Rule] = &[
     rule(Place::Named(".githooks"), Consequence::Evaluator, HOOK),
     rule(Place::Named(".husky"), Consequence::Evaluator, HOOK),
     rule(Place::Named(".github"), Consequence::Evaluator, WORKFLOW),
-    rule(Place::Named(".gitattributes"), Consequence::Evaluator, "attributes decide how git reads and writes files, and by which programs"),
-    rule(Place::Named(".gitignore"), Consequence::Evaluator, "it decides which files are part of a change and of a test"),
-    rule(Place::Named(".gitmodules"), Consequence::Evaluator, "it names repositories that git fetches"),
-    rule(Place::Hidden, Consequence::Evaluator, "hidden files configure git, workflows, editors and hosts on people's machines"),
+    rule(
+        Place::Named(".gitattributes"),
+        Consequence::Evaluator,
+        "attributes decide how git reads and writes files, and by which programs",
+    ),
+    rule(
+        Place::Named(".gitignore"),
+        Consequence::Evaluator,
+        "it decides which files are part of a change and of a test",
+    ),
+    rule(
+        Place::Named(".gitmodules"),
+        Consequence::Evaluator,
+        "it names repositories that git fetches",
+    ),
+    rule(
+        Place::Hidden,
+        Consequence::Evaluator,
+        "hidden files configure git, workflows, editors and hosts on people's machines",
+    ),
 ];
 
 const WORKFLOW: &str = "workflows run on people's machines, with their rights";
@@ -118,15 +156,25 @@ pub fn judge(touched: &[PathChange], manifests: &Manifests<'_>) -> Judgement {
 /// Why a change is refused, whatever its files say.
 pub fn refused(touched: &[PathChange]) -> Option<String> {
     if touched.len() > FILES_LIMIT {
-        return Some(format!("the change touches {} files; {FILES_LIMIT} are the most", touched.len()));
+        return Some(format!(
+            "the change touches {} files; {FILES_LIMIT} are the most",
+            touched.len()
+        ));
     }
-    let (path, why) = touched.iter().find_map(|touched| Some((&touched.path, refusal(&touched.path)?)))?;
+    let (path, why) =
+        touched.iter().find_map(|touched| Some((&touched.path, refusal(&touched.path)?)))?;
     Some(format!("the change touches {path:?}, and must not: {why}"))
 }
 
-/// The evaluators among what differs between two trees. The learned state is none: it is judged by itself.
+/// The evaluators among what differs between two trees. The learned state is none: it is judged by
+/// itself.
 pub fn evaluators(touched: &[PathChange], manifests: &Manifests<'_>) -> Vec<Evaluator> {
-    touched.iter().filter_map(|touched| Some(Evaluator { path: touched.path.clone(), why: evaluator(touched, manifests)? })).collect()
+    touched
+        .iter()
+        .filter_map(|touched| {
+            Some(Evaluator { path: touched.path.clone(), why: evaluator(touched, manifests)? })
+        })
+        .collect()
 }
 
 fn refusal(path: &str) -> Option<&'static str> {
@@ -134,24 +182,32 @@ fn refusal(path: &str) -> Option<&'static str> {
         return Some("a file's name is UTF-8 without control characters and backslashes");
     }
     let rule = ruled(path)?;
-    matches!(rule.consequence, Consequence::Refused | Consequence::RefusedEvaluator).then_some(rule.why)
+    matches!(rule.consequence, Consequence::Refused | Consequence::RefusedEvaluator)
+        .then_some(rule.why)
 }
 
 fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> {
     let path = touched.path.as_str();
     if same(path, manifest::FILE) {
         let sections = manifests.old.differences(manifests.new);
-        return (!sections.is_empty()).then(|| format!("{} decide what is started, judged and released", sections.join(", ")));
+        return (!sections.is_empty()).then(|| {
+            format!("{} decide what is started, judged and released", sections.join(", "))
+        });
     }
     if let Some(rule) = ruled(path) {
-        return matches!(rule.consequence, Consequence::RefusedEvaluator | Consequence::Evaluator).then(|| rule.why.to_owned());
+        return matches!(rule.consequence, Consequence::RefusedEvaluator | Consequence::Evaluator)
+            .then(|| rule.why.to_owned());
     }
     let locks = [&manifests.old.python.lock, &manifests.new.python.lock];
     if locks.into_iter().flatten().any(|lock| same(path, lock.trim_start_matches("./"))) {
-        return Some("packages are installed on people's machines, and scorers run beside them".to_owned());
+        return Some(
+            "packages are installed on people's machines, and scorers run beside them".to_owned(),
+        );
     }
     if manifests.old.evaluators.import.iter().any(|import| lies_under(path, import)) {
-        return Some("scorers and judges may import it: `import` under [evaluators] names it".to_owned());
+        return Some(
+            "scorers and judges may import it: `import` under [evaluators] names it".to_owned(),
+        );
     }
     if manifests.judges.iter().any(|judge| same(path, judge)) {
         return Some("cases name it as their judge".to_owned());
@@ -159,7 +215,8 @@ fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> 
     if lies_under(path, MIGRATIONS) && touched.status != PathStatus::Added {
         return Some("a step that states went through already stays as it is".to_owned());
     }
-    let protected = manifests.old.architect.protect.iter().find(|prefix| lies_under(path, prefix))?;
+    let protected =
+        manifests.old.architect.protect.iter().find(|prefix| lies_under(path, prefix))?;
     Some(format!("`protect` of agent.toml names {protected}"))
 }
 
@@ -171,7 +228,8 @@ fn ruled(path: &str) -> Option<&'static Rule> {
     })
 }
 
-/// Whether a path is the one named, or in the folder named; file systems that fold letter case are no way around.
+/// Whether a path is the one named, or in the folder named; file systems that fold letter case are
+/// no way around.
 pub fn lies_under(path: &str, prefix: &str) -> bool {
     let (path, prefix) = (path.to_lowercase(), prefix.trim_end_matches('/').to_lowercase());
     path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -179,36 +237,57 @@ pub fn lies_under(path: &str, prefix: &str) -> bool {
 
 /// `tests.py`, `tests.so`...: modules at the root that Python takes for the folder `tests`.
 fn is_imported_for(path: &str, folder: &str) -> bool {
-    !path.contains('/') && path.split_once('.').is_some_and(|(stem, extensions)| same(stem, folder) && !extensions.is_empty())
+    !path.contains('/')
+        && path
+            .split_once('.')
+            .is_some_and(|(stem, extensions)| same(stem, folder) && !extensions.is_empty())
 }
 
 fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// Whether the name means the same wherever it is read. A name that is no UTF-8 arrives with replacement characters.
+/// Whether the name means the same wherever it is read. A name that is no UTF-8 arrives with
+/// replacement characters.
 fn is_plain(path: &str) -> bool {
     // some file systems pass over these, so that a name with one of them is another name there
     const PASSED_OVER: [char; 17] = [
-        '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2060}', '\u{206a}',
-        '\u{206b}', '\u{206c}', '\u{206d}', '\u{206e}', '\u{206f}', '\u{feff}',
+        '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}',
+        '\u{202d}', '\u{202e}', '\u{2060}', '\u{206a}', '\u{206b}', '\u{206c}', '\u{206d}',
+        '\u{206e}', '\u{206f}', '\u{feff}',
     ];
-    let odd = |letter: char| letter.is_control() || matches!(letter, '\\' | char::REPLACEMENT_CHARACTER) || PASSED_OVER.contains(&letter);
+    let odd = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\\' | char::REPLACEMENT_CHARACTER)
+            || PASSED_OVER.contains(&letter)
+    };
     !path.contains(odd)
 }
 
-/// Why a tree with these changes cannot be checked out where a file system folds letter case: two of its paths are one there.
-pub fn spelt_twice<'a>(before: impl IntoIterator<Item = &'a str>, changes: &'a [PathChange]) -> Option<String> {
-    let gone: BTreeSet<&str> =
-        changes.iter().filter(|change| change.status == PathStatus::Removed).map(|change| change.path.as_str()).collect();
-    let paths = before.into_iter().chain(changes.iter().map(|change| change.path.as_str())).filter(|path| !gone.contains(path));
+/// Why a tree with these changes cannot be checked out where a file system folds letter case: two
+/// of its paths are one there.
+pub fn spelt_twice<'a>(
+    before: impl IntoIterator<Item = &'a str>,
+    changes: &'a [PathChange],
+) -> Option<String> {
+    let gone: BTreeSet<&str> = changes
+        .iter()
+        .filter(|change| change.status == PathStatus::Removed)
+        .map(|change| change.path.as_str())
+        .collect();
+    let paths = before
+        .into_iter()
+        .chain(changes.iter().map(|change| change.path.as_str()))
+        .filter(|path| !gone.contains(path));
     let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
     for path in paths {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for place in ends.map(|end| &path[..end]) {
             let first = *spellings.entry(place.to_lowercase()).or_insert(place);
             if first != place {
-                return Some(format!("{first:?} and {place:?} are one path where letter case does not count"));
+                return Some(format!(
+                    "{first:?} and {place:?} are one path where letter case does not count"
+                ));
             }
         }
     }
@@ -220,7 +299,9 @@ mod tests {
     use super::*;
 
     fn manifest(extra: &str) -> Manifest {
-        let text = format!("schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n{extra}");
+        let text = format!(
+            "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\"]\n{extra}"
+        );
         Manifest::parse(&text, "agent.toml").unwrap()
     }
 
@@ -240,15 +321,28 @@ mod tests {
     }
 
     fn check(paths: &[&str], expected: &str) {
-        let touched: Vec<_> = paths.iter().flat_map(|path| touched(path, PathStatus::Added)).collect();
+        let touched: Vec<_> =
+            paths.iter().flat_map(|path| touched(path, PathStatus::Added)).collect();
         assert_eq!(told(&touched, "", ""), expected, "{paths:?}");
     }
 
     #[test]
     fn paths_decide() {
         check(&[], "nothing");
-        check(&["runner/words.py", "state/schema.json", "state/migrations/2.py", "README.md"], "code");
-        check(&["testsuite.py", "circus/a.py", "tests_of_mine/a.py", "agent_runtimes.py", "runner/tests/a.py"], "code");
+        check(
+            &["runner/words.py", "state/schema.json", "state/migrations/2.py", "README.md"],
+            "code",
+        );
+        check(
+            &[
+                "testsuite.py",
+                "circus/a.py",
+                "tests_of_mine/a.py",
+                "agent_runtimes.py",
+                "runner/tests/a.py",
+            ],
+            "code",
+        );
         for evaluator in [
             "tests/micro/a.jsonl",
             "Tests/micro/a.jsonl",
@@ -290,8 +384,12 @@ mod tests {
         ] {
             check(&["tests/micro/a.jsonl", refused], &format!("the change touches {refused:?}"));
         }
-        let many: Vec<String> = (0..=FILES_LIMIT).map(|number| format!("runner/{number}.py")).collect();
-        check(&many.iter().map(String::as_str).collect::<Vec<_>>(), "the change touches 1001 files; 1000 are the most");
+        let many: Vec<String> =
+            (0..=FILES_LIMIT).map(|number| format!("runner/{number}.py")).collect();
+        check(
+            &many.iter().map(String::as_str).collect::<Vec<_>>(),
+            "the change touches 1001 files; 1000 are the most",
+        );
     }
 
     #[test]
@@ -330,15 +428,25 @@ mod tests {
         }
         // and the Tuner
         let tuner = "[tuner]\ncommand = [\"python\"]\n";
-        for key in ["read = [\"/data\"]", "network = true", "env = [\"AGENT_TOKEN\"]", "shared_memory = true"] {
+        for key in [
+            "read = [\"/data\"]",
+            "network = true",
+            "env = [\"AGENT_TOKEN\"]",
+            "shared_memory = true",
+        ] {
             assert_eq!(told(&touched, tuner, &format!("{tuner}{key}\n")), "a person", "{key}");
         }
-        assert_eq!(told(&touched, tuner, &format!("# a comment\n{tuner}")), "code", "what it says is the same");
+        assert_eq!(
+            told(&touched, tuner, &format!("# a comment\n{tuner}")),
+            "code",
+            "what it says is the same"
+        );
     }
 
     #[test]
     fn locked_packages_and_what_people_protect_are_evaluators() {
-        let manifest = "[python]\nlock = \"./requirements.lock\"\n[architect]\nprotect = [\"prices/\"]\n";
+        let manifest =
+            "[python]\nlock = \"./requirements.lock\"\n[architect]\nprotect = [\"prices/\"]\n";
         let modified = |path| told(&touched(path, PathStatus::Modified), manifest, manifest);
         assert_eq!(modified("requirements.lock"), "a person");
         assert_eq!(modified("prices/2026.csv"), "a person");
@@ -350,14 +458,22 @@ mod tests {
     fn a_path_has_one_spelling() {
         let before = ["agent.toml", "runner/a.py"];
         let check = |changes: &[(&str, PathStatus)], expected: Option<&str>| {
-            let changes: Vec<_> = changes.iter().flat_map(|(path, status)| touched(path, *status)).collect();
+            let changes: Vec<_> =
+                changes.iter().flat_map(|(path, status)| touched(path, *status)).collect();
             let found = spelt_twice(before, &changes);
-            assert_eq!(found.as_deref().map(|why| why.split(" are").next().unwrap()), expected, "{changes:?}");
+            assert_eq!(
+                found.as_deref().map(|why| why.split(" are").next().unwrap()),
+                expected,
+                "{changes:?}"
+            );
         };
         check(&[("runner/b.py", PathStatus::Added), ("agent.toml", PathStatus::Modified)], None);
         check(&[("AGENT.toml", PathStatus::Added)], Some("\"agent.toml\" and \"AGENT.toml\""));
         check(&[("AGENT.toml", PathStatus::Added), ("agent.toml", PathStatus::Removed)], None);
         check(&[("Runner/b.py", PathStatus::Added)], Some("\"runner\" and \"Runner\""));
-        check(&[("x/B.py", PathStatus::Added), ("x/b.py", PathStatus::Added)], Some("\"x/B.py\" and \"x/b.py\""));
+        check(
+            &[("x/B.py", PathStatus::Added), ("x/b.py", PathStatus::Added)],
+            Some("\"x/B.py\" and \"x/b.py\""),
+        );
     }
 }

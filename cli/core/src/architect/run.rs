@@ -1,6 +1,7 @@
 //! A run as a state machine: `step(run, event)` gives the run as it is now and what to do next.
 //!
-//! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and cancellations can be fed to it.
+//! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and
+//! cancellations can be fed to it.
 
 use crate::architect::evaluators::Effect;
 use crate::formats::manifest::Tier;
@@ -36,7 +37,13 @@ impl Phase {
     }
 
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Released { .. } | Self::Refused { .. } | Self::NeedsPerson { .. } | Self::Cancelled)
+        matches!(
+            self,
+            Self::Released { .. }
+                | Self::Refused { .. }
+                | Self::NeedsPerson { .. }
+                | Self::Cancelled
+        )
     }
 }
 
@@ -135,10 +142,18 @@ pub enum Step {
 
 impl Run {
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, phase: Phase::Queued, attempt: 0, protected: false, person: None, failures: Vec::new() }
+        Self {
+            limits,
+            phase: Phase::Queued,
+            attempt: 0,
+            protected: false,
+            person: None,
+            failures: Vec::new(),
+        }
     }
 
-    /// What judges a change, in order. A change of the evaluators is judged by the old ones alone, in every tier: no release does that afterwards.
+    /// What judges a change, in order. A change of the evaluators is judged by the old ones alone,
+    /// in every tier: no release does that afterwards.
     pub fn trials(&self) -> Vec<Trial> {
         if self.protected {
             return Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::Old }).into();
@@ -175,21 +190,26 @@ impl Run {
     /// The trial after `last` (the first, when there is none yet), or the release, or a person.
     fn after(mut self, last: Option<Trial>) -> (Self, Vec<Step>) {
         let trials = self.trials();
-        let next = last.map_or(0, |last| trials.iter().position(|trial| *trial == last).map_or(trials.len(), |at| at + 1));
+        let next = last.map_or(0, |last| {
+            trials.iter().position(|trial| *trial == last).map_or(trials.len(), |at| at + 1)
+        });
         match trials.get(next) {
             Some(trial) => {
                 self.phase = Phase::Testing { trial: *trial };
                 (self, vec![Step::Try(*trial)])
             }
             None => match self.person.clone() {
-                Some(why) => self.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report]),
+                Some(why) => {
+                    self.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report])
+                }
                 None => self.ended(Phase::Releasing, vec![Step::Release]),
             },
         }
     }
 }
 
-/// The run after an event, and what is to be done. An event that does not fit where the run is changes nothing.
+/// The run after an event, and what is to be done. An event that does not fit where the run is
+/// changes nothing.
 pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
     if run.phase.is_final() {
         return (run, Vec::new());
@@ -207,15 +227,22 @@ pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
         (Phase::Working, Event::AttemptFailed { why })
         | (Phase::Testing { .. }, Event::TrialFailed { why })
         | (Phase::Releasing, Event::ReleaseRefused { why }) => run.failed(why),
-        // nothing is wrong with it, so there is nothing to hand back: a coder that has to make some case better would work for the cases alone
-        (Phase::Releasing, Event::Unproven { why }) => run.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report]),
+        // nothing is wrong with it, so there is nothing to hand back: a coder that has to make some
+        // case better would work for the cases alone
+        (Phase::Releasing, Event::Unproven { why }) => {
+            run.ended(Phase::NeedsPerson { why }, vec![Step::KeepBranch, Step::Report])
+        }
         (Phase::Working, Event::NothingFits { why }) => {
-            // what was tried and failed is worth looking at; with nothing tried, the feedback itself is
-            let steps = if run.failures.is_empty() { Step::WriteFailingCase } else { Step::KeepBranch };
+            // what was tried and failed is worth looking at; with nothing tried, the feedback
+            // itself is
+            let steps =
+                if run.failures.is_empty() { Step::WriteFailingCase } else { Step::KeepBranch };
             run.ended(Phase::NeedsPerson { why }, vec![steps, Step::Report])
         }
         (Phase::Testing { trial }, Event::TrialPassed) => run.after(Some(trial)),
-        (Phase::Releasing, Event::Released { version }) => run.ended(Phase::Released { version }, vec![Step::Report]),
+        (Phase::Releasing, Event::Released { version }) => {
+            run.ended(Phase::Released { version }, vec![Step::Report])
+        }
         _ => (run, Vec::new()),
     }
 }
@@ -265,7 +292,13 @@ mod tests {
                 Event::TrialPassed,
                 Event::Released { version: "v0.2.0".to_owned() },
             ],
-            &[&[Step::Code], &[trial(Tier::Micro, New)], &[trial(Tier::Fast, New)], &[Step::Release], &[Step::Report]],
+            &[
+                &[Step::Code],
+                &[trial(Tier::Micro, New)],
+                &[trial(Tier::Fast, New)],
+                &[Step::Release],
+                &[Step::Report],
+            ],
             "released",
         );
     }
@@ -278,7 +311,13 @@ mod tests {
             check(
                 new(1),
                 &[Event::Start, changed(effect), passed(), passed(), passed()],
-                &[&[Step::Code], &[trial(Tier::Micro, Old)], &[trial(Tier::Fast, Old)], &[trial(Tier::Full, Old)], end],
+                &[
+                    &[Step::Code],
+                    &[trial(Tier::Micro, Old)],
+                    &[trial(Tier::Fast, Old)],
+                    &[trial(Tier::Full, Old)],
+                    end,
+                ],
                 phase,
             )
         };
@@ -293,7 +332,12 @@ mod tests {
         let run = check(
             new(2),
             &[Event::Start, changed(for_a_person()), failed, changed(Effect::None)],
-            &[&[Step::Code], &[trial(Tier::Micro, Evaluators::Old)], &[Step::Code], &[trial(Tier::Micro, Evaluators::New)]],
+            &[
+                &[Step::Code],
+                &[trial(Tier::Micro, Evaluators::Old)],
+                &[Step::Code],
+                &[trial(Tier::Micro, Evaluators::New)],
+            ],
             "testing",
         );
         assert_eq!((run.protected, run.person), (false, None));
@@ -305,7 +349,15 @@ mod tests {
         let refused = Event::ReleaseRefused { why: "gate".to_owned() };
         let run = check(
             new(2),
-            &[Event::Start, changed(Effect::None), failed("micro"), changed(Effect::None), Event::TrialPassed, Event::TrialPassed, refused],
+            &[
+                Event::Start,
+                changed(Effect::None),
+                failed("micro"),
+                changed(Effect::None),
+                Event::TrialPassed,
+                Event::TrialPassed,
+                refused,
+            ],
             &[
                 &[Step::Code],
                 &[trial(Tier::Micro, Evaluators::New)],
@@ -317,7 +369,8 @@ mod tests {
             ],
             "refused",
         );
-        let told: Vec<_> = run.failures.iter().map(|failure| (failure.attempt, failure.why.as_str())).collect();
+        let told: Vec<_> =
+            run.failures.iter().map(|failure| (failure.attempt, failure.why.as_str())).collect();
         assert_eq!(told, [(1, "micro"), (2, "gate")]);
     }
 
@@ -341,7 +394,12 @@ mod tests {
     #[test]
     fn a_coder_that_reached_out_gets_no_second_attempt() {
         let reached_out = Event::ReachedOut { why: "refs/heads/active was moved".to_owned() };
-        let run = check(new(3), &[Event::Start, reached_out], &[&[Step::Code], &[Step::Report]], "refused");
+        let run = check(
+            new(3),
+            &[Event::Start, reached_out],
+            &[&[Step::Code], &[Step::Report]],
+            "refused",
+        );
         assert_eq!(run.failures.len(), 1);
     }
 
@@ -369,7 +427,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_attempts_are_bounded_and_ends_are_ends(attempts in 1_u32..4, events in proptest::collection::vec(events(), 0..60)) {
+        fn whatever_happens_attempts_are_bounded_and_ends_are_ends(attempts in 1_u32..4,
+            events in proptest::collection::vec(events(), 0..60)) {
             let mut run = new(attempts);
             let (mut coded, mut reports) = (0, 0);
             for event in events {
@@ -389,7 +448,8 @@ mod tests {
         }
 
         #[test]
-        fn nothing_is_released_before_every_trial_passed(effect in effects(), fails_at in 0_usize..6) {
+        fn nothing_is_released_before_every_trial_passed(effect in effects(),
+            fails_at in 0_usize..6) {
             let (mut run, _) = step(new(1), Event::Start);
             let mut steps;
             (run, steps) = step(run, changed(effect.clone()));
@@ -401,7 +461,8 @@ mod tests {
             if fails_at < trials {
                 (_, steps) = step(run, Event::TrialFailed { why: String::new() });
             }
-            prop_assert_eq!(steps.contains(&Step::Release), fails_at >= trials && !matches!(effect, Effect::Person { .. }));
+            prop_assert_eq!(steps.contains(&Step::Release), fails_at >= trials && !matches!(effect,
+                Effect::Person { .. }));
         }
     }
 }

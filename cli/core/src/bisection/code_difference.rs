@@ -94,7 +94,15 @@ impl Files {
     /// A file whose lines are not shown.
     pub fn withhold(&mut self, change: PathChange, why: Withheld) {
         let PathChange { path, status } = change;
-        self.taken.push(FileDifference { path, status, added: None, removed: None, hunks: Vec::new(), left_off: 0, withheld: Some(why) });
+        self.taken.push(FileDifference {
+            path,
+            status,
+            added: None,
+            removed: None,
+            hunks: Vec::new(),
+            left_off: 0,
+            withheld: Some(why),
+        });
     }
 
     /// A file with both of its sides.
@@ -105,7 +113,9 @@ impl Files {
             return self.withhold(change, Withheld::TooLarge);
         }
         self.bytes_left -= bytes;
-        let (Some(old), Some(new)) = (text(old), text(new)) else { return self.withhold(change, Withheld::Binary) };
+        let (Some(old), Some(new)) = (text(old), text(new)) else {
+            return self.withhold(change, Withheld::Binary);
+        };
         let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(old, new);
         let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
         let (added, removed) = (Some(count(ChangeTag::Insert)), Some(count(ChangeTag::Delete)));
@@ -124,7 +134,15 @@ impl Files {
         }
         self.lines_left -= granted - room;
         let PathChange { path, status } = change;
-        self.taken.push(FileDifference { path, status, added, removed, hunks, left_off, withheld: None });
+        self.taken.push(FileDifference {
+            path,
+            status,
+            added,
+            removed,
+            hunks,
+            left_off,
+            withheld: None,
+        });
     }
 
     pub fn finish(self) -> Vec<FileDifference> {
@@ -169,13 +187,25 @@ mod tests {
         let mut files = Files::default();
         files.add(PathChange { path: "a".to_owned(), status }, &Sides { old, new });
         let file = files.finish().remove(0);
-        let lines = file.hunks.iter().map(|hunk| format!("{} {}", hunk.header, hunk.lines.join("|"))).collect::<Vec<_>>().join("; ");
-        assert_eq!(format!("{:?} {:?} {:?} {lines}", file.added, file.removed, file.withheld), expected);
+        let lines = file
+            .hunks
+            .iter()
+            .map(|hunk| format!("{} {}", hunk.header, hunk.lines.join("|")))
+            .collect::<Vec<_>>()
+            .join("; ");
+        assert_eq!(
+            format!("{:?} {:?} {:?} {lines}", file.added, file.removed, file.withheld),
+            expected
+        );
     }
 
     #[test]
     fn lines_are_counted_and_shown_with_what_is_around_them() {
-        check(Some(b"a\nb\n"), Some(b"a\r\nc\n"), "Some(2) Some(2) None @@ -1,2 +1,2 @@ -a|-b|+a|+c");
+        check(
+            Some(b"a\nb\n"),
+            Some(b"a\r\nc\n"),
+            "Some(2) Some(2) None @@ -1,2 +1,2 @@ -a|-b|+a|+c",
+        );
         check(None, Some(b"a\nb"), "Some(2) Some(0) None @@ -0,0 +1,2 @@ +a|+b");
         check(Some(b"a\n"), None, "Some(0) Some(1) None @@ -1 +0,0 @@ -a");
         check(
@@ -197,8 +227,12 @@ mod tests {
             files.add(change, &Sides { old: None, new: Some(text.as_bytes()) });
         }
         let files = files.finish();
-        let shown: Vec<usize> = files.iter().map(|file| file.hunks.iter().map(|hunk| hunk.lines.len()).sum()).collect();
-        assert_eq!((shown[0], files[0].left_off, files[0].added), (FILE_LINES, 7, Some(FILE_LINES + 7)));
+        let shown: Vec<usize> =
+            files.iter().map(|file| file.hunks.iter().map(|hunk| hunk.lines.len()).sum()).collect();
+        assert_eq!(
+            (shown[0], files[0].left_off, files[0].added),
+            (FILE_LINES, 7, Some(FILE_LINES + 7))
+        );
         assert_eq!(shown.iter().sum::<usize>(), LINES);
         let last = files.last().unwrap();
         assert_eq!((last.hunks.len(), last.left_off), (0, FILE_LINES + 7));
@@ -208,7 +242,10 @@ mod tests {
     fn a_long_line_is_cut() {
         let mut files = Files::default();
         let long = "ä".repeat(LINE_LENGTH * 2);
-        files.add(PathChange { path: "a".to_owned(), status: PathStatus::Added }, &Sides { old: None, new: Some(long.as_bytes()) });
+        files.add(
+            PathChange { path: "a".to_owned(), status: PathStatus::Added },
+            &Sides { old: None, new: Some(long.as_bytes()) },
+        );
         assert!(files.finish()[0].hunks[0].lines[0].chars().count() < LINE_LENGTH + 10);
     }
 }

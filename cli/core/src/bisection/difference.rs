@@ -1,4 +1,5 @@
-//! What differs between two versions: promises, code, learned state, and how the same cases came out.
+//! What differs between two versions: promises, code, learned state, and how the same cases came
+//! out.
 
 use crate::contract::assessment::Assessment;
 use crate::formats::object_id::ObjectId;
@@ -72,7 +73,11 @@ pub struct Missing {
 impl VersionDifference {
     /// Takes away the reasons, which quote what held-out cases expect.
     pub fn hide_held_out(&mut self) {
-        let flips = self.tiers.iter_mut().filter_map(|tier| tier.cases.as_mut()).flat_map(|cases| &mut cases.flips);
+        let flips = self
+            .tiers
+            .iter_mut()
+            .filter_map(|tier| tier.cases.as_mut())
+            .flat_map(|cases| &mut cases.flips);
         for flip in flips.filter(|flip| flip.place.as_deref().is_some_and(is_held_out)) {
             flip.why_withheld = flip.why.take().is_some();
         }

@@ -1,4 +1,5 @@
-//! Where along a history something stopped passing: a binary search that looks at what is known before it asks for anything to be run.
+//! Where along a history something stopped passing: a binary search that looks at what is known
+//! before it asks for anything to be run.
 
 pub mod code_difference;
 pub mod difference;
@@ -41,9 +42,10 @@ pub enum Conclusion {
 
 /// Finds where a history of `length` points, of which the last is the bad one, went bad.
 ///
-/// `look` answers `None` only where it may not run. With `good` the search begins there. Without, it looks back in doubling steps at
-/// what is known for a point that passed, then falls back on the oldest one. Of a history that goes back and forth it finds one of the
-/// places where it went bad. It looks at no more than two points for each doubling of the length, and four.
+/// `look` answers `None` only where it may not run. With `good` the search begins there. Without,
+/// it looks back in doubling steps at what is known for a point that passed, then falls back on the
+/// oldest one. Of a history that goes back and forth it finds one of the places where it went bad.
+/// It looks at no more than two points for each doubling of the length, and four.
 pub fn search<E>(
     length: usize,
     good: Option<usize>,
@@ -69,10 +71,15 @@ pub fn search<E>(
             seen => low = (middle, seen),
         }
     }
-    Ok(if low.1 == PointOutcome::Passed { Conclusion::Broke { good: low.0, bad } } else { Conclusion::NeverGood { first: bad } })
+    Ok(if low.1 == PointOutcome::Passed {
+        Conclusion::Broke { good: low.0, bad }
+    } else {
+        Conclusion::NeverGood { first: bad }
+    })
 }
 
-/// Back in doubling steps to a known point that is not bad; `bad` comes along. The oldest point is run when none is known.
+/// Back in doubling steps to a known point that is not bad; `bad` comes along. The oldest point is
+/// run when none is known.
 fn lower_end<E>(
     bad: &mut usize,
     look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
@@ -93,7 +100,10 @@ fn lower_end<E>(
     Ok((0, run(0, look)?))
 }
 
-fn run<E>(point: usize, look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>) -> Result<PointOutcome, E> {
+fn run<E>(
+    point: usize,
+    look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
+) -> Result<PointOutcome, E> {
     look(point, Effort::Run).map(|seen| seen.expect("what may be run is seen"))
 }
 
@@ -103,7 +113,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    /// `history` in one letter a point: `-` absent, `p` passed, `f` failed; capital letters are known without a run.
+    /// `history` in one letter a point: `-` absent, `p` passed, `f` failed; capital letters are
+    /// known without a run.
     fn searched(history: &str, good: Option<usize>) -> (Conclusion, BTreeSet<usize>, usize) {
         let (mut looked, mut runs) = (BTreeSet::new(), 0);
         let conclusion = search::<()>(history.len(), good, |point, effort| {
@@ -157,7 +168,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_break_is_found_in_few_looks(passing in 1usize..2000, failing in 1usize..2000, known in any::<bool>()) {
+        fn the_break_is_found_in_few_looks(passing in 1usize..2000, failing in 1usize..2000,
+            known in any::<bool>()) {
             let letters = if known { ["P", "F"] } else { ["p", "f"] };
             let history = letters[0].repeat(passing) + &letters[1].repeat(failing);
             let (conclusion, looked, runs) = searched(&history, None);

@@ -91,14 +91,19 @@ impl Look {
     /// `None` is a case that is not there.
     pub fn new(version: Version, commit: ObjectId, how: How, result: Option<CaseResult>) -> Self {
         let seen = result.as_ref().map_or(PointOutcome::Absent, CaseResult::point_outcome);
-        let (score, why, place) = result.map_or((None, None, None), |result| (Some(result.score), result.why, result.place));
+        let (score, why, place) = result
+            .map_or((None, None, None), |result| (Some(result.score), result.why, result.place));
         Self { version, commit, signals: None, seen, how, score, why, place }
     }
 }
 
 impl CaseResult {
     fn point_outcome(&self) -> PointOutcome {
-        if self.outcome == crate::testing::evaluation::Outcome::Passed { PointOutcome::Passed } else { PointOutcome::Failed }
+        if self.outcome == crate::testing::evaluation::Outcome::Passed {
+            PointOutcome::Passed
+        } else {
+            PointOutcome::Failed
+        }
     }
 }
 

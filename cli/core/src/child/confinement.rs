@@ -1,4 +1,5 @@
-//! What a child may reach: folders granted, holes in them, the network. As data; `world::sandbox` enforces it.
+//! What a child may reach: folders granted, holes in them, the network. As data; `world::sandbox`
+//! enforces it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -80,7 +81,12 @@ impl Confinement {
         self.grant(paths, Access::Write, true)
     }
 
-    fn grant<P: Into<PathBuf>>(mut self, paths: impl IntoIterator<Item = P>, access: Access, own: bool) -> Self {
+    fn grant<P: Into<PathBuf>>(
+        mut self,
+        paths: impl IntoIterator<Item = P>,
+        access: Access,
+        own: bool,
+    ) -> Self {
         for path in paths {
             let grant = Grant { path: path.into(), access, own };
             if !self.grants.contains(&grant) {
@@ -110,16 +116,22 @@ impl Confinement {
         self
     }
 
-    /// The grants as a list that knows no exceptions: a folder with a hole below it is replaced by its entries, the one towards the hole left out or
-    /// replaced in turn. What is created in such a folder later is not granted.
+    /// The grants as a list that knows no exceptions: a folder with a hole below it is replaced by
+    /// its entries, the one towards the hole left out or replaced in turn. What is created in such
+    /// a folder later is not granted.
     ///
-    /// Paths are free of symbolic links; `entries` lists a folder, without the symbolic links in it.
+    /// Paths are free of symbolic links; `entries` lists a folder, without the symbolic links in
+    /// it.
     pub fn rules(&self, entries: impl Fn(&Path) -> Vec<PathBuf>) -> Vec<Rule> {
         let mut rules = Vec::new();
         for Grant { path, access, own } in &self.grants {
             if *own || !self.holes.iter().any(|hole| path.starts_with(hole)) {
-                let holes: Vec<&Path> =
-                    self.holes.iter().map(PathBuf::as_path).filter(|hole| hole.starts_with(path) && hole != path).collect();
+                let holes: Vec<&Path> = self
+                    .holes
+                    .iter()
+                    .map(PathBuf::as_path)
+                    .filter(|hole| hole.starts_with(path) && hole != path)
+                    .collect();
                 expand(path.clone(), *access, &holes, &entries, &mut rules);
             }
         }
@@ -132,7 +144,10 @@ impl Confinement {
     pub fn to_words(&self) -> Vec<OsString> {
         let mut words = vec![CONFINE.into(), self.kind.as_str().into()];
         for Grant { path, access, own } in &self.grants {
-            let (word, ..) = GRANTS.iter().find(|(_, of, at_any_place)| (of, at_any_place) == (access, own)).expect("each kind has a word");
+            let (word, ..) = GRANTS
+                .iter()
+                .find(|(_, of, at_any_place)| (of, at_any_place) == (access, own))
+                .expect("each kind has a word");
             words.extend([(*word).into(), path.into()]);
         }
         words.extend(self.holes.iter().flat_map(|path| [HOLE.into(), path.into()]));
@@ -142,11 +157,18 @@ impl Confinement {
         words
     }
 
-    /// Takes one argument of `to_words`, and its value from `rest`; false when it is no such argument or has no such value.
-    pub fn take_word(this: &mut Option<Self>, word: &OsString, rest: &mut impl Iterator<Item = OsString>) -> bool {
+    /// Takes one argument of `to_words`, and its value from `rest`; false when it is no such
+    /// argument or has no such value.
+    pub fn take_word(
+        this: &mut Option<Self>,
+        word: &OsString,
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> bool {
         if word == CONFINE {
             let value = rest.next();
-            let kind = [Kind::Tested, Kind::Coder].into_iter().find(|kind| value.as_ref().is_some_and(|value| value == kind.as_str()));
+            let kind = [Kind::Tested, Kind::Coder]
+                .into_iter()
+                .find(|kind| value.as_ref().is_some_and(|value| value == kind.as_str()));
             *this = kind.map(Self::new);
             return this.is_some();
         }
@@ -161,15 +183,29 @@ impl Confinement {
             return true;
         }
         let found = GRANTS.iter().find(|(name, ..)| word == name);
-        found.map(|(_, access, own)| this.grants.push(Grant { path, access: *access, own: *own })).is_some()
+        found
+            .map(|(_, access, own)| this.grants.push(Grant { path, access: *access, own: *own }))
+            .is_some()
     }
 }
 
-/// Whether a variable of the environment holds a secret, or leads to what holds secrets: keys, the socket of a key agent, and the repository a git hook
-/// runs for. A program cannot know; this goes by what such variables are called, and by values that are addresses with a password.
+/// Whether a variable of the environment holds a secret, or leads to what holds secrets: keys, the
+/// socket of a key agent, and the repository a git hook runs for. A program cannot know; this goes
+/// by what such variables are called, and by values that are addresses with a password.
 pub fn is_secret(name: &str, value: &str) -> bool {
-    const PREFIXES: [&str; 11] =
-        ["ACTIONS_", "AWS_", "AZURE_", "DBUS_", "DOCKER_", "GIT_", "GPG_", "KUBE", "OTEL_EXPORTER_OTLP_", "SSH_", "VAULT_"];
+    const PREFIXES: [&str; 11] = [
+        "ACTIONS_",
+        "AWS_",
+        "AZURE_",
+        "DBUS_",
+        "DOCKER_",
+        "GIT_",
+        "GPG_",
+        "KUBE",
+        "OTEL_EXPORTER_OTLP_",
+        "SSH_",
+        "VAULT_",
+    ];
     const WORDS: [&str; 24] = [
         "APIKEY",
         "AUTH",
@@ -199,14 +235,21 @@ pub fn is_secret(name: &str, value: &str) -> bool {
     // written together with another word
     const ENDS: [&str; 5] = ["APIKEY", "PASSWORD", "PASSWD", "SECRET", "TOKEN"];
     let name = name.to_ascii_uppercase();
-    let is_secret = |word: &str| WORDS.contains(&word) || ENDS.iter().any(|end| word.ends_with(end));
+    let is_secret =
+        |word: &str| WORDS.contains(&word) || ENDS.iter().any(|end| word.ends_with(end));
     let is_secret = |word: &str| is_secret(word) || (word == "PWD" && name != word);
-    PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || name.split(['_', '-', '.']).any(is_secret) || has_password(value)
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || name.split(['_', '-', '.']).any(is_secret)
+        || has_password(value)
 }
 
 /// `scheme://user:password@host`.
 fn has_password(value: &str) -> bool {
-    let authority = |rest: &str| rest.split(['/', '?', '#', ' ', ',']).next().is_some_and(|authority| authority.contains('@'));
+    let authority = |rest: &str| {
+        rest.split(['/', '?', '#', ' ', ','])
+            .next()
+            .is_some_and(|authority| authority.contains('@'))
+    };
     value.match_indices("://").any(|(at, scheme)| authority(&value[at + scheme.len()..]))
 }
 
@@ -220,7 +263,13 @@ const GRANTS: [(&str, Access, bool); 4] = [
 const HOLE: &str = "--hole";
 const NETWORK: &str = "--network";
 
-fn expand(path: PathBuf, access: Access, holes: &[&Path], entries: &impl Fn(&Path) -> Vec<PathBuf>, rules: &mut Vec<Rule>) {
+fn expand(
+    path: PathBuf,
+    access: Access,
+    holes: &[&Path],
+    entries: &impl Fn(&Path) -> Vec<PathBuf>,
+    rules: &mut Vec<Rule>,
+) {
     if !holes.iter().any(|hole| hole.starts_with(&path)) {
         rules.push(Rule { path, access });
         return;
@@ -257,7 +306,9 @@ mod tests {
     ];
 
     fn entries(folder: &Path) -> Vec<PathBuf> {
-        let below = FILES.iter().filter_map(|file| Path::new(file).strip_prefix(folder).ok()?.components().next());
+        let below = FILES
+            .iter()
+            .filter_map(|file| Path::new(file).strip_prefix(folder).ok()?.components().next());
         let mut found: Vec<_> = below.map(|name| folder.join(name)).collect();
         found.dedup();
         found
@@ -268,7 +319,10 @@ mod tests {
     }
 
     fn check(confinement: &Confinement, expected: &[(&str, Access)]) {
-        let expected: Vec<_> = expected.iter().map(|(path, access)| Rule { path: path.into(), access: *access }).collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(path, access)| Rule { path: path.into(), access: *access })
+            .collect();
         assert_eq!(confinement.rules(entries), expected, "{confinement:?}");
     }
 
@@ -280,7 +334,10 @@ mod tests {
     fn a_grant_without_a_hole_is_one_rule() {
         use Access::{Read, Write};
         check(&read(&["/usr"], &[]), &[("/usr", Read)]);
-        check(&read(&["/usr"], &["/home/ann"]).write(["/home/bob"]), &[("/home/bob", Write), ("/usr", Read)]);
+        check(
+            &read(&["/usr"], &["/home/ann"]).write(["/home/bob"]),
+            &[("/home/bob", Write), ("/usr", Read)],
+        );
         // a name that only begins alike is no hole
         check(&read(&["/home/ann/work"], &["/home/ann/wo"]), &[("/home/ann/work", Read)]);
     }
@@ -291,18 +348,35 @@ mod tests {
         check(&read(&["/opt"], &["/opt/clone"]), &[("/opt/tool", Read)]);
         check(
             &read(&["/home"], &["/home/ann/work/repo"]),
-            &[("/home/ann/.ssh", Read), ("/home/ann/notes", Read), ("/home/ann/work/other", Read), ("/home/bob", Read)],
+            &[
+                ("/home/ann/.ssh", Read),
+                ("/home/ann/notes", Read),
+                ("/home/ann/work/other", Read),
+                ("/home/bob", Read),
+            ],
         );
-        check(&read(&["/"], &["/home/ann", "/opt/clone"]), &[("/home/bob", Read), ("/opt/tool", Read), ("/usr", Read)]);
+        check(
+            &read(&["/"], &["/home/ann", "/opt/clone"]),
+            &[("/home/bob", Read), ("/opt/tool", Read), ("/usr", Read)],
+        );
         check(&read(&[], &["/opt/clone/.git", "/opt/tool"]).write(["/opt"]), &[]);
         // one that is not there yet takes its place from the grant as well
-        check(&read(&["/opt"], &["/opt/tool/store"]), &[("/opt/clone", Read), ("/opt/tool/bin", Read)]);
-        check(&read(&["/opt/tool"], &["/opt/clone/x"]).write(["/opt/clone"]), &[("/opt/clone/.git", Write), ("/opt/tool", Read)]);
+        check(
+            &read(&["/opt"], &["/opt/tool/store"]),
+            &[("/opt/clone", Read), ("/opt/tool/bin", Read)],
+        );
+        check(
+            &read(&["/opt/tool"], &["/opt/clone/x"]).write(["/opt/clone"]),
+            &[("/opt/clone/.git", Write), ("/opt/tool", Read)],
+        );
     }
 
     #[test]
     fn nothing_is_granted_in_a_hole() {
-        check(&read(&["/home/ann/work/repo", "/home/ann/work/repo/tests"], &["/home/ann/work/repo"]), &[]);
+        check(
+            &read(&["/home/ann/work/repo", "/home/ann/work/repo/tests"], &["/home/ann/work/repo"]),
+            &[],
+        );
         check(&read(&["/home/ann"], &["/"]), &[]);
     }
 
@@ -323,7 +397,10 @@ mod tests {
         );
         let below = ["tests", ".git", ".agent"].map(|name| format!("{repository}/{name}"));
         let holes = [repository, &below[0], &below[1], &below[2]];
-        check(&read(&[], &holes).read_own([repository]), &[("/home/ann/work/repo/agent.toml", Read), ("/home/ann/work/repo/runner", Read)]);
+        check(
+            &read(&[], &holes).read_own([repository]),
+            &[("/home/ann/work/repo/agent.toml", Read), ("/home/ann/work/repo/runner", Read)],
+        );
     }
 
     #[test]
@@ -373,7 +450,13 @@ mod tests {
         for value in ["postgres://ann:secret@db/x", "http://token@proxy:8080", "a=1,redis://:p@h"] {
             assert!(is_secret("URL", value), "{value}");
         }
-        for value in ["http://proxy:8080", "https://example.org/a@b", "ann@example.org", "://", "file:///a@b"] {
+        for value in [
+            "http://proxy:8080",
+            "https://example.org/a@b",
+            "ann@example.org",
+            "://",
+            "file:///a@b",
+        ] {
             assert!(!is_secret("URL", value), "{value}");
         }
     }

@@ -28,7 +28,8 @@ impl LastWords {
     }
 }
 
-/// The lines to show: the last ones, with the whole of a stack trace that would be cut. Which of its lines names the place of the failure differs from language to language.
+/// The lines to show: the last ones, with the whole of a stack trace that would be cut. Which of
+/// its lines names the place of the failure differs from language to language.
 pub fn shown<T: AsRef<str>>(lines: &[T]) -> &[T] {
     let last = lines.len().saturating_sub(SHOWN);
     let of_trace = (0..last).rev().take_while(|index| is_of_trace(lines, *index)).count();
@@ -39,7 +40,8 @@ pub fn shown<T: AsRef<str>>(lines: &[T]) -> &[T] {
 
 /// A stack trace has indented lines, lines that introduce those, and empty ones between its parts.
 fn is_of_trace<T: AsRef<str>>(lines: &[T], index: usize) -> bool {
-    let is_inner = |line: &T| line.as_ref().trim().is_empty() || line.as_ref().starts_with([' ', '\t']);
+    let is_inner =
+        |line: &T| line.as_ref().trim().is_empty() || line.as_ref().starts_with([' ', '\t']);
     is_inner(&lines[index]) || lines.get(index + 1).is_some_and(is_inner)
 }
 
@@ -54,7 +56,10 @@ mod tests {
             words.push(format!("{number:0>15}"));
         }
         let lines = words.lines();
-        assert_eq!((lines.len(), lines.last().map(String::as_str)), (LIMIT / 16, Some("000000000009999")));
+        assert_eq!(
+            (lines.len(), lines.last().map(String::as_str)),
+            (LIMIT / 16, Some("000000000009999"))
+        );
         words.push("x".repeat(LIMIT));
         assert_eq!(words.lines().len(), 1, "one long line is kept whole");
     }
@@ -72,11 +77,18 @@ mod tests {
             let trace = [&[head], frame.repeat(30).as_slice(), &[end]].concat();
             let shown = shown_of(&trace);
             assert!(
-                shown.len() <= trace.len() + 1 && shown.ends_with(&trace.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()),
+                shown.len() <= trace.len() + 1
+                    && shown.ends_with(
+                        &trace.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()
+                    ),
                 "{shown:?}"
             );
         };
-        check("Traceback (most recent call last):", &["  File \"a.py\", line 1, in f", "    g()"], "KeyError: 'x'");
+        check(
+            "Traceback (most recent call last):",
+            &["  File \"a.py\", line 1, in f", "    g()"],
+            "KeyError: 'x'",
+        );
         check("Error: x", &["    at f (a.js:1:1)"], "Node.js v20");
         check("goroutine 1 [running]:", &["main.f(...)", "\t/a.go:12 +0x1"], "exit status 2");
         let log = shown_of(&[]);

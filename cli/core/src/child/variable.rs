@@ -1,9 +1,10 @@
-//! Environment variables of children: what agent.toml declares, what every program needs, and what counts in a result.
+//! Environment variables of children: what agent.toml declares, what every program needs, and what
+//! counts in a result.
 
 use serde::{Deserialize, Serialize};
 
-/// What says which repository, index and objects git works on (`git rev-parse --local-env-vars`, but for configuration): set for a hook, and never meant for
-/// another repository.
+/// What says which repository, index and objects git works on (`git rev-parse --local-env-vars`,
+/// but for configuration): set for a hook, and never meant for another repository.
 pub const GIT_LOCAL: [&str; 13] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -20,7 +21,8 @@ pub const GIT_LOCAL: [&str; 13] = [
     "GIT_WORK_TREE",
 ];
 
-/// What git sets besides for the hooks of one command: its author and date, its editor, what was pushed.
+/// What git sets besides for the hooks of one command: its author and date, its editor, what was
+/// pushed.
 const GIT_OF_A_COMMAND: [&str; 9] = [
     "GIT_AUTHOR_",
     "GIT_COMMITTER_",
@@ -33,7 +35,8 @@ const GIT_OF_A_COMMAND: [&str; 9] = [
     "GIT_SEQUENCE_EDITOR",
 ];
 
-/// Whether git sets a variable of this name for its hooks. Its configuration (`GIT_CONFIG_*`) is the user's, in every repository.
+/// Whether git sets a variable of this name for its hooks. Its configuration (`GIT_CONFIG_*`) is
+/// the user's, in every repository.
 pub fn is_of_a_hook(name: &str) -> bool {
     GIT_LOCAL.contains(&name) || GIT_OF_A_COMMAND.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -43,7 +46,8 @@ const PYTHON_OURS: [&str; 3] = ["PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONT
 /// Of the names that begin like this, `agent` keeps all but the token of its own servers.
 const OURS: (&str, &str) = ("AGENT_", "AGENT_TOKEN");
 
-/// Where programs and files are, who the user is, and how the network is reached: passed on to every child, and no part of what a result depends on.
+/// Where programs and files are, who the user is, and how the network is reached: passed on to
+/// every child, and no part of what a result depends on.
 const PLACES: [&str; 41] = [
     "PATH",
     "HOME",
@@ -90,7 +94,8 @@ const PLACES: [&str; 41] = [
     "NO_PROXY",
 ];
 
-/// Passed on as well, and part of what a result depends on: they change what programs print, sort and import.
+/// Passed on as well, and part of what a result depends on: they change what programs print, sort
+/// and import.
 const MEANINGS: [&str; 6] = ["LANG", "LANGUAGE", "TZ", "TZDIR", "PYTHONHOME", "PYTHONUSERBASE"];
 const LOCALE: &str = "LC_";
 
@@ -131,9 +136,13 @@ impl TryFrom<String> for Variable {
 impl Variable {
     /// `NAME` or `NAME=value`, of any name: a host may set what `agent` itself reads.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+        let (name, value) =
+            text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
         if !is_name(name) || text.contains('\0') {
-            return Err(format!("`{name}` is not a name of an environment variable; an entry is `NAME` or `NAME=value`"));
+            return Err(format!(
+                "`{name}` is not a name of an environment variable; an entry is `NAME` or \
+                `NAME=value`"
+            ));
         }
         Ok(Self { name: name.to_owned(), value: value.map(str::to_owned) })
     }
@@ -157,8 +166,13 @@ impl From<Variable> for String {
 
 /// The name that two declarations have.
 pub fn declared_twice(variables: &[Variable]) -> Option<&str> {
-    let twice = |(at, one): (usize, &Variable)| variables[..at].iter().any(|other| other.name == one.name);
-    variables.iter().enumerate().find(|entry| twice(*entry)).map(|(_, variable)| variable.name.as_str())
+    let twice =
+        |(at, one): (usize, &Variable)| variables[..at].iter().any(|other| other.name == one.name);
+    variables
+        .iter()
+        .enumerate()
+        .find(|entry| twice(*entry))
+        .map(|(_, variable)| variable.name.as_str())
 }
 
 #[cfg(test)]
@@ -171,31 +185,68 @@ mod tests {
 
     #[test]
     fn a_declaration_is_a_name_or_a_name_with_a_value() {
-        for text in ["BACKEND", "_x9", "MODE=fast", "EMPTY=", "URL=http://a/?b=c", "AGENT_TOKEN", "GIT_AUTHOR_NAME"] {
+        for text in [
+            "BACKEND",
+            "_x9",
+            "MODE=fast",
+            "EMPTY=",
+            "URL=http://a/?b=c",
+            "AGENT_TOKEN",
+            "GIT_AUTHOR_NAME",
+        ] {
             assert_eq!(String::from(parsed(text).unwrap()), text);
         }
-        assert_eq!(parsed("URL=a=b").unwrap(), Variable { name: "URL".to_owned(), value: Some("a=b".to_owned()) });
+        assert_eq!(
+            parsed("URL=a=b").unwrap(),
+            Variable { name: "URL".to_owned(), value: Some("a=b".to_owned()) }
+        );
         for text in ["", "=x", "9A", "A B", "A-B=1", "Ä=1", "A=\0"] {
-            assert!(parsed(text).unwrap_err().contains("is not a name of an environment variable"), "{text:?}");
+            assert!(
+                parsed(text).unwrap_err().contains("is not a name of an environment variable"),
+                "{text:?}"
+            );
         }
-        for text in ["PYTHONPATH=lib", "AGENT_STATE_FILE", "AGENT_PARENT_PID=1", "GIT_DIR", "GIT_INDEX_FILE=x"] {
-            assert!(parsed(text).unwrap_err().contains("itself and cannot be declared"), "{text:?}");
+        for text in [
+            "PYTHONPATH=lib",
+            "AGENT_STATE_FILE",
+            "AGENT_PARENT_PID=1",
+            "GIT_DIR",
+            "GIT_INDEX_FILE=x",
+        ] {
+            assert!(
+                parsed(text).unwrap_err().contains("itself and cannot be declared"),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn what_git_sets_for_hooks_is_told_from_what_a_user_sets() {
-        for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_AUTHOR_DATE", "GIT_QUARANTINE_PATH", "GIT_PUSH_OPTION_COUNT"] {
+        for name in [
+            "GIT_DIR",
+            "GIT_INDEX_FILE",
+            "GIT_AUTHOR_DATE",
+            "GIT_QUARANTINE_PATH",
+            "GIT_PUSH_OPTION_COUNT",
+        ] {
             assert!(is_of_a_hook(name), "{name}");
         }
-        for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_GLOBAL", "GIT_SSH_COMMAND", "GIT_TRACE", "PATH"] {
+        for name in [
+            "GIT_CONFIG_COUNT",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_CONFIG_GLOBAL",
+            "GIT_SSH_COMMAND",
+            "GIT_TRACE",
+            "PATH",
+        ] {
             assert!(!is_of_a_hook(name), "{name}");
         }
     }
 
     #[test]
     fn what_is_declared_twice_is_found() {
-        let of = |texts: &[&str]| texts.iter().map(|text| parsed(text).unwrap()).collect::<Vec<_>>();
+        let of =
+            |texts: &[&str]| texts.iter().map(|text| parsed(text).unwrap()).collect::<Vec<_>>();
         assert_eq!(declared_twice(&of(&["A", "B=1", "A=2"])), Some("A"));
         assert_eq!(declared_twice(&of(&["A", "a"])), None);
     }

@@ -1,4 +1,5 @@
-//! What a release asks for: the Contract's changes, what else moved, and what the commits say, put together into one bump.
+//! What a release asks for: the Contract's changes, what else moved, and what the commits say, put
+//! together into one bump.
 
 use crate::contract::rules::{RuleId, Words};
 use crate::contract::{Change, Contract, bump, diff};
@@ -44,7 +45,14 @@ pub fn assess(from: &End, to: &End, messages: &[String]) -> Assessment {
     changes.sort_by_key(|change| std::cmp::Reverse(change.level));
     let asked = bump(&changes);
     let next = asked.zip(from.version.as_ref()).map(|(bump, version)| tag(&bump.apply(version)));
-    Assessment { schema: SCHEMA, from: from.name.clone(), to: to.name.clone(), bump: asked, next, changes }
+    Assessment {
+        schema: SCHEMA,
+        from: from.name.clone(),
+        to: to.name.clone(),
+        bump: asked,
+        next,
+        changes,
+    }
 }
 
 fn moved(from: &End, to: &End) -> Option<Change> {
@@ -56,8 +64,10 @@ fn moved(from: &End, to: &End) -> Option<Change> {
 
 /// The strongest word of the commits: one change that names who said it.
 fn said(messages: &[String]) -> Option<Change> {
-    let (level, message) =
-        messages.iter().filter_map(|message| Some((conventional::says(message)?, message))).max_by_key(|(level, _)| *level)?;
+    let (level, message) = messages
+        .iter()
+        .filter_map(|message| Some((conventional::says(message)?, message)))
+        .max_by_key(|(level, _)| *level)?;
     let id = match level {
         Bump::Patch => RuleId::CommitSaysFix,
         Bump::Minor => RuleId::CommitSaysFeature,
@@ -73,10 +83,19 @@ mod tests {
     use serde_json::json;
 
     fn end(name: &str, code: &str, state: &str, tools: &[&str]) -> End {
-        let tools = tools.iter().map(|tool| json!({"name": tool, "inputSchema": {"type": "object"}})).collect();
+        let tools = tools
+            .iter()
+            .map(|tool| json!({"name": tool, "inputSchema": {"type": "object"}}))
+            .collect();
         let contract = Contract::new(tools, None, None).unwrap();
         let version = name.strip_prefix('v').and_then(|text| text.parse().ok());
-        End { name: name.to_owned(), version, contract, code: code.to_owned(), state: Some(state.to_owned()) }
+        End {
+            name: name.to_owned(),
+            version,
+            contract,
+            code: code.to_owned(),
+            state: Some(state.to_owned()),
+        }
     }
 
     fn check(from: &End, to: &End, messages: &[&str], bump: Option<Bump>, next: Option<&str>) {
@@ -89,10 +108,40 @@ mod tests {
     fn commits_raise_a_bump_and_never_lower_it() {
         let from = end("v0.1.2", "code", "state", &["ask"]);
         check(&from, &end("to", "code", "state", &["ask"]), &[], None, None);
-        check(&from, &end("to", "code", "learned", &["ask"]), &[], Some(Bump::Patch), Some("v0.1.3"));
-        check(&from, &end("to", "other", "state", &["ask"]), &["fix: a typo"], Some(Bump::Minor), Some("v0.2.0"));
-        check(&from, &end("to", "other", "state", &["ask"]), &["feat!: shorter answers", "fix: x"], Some(Bump::Major), Some("v1.0.0"));
-        check(&from, &end("to", "other", "state", &[]), &["fix: a typo"], Some(Bump::Major), Some("v1.0.0"));
-        check(&end("abc", "code", "state", &[]), &end("to", "other", "state", &[]), &[], Some(Bump::Minor), None);
+        check(
+            &from,
+            &end("to", "code", "learned", &["ask"]),
+            &[],
+            Some(Bump::Patch),
+            Some("v0.1.3"),
+        );
+        check(
+            &from,
+            &end("to", "other", "state", &["ask"]),
+            &["fix: a typo"],
+            Some(Bump::Minor),
+            Some("v0.2.0"),
+        );
+        check(
+            &from,
+            &end("to", "other", "state", &["ask"]),
+            &["feat!: shorter answers", "fix: x"],
+            Some(Bump::Major),
+            Some("v1.0.0"),
+        );
+        check(
+            &from,
+            &end("to", "other", "state", &[]),
+            &["fix: a typo"],
+            Some(Bump::Major),
+            Some("v1.0.0"),
+        );
+        check(
+            &end("abc", "code", "state", &[]),
+            &end("to", "other", "state", &[]),
+            &[],
+            Some(Bump::Minor),
+            None,
+        );
     }
 }

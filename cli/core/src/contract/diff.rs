@@ -24,7 +24,13 @@ pub struct Change {
 impl Change {
     pub fn new(id: RuleId, tool: Option<&str>, path: impl Into<String>, words: &Words) -> Self {
         let rule = rule(id);
-        Self { rule: id, level: rule.level, tool: tool.map(str::to_owned), path: path.into(), message: rule.tell(words) }
+        Self {
+            rule: id,
+            level: rule.level,
+            tool: tool.map(str::to_owned),
+            path: path.into(),
+            message: rule.tell(words),
+        }
     }
 }
 
@@ -37,9 +43,15 @@ pub fn bump(changes: &[Change]) -> Option<Bump> {
 pub fn diff(old: &Contract, new: &Contract) -> Vec<Change> {
     let none = Server::default();
     let mut changes = servers("/runner", &old.runner, &new.runner);
-    changes.extend(servers("/tuner", old.tuner.as_ref().unwrap_or(&none), new.tuner.as_ref().unwrap_or(&none)));
+    changes.extend(servers(
+        "/tuner",
+        old.tuner.as_ref().unwrap_or(&none),
+        new.tuner.as_ref().unwrap_or(&none),
+    ));
     changes.extend(states(old, new));
-    changes.sort_by(|one, two| two.level.cmp(&one.level).then_with(|| (&one.path, one.rule).cmp(&(&two.path, two.rule))));
+    changes.sort_by(|one, two| {
+        two.level.cmp(&one.level).then_with(|| (&one.path, one.rule).cmp(&(&two.path, two.rule)))
+    });
     changes
 }
 
@@ -55,8 +67,16 @@ fn servers(at: &str, old: &Server, new: &Server) -> Vec<Change> {
         changes.push(Change::new(RuleId::ToolRenamed, Some(before), path(before), &words));
     }
     let named = |name: &str| Words { name: name.to_owned(), ..Words::default() };
-    changes.extend(removed.keys().map(|name| Change::new(RuleId::ToolRemoved, Some(name), path(name), &named(name))));
-    changes.extend(added.keys().map(|name| Change::new(RuleId::ToolAdded, Some(name), path(name), &named(name))));
+    changes.extend(
+        removed
+            .keys()
+            .map(|name| Change::new(RuleId::ToolRemoved, Some(name), path(name), &named(name))),
+    );
+    changes.extend(
+        added
+            .keys()
+            .map(|name| Change::new(RuleId::ToolAdded, Some(name), path(name), &named(name))),
+    );
     for (name, before) in &old.tools {
         if let Some(now) = new.tools.get(name) {
             changes.extend(tool(&path(name), name, before, now));
@@ -65,35 +85,62 @@ fn servers(at: &str, old: &Server, new: &Server) -> Vec<Change> {
     changes
 }
 
-fn missing<'a>(from: &'a BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> BTreeMap<&'a str, &'a Value> {
-    from.iter().filter(|(name, _)| !other.contains_key(*name)).map(|(name, tool)| (name.as_str(), tool)).collect()
+fn missing<'a>(
+    from: &'a BTreeMap<String, Value>,
+    other: &BTreeMap<String, Value>,
+) -> BTreeMap<&'a str, &'a Value> {
+    from.iter()
+        .filter(|(name, _)| !other.contains_key(*name))
+        .map(|(name, tool)| (name.as_str(), tool))
+        .collect()
 }
 
 /// Pairs that only changed their name: the same schemas, and nobody else has them.
-fn renamed<'a>(removed: &BTreeMap<&'a str, &Value>, added: &BTreeMap<&'a str, &Value>) -> Vec<(&'a str, &'a str)> {
+fn renamed<'a>(
+    removed: &BTreeMap<&'a str, &Value>,
+    added: &BTreeMap<&'a str, &Value>,
+) -> Vec<(&'a str, &'a str)> {
     let shape = |tool: &Value| {
-        ["inputSchema", "outputSchema"].map(|key| tool.get(key).map(without_annotations).map(|schema| canonical::to_compact(&schema)))
+        ["inputSchema", "outputSchema"].map(|key| {
+            tool.get(key).map(without_annotations).map(|schema| canonical::to_compact(&schema))
+        })
     };
     let with_shape = |tools: &BTreeMap<&'a str, &Value>, wanted: &Value| -> Vec<&'a str> {
-        tools.iter().filter(|(_, tool)| shape(tool) == shape(wanted)).map(|(name, _)| *name).collect()
+        tools
+            .iter()
+            .filter(|(_, tool)| shape(tool) == shape(wanted))
+            .map(|(name, _)| *name)
+            .collect()
     };
     removed
         .iter()
-        .filter_map(|(before, tool)| match (with_shape(removed, tool).as_slice(), with_shape(added, tool).as_slice()) {
-            ([_], [now]) => Some((*before, *now)),
-            _ => None,
+        .filter_map(|(before, tool)| {
+            match (with_shape(removed, tool).as_slice(), with_shape(added, tool).as_slice()) {
+                ([_], [now]) => Some((*before, *now)),
+                _ => None,
+            }
         })
         .collect()
 }
 
 fn tool(path: &str, name: &str, old: &Value, new: &Value) -> Vec<Change> {
-    let change =
-        |id, below: &str, words: Words| Change::new(id, Some(name), format!("{path}{below}"), &Words { name: name.to_owned(), ..words });
+    let change = |id, below: &str, words: Words| {
+        Change::new(
+            id,
+            Some(name),
+            format!("{path}{below}"),
+            &Words { name: name.to_owned(), ..words },
+        )
+    };
     let mut changes = Vec::new();
     if old.get("description") != new.get("description") {
         changes.push(change(RuleId::ToolDescriptionChanged, "/description", Words::default()));
     }
-    changes.extend(annotations(old, new).into_iter().map(|(id, detail)| change(id, "/annotations", Words { detail, ..Words::default() })));
+    changes.extend(
+        annotations(old, new)
+            .into_iter()
+            .map(|(id, detail)| change(id, "/annotations", Words { detail, ..Words::default() })),
+    );
     for key in ["title", "icons", "execution", "_meta"] {
         if old.get(key) != new.get(key) {
             let words = Words { detail: key.to_owned(), ..Words::default() };
@@ -102,10 +149,18 @@ fn tool(path: &str, name: &str, old: &Value, new: &Value) -> Vec<Change> {
     }
     changes.extend(named(name, &format!("{path}/inputSchema"), inputs(name, old, new)));
     match (old.get("outputSchema"), new.get("outputSchema")) {
-        (None, Some(_)) => changes.push(change(RuleId::ResultSchemaAdded, "/outputSchema", Words::default())),
-        (Some(_), None) => changes.push(change(RuleId::ResultSchemaRemoved, "/outputSchema", Words::default())),
+        (None, Some(_)) => {
+            changes.push(change(RuleId::ResultSchemaAdded, "/outputSchema", Words::default()))
+        }
+        (Some(_), None) => {
+            changes.push(change(RuleId::ResultSchemaRemoved, "/outputSchema", Words::default()))
+        }
         (Some(old), Some(new)) => {
-            changes.extend(named(name, &format!("{path}/outputSchema"), compare(Direction::Result, name, old, new)));
+            changes.extend(named(
+                name,
+                &format!("{path}/outputSchema"),
+                compare(Direction::Result, name, old, new),
+            ));
         }
         (None, None) => {}
     }
@@ -113,7 +168,12 @@ fn tool(path: &str, name: &str, old: &Value, new: &Value) -> Vec<Change> {
 }
 
 fn named(tool: &str, at: &str, findings: Vec<Finding>) -> Vec<Change> {
-    findings.into_iter().map(|found| Change::new(found.rule, Some(tool), format!("{at}{}", found.path), &found.words)).collect()
+    findings
+        .into_iter()
+        .map(|found| {
+            Change::new(found.rule, Some(tool), format!("{at}{}", found.path), &found.words)
+        })
+        .collect()
 }
 
 fn inputs(name: &str, old: &Value, new: &Value) -> Vec<Finding> {
@@ -122,9 +182,14 @@ fn inputs(name: &str, old: &Value, new: &Value) -> Vec<Finding> {
     compare(Direction::Parameter, name, &schema(old), &schema(new))
 }
 
-/// The hints hosts act on: what each promises, and what the protocol takes it for when it is not there.
-const PROMISES: [(&str, bool, bool); 4] =
-    [("readOnlyHint", true, false), ("destructiveHint", false, true), ("idempotentHint", true, false), ("openWorldHint", false, true)];
+/// The hints hosts act on: what each promises, and what the protocol takes it for when it is not
+/// there.
+const PROMISES: [(&str, bool, bool); 4] = [
+    ("readOnlyHint", true, false),
+    ("destructiveHint", false, true),
+    ("idempotentHint", true, false),
+    ("openWorldHint", false, true),
+];
 
 fn annotations(old: &Value, new: &Value) -> Vec<(RuleId, String)> {
     let (old, new) = (old.get("annotations"), new.get("annotations"));
@@ -136,7 +201,9 @@ fn annotations(old: &Value, new: &Value) -> Vec<(RuleId, String)> {
     };
     let broken: Vec<_> = PROMISES
         .iter()
-        .filter(|(key, promise, absent)| value(old, key, *absent) == *promise && value(new, key, *absent) != *promise)
+        .filter(|(key, promise, absent)| {
+            value(old, key, *absent) == *promise && value(new, key, *absent) != *promise
+        })
         .map(|(key, promise, _)| (RuleId::ToolPromiseWeakened, format!("{key}: {promise}")))
         .collect();
     if broken.is_empty() { vec![(RuleId::ToolAnnotationsChanged, String::new())] } else { broken }
@@ -153,8 +220,13 @@ fn states(old: &Contract, new: &Contract) -> Vec<Change> {
     };
     let versions = (old.state_version().unwrap_or(0), new.state_version().unwrap_or(0));
     if versions.0 != versions.1 {
-        let id = if versions.0 < versions.1 { RuleId::StateVersionRaised } else { RuleId::StateVersionLowered };
-        let words = Words { old: versions.0.to_string(), new: versions.1.to_string(), ..Words::default() };
+        let id = if versions.0 < versions.1 {
+            RuleId::StateVersionRaised
+        } else {
+            RuleId::StateVersionLowered
+        };
+        let words =
+            Words { old: versions.0.to_string(), new: versions.1.to_string(), ..Words::default() };
         return vec![Change::new(id, None, format!("/state/{STATE_VERSION_KEY}"), &words)];
     }
     // what was stored must still be accepted: the same question as for a parameter
@@ -176,5 +248,10 @@ fn state_change(found: Finding) -> Change {
         RuleId::ParameterValueRemoved => format!("not {}", found.words.old),
         _ => found.words.detail,
     };
-    Change::new(id, None, format!("/state{}", found.path), &Words { name: found.words.name, detail, ..Words::default() })
+    Change::new(
+        id,
+        None,
+        format!("/state{}", found.path),
+        &Words { name: found.words.name, detail, ..Words::default() },
+    )
 }

@@ -12,17 +12,24 @@ pub(super) enum Inclusion {
 
 /// Is every value of `part` that has only declared properties also a value of `whole`?
 pub(super) fn inclusion(part: &Value, whole: &Value) -> Inclusion {
-    if let Some(reference) = references(part).into_iter().chain(references(whole)).find(|reference| !is_definition(reference)) {
+    if let Some(reference) = references(part)
+        .into_iter()
+        .chain(references(whole))
+        .find(|reference| !is_definition(reference))
+    {
         return Inclusion::Unknown { reason: format!("`$ref` to `{reference}` is not followed") };
     }
-    let documents = SchemaDocument::from_json(part).and_then(|part| Ok((part, SchemaDocument::from_json(whole)?)));
+    let documents = SchemaDocument::from_json(part)
+        .and_then(|part| Ok((part, SchemaDocument::from_json(whole)?)));
     let (part, whole) = match documents {
         Ok(documents) => documents,
         Err(error) => return Inclusion::Unknown { reason: error.to_string() },
     };
     match analyze_compat(&part, &whole, Role::Deserializer) {
         Ok(CompatibilityResult::Compatible) => Inclusion::Proven,
-        Ok(CompatibilityResult::Incompatible { counterexample, .. }) => Inclusion::Refuted { example: counterexample },
+        Ok(CompatibilityResult::Incompatible { counterexample, .. }) => {
+            Inclusion::Refuted { example: counterexample }
+        }
         Ok(CompatibilityResult::Unknown { reason }) => Inclusion::Unknown { reason },
         Err(error) => Inclusion::Unknown { reason: error.to_string() },
     }
@@ -51,7 +58,8 @@ mod tests {
     #[test]
     fn only_declared_properties_count() {
         let open = json!({"type": "object", "properties": {"a": {"type": "string"}}});
-        let more = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}});
+        let more = json!({"type": "object", "properties": {"a": {"type": "string"},
+            "b": {"type": "integer"}}});
         assert_eq!(inclusion(&open, &more), Inclusion::Proven);
     }
 
@@ -59,6 +67,11 @@ mod tests {
     fn what_cannot_be_decided_says_why() {
         let elsewhere = json!({"$ref": "https://example.org/schema.json"});
         let answer = inclusion(&elsewhere, &json!({"type": "string"}));
-        assert_eq!(answer, Inclusion::Unknown { reason: "`$ref` to `https://example.org/schema.json` is not followed".to_owned() });
+        assert_eq!(
+            answer,
+            Inclusion::Unknown {
+                reason: "`$ref` to `https://example.org/schema.json` is not followed".to_owned()
+            }
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The Contract: what a version promises to those who call it and to those who keep its state.
 //!
-//! It is made of what Runner and Tuner answer to `tools/list`, and of the state's schema. Its digest stands in the commit's trailers, and
-//! the difference between two of them decides the bump of a release.
+//! It is made of what Runner and Tuner answer to `tools/list`, and of the state's schema. Its
+//! digest stands in the commit's trailers, and the difference between two of them decides the bump
+//! of a release.
 
 pub mod assessment;
 
@@ -33,7 +34,8 @@ pub struct Contract {
     pub state: Option<Value>,
 }
 
-/// The tools of one server by name, each as the server described it: nothing is dropped, so that discovery can be answered from it.
+/// The tools of one server by name, each as the server described it: nothing is dropped, so that
+/// discovery can be answered from it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     pub tools: BTreeMap<String, Value>,
@@ -54,7 +56,9 @@ pub enum ContractError {
 impl Diagnose for ContractError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Nameless { .. } | Self::Twice { .. } | Self::NoSchema { .. } => FailureKind::Child,
+            Self::Nameless { .. } | Self::Twice { .. } | Self::NoSchema { .. } => {
+                FailureKind::Child
+            }
             Self::Document { .. } => FailureKind::Input,
         }
     }
@@ -62,7 +66,9 @@ impl Diagnose for ContractError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Twice { .. } => Some("give each tool a name of its own".to_owned()),
-            Self::Nameless { .. } | Self::NoSchema { .. } => Some("see what the server answers to `tools/list`".to_owned()),
+            Self::Nameless { .. } | Self::NoSchema { .. } => {
+                Some("see what the server answers to `tools/list`".to_owned())
+            }
             Self::Document { .. } => None,
         }
     }
@@ -70,7 +76,11 @@ impl Diagnose for ContractError {
 
 impl Contract {
     /// From the answers to `tools/list` and the parsed `state/schema.json`.
-    pub fn new(runner: Vec<Value>, tuner: Option<Vec<Value>>, state: Option<Value>) -> Result<Self, ContractError> {
+    pub fn new(
+        runner: Vec<Value>,
+        tuner: Option<Vec<Value>>,
+        state: Option<Value>,
+    ) -> Result<Self, ContractError> {
         Ok(Self {
             schema: SCHEMA.to_owned(),
             runner: Server::new("Runner", runner)?,
@@ -81,15 +91,18 @@ impl Contract {
 
     /// Reads a stored Contract; `origin` names it in errors.
     pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, ContractError> {
-        let problem = |problem: String| ContractError::Document { origin: origin.to_owned(), problem };
-        let contract: Self = serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
+        let problem =
+            |problem: String| ContractError::Document { origin: origin.to_owned(), problem };
+        let contract: Self =
+            serde_json::from_slice(bytes).map_err(|error| problem(error.to_string()))?;
         if contract.schema == SCHEMA {
             return Ok(contract);
         }
         Err(problem(format!("its schema is `{}`; this `agent` reads `{SCHEMA}`", contract.schema)))
     }
 
-    /// Canonical bytes: equal Contracts have equal bytes, whatever the order in which the servers listed things.
+    /// Canonical bytes: equal Contracts have equal bytes, whatever the order in which the servers
+    /// listed things.
     pub fn to_bytes(&self) -> Vec<u8> {
         canonical::to_bytes(&serde_json::to_value(self).expect("a Contract is JSON"))
     }
@@ -132,8 +145,10 @@ mod tests {
 
     #[test]
     fn order_of_listing_changes_neither_bytes_nor_digest() {
-        let (ask, search) =
-            (json!({"name": "ask", "inputSchema": {"type": "object"}}), json!({"inputSchema": {"type": "object"}, "name": "search"}));
+        let (ask, search) = (
+            json!({"name": "ask", "inputSchema": {"type": "object"}}),
+            json!({"inputSchema": {"type": "object"}, "name": "search"}),
+        );
         let one = Contract::new(vec![ask.clone(), search.clone()], None, None).unwrap();
         let two = Contract::new(vec![search, ask], None, None).unwrap();
         assert_eq!(one.to_bytes(), two.to_bytes());
@@ -148,16 +163,22 @@ mod tests {
         };
         check(json!([{"title": "x"}]), "the Runner lists a tool without a name: {\"title\":\"x\"}");
         check(json!([{"name": "a"}, {"name": "a"}]), "the Runner lists the tool `a` twice");
-        check(json!([{"name": "a", "outputSchema": []}]), "the Runner's tool `a` has an `outputSchema` that is not a JSON object");
+        check(
+            json!([{"name": "a", "outputSchema": []}]),
+            "the Runner's tool `a` has an `outputSchema` that is not a JSON object",
+        );
     }
 
     #[test]
     fn a_document_of_another_schema_is_refused() {
-        let error =
-            Contract::parse(br#"{"schema":"agent/contract@9","runner":{"tools":{}},"tuner":null,"state":null}"#, "contracts/x.json");
+        let error = Contract::parse(
+            br#"{"schema":"agent/contract@9","runner":{"tools":{}},"tuner":null,"state":null}"#,
+            "contracts/x.json",
+        );
         assert_eq!(
             error.unwrap_err().to_string(),
-            "contracts/x.json: its schema is `agent/contract@9`; this `agent` reads `agent/contract@1`"
+            "contracts/x.json: its schema is `agent/contract@9`; this `agent` reads \
+            `agent/contract@1`"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! The rules of the bump, as data: `rules.toml` holds what each change asks for, why, and the words it is reported in.
+//! The rules of the bump, as data: `rules.toml` holds what each change asks for, why, and the words
+//! it is reported in.
 
 use crate::version::Bump;
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,8 @@ pub struct Rule {
     pub level: Bump,
     /// Why it asks for that, in terms of who would notice.
     pub why: String,
-    /// What the reader is told; `{name}`, `{old}`, `{new}` and `{detail}` stand for the change's own words.
+    /// What the reader is told; `{name}`, `{old}`, `{new}` and `{detail}` stand for the change's
+    /// own words.
     pub message: String,
 }
 
@@ -96,7 +98,8 @@ struct File {
 }
 
 static RULES: LazyLock<BTreeMap<RuleId, Rule>> = LazyLock::new(|| {
-    let file: File = toml::from_str(include_str!("rules.toml")).expect("rules.toml is read by the tests");
+    let file: File =
+        toml::from_str(include_str!("rules.toml")).expect("rules.toml is read by the tests");
     file.rule.into_iter().map(|rule| (rule.id, rule)).collect()
 });
 
@@ -156,7 +159,12 @@ mod tests {
         for rule in all() {
             for part in rule.message.split('{').skip(1) {
                 let placeholder = part.split_once('}').map(|(name, _)| name);
-                assert!(matches!(placeholder, Some("name" | "old" | "new" | "detail")), "{}: {}", rule.id, rule.message);
+                assert!(
+                    matches!(placeholder, Some("name" | "old" | "new" | "detail")),
+                    "{}: {}",
+                    rule.id,
+                    rule.message
+                );
             }
             assert!(rule.why.len() > 20, "{}: says too little of why", rule.id);
         }
@@ -165,7 +173,8 @@ mod tests {
     #[test]
     fn a_value_with_braces_is_not_taken_for_a_placeholder() {
         let words = Words { name: "{old}".to_owned(), old: "x".to_owned(), ..Words::default() };
-        let rule = Rule { message: "`{name}` was {old}".to_owned(), ..rule(RuleId::ToolAdded).clone() };
+        let rule =
+            Rule { message: "`{name}` was {old}".to_owned(), ..rule(RuleId::ToolAdded).clone() };
         assert_eq!(rule.tell(&words), "`{old}` was x");
     }
 }

@@ -1,7 +1,8 @@
 //! Walks two schemas side by side and names what changed where.
 //!
-//! Records, lists and value sets are taken apart, so that a change is named at its own place; whatever else differs is one place, and the
-//! question of which way it differs goes to `inclusion`.
+//! Records, lists and value sets are taken apart, so that a change is named at its own place;
+//! whatever else differs is one place, and the question of which way it differs goes to
+//! `inclusion`.
 
 use super::inclusion::{Inclusion, inclusion};
 use super::rules::{RuleId, Words, rule};
@@ -29,11 +30,21 @@ pub(super) struct Finding {
 const DEPTH: usize = 24;
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 /// Keywords that say something about values without allowing or refusing any.
-const ANNOTATIONS: [&str; 8] = ["title", "description", "examples", "$comment", "deprecated", "readOnly", "writeOnly", "$schema"];
+const ANNOTATIONS: [&str; 8] = [
+    "title",
+    "description",
+    "examples",
+    "$comment",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$schema",
+];
 
 pub(super) fn compare(direction: Direction, name: &str, old: &Value, new: &Value) -> Vec<Finding> {
     let same_definitions = DEFINITIONS.iter().all(|key| old.get(key) == new.get(key));
-    let mut walk = Walk { direction, old, new, same_definitions, seen: HashSet::new(), findings: Vec::new() };
+    let mut walk =
+        Walk { direction, old, new, same_definitions, seen: HashSet::new(), findings: Vec::new() };
     let root = Place { name: name.to_owned(), path: String::new(), depth: 0 };
     walk.step(old, new, &root);
     walk.check_the_sum(&root);
@@ -44,14 +55,20 @@ pub(super) fn compare(direction: Direction, name: &str, old: &Value, new: &Value
 pub(super) fn without_annotations(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
     let kept = map.iter().filter(|(key, _)| !is_annotation(key) && *key != "default");
-    Value::Object(kept.map(|(key, value)| (key.clone(), below(key, value, without_annotations))).collect())
+    Value::Object(
+        kept.map(|(key, value)| (key.clone(), below(key, value, without_annotations))).collect(),
+    )
 }
 
-/// Applies `change` to the schemas directly below a keyword, and leaves data (`enum`, `const`) alone.
+/// Applies `change` to the schemas directly below a keyword, and leaves data (`enum`, `const`)
+/// alone.
 fn below(keyword: &str, value: &Value, change: fn(&Value) -> Value) -> Value {
     match (keyword, value) {
         ("enum" | "const" | "required" | "default" | "dependentRequired", _) => value.clone(),
-        ("properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas", Value::Object(map)) => {
+        (
+            "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+            Value::Object(map),
+        ) => {
             Value::Object(map.iter().map(|(name, schema)| (name.clone(), change(schema))).collect())
         }
         (_, Value::Array(items)) => Value::Array(items.iter().map(change).collect()),
@@ -62,7 +79,10 @@ fn below(keyword: &str, value: &Value, change: fn(&Value) -> Value) -> Value {
 /// Readers ignore fields they do not know, so a closed result is read as an open one.
 fn opened(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
-    let closes = |key: &str, value: &Value| matches!(key, "additionalProperties" | "unevaluatedProperties") && value == &Value::Bool(false);
+    let closes = |key: &str, value: &Value| {
+        matches!(key, "additionalProperties" | "unevaluatedProperties")
+            && value == &Value::Bool(false)
+    };
     let kept = map.iter().filter(|(key, value)| !closes(key, value));
     Value::Object(kept.map(|(key, value)| (key.clone(), below(key, value, opened))).collect())
 }
@@ -73,8 +93,13 @@ const ANY_KEY: &str = "*";
 /// Maps say what their values are by declaring one.
 fn with_maps_declared(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
-    let mut changed: Map<_, _> = map.iter().map(|(key, value)| (key.clone(), below(key, value, with_maps_declared))).collect();
-    if let Some(values) = changed.get("additionalProperties").filter(|further| further.is_object()).cloned() {
+    let mut changed: Map<_, _> = map
+        .iter()
+        .map(|(key, value)| (key.clone(), below(key, value, with_maps_declared)))
+        .collect();
+    if let Some(values) =
+        changed.get("additionalProperties").filter(|further| further.is_object()).cloned()
+    {
         let properties = changed.entry("properties").or_insert_with(|| Value::Object(Map::new()));
         properties.as_object_mut().map(|properties| properties.insert(ANY_KEY.to_owned(), values));
     }
@@ -121,15 +146,23 @@ impl Form {
     fn of(schema: &Value) -> Self {
         let Some(map) = schema.as_object() else { return Self::Other };
         let only = |allowed: &[&str]| {
-            map.keys()
-                .all(|key| is_annotation(key) || key == "default" || DEFINITIONS.contains(&key.as_str()) || allowed.contains(&key.as_str()))
+            map.keys().all(|key| {
+                is_annotation(key)
+                    || key == "default"
+                    || DEFINITIONS.contains(&key.as_str())
+                    || allowed.contains(&key.as_str())
+            })
         };
         let kind = map.get("type").and_then(Value::as_str);
-        if kind == Some("object") && only(&["type", "properties", "required", "additionalProperties"]) {
+        if kind == Some("object")
+            && only(&["type", "properties", "required", "additionalProperties"])
+        {
             Self::Record
         } else if kind == Some("array") && map.contains_key("items") && only(&["type", "items"]) {
             Self::List
-        } else if (map.contains_key("enum") || map.contains_key("const")) && only(&["type", "enum", "const"]) {
+        } else if (map.contains_key("enum") || map.contains_key("const"))
+            && only(&["type", "enum", "const"])
+        {
             Self::Choice
         } else {
             Self::Other
@@ -170,7 +203,11 @@ impl<'a> Walk<'a> {
         match (Form::of(old), Form::of(new)) {
             _ if place.depth >= DEPTH => self.whole(old, new, place),
             (Form::Record, Form::Record) => self.records(old, new, place),
-            (Form::List, Form::List) => self.step(&old["items"], &new["items"], &place.at(format!("{}[]", place.name), "items")),
+            (Form::List, Form::List) => self.step(
+                &old["items"],
+                &new["items"],
+                &place.at(format!("{}[]", place.name), "items"),
+            ),
             (Form::Choice, Form::Choice) => self.choices(old, new, place),
             _ => self.whole(old, new, place),
         }
@@ -179,12 +216,20 @@ impl<'a> Walk<'a> {
     fn descriptions(&mut self, old: &Value, new: &Value, place: &Place) {
         let changed = |key: &str| old.get(key) != new.get(key);
         if changed("description") || changed("title") || changed("examples") {
-            let rule = self.by_direction(RuleId::ParameterDescriptionChanged, RuleId::ResultDescriptionChanged);
+            let rule = self.by_direction(
+                RuleId::ParameterDescriptionChanged,
+                RuleId::ResultDescriptionChanged,
+            );
             self.found(rule, place, Words::default());
         }
         if self.direction == Direction::Parameter && changed("default") {
-            let shown = |schema: &Value| schema.get("default").map_or_else(|| "absent".to_owned(), code);
-            self.found(RuleId::ParameterDefaultChanged, place, Words { old: shown(old), new: shown(new), ..Words::default() });
+            let shown =
+                |schema: &Value| schema.get("default").map_or_else(|| "absent".to_owned(), code);
+            self.found(
+                RuleId::ParameterDefaultChanged,
+                place,
+                Words { old: shown(old), new: shown(new), ..Words::default() },
+            );
         }
     }
 
@@ -193,7 +238,8 @@ impl<'a> Walk<'a> {
         let (needed_before, needed_now) = (required(old), required(new));
         for name in keys(olds).chain(keys(news)).collect::<BTreeSet<_>>() {
             let inner = place.property(place.depth == 0, name);
-            let (before, now) = (needed_before.contains(name.as_str()), needed_now.contains(name.as_str()));
+            let (before, now) =
+                (needed_before.contains(name.as_str()), needed_now.contains(name.as_str()));
             match (olds.and_then(|map| map.get(name)), news.and_then(|map| map.get(name))) {
                 (Some(old), Some(new)) => {
                     self.presence(before, now, &inner);
@@ -208,11 +254,14 @@ impl<'a> Walk<'a> {
     }
 
     fn presence(&mut self, before: bool, now: bool, place: &Place) {
-        let rule = match (before, now) {
-            (false, true) => self.by_direction(RuleId::ParameterMadeRequired, RuleId::ResultFieldMadeRequired),
-            (true, false) => self.by_direction(RuleId::ParameterMadeOptional, RuleId::ResultFieldMadeOptional),
-            _ => return,
-        };
+        let rule =
+            match (before, now) {
+                (false, true) => self
+                    .by_direction(RuleId::ParameterMadeRequired, RuleId::ResultFieldMadeRequired),
+                (true, false) => self
+                    .by_direction(RuleId::ParameterMadeOptional, RuleId::ResultFieldMadeOptional),
+                _ => return,
+            };
         self.found(rule, place, Words::default());
     }
 
@@ -226,13 +275,19 @@ impl<'a> Walk<'a> {
     }
 
     fn removed(&mut self, required: bool, place: &Place) {
-        let result = if required { RuleId::RequiredResultFieldRemoved } else { RuleId::OptionalResultFieldRemoved };
+        let result = if required {
+            RuleId::RequiredResultFieldRemoved
+        } else {
+            RuleId::OptionalResultFieldRemoved
+        };
         self.found(self.by_direction(RuleId::ParameterRemoved, result), place, Words::default());
     }
 
     /// Maps: a record whose further properties have a schema of their own.
     fn further(&mut self, old: &'a Value, new: &'a Value, place: &Place) {
-        let schema_of = |record: &'a Value| record.get("additionalProperties").filter(|further| further.is_object());
+        let schema_of = |record: &'a Value| {
+            record.get("additionalProperties").filter(|further| further.is_object())
+        };
         let inner = place.at(format!("{}.*", place.name), "additionalProperties");
         match (schema_of(old), schema_of(new)) {
             (Some(old), Some(new)) => self.step(old, new, &inner),
@@ -255,7 +310,11 @@ impl<'a> Walk<'a> {
             (Direction::Result, true) => RuleId::ResultWidened,
             (Direction::Result, false) => RuleId::ResultNarrowed,
         };
-        self.found(rule, place, Words { detail: format!("other values than {}", code(values)), ..Words::default() });
+        self.found(
+            rule,
+            place,
+            Words { detail: format!("other values than {}", code(values)), ..Words::default() },
+        );
     }
 
     fn choices(&mut self, old: &Value, new: &Value, place: &Place) {
@@ -278,10 +337,19 @@ impl<'a> Walk<'a> {
         }
         let (from, to) = self.oriented(old, new);
         let (rule, detail) = match inclusion(&from, &to) {
-            Inclusion::Proven if inclusion(&to, &from) == Inclusion::Proven => (RuleId::SchemaRewritten, String::new()),
-            Inclusion::Proven => (self.by_direction(RuleId::ParameterWidened, RuleId::ResultNarrowed), String::new()),
-            Inclusion::Refuted { example } => (self.by_direction(RuleId::ParameterNarrowed, RuleId::ResultWidened), code(&example)),
-            Inclusion::Unknown { reason } => (self.by_direction(RuleId::ParameterUndecided, RuleId::ResultUndecided), reason),
+            Inclusion::Proven if inclusion(&to, &from) == Inclusion::Proven => {
+                (RuleId::SchemaRewritten, String::new())
+            }
+            Inclusion::Proven => {
+                (self.by_direction(RuleId::ParameterWidened, RuleId::ResultNarrowed), String::new())
+            }
+            Inclusion::Refuted { example } => (
+                self.by_direction(RuleId::ParameterNarrowed, RuleId::ResultWidened),
+                code(&example),
+            ),
+            Inclusion::Unknown { reason } => {
+                (self.by_direction(RuleId::ParameterUndecided, RuleId::ResultUndecided), reason)
+            }
         };
         self.found(rule, place, Words { detail, ..Words::default() });
     }
@@ -294,12 +362,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Changes that are harmless one by one may break together; a counterexample for the whole schema is proof of it.
+    /// Changes that are harmless one by one may break together; a counterexample for the whole
+    /// schema is proof of it.
     fn check_the_sum(&mut self, root: &Place) {
-        if self.findings.is_empty() || self.findings.iter().any(|found| rule(found.rule).level == Bump::Major) {
+        if self.findings.is_empty()
+            || self.findings.iter().any(|found| rule(found.rule).level == Bump::Major)
+        {
             return;
         }
-        let (from, to) = self.oriented(standalone(self.old, self.old), standalone(self.new, self.new));
+        let (from, to) =
+            self.oriented(standalone(self.old, self.old), standalone(self.new, self.new));
         if let Inclusion::Refuted { example } = inclusion(&from, &to) {
             let rule = self.by_direction(RuleId::ParameterNarrowed, RuleId::ResultWidened);
             self.found(rule, root, Words { detail: code(&example), ..Words::default() });
@@ -311,7 +383,10 @@ fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     let mut schema = schema;
     // a reference to itself would turn for ever
     for _ in 0..DEPTH {
-        let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| root.pointer(reference.strip_prefix('#')?));
+        let target = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|reference| root.pointer(reference.strip_prefix('#')?));
         match target {
             Some(target) => schema = target,
             None => break,
@@ -326,7 +401,9 @@ fn standalone(schema: &Value, root: &Value) -> Value {
     if let Value::Object(map) = &mut part
         && mentions_a_reference(schema)
     {
-        map.extend(DEFINITIONS.iter().filter_map(|key| Some(((*key).to_owned(), root.get(key)?.clone()))));
+        map.extend(
+            DEFINITIONS.iter().filter_map(|key| Some(((*key).to_owned(), root.get(key)?.clone()))),
+        );
     }
     with_maps_declared(&without_annotations(&part))
 }
@@ -348,7 +425,13 @@ fn keys(map: Option<&Map<String, Value>>) -> impl Iterator<Item = &String> {
 }
 
 fn required(record: &Value) -> BTreeSet<&str> {
-    record.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    record
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn choices(schema: &Value) -> Vec<&Value> {
@@ -384,8 +467,18 @@ mod tests {
         let path = "/properties/p/additionalProperties";
         check(Direction::Parameter, &old, &new, &[(RuleId::ParameterNarrowed, path)]);
         let nullable = |kind: &str| parameter(&json!({"anyOf": [map(kind), {"type": "null"}]}));
-        check(Direction::Parameter, &nullable("integer"), &nullable("string"), &[(RuleId::ParameterNarrowed, "/properties/p")]);
-        check(Direction::Parameter, &nullable("integer"), &nullable("number"), &[(RuleId::ParameterWidened, "/properties/p")]);
+        check(
+            Direction::Parameter,
+            &nullable("integer"),
+            &nullable("string"),
+            &[(RuleId::ParameterNarrowed, "/properties/p")],
+        );
+        check(
+            Direction::Parameter,
+            &nullable("integer"),
+            &nullable("number"),
+            &[(RuleId::ParameterWidened, "/properties/p")],
+        );
         check(
             Direction::Parameter,
             &parameter(&map("string")),
@@ -398,24 +491,42 @@ mod tests {
     fn a_recursive_schema_is_walked_once() {
         let tree = |leaf: &str| {
             let branch = json!({"$ref": "#/$defs/Tree"});
-            let tree = json!({"type": "object", "properties": {"left": branch, "right": branch, "leaf": {"type": leaf}}});
+            let tree = json!({"type": "object", "properties": {"left": branch, "right": branch,
+                "leaf": {"type": leaf}}});
             json!({"type": "object", "$defs": {"Tree": tree}, "properties": {"tree": branch}})
         };
         check(Direction::Parameter, &tree("integer"), &tree("integer"), &[]);
         let path = "/properties/tree/properties/leaf";
-        check(Direction::Parameter, &tree("integer"), &tree("number"), &[(RuleId::ParameterWidened, path)]);
-        check(Direction::Result, &tree("integer"), &tree("number"), &[(RuleId::ResultWidened, path)]);
+        check(
+            Direction::Parameter,
+            &tree("integer"),
+            &tree("number"),
+            &[(RuleId::ParameterWidened, path)],
+        );
+        check(
+            Direction::Result,
+            &tree("integer"),
+            &tree("number"),
+            &[(RuleId::ResultWidened, path)],
+        );
     }
 
     #[test]
     fn a_change_inside_a_list_of_records_has_its_own_place() {
         let hits = |extra: &Value| {
-            let hit =
-                json!({"type": "object", "properties": {"title": {"type": "string"}, "score": extra}, "required": ["title", "score"]});
-            json!({"type": "object", "properties": {"hits": {"type": "array", "items": hit}}, "required": ["hits"]})
+            let hit = json!({"type": "object", "properties": {"title": {"type": "string"},
+                "score": extra}, "required": ["title", "score"]});
+            json!({"type": "object", "properties": {"hits": {"type": "array", "items": hit}},
+                "required": ["hits"]})
         };
-        let (old, new) = (hits(&json!({"type": "number"})), hits(&json!({"type": ["number", "null"]})));
-        check(Direction::Result, &old, &new, &[(RuleId::ResultWidened, "/properties/hits/items/properties/score")]);
+        let (old, new) =
+            (hits(&json!({"type": "number"})), hits(&json!({"type": ["number", "null"]})));
+        check(
+            Direction::Result,
+            &old,
+            &new,
+            &[(RuleId::ResultWidened, "/properties/hits/items/properties/score")],
+        );
     }
 
     #[test]
@@ -423,8 +534,19 @@ mod tests {
         let old = parameter(&json!({"enum": [{"description": "a"}]}));
         let new = parameter(&json!({"enum": [{"description": "b"}]}));
         let path = "/properties/p";
-        check(Direction::Parameter, &old, &new, &[(RuleId::ParameterValueAdded, path), (RuleId::ParameterValueRemoved, path)]);
-        let named_title = |kind: &str| json!({"type": "object", "properties": {"title": {"type": kind}}});
-        check(Direction::Parameter, &named_title("string"), &named_title("integer"), &[(RuleId::ParameterNarrowed, "/properties/title")]);
+        check(
+            Direction::Parameter,
+            &old,
+            &new,
+            &[(RuleId::ParameterValueAdded, path), (RuleId::ParameterValueRemoved, path)],
+        );
+        let named_title =
+            |kind: &str| json!({"type": "object", "properties": {"title": {"type": kind}}});
+        check(
+            Direction::Parameter,
+            &named_title("string"),
+            &named_title("integer"),
+            &[(RuleId::ParameterNarrowed, "/properties/title")],
+        );
     }
 }

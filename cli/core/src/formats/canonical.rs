@@ -1,9 +1,11 @@
-//! The one byte form of a JSON document that is hashed, stored or diffed: keys sorted, two spaces, a newline at the end.
+//! The one byte form of a JSON document that is hashed, stored or diffed: keys sorted, two spaces,
+//! a newline at the end.
 
 use crate::formats::object_id::ObjectId;
 use serde_json::{Map, Number, Value};
 
-/// Canonical bytes: what a state file holds, so that equal states have equal Revisions and git shows small diffs.
+/// Canonical bytes: what a state file holds, so that equal states have equal Revisions and git
+/// shows small diffs.
 pub fn to_bytes(value: &Value) -> Vec<u8> {
     normal_to_bytes(&normal(value))
 }
@@ -25,13 +27,19 @@ pub fn to_compact(value: &Value) -> String {
     normal(value).to_string()
 }
 
-/// The same document with its keys sorted and each number in its one spelling: Python writes `1e-07` where Rust writes `1e-7`.
+/// The same document with its keys sorted and each number in its one spelling: Python writes
+/// `1e-07` where Rust writes `1e-7`.
 pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(key, _)| *key);
-            Value::Object(entries.into_iter().map(|(key, value)| (key.clone(), normal(value))).collect::<Map<_, _>>())
+            Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| (key.clone(), normal(value)))
+                    .collect::<Map<_, _>>(),
+            )
         }
         Value::Array(items) => Value::Array(items.iter().map(normal).collect()),
         Value::Number(number) => Value::Number(normal_number(number)),
@@ -48,7 +56,11 @@ fn normal_number(number: &Number) -> Number {
     }
     // an integer too long for 64 bits keeps its digits
     let has_fraction = number.to_string().contains(['.', 'e', 'E']);
-    number.as_f64().filter(|_| has_fraction).and_then(Number::from_f64).unwrap_or_else(|| number.clone())
+    number
+        .as_f64()
+        .filter(|_| has_fraction)
+        .and_then(Number::from_f64)
+        .unwrap_or_else(|| number.clone())
 }
 
 #[cfg(test)]
@@ -74,7 +86,11 @@ mod tests {
             ("7", "7"),
             ("123456789012345678901234", "123456789012345678901234"),
         ] {
-            assert_eq!(to_compact(&serde_json::from_str(written).unwrap()), normal_form, "{written}");
+            assert_eq!(
+                to_compact(&serde_json::from_str(written).unwrap()),
+                normal_form,
+                "{written}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What comes after a commit point: it can fail, and what was committed stays.
 //!
-//! A verb has one commit point: the append to the Journal, the move of `active`, the move of a ref of ours. Before it, a failure is an error and
-//! nothing was done. After it, a failure is a warning beside success, and the next command does what was left.
+//! A verb has one commit point: the append to the Journal, the move of `active`, the move of a ref
+//! of ours. Before it, a failure is an error and nothing was done. After it, a failure is a warning
+//! beside success, and the next command does what was left.
 
 use crate::formats::diagnose::Messages;
 use serde::Serialize;
@@ -26,7 +27,8 @@ impl Warnings {
         }
     }
 
-    /// Takes the outcome of a step after the commit point. `meaning` says what is not done and what mends it; the causes follow it.
+    /// Takes the outcome of a step after the commit point. `meaning` says what is not done and what
+    /// mends it; the causes follow it.
     pub fn note<T, E: Messages>(&mut self, outcome: Result<T, E>, meaning: &str) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
@@ -111,7 +113,10 @@ mod tests {
         let mut all = Warnings::none();
         all.push("first");
         assert_eq!(outer.map(str::len).unpack(&mut all), 6);
-        assert_eq!(all.as_slice(), ["first", "the view is behind: cannot write the view: no space left"]);
+        assert_eq!(
+            all.as_slice(),
+            ["first", "the view is behind: cannot write the view: no space left"]
+        );
         for number in 0..2 * MOST {
             all.push("first");
             all.push(number.to_string());

@@ -1,5 +1,5 @@
-//! Documents that people write: text from any editor, JSON in which no key stands twice, read key by key, so that every complaint names its place and
-//! how to mend it.
+//! Documents that people write: text from any editor, JSON in which no key stands twice, read key
+//! by key, so that every complaint names its place and how to mend it.
 
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::json_text::repeated_key;
@@ -22,7 +22,11 @@ pub struct DocumentError {
 }
 
 impl DocumentError {
-    pub fn new(place: impl Into<String>, problem: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub fn new(
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        mend: impl Into<String>,
+    ) -> Self {
         Self { place: place.into(), problem: problem.into(), mend: mend.into() }
     }
 }
@@ -46,14 +50,19 @@ pub fn text<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, DocumentError> {
         Ok(text) => Ok(without_mark(text)),
         Err(error) => {
             let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-            Err(DocumentError::new(format!("{file}:{line}"), "this line is not UTF-8", "save the file as UTF-8"))
+            Err(DocumentError::new(
+                format!("{file}:{line}"),
+                "this line is not UTF-8",
+                "save the file as UTF-8",
+            ))
         }
     }
 }
 
 /// The same text on every machine, whatever git or an editor made of its line ends.
 pub fn normal(bytes: Vec<u8>) -> Vec<u8> {
-    let bytes = if unmarked(&bytes).len() < bytes.len() { unmarked(&bytes).to_vec() } else { bytes };
+    let bytes =
+        if unmarked(&bytes).len() < bytes.len() { unmarked(&bytes).to_vec() } else { bytes };
     if !bytes.contains(&b'\r') {
         return bytes;
     }
@@ -113,12 +122,20 @@ impl Flaw {
 
     /// As an error of that file.
     pub fn within(self, file: &str) -> DocumentError {
-        DocumentError::new(format!("{file}:{}:{}", self.line, self.column), self.problem.to_string(), self.mend())
+        DocumentError::new(
+            format!("{file}:{}:{}", self.line, self.column),
+            self.problem.to_string(),
+            self.mend(),
+        )
     }
 
     /// As an error of a document that is one line of a file; `place` is file and line.
     pub fn on_line(self, place: &str) -> DocumentError {
-        DocumentError::new(format!("{place}:{}", self.column), self.problem.to_string(), self.mend())
+        DocumentError::new(
+            format!("{place}:{}", self.column),
+            self.problem.to_string(),
+            self.mend(),
+        )
     }
 }
 
@@ -145,14 +162,26 @@ pub struct Fields {
 
 impl Fields {
     /// A misspelt key is reported before what it makes missing.
-    pub fn new(value: Value, place: &str, what: &str, known: &[&str]) -> Result<Self, DocumentError> {
+    pub fn new(
+        value: Value,
+        place: &str,
+        what: &str,
+        known: &[&str],
+    ) -> Result<Self, DocumentError> {
         let Value::Object(map) = value else {
             let problem = format!("{what} is {}, not an object", kind(&value));
             return Err(DocumentError::new(place, problem, "write it as {\"key\": value, ...}"));
         };
         if let Some(unknown) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let problem = format!("\"{unknown}\" is not a key of {what}{}", did_you_mean(unknown, known.iter().copied()));
-            return Err(DocumentError::new(place, problem, format!("its keys are {}", known.join(", "))));
+            let problem = format!(
+                "\"{unknown}\" is not a key of {what}{}",
+                did_you_mean(unknown, known.iter().copied())
+            );
+            return Err(DocumentError::new(
+                place,
+                problem,
+                format!("its keys are {}", known.join(", ")),
+            ));
         }
         Ok(Self { place: place.to_owned(), map })
     }
@@ -174,9 +203,10 @@ impl Fields {
             None => Ok(None),
             Some(Value::Number(number)) => match number.as_f64() {
                 Some(number) => Ok(Some(number)),
-                None => {
-                    Err(self.error(format!("\"{key}\" is {number}, which no program can hold"), format!("make \"{key}\" a smaller number")))
-                }
+                None => Err(self.error(
+                    format!("\"{key}\" is {number}, which no program can hold"),
+                    format!("make \"{key}\" a smaller number"),
+                )),
             },
             Some(other) => Err(self.wrong(key, &other, "a number")),
         }
@@ -185,17 +215,25 @@ impl Fields {
     /// A number from 0 to 1.
     pub fn share(&mut self, key: &str) -> Result<Option<f64>, DocumentError> {
         match self.number(key)? {
-            Some(share) if !(0.0..=1.0).contains(&share) => {
-                Err(self.error(format!("\"{key}\" is {share}, not a number from 0 to 1"), format!("make \"{key}\" a number from 0 to 1")))
-            }
+            Some(share) if !(0.0..=1.0).contains(&share) => Err(self.error(
+                format!("\"{key}\" is {share}, not a number from 0 to 1"),
+                format!("make \"{key}\" a number from 0 to 1"),
+            )),
             share => Ok(share),
         }
     }
 
     /// A whole number within bounds.
-    pub fn count(&mut self, key: &str, bounds: RangeInclusive<u32>) -> Result<Option<u32>, DocumentError> {
+    pub fn count(
+        &mut self,
+        key: &str,
+        bounds: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, DocumentError> {
         let Some(value) = self.take(key) else { return Ok(None) };
-        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| bounds.contains(count));
+        let count = value
+            .as_u64()
+            .and_then(|count| u32::try_from(count).ok())
+            .filter(|count| bounds.contains(count));
         let wanted = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
         count.map(Some).ok_or_else(|| self.wrong(key, &value, &wanted()))
     }
@@ -217,7 +255,11 @@ impl Fields {
     }
 
     pub fn wrong(&self, key: &str, value: &Value, wanted: &str) -> DocumentError {
-        DocumentError::new(&self.place, format!("\"{key}\" is {}, not {wanted}", kind(value)), format!("make \"{key}\" {wanted}"))
+        DocumentError::new(
+            &self.place,
+            format!("\"{key}\" is {}, not {wanted}", kind(value)),
+            format!("make \"{key}\" {wanted}"),
+        )
     }
 
     pub fn missing(&self, key: &str, mend: &str) -> DocumentError {
@@ -257,18 +299,29 @@ mod tests {
 
     #[test]
     fn json_of_any_editor_is_read_and_a_key_stands_once() {
-        let read = |bytes: &[u8]| json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend));
+        let read = |bytes: &[u8]| {
+            json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend))
+        };
         assert_eq!(read(b"\xef\xbb\xbf{\r\n  \"a\": 1\r\n}\r\n").unwrap()["a"], 1);
         let repeated = "f:2:5: the key \"a\" appears twice in one object".to_owned();
-        assert_eq!(read(b"{\"a\": 1,\r\n    \"\\u0061\": 2}").unwrap_err(), (repeated, "leave one of the two".to_owned()));
+        assert_eq!(
+            read(b"{\"a\": 1,\r\n    \"\\u0061\": 2}").unwrap_err(),
+            (repeated, "leave one of the two".to_owned())
+        );
         assert_eq!(read(b"{\n1").unwrap_err().0, "f:2:1: no JSON: key must be a string");
-        assert_eq!(json::<u8>(b"300", "f").unwrap_err().to_string(), "f:1:3: invalid value: integer `300`, expected u8");
+        assert_eq!(
+            json::<u8>(b"300", "f").unwrap_err().to_string(),
+            "f:1:3: invalid value: integer `300`, expected u8"
+        );
     }
 
     #[test]
     fn a_number_beyond_all_bounds_is_refused() {
         let value = parse("{\"n\": 1e999}").unwrap();
         let mut fields = Fields::new(value, "f", "it", &["n"]).unwrap();
-        assert_eq!(fields.number("n").unwrap_err().to_string(), "f: \"n\" is 1e+999, which no program can hold");
+        assert_eq!(
+            fields.number("n").unwrap_err().to_string(),
+            "f: \"n\" is 1e+999, which no program can hold"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! JSON as text, before it is values: where its strings end, and whether a key stands twice in one object.
+//! JSON as text, before it is values: where its strings end, and whether a key stands twice in one
+//! object.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +17,8 @@ pub fn end_of_string(text: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// An object with more keys than these looks them up in a set; with fewer, comparing them one by one is quicker.
+/// An object with more keys than these looks them up in a set; with fewer, comparing them one by
+/// one is quicker.
 const FEW_KEYS: usize = 12;
 
 /// An object or a list that is open.
@@ -77,7 +79,8 @@ impl<'a> Keys<'a> {
 
 /// The first key that its object has had before, and where it stands, in bytes; the text is JSON.
 ///
-/// Most parsers take the last of two and some the first, without a word: what was written and what is read then differ.
+/// Most parsers take the last of two and some the first, without a word: what was written and what
+/// is read then differ.
 pub fn repeated_key(text: &str) -> Option<(usize, Cow<'_, str>)> {
     let bytes = text.as_bytes();
     let mut keys = Keys::default();
@@ -130,9 +133,14 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_found() {
         let found = |text: &str| repeated_key(text).map(|(at, key)| (at, key.into_owned()));
-        for fine in
-            [r#"{"a":{"a":[{"a":1},{"a":2}]},"b":"a","c":["a","a"]}"#, "[]", "7", r#""a""#, r#"{"a\"":1,"a":2}"#, r#"{"é":1,"e":2}"#]
-        {
+        for fine in [
+            r#"{"a":{"a":[{"a":1},{"a":2}]},"b":"a","c":["a","a"]}"#,
+            "[]",
+            "7",
+            r#""a""#,
+            r#"{"a\"":1,"a":2}"#,
+            r#"{"é":1,"e":2}"#,
+        ] {
             assert_eq!(found(fine), None, "{fine}");
         }
         assert_eq!(found(r#"{"a":1,"a":2}"#), Some((7, "a".to_owned())));
@@ -143,12 +151,17 @@ mod tests {
     #[test]
     fn a_key_is_found_among_few_and_many() {
         for count in 1..3 * FEW_KEYS {
-            let members: Vec<_> = (0..count).map(|number| format!(r#""k{number}":{{"k0":[{{"k1":1}}]}}"#)).collect();
+            let members: Vec<_> =
+                (0..count).map(|number| format!(r#""k{number}":{{"k0":[{{"k1":1}}]}}"#)).collect();
             let members = members.join(",");
             assert_eq!(repeated_key(&format!("[{{{members}}},{{{members}}}]")), None);
             for again in 0..count {
                 let text = format!(r#"{{{members},"k{again}":1}}"#);
-                assert_eq!(repeated_key(&text), Some((members.len() + 2, format!("k{again}").into())), "{count}");
+                assert_eq!(
+                    repeated_key(&text),
+                    Some((members.len() + 2, format!("k{again}").into())),
+                    "{count}"
+                );
             }
         }
     }
@@ -158,12 +171,14 @@ mod tests {
         #[test]
         fn only_repeated_keys_are_found(keys in proptest::collection::hash_set("[a-z\"\\\\\u{e9}]{0,3}", 1..5), at in any::<prop::sample::Index>()) {
             let keys: Vec<_> = keys.into_iter().collect();
-            let inner: Value = keys.iter().map(|key| (key.clone(), Value::from(key.as_str()))).collect::<serde_json::Map<_, _>>().into();
+            let inner: Value = keys.iter().map(|key| (key.clone(),
+                Value::from(key.as_str()))).collect::<serde_json::Map<_, _>>().into();
             let text = serde_json::json!({"o": [inner, inner]}).to_string();
             prop_assert_eq!(repeated_key(&text), None);
             let again = &keys[at.index(keys.len())];
             let text = text.replace("}]", &format!(",{}:1}}]", Value::from(again.as_str())));
-            prop_assert_eq!(repeated_key(&text).map(|(_, key)| key.into_owned()), Some(again.clone()));
+            prop_assert_eq!(repeated_key(&text).map(|(_, key)| key.into_owned()),
+                Some(again.clone()));
         }
 
         #[test]

@@ -17,7 +17,8 @@ pub const SCHEMA: &str = "agent/manifest@1";
 pub struct Manifest {
     pub schema: String,
     pub name: String,
-    /// What the first release is called, where that is not 0.1.0: an adopted project goes on counting. Later releases do not look at it.
+    /// What the first release is called, where that is not 0.1.0: an adopted project goes on
+    /// counting. Later releases do not look at it.
     pub first_version: Option<Version>,
     pub runner: EntryPoint,
     /// Absent in an adopted repository that nobody tunes yet.
@@ -50,15 +51,18 @@ pub struct Manifest {
 pub struct EntryPoint {
     /// The word `python` stands for the environment's interpreter.
     pub command: Vec<String>,
-    /// Files and folders it may read besides its code, its environment and the system; `~` is the home folder. A device may also be written.
+    /// Files and folders it may read besides its code, its environment and the system; `~` is the
+    /// home folder. A device may also be written.
     #[serde(default)]
     pub read: Vec<String>,
-    /// The variables it reads. A result depends on them; in tiers it gets few others. Earlier manifests say `environment`.
+    /// The variables it reads. A result depends on them; in tiers it gets few others. Earlier
+    /// manifests say `environment`.
     #[serde(default, alias = "environment")]
     pub env: Vec<Variable>,
     /// A Runner may use the network unless this is false, a Tuner may not unless this is true.
     pub network: Option<bool>,
-    /// Whether it may use `/dev/shm`, which it then shares with other programs. Locks and pools of Python's `multiprocessing` need it.
+    /// Whether it may use `/dev/shm`, which it then shares with other programs. Locks and pools of
+    /// Python's `multiprocessing` need it.
     #[serde(default)]
     pub shared_memory: bool,
 }
@@ -70,9 +74,11 @@ impl EntryPoint {
     }
 }
 
-/// Folders that are granted in parts only: they hold every file of the machine, devices, or what the kernel tells of all processes.
+/// Folders that are granted in parts only: they hold every file of the machine, devices, or what
+/// the kernel tells of all processes.
 const NEVER_WHOLE: [&str; 4] = ["/", "/dev", "/proc", "/sys"];
-/// What the names of devices begin with that hold files or the memory of the machine, or make such devices.
+/// What the names of devices begin with that hold files or the memory of the machine, or make such
+/// devices.
 const STORAGE: [&str; 24] = [
     "block",
     "bsg",
@@ -112,12 +118,20 @@ pub fn refusal(path: &str) -> Option<&'static str> {
     if parts.clone().any(|part| part == "..") {
         return Some("a path is written without `..`");
     }
-    let plain = format!("{}{}", &path[..path.len() - rest.len()], parts.clone().collect::<Vec<_>>().join("/"));
+    let plain = format!(
+        "{}{}",
+        &path[..path.len() - rest.len()],
+        parts.clone().collect::<Vec<_>>().join("/")
+    );
     if NEVER_WHOLE.contains(&plain.as_str()) {
-        return Some("it holds what a Runner or a Tuner is judged by; name the folders or devices that are needed one by one");
+        return Some(
+            "it holds what a Runner or a Tuner is judged by; name the folders or devices that are \
+            needed one by one",
+        );
     }
     let device = path.starts_with('/') && parts.next() == Some("dev");
-    let is_storage = device && parts.next().is_some_and(|name| STORAGE.iter().any(|storage| name.starts_with(storage)));
+    let is_storage = device
+        && parts.next().is_some_and(|name| STORAGE.iter().any(|storage| name.starts_with(storage)));
     is_storage.then_some("a disk or the memory of the machine holds every file of the repository")
 }
 
@@ -127,7 +141,8 @@ pub struct Python {
     pub requires: String,
     /// Hash-locked requirements; without them the standard library is all there is.
     pub lock: Option<String>,
-    /// A pyproject.toml whose project counts as installed: its metadata, entry points and console scripts are there. Its code is that of the checkout.
+    /// A pyproject.toml whose project counts as installed: its metadata, entry points and console
+    /// scripts are there. Its code is that of the checkout.
     pub project: Option<String>,
     /// The project's version, where its build backend computes it.
     pub version: Option<String>,
@@ -136,7 +151,9 @@ pub struct Python {
 /// What is wrong with the path of a file of the repository.
 fn misplaced(path: &str, example: &str) -> Option<String> {
     let is_plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
-    (!is_plain).then(|| format!("names `{path}`; a path starts at the root of the repository, such as `{example}`"))
+    (!is_plain).then(|| {
+        format!("names `{path}`; a path starts at the root of the repository, such as `{example}`")
+    })
 }
 
 impl Default for Python {
@@ -157,7 +174,8 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluators {
-    /// Files and folders of the repository that they may import, read or run, as the judging commit has them.
+    /// Files and folders of the repository that they may import, read or run, as the judging commit
+    /// has them.
     pub import: Vec<String>,
     /// The variables that they read, as under `[runner]`.
     pub env: Vec<Variable>,
@@ -177,7 +195,8 @@ pub struct Gated {
     pub tier: Tier,
     #[serde(default)]
     pub gate: GateMode,
-    /// In points of mean score: a loss of up to this counts as not worse, a gain of up to this as not better.
+    /// In points of mean score: a loss of up to this counts as not worse, a gain of up to this as
+    /// not better.
     #[serde(default)]
     pub margin: f64,
     #[serde(default)]
@@ -218,7 +237,8 @@ impl Promote {
     }
 }
 
-/// When a server that takes signals has staging promoted: after so many that no attempt has seen, or so long after the first of them.
+/// When a server that takes signals has staging promoted: after so many that no attempt has seen,
+/// or so long after the first of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoPromotion {
@@ -229,7 +249,9 @@ pub struct AutoPromotion {
 impl AutoPromotion {
     fn problem(&self) -> Option<&'static str> {
         match (self.every, self.after_s) {
-            (None, None) => Some("says neither `every` (a number of signals) nor `after_s` (a number of seconds)"),
+            (None, None) => Some(
+                "says neither `every` (a number of signals) nor `after_s` (a number of seconds)",
+            ),
             (Some(0), _) => Some("has `every = 0`; it is a number of signals from 1"),
             (_, Some(0)) => Some("has `after_s = 0`; it is a number of seconds from 1"),
             _ => None,
@@ -249,7 +271,13 @@ impl AutoPromotion {
 
 impl Gated {
     pub fn promote() -> Self {
-        Self { tier: Tier::Micro, gate: GateMode::NotWorse, margin: 0.0, test: GateTest::EProcess, alpha: Self::alpha() }
+        Self {
+            tier: Tier::Micro,
+            gate: GateMode::NotWorse,
+            margin: 0.0,
+            test: GateTest::EProcess,
+            alpha: Self::alpha(),
+        }
     }
 
     pub fn release() -> Self {
@@ -263,22 +291,37 @@ impl Gated {
     /// The key that cannot be, and what is wrong with it.
     pub fn problem(&self) -> Option<(&'static str, String)> {
         if !(0.0..1.0).contains(&self.margin) {
-            return Some(("margin", format!("is {}; it is in points of mean score, from 0 and below 1", self.margin)));
+            return Some((
+                "margin",
+                format!("is {}; it is in points of mean score, from 0 and below 1", self.margin),
+            ));
         }
         if !(self.alpha > 0.0 && self.alpha <= 0.5) {
-            return Some(("alpha", format!("is {}; it is a probability above 0 and at most 0.5, such as 0.05", self.alpha)));
+            return Some((
+                "alpha",
+                format!(
+                    "is {}; it is a probability above 0 and at most 0.5, such as 0.05",
+                    self.alpha
+                ),
+            ));
         }
         if self.test == GateTest::Mcnemar && self.margin > 0.0 {
             return Some((
                 "test",
-                format!("is mcnemar, which takes no margin, but the margin is {}; `tango` is the same with a margin", self.margin),
+                format!(
+                    "is mcnemar, which takes no margin, but the margin is {}; `tango` is the same \
+                    with a margin",
+                    self.margin
+                ),
             ));
         }
         None
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, serde::Serialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     Micro,
@@ -361,7 +404,8 @@ pub enum GateTest {
 }
 
 impl GateTest {
-    pub const ALL: [Self; 5] = [Self::EProcess, Self::Mcnemar, Self::Tango, Self::Bootstrap, Self::SignedRank];
+    pub const ALL: [Self; 5] =
+        [Self::EProcess, Self::Mcnemar, Self::Tango, Self::Bootstrap, Self::SignedRank];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -379,7 +423,10 @@ impl std::str::FromStr for GateTest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL.into_iter().find(|test| test.as_str() == text).ok_or_else(|| format!("`{text}` is not a test; it is one of {named}"))
+        Self::ALL
+            .into_iter()
+            .find(|test| test.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is not a test; it is one of {named}"))
     }
 }
 
@@ -398,7 +445,8 @@ pub struct Architect {
     pub confine: bool,
 }
 
-/// What a run may do with a change that touches evaluators. The evaluators of the version that is served judge it either way.
+/// What a run may do with a change that touches evaluators. The evaluators of the version that is
+/// served judge it either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EvaluatorChanges {
@@ -462,7 +510,8 @@ pub struct Limits {
     pub tools: BTreeMap<String, f64>,
     /// A conversation that was silent for so many days is over.
     pub conversation_days: f64,
-    /// What each process of a child may allocate, in MiB: in tiers, `agent run` and `agent tune`. Without it there is no limit.
+    /// What each process of a child may allocate, in MiB: in tiers, `agent run` and `agent tune`.
+    /// Without it there is no limit.
     pub memory_mb: Option<u64>,
     /// The same for a child that serves a host.
     pub serving_memory_mb: Option<u64>,
@@ -487,7 +536,14 @@ impl Default for Tests {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { start_s: 10.0, call_s: 30.0, tools: BTreeMap::new(), conversation_days: 30.0, memory_mb: None, serving_memory_mb: None }
+        Self {
+            start_s: 10.0,
+            call_s: 30.0,
+            tools: BTreeMap::new(),
+            conversation_days: 30.0,
+            memory_mb: None,
+            serving_memory_mb: None,
+        }
     }
 }
 
@@ -506,7 +562,10 @@ impl Limits {
     }
 
     pub fn tools(&self) -> BTreeMap<String, Duration> {
-        self.tools.iter().map(|(tool, seconds)| (tool.clone(), Duration::from_secs_f64(*seconds))).collect()
+        self.tools
+            .iter()
+            .map(|(tool, seconds)| (tool.clone(), Duration::from_secs_f64(*seconds)))
+            .collect()
     }
 
     pub fn conversation(&self) -> Duration {
@@ -523,22 +582,44 @@ impl Limits {
     }
 
     fn problem(&self) -> Option<(String, String)> {
-        let memory = [("limits.memory_mb", self.memory_mb), ("limits.serving_memory_mb", self.serving_memory_mb)];
-        if let Some((key, Some(megabytes))) =
-            memory.into_iter().find(|(_, megabytes)| megabytes.is_some_and(|count| !MEMORY_MB.contains(&count)))
+        let memory = [
+            ("limits.memory_mb", self.memory_mb),
+            ("limits.serving_memory_mb", self.serving_memory_mb),
+        ];
+        if let Some((key, Some(megabytes))) = memory
+            .into_iter()
+            .find(|(_, megabytes)| megabytes.is_some_and(|count| !MEMORY_MB.contains(&count)))
         {
             let (least, most) = (MEMORY_MB.start(), MEMORY_MB.end());
-            return Some((key.to_owned(), format!("is {megabytes}; it is a number of MiB from {least} to {most}")));
+            return Some((
+                key.to_owned(),
+                format!("is {megabytes}; it is a number of MiB from {least} to {most}"),
+            ));
         }
-        let named = [("limits.start_s".to_owned(), self.start_s), ("limits.call_s".to_owned(), self.call_s)];
-        let tools = self.tools.iter().map(|(tool, seconds)| (format!("limits.tools.{tool}"), *seconds));
-        let wrong = named.into_iter().chain(tools).find(|(_, seconds)| !(*seconds > 0.0 && *seconds <= 86_400.0));
+        let named = [
+            ("limits.start_s".to_owned(), self.start_s),
+            ("limits.call_s".to_owned(), self.call_s),
+        ];
+        let tools =
+            self.tools.iter().map(|(tool, seconds)| (format!("limits.tools.{tool}"), *seconds));
+        let wrong = named
+            .into_iter()
+            .chain(tools)
+            .find(|(_, seconds)| !(*seconds > 0.0 && *seconds <= 86_400.0));
         if let Some((key, seconds)) = wrong {
-            return Some((key, format!("is {seconds}; it is a number of seconds above 0 and at most a day")));
+            return Some((
+                key,
+                format!("is {seconds}; it is a number of seconds above 0 and at most a day"),
+            ));
         }
         let days = self.conversation_days;
         let fits = days > 0.0 && days <= 36_500.0;
-        (!fits).then(|| ("limits.conversation_days".to_owned(), format!("is {days}; it is a number of days above 0 and at most 36500")))
+        (!fits).then(|| {
+            (
+                "limits.conversation_days".to_owned(),
+                format!("is {days}; it is a number of days above 0 and at most 36500"),
+            )
+        })
     }
 }
 
@@ -561,7 +642,8 @@ impl Default for Remote {
 #[serde(deny_unknown_fields, default)]
 pub struct Store {
     pub url: String,
-    /// How long a read or write of a store elsewhere may keep a command waiting; longer only while bytes move.
+    /// How long a read or write of a store elsewhere may keep a command waiting; longer only while
+    /// bytes move.
     pub timeout_s: f64,
 }
 
@@ -573,7 +655,8 @@ impl Store {
     fn problem(&self) -> Option<String> {
         let seconds = self.timeout_s;
         let fits = seconds > 0.0 && seconds <= 3600.0;
-        (!fits).then(|| format!("is {seconds}; it is a number of seconds above 0 and at most an hour"))
+        (!fits)
+            .then(|| format!("is {seconds}; it is a number of seconds above 0 and at most an hour"))
     }
 
     /// Whether it lies elsewhere, and is reached with keys.
@@ -605,16 +688,22 @@ impl Diagnose for ManifestError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Malformed { origin, .. } | Self::Value { origin, .. } => format!("edit {origin}; `agent init` shows a whole one"),
+            Self::Malformed { origin, .. } | Self::Value { origin, .. } => format!(
+                "edit {origin}; \
+                `agent init` shows a whole one"
+            ),
             Self::Missing { .. } => {
-                "`agent init DIR` makes a new agent repository, `agent adopt` makes one of an existing MCP server".to_owned()
+                "`agent init DIR` makes a new agent repository, `agent adopt` makes one of an \
+                existing MCP server"
+                    .to_owned()
             }
         })
     }
 }
 
 impl Manifest {
-    /// The same, where code under test may reach and take what `judging` lets it: a change does not widen what it is tested under.
+    /// The same, where code under test may reach and take what `judging` lets it: a change does not
+    /// widen what it is tested under.
     #[must_use]
     pub fn held_to(&self, judging: &Self) -> Self {
         let held = |own: &EntryPoint, other: Option<&EntryPoint>| EntryPoint {
@@ -677,22 +766,31 @@ impl Manifest {
 
     /// Reads a manifest from a file's bytes.
     pub fn read(bytes: &[u8], origin: &str) -> Result<Self, ManifestError> {
-        let text =
-            document::text(bytes, origin).map_err(|error| ManifestError::Malformed { origin: error.place, message: error.problem })?;
+        let text = document::text(bytes, origin).map_err(|error| ManifestError::Malformed {
+            origin: error.place,
+            message: error.problem,
+        })?;
         Self::parse(text, origin)
     }
 
     /// Reads a manifest; `origin` names it in errors (a path, or `COMMIT:agent.toml`).
     pub fn parse(text: &str, origin: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)
-            .map_err(|error| ManifestError::Malformed { origin: place(origin, text, error.span()), message: error.message().to_owned() })?;
+        let manifest: Self = toml::from_str(text).map_err(|error| ManifestError::Malformed {
+            origin: place(origin, text, error.span()),
+            message: error.message().to_owned(),
+        })?;
         manifest.checked(origin)
     }
 
     fn checked(self, origin: &str) -> Result<Self, ManifestError> {
-        let problem = |key: &str, problem: String| Err(ManifestError::Value { origin: origin.to_owned(), key: key.to_owned(), problem });
+        let problem = |key: &str, problem: String| {
+            Err(ManifestError::Value { origin: origin.to_owned(), key: key.to_owned(), problem })
+        };
         if self.schema != SCHEMA {
-            return problem("schema", format!("is `{}`; this `agent` reads `{SCHEMA}`", self.schema));
+            return problem(
+                "schema",
+                format!("is `{}`; this `agent` reads `{SCHEMA}`", self.schema),
+            );
         }
         if self.name.trim().is_empty() {
             return problem("name", "is empty".to_owned());
@@ -700,14 +798,23 @@ impl Manifest {
         if let Some(first) = self.first_version.as_ref().filter(|first| !can_begin(first)) {
             return problem(
                 "first_version",
-                format!("is {first}; a first version is three numbers below a thousand million, such as 1.4.2"),
+                format!(
+                    "is {first}; a first version is three numbers below a thousand million, such \
+                    as 1.4.2"
+                ),
             );
         }
         if self.runner.command.is_empty() {
-            return problem("runner.command", "is empty; it is the program and its arguments".to_owned());
+            return problem(
+                "runner.command",
+                "is empty; it is the program and its arguments".to_owned(),
+            );
         }
         if self.tuner.as_ref().is_some_and(|tuner| tuner.command.is_empty()) {
-            return problem("tuner.command", "is empty; it is the program and its arguments".to_owned());
+            return problem(
+                "tuner.command",
+                "is empty; it is the program and its arguments".to_owned(),
+            );
         }
         let entries = [("runner.read", Some(&self.runner)), ("tuner.read", self.tuner.as_ref())];
         let wrong = entries.into_iter().find_map(|(key, entry)| Some((key, entry?.problem()?)));
@@ -715,13 +822,22 @@ impl Manifest {
             return problem(key, wrong);
         }
         let tuner: &[Variable] = self.tuner.as_ref().map_or(&[], |tuner| &tuner.env);
-        let declared = [("runner.env", self.runner.env.as_slice()), ("tuner.env", tuner), ("evaluators.env", &self.evaluators.env)];
-        let twice = declared.into_iter().find_map(|(key, variables)| Some((key, variable::declared_twice(variables)?)));
+        let declared = [
+            ("runner.env", self.runner.env.as_slice()),
+            ("tuner.env", tuner),
+            ("evaluators.env", &self.evaluators.env),
+        ];
+        let twice = declared
+            .into_iter()
+            .find_map(|(key, variables)| Some((key, variable::declared_twice(variables)?)));
         if let Some((key, name)) = twice {
             return problem(key, format!("names `{name}` twice"));
         }
         if self.architect.coder == CoderKind::Command && self.architect.command.is_empty() {
-            return problem("architect.command", "is empty, but `architect.coder` is `command`".to_owned());
+            return problem(
+                "architect.command",
+                "is empty, but `architect.coder` is `command`".to_owned(),
+            );
         }
         if let Some((key, wrong)) = self.limits.problem() {
             return problem(&key, wrong);
@@ -729,10 +845,14 @@ impl Manifest {
         if let Some(wrong) = self.store.problem() {
             return problem("store.timeout_s", wrong);
         }
-        if let Some(wrong) = self.python.project.as_ref().and_then(|path| misplaced(path, "pyproject.toml")) {
+        if let Some(wrong) =
+            self.python.project.as_ref().and_then(|path| misplaced(path, "pyproject.toml"))
+        {
             return problem("python.project", wrong);
         }
-        if let Some(wrong) = self.node.as_ref().and_then(|node| misplaced(&node.lock, "package-lock.json")) {
+        if let Some(wrong) =
+            self.node.as_ref().and_then(|node| misplaced(&node.lock, "package-lock.json"))
+        {
             return problem("node.lock", wrong);
         }
         if let Some(wrong) = self.evaluators.problem() {
@@ -747,8 +867,15 @@ impl Manifest {
             }
         }
         let url = &self.store.url;
-        if !url.starts_with("file:") && !url.strip_prefix("s3://").is_some_and(|place| !place.is_empty() && !place.starts_with('/')) {
-            return problem("store.url", format!("is `{url}`; it is `file:PATH` or `s3://BUCKET/PREFIX`"));
+        if !url.starts_with("file:")
+            && !url
+                .strip_prefix("s3://")
+                .is_some_and(|place| !place.is_empty() && !place.starts_with('/'))
+        {
+            return problem(
+                "store.url",
+                format!("is `{url}`; it is `file:PATH` or `s3://BUCKET/PREFIX`"),
+            );
         }
         Ok(self)
     }
@@ -768,7 +895,8 @@ fn place(origin: &str, text: &str, span: Option<std::ops::Range<usize>>) -> Stri
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"python\", \"-m\", \"runner\"]\n";
+    const SMALLEST: &str = "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = \
+        [\"python\", \"-m\", \"runner\"]\n";
 
     fn check(extra: &str, expected: &str) {
         let error = Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap_err();
@@ -777,10 +905,12 @@ mod tests {
 
     #[test]
     fn what_is_judged_is_held_to_what_the_judging_manifest_grants() {
-        let parse = |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap();
+        let parse =
+            |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap();
         let tuner = "[tuner]\ncommand = [\"tune\"]\n";
         let wide = format!(
-            "read = [\"/data\"]\nnetwork = true\nshared_memory = true\n{tuner}environment = [\"A_TOKEN\"]\n[limits]\nmemory_mb = 999\n"
+            "read = [\"/data\"]\nnetwork = true\nshared_memory = true\n{tuner}environment = \
+            [\"A_TOKEN\"]\n[limits]\nmemory_mb = 999\n"
         );
         let held = parse(&wide).held_to(&parse("[limits]\nmemory_mb = 64\n"));
         assert_eq!(held, parse(&format!("{tuner}[limits]\nmemory_mb = 64\n")));
@@ -789,20 +919,40 @@ mod tests {
 
     #[test]
     fn variables_are_declared_as_names_and_as_values() {
-        let env = |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap().runner.env;
+        let env = |extra: &str| {
+            Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap().runner.env
+        };
         assert_eq!(
-            env("env = [\"A_KEY\", \"MODE=fast\"]\n").iter().map(|one| one.value.as_deref()).collect::<Vec<_>>(),
+            env("env = [\"A_KEY\", \"MODE=fast\"]\n")
+                .iter()
+                .map(|one| one.value.as_deref())
+                .collect::<Vec<_>>(),
             [None, Some("fast")]
         );
-        assert_eq!(env("environment = [\"A_KEY\"]\n"), env("env = [\"A_KEY\"]\n"), "as earlier manifests say it");
+        assert_eq!(
+            env("environment = [\"A_KEY\"]\n"),
+            env("env = [\"A_KEY\"]\n"),
+            "as earlier manifests say it"
+        );
         check("env = [\"A\", \"A=1\"]\n", "agent.toml: `runner.env` names `A` twice");
-        check("env = [\"A B\"]\n", "agent.toml:5:7: `A B` is not a name of an environment variable; an entry is `NAME` or `NAME=value`");
+        check(
+            "env = [\"A B\"]\n",
+            "agent.toml:5:7: `A B` is not a name of an environment variable; an entry is `NAME` or \
+            `NAME=value`",
+        );
     }
 
     #[test]
     fn folders_and_devices_can_be_granted() {
         let granted = "read = [\"/data\", \"~\", \"~/models\", \"/dev/nvidia0\", \"/dev/dri/renderD128\", \"/devices\", \"/proc/sys\"]\n";
-        assert_eq!(Manifest::parse(&format!("{SMALLEST}{granted}"), "agent.toml").unwrap().runner.read.len(), 7);
+        assert_eq!(
+            Manifest::parse(&format!("{SMALLEST}{granted}"), "agent.toml")
+                .unwrap()
+                .runner
+                .read
+                .len(),
+            7
+        );
     }
 
     #[test]
@@ -817,16 +967,33 @@ mod tests {
     #[test]
     fn staging_promotes_itself_after_so_many_signals_or_so_long() {
         let auto = |text: &str| {
-            Manifest::parse(&format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {text}\n"), "agent.toml").unwrap().promote.auto.unwrap()
+            Manifest::parse(
+                &format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {text}\n"),
+                "agent.toml",
+            )
+            .unwrap()
+            .promote
+            .auto
+            .unwrap()
         };
         let s = Duration::from_secs;
         let both = auto("{ every = 3, after_s = 60 }");
-        let due = [(0, 90), (2, 59), (2, 60), (3, 0)].map(|(waiting, waited)| both.is_due(waiting, s(waited)));
+        let due = [(0, 90), (2, 59), (2, 60), (3, 0)]
+            .map(|(waiting, waited)| both.is_due(waiting, s(waited)));
         assert_eq!(due, [false, false, true, true]);
-        assert!(!auto("{ every = 3 }").is_due(2, s(9_999)) && !auto("{ after_s = 60 }").is_due(9_999, s(59)));
+        assert!(
+            !auto("{ every = 3 }").is_due(2, s(9_999))
+                && !auto("{ after_s = 60 }").is_due(9_999, s(59))
+        );
         for wrong in ["{}", "{ every = 0 }", "{ every = 1, after_s = 0 }"] {
             let manifest = format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {wrong}\n");
-            assert!(Manifest::parse(&manifest, "agent.toml").unwrap_err().to_string().contains("`promote.auto`"), "{wrong}");
+            assert!(
+                Manifest::parse(&manifest, "agent.toml")
+                    .unwrap_err()
+                    .to_string()
+                    .contains("`promote.auto`"),
+                "{wrong}"
+            );
         }
         let release = format!("{SMALLEST}[release]\ntier = \"full\"\nauto = {{ every = 3 }}\n");
         assert!(Manifest::parse(&release, "agent.toml").is_err(), "a release is a person's");
@@ -834,27 +1001,64 @@ mod tests {
 
     #[test]
     fn a_wrong_manifest_names_the_place() {
-        check("[promote]\ntier = \"tiny\"\n", "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`");
-        check("[limits.tools]\nslow = -1\n", "agent.toml: `limits.tools.slow` is -1; it is a number of seconds above 0 and at most a day");
-        check("[limits]\ncall_s = 0\n", "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day");
-        check("[limits]\nmemory_mb = 3\n", "agent.toml: `limits.memory_mb` is 3; it is a number of MiB from 64 to 16777216");
-        check("[tuner]\ncommand = [\"a\"]\nread = [\"/a\", \"b\"]\n", "agent.toml: `tuner.read` names `b`; a path begins with `/` or `~/`");
+        check(
+            "[promote]\ntier = \"tiny\"\n",
+            "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`",
+        );
+        check(
+            "[limits.tools]\nslow = -1\n",
+            "agent.toml: `limits.tools.slow` is -1; it is a number of seconds above 0 and at most \
+            a day",
+        );
+        check(
+            "[limits]\ncall_s = 0\n",
+            "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day",
+        );
+        check(
+            "[limits]\nmemory_mb = 3\n",
+            "agent.toml: `limits.memory_mb` is 3; it is a number of MiB from 64 to 16777216",
+        );
+        check(
+            "[tuner]\ncommand = [\"a\"]\nread = [\"/a\", \"b\"]\n",
+            "agent.toml: `tuner.read` names `b`; a path begins with `/` or `~/`",
+        );
         for path in ["/", "//", "/./", "/dev", "/dev/", "//proc", "/sys/."] {
-            let why = "it holds what a Runner or a Tuner is judged by; name the folders or devices that are needed one by one";
-            check(&format!("read = [\"{path}\"]\n"), &format!("agent.toml: `runner.read` names `{path}`; {why}"));
+            let why = "it holds what a Runner or a Tuner is judged by; name the folders or devices \
+                that are needed one by one";
+            check(
+                &format!("read = [\"{path}\"]\n"),
+                &format!("agent.toml: `runner.read` names `{path}`; {why}"),
+            );
         }
-        for path in ["/dev/vda", "//dev/./sda1", "/dev/mem", "/dev/mapper/control", "/dev/disk/by-id/x", "/dev/nvme0n1", "/dev/fuse"] {
+        for path in [
+            "/dev/vda",
+            "//dev/./sda1",
+            "/dev/mem",
+            "/dev/mapper/control",
+            "/dev/disk/by-id/x",
+            "/dev/nvme0n1",
+            "/dev/fuse",
+        ] {
             let why = "a disk or the memory of the machine holds every file of the repository";
-            check(&format!("read = [\"{path}\"]\n"), &format!("agent.toml: `runner.read` names `{path}`; {why}"));
+            check(
+                &format!("read = [\"{path}\"]\n"),
+                &format!("agent.toml: `runner.read` names `{path}`; {why}"),
+            );
         }
-        check("read = [\"/data/../root\"]\n", "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`");
+        check(
+            "read = [\"/data/../root\"]\n",
+            "agent.toml: `runner.read` names `/data/../root`; a path is written without `..`",
+        );
         check(
             "[runer]\n",
-            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, `first_version`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
+            "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, \
+            `first_version`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, \
+            `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",
-            "agent.toml:7:8: unknown variant `anova`, expected one of `e-process`, `mcnemar`, `tango`, `bootstrap`, `signed-rank`",
+            "agent.toml:7:8: unknown variant `anova`, expected one of `e-process`, `mcnemar`, \
+            `tango`, `bootstrap`, `signed-rank`",
         );
         check(
             "[release]\ntier = \"full\"\nmargin = 5\n",
@@ -862,18 +1066,27 @@ mod tests {
         );
         check(
             "[promote]\ntier = \"micro\"\nalpha = 0\n",
-            "agent.toml: `promote.alpha` is 0; it is a probability above 0 and at most 0.5, such as 0.05",
+            "agent.toml: `promote.alpha` is 0; it is a probability above 0 and at most 0.5, such \
+            as 0.05",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"mcnemar\"\nmargin = 0.05\n",
-            "agent.toml: `promote.test` is mcnemar, which takes no margin, but the margin is 0.05; `tango` is the same with a margin",
+            "agent.toml: `promote.test` is mcnemar, which takes no margin, but the margin is 0.05; \
+            `tango` is the same with a margin",
         );
         for path in ["../x.py", "/etc/passwd", "a//b", "", "./a"] {
             let shown = format!(
-                "agent.toml: `evaluators.import` names `{path}`; a path starts at the root of the repository, such as `runner/words.py`"
+                "agent.toml: `evaluators.import` names `{path}`; a path starts at the root of the \
+                repository, such as `runner/words.py`"
             );
-            check(&format!("[evaluators]\nimport = [\"runner/words.py\", \"data/\", \"{path}\"]\n"), &shown);
+            check(
+                &format!("[evaluators]\nimport = [\"runner/words.py\", \"data/\", \"{path}\"]\n"),
+                &shown,
+            );
         }
-        check("[architect]\ncoder = \"command\"\n", "agent.toml: `architect.command` is empty, but `architect.coder` is `command`");
+        check(
+            "[architect]\ncoder = \"command\"\n",
+            "agent.toml: `architect.command` is empty, but `architect.coder` is `command`",
+        );
     }
 }

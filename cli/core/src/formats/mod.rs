@@ -1,4 +1,5 @@
-//! What is written down and read again: documents, the canonical form, the manifest, numbers, ids, and the errors of reading them.
+//! What is written down and read again: documents, the canonical form, the manifest, numbers, ids,
+//! and the errors of reading them.
 
 pub mod canonical;
 pub mod committed;

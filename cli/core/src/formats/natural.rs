@@ -2,7 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// Runs of digits are compared as numbers, everything else byte by byte. Different names are never equal.
+/// Runs of digits are compared as numbers, everything else byte by byte. Different names are never
+/// equal.
 pub fn compare(one: &str, two: &str) -> Ordering {
     let (mut left, mut right) = (one.as_bytes(), two.as_bytes());
     while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
@@ -38,7 +39,21 @@ mod tests {
 
     #[test]
     fn numbers_in_names_count_as_numbers() {
-        let sorted = ["", "a", "a0", "a01", "a1", "a2", "a2b", "a10", "a10-2", "a10-11", "a99999999999999999999999", "b", "ä1"];
+        let sorted = [
+            "",
+            "a",
+            "a0",
+            "a01",
+            "a1",
+            "a2",
+            "a2b",
+            "a10",
+            "a10-2",
+            "a10-11",
+            "a99999999999999999999999",
+            "b",
+            "ä1",
+        ];
         for (at, one) in sorted.iter().enumerate() {
             for (with, two) in sorted.iter().enumerate() {
                 assert_eq!(compare(one, two), at.cmp(&with), "{one} {two}");

@@ -1,9 +1,11 @@
-//! Numbers as JSON writes them: integers are compared digit by digit at any size, everything else as the doubles they are.
+//! Numbers as JSON writes them: integers are compared digit by digit at any size, everything else
+//! as the doubles they are.
 
 use serde_json::Number;
 use std::borrow::Cow;
 
-/// Beyond so many zeros a number is not written out: it is no measure of anything, and its digits would fill the memory.
+/// Beyond so many zeros a number is not written out: it is no measure of anything, and its digits
+/// would fill the memory.
 const MOST_ZEROS: i64 = 400;
 
 /// `digits * 10^exponent`, without zeros at either end of the digits.
@@ -30,7 +32,9 @@ impl<'a> Decimal<'a> {
         if kept == 0 {
             return Some(Self { is_negative: false, digits: Cow::Borrowed(""), exponent: 0 });
         }
-        let exponent = exponent.checked_sub(i64::try_from(places).ok()?)?.checked_add(i64::try_from(digits.len() - kept).ok()?)?;
+        let exponent = exponent
+            .checked_sub(i64::try_from(places).ok()?)?
+            .checked_add(i64::try_from(digits.len() - kept).ok()?)?;
         let digits = match digits {
             Cow::Borrowed(digits) => Cow::Borrowed(digits[..kept].trim_start_matches('0')),
             Cow::Owned(digits) => Cow::Owned(digits[..kept].trim_start_matches('0').to_owned()),
@@ -56,7 +60,11 @@ impl<'a> Decimal<'a> {
             return Some(format!("{sign}{}{}", self.digits, "0".repeat(zeros)));
         }
         let places = usize::try_from(-self.exponent).unwrap_or_default();
-        let digits = format!("{}{}", "0".repeat((places + 1).saturating_sub(self.digits.len())), self.digits);
+        let digits = format!(
+            "{}{}",
+            "0".repeat((places + 1).saturating_sub(self.digits.len())),
+            self.digits
+        );
         let (whole, fraction) = digits.split_at(digits.len() - places);
         Some(format!("{sign}{whole}.{fraction}"))
     }
@@ -69,9 +77,16 @@ pub fn equal(one: &Number, other: &Number) -> bool {
     }
     let (text, other_text) = (one.to_string(), other.to_string());
     let decimals = Decimal::parse(&text).zip(Decimal::parse(&other_text));
-    let are_same = decimals.as_ref().map_or_else(|| text == other_text, |(one, other)| one == other);
-    let have_fractions = decimals.is_some_and(|(one, other)| !one.is_integer() && !other.is_integer());
-    are_same || (have_fractions && one.as_f64().zip(other.as_f64()).is_some_and(|(one, other)| one.total_cmp(&other).is_eq()))
+    let are_same =
+        decimals.as_ref().map_or_else(|| text == other_text, |(one, other)| one == other);
+    let have_fractions =
+        decimals.is_some_and(|(one, other)| !one.is_integer() && !other.is_integer());
+    are_same
+        || (have_fractions
+            && one
+                .as_f64()
+                .zip(other.as_f64())
+                .is_some_and(|(one, other)| one.total_cmp(&other).is_eq()))
 }
 
 /// Whether `got` is `expected` within `max(abs, rel * |expected|)`.
@@ -85,11 +100,18 @@ pub fn is_near(expected: &Number, got: &Number, rel: f64, abs: f64) -> bool {
 
 /// How far two different integers are apart, where doubles do not tell.
 fn difference(one: &Number, other: &Number) -> Option<f64> {
-    let integer = |number: &Number| Decimal::parse(&number.to_string()).filter(Decimal::is_integer)?.plain()?.parse::<i128>().ok();
+    let integer = |number: &Number| {
+        Decimal::parse(&number.to_string())
+            .filter(Decimal::is_integer)?
+            .plain()?
+            .parse::<i128>()
+            .ok()
+    };
     integer(one)?.checked_sub(integer(other)?).map(|difference| difference.unsigned_abs() as f64)
 }
 
-/// The same number without an exponent, as programs want it that take no other; `None` for one that is too large, or too small, to be written so.
+/// The same number without an exponent, as programs want it that take no other; `None` for one that
+/// is too large, or too small, to be written so.
 pub fn plain(number: &Number) -> Option<Number> {
     let text = number.to_string();
     if !text.contains(['e', 'E']) {
@@ -101,10 +123,14 @@ pub fn plain(number: &Number) -> Option<Number> {
 /// A number by which something is named: 7 and 7.0 name the same.
 pub fn as_name(number: &Number) -> String {
     let text = number.to_string();
-    Decimal::parse(&text).filter(Decimal::is_integer).and_then(|decimal| decimal.plain()).unwrap_or(text)
+    Decimal::parse(&text)
+        .filter(Decimal::is_integer)
+        .and_then(|decimal| decimal.plain())
+        .unwrap_or(text)
 }
 
-/// A score a hair outside of 0 to 1 is at its end: the cosine of equal vectors is 1.0000000000000002 on most machines. Anything further out is no score.
+/// A score a hair outside of 0 to 1 is at its end: the cosine of equal vectors is
+/// 1.0000000000000002 on most machines. Anything further out is no score.
 pub fn as_score(score: f64) -> Option<f64> {
     const HAIR: f64 = 1e-9;
     (-HAIR..=1.0 + HAIR).contains(&score).then(|| score.clamp(0.0, 1.0))
@@ -155,21 +181,34 @@ mod tests {
             ("1.0", "1.05", 0.1, 0.0, true),
             ("1e400", "1e401", 0.5, 0.0, false),
         ] {
-            assert_eq!(is_near(&number(expected), &number(got), rel, abs), is, "{expected} {got} {rel} {abs}");
+            assert_eq!(
+                is_near(&number(expected), &number(got), rel, abs),
+                is,
+                "{expected} {got} {rel} {abs}"
+            );
         }
     }
 
     #[test]
     fn a_number_is_written_out() {
         let plain = |text: &str| plain(&number(text)).map(|number| number.to_string());
-        for (text, written) in
-            [("1e3", "1000"), ("-1.5E2", "-150"), ("12e-4", "0.0012"), ("0e9", "0"), ("1.50", "1.50"), ("-125e-2", "-1.25")]
-        {
+        for (text, written) in [
+            ("1e3", "1000"),
+            ("-1.5E2", "-150"),
+            ("12e-4", "0.0012"),
+            ("0e9", "0"),
+            ("1.50", "1.50"),
+            ("-125e-2", "-1.25"),
+        ] {
             assert_eq!(plain(text).as_deref(), Some(written), "{text}");
         }
         assert_eq!((plain("1e999999999"), plain("1e-999999999999999999999")), (None, None));
         assert_eq!(
-            (as_name(&number("7.0")), as_name(&number("7.5")), as_name(&number("1915883588174806058"))),
+            (
+                as_name(&number("7.0")),
+                as_name(&number("7.5")),
+                as_name(&number("1915883588174806058"))
+            ),
             ("7".into(), "7.5".into(), "1915883588174806058".into())
         );
     }
@@ -178,13 +217,18 @@ mod tests {
     fn a_score_a_hair_outside_is_at_its_end() {
         assert_eq!(as_score(1.000_000_000_000_000_2), Some(1.0));
         assert_eq!((as_score(-1e-17), as_score(0.3)), (Some(0.0), Some(0.3)));
-        assert_eq!((as_score(1.1), as_score(-0.1), as_score(f64::NAN), as_score(f64::INFINITY)), (None, None, None, None));
+        assert_eq!(
+            (as_score(1.1), as_score(-0.1), as_score(f64::NAN), as_score(f64::INFINITY)),
+            (None, None, None, None)
+        );
     }
 
     proptest! {
         #[test]
-        fn a_number_is_itself_however_it_is_written(mantissa in any::<i64>(), exponent in -30..30i64) {
-            let (one, other) = (number(&format!("{mantissa}e{exponent}")), number(&format!("{mantissa}0e{}", exponent - 1)));
+        fn a_number_is_itself_however_it_is_written(mantissa in any::<i64>(),
+            exponent in -30..30i64) {
+            let (one, other) = (number(&format!("{mantissa}e{exponent}")),
+                number(&format!("{mantissa}0e{}", exponent - 1)));
             prop_assert!(equal(&one, &other));
             prop_assert!(equal(&one, &plain(&one).unwrap()));
             prop_assert!(is_near(&one, &other, 0.0, 0.0));
@@ -192,7 +236,8 @@ mod tests {
 
         #[test]
         fn different_integers_differ(one in any::<i128>(), other in any::<i128>()) {
-            prop_assert_eq!(equal(&number(&one.to_string()), &number(&other.to_string())), one == other);
+            prop_assert_eq!(equal(&number(&one.to_string()), &number(&other.to_string())),
+                one == other);
         }
     }
 }

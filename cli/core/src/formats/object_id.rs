@@ -12,7 +12,8 @@ pub struct ObjectId(String);
 impl ObjectId {
     /// The id from its hex form; `None` unless it is 40 lower-case hex digits.
     pub fn parse(hex: &str) -> Option<Self> {
-        let valid = hex.len() == 40 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let valid =
+            hex.len() == 40 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         valid.then(|| Self(hex.to_owned()))
     }
 
@@ -43,7 +44,11 @@ impl fmt::Display for ObjectId {
 /// Lower-case hex of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|half| char::from(DIGITS[usize::from(half)])).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|half| char::from(DIGITS[usize::from(half)]))
+        .collect()
 }
 
 /// `sha256:<hex>` of bytes: the form every digest of ours has in trailers and stored documents.
@@ -51,7 +56,8 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
 }
 
-/// The first half of the same digest, bare: what tells apart two things that are compared within one repository.
+/// The first half of the same digest, bare: what tells apart two things that are compared within
+/// one repository.
 pub fn short_digest(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes)[..16])
 }
@@ -63,9 +69,15 @@ mod tests {
     #[test]
     fn a_blob_has_the_id_git_gives_it() {
         // `printf hello | git hash-object --stdin`
-        assert_eq!(ObjectId::of_blob(b"hello").as_str(), "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0");
+        assert_eq!(
+            ObjectId::of_blob(b"hello").as_str(),
+            "b6fc4c620b67d95f953a5c1c1230aaab5db5a1b0"
+        );
         assert!(ObjectId::parse("b6fc").is_none());
-        assert_eq!(digest(b"hello"), "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+        assert_eq!(
+            digest(b"hello"),
+            "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+        );
         assert_eq!(short_digest(b"hello"), "2cf24dba5fb0a30e26e83b2ac5b9e29e");
     }
 }

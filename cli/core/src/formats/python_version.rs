@@ -1,7 +1,8 @@
-//! Versions of Python, and what a manifest's `python.requires` asks of them (the comparisons of PEP 440 on final releases).
+//! Versions of Python, and what a manifest's `python.requires` asks of them (the comparisons of PEP
+//! 440 on final releases).
 //!
-//! Own code, since `pep440_rs` also accepts what a manifest must not name (pre-releases, local versions, no clause at all) and does not give
-//! the oldest release that a requirement allows.
+//! Own code, since `pep440_rs` also accepts what a manifest must not name (pre-releases, local
+//! versions, no clause at all) and does not give the oldest release that a requirement allows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -76,8 +77,11 @@ const OPERATORS: [(&str, Operator); 7] = [
 impl Clause {
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        let (operator, rest) = OPERATORS.iter().find_map(|(sign, operator)| Some((*operator, text.strip_prefix(sign)?.trim())))?;
-        let (number, starred) = rest.strip_suffix(".*").map_or((rest, false), |number| (number, true));
+        let (operator, rest) = OPERATORS
+            .iter()
+            .find_map(|(sign, operator)| Some((*operator, text.strip_prefix(sign)?.trim())))?;
+        let (number, starred) =
+            rest.strip_suffix(".*").map_or((rest, false), |number| (number, true));
         let (version, count) = parts(number).ok()?;
         let prefix = match operator {
             Operator::Compatible if !starred && count >= 2 => count - 1,
@@ -108,7 +112,8 @@ impl PythonRequirement {
         self.clauses.iter().all(|clause| clause.allows(version))
     }
 
-    /// The oldest release that it allows, as far as minor versions from 3.8 on and the versions it names go.
+    /// The oldest release that it allows, as far as minor versions from 3.8 on and the versions it
+    /// names go.
     pub fn oldest(&self) -> Option<PythonVersion> {
         let minors = (8..100).map(|minor| PythonVersion([3, minor, 0]));
         let named = self.clauses.iter().flat_map(|clause| {
@@ -130,8 +135,12 @@ impl FromStr for PythonRequirement {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let clauses = text.split(',').map(Clause::parse).collect::<Option<Vec<_>>>();
-        let clauses =
-            clauses.ok_or_else(|| format!("`{text}` is not a Python version requirement; write it as `>=3.11` or `>=3.11,<3.14`"))?;
+        let clauses = clauses.ok_or_else(|| {
+            format!(
+                "`{text}` is not a Python version requirement; write it \
+                as `>=3.11` or `>=3.11,<3.14`"
+            )
+        })?;
         Ok(Self { text: text.to_owned(), clauses })
     }
 }
@@ -156,7 +165,10 @@ mod tests {
                 assert!(parsed.allows(version.parse().unwrap()), "{requirement} allows {version}");
             }
             for version in refused {
-                assert!(!parsed.allows(version.parse().unwrap()), "{requirement} refuses {version}");
+                assert!(
+                    !parsed.allows(version.parse().unwrap()),
+                    "{requirement} refuses {version}"
+                );
             }
         }
     }
@@ -171,7 +183,11 @@ mod tests {
             ("<3.13", "3.8.0"),
             ("==3.12.*", "3.12.0"),
         ] {
-            assert_eq!(requirement.parse::<PythonRequirement>().unwrap().oldest().unwrap().to_string(), oldest, "{requirement}");
+            assert_eq!(
+                requirement.parse::<PythonRequirement>().unwrap().oldest().unwrap().to_string(),
+                oldest,
+                "{requirement}"
+            );
         }
         assert_eq!(">=3.12,<3.11".parse::<PythonRequirement>().unwrap().oldest(), None);
     }

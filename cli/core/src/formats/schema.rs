@@ -1,7 +1,8 @@
 //! JSON Schemas, applied so that neither the order of keys nor the spelling of a number counts.
 //!
-//! The validator compares objects key by key in their order (`const`, `enum`, `uniqueItems`), and some numbers with an exponent not at all. So schema and
-//! value are both brought into one form first: keys sorted, numbers written out.
+//! The validator compares objects key by key in their order (`const`, `enum`, `uniqueItems`), and
+//! some numbers with an exponent not at all. So schema and value are both brought into one form
+//! first: keys sorted, numbers written out.
 
 use crate::formats::number;
 use serde_json::{Map, Value};
@@ -68,12 +69,18 @@ fn formed(value: &Value, pointer: &mut String) -> Result<Value, Flaw> {
             members.collect::<Result<Map<_, _>, _>>().map(Value::Object)
         }
         Value::Array(items) => {
-            let items = items.iter().enumerate().map(|(index, item)| below(pointer, &index.to_string(), item));
+            let items = items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| below(pointer, &index.to_string(), item));
             items.collect::<Result<_, _>>().map(Value::Array)
         }
         Value::Number(number) => match number::plain(number) {
             Some(number) => Ok(Value::Number(number)),
-            None => Err(Flaw { pointer: pointer.clone(), problem: format!("{number} is a number that no program can hold") }),
+            None => Err(Flaw {
+                pointer: pointer.clone(),
+                problem: format!("{number} is a number that no program can hold"),
+            }),
         },
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(value.clone()),
     }
@@ -112,8 +119,16 @@ mod tests {
 
     #[test]
     fn the_order_of_keys_does_not_count() {
-        check(r#"{"const":{"b":1,"a":[{"d":1,"c":2}]}}"#, &[r#"{"a":[{"c":2,"d":1}],"b":1}"#, r#"{"b":1,"a":[{"d":1,"c":2}]}"#], &["{}"]);
-        check(r#"{"enum":[7,{"b":1,"a":2}]}"#, &[r#"{"a":2,"b":1}"#, r#"{"b":1,"a":2}"#], &[r#"{"a":1,"b":2}"#]);
+        check(
+            r#"{"const":{"b":1,"a":[{"d":1,"c":2}]}}"#,
+            &[r#"{"a":[{"c":2,"d":1}],"b":1}"#, r#"{"b":1,"a":[{"d":1,"c":2}]}"#],
+            &["{}"],
+        );
+        check(
+            r#"{"enum":[7,{"b":1,"a":2}]}"#,
+            &[r#"{"a":2,"b":1}"#, r#"{"b":1,"a":2}"#],
+            &[r#"{"a":1,"b":2}"#],
+        );
         let twice = r#"[{"a":1,"b":2},{"b":2,"a":1}]"#;
         check(r#"{"uniqueItems":true}"#, &[r#"[{"a":1,"b":2},{"a":2,"b":1}]"#], &[twice]);
         let many: Vec<_> = (0..20).map(|number| json!({"n": number})).collect();
@@ -125,7 +140,11 @@ mod tests {
     #[test]
     fn numbers_are_compared_exactly_however_they_are_written() {
         let (big, next) = ("1915883588174806058", "1915883588174806059");
-        check(&format!(r#"{{"maximum":{big}}}"#), &[big, "1e18"], &[next, "1e19", "1e300", "1e400"]);
+        check(
+            &format!(r#"{{"maximum":{big}}}"#),
+            &[big, "1e18"],
+            &[next, "1e19", "1e300", "1e400"],
+        );
         check(&format!(r#"{{"minimum":{next}}}"#), &[next, "1e19", "1e300", "1e400"], &[big]);
         check(&format!(r#"{{"const":{big}}}"#), &[big], &[next]);
         check(
@@ -133,29 +152,46 @@ mod tests {
             &["123456789012345678901234"],
             &["123456789012345678901235", "1e400", "1e999999999"],
         );
-        check(r#"{"enum":[1e3,123456789012345678901234]}"#, &["1000", "1e3", "1000.0"], &["1e400", "1e99999999999999999999"]);
-        check(r#"{"uniqueItems":true}"#, &["[1e400,123456789012345678901234]"], &["[1e3,1000.0]", "[1e400,10e399]"]);
+        check(
+            r#"{"enum":[1e3,123456789012345678901234]}"#,
+            &["1000", "1e3", "1000.0"],
+            &["1e400", "1e99999999999999999999"],
+        );
+        check(
+            r#"{"uniqueItems":true}"#,
+            &["[1e400,123456789012345678901234]"],
+            &["[1e3,1000.0]", "[1e400,10e399]"],
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named_by_its_place() {
-        let schema = Schema::new(&json!({"properties": {"a/b": {"items": {"maximum": 9}}}})).unwrap();
+        let schema =
+            Schema::new(&json!({"properties": {"a/b": {"items": {"maximum": 9}}}})).unwrap();
         let place = |text: &str| schema.violations(&parsed(text)).remove(0).pointer;
-        assert_eq!((place(r#"{"a/b":[1,10]}"#), place(r#"{"a/b":[1,1e999999]}"#)), ("/a~1b/1".to_owned(), "/a~1b/1".to_owned()));
+        assert_eq!(
+            (place(r#"{"a/b":[1,10]}"#), place(r#"{"a/b":[1,1e999999]}"#)),
+            ("/a~1b/1".to_owned(), "/a~1b/1".to_owned())
+        );
         assert_eq!(Schema::new(&json!({"type": "strnig"})).unwrap_err().pointer, "/type");
-        assert_eq!(Schema::new(&parsed(r#"{"items":{"maximum":1e999999999}}"#)).unwrap_err().pointer, "/items/maximum");
+        assert_eq!(
+            Schema::new(&parsed(r#"{"items":{"maximum":1e999999999}}"#)).unwrap_err().pointer,
+            "/items/maximum"
+        );
     }
 
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             (-3..3i64).prop_map(Value::from),
-            prop::sample::select(vec!["1e0", "2.0", "1e400", "99999999999999999999", "-1E-2"]).prop_map(parsed)
+            prop::sample::select(vec!["1e0", "2.0", "1e400", "99999999999999999999", "-1E-2"])
+                .prop_map(parsed)
         ];
         leaf.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-                prop::collection::vec(("[a-c]", inner), 0..3).prop_map(|members| Value::Object(members.into_iter().collect())),
+                prop::collection::vec(("[a-c]", inner), 0..3)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
     }
@@ -164,10 +200,12 @@ mod tests {
         /// What was learned is stored in canonical form: it means the same to its schema as before.
         #[test]
         fn the_canonical_form_is_as_valid_as_any_other(one in value(), other in value()) {
-            for schema in [json!({"const": one}), json!({"enum": [one, other]}), json!({"uniqueItems": true})] {
+            for schema in [json!({"const": one}), json!({"enum": [one, other]}),
+                json!({"uniqueItems": true})] {
                 let schema = Schema::new(&schema).unwrap();
                 for value in [&one, &other, &json!([one, other]), &json!([one, one])] {
-                    prop_assert_eq!(schema.violations(value).is_empty(), schema.violations(&canonical::normal(value)).is_empty(), "{}", value);
+                    prop_assert_eq!(schema.violations(value).is_empty(),
+                        schema.violations(&canonical::normal(value)).is_empty(), "{}", value);
                 }
             }
             let itself = Schema::new(&json!({"const": one})).unwrap();

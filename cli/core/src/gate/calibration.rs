@@ -1,4 +1,5 @@
-//! How often each test says "better" of a version that is compared with itself: the rate of false promotions, measured.
+//! How often each test says "better" of a version that is compared with itself: the rate of false
+//! promotions, measured.
 
 use crate::formats::manifest::{GateMode, GateTest, Tier};
 use crate::gate::ledger;
@@ -55,7 +56,14 @@ pub struct Calibrator {
 
 impl Calibrator {
     pub const fn new(alpha: f64) -> Self {
-        Self { alpha, rounds: 0, changed: 0, accepted: [0; GateTest::ALL.len()], naive: 0, with_ledger: 0 }
+        Self {
+            alpha,
+            rounds: 0,
+            changed: 0,
+            accepted: [0; GateTest::ALL.len()],
+            naive: 0,
+            with_ledger: 0,
+        }
     }
 
     /// A run and the one before it, of the very same thing.
@@ -63,7 +71,8 @@ impl Calibrator {
         self.rounds += 1;
         let fixed = Level { value: self.alpha, index: None };
         for (test, accepted) in GateTest::ALL.into_iter().zip(&mut self.accepted) {
-            let question = Question { mode: GateMode::Better, margin: 0.0, test, alpha: self.alpha };
+            let question =
+                Question { mode: GateMode::Better, margin: 0.0, test, alpha: self.alpha };
             let comparison = Comparison::of(question, before, now);
             let judged = comparison.judged(fixed);
             *accepted += usize::from(judged.verdict == Verdict::Pass);
@@ -86,12 +95,20 @@ impl Calibrator {
 
     pub fn rates(&self) -> Vec<Rate> {
         let tests = GateTest::ALL.into_iter().map(GateTest::as_str).zip(self.accepted);
-        tests.chain([(WITH_LEDGER, self.with_ledger), (NAIVE, self.naive)]).map(|(test, accepted)| self.rate(test, accepted)).collect()
+        tests
+            .chain([(WITH_LEDGER, self.with_ledger), (NAIVE, self.naive)])
+            .map(|(test, accepted)| self.rate(test, accepted))
+            .collect()
     }
 
     fn rate(&self, test: &'static str, accepted: usize) -> Rate {
         let rate = if self.rounds == 0 { 0.0 } else { accepted as f64 / self.rounds as f64 };
-        Rate { test, accepted, rate, interval: binomial::interval(accepted, self.rounds, CONFIDENCE) }
+        Rate {
+            test,
+            accepted,
+            rate,
+            interval: binomial::interval(accepted, self.rounds, CONFIDENCE),
+        }
     }
 }
 
@@ -107,7 +124,11 @@ mod tests {
         let mut run = || -> Vec<CaseResult> {
             let noisy = |number| {
                 let passed = CaseResult::passed(format!("c{number}"));
-                if random.unit() < 0.6 { passed } else { CaseResult { score: 0.0, outcome: Outcome::Failed, ..passed } }
+                if random.unit() < 0.6 {
+                    passed
+                } else {
+                    CaseResult { score: 0.0, outcome: Outcome::Failed, ..passed }
+                }
             };
             (0..30).map(noisy).collect()
         };
@@ -122,7 +143,10 @@ mod tests {
         let rate = |test: &str| rates.iter().find(|rate| rate.test == test).unwrap();
         assert_eq!((calibrator.rounds(), calibrator.changed()), (60, 60));
         assert!(rate("mean is higher").rate > 0.3, "{rates:?}");
-        assert!(rate("e-process").interval.0 <= 0.05 && rate("mcnemar").interval.0 <= 0.05, "{rates:?}");
+        assert!(
+            rate("e-process").interval.0 <= 0.05 && rate("mcnemar").interval.0 <= 0.05,
+            "{rates:?}"
+        );
         assert_eq!(rate("e-process, ledger").accepted, 0);
     }
 }

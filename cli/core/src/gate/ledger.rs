@@ -1,18 +1,27 @@
-//! The ledger of the gate: every judged attempt spends of one alpha, so that whoever tries often enough does not get noise through.
+//! The ledger of the gate: every judged attempt spends of one alpha, so that whoever tries often
+//! enough does not get noise through.
 //!
-//! e-LOND (Xu and Ramdas, 2024: Online multiple testing with e-values): attempt t has the level `alpha · γ_t · (D + 1)`, with `γ_t = 1/(t(t+1))` and D the discoveries
-//! it builds on: accepted attempts whose candidates became the versions below its baseline. With e-values the expected share of false ones among all that were ever
-//! accepted is at most alpha, however the attempts depend on one another. As long as nothing was accepted the levels sum to at most alpha, so where every candidate is
-//! noise, alpha bounds the chance of ever accepting one: for any test, p-values too. (With p-values the share is bounded for attempts that are independent or depend
-//! positively: Javanmard and Montanari, 2018.)
+//! e-LOND (Xu and Ramdas, 2024: Online multiple testing with e-values): attempt t has the level
+//! `alpha · γ_t · (D + 1)`, with `γ_t = 1/(t(t+1))` and D the discoveries it builds on: accepted
+//! attempts whose candidates became the versions below its baseline. With e-values the expected
+//! share of false ones among all that were ever accepted is at most alpha, however the attempts
+//! depend on one another. As long as nothing was accepted the levels sum to at most alpha, so where
+//! every candidate is noise, alpha bounds the chance of ever accepting one: for any test, p-values
+//! too. (With p-values the share is bounded for attempts that are independent or depend positively:
+//! Javanmard and Montanari, 2018.)
 //!
-//! **Two clones.** Each attempt is a line, written with the level it was judged at; a join of two ledgers is the union of their lines, so a level that was spent stays
-//! what it was, and nothing is spent twice. The attempt after a join has the index after all of both, and D is counted along `active`, which is one line of versions: its
-//! level is at most the one that either ledger alone would have given. Why the bound holds for what is served: with R discoveries on `active` in the end, an attempt i
-//! that became one of them had `D_i + 1 <= R`, so the expected share of false ones, `Σ E[1{E_i >= 1/α_i} / R]`, is at most `Σ α γ_{t_i} E[E_i] <= α Σ γ_{t_i}`: e-values
-//! need nothing else, no order and no independence. Attempts that know of one another have indices of their own, and their γ sum to less than 1. Attempts made at
-//! the same time in clones that had not fetched each other's ledger may share an index, and each adds its γ: the bound is then alpha times `Σ γ_{t_i}`, which `spent` gives.
-//! A candidate that was accepted in a clone and lost the race for `active` is no discovery: it is not in D, its attempt stays charged.
+//! **Two clones.** Each attempt is a line, written with the level it was judged at; a join of two
+//! ledgers is the union of their lines, so a level that was spent stays what it was, and nothing is
+//! spent twice. The attempt after a join has the index after all of both, and D is counted along
+//! `active`, which is one line of versions: its level is at most the one that either ledger alone
+//! would have given. Why the bound holds for what is served: with R discoveries on `active` in the
+//! end, an attempt i that became one of them had `D_i + 1 <= R`, so the expected share of false
+//! ones, `Σ E[1{E_i >= 1/α_i} / R]`, is at most `Σ α γ_{t_i} E[E_i] <= α Σ γ_{t_i}`: e-values need
+//! nothing else, no order and no independence. Attempts that know of one another have indices of
+//! their own, and their γ sum to less than 1. Attempts made at the same time in clones that had not
+//! fetched each other's ledger may share an index, and each adds its γ: the bound is then alpha
+//! times `Σ γ_{t_i}`, which `spent` gives. A candidate that was accepted in a clone and lost the
+//! race for `active` is no discovery: it is not in D, its attempt stays charged.
 
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::manifest::{GateMode, GateTest, Gated, Tier};
@@ -42,7 +51,13 @@ pub struct CandidateTest {
 
 impl CandidateTest {
     /// `definitions` are those that scored both sides, `results` is the digest of the pairs.
-    pub fn new(baseline: &ObjectId, candidate: &ObjectId, gated: &Gated, definitions: &Definitions, results: String) -> Self {
+    pub fn new(
+        baseline: &ObjectId,
+        candidate: &ObjectId,
+        gated: &Gated,
+        definitions: &Definitions,
+        results: String,
+    ) -> Self {
         Self {
             baseline: baseline.clone(),
             candidate: candidate.clone(),
@@ -98,8 +113,14 @@ impl Entry {
     /// Why its level cannot be what its index gives.
     fn level_problem(&self) -> Option<String> {
         let given = level(self.alpha, self.index, self.discoveries()).value;
-        let fits = (self.level - given).abs() <= 1e-9 * given && self.discoveries() < self.index.max(1);
-        (!fits).then(|| format!("its level is {}, which attempt {} cannot have at alpha {}", self.level, self.index, self.alpha))
+        let fits =
+            (self.level - given).abs() <= 1e-9 * given && self.discoveries() < self.index.max(1);
+        (!fits).then(|| {
+            format!(
+                "its level is {}, which attempt {} cannot have at alpha {}",
+                self.level, self.index, self.alpha
+            )
+        })
     }
 }
 
@@ -115,7 +136,11 @@ impl Diagnose for LedgerError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("nothing is promoted or released while the ledger cannot be read; fetch refs/agent/ledger of a clone that can".to_owned())
+        Some(
+            "nothing is promoted or released while the ledger cannot be read; fetch \
+            refs/agent/ledger of a clone that can"
+                .to_owned(),
+        )
     }
 }
 
@@ -142,10 +167,18 @@ impl Ledger {
     pub fn parse(text: &str, origin: &str) -> Result<Self, LedgerError> {
         let mut lines = Vec::new();
         for (number, line) in text.lines().enumerate() {
-            let wrong = |problem| LedgerError::Line { origin: origin.to_owned(), line: number + 1, problem };
-            let entry: Entry = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            let wrong = |problem| LedgerError::Line {
+                origin: origin.to_owned(),
+                line: number + 1,
+                problem,
+            };
+            let entry: Entry =
+                serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
             if entry.schema != SCHEMA {
-                return Err(wrong(format!("its schema is `{}`; this `agent` reads `{SCHEMA}`", entry.schema)));
+                return Err(wrong(format!(
+                    "its schema is `{}`; this `agent` reads `{SCHEMA}`",
+                    entry.schema
+                )));
             }
             if let Some(problem) = entry.level_problem() {
                 return Err(wrong(problem));
@@ -154,10 +187,18 @@ impl Ledger {
         }
         let ledger = Self::of_lines(lines);
         // each attempt was made after all those that its index counts
-        let early = ledger.lines.iter().enumerate().find(|(number, line)| line.entry.index > *number as u64 + 1);
+        let early = ledger
+            .lines
+            .iter()
+            .enumerate()
+            .find(|(number, line)| line.entry.index > *number as u64 + 1);
         match early {
             Some((number, line)) => {
-                let problem = format!("it is entry {}, where {} was due: a line is missing", line.entry.index, number + 1);
+                let problem = format!(
+                    "it is entry {}, where {} was due: a line is missing",
+                    line.entry.index,
+                    number + 1
+                );
                 Err(LedgerError::Line { origin: origin.to_owned(), line: number + 1, problem })
             }
             None => Ok(ledger),
@@ -206,9 +247,14 @@ impl Ledger {
         self.entries().filter(move |entry| entry.asked == *asked)
     }
 
-    /// D after the attempt that made a version of this candidate on that baseline; `None` where no attempt did.
+    /// D after the attempt that made a version of this candidate on that baseline; `None` where no
+    /// attempt did.
     pub fn discoveries_with(&self, baseline: &ObjectId, candidate: &ObjectId) -> Option<u64> {
-        let made = |entry: &&Entry| entry.accepted && entry.asked.baseline == *baseline && entry.asked.candidate == *candidate;
+        let made = |entry: &&Entry| {
+            entry.accepted
+                && entry.asked.baseline == *baseline
+                && entry.asked.candidate == *candidate
+        };
         self.entries().filter(made).map(|entry| entry.discoveries() + 1).min()
     }
 
@@ -221,13 +267,15 @@ impl Ledger {
         level(alpha, self.next_index(), discoveries)
     }
 
-    /// The same question asked in two clones is one attempt; no index comes twice in one line of attempts.
+    /// The same question asked in two clones is one attempt; no index comes twice in one line of
+    /// attempts.
     fn next_index(&self) -> u64 {
         let highest = self.lines.last().map_or(0, |line| line.entry.index);
         highest.max(self.attempts().len() as u64) + 1
     }
 
-    /// `Σ γ_t` over all attempts: what of alpha they have used. Above 1 only where clones tried without knowing of one another.
+    /// `Σ γ_t` over all attempts: what of alpha they have used. Above 1 only where clones tried
+    /// without knowing of one another.
     pub fn spent(&self) -> f64 {
         self.attempts().values().sum()
     }
@@ -301,7 +349,8 @@ mod tests {
         }
     }
 
-    /// One line of attempts from what is there: each accepted one is a discovery of those after it. `who` keeps the questions of two clones apart.
+    /// One line of attempts from what is there: each accepted one is a discovery of those after it.
+    /// `who` keeps the questions of two clones apart.
     fn continued(ledger: &Ledger, who: &str, decisions: &[bool]) -> Ledger {
         let mut discoveries = ledger.entries().filter(|entry| entry.accepted).count() as u64;
         let mut ledger = ledger.clone();
@@ -318,10 +367,16 @@ mod tests {
 
     #[test]
     fn levels_shrink_with_every_try_and_grow_with_every_success() {
-        for (decisions, discoveries, wanted) in
-            [(&[][..], 0, 0.025), (&[false], 0, 0.05 / 6.0), (&[true], 1, 0.1 / 6.0), (&[true, false, true], 2, 0.15 / 20.0)]
-        {
-            assert!((ledger(decisions).next(0.05, discoveries).value - wanted).abs() < 1e-15, "{decisions:?}");
+        for (decisions, discoveries, wanted) in [
+            (&[][..], 0, 0.025),
+            (&[false], 0, 0.05 / 6.0),
+            (&[true], 1, 0.1 / 6.0),
+            (&[true, false, true], 2, 0.15 / 20.0),
+        ] {
+            assert!(
+                (ledger(decisions).next(0.05, discoveries).value - wanted).abs() < 1e-15,
+                "{decisions:?}"
+            );
         }
         let all: f64 = (1..100_000).map(share).sum();
         assert!(all < 1.0 && all > 0.9999);
@@ -359,8 +414,14 @@ mod tests {
         let mut ledger = ledger(&[true, false]);
         let [first, second, other] = ["1", "2", "3"].map(|text| ObjectId::of_blob(text.as_bytes()));
         let made = Entry { accepted: true, ..entry(&ledger, "made", 1, true) };
-        ledger = ledger
-            .with(Entry { asked: CandidateTest { baseline: first.clone(), candidate: second.clone(), ..made.asked.clone() }, ..made });
+        ledger = ledger.with(Entry {
+            asked: CandidateTest {
+                baseline: first.clone(),
+                candidate: second.clone(),
+                ..made.asked.clone()
+            },
+            ..made
+        });
         assert_eq!(ledger.discoveries_with(&first, &second), Some(2));
         assert_eq!(ledger.discoveries_with(&first, &other), None);
     }
@@ -373,7 +434,10 @@ mod tests {
         let two = more.with(entry(&more, "same", 0, false));
         let joined = one.join(&two);
         assert_eq!((joined.count(), joined.entries().count()), (4, 5));
-        assert_eq!(joined.of(&asked("same")).map(|entry| (entry.index, entry.accepted)), Some((4, false)));
+        assert_eq!(
+            joined.of(&asked("same")).map(|entry| (entry.index, entry.accepted)),
+            Some((4, false))
+        );
         // the first, the one that both asked at its larger share, and two of the second clone's
         let charged: f64 = [1, 2, 2, 3].map(share).iter().sum();
         assert!((joined.spent() - charged).abs() < 1e-12);
@@ -390,7 +454,8 @@ mod tests {
             discoveries in 0u64..3,
         ) {
             let base = ledger(&common);
-            let [one, two, three] = ["a", "b", "c"].map(|who| continued(&base, who, &tries[usize::from(who.as_bytes()[0] - b'a')]));
+            let [one, two, three] = ["a", "b", "c"].map(|who| continued(&base, who,
+                &tries[usize::from(who.as_bytes()[0] - b'a')]));
             let all = one.join(&two).join(&three);
             prop_assert_eq!(&one.join(&two), &two.join(&one));
             prop_assert_eq!(&all, &one.join(&two.join(&three)));
@@ -399,7 +464,8 @@ mod tests {
             prop_assert_eq!(&Ledger::parse(&all.to_text(), "joined").unwrap(), &all);
             for clone in [&base, &one, &two, &three] {
                 prop_assert_eq!(all.lacks(clone), 0);
-                prop_assert!(all.next(0.05, discoveries).value <= clone.next(0.05, discoveries).value);
+                prop_assert!(all.next(0.05, discoveries).value <= clone.next(0.05,
+                    discoveries).value);
             }
             let grown = tries.iter().map(Vec::len).sum::<usize>() + common.len();
             prop_assert_eq!(all.entries().count(), grown);
@@ -407,10 +473,12 @@ mod tests {
         }
 
         #[test]
-        fn a_line_that_was_taken_out_is_found(decisions in proptest::collection::vec(any::<bool>(), 2..9), gone in any::<prop::sample::Index>()) {
+        fn a_line_that_was_taken_out_is_found(decisions in proptest::collection::vec(any::<bool>(),
+            2..9), gone in any::<prop::sample::Index>()) {
             let whole = ledger(&decisions);
             let gone = gone.index(decisions.len());
-            let left: Vec<_> = whole.to_text().lines().enumerate().filter(|(number, _)| *number != gone).map(|(_, line)| format!("{line}\n")).collect();
+            let left: Vec<_> = whole.to_text().lines().enumerate().filter(|(number,
+                _)| *number != gone).map(|(_, line)| format!("{line}\n")).collect();
             let read = Ledger::parse(&left.concat(), "L");
             // the last one leaves no gap: that a version names the ledger it was made with finds it
             prop_assert_eq!(read.is_err(), gone + 1 < decisions.len());
@@ -420,12 +488,17 @@ mod tests {
         }
     }
 
-    /// 300 histories of 40 tries of a candidate that is what it replaces, each looked at after every ten cases.
+    /// 300 histories of 40 tries of a candidate that is what it replaces, each looked at after
+    /// every ten cases.
     #[test]
     fn histories_of_noise_pass_the_ledger_no_more_often_than_alpha() {
         const HISTORIES: usize = 300;
         let mut random = SplitMix64::new(11);
-        let fooled = (0..HISTORIES).filter(|_| (1..=40).any(|attempt| accepts_noise(level(0.05, attempt, 0).value, &mut random))).count();
+        let fooled = (0..HISTORIES)
+            .filter(|_| {
+                (1..=40).any(|attempt| accepts_noise(level(0.05, attempt, 0).value, &mut random))
+            })
+            .count();
         assert!(fooled as f64 <= 0.05 * HISTORIES as f64, "{fooled} of {HISTORIES}");
     }
 

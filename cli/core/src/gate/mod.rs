@@ -1,7 +1,9 @@
-//! The gate between a candidate and the version it would replace: compared case by case, never mean against mean alone.
+//! The gate between a candidate and the version it would replace: compared case by case, never mean
+//! against mean alone.
 //!
-//! `better` asks for evidence that the mean gain is above the margin. `not-worse` asks for evidence that the mean loss is below the margin, unless no case scored
-//! lower: then nothing got worse, and there is nothing to prove. What looks like a yes but may be chance is "not enough evidence".
+//! `better` asks for evidence that the mean gain is above the margin. `not-worse` asks for evidence
+//! that the mean loss is below the margin, unless no case scored lower: then nothing got worse, and
+//! there is nothing to prove. What looks like a yes but may be chance is "not enough evidence".
 //! Where the tier has held-out cases, these count alone: what was tuned on is not judged on.
 
 pub mod calibration;
@@ -28,13 +30,18 @@ impl GateVerdict {
 
     /// The answer in a few words, for the message of the version's commit.
     pub fn told(&self) -> String {
-        let question = Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };
+        let question =
+            Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };
         let counts = format!("{} better, {} worse", self.better, self.worse);
         match self.ledger {
             None => format!("{}: {counts}", question.claim()),
             Some(index) => {
                 let evidence = proof::shown(self.log_e_value, self.p_value, self.level);
-                format!("{}: {counts}; {evidence}{}", question.claim(), asked_by(self.test, Some(index)))
+                format!(
+                    "{}: {counts}; {evidence}{}",
+                    question.claim(),
+                    asked_by(self.test, Some(index))
+                )
             }
         }
     }
@@ -108,7 +115,8 @@ pub struct GateVerdict {
     pub worse: usize,
     pub baseline_score: f64,
     pub candidate_score: f64,
-    /// The test's p-value; of an e-process the inverse of the evidence, which stays valid however often it is looked at.
+    /// The test's p-value; of an e-process the inverse of the evidence, which stays valid however
+    /// often it is looked at.
     pub p_value: f64,
     /// The natural logarithm of the evidence, of an e-process.
     pub log_e_value: Option<f64>,
@@ -116,11 +124,13 @@ pub struct GateVerdict {
     pub level: f64,
     /// The entry of the ledger that fixed the level; `None` where none was asked.
     pub ledger: Option<u64>,
-    /// For the mean gain (the gain in pass rate, where the test looks at outcomes alone): each end a bound at the level.
+    /// For the mean gain (the gain in pass rate, where the test looks at outcomes alone): each end
+    /// a bound at the level.
     pub interval: Option<(f64, f64)>,
 }
 
-/// A candidate's results beside those of the baseline, before anybody says how unlikely noise must be.
+/// A candidate's results beside those of the baseline, before anybody says how unlikely noise must
+/// be.
 #[derive(Debug)]
 pub struct Comparison {
     question: Question,
@@ -133,7 +143,9 @@ pub struct Comparison {
 impl Comparison {
     pub fn of(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> Self {
         let pairs = Pairs::of(baseline, candidate);
-        let failed = candidate.iter().filter(|result| result.must && !result.quarantined && result.outcome != Outcome::Passed);
+        let failed = candidate.iter().filter(|result| {
+            result.must && !result.quarantined && result.outcome != Outcome::Passed
+        });
         let failed: Vec<_> = failed.collect();
         let musts = (!failed.is_empty()).then(|| named(&failed));
         let proof = Proof::of(question.test, question.bound(), &pairs);
@@ -142,8 +154,8 @@ impl Comparison {
 
     /// Whether the answer is asked of a test, and not plain to see.
     ///
-    /// A comparison that a test could have let pass counts also where something else says no: to leave out those that look bad would make the level of the others
-    /// a lie.
+    /// A comparison that a test could have let pass counts also where something else says no: to
+    /// leave out those that look bad would make the level of the others a lie.
     pub fn is_tested(&self) -> bool {
         !self.pairs.is_empty() && !self.is_plainly_not_worse()
     }
@@ -188,16 +200,32 @@ impl Comparison {
         }
         let (gain, margin, seen) = (self.pairs.gain(), self.question.margin, self.seen());
         match self.question.mode {
-            GateMode::NotWorse if self.is_plainly_not_worse() => (Verdict::Pass, format!("not worse, no case scored lower: {seen}")),
+            GateMode::NotWorse if self.is_plainly_not_worse() => {
+                (Verdict::Pass, format!("not worse, no case scored lower: {seen}"))
+            }
             GateMode::NotWorse if gain < -margin - ROUNDING => {
                 (Verdict::Fail, format!("the mean score fell{}: {seen}", by_more_than(margin)))
             }
-            GateMode::Better if self.pairs.better() + self.pairs.worse() == 0 => (Verdict::Fail, format!("no case changed: {seen}")),
-            GateMode::Better if gain <= margin + ROUNDING => (Verdict::Fail, format!("not better{}: {seen}", by_more_than(margin))),
-            _ if self.proof.shows(level.value) => (Verdict::Pass, format!("{}: {seen}; {}", self.question.claim(), self.evidence(level))),
+            GateMode::Better if self.pairs.better() + self.pairs.worse() == 0 => {
+                (Verdict::Fail, format!("no case changed: {seen}"))
+            }
+            GateMode::Better if gain <= margin + ROUNDING => {
+                (Verdict::Fail, format!("not better{}: {seen}", by_more_than(margin)))
+            }
+            _ if self.proof.shows(level.value) => (
+                Verdict::Pass,
+                format!("{}: {seen}; {}", self.question.claim(), self.evidence(level)),
+            ),
             _ => {
                 let claim = self.question.claim();
-                (Verdict::NotEnoughEvidence, format!("not shown to be {claim}: {seen}; {}; {}", self.evidence(level), self.outlook(level)))
+                (
+                    Verdict::NotEnoughEvidence,
+                    format!(
+                        "not shown to be {claim}: {seen}; {}; {}",
+                        self.evidence(level),
+                        self.outlook(level)
+                    ),
+                )
             }
         }
     }
@@ -216,7 +244,8 @@ impl Comparison {
 
     /// How much evidence there is, and how much is needed.
     fn evidence(&self, level: Level) -> String {
-        proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value) + &asked_by(self.question.test, level.index)
+        proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value)
+            + &asked_by(self.question.test, level.index)
     }
 
     fn outlook(&self, level: Level) -> String {
@@ -230,9 +259,11 @@ impl Comparison {
     }
 }
 
-/// Judges a comparison by itself, at the question's own alpha: nothing is acted on, and no ledger asked.
+/// Judges a comparison by itself, at the question's own alpha: nothing is acted on, and no ledger
+/// asked.
 pub fn judge(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> GateVerdict {
-    Comparison::of(question, baseline, candidate).judged(Level { value: question.alpha, index: None })
+    Comparison::of(question, baseline, candidate)
+        .judged(Level { value: question.alpha, index: None })
 }
 
 #[cfg(test)]

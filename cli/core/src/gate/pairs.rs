@@ -30,7 +30,11 @@ impl Side {
 
 /// What is in quarantine counts on no side.
 fn by_id(results: &[CaseResult]) -> BTreeMap<&str, &CaseResult> {
-    results.iter().filter(|result| !result.quarantined).map(|result| (result.id.as_str(), result)).collect()
+    results
+        .iter()
+        .filter(|result| !result.quarantined)
+        .map(|result| (result.id.as_str(), result))
+        .collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,7 +48,11 @@ pub struct Pairs {
 impl Pairs {
     pub fn of(baseline: &[CaseResult], candidate: &[CaseResult]) -> Self {
         let (old, new) = (by_id(baseline), by_id(candidate));
-        let shared = || new.values().filter_map(|new| old.get(new.id.as_str()).map(|old| (*old, *new))).filter(|(_, new)| new.weight > 0.0);
+        let shared = || {
+            new.values()
+                .filter_map(|new| old.get(new.id.as_str()).map(|old| (*old, *new)))
+                .filter(|(_, new)| new.weight > 0.0)
+        };
         let held_out = shared().any(|(_, new)| new.is_held_out());
         let counted = shared().filter(|(_, new)| !held_out || new.is_held_out());
         let pair = |(old, new): (&CaseResult, &CaseResult)| Pair {
@@ -85,8 +93,9 @@ impl Pairs {
     }
 
     fn weighted_mean(&self, value: impl Fn(&Pair) -> f64) -> f64 {
-        let (sum, weight) =
-            self.list.iter().fold((0.0, 0.0), |(sum, weight), pair| (sum + pair.weight * value(pair), weight + pair.weight));
+        let (sum, weight) = self.list.iter().fold((0.0, 0.0), |(sum, weight), pair| {
+            (sum + pair.weight * value(pair), weight + pair.weight)
+        });
         if weight > 0.0 { sum / weight } else { 0.0 }
     }
 
@@ -97,11 +106,14 @@ impl Pairs {
 
     /// Pass and fail alone.
     pub fn flips(&self) -> Flips {
-        let count = |old, new| self.list.iter().filter(|pair| (pair.old.passed, pair.new.passed) == (old, new)).count();
+        let count = |old, new| {
+            self.list.iter().filter(|pair| (pair.old.passed, pair.new.passed) == (old, new)).count()
+        };
         Flips { cases: self.len(), better: count(false, true), worse: count(true, false) }
     }
 
-    /// Of all that a test looks at: equal results have equal digests, whenever and however fast they were made.
+    /// Of all that a test looks at: equal results have equal digests, whenever and however fast
+    /// they were made.
     pub fn digest(&self) -> String {
         let lines: Vec<_> = self.lines().collect();
         digest(format!("[{}]", lines.join(",")).as_bytes())
@@ -110,7 +122,9 @@ impl Pairs {
     /// Each pair as canonical JSON.
     pub fn lines(&self) -> impl Iterator<Item = String> {
         let side = |side: Side| json!([side.score, side.passed]);
-        self.list.iter().map(move |pair| canonical::to_compact(&json!([pair.id, pair.weight, side(pair.old), side(pair.new)])))
+        self.list.iter().map(move |pair| {
+            canonical::to_compact(&json!([pair.id, pair.weight, side(pair.old), side(pair.new)]))
+        })
     }
 
     /// Reads the lines back; the error names the line, from 1.
@@ -119,7 +133,8 @@ impl Pairs {
         let mut list: Vec<Pair> = Vec::new();
         for (number, line) in lines.lines().enumerate() {
             let wrong = |problem| (number + 1, problem);
-            let (id, weight, old, new): Line = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            let (id, weight, old, new): Line =
+                serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
             if let Some(last) = list.last().filter(|last| last.id >= id) {
                 return Err(wrong(format!("`{id}` does not come after `{}`", last.id)));
             }

@@ -1,4 +1,5 @@
-//! What each test makes of the pairs. All are one-sided: how well would noise alone explain a gain like this, were the true one no more than the bound?
+//! What each test makes of the pairs. All are one-sided: how well would noise alone explain a gain
+//! like this, were the true one no more than the bound?
 //!
 //! | test | looks at | `better` with margin m | `not-worse` with margin m |
 //! | --- | --- | --- | --- |
@@ -8,7 +9,8 @@
 //! | bootstrap | weighted scores | mean gain > m | mean gain > -m |
 //! | signed-rank | scores, unweighted | gains symmetric around more than m | around more than -m |
 //!
-//! Only the e-process may be looked at while cases come in. The levels of the ledger hold for all of them over attempts: whatever is judged is a new entry.
+//! Only the e-process may be looked at while cases come in. The levels of the ledger hold for all
+//! of them over attempts: whatever is judged is a new entry.
 
 use super::ROUNDING;
 use super::pairs::Pairs;
@@ -47,14 +49,19 @@ impl Proof {
         let (gains, flips) = (pairs.gains(), pairs.flips());
         match test {
             GateTest::EProcess => Self::EProcess { process: EProcess::of(bound, &gains), gains },
-            GateTest::Mcnemar => Self::Outcomes { p_value: mcnemar::mid_p(flips.better, flips.worse), flips },
+            GateTest::Mcnemar => {
+                Self::Outcomes { p_value: mcnemar::mid_p(flips.better, flips.worse), flips }
+            }
             GateTest::Tango => Self::Outcomes { p_value: flips.p_value(bound), flips },
             GateTest::Bootstrap => {
                 let resampled = Bootstrap::of(&gains);
                 Self::Bootstrap { p_value: resampled.p_value(bound + ROUNDING), resampled }
             }
             GateTest::SignedRank => {
-                let shifted = gains.iter().map(|(_, gain)| gain - bound).map(|gain| if gain.abs() < ROUNDING { 0.0 } else { gain });
+                let shifted = gains
+                    .iter()
+                    .map(|(_, gain)| gain - bound)
+                    .map(|gain| if gain.abs() < ROUNDING { 0.0 } else { gain });
                 Self::SignedRank { p_value: wilcoxon::signed_rank(shifted) }
             }
         }
@@ -63,7 +70,9 @@ impl Proof {
     pub fn p_value(&self) -> f64 {
         match self {
             Self::EProcess { process, .. } => (-process.log()).exp().min(1.0),
-            Self::Outcomes { p_value, .. } | Self::Bootstrap { p_value, .. } | Self::SignedRank { p_value } => *p_value,
+            Self::Outcomes { p_value, .. }
+            | Self::Bootstrap { p_value, .. }
+            | Self::SignedRank { p_value } => *p_value,
             Self::Nothing => 1.0,
         }
     }
@@ -95,13 +104,16 @@ impl Proof {
         match self {
             Self::EProcess { process, .. } => process.times_until(-level.ln()),
             // a test statistic grows with the root of the number of cases
-            _ if self.p_value() < 0.5 => Some((normal::quantile(level) / normal::quantile(self.p_value().max(1e-300))).powi(2)),
+            _ if self.p_value() < 0.5 => Some(
+                (normal::quantile(level) / normal::quantile(self.p_value().max(1e-300))).powi(2),
+            ),
             _ => None,
         }
     }
 }
 
-/// How much evidence there is, and how much is needed: an e-value and the inverse of the level, or a p-value and the level.
+/// How much evidence there is, and how much is needed: an e-value and the inverse of the level, or
+/// a p-value and the level.
 pub fn shown(log_e_value: Option<f64>, p_value: f64, level: f64) -> String {
     match log_e_value {
         Some(log) => format!("evidence {}, needs {:.0}", e_value_shown(log), 1.0 / level),
@@ -120,7 +132,11 @@ fn e_value_shown(log: f64) -> String {
 
 /// Levels of late entries are small: two digits that say something.
 fn significant(level: f64) -> String {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a level is in (0, 1) and no smaller than 1e-300")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a level is in (0, 1) and no smaller than 1e-300"
+    )]
     let digits = (1.0 - level.log10().floor()).clamp(2.0, 12.0) as usize;
     format!("{level:.digits$}")
 }

@@ -1,7 +1,9 @@
-//! What a version was let pass on, as it is kept: the question, the level and the answer, and the pairs that the answer is a function of.
+//! What a version was let pass on, as it is kept: the question, the level and the answer, and the
+//! pairs that the answer is a function of.
 //!
-//! `evals/{commit}/gate.jsonl`: the first line is the record, each line after it a pair, `[id, weight, [score, passed], [score, passed]]`, the baseline's side first. The
-//! commit's trailer `Agent-Gate` is the digest of the whole file.
+//! `evals/{commit}/gate.jsonl`: the first line is the record, each line after it a pair,
+//! `[id, weight, [score, passed], [score, passed]]`, the baseline's side first. The commit's
+//! trailer `Agent-Gate` is the digest of the whole file.
 
 use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
@@ -18,7 +20,8 @@ pub fn key(commit: &str) -> String {
     format!("evals/{commit}/gate.jsonl")
 }
 
-/// Where the candidate's results by the evaluators before it lie, case by case; there only if the candidate has others.
+/// Where the candidate's results by the evaluators before it lie, case by case; there only if the
+/// candidate has others.
 pub fn before_key(commit: &str) -> String {
     format!("evals/{commit}/before.jsonl")
 }
@@ -47,7 +50,8 @@ pub struct Compared {
     /// What scored both sides: the baseline's evaluators.
     pub definitions: Definitions,
     pub verdict: GateVerdict,
-    /// Digest of the results in the baseline's own evaluation; absent where it has none of this tier, or they were not at hand.
+    /// Digest of the results in the baseline's own evaluation; absent where it has none of this
+    /// tier, or they were not at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
     /// Cases of the baseline that have no result now, or another one than those on record.
@@ -99,8 +103,10 @@ impl Record {
     pub fn from_bytes(bytes: &[u8]) -> Result<(Self, StoredPairs), RecordError> {
         let wrong = |line: usize, problem: String| RecordError::Line { line, problem };
         let text = std::str::from_utf8(bytes).map_err(|error| wrong(1, error.to_string()))?;
-        let (first, pairs) = text.split_once('\n').ok_or_else(|| wrong(1, "it does not end".to_owned()))?;
-        let record: Self = serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
+        let (first, pairs) =
+            text.split_once('\n').ok_or_else(|| wrong(1, "it does not end".to_owned()))?;
+        let record: Self =
+            serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
         if record.schema != SCHEMA {
             return Err(RecordError::Unknown(record.schema));
         }
@@ -110,7 +116,8 @@ impl Record {
 }
 
 impl StoredPairs {
-    /// Compares once more: the baseline's side of the pairs with the candidate's results. `None` where that gives other pairs than these.
+    /// Compares once more: the baseline's side of the pairs with the candidate's results. `None`
+    /// where that gives other pairs than these.
     pub fn again(&self, question: Question, candidate: &[CaseResult]) -> Option<Comparison> {
         let comparison = Comparison::of(question, &self.0.baseline(), candidate);
         comparison.pairs.are(&self.0).then_some(comparison)
@@ -118,7 +125,8 @@ impl StoredPairs {
 
     /// Of a result what a pair keeps.
     pub fn as_kept(result: &CaseResult) -> CaseResult {
-        let outcome = if result.outcome == Outcome::Passed { Outcome::Passed } else { Outcome::Failed };
+        let outcome =
+            if result.outcome == Outcome::Passed { Outcome::Passed } else { Outcome::Failed };
         CaseResult { outcome, score: result.score, ..CaseResult::passed(result.id.clone()) }
     }
 
@@ -140,10 +148,16 @@ mod tests {
 
     fn result(id: &str, score: f64) -> CaseResult {
         let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };
-        CaseResult { outcome, score, place: Some(format!("tests/full/heldout/a.jsonl:{id}")), ..CaseResult::passed(id) }
+        CaseResult {
+            outcome,
+            score,
+            place: Some(format!("tests/full/heldout/a.jsonl:{id}")),
+            ..CaseResult::passed(id)
+        }
     }
 
-    const QUESTION: Question = Question { mode: GateMode::Better, margin: 0.0, test: GateTest::EProcess, alpha: 0.05 };
+    const QUESTION: Question =
+        Question { mode: GateMode::Better, margin: 0.0, test: GateTest::EProcess, alpha: 0.05 };
 
     fn written(old: &[CaseResult], new: &[CaseResult]) -> (Record, Vec<u8>) {
         let comparison = Comparison::of(QUESTION, old, new);
@@ -156,7 +170,10 @@ mod tests {
             varying: Vec::new(),
             before: None,
         };
-        let record = Record { compared: Some(compared), ..Record::new("sha256:e".to_owned(), Gated::release(), Vec::new()) };
+        let record = Record {
+            compared: Some(compared),
+            ..Record::new("sha256:e".to_owned(), Gated::release(), Vec::new())
+        };
         let bytes = record.to_bytes(Some(&comparison));
         (record, bytes)
     }
@@ -188,11 +205,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_names_the_line() {
-        let (_, bytes) = written(&[result("a", 0.0), result("b", 0.0)], &[result("a", 1.0), result("b", 1.0)]);
+        let (_, bytes) =
+            written(&[result("a", 0.0), result("b", 0.0)], &[result("a", 1.0), result("b", 1.0)]);
         let text = String::from_utf8(bytes).unwrap();
         let error = |text: String| Record::from_bytes(text.as_bytes()).unwrap_err().to_string();
         assert!(error(text.replace("[\"b\"", "[3")).starts_with("line 3: "));
-        assert!(error(text.replace("[\"b\"", "[\"a\"")).starts_with("line 3: `a` does not come after `a`"));
-        assert_eq!(error(text.replace("gate@1", "gate@9")), "its schema is `agent/gate@9`; this `agent` reads `agent/gate@1`");
+        assert!(
+            error(text.replace("[\"b\"", "[\"a\""))
+                .starts_with("line 3: `a` does not come after `a`")
+        );
+        assert_eq!(
+            error(text.replace("gate@1", "gate@9")),
+            "its schema is `agent/gate@9`; this `agent` reads `agent/gate@1`"
+        );
     }
 }

@@ -28,7 +28,8 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &[1.0, 0.5, 1.0, 1.0],
         Verdict::Pass,
-        "not worse, no case scored lower: score 0.8750, was 0.7500, on 4 shared cases (1 better, 0 worse)",
+        "not worse, no case scored lower: score 0.8750, was 0.7500, on 4 shared cases (1 better, 0 \
+        worse)",
     );
     check(
         asked(GateMode::NotWorse, 0.0),
@@ -42,7 +43,8 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &new,
         Verdict::NotEnoughEvidence,
-        "not shown to be not worse by more than 0.03: score 0.7250, was 0.7500, on 4 shared cases (1 better, 2 worse); evidence 0.72, needs 20; no number of cases like these would show it",
+        "not shown to be not worse by more than 0.03: score 0.7250, was 0.7500, on 4 shared cases \
+        (1 better, 2 worse); evidence 0.72, needs 20; no number of cases like these would show it",
     );
     let (mut old, mut new) = ([0.0; 40], [1.0; 40]);
     (old[0], new[0]) = (1.0, 0.0);
@@ -51,13 +53,16 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
         &old,
         &new,
         Verdict::Pass,
-        "not worse: score 0.9750, was 0.0250, on 40 shared cases (39 better, 1 worse); evidence more than a million, needs 20",
+        "not worse: score 0.9750, was 0.0250, on 40 shared cases (39 better, 1 worse); evidence \
+        more than a million, needs 20",
     );
 }
 
 #[test]
 fn a_gain_is_more_than_was_lost() {
-    let shows_gain = |old: &[f64], new: &[f64]| judge(asked(GateMode::NotWorse, 0.0), &results(old), &results(new)).shows_gain();
+    let shows_gain = |old: &[f64], new: &[f64]| {
+        judge(asked(GateMode::NotWorse, 0.0), &results(old), &results(new)).shows_gain()
+    };
     assert!(shows_gain(&[0.5, 0.5, 1.0], &[0.5, 0.6, 1.0]));
     assert!(shows_gain(&[0.5, 0.5, 1.0], &[0.4, 0.8, 1.0]));
     assert!(!shows_gain(&[0.5, 0.5, 1.0], &[0.5, 0.5, 1.0]));
@@ -74,7 +79,8 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::Pass,
-        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 637, needs 20",
+        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 637, \
+        needs 20",
     );
     new[4..].fill(0.0);
     check(
@@ -82,7 +88,8 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::NotEnoughEvidence,
-        "not shown to be better: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse); evidence 5.37, needs 20; about 8 \
+        "not shown to be better: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse); \
+        evidence 5.37, needs 20; about 8 \
          more cases like these would show it",
     );
     check(
@@ -90,7 +97,8 @@ fn better_wants_evidence() {
         &old,
         &new,
         Verdict::Fail,
-        "not better by more than 0.5: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse)",
+        "not better by more than 0.5: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 \
+        worse)",
     );
     check(
         asked(GateMode::Better, 0.0),
@@ -112,7 +120,11 @@ fn each_test_tells_a_clear_gain_and_none_takes_two_cases_for_one() {
             let mut gained = new.clone();
             // one case lost, so that `not-worse` has something to prove
             gained[1] = 0.0;
-            assert_eq!(judge(question, &results(&old), &results(&gained)).verdict, Verdict::Pass, "{question:?}");
+            assert_eq!(
+                judge(question, &results(&old), &results(&gained)).verdict,
+                Verdict::Pass,
+                "{question:?}"
+            );
             let mut few = old.clone();
             (few[0], few[2], few[1]) = (1.0, 1.0, 0.0);
             let judged = judge(question, &results(&old), &results(&few));
@@ -129,9 +141,17 @@ fn a_margin_lets_a_small_loss_through_with_evidence_and_holds_a_small_gain_back(
     new[..4].fill(0.0);
     for test in [GateTest::EProcess, GateTest::Tango, GateTest::Bootstrap, GateTest::SignedRank] {
         let question = Question { test, ..asked(GateMode::NotWorse, 0.05) };
-        assert_eq!(judge(question, &results(&old), &results(&new)).verdict, Verdict::Pass, "{test:?}");
+        assert_eq!(
+            judge(question, &results(&old), &results(&new)).verdict,
+            Verdict::Pass,
+            "{test:?}"
+        );
         let question = Question { test, ..asked(GateMode::Better, 0.0095) };
-        assert_eq!(judge(question, &results(&new), &results(&old)).verdict, Verdict::NotEnoughEvidence, "{test:?}");
+        assert_eq!(
+            judge(question, &results(&new), &results(&old)).verdict,
+            Verdict::NotEnoughEvidence,
+            "{test:?}"
+        );
     }
 }
 
@@ -140,10 +160,17 @@ fn a_must_case_fails_alone_and_nothing_shared_is_no_evidence() {
     let mut candidate = results(&[1.0; 9]);
     let nothing = Comparison::of(asked(GateMode::NotWorse, 0.0), &[], &candidate);
     assert!(!nothing.is_tested());
-    assert_eq!(nothing.judged(Level { value: 0.05, index: None }).verdict, Verdict::NotEnoughEvidence);
-    candidate[3] = CaseResult { must: true, outcome: Outcome::Failed, score: 0.9, ..candidate[3].clone() };
+    assert_eq!(
+        nothing.judged(Level { value: 0.05, index: None }).verdict,
+        Verdict::NotEnoughEvidence
+    );
+    candidate[3] =
+        CaseResult { must: true, outcome: Outcome::Failed, score: 0.9, ..candidate[3].clone() };
     let judged = judge(asked(GateMode::NotWorse, 0.5), &results(&[0.0; 9]), &candidate);
-    assert_eq!((judged.verdict, judged.reasons), (Verdict::Fail, vec!["cases that must pass did not: c3".to_owned()]));
+    assert_eq!(
+        (judged.verdict, judged.reasons),
+        (Verdict::Fail, vec!["cases that must pass did not: c3".to_owned()])
+    );
 }
 
 #[test]
@@ -167,8 +194,13 @@ fn held_out_cases_count_alone() {
     new[10] = old[10].clone();
     new[11] = old[11].clone();
     let judged = judge(asked(GateMode::Better, 0.0), &old, &new);
-    let reason = "no case changed: score 0.0000, was 0.0000, on 2 held-out cases (0 better, 0 worse)".to_owned();
-    assert_eq!((judged.verdict, judged.held_out, judged.reasons), (Verdict::Fail, true, vec![reason]));
+    let reason =
+        "no case changed: score 0.0000, was 0.0000, on 2 held-out cases (0 better, 0 worse)"
+            .to_owned();
+    assert_eq!(
+        (judged.verdict, judged.held_out, judged.reasons),
+        (Verdict::Fail, true, vec![reason])
+    );
     // but a case that must pass is one wherever it stands
     new[0] = CaseResult { must: true, outcome: Outcome::Failed, ..new[0].clone() };
     assert_eq!(judge(asked(GateMode::NotWorse, 0.0), &old, &new).verdict, Verdict::Fail);
@@ -176,7 +208,9 @@ fn held_out_cases_count_alone() {
 
 #[test]
 fn a_comparison_is_charged_unless_nothing_got_worse() {
-    let tested = |mode, old: &[f64], new: &[f64]| Comparison::of(asked(mode, 0.0), &results(old), &results(new)).is_tested();
+    let tested = |mode, old: &[f64], new: &[f64]| {
+        Comparison::of(asked(mode, 0.0), &results(old), &results(new)).is_tested()
+    };
     assert!(!tested(GateMode::NotWorse, &[0.0, 1.0], &[1.0, 1.0]));
     assert!(tested(GateMode::NotWorse, &[0.0, 1.0], &[1.0, 0.5]));
     assert!(tested(GateMode::Better, &[0.0, 1.0], &[0.0, 1.0]));
@@ -184,7 +218,9 @@ fn a_comparison_is_charged_unless_nothing_got_worse() {
 
 #[test]
 fn the_digest_knows_scores_and_not_times() {
-    let digest = |candidate: &[CaseResult]| Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.5, 1.0]), candidate).digest();
+    let digest = |candidate: &[CaseResult]| {
+        Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.5, 1.0]), candidate).digest()
+    };
     let mut candidate = results(&[0.75, 1.0]);
     let first = digest(&candidate);
     candidate[0].ms = 17.0;
@@ -196,7 +232,8 @@ fn the_digest_knows_scores_and_not_times() {
 
 #[test]
 fn a_smaller_level_wants_more() {
-    let comparison = Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.0; 8]), &results(&[1.0; 8]));
+    let comparison =
+        Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.0; 8]), &results(&[1.0; 8]));
     let at = |value| comparison.judged(Level { value, index: Some(9) });
     assert_eq!(at(0.05).verdict, Verdict::Pass);
     let late = at(0.001);
@@ -210,7 +247,8 @@ proptest! {
     #[test]
     fn an_identical_candidate_is_never_better_and_never_worse(scores in prop::collection::vec(0.0..1.0f64, 1..50)) {
         for test in GateTest::ALL {
-            let ask = |mode| judge(Question { test, ..asked(mode, 0.0) }, &results(&scores), &results(&scores)).verdict;
+            let ask = |mode| judge(Question { test, ..asked(mode, 0.0) }, &results(&scores),
+                &results(&scores)).verdict;
             prop_assert_eq!(ask(GateMode::Better), Verdict::Fail);
             prop_assert_eq!(ask(GateMode::NotWorse), Verdict::Pass);
         }

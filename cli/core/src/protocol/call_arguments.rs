@@ -22,18 +22,29 @@ impl crate::formats::diagnose::Diagnose for ArgumentsError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "write key=value words (a value that is JSON is taken as JSON, any other as text), or one JSON object: '{\"k\": 5}'".to_owned(),
+            "write key=value words (a value that is JSON is taken as JSON, any other as text), or \
+            one JSON object: '{\"k\": 5}'"
+                .to_owned(),
         )
     }
 }
 
-/// `k=5` is a number, `q=for loops` and `q="5"` are text; a single word that starts with `{` is the whole object.
+/// `k=5` is a number, `q=for loops` and `q="5"` are text; a single word that starts with `{` is the
+/// whole object.
 pub fn parse(words: &[String]) -> Result<Map<String, Value>, ArgumentsError> {
     match words {
-        [only] if only.trim_start().starts_with('{') => document::parse(only).map_err(|flaw| ArgumentsError::Json(flaw.to_string())),
+        [only] if only.trim_start().starts_with('{') => {
+            document::parse(only).map_err(|flaw| ArgumentsError::Json(flaw.to_string()))
+        }
         _ => words.iter().try_fold(Map::new(), |mut map, word| {
-            let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| ArgumentsError::Word(word.clone()))?;
-            let value = value_of(value).map_err(|flaw| ArgumentsError::Value { key: key.to_owned(), problem: flaw.to_string() })?;
+            let (key, value) = word
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| ArgumentsError::Word(word.clone()))?;
+            let value = value_of(value).map_err(|flaw| ArgumentsError::Value {
+                key: key.to_owned(),
+                problem: flaw.to_string(),
+            })?;
             match map.insert(key.to_owned(), value) {
                 None => Ok(map),
                 Some(_) => Err(ArgumentsError::Twice(key.to_owned())),
@@ -64,15 +75,33 @@ mod tests {
     #[test]
     fn reads_what_is_typed() {
         check(&[], Ok(json!({})));
-        check(&["query=for loops", "k=5", "exact=true"], Ok(json!({"query": "for loops", "k": 5, "exact": true})));
-        check(&["text=\"5\"", "list=[1, 2]", "sum=a=b"], Ok(json!({"text": "5", "list": [1, 2], "sum": "a=b"})));
+        check(
+            &["query=for loops", "k=5", "exact=true"],
+            Ok(json!({"query": "for loops", "k": 5, "exact": true})),
+        );
+        check(
+            &["text=\"5\"", "list=[1, 2]", "sum=a=b"],
+            Ok(json!({"text": "5", "list": [1, 2], "sum": "a=b"})),
+        );
         check(&["{\"k\": 1}"], Ok(json!({"k": 1})));
-        check(&["{\"k\": 1"], Err("the arguments are no JSON object: line 1, column 7: no JSON: EOF while parsing an object"));
+        check(
+            &["{\"k\": 1"],
+            Err(
+                "the arguments are no JSON object: line 1, column 7: no JSON: EOF while parsing an \
+                object",
+            ),
+        );
         check(
             &["{\"k\": 1, \"k\": 2}"],
-            Err("the arguments are no JSON object: line 1, column 10: the key \"k\" appears twice in one object"),
+            Err(
+                "the arguments are no JSON object: line 1, column 10: the key \"k\" appears twice \
+                in one object",
+            ),
         );
-        check(&["o={\"k\": 1, \"k\": 2}"], Err("the value of `o`: line 1, column 10: the key \"k\" appears twice in one object"));
+        check(
+            &["o={\"k\": 1, \"k\": 2}"],
+            Err("the value of `o`: line 1, column 10: the key \"k\" appears twice in one object"),
+        );
         check(&["query"], Err("`query` is neither a JSON object nor `key=value`"));
         check(&["a=1", "a=2"], Err("`a` is given twice"));
     }

@@ -1,11 +1,13 @@
-//! The result of `tools/call`: passed on as the bytes it came as, read by its few known members, and as a whole where it is judged or shown.
+//! The result of `tools/call`: passed on as the bytes it came as, read by its few known members,
+//! and as a whole where it is judged or shown.
 
 use crate::protocol::raw_object::Members;
 use crate::protocol::wire;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// JSON that this program cannot read, though others may: half of a surrogate pair, more levels than the parser takes, the same member twice.
+/// JSON that this program cannot read, though others may: half of a surrogate pair, more levels
+/// than the parser takes, the same member twice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(String);
@@ -34,8 +36,10 @@ impl CallResult {
         if !raw.get().starts_with('{') {
             return Ok(Self { raw, is_error: false, meta: None });
         }
-        let Members(members) = serde_json::from_str::<Members<&RawValue>>(raw.get()).map_err(|error| Unreadable::of(&error))?;
-        let member = |name: &str| members.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let Members(members) = serde_json::from_str::<Members<&RawValue>>(raw.get())
+            .map_err(|error| Unreadable::of(&error))?;
+        let member =
+            |name: &str| members.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
         let is_error = member("isError").is_some_and(|flag| flag.get() == "true");
         let meta = member("_meta").map(value_of).transpose()?;
         Ok(Self { raw, is_error, meta })
@@ -60,7 +64,11 @@ impl CallResult {
     pub fn meta_problem(&self) -> Option<&'static str> {
         let is_odd = self.meta.as_ref().is_some_and(|meta| !meta.is_object() && !meta.is_null());
         let is_object = self.raw.get().starts_with('{');
-        if is_odd { Some("its `_meta` is not an object") } else { (!is_object).then_some("it is not an object") }
+        if is_odd {
+            Some("its `_meta` is not an object")
+        } else {
+            (!is_object).then_some("it is not an object")
+        }
     }
 
     pub fn answer(&self) -> Result<Answer, Unreadable> {
@@ -87,7 +95,8 @@ impl Answer {
 
     /// All text blocks, each on its own lines.
     pub fn text(&self) -> String {
-        let blocks = self.0.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let blocks =
+            self.0.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let texts: Vec<_> = blocks.iter().filter_map(|block| block.get("text")?.as_str()).collect();
         texts.join("\n")
     }
@@ -101,7 +110,8 @@ impl Answer {
         self.0.get("_meta")?.get(key)
     }
 
-    /// Of a tool's error: the line of the server's own code that it came from, where the server says it.
+    /// Of a tool's error: the line of the server's own code that it came from, where the server
+    /// says it.
     pub fn place(&self) -> Option<&str> {
         self.meta(wire::WHERE)?.as_str()
     }
@@ -147,12 +157,19 @@ mod tests {
         let read = |text: &str| {
             let result = CallResult::parse(raw(text)).unwrap();
             let answer = result.answer().unwrap();
-            assert_eq!((result.is_error(), result.meta("k")), (answer.is_error(), answer.meta("k")), "{text}");
+            assert_eq!(
+                (result.is_error(), result.meta("k")),
+                (answer.is_error(), answer.meta("k")),
+                "{text}"
+            );
             answer
         };
         let odd = read(r#"{"isError":"yes","structuredContent":{"a":1},"_meta":{"k":2}}"#);
         assert!(!odd.is_error());
-        assert_eq!((odd.structured().unwrap()["a"].as_i64(), odd.meta("k").and_then(Value::as_i64)), (Some(1), Some(2)));
+        assert_eq!(
+            (odd.structured().unwrap()["a"].as_i64(), odd.meta("k").and_then(Value::as_i64)),
+            (Some(1), Some(2))
+        );
         assert!(read("[1]").structured().is_none() && read("7").text().is_empty());
         assert!(read(r#"{"isError":true,"structuredContent":null}"#).is_error());
     }
@@ -163,11 +180,18 @@ mod tests {
         for content in [r#""cut \ud83d""#, &deep, r#"{"\udead":1}"#] {
             let text = format!(r#"{{"structuredContent":{content},"_meta":{{"k":1}}}}"#);
             let result = CallResult::parse(raw(&text)).unwrap();
-            assert_eq!((result.raw().get(), result.meta("k").and_then(Value::as_i64)), (text.as_str(), Some(1)));
+            assert_eq!(
+                (result.raw().get(), result.meta("k").and_then(Value::as_i64)),
+                (text.as_str(), Some(1))
+            );
             assert!(result.answer().is_err(), "{content}");
         }
-        for ours in [r#"{"_meta":{"k":"\ud83d"}}"#, r#"{"_meta":{},"_meta":{}}"#, r#"{"isError":true,"isError":false}"#, r#"{"\udead":1}"#]
-        {
+        for ours in [
+            r#"{"_meta":{"k":"\ud83d"}}"#,
+            r#"{"_meta":{},"_meta":{}}"#,
+            r#"{"isError":true,"isError":false}"#,
+            r#"{"\udead":1}"#,
+        ] {
             assert!(CallResult::parse(raw(ours)).is_err(), "{ours}");
         }
     }

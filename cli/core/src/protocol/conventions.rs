@@ -1,8 +1,10 @@
 //! The names of OpenTelemetry's conventions for generative AI and MCP, and ours beside them.
 //!
-//! They are still in development; these are the ones of repository `open-telemetry/semantic-conventions-genai` at the commit below.
+//! They are still in development; these are the ones of repository
+//! `open-telemetry/semantic-conventions-genai` at the commit below.
 
-/// Where the names, the span's form and the histogram's bounds are from: `docs/gen-ai/mcp.md` and `docs/gen-ai/gen-ai-events.md`.
+/// Where the names, the span's form and the histogram's bounds are from: `docs/gen-ai/mcp.md` and
+/// `docs/gen-ai/gen-ai-events.md`.
 pub const COMMIT: &str = "1e01e830ef3c17b939ab7db8d25c7061e4239c0b";
 
 pub const METHOD: &str = "mcp.method.name";
@@ -49,7 +51,8 @@ pub const OTHER_ERROR: &str = "_OTHER";
 pub const SERVER_DURATION: &str = "mcp.server.operation.duration";
 pub const CLIENT_DURATION: &str = "mcp.client.operation.duration";
 /// Seconds.
-pub const DURATION_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+pub const DURATION_BOUNDS: [f64; 14] =
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The event of a score or a reward.
 pub const EVALUATION: &str = "gen_ai.evaluation.result";

@@ -1,4 +1,5 @@
-//! What a server says of itself before anybody calls it, as it was recorded for one code: discovery is answered from this while Python starts.
+//! What a server says of itself before anybody calls it, as it was recorded for one code: discovery
+//! is answered from this while Python starts.
 
 use crate::protocol::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
 use crate::protocol::raw_object::RawObject;
@@ -20,13 +21,15 @@ pub struct Discovery {
     pub stateless: Option<Value>,
     /// As listed, in that order.
     pub tools: Vec<Value>,
-    /// The same in the stateless era, where the server was asked in both: some write a tool's members in another order there.
+    /// The same in the stateless era, where the server was asked in both: some write a tool's
+    /// members in another order there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateless_tools: Option<Vec<Value>>,
     /// Tools that the server hides from a client without capabilities.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub conditional: BTreeSet<String>,
-    /// What else it lists, by method; absent in a record of an earlier `agent`, which asked for tools alone.
+    /// What else it lists, by method; absent in a record of an earlier `agent`, which asked for
+    /// tools alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lists: BTreeMap<String, Vec<Value>>,
 }
@@ -59,7 +62,11 @@ impl Discovery {
     #[must_use]
     pub fn with_plain(self, plain: &[Value]) -> Self {
         let is_plain = |tool: &&Value| plain.iter().any(|other| other["name"] == tool["name"]);
-        let hidden = self.tools.iter().filter(|tool| !is_plain(tool)).filter_map(|tool| tool["name"].as_str().map(str::to_owned));
+        let hidden = self
+            .tools
+            .iter()
+            .filter(|tool| !is_plain(tool))
+            .filter_map(|tool| tool["name"].as_str().map(str::to_owned));
         Self { conditional: hidden.collect(), ..self }
     }
 
@@ -97,7 +104,8 @@ impl Discovery {
         own.as_ref().or(other.as_ref()).map_or(&Value::Null, |greeting| &greeting["capabilities"])
     }
 
-    /// Whether the server takes the state with each call, as `agent_runtime` does: any other is started anew for another state.
+    /// Whether the server takes the state with each call, as `agent_runtime` does: any other is
+    /// started anew for another state.
     pub fn takes_state_by_call(&self) -> bool {
         self.capabilities(Era::Handshake)["experimental"].get(wire::STATE).is_some()
     }
@@ -114,7 +122,8 @@ impl Discovery {
             (Some(greeting), _) => greeting.clone(),
             (None, Some(discovered)) => {
                 let mut greeting = json!({
-                    "protocolVersion": revision, "capabilities": discovered["capabilities"], "serverInfo": discovered["_meta"][META_SERVER],
+                    "protocolVersion": revision, "capabilities": discovered["capabilities"],
+                        "serverInfo": discovered["_meta"][META_SERVER],
                 });
                 copy(discovered, &mut greeting, "instructions");
                 greeting
@@ -131,7 +140,8 @@ impl Discovery {
         let mut result = match (&self.stateless, &self.handshake) {
             (Some(discovered), _) => discovered.clone(),
             (None, Some(greeting)) => {
-                let mut discovered = json!({"capabilities": greeting["capabilities"], "_meta": {META_SERVER: greeting["serverInfo"]}});
+                let mut discovered = json!({"capabilities": greeting["capabilities"],
+                    "_meta": {META_SERVER: greeting["serverInfo"]}});
                 copy(greeting, &mut discovered, "instructions");
                 discovered
             }
@@ -144,23 +154,30 @@ impl Discovery {
         result
     }
 
-    /// The result of `tools/list`: everything is on one page. `is_plain` for a host without capabilities.
+    /// The result of `tools/list`: everything is on one page. `is_plain` for a host without
+    /// capabilities.
     pub fn list(&self, era: Era, is_plain: bool, lifetime: Lifetime) -> Value {
-        let listed = self.stateless_tools.as_ref().filter(|_| era == Era::Stateless).unwrap_or(&self.tools);
-        let is_shown = |tool: &&Value| !(is_plain && tool["name"].as_str().is_some_and(|name| self.conditional.contains(name)));
+        let listed =
+            self.stateless_tools.as_ref().filter(|_| era == Era::Stateless).unwrap_or(&self.tools);
+        let is_shown = |tool: &&Value| {
+            !(is_plain && tool["name"].as_str().is_some_and(|name| self.conditional.contains(name)))
+        };
         let tools: Vec<Value> = listed.iter().filter(is_shown).map(with_conversation).collect();
         let mut result = json!({ "tools": tools });
         if era == Era::Stateless {
             result["resultType"] = json!("complete");
             lifetime.stamp(&mut result);
-            if let Some(server) = self.stateless.as_ref().and_then(|discovered| discovered["_meta"].get(META_SERVER)) {
+            if let Some(server) =
+                self.stateless.as_ref().and_then(|discovered| discovered["_meta"].get(META_SERVER))
+            {
                 result["_meta"] = json!({ META_SERVER: server });
             }
         }
         result
     }
 
-    /// What the shim offers besides: it says when the tools change, and shows conversations where there are some.
+    /// What the shim offers besides: it says when the tools change, and shows conversations where
+    /// there are some.
     fn add_ours(&self, greeting: &mut Value) {
         let capabilities = &mut greeting["capabilities"];
         if capabilities["tools"].is_object() {
@@ -186,10 +203,14 @@ impl Discovery {
     /// Tools that are not what was recorded, with the way in which they differ.
     pub fn undeclared_tools(&self, real: &[Value]) -> BTreeMap<String, &'static str> {
         let by_name = |tools: &[Value]| -> BTreeMap<String, Value> {
-            tools.iter().filter_map(|tool| Some((tool["name"].as_str()?.to_owned(), tool.clone()))).collect()
+            tools
+                .iter()
+                .filter_map(|tool| Some((tool["name"].as_str()?.to_owned(), tool.clone())))
+                .collect()
         };
         let (recorded, real) = (by_name(&self.tools), by_name(real));
-        let is_missing = |name: &&String| !real.contains_key(*name) && !self.conditional.contains(*name);
+        let is_missing =
+            |name: &&String| !real.contains_key(*name) && !self.conditional.contains(*name);
         let missing = recorded.keys().filter(is_missing).map(|name| (name.clone(), "is missing"));
         let others = real.iter().filter_map(|(name, tool)| match recorded.get(name) {
             None => Some((name.clone(), "is new")),
@@ -199,8 +220,9 @@ impl Discovery {
     }
 }
 
-/// `serverInfo` for a host: the agent and the version that is served, in place of the name and version that its server has in its code. All else that
-/// the server says of itself (title, icons) stays.
+/// `serverInfo` for a host: the agent and the version that is served, in place of the name and
+/// version that its server has in its code. All else that the server says of itself (title, icons)
+/// stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub name: String,
@@ -224,7 +246,10 @@ impl Identity {
             return result;
         }
         let Some(mut members) = RawObject::parse(&result) else { return result };
-        let Some(mut meta) = members.object("_meta").filter(|meta| meta.get(META_SERVER).is_some()) else { return result };
+        let Some(mut meta) = members.object("_meta").filter(|meta| meta.get(META_SERVER).is_some())
+        else {
+            return result;
+        };
         let mut server = meta.object(META_SERVER).unwrap_or_default();
         server.set("name", &self.name);
         server.set("version", &self.version);
@@ -265,7 +290,8 @@ pub fn takes_conversation(tool: &Value) -> bool {
     tool["inputSchema"]["properties"].get(CONVERSATION_ARGUMENT).is_some()
 }
 
-/// Whether a result of the tool may have the conversation's id among its structured content. A schema that is more than a plain object is not second-guessed.
+/// Whether a result of the tool may have the conversation's id among its structured content. A
+/// schema that is more than a plain object is not second-guessed.
 pub fn gives_conversation(tool: &Value) -> bool {
     const DECIDE_MORE: [&str; 12] = [
         "allOf",
@@ -283,8 +309,13 @@ pub fn gives_conversation(tool: &Value) -> bool {
     ];
     let Some(schema) = tool.get("outputSchema") else { return true };
     let Some(schema) = schema.as_object() else { return false };
-    let is_text = |schema: &Value| *schema == json!(true) || *schema == json!({}) || *schema == json!({"type": "string"});
-    let is_named = schema.get("properties").and_then(|properties| properties.get(CONVERSATION_ARGUMENT)).is_some();
+    let is_text = |schema: &Value| {
+        *schema == json!(true) || *schema == json!({}) || *schema == json!({"type": "string"})
+    };
+    let is_named = schema
+        .get("properties")
+        .and_then(|properties| properties.get(CONVERSATION_ARGUMENT))
+        .is_some();
     let takes_others = schema.get("additionalProperties").is_none_or(is_text);
     !is_named && takes_others && DECIDE_MORE.iter().all(|word| !schema.contains_key(*word))
 }
@@ -296,11 +327,13 @@ fn with_conversation(tool: &Value) -> Value {
         return tool;
     }
     let schema = tool.get_mut("inputSchema").and_then(Value::as_object_mut);
-    let properties = schema.and_then(|schema| schema.entry("properties").or_insert_with(|| json!({})).as_object_mut());
+    let properties = schema
+        .and_then(|schema| schema.entry("properties").or_insert_with(|| json!({})).as_object_mut());
     if let Some(properties) = properties {
         let argument = json!({
             "type": "string",
-            "description": "The conversation to go on with: the id that the first call gave back. Leave it out to begin a new one.",
+            "description": "The conversation to go on with: the id that the first call gave back. \
+            Leave it out to begin a new one.",
         });
         properties.insert(CONVERSATION_ARGUMENT.to_owned(), argument);
     }
@@ -314,7 +347,10 @@ mod tests {
     #[test]
     fn a_conversations_id_stands_where_the_output_schema_allows_it() {
         let given = |schema: Value| gives_conversation(&json!({"outputSchema": schema}));
-        assert!(gives_conversation(&json!({})) && given(json!({"type": "object", "properties": {"n": {"type": "integer"}}})));
+        assert!(
+            gives_conversation(&json!({}))
+                && given(json!({"type": "object", "properties": {"n": {"type": "integer"}}}))
+        );
         assert!(given(json!({"additionalProperties": {"type": "string"}})));
         for closed in [
             json!({"additionalProperties": false}),
@@ -337,7 +373,8 @@ mod tests {
 
     fn record(tools: Vec<Value>) -> Discovery {
         let greeting = json!({
-            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}}, "serverInfo": {"name": "a", "version": "1"},
+            "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}},
+                "serverInfo": {"name": "a", "version": "1"},
             "instructions": "ask",
         });
         Discovery::new(Some(greeting), None, tools)
@@ -350,12 +387,17 @@ mod tests {
         assert_eq!(
             discovered,
             json!({
-                "capabilities": {"tools": {"listChanged": true}, "logging": {}}, "_meta": {META_SERVER: {"name": "a", "version": "1"}},
-                "instructions": "ask", "resultType": "complete", "supportedVersions": [STATELESS], "ttlMs": 7, "cacheScope": "public",
+                "capabilities": {"tools": {"listChanged": true}, "logging": {}},
+                    "_meta": {META_SERVER: {"name": "a", "version": "1"}},
+                "instructions": "ask", "resultType": "complete", "supportedVersions": [STATELESS],
+                    "ttlMs": 7, "cacheScope": "public",
             })
         );
         let back = Discovery::new(None, Some(discovered), record.tools.clone());
-        assert_eq!(back.initialize("2025-06-18")["serverInfo"], json!({"name": "a", "version": "1"}));
+        assert_eq!(
+            back.initialize("2025-06-18")["serverInfo"],
+            json!({"name": "a", "version": "1"})
+        );
         assert_eq!(back.initialize("2025-06-18")["instructions"], "ask");
         assert_eq!(back.initialize("2025-06-18")["protocolVersion"], "2025-06-18");
         assert_eq!(record.list(Era::Handshake, true, Lifetime(7)), json!({"tools": record.tools}));
@@ -370,19 +412,31 @@ mod tests {
         let expected = json!({"name": "agent", "version": "1.4.2", "title": "A title"});
         let mut greeting = record.initialize("2025-11-25");
         own.sign_greeting(&mut greeting);
-        assert_eq!((&greeting["serverInfo"], &greeting["instructions"]), (&expected, &json!("ask")));
+        assert_eq!(
+            (&greeting["serverInfo"], &greeting["instructions"]),
+            (&expected, &json!("ask"))
+        );
         let mut discovered = record.discover(Lifetime(7));
         own.sign_result(&mut discovered);
         assert_eq!(discovered["_meta"][META_SERVER], expected);
         // one that says nothing of itself
-        let mut bare = Discovery::new(None, Some(json!({"capabilities": {}})), Vec::new()).initialize("2025-11-25");
+        let mut bare = Discovery::new(None, Some(json!({"capabilities": {}})), Vec::new())
+            .initialize("2025-11-25");
         own.sign_greeting(&mut bare);
         assert_eq!(bare["serverInfo"], json!({"name": "agent", "version": "1.4.2"}));
-        let signed = |text: &str| own.signed(RawValue::from_string(text.to_owned()).unwrap()).get().to_owned();
-        let of_the_server = format!(r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"s","title":"T","version":"9"}}}}}}"#);
-        let of_ours = format!(r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"agent","title":"T","version":"1.4.2"}}}}}}"#);
+        let signed = |text: &str| {
+            own.signed(RawValue::from_string(text.to_owned()).unwrap()).get().to_owned()
+        };
+        let of_the_server = format!(
+            r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"s","title":"T","version":"9"}}}}}}"#
+        );
+        let of_ours = format!(
+            r#"{{"n":1.10,"_meta":{{"x":1.0,"{META_SERVER}":{{"name":"agent","title":"T","version":"1.4.2"}}}}}}"#
+        );
         assert_eq!(signed(&of_the_server), of_ours);
-        for untouched in [r#"{"n":1.10}"#.to_owned(), format!(r#"{{"content":["{META_SERVER}"],"n":1.10}}"#)] {
+        for untouched in
+            [r#"{"n":1.10}"#.to_owned(), format!(r#"{{"content":["{META_SERVER}"],"n":1.10}}"#)]
+        {
             assert_eq!(signed(&untouched), untouched);
         }
     }
@@ -391,10 +445,16 @@ mod tests {
     fn a_stateful_tool_takes_a_conversation() {
         let stateful = tool("ask", &json!({"_meta": {wire::CONVERSATION: {}}}));
         let plain = tool("add", &json!({}));
-        let own = tool("own", &json!({"inputSchema": {"properties": {"conversation_id": {"type": "integer"}}}}));
+        let own = tool(
+            "own",
+            &json!({"inputSchema": {"properties": {"conversation_id": {"type": "integer"}}}}),
+        );
         let record = record(vec![stateful, plain.clone(), own.clone()]);
         let listed = record.list(Era::Handshake, true, Lifetime(0));
-        assert_eq!(listed["tools"][0]["inputSchema"]["properties"][CONVERSATION_ARGUMENT]["type"], "string");
+        assert_eq!(
+            listed["tools"][0]["inputSchema"]["properties"][CONVERSATION_ARGUMENT]["type"],
+            "string"
+        );
         assert_eq!((&listed["tools"][1], &listed["tools"][2]), (&plain, &own));
         assert_eq!(record.initialize("2025-11-25")["capabilities"]["resources"]["subscribe"], true);
     }
@@ -403,7 +463,9 @@ mod tests {
     fn a_tool_that_wants_a_capability_is_shown_to_who_has_some() {
         let (plain, asks) = (tool("plain", &json!({})), tool("asks", &json!({})));
         let record = record(vec![plain.clone(), asks]).with_plain(std::slice::from_ref(&plain));
-        let names = |is_plain| record.list(Era::Handshake, is_plain, Lifetime(0))["tools"].as_array().map(Vec::len);
+        let names = |is_plain| {
+            record.list(Era::Handshake, is_plain, Lifetime(0))["tools"].as_array().map(Vec::len)
+        };
         assert_eq!((names(true), names(false)), (Some(1), Some(2)));
         assert!(record.undeclared_tools(&[plain]).is_empty(), "to a client that lacks it");
         assert_eq!(record.undeclared_tools(&[]).into_keys().collect::<Vec<_>>(), ["plain"]);
@@ -413,12 +475,24 @@ mod tests {
 
     #[test]
     fn what_differs_from_the_record_is_named() {
-        let record = record(vec![tool("same", &json!({})), tool("gone", &json!({})), tool("other", &json!({}))]);
-        let real = [tool("same", &json!({})), tool("other", &json!({"title": "x"})), tool("more", &json!({}))];
+        let record = record(vec![
+            tool("same", &json!({})),
+            tool("gone", &json!({})),
+            tool("other", &json!({})),
+        ]);
+        let real = [
+            tool("same", &json!({})),
+            tool("other", &json!({"title": "x"})),
+            tool("more", &json!({})),
+        ];
         let undeclared_tools: Vec<_> = record.undeclared_tools(&real).into_iter().collect();
         assert_eq!(
             undeclared_tools,
-            [("gone".to_owned(), "is missing"), ("more".to_owned(), "is new"), ("other".to_owned(), "is another")]
+            [
+                ("gone".to_owned(), "is missing"),
+                ("more".to_owned(), "is new"),
+                ("other".to_owned(), "is another")
+            ]
         );
     }
 }

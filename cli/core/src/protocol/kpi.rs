@@ -1,4 +1,5 @@
-//! What a version did while it served: calls, errors, times, rewards. A fold over what is on record, in any order and any split.
+//! What a version did while it served: calls, errors, times, rewards. A fold over what is on
+//! record, in any order and any split.
 
 use crate::protocol::conventions as names;
 use crate::protocol::otlp::{Event, Kind, Span};
@@ -57,9 +58,12 @@ struct Counts {
     feedback: u64,
 }
 
-/// Whether a span is a call of a Runner's tool as it was made of the child: the host's view of the same call is another span.
+/// Whether a span is a call of a Runner's tool as it was made of the child: the host's view of the
+/// same call is another span.
 pub fn is_call(span: &Span) -> bool {
-    span.kind == Kind::Client && span.text(names::METHOD) == Some(names::TOOLS_CALL) && span.text(names::ROLE) == Some(names::RUNNER)
+    span.kind == Kind::Client
+        && span.text(names::METHOD) == Some(names::TOOLS_CALL)
+        && span.text(names::ROLE) == Some(names::RUNNER)
 }
 
 /// What a signal said of something that a version did, as a number.
@@ -81,7 +85,9 @@ impl Tally {
 
     /// The same for a reward.
     pub fn take_event(&mut self, event: &Event) {
-        let (Some(version), Some(reward)) = (event.text(names::VERSION), reward(event)) else { return };
+        let (Some(version), Some(reward)) = (event.text(names::VERSION), reward(event)) else {
+            return;
+        };
         let counts = self.counts(version, event.at);
         counts.rewards += 1;
         counts.rewarded += reward;
@@ -93,7 +99,8 @@ impl Tally {
     }
 
     fn counts(&mut self, version: &str, at: u64) -> &mut Counts {
-        let counts = self.hours.entry(at / HOUR).or_default().entry(version.to_owned()).or_default();
+        let counts =
+            self.hours.entry(at / HOUR).or_default().entry(version.to_owned()).or_default();
         counts.since = if counts.since == 0 { at } else { counts.since.min(at) };
         counts.until = counts.until.max(at);
         counts
@@ -134,7 +141,9 @@ impl Counts {
     }
 
     fn kpi(self, version: &str) -> Kpi {
-        let mean = (self.rewards > 0).then(|| self.rewarded / self.rewards as f64).filter(|mean| mean.is_finite());
+        let mean = (self.rewards > 0)
+            .then(|| self.rewarded / self.rewards as f64)
+            .filter(|mean| mean.is_finite());
         Kpi {
             version: version.to_owned(),
             since: self.since,
@@ -182,7 +191,11 @@ mod tests {
             (names::VERSION.to_owned(), json!(version)),
         ]);
         attributes.extend(conversation.map(|id| (names::CONVERSATION.to_owned(), json!(id))));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "times of a test")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "times of a test"
+        )]
         let ended = at + (ms * 1e6) as u64;
         Span {
             trace: "t".to_owned(),
@@ -200,7 +213,10 @@ mod tests {
     }
 
     fn rewarded(version: &str, at: u64, score: f64, signal: bool) -> Event {
-        let mut attributes = BTreeMap::from([(names::VERSION.to_owned(), json!(version)), (names::SCORE.to_owned(), json!(score))]);
+        let mut attributes = BTreeMap::from([
+            (names::VERSION.to_owned(), json!(version)),
+            (names::SCORE.to_owned(), json!(score)),
+        ]);
         if signal {
             attributes.insert(names::SIGNAL.to_owned(), json!("s-1"));
         }
@@ -211,7 +227,12 @@ mod tests {
     fn a_version_is_told_by_its_calls_and_rewards() {
         let mut tally = Tally::default();
         for number in 0..100 {
-            tally.take_span(&call("0.1.0", 10 + number, 10.0, Some(if number % 2 == 0 { "a" } else { "b" })));
+            tally.take_span(&call(
+                "0.1.0",
+                10 + number,
+                10.0,
+                Some(if number % 2 == 0 { "a" } else { "b" }),
+            ));
         }
         tally.take_span(&call("0.1.0", 5, 2000.0, None));
         tally.take_span(&Span { kind: Kind::Server, ..call("0.1.0", 7, 1.0, None) });
@@ -222,12 +243,18 @@ mod tests {
         tally.take_span(&call("0.1.1", HOUR, 1.0, None));
         tally.take_feedback("0.1.1", HOUR + 1);
         let [first, second] = &tally.since(0)[..] else { panic!("two versions") };
-        assert_eq!((first.calls, first.errors, first.conversations, first.since, first.until), (101, 1, 2, 5, 109));
+        assert_eq!(
+            (first.calls, first.errors, first.conversations, first.since, first.until),
+            (101, 1, 2, 5, 109)
+        );
         assert_eq!(first.rewards, Rewards { count: 2, mean: Some(0.25) });
         for quantile in [first.p50_ms, first.p95_ms] {
             assert!((quantile.unwrap() / 10.0 - 1.0).abs() < 0.025, "{quantile:?}");
         }
-        assert_eq!((second.version.as_str(), second.calls, second.feedback, second.rewards.mean), ("0.1.1", 1, 1, None));
+        assert_eq!(
+            (second.version.as_str(), second.calls, second.feedback, second.rewards.mean),
+            ("0.1.1", 1, 1, None)
+        );
         assert_eq!(tally.since(HOUR).len(), 1);
         let kept: Tally = serde_json::from_str(&serde_json::to_string(&tally).unwrap()).unwrap();
         assert_eq!(kept, tally);
@@ -236,8 +263,10 @@ mod tests {
     proptest! {
         /// However the record is split and in whatever order its parts are joined.
         #[test]
-        fn a_split_record_says_the_same(times in prop::collection::vec((0u64..3 * HOUR, 0.0f64..5000.0), 0..40), at in 0usize..40) {
-            let spans: Vec<_> = times.iter().map(|(began, ms)| call("1.0.0", *began, *ms, None)).collect();
+        fn a_split_record_says_the_same(times in prop::collection::vec((0u64..3 * HOUR,
+            0.0f64..5000.0), 0..40), at in 0usize..40) {
+            let spans: Vec<_> = times.iter().map(|(began, ms)| call("1.0.0", *began, *ms,
+                None)).collect();
             let fold = |spans: &[Span]| {
                 let mut tally = Tally::default();
                 for span in spans {

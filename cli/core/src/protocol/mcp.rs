@@ -38,10 +38,17 @@ pub const RESOURCE_NOT_FOUND: i64 = -32002;
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
 /// Requests that only the handshake era knows.
-pub const HANDSHAKE_ONLY: [&str; 5] = ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+pub const HANDSHAKE_ONLY: [&str; 5] =
+    ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 /// Requests whose results say for how long they hold, in the stateless era.
-const CACHEABLE: [&str; 6] =
-    ["server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"];
+const CACHEABLE: [&str; 6] = [
+    "server/discover",
+    "tools/list",
+    "prompts/list",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+];
 
 /// The `_meta` of a request of ours in the stateless era.
 pub fn stateless_meta(client: &Value, capabilities: &Value) -> Value {
@@ -76,7 +83,9 @@ pub fn to_handshake(result: &RawValue) -> Option<Box<RawValue>> {
 pub fn wants_input(result: &RawValue) -> bool {
     // looked for as text first: nearly no result has it
     result.get().contains("input_required")
-        && RawObject::parse(result).and_then(|members| members.text("resultType")).is_some_and(|kind| kind == "input_required")
+        && RawObject::parse(result)
+            .and_then(|members| members.text("resultType"))
+            .is_some_and(|kind| kind == "input_required")
 }
 
 #[cfg(test)]
@@ -89,15 +98,24 @@ mod tests {
 
     #[test]
     fn results_change_eras_and_lose_nothing() {
-        let there = |method: &str, text: &str| to_stateless(method, &raw(text)).map(|result| result.get().to_owned());
-        assert_eq!(there("tools/call", r#"{"n":1.10}"#).unwrap(), r#"{"n":1.10,"resultType":"complete"}"#);
+        let there = |method: &str, text: &str| {
+            to_stateless(method, &raw(text)).map(|result| result.get().to_owned())
+        };
+        assert_eq!(
+            there("tools/call", r#"{"n":1.10}"#).unwrap(),
+            r#"{"n":1.10,"resultType":"complete"}"#
+        );
         assert_eq!(
             there("tools/list", r#"{"tools":[]}"#).unwrap(),
             r#"{"tools":[],"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
         );
         assert_eq!(there("tools/call", r#"{"resultType":"input_required"}"#), None);
         let back = |text: &str| to_handshake(&raw(text)).map(|result| result.get().to_owned());
-        assert_eq!(back(r#"{"resultType":"complete","tools":[1.10],"ttlMs":0,"cacheScope":"public"}"#).unwrap(), r#"{"tools":[1.10]}"#);
+        assert_eq!(
+            back(r#"{"resultType":"complete","tools":[1.10],"ttlMs":0,"cacheScope":"public"}"#)
+                .unwrap(),
+            r#"{"tools":[1.10]}"#
+        );
         assert_eq!(back("{}"), None);
     }
 

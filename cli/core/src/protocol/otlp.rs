@@ -1,10 +1,12 @@
-//! OTLP/JSON read back: spans and log records of an export request, by protobuf's rules for JSON. What is not asked for is passed over.
+//! OTLP/JSON read back: spans and log records of an export request, by protobuf's rules for JSON.
+//! What is not asked for is passed over.
 
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Attributes by name; an integer is a number whatever its size, and what is neither text, number nor truth value is null.
+/// Attributes by name; an integer is a number whatever its size, and what is neither text, number
+/// nor truth value is null.
 pub type Attributes = BTreeMap<String, Value>;
 
 /// Whose view of an operation a span is.
@@ -79,7 +81,11 @@ pub fn spans(line: &str) -> Result<Vec<Span>, serde_json::Error> {
 pub fn events(line: &str) -> Result<Vec<Event>, serde_json::Error> {
     let request: LogsRequest = serde_json::from_str(line)?;
     let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-    Ok(scopes.flat_map(|scope| scope.log_records).filter(|record| !record.event_name.is_empty()).map(Event::from).collect())
+    Ok(scopes
+        .flat_map(|scope| scope.log_records)
+        .filter(|record| !record.event_name.is_empty())
+        .map(Event::from)
+        .collect())
 }
 
 #[derive(Deserialize)]
@@ -183,8 +189,12 @@ struct AnyValue {
 impl AnyValue {
     fn into_value(self) -> Value {
         let text = self.text.map(Value::from);
-        let number = || self.integer.and_then(|Integer(number)| i64::try_from(number).ok()).map(Value::from);
-        text.or_else(number).or_else(|| self.double.map(Value::from)).or_else(|| self.truth.map(Value::from)).unwrap_or_default()
+        let number =
+            || self.integer.and_then(|Integer(number)| i64::try_from(number).ok()).map(Value::from);
+        text.or_else(number)
+            .or_else(|| self.double.map(Value::from))
+            .or_else(|| self.truth.map(Value::from))
+            .unwrap_or_default()
     }
 }
 
@@ -196,7 +206,9 @@ impl<'de> Deserialize<'de> for Integer {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        text.parse().map(Self).map_err(|_| serde::de::Error::custom(format!("`{text}` is not an integer")))
+        text.parse()
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom(format!("`{text}` is not an integer")))
     }
 }
 
@@ -207,7 +219,10 @@ impl Integer {
 }
 
 fn attributes(pairs: Vec<KeyValue>) -> Attributes {
-    pairs.into_iter().map(|pair| (pair.key, pair.value.map(AnyValue::into_value).unwrap_or_default())).collect()
+    pairs
+        .into_iter()
+        .map(|pair| (pair.key, pair.value.map(AnyValue::into_value).unwrap_or_default()))
+        .collect()
 }
 
 fn present(id: String) -> Option<String> {
@@ -262,10 +277,21 @@ mod tests {
             "attributes":[{"key":"t","value":{"stringValue":"x"}},{"key":"i","value":{"intValue":"-7"}},{"key":"d","value":{"doubleValue":0.5}},
             {"key":"b","value":{"boolValue":true}},{"key":"l","value":{"arrayValue":{"values":[]}}},{"key":"n"}]}]}]},{}]}"#;
         let [span] = &spans(&line.replace('\n', " ")).unwrap()[..] else { panic!("one span") };
-        assert_eq!((span.kind, span.parent.as_deref(), span.took_ms(), span.failed), (Kind::Client, None, 1.0, true));
+        assert_eq!(
+            (span.kind, span.parent.as_deref(), span.took_ms(), span.failed),
+            (Kind::Client, None, 1.0, true)
+        );
         assert_eq!(span.links, ["ef"]);
-        assert_eq!(json!(span.attributes), json!({"t": "x", "i": -7, "d": 0.5, "b": true, "l": null, "n": null}));
-        assert!(spans(r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"soon"}]}]}]}"#).is_err());
+        assert_eq!(
+            json!(span.attributes),
+            json!({"t": "x", "i": -7, "d": 0.5, "b": true, "l": null, "n": null})
+        );
+        assert!(
+            spans(
+                r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"startTimeUnixNano":"soon"}]}]}]}"#
+            )
+            .is_err()
+        );
         assert!(spans("{}").unwrap().is_empty());
     }
 
@@ -274,7 +300,10 @@ mod tests {
         let line = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":null,"timeUnixNano":"5"},{"eventName":"gen_ai.evaluation.result","traceId":"ab",
             "timeUnixNano":"6","attributes":[{"key":"gen_ai.evaluation.score.value","value":{"doubleValue":-1}}]}]}]}]}"#;
         let [event] = &events(&line.replace('\n', " ")).unwrap()[..] else { panic!("one event") };
-        assert_eq!((event.at, event.trace.as_deref(), event.span.as_deref()), (6, Some("ab"), None));
+        assert_eq!(
+            (event.at, event.trace.as_deref(), event.span.as_deref()),
+            (6, Some("ab"), None)
+        );
         assert_eq!(event.number("gen_ai.evaluation.score.value"), Some(-1.0));
     }
 }

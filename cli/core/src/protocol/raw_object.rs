@@ -1,4 +1,5 @@
-//! A JSON object whose members keep the bytes they came with: order, number spelling and unknown members survive.
+//! A JSON object whose members keep the bytes they came with: order, number spelling and unknown
+//! members survive.
 
 use crate::protocol::call_result::Unreadable;
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -12,7 +13,8 @@ use std::marker::PhantomData;
 pub struct RawObject(Vec<(String, Box<RawValue>)>);
 
 impl RawObject {
-    /// `None` when the text is no JSON object, or a name in it cannot be read or stands there twice.
+    /// `None` when the text is no JSON object, or a name in it cannot be read or stands there
+    /// twice.
     pub fn parse(raw: &RawValue) -> Option<Self> {
         Self::read(raw).ok()
     }
@@ -97,7 +99,9 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
                     members.push(entry);
                 }
                 match repeated(&members) {
-                    Some(name) => Err(A::Error::custom(format!("the member `{name}` appears there twice"))),
+                    Some(name) => {
+                        Err(A::Error::custom(format!("the member `{name}` appears there twice")))
+                    }
                     None => Ok(Members(members)),
                 }
             }
@@ -126,9 +130,15 @@ mod tests {
         object.remove("_meta");
         assert_eq!(object.to_raw().get(), r#"{"z":12345678901234567890123,"a":"new"}"#);
         assert_eq!(object.text("a").as_deref(), Some("new"));
-        let why = |text: &str| RawObject::read(&RawValue::from_string(text.to_owned()).unwrap()).unwrap_err().to_string();
+        let why = |text: &str| {
+            RawObject::read(&RawValue::from_string(text.to_owned()).unwrap())
+                .unwrap_err()
+                .to_string()
+        };
         assert!(why("[1]").contains("expected a JSON object"));
-        assert!(why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` appears there twice"));
+        assert!(
+            why(r#"{"a":1,"b":2,"\u0061":3}"#).starts_with("the member `a` appears there twice")
+        );
         assert!(why(r#"{"\ud83d":1}"#).starts_with("unexpected end of hex escape"));
     }
 }

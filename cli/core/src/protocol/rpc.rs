@@ -1,5 +1,5 @@
-//! JSON-RPC frames as another program writes them. A line is read as far as it can be, so that the request it was meant to answer gets an answer
-//! whatever is wrong with it.
+//! JSON-RPC frames as another program writes them. A line is read as far as it can be, so that the
+//! request it was meant to answer gets an answer whatever is wrong with it.
 
 use crate::formats::json_text::end_of_string;
 use crate::protocol::mcp::INTERNAL_ERROR;
@@ -32,7 +32,8 @@ impl RpcError {
         Self { code, message: message.into(), data: None }
     }
 
-    /// What another program wrote under `error`. Each member is read by itself, so that one that cannot be read hides no other.
+    /// What another program wrote under `error`. Each member is read by itself, so that one that
+    /// cannot be read hides no other.
     fn read(raw: &RawValue) -> Self {
         #[derive(Deserialize)]
         struct Members<'a> {
@@ -44,7 +45,9 @@ impl RpcError {
             data: Option<&'a RawValue>,
         }
         let is_object = raw.get().starts_with('{');
-        let Some(members) = is_object.then(|| serde_json::from_str::<Members>(raw.get()).ok()).flatten() else {
+        let Some(members) =
+            is_object.then(|| serde_json::from_str::<Members>(raw.get()).ok()).flatten()
+        else {
             return Self::new(INTERNAL_ERROR, "the error it answered with cannot be read");
         };
         let code = members.code.and_then(|code| serde_json::from_str(code.get()).ok());
@@ -138,7 +141,10 @@ impl Member {
     ];
 
     fn of(name: &[u8]) -> Self {
-        Self::NAMES.into_iter().find(|(known, _)| known.as_bytes() == name).map_or(Self::Other, |(_, member)| member)
+        Self::NAMES
+            .into_iter()
+            .find(|(known, _)| known.as_bytes() == name)
+            .map_or(Self::Other, |(_, member)| member)
     }
 
     fn name(self) -> &'static str {
@@ -243,9 +249,15 @@ impl<'a> Members<'a> {
             (None, Some(id), result, error) => match (number(id), result, error) {
                 (None, ..) => Line::Noise("it answers no request"),
                 (Some(id), Some(result), None) => Line::Answer { id, outcome: Ok(result) },
-                (Some(id), None, Some(error)) => Line::Answer { id, outcome: Err(RpcError::read(error)) },
-                (Some(_), Some(_), Some(_)) => self.wrong("it has a `result` and an `error`".to_owned()),
-                (Some(_), None, None) => self.wrong("it has neither a `result` nor an `error`".to_owned()),
+                (Some(id), None, Some(error)) => {
+                    Line::Answer { id, outcome: Err(RpcError::read(error)) }
+                }
+                (Some(_), Some(_), Some(_)) => {
+                    self.wrong("it has a `result` and an `error`".to_owned())
+                }
+                (Some(_), None, None) => {
+                    self.wrong("it has neither a `result` nor an `error`".to_owned())
+                }
             },
             _ => Line::Noise("it is not a request, a notification or an answer"),
         }
@@ -312,13 +324,19 @@ impl Outline {
     /// A text at the first depth, and what follows it.
     fn note(&mut self, text: &[u8], rest: &[u8]) {
         let member = Member::of(text);
-        let Some(value) = rest.strip_prefix(b":").filter(|_| member != Member::Other) else { return };
+        let Some(value) = rest.strip_prefix(b":").filter(|_| member != Member::Other) else {
+            return;
+        };
         self.has_member = true;
         self.has_method |= member == Member::Method;
         if member == Member::Id && self.ids.len() < IDS_KEPT {
             let value = value.trim_ascii_start();
             let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-            self.ids.extend(std::str::from_utf8(&value[..digits]).ok().and_then(|digits| digits.parse::<u64>().ok()));
+            self.ids.extend(
+                std::str::from_utf8(&value[..digits])
+                    .ok()
+                    .and_then(|digits| digits.parse::<u64>().ok()),
+            );
         }
     }
 }
@@ -332,8 +350,12 @@ mod tests {
         match read(line) {
             Line::Answer { id, outcome: Ok(result) } => format!("answer {id}: {}", result.get()),
             Line::Answer { id, outcome: Err(error) } => format!("answer {id}: {error}"),
-            Line::Notification { method, frame } => format!("notification {method}: {}", frame.get()),
-            Line::Request { id, method, params } => format!("request {}: {method} {}", id.get(), params.map_or("", RawValue::get)),
+            Line::Notification { method, frame } => {
+                format!("notification {method}: {}", frame.get())
+            }
+            Line::Request { id, method, params } => {
+                format!("request {}: {method} {}", id.get(), params.map_or("", RawValue::get))
+            }
             Line::Wrong { ids, problem } => format!("wrong {ids:?}: {problem}"),
             Line::Torn => "torn".to_owned(),
             Line::Noise(why) => format!("noise: {why}"),
@@ -347,37 +369,75 @@ mod tests {
 
     #[test]
     fn a_frame_keeps_its_bytes() {
-        check(r#"{"jsonrpc":"2.0","id":3,"result":{"n":1.10,"s":"\ud83d"}}"#, r#"answer 3: {"n":1.10,"s":"\ud83d"}"#);
+        check(
+            r#"{"jsonrpc":"2.0","id":3,"result":{"n":1.10,"s":"\ud83d"}}"#,
+            r#"answer 3: {"n":1.10,"s":"\ud83d"}"#,
+        );
         check(r#"{"jsonrpc":"2.0","id":"3","result":null,"error":null}"#, "answer 3: null");
         check(r#"{"jsonrpc":"2.0","id":3.0,"result":1}"#, "answer 3: 1");
         check(
             "\u{feff}{\"jsonrpc\":\"2.0\",\"method\":\"m\",\"\\ud800\":1}\r",
             r#"notification m: {"jsonrpc":"2.0","method":"m","\ud800":1}"#,
         );
-        check(r#"{"jsonrpc":"2.0","id":"\ud83d","method":"m","params":[1e999]}"#, r#"request "\ud83d": m [1e999]"#);
+        check(
+            r#"{"jsonrpc":"2.0","id":"\ud83d","method":"m","params":[1e999]}"#,
+            r#"request "\ud83d": m [1e999]"#,
+        );
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        check(&format!(r#"{{"jsonrpc":"2.0","id":3,"result":{deep}}}"#), &format!("answer 3: {deep}"));
+        check(
+            &format!(r#"{{"jsonrpc":"2.0","id":3,"result":{deep}}}"#),
+            &format!("answer 3: {deep}"),
+        );
     }
 
     #[test]
     fn an_error_is_read_member_by_member() {
-        let answered = |error: &str| shown(format!(r#"{{"jsonrpc":"2.0","id":3,"error":{error}}}"#).as_bytes());
+        let answered = |error: &str| {
+            shown(format!(r#"{{"jsonrpc":"2.0","id":3,"error":{error}}}"#).as_bytes())
+        };
         assert_eq!(answered(r#"{"code":-32602,"message":"no"}"#), "answer 3: no (code -32602)");
-        assert_eq!(answered(r#"{"code":-32602,"message":"\ud83d"}"#), "answer 3: the message of its error cannot be read (code -32602)");
-        assert_eq!(answered(r#"{"code":1e999,"message":"no","data":{"\udead":1}}"#), "answer 3: no (code -32603)");
-        assert_eq!(answered(r#"{"code":1,"code":2}"#), "answer 3: the error it answered with cannot be read (code -32603)");
-        assert_eq!(answered(r#""boom""#), "answer 3: the error it answered with cannot be read (code -32603)");
+        assert_eq!(
+            answered(r#"{"code":-32602,"message":"\ud83d"}"#),
+            "answer 3: the message of its error cannot be read (code -32602)"
+        );
+        assert_eq!(
+            answered(r#"{"code":1e999,"message":"no","data":{"\udead":1}}"#),
+            "answer 3: no (code -32603)"
+        );
+        assert_eq!(
+            answered(r#"{"code":1,"code":2}"#),
+            "answer 3: the error it answered with cannot be read (code -32603)"
+        );
+        assert_eq!(
+            answered(r#""boom""#),
+            "answer 3: the error it answered with cannot be read (code -32603)"
+        );
     }
 
     #[test]
     fn what_is_wrong_still_answers_its_request() {
-        check(r#"{"jsonrpc":"2.0","id":3,"result":1,"error":2}"#, "wrong [3]: it has a `result` and an `error`");
+        check(
+            r#"{"jsonrpc":"2.0","id":3,"result":1,"error":2}"#,
+            "wrong [3]: it has a `result` and an `error`",
+        );
         check(r#"{"jsonrpc":"2.0","id":3}"#, "wrong [3]: it has neither a `result` nor an `error`");
         check(r#"{"id":3,"result":{}}"#, "wrong [3]: it has no \"jsonrpc\": \"2.0\"");
-        check(r#"{"jsonrpc":"2.0","id":3,"result":{},"result":{}}"#, "wrong [3]: its member `result` appears there twice");
-        check(r#"{"jsonrpc":"2.0","id":3,"id":4,"result":{}}"#, "wrong [3, 4]: its member `id` appears there twice");
-        assert!(shown(br#"{"jsonrpc":"2.0","id":3,"result":{"x":NaN}}"#).starts_with("wrong [3]: expected value"));
-        assert_eq!(shown(b"{\"result\":{\"id\":9,\"s\":\"}\xff\\\"\"}, \"id\" : 3}"), "wrong [3]: it is not UTF-8");
+        check(
+            r#"{"jsonrpc":"2.0","id":3,"result":{},"result":{}}"#,
+            "wrong [3]: its member `result` appears there twice",
+        );
+        check(
+            r#"{"jsonrpc":"2.0","id":3,"id":4,"result":{}}"#,
+            "wrong [3, 4]: its member `id` appears there twice",
+        );
+        assert!(
+            shown(br#"{"jsonrpc":"2.0","id":3,"result":{"x":NaN}}"#)
+                .starts_with("wrong [3]: expected value")
+        );
+        assert_eq!(
+            shown(b"{\"result\":{\"id\":9,\"s\":\"}\xff\\\"\"}, \"id\" : 3}"),
+            "wrong [3]: it is not UTF-8"
+        );
     }
 
     #[test]
@@ -395,7 +455,11 @@ mod tests {
             r#"{"jsonrpc":"2.0","method":"\ud800"}"#,
             r#"{"jsonrpc":"2.0","method":"m","method":"m","id":3}"#,
         ] {
-            assert!(shown(noise.as_bytes()).starts_with("noise"), "{noise}: {}", shown(noise.as_bytes()));
+            assert!(
+                shown(noise.as_bytes()).starts_with("noise"),
+                "{noise}: {}",
+                shown(noise.as_bytes())
+            );
         }
         let frame = r#"{"jsonrpc":"2.0","id":3,"result":{"a":["}"]}}"#;
         for end in r#"{"jsonrpc":"#.len()..frame.len() {
@@ -419,12 +483,19 @@ mod tests {
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
-                proptest::collection::vec(("[a-c]{1,2}", inner.clone()), 0..4).prop_map(|members| {
-                    let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-                    format!("{{{}}}", members.join(","))
-                }),
-                (inner, 0..300usize).prop_map(|(inner, depth)| "[".repeat(depth) + &inner + &"]".repeat(depth)),
+                proptest::collection::vec(inner.clone(), 0..4)
+                    .prop_map(|items| format!("[{}]", items.join(","))),
+                proptest::collection::vec(("[a-c]{1,2}", inner.clone()), 0..4).prop_map(
+                    |members| {
+                        let members: Vec<_> = members
+                            .into_iter()
+                            .map(|(name, value)| format!("\"{name}\":{value}"))
+                            .collect();
+                        format!("{{{}}}", members.join(","))
+                    }
+                ),
+                (inner, 0..300usize)
+                    .prop_map(|(inner, depth)| "[".repeat(depth) + &inner + &"]".repeat(depth)),
             ]
         })
     }
@@ -438,9 +509,11 @@ mod tests {
             let _ = read(&object);
         }
 
-        /// A whole line that names one request of ours, and no method, answers it, whatever else it holds.
+        /// A whole line that names one request of ours, and no method, answers it, whatever else it
+        /// holds.
         #[test]
-        fn whatever_names_a_request_answers_it(id in 0..1000u64, result in value(), member in "(result|error|x)", version in "(\"2[.]0\"|1|\"2[.]0\",\"jsonrpc\":2)") {
+        fn whatever_names_a_request_answers_it(id in 0..1000u64, result in value(),
+            member in "(result|error|x)", version in "(\"2[.]0\"|1|\"2[.]0\",\"jsonrpc\":2)") {
             let line = format!("{{\"jsonrpc\":{version},\"{member}\":{result},\"id\":{id}}}");
             let parses = serde_json::from_str::<&RawValue>(&line).is_ok();
             match read(line.as_bytes()) {

@@ -1,8 +1,10 @@
 //! How long nothing was said in a conversation, as far as that was observed.
 //!
-//! No clock says it: the one people set jumps, and the one that only counts forgets at each boot. So whoever cleans up notes what a conversation looks like
-//! and when; as long as it looks the same, what has surely passed since then is added. Both clocks have to have seen that time pass, so neither one's jump
-//! ends a conversation; a machine that is off, or that nobody cleans up, only lets them live longer.
+//! No clock says it: the one people set jumps, and the one that only counts forgets at each boot.
+//! So whoever cleans up notes what a conversation looks like and when; as long as it looks the
+//! same, what has surely passed since then is added. Both clocks have to have seen that time pass,
+//! so neither one's jump ends a conversation; a machine that is off, or that nobody cleans up, only
+//! lets them live longer.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,7 +23,11 @@ pub struct Moment {
 impl Moment {
     /// What has passed from here to a later moment, at least.
     fn until(&self, later: &Self) -> Duration {
-        let counted = if self.boot == later.boot { later.uptime_ms.saturating_sub(self.uptime_ms) } else { later.uptime_ms };
+        let counted = if self.boot == later.boot {
+            later.uptime_ms.saturating_sub(self.uptime_ms)
+        } else {
+            later.uptime_ms
+        };
         let told = u64::try_from(later.clock_ms.saturating_sub(self.clock_ms)).unwrap_or(0);
         Duration::from_millis(counted.min(told))
     }
@@ -39,7 +45,9 @@ pub struct Observation {
 impl Observation {
     /// Looks at it now. What was seen before counts while it looks the same.
     pub fn next(before: Option<&Self>, looks: String, at: Moment) -> Self {
-        let silent = before.filter(|before| before.looks == looks).map_or(Duration::ZERO, |before| before.silent() + before.at.until(&at));
+        let silent = before
+            .filter(|before| before.looks == looks)
+            .map_or(Duration::ZERO, |before| before.silent() + before.at.until(&at));
         Self { looks, silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX), at }
     }
 
@@ -55,14 +63,23 @@ mod tests {
     const DAY: i64 = 86_400_000;
 
     fn moment(boot: &str, uptime_days: i64, clock_days: i64) -> Moment {
-        Moment { boot: boot.to_owned(), uptime_ms: u64::try_from(uptime_days * DAY).unwrap(), clock_ms: clock_days * DAY }
+        Moment {
+            boot: boot.to_owned(),
+            uptime_ms: u64::try_from(uptime_days * DAY).unwrap(),
+            clock_ms: clock_days * DAY,
+        }
     }
 
-    /// Days of silence after looks at these moments; the conversation goes on before the look that is named.
+    /// Days of silence after looks at these moments; the conversation goes on before the look that
+    /// is named.
     fn check(looks: &[Moment], goes_on_before: Option<usize>, expected: u64) {
         let mut seen: Option<Observation> = None;
         for (number, at) in looks.iter().enumerate() {
-            let looks = if goes_on_before.is_some_and(|before| number >= before) { "two turns" } else { "a turn" };
+            let looks = if goes_on_before.is_some_and(|before| number >= before) {
+                "two turns"
+            } else {
+                "a turn"
+            };
             seen = Some(Observation::next(seen.as_ref(), looks.to_owned(), at.clone()));
         }
         assert_eq!(seen.unwrap().silent(), Duration::from_secs(expected * 86_400), "{looks:?}");

@@ -48,16 +48,23 @@ impl Tree {
         spans
     }
 
-    /// Whether a span's parent is not on record: a host's own span, or one that is in an earlier file.
+    /// Whether a span's parent is not on record: a host's own span, or one that is in an earlier
+    /// file.
     pub fn is_open(&self) -> bool {
-        self.roots.iter().any(|root| matches!(root, Node::Event(_)) || matches!(root, Node::Span { span, .. } if span.parent.is_some()))
+        self.roots.iter().any(|root| {
+            matches!(root, Node::Event(_))
+                || matches!(root, Node::Span { span, .. } if span.parent.is_some())
+        })
     }
 }
 
 /// The traces that have to do with a conversation: that say its id, or are linked to one that does.
 pub fn of_conversation(id: &str, spans: &[Span], events: &[Event]) -> BTreeSet<String> {
-    let mut traces: BTreeSet<String> =
-        spans.iter().filter(|span| span.text(names::CONVERSATION) == Some(id)).map(|span| span.trace.clone()).collect();
+    let mut traces: BTreeSet<String> = spans
+        .iter()
+        .filter(|span| span.text(names::CONVERSATION) == Some(id))
+        .map(|span| span.trace.clone())
+        .collect();
     let said = events.iter().filter(|event| event.text(names::CONVERSATION) == Some(id));
     traces.extend(said.filter_map(|event| event.trace.clone()));
     traces
@@ -74,7 +81,8 @@ pub fn trees(spans: Vec<Span>, events: Vec<Event>) -> Vec<Tree> {
             traces.entry(trace).or_default().1.push(event);
         }
     }
-    let mut trees: Vec<_> = traces.into_iter().map(|(trace, (spans, events))| tree(trace, spans, events)).collect();
+    let mut trees: Vec<_> =
+        traces.into_iter().map(|(trace, (spans, events))| tree(trace, spans, events)).collect();
     trees.sort_by_key(Tree::began);
     trees
 }
@@ -85,11 +93,16 @@ const TOP: &str = "";
 fn tree(trace: String, spans: BTreeMap<String, Span>, events: Vec<Event>) -> Tree {
     let known: BTreeSet<String> = spans.keys().cloned().collect();
     let mut below: BTreeMap<String, Vec<Node>> = BTreeMap::new();
-    let place = |parent: Option<String>| parent.filter(|parent| known.contains(parent)).unwrap_or_else(|| TOP.to_owned());
+    let place = |parent: Option<String>| {
+        parent.filter(|parent| known.contains(parent)).unwrap_or_else(|| TOP.to_owned())
+    };
     for span in spans.into_values() {
         // a span that says it is its own parent would never be seen
         let parent = place(span.parent.clone().filter(|parent| *parent != span.id));
-        below.entry(parent).or_default().push(Node::Span { span: Box::new(span), children: Vec::new() });
+        below
+            .entry(parent)
+            .or_default()
+            .push(Node::Span { span: Box::new(span), children: Vec::new() });
     }
     for event in events {
         below.entry(place(event.span.clone())).or_default().push(Node::Event(Box::new(event)));
@@ -132,7 +145,13 @@ mod tests {
 
     fn event(trace: Option<&str>, span: &str) -> Event {
         let attributes = BTreeMap::from([(names::CONVERSATION.to_owned(), json!("c1"))]);
-        Event { trace: trace.map(str::to_owned), span: Some(span.to_owned()), at: 9, name: "reward".to_owned(), attributes }
+        Event {
+            trace: trace.map(str::to_owned),
+            span: Some(span.to_owned()),
+            at: 9,
+            name: "reward".to_owned(),
+            attributes,
+        }
     }
 
     fn shape(nodes: &[Node]) -> String {
@@ -152,7 +171,12 @@ mod tests {
 
     #[test]
     fn spans_stand_below_their_parents_by_time() {
-        let spans = vec![span("b", Some("a"), 5), span("c", Some("a"), 4), span("a", None, 1), span("b", Some("a"), 5)];
+        let spans = vec![
+            span("b", Some("a"), 5),
+            span("c", Some("a"), 4),
+            span("a", None, 1),
+            span("b", Some("a"), 5),
+        ];
         check(spans, vec![event(Some("t"), "c"), event(None, "c")], "a(c(reward) b)", false);
         check(vec![span("a", Some("the host's"), 1)], vec![], "a", true);
         check(vec![span("a", Some("a"), 1)], vec![], "a", true);
@@ -162,7 +186,11 @@ mod tests {
     #[test]
     fn a_conversation_is_found_by_what_says_its_id() {
         let other = Span { trace: "u".to_owned(), ..span("x", None, 1) };
-        let found = of_conversation("c1", &[span("a", None, 1), other], &[event(Some("t"), "a"), event(None, "a")]);
+        let found = of_conversation(
+            "c1",
+            &[span("a", None, 1), other],
+            &[event(Some("t"), "a"), event(None, "a")],
+        );
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["t"]);
     }
 }

@@ -1,4 +1,5 @@
-//! Which of several things a conversation is served: `active=90,staging=10`, the same one for its whole life.
+//! Which of several things a conversation is served: `active=90,staging=10`, the same one for its
+//! whole life.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::what::What;
@@ -18,7 +19,8 @@ impl Traffic {
         self.0.iter().map(|(what, _)| what)
     }
 
-    /// The one with the largest share, which speaks for all where there is no conversation: by its place.
+    /// The one with the largest share, which speaks for all where there is no conversation: by its
+    /// place.
     pub fn main(&self) -> usize {
         (0..self.0.len()).rev().max_by_key(|place| self.0[*place].1).unwrap_or(0)
     }
@@ -37,7 +39,8 @@ impl Traffic {
         conversation.map_or_else(|| self.main(), |conversation| self.pick(conversation))
     }
 
-    /// The place of what a conversation is served: a function of its id alone, so that it holds in every process.
+    /// The place of what a conversation is served: a function of its id alone, so that it holds in
+    /// every process.
     pub fn pick(&self, conversation: &str) -> usize {
         if self.0.len() == 1 {
             return 0;
@@ -65,7 +68,9 @@ impl FromStr for Traffic {
             return text.parse().map(Self::all);
         }
         let parts = parts.into_iter().map(|part| {
-            let (what, share) = part.ok_or_else(|| format!("`{text}` names shares for some only; write WHAT=SHARE,WHAT=SHARE"))?;
+            let (what, share) = part.ok_or_else(|| {
+                format!("`{text}` names shares for some only; write WHAT=SHARE,WHAT=SHARE")
+            })?;
             Ok((what.parse()?, share))
         });
         let parts = parts.collect::<Result<Vec<(What, u32)>, String>>()?;
@@ -88,7 +93,8 @@ impl fmt::Display for Traffic {
         match self.0.as_slice() {
             [(what, _)] => what.fmt(formatter),
             parts => {
-                let parts: Vec<_> = parts.iter().map(|(what, share)| format!("{what}={share}")).collect();
+                let parts: Vec<_> =
+                    parts.iter().map(|(what, share)| format!("{what}={share}")).collect();
                 formatter.write_str(&parts.join(","))
             }
         }
@@ -122,7 +128,10 @@ mod tests {
         let ids: Vec<_> = (0..5000).map(|number| format!("c-{number}")).collect();
         let staging = ids.iter().filter(|id| traffic.pick(id) == 0).count();
         assert!((400..600).contains(&staging), "{staging}");
-        assert!(ids.iter().all(|id| traffic.pick(id) == "staging=10,active=90".parse::<Traffic>().unwrap().pick(id)));
+        assert!(
+            ids.iter().all(|id| traffic.pick(id)
+                == "staging=10,active=90".parse::<Traffic>().unwrap().pick(id))
+        );
         assert_eq!("active=1,staging=0".parse::<Traffic>().unwrap().pick("x"), 0);
     }
 }

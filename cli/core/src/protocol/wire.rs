@@ -1,6 +1,8 @@
-//! The `_meta` keys and environment variables between the shim and its children: the same words as in `agent_runtime`.
+//! The `_meta` keys and environment variables between the shim and its children: the same words as
+//! in `agent_runtime`.
 
-/// `{"revision","path"}` to a Runner, `{"revision","value"}` to a Tuner, `{"value"}` back from a Tuner.
+/// `{"revision","path"}` to a Runner, `{"revision","value"}` to a Tuner, `{"value"}` back from a
+/// Tuner.
 pub const STATE: &str = "dev.agentvc/state";
 /// `{"id","turn","data"}` to a Runner, `{"id","data","facts"}` back, `{"id","turns"}` to a Tuner.
 pub const CONVERSATION: &str = "dev.agentvc/conversation";
@@ -23,7 +25,8 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const ENV_STATE_FILE: &str = "AGENT_STATE_FILE";
 /// The process whose end must end the child.
 pub const ENV_PARENT_PID: &str = "AGENT_PARENT_PID";
-/// The guard of a child, told to all that comes of it: so they are known when their guard was killed.
+/// The guard of a child, told to all that comes of it: so they are known when their guard was
+/// killed.
 pub const ENV_GUARD: &str = "AGENT_GUARD";
 /// The one folder a Tuner may write; to a Runner under test, the folder whose files cases look at.
 pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";

@@ -1,9 +1,12 @@
-//! The Journal: the append-only record of every staging update, as JSON lines that any text tool reads.
+//! The Journal: the append-only record of every staging update, as JSON lines that any text tool
+//! reads.
 //!
-//! The first line is the header: the version staging started from, and its state. After it come groups: one line per update, then one commit line.
-//! A group counts when its commit line is whole and its checksum right, so a write that was cut short leaves exactly the groups before it.
-//! Space is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them after a power cut); they mean nothing.
-//! Folding the Journal gives the staging state: nothing else is needed, and nothing else is believed.
+//! The first line is the header: the version staging started from, and its state. After it come
+//! groups: one line per update, then one commit line. A group counts when its commit line is whole
+//! and its checksum right, so a write that was cut short leaves exactly the groups before it. Space
+//! is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them after a
+//! power cut); they mean nothing. Folding the Journal gives the staging state: nothing else is
+//! needed, and nothing else is believed.
 
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
@@ -21,7 +24,8 @@ pub const SCHEMA: &str = "agent/journal@1";
 const CHECKSUM_KEY: &[u8] = b",\"crc\":\"";
 const CHECKSUM_LENGTH: usize = CHECKSUM_KEY.len() + 8 + 2 + 1;
 const COMMIT_START: &[u8] = b"{\"commit\":";
-/// A commit line carries the whole state once the changes since the last one outweigh it this many times: a reader need not apply more.
+/// A commit line carries the whole state once the changes since the last one outweigh it this many
+/// times: a reader need not apply more.
 const CHANGES_PER_CHECKPOINT: usize = 4;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -42,7 +46,9 @@ impl Diagnose for JournalError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Unknown(_) => "use the `agent` that wrote it, or a newer one".to_owned(),
-            _ => "nothing was changed; `agent state reset` sets the file aside whole and starts staging from active again".to_owned(),
+            _ => "nothing was changed; `agent state reset` sets the file aside whole and starts \
+                staging from active again"
+                .to_owned(),
         })
     }
 }
@@ -100,7 +106,11 @@ impl Record {
     /// What the signal said, as a digest: that of `Signal::content`.
     pub fn content(&self) -> String {
         let named = self.conversation.as_ref().map(|conversation| conversation.id.as_str());
-        signal::content(&self.tool, &self.arguments, named.or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str()))
+        signal::content(
+            &self.tool,
+            &self.arguments,
+            named.or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str()),
+        )
     }
 
     /// The state after this update, from the state before it.
@@ -143,7 +153,8 @@ pub struct SealedAs {
     pub commit: ObjectId,
 }
 
-/// So many sealed Journals are remembered, the newest: of more versions than that no clone loses the race for `active` at once.
+/// So many sealed Journals are remembered, the newest: of more versions than that no clone loses
+/// the race for `active` at once.
 const SEALED_KEPT: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -152,7 +163,8 @@ struct HeaderLine {
     base: Base,
     /// The seq of the first record that follows.
     first: u64,
-    /// What this clone sealed, oldest first: where such a version loses its place on `active`, its updates come back from there.
+    /// What this clone sealed, oldest first: where such a version loses its place on `active`, its
+    /// updates come back from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sealed: Vec<SealedAs>,
     state: Value,
@@ -167,7 +179,8 @@ struct CommitLine {
 struct Commit {
     /// The seq of the group's last record.
     seq: u64,
-    /// How many bytes of record lines stand before this line: where the group starts can be told from its end.
+    /// How many bytes of record lines stand before this line: where the group starts can be told
+    /// from its end.
     bytes: usize,
     after: ObjectId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -209,7 +222,8 @@ pub struct Fold {
     pub base: Base,
     pub state: Value,
     pub revision: ObjectId,
-    /// The Revision the Journal began with, in canonical form (the base's own file may be spelled otherwise).
+    /// The Revision the Journal began with, in canonical form (the base's own file may be spelled
+    /// otherwise).
     pub start: ObjectId,
     /// The seq the first record of this Journal has or would have.
     pub first: u64,
@@ -239,7 +253,13 @@ pub fn header(base: &Base, first: u64, state: &Value) -> Vec<u8> {
 /// A new Journal's first line, after those that were sealed.
 pub fn header_after(base: &Base, first: u64, state: &Value, sealed: &[SealedAs]) -> Vec<u8> {
     let sealed = sealed[sealed.len().saturating_sub(SEALED_KEPT)..].to_vec();
-    let line = HeaderLine { schema: SCHEMA.to_owned(), base: base.clone(), first, sealed, state: canonical::normal(state) };
+    let line = HeaderLine {
+        schema: SCHEMA.to_owned(),
+        base: base.clone(),
+        first,
+        sealed,
+        state: canonical::normal(state),
+    };
     let mut block = Vec::new();
     push_closing_line(&mut block, &line);
     block
@@ -248,11 +268,13 @@ pub fn header_after(base: &Base, first: u64, state: &Value, sealed: &[SealedAs])
 impl Fold {
     /// The fold of a Journal's header alone; `bytes` may hold more than that.
     pub fn begin(bytes: &[u8]) -> Result<Self, JournalError> {
-        let line = first_line(bytes).ok_or_else(|| JournalError::Header("its first line does not end".to_owned()))?;
+        let line = first_line(bytes)
+            .ok_or_else(|| JournalError::Header("its first line does not end".to_owned()))?;
         if !is_closed(line, 0) {
             return Err(JournalError::Header(unknown_schema(line)?));
         }
-        let header: HeaderLine = serde_json::from_slice(line).map_err(|error| JournalError::Header(error.to_string()))?;
+        let header: HeaderLine = serde_json::from_slice(line)
+            .map_err(|error| JournalError::Header(error.to_string()))?;
         if header.schema != SCHEMA {
             return Err(JournalError::Unknown(header.schema));
         }
@@ -282,21 +304,36 @@ impl Fold {
             rest = &rest[group.length..];
             last = Some(group.commit.after);
         }
-        changes.apply(&mut self.state).map_err(|what| JournalError::Damaged { offset: self.end, what })?;
+        changes
+            .apply(&mut self.state)
+            .map_err(|what| JournalError::Damaged { offset: self.end, what })?;
         if let Some(after) = last {
             self.arrive(&after)?;
         }
-        let tail = if rest.first().is_none_or(|byte| is_padding(*byte)) { Tail::Clean } else { Tail::Torn };
+        let tail = if rest.first().is_none_or(|byte| is_padding(*byte)) {
+            Tail::Clean
+        } else {
+            Tail::Torn
+        };
         Ok((folded, tail))
     }
 
-    fn take_keys<'a>(&mut self, group: &RawGroup<'a>, folded: &mut Vec<Folded>, changes: &mut Changes<'a>) -> Result<(), JournalError> {
+    fn take_keys<'a>(
+        &mut self,
+        group: &RawGroup<'a>,
+        folded: &mut Vec<Folded>,
+        changes: &mut Changes<'a>,
+    ) -> Result<(), JournalError> {
         let offset = self.end;
         let damaged = |what: String| JournalError::Damaged { offset, what };
         for line in lines(group.records) {
-            let key: RecordKey = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+            let key: RecordKey =
+                serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
             if key.seq != self.next {
-                return Err(damaged(format!("record {} stands where {} belongs", key.seq, self.next)));
+                return Err(damaged(format!(
+                    "record {} stands where {} belongs",
+                    key.seq, self.next
+                )));
             }
             self.next += 1;
             self.unfolded += key.change.map_or(0, |change| change.get().len());
@@ -313,7 +350,11 @@ impl Fold {
     fn arrive(&mut self, after: &ObjectId) -> Result<(), JournalError> {
         let revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
         if revision != *after {
-            let what = format!("its changes lead to the state {}, its commit line says {}", revision.short(), after.short());
+            let what = format!(
+                "its changes lead to the state {}, its commit line says {}",
+                revision.short(),
+                after.short()
+            );
             return Err(JournalError::Damaged { offset: self.end, what });
         }
         self.revision = revision;
@@ -331,7 +372,12 @@ impl Fold {
             records.push(Folded { seq: record.seq, id: record.id, after: record.after });
         }
         let state = after.checkpoint();
-        let commit = Commit { seq: after.next.saturating_sub(1), bytes: bytes.len(), after: after.revision.clone(), state };
+        let commit = Commit {
+            seq: after.next.saturating_sub(1),
+            bytes: bytes.len(),
+            after: after.revision.clone(),
+            state,
+        };
         push_closing_line(&mut bytes, &CommitLine { commit });
         after.end += bytes.len() as u64;
         Group { bytes, records, after }
@@ -427,7 +473,8 @@ impl<'a> Changes<'a> {
             *state = from;
         }
         for raw in self.raw {
-            let change: Patch = serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+            let change: Patch =
+                serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
             json_patch::patch(state, &change).map_err(|error| error.to_string())?;
         }
         *state = canonical::normal(state);
@@ -449,7 +496,8 @@ impl<'a> RawGroup<'a> {
         while bytes.get(start).is_some_and(|byte| !is_padding(*byte)) {
             let line = first_line(&bytes[start..])?;
             if line.starts_with(COMMIT_START) {
-                return Self::closing(&bytes[..start + line.len()], start).filter(|group| group.records.len() == start);
+                return Self::closing(&bytes[..start + line.len()], start)
+                    .filter(|group| group.records.len() == start);
             }
             start += line.len();
         }
@@ -461,11 +509,16 @@ impl<'a> RawGroup<'a> {
         let line = &bytes[start..];
         let CommitLine { commit } = serde_json::from_slice(line).ok()?;
         let group = &bytes[start.checked_sub(commit.bytes)?..];
-        is_closed(group, commit.bytes).then(|| Self { records: &group[..commit.bytes], length: group.len(), commit })
+        is_closed(group, commit.bytes).then(|| Self {
+            records: &group[..commit.bytes],
+            length: group.len(),
+            commit,
+        })
     }
 }
 
-/// Whether a whole group stands anywhere in `bytes`: then what is unreadable before it is damage, not a torn tail.
+/// Whether a whole group stands anywhere in `bytes`: then what is unreadable before it is damage,
+/// not a torn tail.
 pub fn holds_a_group(bytes: &[u8]) -> bool {
     let mut start = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -491,7 +544,8 @@ pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold
     while let Some(group) = RawGroup::next(rest) {
         let damaged = |what: String| JournalError::Damaged { offset: fold.end, what };
         for line in lines(group.records) {
-            let record: Record = serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
+            let record: Record =
+                serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
             record.apply(&mut state).map_err(|error| damaged(error.to_string()))?;
             visit(&record, &state);
         }
@@ -499,7 +553,10 @@ pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold
         rest = &rest[group.length..];
     }
     if holds_a_group(rest) {
-        return Err(JournalError::Damaged { offset: fold.end, what: "a group with a wrong checksum, and whole ones after it".to_owned() });
+        return Err(JournalError::Damaged {
+            offset: fold.end,
+            what: "a group with a wrong checksum, and whole ones after it".to_owned(),
+        });
     }
     Ok(fold)
 }
@@ -519,7 +576,8 @@ pub fn ids(bytes: &[u8]) -> Result<Vec<String>, JournalError> {
     Ok(folded.into_iter().map(|record| record.id).collect())
 }
 
-/// A Journal up to and with the record `seq`: what is sealed when that state becomes active. `None` when no group ends there.
+/// A Journal up to and with the record `seq`: what is sealed when that state becomes active. `None`
+/// when no group ends there.
 pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     let fold = Fold::begin(bytes)?;
     let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
@@ -535,7 +593,8 @@ pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     Ok(None)
 }
 
-/// Finds the group end whose prefix has this digest: where a promotion that was cut short had sealed the Journal.
+/// Finds the group end whose prefix has this digest: where a promotion that was cut short had
+/// sealed the Journal.
 pub fn sealed_at(bytes: &[u8], digest: &str) -> Result<Option<u64>, JournalError> {
     let fold = Fold::begin(bytes)?;
     let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
@@ -577,9 +636,13 @@ fn push_closing_line(block: &mut Vec<u8>, line: &impl Serialize) {
 
 /// Whether a block that ends with a line from `last` on has the checksum it says.
 fn is_closed(block: &[u8], last: usize) -> bool {
-    let Some(start) = block.len().checked_sub(CHECKSUM_LENGTH).filter(|start| *start > last) else { return false };
+    let Some(start) = block.len().checked_sub(CHECKSUM_LENGTH).filter(|start| *start > last) else {
+        return false;
+    };
     let (covered, closing) = block.split_at(start);
-    closing.starts_with(CHECKSUM_KEY) && closing[CHECKSUM_KEY.len()..] == *format!("{:08x}\"}}\n", crc32fast::hash(covered)).as_bytes()
+    closing.starts_with(CHECKSUM_KEY)
+        && closing[CHECKSUM_KEY.len()..]
+            == *format!("{:08x}\"}}\n", crc32fast::hash(covered)).as_bytes()
 }
 
 /// Why a first line is no header; an error of its own when it is one of a format to come.
@@ -653,7 +716,10 @@ mod tests {
 
     #[test]
     fn the_records_come_back_as_they_were_written() {
-        let (bytes, _) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 1})], vec![json!({"n": 2})]]);
+        let (bytes, _) = journal(
+            &json!({"n": 0}),
+            &[vec![json!({"n": 1}), json!({"n": 1})], vec![json!({"n": 2})]],
+        );
         let records = records(&bytes).unwrap();
         assert_eq!(records.iter().map(|record| record.seq).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(records[1].before, records[1].after);
@@ -663,7 +729,10 @@ mod tests {
 
     #[test]
     fn a_wrong_byte_in_the_middle_is_damage_and_at_the_end_a_torn_tail() {
-        let (bytes, ends) = journal(&json!({"n": 0}), &[vec![json!({"n": 1})], vec![json!({"n": 2})], vec![json!({"n": 3})]]);
+        let (bytes, ends) = journal(
+            &json!({"n": 0}),
+            &[vec![json!({"n": 1})], vec![json!({"n": 2})], vec![json!({"n": 3})]],
+        );
         let middle = ends[1].0 + 30;
         let mut damaged = bytes.clone();
         damaged[middle] ^= 1;
@@ -690,10 +759,17 @@ mod tests {
     #[test]
     fn what_was_sealed_before_is_known_to_the_next_journal() {
         let commit = ObjectId::of_blob(b"c");
-        let sealed =
-            |patch: u64| SealedAs { journal: format!("sha256:{patch}"), version: Version::new(0, 1, patch), commit: commit.clone() };
+        let sealed = |patch: u64| SealedAs {
+            journal: format!("sha256:{patch}"),
+            version: Version::new(0, 1, patch),
+            commit: commit.clone(),
+        };
         let many: Vec<_> = (0..100).map(sealed).collect();
-        let base = Base { version: Version::new(0, 1, 99), commit: commit.clone(), revision: commit.clone() };
+        let base = Base {
+            version: Version::new(0, 1, 99),
+            commit: commit.clone(),
+            revision: commit.clone(),
+        };
         let fold = Fold::begin(&header_after(&base, 1, &json!({}), &many)).unwrap();
         assert_eq!(fold.sealed, many[100 - SEALED_KEPT..]);
         assert!(
@@ -704,14 +780,23 @@ mod tests {
 
     #[test]
     fn the_ids_of_a_journal_are_those_of_its_records() {
-        let (bytes, _) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]]);
+        let (bytes, _) = journal(
+            &json!({"n": 0}),
+            &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]],
+        );
         let records = records(&bytes).unwrap();
-        assert_eq!(ids(&bytes).unwrap(), records.iter().map(|record| record.id.clone()).collect::<Vec<_>>());
+        assert_eq!(
+            ids(&bytes).unwrap(),
+            records.iter().map(|record| record.id.clone()).collect::<Vec<_>>()
+        );
     }
 
     #[test]
     fn a_sealed_prefix_is_found_again_by_its_digest() {
-        let (bytes, ends) = journal(&json!({"n": 0}), &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]]);
+        let (bytes, ends) = journal(
+            &json!({"n": 0}),
+            &[vec![json!({"n": 1}), json!({"n": 2})], vec![json!({"n": 3})]],
+        );
         assert_eq!(sealed(&bytes, 0).unwrap().unwrap().len(), ends[0].0);
         assert_eq!(sealed(&bytes, 1).unwrap(), None);
         let prefix = sealed(&bytes, 2).unwrap().unwrap();
@@ -721,7 +806,8 @@ mod tests {
     }
 
     fn any_state() -> impl Strategy<Value = Value> {
-        prop::collection::vec(("[a-c~/]{0,3}", any_value()), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect()))
+        prop::collection::vec(("[a-c~/]{0,3}", any_value()), 0..4)
+            .prop_map(|entries| Value::Object(entries.into_iter().collect()))
     }
 
     fn any_value() -> impl Strategy<Value = Value> {
@@ -735,7 +821,8 @@ mod tests {
         leaf.prop_recursive(3, 24, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec(("[a-c~/]{0,3}", inner), 0..4).prop_map(|entries| Value::Object(entries.into_iter().collect())),
+                prop::collection::vec(("[a-c~/]{0,3}", inner), 0..4)
+                    .prop_map(|entries| Value::Object(entries.into_iter().collect())),
             ]
         })
     }
@@ -743,7 +830,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Cut anywhere, a Journal folds to the state after its last whole group, and says whether anything is left over.
+        /// Cut anywhere, a Journal folds to the state after its last whole group, and says whether
+        /// anything is left over.
         #[test]
         fn any_truncation_folds_to_the_last_whole_group(
             start in any_state(),
@@ -766,7 +854,8 @@ mod tests {
             prop_assert!(!holds_a_group(&written[*end..]));
         }
 
-        /// A fold that goes on from where it was is the fold of the whole, and the records rebuild the same bytes.
+        /// A fold that goes on from where it was is the fold of the whole, and the records rebuild
+        /// the same bytes.
         #[test]
         fn folding_on_is_folding_the_whole(
             start in any_state(),
@@ -780,7 +869,8 @@ mod tests {
             prop_assert_eq!(&in_two, &fold(&bytes).unwrap().0);
 
             let mut states = Vec::new();
-            walk(&bytes, |record, state| states.push((record.after.clone(), canonical::to_bytes(state)))).unwrap();
+            walk(&bytes, |record, state| states.push((record.after.clone(),
+                canonical::to_bytes(state)))).unwrap();
             for (after, state) in states {
                 prop_assert_eq!(after, ObjectId::of_blob(&state));
             }

@@ -22,11 +22,15 @@ impl FromStr for Path {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(pointer) = text.strip_prefix('/') {
-            return Ok(Self(pointer.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect()));
+            return Ok(Self(
+                pointer.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect(),
+            ));
         }
         let keys: Vec<String> = text.split('.').map(str::to_owned).collect();
         if keys.iter().any(String::is_empty) {
-            return Err(format!("`{text}` is not a path into a state; write `key.inner` or `/key/inner`"));
+            return Err(format!(
+                "`{text}` is not a path into a state; write `key.inner` or `/key/inner`"
+            ));
         }
         Ok(Self(keys))
     }
@@ -38,7 +42,9 @@ impl fmt::Display for Path {
         if plain && !self.0.is_empty() {
             return formatter.write_str(&self.0.join("."));
         }
-        self.0.iter().try_for_each(|key| write!(formatter, "/{}", key.replace('~', "~0").replace('/', "~1")))
+        self.0
+            .iter()
+            .try_for_each(|key| write!(formatter, "/{}", key.replace('~', "~0").replace('/', "~1")))
     }
 }
 
@@ -63,14 +69,26 @@ impl Path {
         let mut place = state;
         for (depth, key) in self.0.iter().enumerate() {
             place = match place {
-                Value::Object(map) => map.entry(key.clone()).or_insert_with(|| Value::Object(Map::new())),
+                Value::Object(map) => {
+                    map.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()))
+                }
                 Value::Array(items) => {
                     let length = items.len();
-                    key.parse().ok().and_then(|index: usize| items.get_mut(index)).ok_or_else(|| {
-                        format!("`{}` is an array of {length}, and `{key}` is not an index into it", Self(self.0[..depth].to_vec()))
-                    })?
+                    key.parse().ok().and_then(|index: usize| items.get_mut(index)).ok_or_else(
+                        || {
+                            format!(
+                                "`{}` is an array of {length}, and `{key}` is not an index into it",
+                                Self(self.0[..depth].to_vec())
+                            )
+                        },
+                    )?
                 }
-                _ => return Err(format!("`{}` is neither object nor array, so nothing is inside it", Self(self.0[..depth].to_vec()))),
+                _ => {
+                    return Err(format!(
+                        "`{}` is neither object nor array, so nothing is inside it",
+                        Self(self.0[..depth].to_vec())
+                    ));
+                }
             };
         }
         *place = value;
@@ -96,7 +114,10 @@ pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
 fn compare(path: &Path, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
     match (old, new) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => {
-            let mut keys: Vec<&String> = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key))).collect();
+            let mut keys: Vec<&String> = before
+                .keys()
+                .chain(after.keys().filter(|key| !before.contains_key(*key)))
+                .collect();
             keys.sort_unstable();
             for key in keys {
                 compare(&path.inside(key), before.get(key), after.get(key), found);
@@ -104,7 +125,12 @@ fn compare(path: &Path, old: Option<&Value>, new: Option<&Value>, found: &mut Ve
         }
         (Some(Value::Array(before)), Some(Value::Array(after))) => {
             for index in 0..before.len().max(after.len()) {
-                compare(&path.inside(index.to_string()), before.get(index), after.get(index), found);
+                compare(
+                    &path.inside(index.to_string()),
+                    before.get(index),
+                    after.get(index),
+                    found,
+                );
             }
         }
         _ if old == new => {}
@@ -112,30 +138,39 @@ fn compare(path: &Path, old: Option<&Value>, new: Option<&Value>, found: &mut Ve
     }
 }
 
-/// Refuses numbers that other programs would read as something else: beyond 64 bits, or beyond a double.
+/// Refuses numbers that other programs would read as something else: beyond 64 bits, or beyond a
+/// double.
 pub fn check_numbers(value: &Value) -> Result<(), String> {
     check_numbers_at(&Path::default(), value)
 }
 
 fn check_numbers_at(path: &Path, value: &Value) -> Result<(), String> {
     match value {
-        Value::Number(number) if !is_portable(number) => {
-            Err(format!("the number {} at `{path}` is too large: integers fit 64 bits, others a double", shortened(&number.to_string())))
+        Value::Number(number) if !is_portable(number) => Err(format!(
+            "the number {} at `{path}` is too large: integers fit 64 bits, others a double",
+            shortened(&number.to_string())
+        )),
+        Value::Object(map) => {
+            map.iter().try_for_each(|(key, inner)| check_numbers_at(&path.inside(key), inner))
         }
-        Value::Object(map) => map.iter().try_for_each(|(key, inner)| check_numbers_at(&path.inside(key), inner)),
-        Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(index, inner)| check_numbers_at(&path.inside(index.to_string()), inner))
-        }
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(index, inner)| {
+            check_numbers_at(&path.inside(index.to_string()), inner)
+        }),
         _ => Ok(()),
     }
 }
 
 fn is_portable(number: &Number) -> bool {
     let is_integer = !number.to_string().contains(['.', 'e', 'E']);
-    if is_integer { number.is_i64() || number.is_u64() } else { number.as_f64().is_some_and(f64::is_finite) }
+    if is_integer {
+        number.is_i64() || number.is_u64()
+    } else {
+        number.as_f64().is_some_and(f64::is_finite)
+    }
 }
 
-/// What a state must be: an object, of portable numbers, not too large, and as `state/schema.json` says.
+/// What a state must be: an object, of portable numbers, not too large, and as `state/schema.json`
+/// says.
 #[derive(Debug)]
 pub struct Rules {
     schema: Option<Schema>,
@@ -145,7 +180,12 @@ impl Rules {
     /// The rules under a schema; the error says why it is none.
     pub fn new(schema: Option<&Value>) -> Result<Self, String> {
         let schema = schema.map(Schema::new).transpose();
-        let schema = schema.map_err(|flaw| format!("state/schema.json is not a JSON Schema: at `{}`: {}", flaw.pointer, flaw.problem))?;
+        let schema = schema.map_err(|flaw| {
+            format!(
+                "state/schema.json is not a JSON Schema: at `{}`: {}",
+                flaw.pointer, flaw.problem
+            )
+        })?;
         Ok(Self { schema })
     }
 
@@ -155,9 +195,18 @@ impl Rules {
             return Err(format!("a state is a JSON object, not {}", shortened(&state.to_string())));
         }
         check_numbers(state)?;
-        if let Some(flaw) = self.schema.as_ref().and_then(|schema| schema.violations(state).into_iter().next()) {
-            let place = if flaw.pointer.is_empty() { "its top".to_owned() } else { format!("`{}`", flaw.pointer) };
-            return Err(format!("the state would break state/schema.json at {place}: {}", shortened(&flaw.problem)));
+        if let Some(flaw) =
+            self.schema.as_ref().and_then(|schema| schema.violations(state).into_iter().next())
+        {
+            let place = if flaw.pointer.is_empty() {
+                "its top".to_owned()
+            } else {
+                format!("`{}`", flaw.pointer)
+            };
+            return Err(format!(
+                "the state would break state/schema.json at {place}: {}",
+                shortened(&flaw.problem)
+            ));
         }
         let state = canonical::normal(state);
         let bytes = canonical::normal_to_bytes(&state).len();
@@ -190,7 +239,9 @@ mod tests {
     #[test]
     fn a_path_reads_and_writes_the_place_it_names() {
         let mut state = json!({"a": {"b": [1, 2]}, "x.y": 0});
-        for (text, value, shown) in [("a.b.1", json!(5), "a.b.1"), ("/x.y", json!(1), "/x.y"), ("n.m", json!(true), "n.m")] {
+        for (text, value, shown) in
+            [("a.b.1", json!(5), "a.b.1"), ("/x.y", json!(1), "/x.y"), ("n.m", json!(true), "n.m")]
+        {
             path(text).set(&mut state, value.clone()).unwrap();
             assert_eq!(path(text).get(&state), Some(&value), "{text}");
             assert_eq!(path(text).to_string(), shown);
@@ -201,15 +252,29 @@ mod tests {
     #[test]
     fn a_path_that_leads_nowhere_says_where_it_ends() {
         let mut state = json!({"a": {"b": [1, 2]}});
-        assert_eq!(path("a.b.7").set(&mut state, json!(0)).unwrap_err(), "`a.b` is an array of 2, and `7` is not an index into it");
-        assert!(path("a.b.0.c").set(&mut state, json!(0)).unwrap_err().contains("`a.b.0` is neither object nor array"));
+        assert_eq!(
+            path("a.b.7").set(&mut state, json!(0)).unwrap_err(),
+            "`a.b` is an array of 2, and `7` is not an index into it"
+        );
+        assert!(
+            path("a.b.0.c")
+                .set(&mut state, json!(0))
+                .unwrap_err()
+                .contains("`a.b.0` is neither object nor array")
+        );
         assert!("a..b".parse::<Path>().is_err());
     }
 
     #[test]
     fn differences_are_named_by_path() {
-        let found = differences(&json!({"a": 1, "b": {"c": [1, 2]}, "d": 0}), &json!({"a": 1, "b": {"c": [1, 3, 4]}, "e": 0}));
-        let shown: Vec<String> = found.iter().map(|one| format!("{}: {:?} -> {:?}", one.path, one.old, one.new)).collect();
+        let found = differences(
+            &json!({"a": 1, "b": {"c": [1, 2]}, "d": 0}),
+            &json!({"a": 1, "b": {"c": [1, 3, 4]}, "e": 0}),
+        );
+        let shown: Vec<String> = found
+            .iter()
+            .map(|one| format!("{}: {:?} -> {:?}", one.path, one.old, one.new))
+            .collect();
         assert_eq!(
             shown,
             [
@@ -223,18 +288,27 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_are_refused_with_their_place() {
-        for (text, place) in
-            [(r#"{"a":[1e999]}"#, "`a.0`"), (r#"{"n":123456789012345678901}"#, "`n`"), (r#"{"n":-9223372036854775809}"#, "`n`")]
-        {
+        for (text, place) in [
+            (r#"{"a":[1e999]}"#, "`a.0`"),
+            (r#"{"n":123456789012345678901}"#, "`n`"),
+            (r#"{"n":-9223372036854775809}"#, "`n`"),
+        ] {
             let error = check_numbers(&serde_json::from_str(text).unwrap()).unwrap_err();
             assert!(error.contains(place), "{error}");
         }
-        check_numbers(&serde_json::from_str(r"[18446744073709551615, -9223372036854775808, 1e308, 0.1]").unwrap()).unwrap();
+        check_numbers(
+            &serde_json::from_str(r"[18446744073709551615, -9223372036854775808, 1e308, 0.1]")
+                .unwrap(),
+        )
+        .unwrap();
     }
 
     #[test]
     fn a_state_must_keep_to_its_schema() {
-        let rules = Rules::new(Some(&json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}}))).unwrap();
+        let rules = Rules::new(Some(
+            &json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}}),
+        ))
+        .unwrap();
         assert_eq!(rules.check(&json!({"n": 9})).unwrap(), json!({"n": 9}));
         for (state, said) in [
             (json!({"n": 10}), "state/schema.json at `/n`: 10 is greater than the maximum of 9"),

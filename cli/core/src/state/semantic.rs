@@ -1,7 +1,8 @@
 //! Three-way merge of states by meaning.
 //!
-//! Objects merge key by key. Everything else (numbers, strings, arrays) is an atom: it is one thing that was learned, and two different things
-//! learned at once are a conflict, which names its path. Nothing is ever picked silently.
+//! Objects merge key by key. Everything else (numbers, strings, arrays) is an atom: it is one thing
+//! that was learned, and two different things learned at once are a conflict, which names its path.
+//! Nothing is ever picked silently.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -16,11 +17,16 @@ pub struct Conflict {
     pub theirs: Option<Value>,
 }
 
-/// The state that holds both sides' changes since `base`, or every place where that is not possible.
+/// The state that holds both sides' changes since `base`, or every place where that is not
+/// possible.
 pub fn merge(base: &Value, ours: &Value, theirs: &Value) -> Result<Value, Vec<Conflict>> {
     let mut merge = Merge::default();
     let merged = merge.value(Some(base), Some(ours), Some(theirs), "");
-    if merge.conflicts.is_empty() { Ok(merged.unwrap_or(Value::Null)) } else { Err(merge.conflicts) }
+    if merge.conflicts.is_empty() {
+        Ok(merged.unwrap_or(Value::Null))
+    } else {
+        Err(merge.conflicts)
+    }
 }
 
 #[derive(Default)]
@@ -29,7 +35,13 @@ struct Merge {
 }
 
 impl Merge {
-    fn value(&mut self, base: Option<&Value>, ours: Option<&Value>, theirs: Option<&Value>, path: &str) -> Option<Value> {
+    fn value(
+        &mut self,
+        base: Option<&Value>,
+        ours: Option<&Value>,
+        theirs: Option<&Value>,
+        path: &str,
+    ) -> Option<Value> {
         if ours == theirs || theirs == base {
             return ours.cloned();
         }
@@ -44,8 +56,15 @@ impl Merge {
         None
     }
 
-    fn objects(&mut self, base: Option<&Value>, ours: &Map<String, Value>, theirs: &Map<String, Value>, path: &str) -> Value {
-        // two objects that appeared, or took the place of something else, have nothing in common to start from
+    fn objects(
+        &mut self,
+        base: Option<&Value>,
+        ours: &Map<String, Value>,
+        theirs: &Map<String, Value>,
+        path: &str,
+    ) -> Value {
+        // two objects that appeared, or took the place of something else, have nothing in common to
+        // start from
         let nothing = Map::new();
         let base = base.and_then(Value::as_object).unwrap_or(&nothing);
         let keys: BTreeSet<&String> = base.keys().chain(ours.keys()).chain(theirs.keys()).collect();
@@ -71,7 +90,8 @@ mod tests {
     #[test]
     fn changes_in_different_places_meet() {
         let base = json!({"ranking": {"k1": 1.2, "b": 0.75}, "strategies": {"bm25": {"n": 3}}});
-        let ours = json!({"ranking": {"k1": 1.4, "b": 0.75}, "strategies": {"bm25": {"n": 3}, "exact": {"n": 1}}});
+        let ours = json!({"ranking": {"k1": 1.4, "b": 0.75}, "strategies": {"bm25": {"n": 3},
+            "exact": {"n": 1}}});
         let theirs = json!({"ranking": {"k1": 1.2, "b": 0.5}, "strategies": {}});
         let merged = json!({"ranking": {"k1": 1.4, "b": 0.5}, "strategies": {"exact": {"n": 1}}});
         assert_eq!(merge(&base, &ours, &theirs), Ok(merged));
@@ -88,23 +108,36 @@ mod tests {
 
     #[test]
     fn both_may_add_to_an_object_that_was_not_there() {
-        let both = merge(&json!({}), &json!({"new": {"a": 1, "same": 0}}), &json!({"new": {"b": 2, "same": 0}}));
+        let both = merge(
+            &json!({}),
+            &json!({"new": {"a": 1, "same": 0}}),
+            &json!({"new": {"b": 2, "same": 0}}),
+        );
         assert_eq!(both, Ok(json!({"new": {"a": 1, "b": 2, "same": 0}})));
     }
 
     fn states() -> impl Strategy<Value = Value> {
-        let atom = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), (0..3_i64).prop_map(Value::from)];
+        let atom = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..3_i64).prop_map(Value::from)
+        ];
         atom.prop_recursive(3, 24, 3, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-                proptest::collection::btree_map("[abc]", inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+                proptest::collection::btree_map("[abc]", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }
 
     fn swapped(outcome: Result<Value, Vec<Conflict>>) -> Result<Value, Vec<Conflict>> {
-        outcome
-            .map_err(|conflicts| conflicts.into_iter().map(|found| Conflict { ours: found.theirs, theirs: found.ours, ..found }).collect())
+        outcome.map_err(|conflicts| {
+            conflicts
+                .into_iter()
+                .map(|found| Conflict { ours: found.theirs, theirs: found.ours, ..found })
+                .collect()
+        })
     }
 
     proptest! {
@@ -121,7 +154,8 @@ mod tests {
         }
 
         #[test]
-        fn merging_a_side_again_changes_nothing(base in states(), ours in states(), theirs in states()) {
+        fn merging_a_side_again_changes_nothing(base in states(), ours in states(),
+            theirs in states()) {
             if let Ok(merged) = merge(&base, &ours, &theirs) {
                 prop_assert_eq!(merge(&ours, &merged, &ours), Ok(merged.clone()));
                 prop_assert_eq!(merge(&base, &merged, &merged), Ok(merged));

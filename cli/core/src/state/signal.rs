@@ -44,7 +44,8 @@ const MAX_ID: usize = 256;
 /// The argument by which many tools name the conversation.
 pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
-/// The arguments by which tools that reward or rate are told how good something was, the first that is there.
+/// The arguments by which tools that reward or rate are told how good something was, the first that
+/// is there.
 const SCORE_ARGUMENTS: [&str; 4] = ["value", "reward", "score", "rating"];
 
 impl Signal {
@@ -75,14 +76,24 @@ impl Name {
     }
 }
 
-/// Reads one line of a signals file; the error says what is wrong with it. `name` gives a line its id, by its content, that has none of its own.
-pub fn parse(number: u64, text: &str, defaults: &Defaults, name: impl FnOnce(&str) -> Name) -> Result<Signal, String> {
+/// Reads one line of a signals file; the error says what is wrong with it. `name` gives a line its
+/// id, by its content, that has none of its own.
+pub fn parse(
+    number: u64,
+    text: &str,
+    defaults: &Defaults,
+    name: impl FnOnce(&str) -> Name,
+) -> Result<Signal, String> {
     // serde would fill the members of a signal from a list, in their order
     if text.trim_start().starts_with('[') {
         return Err("column 1: invalid type: a signal is a JSON object, not a list".to_owned());
     }
-    let line: Line = document::parse(text).map_err(|flaw| format!("column {}: {}", flaw.column, flaw.problem))?;
-    let tool = line.tool.or_else(|| defaults.tool.clone()).ok_or("it names no tool, and neither does the command line")?;
+    let line: Line = document::parse(text)
+        .map_err(|flaw| format!("column {}: {}", flaw.column, flaw.problem))?;
+    let tool = line
+        .tool
+        .or_else(|| defaults.tool.clone())
+        .ok_or("it names no tool, and neither does the command line")?;
     let mut signal = Signal {
         line: Some(number),
         id: String::new(),
@@ -102,7 +113,9 @@ pub fn parse(number: u64, text: &str, defaults: &Defaults, name: impl FnOnce(&st
 pub fn check_id(id: &str) -> Result<(), String> {
     match id.len() {
         0 => Err("its id is empty".to_owned()),
-        length if length > MAX_ID => Err(format!("its id has {length} bytes; the limit is {MAX_ID}")),
+        length if length > MAX_ID => {
+            Err(format!("its id has {length} bytes; the limit is {MAX_ID}"))
+        }
         _ => Ok(()),
     }
 }
@@ -118,15 +131,17 @@ impl Signal {
         content(&self.tool, &Value::Object(self.arguments.clone()), self.conversation())
     }
 
-    /// The conversation whose turns the Tuner is shown: the one named beside the arguments, else the one named in them.
+    /// The conversation whose turns the Tuner is shown: the one named beside the arguments, else
+    /// the one named in them.
     pub fn conversation(&self) -> Option<&str> {
         self.conversation.as_deref().or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str())
     }
 }
 
-/// The ids of lines of a file that have none of their own: what a line says, and which line that says so it is. So a file that was read in part goes on
-/// where it stopped, one that grew counts what is new, wherever that stands, and a line that stands there twice counts twice. By the number of the line, a
-/// line that is put in at the top would make all others new.
+/// The ids of lines of a file that have none of their own: what a line says, and which line that
+/// says so it is. So a file that was read in part goes on where it stopped, one that grew counts
+/// what is new, wherever that stands, and a line that stands there twice counts twice. By the
+/// number of the line, a line that is put in at the top would make all others new.
 #[derive(Debug, Default)]
 pub struct Occurrences(HashMap<[u8; 8], u32>);
 
@@ -147,7 +162,9 @@ mod tests {
     use serde_json::json;
 
     fn parse_with(text: &str, tool: Option<&str>) -> Result<Signal, String> {
-        parse(7, text, &Defaults { tool: tool.map(str::to_owned), conversation: None }, |_| Name::fresh("unnamed".to_owned()))
+        parse(7, text, &Defaults { tool: tool.map(str::to_owned), conversation: None }, |_| {
+            Name::fresh("unnamed".to_owned())
+        })
     }
 
     #[test]
@@ -165,8 +182,15 @@ mod tests {
 
     #[test]
     fn a_line_is_read_with_what_the_command_line_adds() {
-        let signal = parse_with(r#"{"id":"s-1","arguments":{"value":0.5,"conversation_id":"c1"}}"#, Some("reward")).unwrap();
-        assert_eq!((signal.id.as_str(), signal.tool.as_str(), signal.line), ("s-1", "reward", Some(7)));
+        let signal = parse_with(
+            r#"{"id":"s-1","arguments":{"value":0.5,"conversation_id":"c1"}}"#,
+            Some("reward"),
+        )
+        .unwrap();
+        assert_eq!(
+            (signal.id.as_str(), signal.tool.as_str(), signal.line),
+            ("s-1", "reward", Some(7))
+        );
         assert_eq!(signal.arguments["value"], json!(0.5));
         assert_eq!(signal.conversation(), Some("c1"));
         assert_eq!(parse_with(r#"{"tool":"a","conversation":"c2"}"#, Some("b")).unwrap().tool, "a");
@@ -177,28 +201,55 @@ mod tests {
     fn named(lines: &[&str]) -> Vec<String> {
         let mut occurrences = Occurrences::default();
         let defaults = Defaults { tool: Some("reward".to_owned()), conversation: None };
-        lines.iter().map(|line| parse(1, line, &defaults, |content| occurrences.name(content)).unwrap().id).collect()
+        lines
+            .iter()
+            .map(|line| parse(1, line, &defaults, |content| occurrences.name(content)).unwrap().id)
+            .collect()
     }
 
     #[test]
     fn a_line_without_an_id_counts_by_what_it_says_and_how_often() {
         let (one, two) = (r#"{"arguments":{"value":1,"s":"a"}}"#, r#"{"arguments":{"value":2}}"#);
         let before = named(&[one, two, one]);
-        assert!(before[0].ends_with("-1") && before[2].ends_with("-2") && before[0] != before[1], "{before:?}");
-        let after = named(&[two, r#"{"arguments":{"value":3}}"#, r#" {"arguments": {"s": "a", "value": 1}, "tool": "reward"}"#, two, one]);
-        let new: Vec<_> = after.iter().enumerate().filter(|(_, id)| !before.contains(id)).map(|(index, _)| index).collect();
+        assert!(
+            before[0].ends_with("-1") && before[2].ends_with("-2") && before[0] != before[1],
+            "{before:?}"
+        );
+        let after = named(&[
+            two,
+            r#"{"arguments":{"value":3}}"#,
+            r#" {"arguments": {"s": "a", "value": 1}, "tool": "reward"}"#,
+            two,
+            one,
+        ]);
+        let new: Vec<_> = after
+            .iter()
+            .enumerate()
+            .filter(|(_, id)| !before.contains(id))
+            .map(|(index, _)| index)
+            .collect();
         assert_eq!(new, [1, 3], "a new line, and one more of a line that stood there once");
         assert_ne!(named(&[one]), named(&[r#"{"arguments":{"value":1,"s":"a"},"tool":"other"}"#]));
-        assert_ne!(named(&[one]), named(&[r#"{"arguments":{"value":1,"s":"a"},"conversation":"c1"}"#]));
+        assert_ne!(
+            named(&[one]),
+            named(&[r#"{"arguments":{"value":1,"s":"a"},"conversation":"c1"}"#])
+        );
     }
 
     #[test]
     fn a_wrong_line_says_what_is_wrong() {
         for (text, said) in [
             ("{\"id\":", "column 6: no JSON: EOF while parsing"),
-            (r#"{"tool":"a","arguments":{"x":1,"x":2}}"#, "column 32: the key \"x\" appears twice in one object"),
+            (
+                r#"{"tool":"a","arguments":{"x":1,"x":2}}"#,
+                "column 32: the key \"x\" appears twice in one object",
+            ),
             ("[1]", "column 1: invalid type"),
-            (r#"{"tool":"a","argments":{}}"#, "unknown field `argments`, expected one of `id`, `tool`, `arguments`, `conversation`"),
+            (
+                r#"{"tool":"a","argments":{}}"#,
+                "unknown field `argments`, expected one of `id`, `tool`, `arguments`, \
+                `conversation`",
+            ),
             (r#"{"arguments":{}}"#, "it names no tool"),
             (r#"{"tool":"a","id":""}"#, "its id is empty"),
             (r#"{"tool":"a","id":7}"#, "invalid type"),

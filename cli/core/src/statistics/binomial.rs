@@ -18,13 +18,18 @@ pub fn tail(k: usize, n: usize, p: f64) -> f64 {
     }
 }
 
-/// The exact two-sided interval for the rate of which `hits` of `trials` were seen (Clopper and Pearson, 1934).
+/// The exact two-sided interval for the rate of which `hits` of `trials` were seen (Clopper and
+/// Pearson, 1934).
 pub fn interval(hits: usize, trials: usize, confidence: f64) -> (f64, f64) {
     let beyond = (1.0 - confidence) / 2.0;
     let low = match hits {
         0 => 0.0,
         hits => root::of_increasing(|p| tail(hits, trials, p) - beyond, 0.0, 1.0),
     };
-    let high = if hits == trials { 1.0 } else { root::of_increasing(|p| beyond - (1.0 - tail(hits + 1, trials, p)), 0.0, 1.0) };
+    let high = if hits == trials {
+        1.0
+    } else {
+        root::of_increasing(|p| beyond - (1.0 - tail(hits + 1, trials, p)), 0.0, 1.0)
+    };
     (low, high)
 }

@@ -1,6 +1,8 @@
-//! The paired bootstrap of a weighted mean (Efron, 1979), by percentiles (Efron and Tibshirani, 1993, chapter 13).
+//! The paired bootstrap of a weighted mean (Efron, 1979), by percentiles (Efron and Tibshirani,
+//! 1993, chapter 13).
 //!
-//! Its chance is none: the generator is seeded by the data, so that the same results give the same answer everywhere.
+//! Its chance is none: the generator is seeded by the data, so that the same results give the same
+//! answer everywhere.
 
 use sha2::{Digest as _, Sha256};
 
@@ -46,12 +48,14 @@ impl Bootstrap {
     /// Of weights and differences; there is at least one weight above zero.
     pub fn of(pairs: &[(f64, f64)]) -> Self {
         let mut random = SplitMix64::new(seed(pairs));
-        let mut means: Vec<f64> = (0..RESAMPLES).map(|_| resampled_mean(pairs, &mut random)).collect();
+        let mut means: Vec<f64> =
+            (0..RESAMPLES).map(|_| resampled_mean(pairs, &mut random)).collect();
         means.sort_by(f64::total_cmp);
         Self { means }
     }
 
-    /// One-sided: the share of means that are no more than `gain`, the observed one counted in, so that it is never zero.
+    /// One-sided: the share of means that are no more than `gain`, the observed one counted in, so
+    /// that it is never zero.
     pub fn p_value(&self, gain: f64) -> f64 {
         let below = self.means.partition_point(|mean| *mean <= gain);
         (below + 1) as f64 / (RESAMPLES + 1) as f64
@@ -61,7 +65,11 @@ impl Bootstrap {
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
         let beyond = (1.0 - confidence) / 2.0;
         // how many means are cut off on each side: as many as a p-value of `beyond` allows
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the resamples")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of the resamples"
+        )]
         let cut = ((beyond * (RESAMPLES + 1) as f64) as usize).saturating_sub(1).min(RESAMPLES / 2);
         (self.means[cut], self.means[RESAMPLES - 1 - cut])
     }

@@ -1,16 +1,20 @@
 //! Betting against "no gain": an e-process for the mean of bounded differences.
 //!
-//! Under the null that the mean gain is at most `bound`, each product of `1 + bet * (gain - bound)` is a test supermartingale, and so is their average over a fixed
-//! grid of bets. By Ville's inequality it ever reaches 1/a with a chance of at most a: it may be looked at after every case.
-//! Waudby-Smith and Ramdas (2024): Estimating means of bounded random variables by betting, JRSS B 86, 1-27; Ville (1939).
+//! Under the null that the mean gain is at most `bound`, each product of `1 + bet * (gain - bound)`
+//! is a test supermartingale, and so is their average over a fixed grid of bets. By Ville's
+//! inequality it ever reaches 1/a with a chance of at most a: it may be looked at after every case.
+//! Waudby-Smith and Ramdas (2024): Estimating means of bounded random variables by betting, JRSS B
+//! 86, 1-27; Ville (1939).
 //!
-//! Two readings of the null are covered: cases drawn from a population whose mean gain is at most `bound`, looked at as often as one likes; and these very cases, with
-//! answers that are random and independent, whose average gain is at most `bound` (a product of `1 + u_i` is at most e to the sum of the `u_i`).
-//! The product does not know the order of the cases.
+//! Two readings of the null are covered: cases drawn from a population whose mean gain is at most
+//! `bound`, looked at as often as one likes; and these very cases, with answers that are random and
+//! independent, whose average gain is at most `bound` (a product of `1 + u_i` is at most e to the
+//! sum of the `u_i`). The product does not know the order of the cases.
 
 use super::root;
 
-/// The bets, as shares of the largest one that cannot lose more than all. Small ones win with small gains among many flips, large ones with clear gains on few cases.
+/// The bets, as shares of the largest one that cannot lose more than all. Small ones win with small
+/// gains among many flips, large ones with clear gains on few cases.
 const BETS: [f64; 12] = [0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0];
 
 /// What each bet has made of one unit so far, as logarithms.
@@ -21,7 +25,8 @@ pub struct EProcess {
 }
 
 impl EProcess {
-    /// Bets against "the mean gain is at most `bound`"; gains are in [-1, 1], and `bound` in (-1, 1).
+    /// Bets against "the mean gain is at most `bound`"; gains are in [-1, 1], and `bound` in (-1,
+    /// 1).
     pub const fn against(bound: f64) -> Self {
         Self { bound, logs: [0.0; BETS.len()] }
     }
@@ -68,11 +73,13 @@ impl EProcess {
         largest + (sum / BETS.len() as f64).ln()
     }
 
-    /// How many times as many cases like these would bring the logarithm to `wanted`; `None` where they would not.
+    /// How many times as many cases like these would bring the logarithm to `wanted`; `None` where
+    /// they would not.
     pub fn times_until(&self, wanted: f64) -> Option<f64> {
         /// More than this is no plan.
         const MOST: f64 = 1e6;
-        (self.repeated(MOST) >= wanted).then(|| root::of_increasing(|times| self.repeated(times) - wanted, 1.0, MOST))
+        (self.repeated(MOST) >= wanted)
+            .then(|| root::of_increasing(|times| self.repeated(times) - wanted, 1.0, MOST))
     }
 }
 
@@ -88,11 +95,14 @@ struct Alike {
 fn alike(pairs: &[(f64, f64)]) -> Vec<Alike> {
     let mut sorted = pairs.to_vec();
     sorted.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.total_cmp(&other.1)));
-    let groups = sorted.chunk_by(|one, other| one.0.to_bits() == other.0.to_bits() && one.1.to_bits() == other.1.to_bits());
+    let groups = sorted.chunk_by(|one, other| {
+        one.0.to_bits() == other.0.to_bits() && one.1.to_bits() == other.1.to_bits()
+    });
     groups.map(|group| Alike { weight: group[0].0, gain: group[0].1, cases: group.len() }).collect()
 }
 
-/// Both one-sided bounds for the mean gain, each at this level: what an e-process at 1/level does not rule out.
+/// Both one-sided bounds for the mean gain, each at this level: what an e-process at 1/level does
+/// not rule out.
 pub fn interval(pairs: &[(f64, f64)], level: f64) -> (f64, f64) {
     let gains = alike(pairs);
     let losses: Vec<_> = gains.iter().map(|alike| Alike { gain: -alike.gain, ..*alike }).collect();
@@ -101,7 +111,11 @@ pub fn interval(pairs: &[(f64, f64)], level: f64) -> (f64, f64) {
 
 fn lower_bound(gains: &[Alike], level: f64) -> f64 {
     let wanted = -level.ln();
-    root::of_increasing(|bound| wanted - EProcess::of_alike(bound, gains).log(), -1.0 + 1e-9, 1.0 - 1e-9)
+    root::of_increasing(
+        |bound| wanted - EProcess::of_alike(bound, gains).log(),
+        -1.0 + 1e-9,
+        1.0 - 1e-9,
+    )
 }
 
 #[cfg(test)]
@@ -112,7 +126,8 @@ mod tests {
 
     #[test]
     fn it_is_never_more_than_a_fair_game() {
-        // all 3^7 outcomes of a null with mean `bound`, each by its chance: the mean of the e-values is at most 1
+        // all 3^7 outcomes of a null with mean `bound`, each by its chance: the mean of the
+        // e-values is at most 1
         for bound in [-0.2, 0.0, 0.25] {
             let (up, down) = (0.3 + bound / 2.0, 0.3 - bound / 2.0);
             let mean: f64 = (0..3u32.pow(7))
@@ -120,7 +135,8 @@ mod tests {
                     let mut process = EProcess::against(bound);
                     let mut chance = 1.0;
                     for _ in 0..7 {
-                        let (gain, share) = [(1.0, up), (0.0, 1.0 - up - down), (-1.0, down)][(code % 3) as usize];
+                        let (gain, share) =
+                            [(1.0, up), (0.0, 1.0 - up - down), (-1.0, down)][(code % 3) as usize];
                         process.take(1.0, gain);
                         chance *= share;
                         code /= 3;
@@ -134,8 +150,10 @@ mod tests {
 
     #[test]
     fn the_average_of_fixed_cases_is_enough_for_the_null() {
-        // half of the cases gain for sure, half lose for sure: no gain on average, and no evidence for one
-        let pairs: Vec<_> = (0..20).map(|case| (1.0, if case % 2 == 0 { 0.5 } else { -0.5 })).collect();
+        // half of the cases gain for sure, half lose for sure: no gain on average, and no evidence
+        // for one
+        let pairs: Vec<_> =
+            (0..20).map(|case| (1.0, if case % 2 == 0 { 0.5 } else { -0.5 })).collect();
         assert!(EProcess::of(0.0, &pairs).log() < 0.0);
     }
 
@@ -169,7 +187,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_order_does_not_matter(mut gains in prop::collection::vec((0.1..3.0f64, -1.0..1.0f64), 1..40), bound in -0.5..0.5f64) {
+        fn the_order_does_not_matter(mut gains in prop::collection::vec((0.1..3.0f64, -1.0..1.0f64),
+            1..40), bound in -0.5..0.5f64) {
             let one = EProcess::of(bound, &gains).log();
             gains.reverse();
             let other = EProcess::of(bound, &gains).log();
@@ -177,8 +196,10 @@ mod tests {
         }
 
         #[test]
-        fn the_bounds_hold_the_observed_gain(gains in prop::collection::vec((1.0..2.0f64, -1.0..1.0f64), 2..60)) {
-            let (sum, weight) = gains.iter().fold((0.0, 0.0), |(sum, total), (weight, gain)| (sum + weight * gain, total + weight));
+        fn the_bounds_hold_the_observed_gain(gains in prop::collection::vec((1.0..2.0f64,
+            -1.0..1.0f64), 2..60)) {
+            let (sum, weight) = gains.iter().fold((0.0, 0.0), |(sum, total), (weight,
+                gain)| (sum + weight * gain, total + weight));
             let (low, high) = interval(&gains, 0.05);
             prop_assert!(low <= sum / weight && sum / weight <= high, "{low} {high}");
         }

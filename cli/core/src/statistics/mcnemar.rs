@@ -2,8 +2,9 @@
 
 use super::binomial;
 
-/// The chance, when a flip goes either way alike, of at least so many to the better, the observed number counted half:
-/// one-sided exact mid-p (Lancaster, 1961; for paired proportions Fagerland, Lydersen and Laake, 2013).
+/// The chance, when a flip goes either way alike, of at least so many to the better, the observed
+/// number counted half: one-sided exact mid-p (Lancaster, 1961; for paired proportions Fagerland,
+/// Lydersen and Laake, 2013).
 pub fn mid_p(better: usize, worse: usize) -> f64 {
     let flips = better + worse;
     binomial::tail(better + 1, flips, 0.5) + 0.5 * binomial::mass(better, flips, 0.5)

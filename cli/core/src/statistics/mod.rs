@@ -1,4 +1,5 @@
-//! The statistics the gate decides by: pure functions, each with its source, held to scipy's values by `tests/reference/`.
+//! The statistics the gate decides by: pure functions, each with its source, held to scipy's values
+//! by `tests/reference/`.
 
 pub mod binomial;
 pub mod bootstrap;

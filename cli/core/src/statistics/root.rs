@@ -1,8 +1,10 @@
 //! Where a monotone function crosses zero.
 
-/// The point in `[low, high]` where an increasing function turns positive, by bisection until the doubles run out.
+/// The point in `[low, high]` where an increasing function turns positive, by bisection until the
+/// doubles run out.
 ///
-/// A function that is positive already at `low` gives `low`, one that never becomes positive gives `high`.
+/// A function that is positive already at `low` gives `low`, one that never becomes positive gives
+/// `high`.
 pub fn of_increasing(function: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     if function(low) > 0.0 {
         return low;
@@ -29,7 +31,9 @@ mod tests {
 
     #[test]
     fn a_root_is_found_to_the_last_bit_and_a_missing_one_is_the_end() {
-        assert!((of_increasing(|x| x * x - 2.0, 0.0, 2.0) - std::f64::consts::SQRT_2).abs() < 1e-15);
+        assert!(
+            (of_increasing(|x| x * x - 2.0, 0.0, 2.0) - std::f64::consts::SQRT_2).abs() < 1e-15
+        );
         assert!((of_increasing(|x| x, 1.0, 2.0) - 1.0).abs() < 1e-300);
         assert!((of_increasing(|x| x - 9.0, 1.0, 2.0) - 2.0).abs() < 1e-300);
     }

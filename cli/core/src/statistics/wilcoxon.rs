@@ -1,17 +1,21 @@
 //! The signed-rank test (Wilcoxon, 1945).
 //!
-//! Differences of zero are dropped and ties share their mean rank: `scipy.stats.wilcoxon(zero_method="wilcox", correction=False, alternative="greater")`.
-//! Up to `EXACT` differences the distribution is the exact one, also with ties (over all signs, given the ranks: what scipy's `PermutationMethod` enumerates);
-//! beyond, the normal one with the variance corrected for ties.
+//! Differences of zero are dropped and ties share their mean rank:
+//! `scipy.stats.wilcoxon(zero_method="wilcox", correction=False, alternative="greater")`. Up to
+//! `EXACT` differences the distribution is the exact one, also with ties (over all signs, given the
+//! ranks: what scipy's `PermutationMethod` enumerates); beyond, the normal one with the variance
+//! corrected for ties.
 
 use super::normal;
 
 /// So many differences that are not zero are still counted out.
 const EXACT: usize = 50;
 
-/// One-sided: the chance of ranks as much to the better, were the differences symmetric around zero; 1 where there is none.
+/// One-sided: the chance of ranks as much to the better, were the differences symmetric around
+/// zero; 1 where there is none.
 pub fn signed_rank(differences: impl IntoIterator<Item = f64>) -> f64 {
-    let mut differences: Vec<f64> = differences.into_iter().filter(|difference| *difference != 0.0).collect();
+    let mut differences: Vec<f64> =
+        differences.into_iter().filter(|difference| *difference != 0.0).collect();
     differences.sort_by(|one, other| one.abs().total_cmp(&other.abs()));
     let ranked = Ranked::of(&differences);
     match differences.len() {
@@ -45,7 +49,8 @@ impl Ranked {
         ranked
     }
 
-    /// Counts, rank by rank, in how many of the 2^n ways the signs can fall each sum is reached, as a share.
+    /// Counts, rank by rank, in how many of the 2^n ways the signs can fall each sum is reached, as
+    /// a share.
     fn exact_tail(&self) -> f64 {
         let most: usize = self.doubled.iter().sum();
         let mut share = vec![0.0; most + 1];

@@ -38,7 +38,8 @@ pub struct Attempt<'a> {
     /// What the Runner says its calls cost, with those of a run that was begun anew.
     cost_usd: Option<f64>,
     pub goldens: Vec<Answered>,
-    /// Sent with nothing else under way: it may be the one that kills the child, or looks at files, or is known to be slow.
+    /// Sent with nothing else under way: it may be the one that kills the child, or looks at files,
+    /// or is known to be slow.
     pub alone: bool,
 }
 
@@ -116,7 +117,8 @@ impl<'a> Attempt<'a> {
 
     /// A conversation of its own for each run, since a Runner may remember one by its id.
     pub fn conversation_id(&self, secret: &str) -> Option<String> {
-        let of_run = || short_digest(format!("{secret} {} {}", self.runs.len(), self.case.id).as_bytes());
+        let of_run =
+            || short_digest(format!("{secret} {} {}", self.runs.len(), self.case.id).as_bytes());
         self.case.is_conversation.then(of_run)
     }
 
@@ -148,7 +150,11 @@ impl<'a> Attempt<'a> {
     /// Whether the step is not known to have passed: it failed, or its scorer was not asked yet.
     fn is_in_doubt(&self, step: usize) -> bool {
         let is_open = self.step == step;
-        is_open || self.judgements.last().is_some_and(|(judged, judgement)| *judged == Some(step) && !judgement.passed)
+        is_open
+            || self
+                .judgements
+                .last()
+                .is_some_and(|(judged, judgement)| *judged == Some(step) && !judgement.passed)
     }
 
     fn judge(&mut self, result: &Answer, keep_golden: bool) -> Next {
@@ -156,13 +162,18 @@ impl<'a> Attempt<'a> {
             None => self.advance(),
             Some(Expectation::Scorer(_)) if !result.is_error() => Next::Score,
             Some(Expectation::Command(_)) if !result.is_error() => Next::Judge,
-            Some(Expectation::Scorer(_) | Expectation::Command(_)) => self.judged(tool_failed(result)),
+            Some(Expectation::Scorer(_) | Expectation::Command(_)) => {
+                self.judged(tool_failed(result))
+            }
             Some(Expectation::Local(check)) => {
                 if let Check::Golden(golden) = check
                     && keep_golden
                     && !result.is_error()
                 {
-                    self.goldens.push(Answered { path: golden.path.clone(), bytes: golden_bytes(&golden.path, result) });
+                    self.goldens.push(Answered {
+                        path: golden.path.clone(),
+                        bytes: golden_bytes(&golden.path, result),
+                    });
                 }
                 self.judged(judge(check, result))
             }
@@ -181,16 +192,25 @@ impl<'a> Attempt<'a> {
 
     /// What the scorer said, or what is wrong with it.
     pub fn scored(&mut self, answer: &Value) -> Result<Next, String> {
-        let Some(Expectation::Scorer(scorer)) = &self.step().expect else { unreachable!("only such a step is scored") };
+        let Some(Expectation::Scorer(scorer)) = &self.step().expect else {
+            unreachable!("only such a step is scored")
+        };
         let wrong = || format!("the scorer `{}` gave no score from 0 to 1: {answer}", scorer.name);
-        let Opinion { score, passed, why } = Opinion::read(answer, scorer.at_least).ok_or_else(wrong)?;
-        let why = (!passed).then(|| why.unwrap_or_else(|| format!("{} is {score:.3}, needs at least {}", scorer.name, scorer.at_least)));
+        let Opinion { score, passed, why } =
+            Opinion::read(answer, scorer.at_least).ok_or_else(wrong)?;
+        let why = (!passed).then(|| {
+            why.unwrap_or_else(|| {
+                format!("{} is {score:.3}, needs at least {}", scorer.name, scorer.at_least)
+            })
+        });
         Ok(self.judged(Judgement { score, passed, why }))
     }
 
     /// What the votes of a judging program come to.
     pub fn voted(&mut self, votes: &[Opinion]) -> Result<Next, String> {
-        let Some(Expectation::Command(command)) = &self.step().expect else { unreachable!("only such a step is judged by a program") };
+        let Some(Expectation::Command(command)) = &self.step().expect else {
+            unreachable!("only such a step is judged by a program")
+        };
         command.judgement(votes).map(|judgement| self.judged(judgement))
     }
 
@@ -214,7 +234,9 @@ impl<'a> Attempt<'a> {
 
     fn note_meta(&mut self, result: &Answer) {
         if let Some(keys) = result.meta(wire::READS).and_then(Value::as_array) {
-            self.reads.get_or_insert_default().extend(keys.iter().filter_map(Value::as_str).map(str::to_owned));
+            self.reads
+                .get_or_insert_default()
+                .extend(keys.iter().filter_map(Value::as_str).map(str::to_owned));
         }
         if let Some(data) = result.meta(wire::CONVERSATION).and_then(|said| said.get("data")) {
             self.data = Some(data.clone());
@@ -262,7 +284,8 @@ impl<'a> Attempt<'a> {
     /// The mean score of the steps that expect something; passed when each of them is.
     fn judged_as_a_whole(&self) -> CaseResult {
         let passed = self.judgements.iter().all(|(_, judgement)| judgement.passed);
-        let score = self.judgements.iter().map(|(_, judgement)| judgement.score).sum::<f64>() / self.judgements.len() as f64;
+        let score = self.judgements.iter().map(|(_, judgement)| judgement.score).sum::<f64>()
+            / self.judgements.len() as f64;
         let why = self.judgements.iter().find_map(|(step, judgement)| {
             let why = judgement.why.as_ref()?;
             Some(match step {
@@ -274,7 +297,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn error(&self, why: String) -> CaseResult {
-        let why = if self.case.is_conversation { format!("turn {}: {why}", self.turn()) } else { why };
+        let why =
+            if self.case.is_conversation { format!("turn {}: {why}", self.turn()) } else { why };
         self.result(Outcome::Errored, 0.0, Some(why))
     }
 

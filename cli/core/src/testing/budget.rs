@@ -18,7 +18,8 @@ pub struct Budgets {
     pub slos: Vec<Value>,
 }
 
-/// What a tier is held to; what is absent is not looked at, but with neither `pass_rate` nor `score` every case has to pass.
+/// What a tier is held to; what is absent is not looked at, but with neither `pass_rate` nor
+/// `score` every case has to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Budget {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +56,10 @@ impl Budgets {
         match fields.text("schema")? {
             Some(schema) if schema == SCHEMA => {}
             Some(schema) => {
-                return Err(fields.error(format!("\"schema\" is \"{schema}\""), format!("this `agent` reads \"{SCHEMA}\"")));
+                return Err(fields.error(
+                    format!("\"schema\" is \"{schema}\""),
+                    format!("this `agent` reads \"{SCHEMA}\""),
+                ));
             }
             None => return Err(fields.missing("schema", &format!("add \"schema\": \"{SCHEMA}\""))),
         }
@@ -72,7 +76,8 @@ impl Budgets {
 }
 
 fn parse_tiers(value: Value, file: &str) -> Result<BTreeMap<Tier, Budget>, DocumentError> {
-    let mut fields = Fields::new(value, &format!("{file}: tiers"), "\"tiers\"", &Tier::ALL.map(Tier::as_str))?;
+    let mut fields =
+        Fields::new(value, &format!("{file}: tiers"), "\"tiers\"", &Tier::ALL.map(Tier::as_str))?;
     let mut tiers = BTreeMap::new();
     for tier in Tier::ALL {
         if let Some(value) = fields.take(tier.as_str()) {
@@ -90,11 +95,21 @@ fn parse_budget(value: Value, place: &str) -> Result<Budget, DocumentError> {
         score: bounded(&mut fields, "score", 1.0, "a score from 0 to 1")?,
         p95_ms: bounded(&mut fields, "p95_ms", f64::MAX, "a number of milliseconds above 0")?,
         limit_s: limit(&mut fields)?,
-        spend_usd: bounded(&mut fields, "spend_usd", f64::MAX, "a number of US dollars, 0 or more")?,
+        spend_usd: bounded(
+            &mut fields,
+            "spend_usd",
+            f64::MAX,
+            "a number of US dollars, 0 or more",
+        )?,
     })
 }
 
-fn bounded(fields: &mut Fields, key: &str, most: f64, wanted: &str) -> Result<Option<f64>, DocumentError> {
+fn bounded(
+    fields: &mut Fields,
+    key: &str,
+    most: f64,
+    wanted: &str,
+) -> Result<Option<f64>, DocumentError> {
     match fields.number(key)? {
         Some(number) if !(0.0..=most).contains(&number) => {
             Err(fields.error(format!("\"{key}\" is {number}"), format!("make \"{key}\" {wanted}")))
@@ -106,7 +121,10 @@ fn bounded(fields: &mut Fields, key: &str, most: f64, wanted: &str) -> Result<Op
 fn limit(fields: &mut Fields) -> Result<Option<f64>, DocumentError> {
     let wanted = "a number of seconds, 0.001 or more";
     match bounded(fields, "limit_s", f64::MAX, wanted)? {
-        Some(seconds) if seconds < 0.001 => Err(fields.error(format!("\"limit_s\" is {seconds}"), format!("make \"limit_s\" {wanted}"))),
+        Some(seconds) if seconds < 0.001 => {
+            Err(fields
+                .error(format!("\"limit_s\" is {seconds}"), format!("make \"limit_s\" {wanted}")))
+        }
         seconds => Ok(seconds),
     }
 }
@@ -119,14 +137,17 @@ mod tests {
     proptest! {
         /// Whatever stands under a key, it is a budget or an error that names the file.
         #[test]
-        fn any_budget_is_read_or_refused(key in prop::sample::select(TIER_KEYS.to_vec()), number in any::<f64>(), text in ".{0,8}", torn in 0usize..90) {
+        fn any_budget_is_read_or_refused(key in prop::sample::select(TIER_KEYS.to_vec()),
+            number in any::<f64>(), text in ".{0,8}", torn in 0usize..90) {
             for value in [Value::from(number), Value::from(text), Value::Null] {
-                let whole = serde_json::json!({"schema": SCHEMA, "tiers": {"fast": {key: value}}}).to_string();
+                let whole = serde_json::json!({"schema": SCHEMA,
+                    "tiers": {"fast": {key: value}}}).to_string();
                 let cut: String = whole.chars().take(torn).collect();
                 for text in [whole, cut] {
                     match Budgets::parse(&text, FILE) {
                         Ok(budgets) => prop_assert!(budgets.of(Tier::Fast).limit().is_none_or(|limit| !limit.is_zero())),
-                        Err(error) => prop_assert!(error.place.starts_with(FILE) && !error.mend.is_empty()),
+                        Err(error) => prop_assert!(error.place.starts_with(FILE)
+                            && !error.mend.is_empty()),
                     }
                 }
             }
@@ -137,14 +158,20 @@ mod tests {
     fn reads_what_is_there() {
         let text = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"wall_s":10,"score":0.5}},"slos":[{}]}"#;
         let budgets = Budgets::parse(text, FILE).unwrap();
-        assert_eq!(budgets.of(Tier::Micro), Budget { wall_s: Some(10.0), score: Some(0.5), ..Budget::default() });
+        assert_eq!(
+            budgets.of(Tier::Micro),
+            Budget { wall_s: Some(10.0), score: Some(0.5), ..Budget::default() }
+        );
         assert_eq!(budgets.of(Tier::Full), Budget::default());
         assert_eq!(budgets.slos.len(), 1);
     }
 
     #[track_caller]
     fn check(text: &str, message: &str) {
-        assert_eq!(Budgets::parse(text, "ci/budgets.json").unwrap_err().to_string(), format!("ci/budgets.json{message}"));
+        assert_eq!(
+            Budgets::parse(text, "ci/budgets.json").unwrap_err().to_string(),
+            format!("ci/budgets.json{message}")
+        );
     }
 
     #[test]
@@ -152,15 +179,30 @@ mod tests {
         check("{\n\"schema\":", ":2:9: no JSON: EOF while parsing a value");
         check("{}", ": \"schema\" is missing");
         check(r#"{"schema":"agent/budgets@9"}"#, ": \"schema\" is \"agent/budgets@9\"");
-        check(r#"{"schema":"agent/budgets@1","tier":{}}"#, ": \"tier\" is not a key of the budgets (did you mean \"tiers\"?)");
+        check(
+            r#"{"schema":"agent/budgets@1","tier":{}}"#,
+            ": \"tier\" is not a key of the budgets (did you mean \"tiers\"?)",
+        );
         check(
             r#"{"schema":"agent/budgets@1","tiers":{"mikro":{}}}"#,
             ": tiers: \"mikro\" is not a key of \"tiers\" (did you mean \"micro\"?)",
         );
-        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"score":2}}}"#, ": tiers.fast: \"score\" is 2");
-        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"limit_s":0}}}"#, ": tiers.fast: \"limit_s\" is 0");
-        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":-1}}}"#, ": tiers.fast: \"spend_usd\" is -1");
-        check(r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":"1"}}}"#, ": tiers.fast: \"spend_usd\" is a text, not a number");
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"fast":{"score":2}}}"#,
+            ": tiers.fast: \"score\" is 2",
+        );
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"fast":{"limit_s":0}}}"#,
+            ": tiers.fast: \"limit_s\" is 0",
+        );
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":-1}}}"#,
+            ": tiers.fast: \"spend_usd\" is -1",
+        );
+        check(
+            r#"{"schema":"agent/budgets@1","tiers":{"fast":{"spend_usd":"1"}}}"#,
+            ": tiers.fast: \"spend_usd\" is a text, not a number",
+        );
         check(
             r#"{"schema":"agent/budgets@1","tiers":{"fast":{"walls":2}}}"#,
             ": tiers.fast: \"walls\" is not a key of a tier's budget (did you mean \"wall_s\"?)",

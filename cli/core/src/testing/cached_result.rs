@@ -1,7 +1,9 @@
-//! Cached results: the result of a case with all that it depended on, so that what would come out the same is not run again.
+//! Cached results: the result of a case with all that it depended on, so that what would come out
+//! the same is not run again.
 //!
-//! One is found by what ran and by the case's definition, and holds for every state that agrees with the one it was made under on the parts the case
-//! read (Mokhov, Mitchell, Peyton Jones: "Build Systems à la Carte", 2018, calls it a verifying cached result).
+//! One is found by what ran and by the case's definition, and holds for every state that agrees
+//! with the one it was made under on the parts the case read (Mokhov, Mitchell, Peyton Jones:
+//! "Build Systems à la Carte", 2018, calls it a verifying cached result).
 
 use crate::formats::canonical;
 use crate::formats::object_id::{ObjectId, short_digest};
@@ -16,7 +18,8 @@ pub const SCHEMA: &str = "agent/trace@1";
 /// The key a Runner names when it looked at all of the state.
 const EVERYTHING: &str = "*";
 
-/// A case is remembered under its newest states, this many of them: what a run reads and writes of a code's cached results does not grow with its history.
+/// A case is remembered under its newest states, this many of them: what a run reads and writes of
+/// a code's cached results does not grow with its history.
 pub const STATES_KEPT: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +27,8 @@ pub struct CachedResult {
     schema: String,
     /// Digest of what defines the case: its line, its golden files, its scorer.
     pub case: String,
-    /// The keys of the state it read, each with the digest of what it found; absent when it read all of it, or does not tell.
+    /// The keys of the state it read, each with the digest of what it found; absent when it read
+    /// all of it, or does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reads: Option<BTreeMap<String, String>>,
     /// The Revision it was made under.
@@ -35,7 +39,8 @@ pub struct CachedResult {
 }
 
 impl CachedResult {
-    /// `None` for a result that another run need not give: of a case that could not be judged, or that is run several times for that very reason.
+    /// `None` for a result that another run need not give: of a case that could not be judged, or
+    /// that is run several times for that very reason.
     pub fn of(case: &str, result: &CaseResult, state: &StateDigests<'_>) -> Option<Self> {
         if result.outcome == Outcome::Errored || result.runs.is_some() {
             return None;
@@ -53,7 +58,13 @@ impl CachedResult {
 
     /// Says that a case gave two different results where nothing had changed.
     pub fn varying(case: &str, state: &StateDigests<'_>) -> Self {
-        Self { schema: SCHEMA.to_owned(), case: case.to_owned(), reads: None, state: state.revision.to_string(), result: None }
+        Self {
+            schema: SCHEMA.to_owned(),
+            case: case.to_owned(),
+            reads: None,
+            state: state.revision.to_string(),
+            result: None,
+        }
     }
 
     /// The line, with its newline.
@@ -73,7 +84,11 @@ impl CachedResult {
             _ if self.is_of(state) => Changed::Nothing,
             None => Changed::State,
             Some(reads) => {
-                let keys: Vec<_> = reads.iter().filter(|(key, value)| state.of(key) != **value).map(|(key, _)| key.clone()).collect();
+                let keys: Vec<_> = reads
+                    .iter()
+                    .filter(|(key, value)| state.of(key) != **value)
+                    .map(|(key, _)| key.clone())
+                    .collect();
                 if keys.is_empty() { Changed::Nothing } else { Changed::Keys(keys) }
             }
         }
@@ -84,9 +99,11 @@ impl CachedResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     Nothing,
-    /// Those that were made under the very same state. They rest on nothing that a Runner says of itself: evidence takes these alone.
+    /// Those that were made under the very same state. They rest on nothing that a Runner says of
+    /// itself: evidence takes these alone.
     SameState,
-    /// Those of every state that agrees on the keys which a case read. Only its Runner knows these keys, and it may be wrong about them.
+    /// Those of every state that agrees on the keys which a case read. Only its Runner knows these
+    /// keys, and it may be wrong about them.
     SameReads,
 }
 
@@ -111,12 +128,16 @@ impl<'a> StateDigests<'a> {
         Self { value, revision, known: RefCell::default() }
     }
 
-    /// Of the value under a top-level key; a key that is not there has a digest too, since a case may have looked for it.
+    /// Of the value under a top-level key; a key that is not there has a digest too, since a case
+    /// may have looked for it.
     fn of(&self, key: &str) -> String {
         if let Some(known) = self.known.borrow().get(key) {
             return known.clone();
         }
-        let found = self.value.get(key).map_or_else(|| "absent".to_owned(), |value| short_digest(canonical::to_compact(value).as_bytes()));
+        let found = self.value.get(key).map_or_else(
+            || "absent".to_owned(),
+            |value| short_digest(canonical::to_compact(value).as_bytes()),
+        );
         self.known.borrow_mut().insert(key.to_owned(), found.clone());
         found
     }
@@ -146,7 +167,8 @@ pub struct CachedResults {
 }
 
 impl CachedResults {
-    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones, are passed over: they are only cached results.
+    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones,
+    /// are passed over: they are only cached results.
     pub fn read(&mut self, text: &str) {
         for line in text.lines() {
             if let Ok(cached_result) = serde_json::from_str::<CachedResult>(line)
@@ -186,7 +208,10 @@ impl CachedResults {
             match cached_result.changed(state) {
                 Changed::Nothing if cached_result.is_of(state) => return Answer::Known(result),
                 Changed::Nothing => same_reads = same_reads.or(Some(result)),
-                Changed::Keys(keys) if !matches!(&nearest, Some(Changed::Keys(fewer)) if fewer.len() <= keys.len()) => {
+                Changed::Keys(keys)
+                    if !matches!(&nearest,
+                    Some(Changed::Keys(fewer)) if fewer.len() <= keys.len()) =>
+                {
                     nearest = Some(Changed::Keys(keys));
                 }
                 Changed::Keys(_) => {}
@@ -197,13 +222,23 @@ impl CachedResults {
         same_reads.map_or_else(changed, Answer::SameReads)
     }
 
-    /// Several packs as one: of each case the cached results of its newest states, the oldest first, and all that varies.
+    /// Several packs as one: of each case the cached results of its newest states, the oldest
+    /// first, and all that varies.
     pub fn to_lines(&self) -> String {
         let cases: BTreeMap<&String, &Vec<CachedResult>> = self.by_case.iter().collect();
-        let mut lines: String = cases.into_values().flat_map(|cached_results| newest(cached_results)).map(CachedResult::to_line).collect();
+        let mut lines: String = cases
+            .into_values()
+            .flat_map(|cached_results| newest(cached_results))
+            .map(CachedResult::to_line)
+            .collect();
         for case in self.varying.iter().collect::<BTreeSet<_>>() {
-            let cached_result =
-                CachedResult { schema: SCHEMA.to_owned(), case: case.clone(), reads: None, state: String::new(), result: None };
+            let cached_result = CachedResult {
+                schema: SCHEMA.to_owned(),
+                case: case.clone(),
+                reads: None,
+                state: String::new(),
+                result: None,
+            };
             lines.push_str(&cached_result.to_line());
         }
         lines
@@ -213,15 +248,21 @@ impl CachedResults {
 /// Of the cached results of one case the last of each state, for the states that were added last.
 fn newest(cached_results: &[CachedResult]) -> impl Iterator<Item = &CachedResult> {
     let mut states = HashSet::new();
-    let mut newest: Vec<_> =
-        cached_results.iter().rev().filter(|cached_result| states.insert(&cached_result.state)).take(STATES_KEPT).collect();
+    let mut newest: Vec<_> = cached_results
+        .iter()
+        .rev()
+        .filter(|cached_result| states.insert(&cached_result.state))
+        .take(STATES_KEPT)
+        .collect();
     newest.reverse();
     newest.into_iter()
 }
 
 /// Whether two runs of a case say the same of it; how long they took does not matter.
 pub fn same_result(one: &CaseResult, other: &CaseResult) -> bool {
-    one.outcome == other.outcome && (one.score - other.score).abs() < f64::EPSILON && one.why == other.why
+    one.outcome == other.outcome
+        && (one.score - other.score).abs() < f64::EPSILON
+        && one.why == other.why
 }
 
 #[cfg(test)]
@@ -235,7 +276,10 @@ mod tests {
     }
 
     fn result(reads: Option<&[&str]>) -> CaseResult {
-        CaseResult { reads: reads.map(|keys| keys.iter().map(ToString::to_string).collect()), ..CaseResult::passed("c") }
+        CaseResult {
+            reads: reads.map(|keys| keys.iter().map(ToString::to_string).collect()),
+            ..CaseResult::passed("c")
+        }
     }
 
     /// What is known of a case that was run under one state, when asked under another.
@@ -252,12 +296,27 @@ mod tests {
     fn a_trace_holds_for_every_state_that_agrees_on_what_was_read() {
         let before = json!({"a": 1, "b": {"x": [0.1]}});
         let known = result(Some(&["b", "c"]));
-        check(Some(&["b", "c"]), &before, &json!({"a": 2, "b": {"x": [0.1]}}), &Answer::SameReads(&known));
+        check(
+            Some(&["b", "c"]),
+            &before,
+            &json!({"a": 2, "b": {"x": [0.1]}}),
+            &Answer::SameReads(&known),
+        );
         check(Some(&["b", "c"]), &before, &before, &Answer::Known(&known));
         let other_b = json!({"a": 1, "b": {"x": [0.2]}});
-        check(Some(&["b", "c"]), &before, &other_b, &Answer::Changed(Changed::Keys(vec!["b".to_owned()])));
+        check(
+            Some(&["b", "c"]),
+            &before,
+            &other_b,
+            &Answer::Changed(Changed::Keys(vec!["b".to_owned()])),
+        );
         let with_c = json!({"a": 1, "b": {"x": [0.1]}, "c": null});
-        check(Some(&["b", "c"]), &before, &with_c, &Answer::Changed(Changed::Keys(vec!["c".to_owned()])));
+        check(
+            Some(&["b", "c"]),
+            &before,
+            &with_c,
+            &Answer::Changed(Changed::Keys(vec!["c".to_owned()])),
+        );
         check(Some(&[]), &before, &json!({}), &Answer::SameReads(&result(Some(&[]))));
         check(Some(&["*"]), &before, &other_b, &Answer::Changed(Changed::State));
         check(Some(&["*"]), &before, &before, &Answer::Known(&result(Some(&["*"]))));
@@ -267,16 +326,23 @@ mod tests {
 
     #[test]
     fn the_nearest_state_is_named_and_what_varies_is_never_known() {
-        let [one, two, now] = [json!({"a": 1, "b": 1}), json!({"a": 1, "b": 2}), json!({"a": 2, "b": 2})];
+        let [one, two, now] =
+            [json!({"a": 1, "b": 1}), json!({"a": 1, "b": 2}), json!({"a": 2, "b": 2})];
         let mut cached_results = CachedResults::default();
         assert!(cached_results.is_empty());
         for state in [&two, &one] {
             let id = revision(state);
-            cached_results.add(CachedResult::of("d", &result(Some(&["a", "b"])), &StateDigests::new(state, &id)).unwrap());
+            cached_results.add(
+                CachedResult::of("d", &result(Some(&["a", "b"])), &StateDigests::new(state, &id))
+                    .unwrap(),
+            );
         }
         let id = revision(&now);
         let digests = StateDigests::new(&now, &id);
-        assert_eq!(cached_results.ask("d", &digests), Answer::Changed(Changed::Keys(vec!["a".to_owned()])));
+        assert_eq!(
+            cached_results.ask("d", &digests),
+            Answer::Changed(Changed::Keys(vec!["a".to_owned()]))
+        );
         assert_eq!(cached_results.ask("e", &digests), Answer::Never);
         let mut again = CachedResults::default();
         again.read(&cached_results.to_lines());
@@ -294,7 +360,8 @@ mod tests {
         let mut cached_results = CachedResults::default();
         let states: Vec<_> = (0..STATES_KEPT + 3).map(|number| json!({"a": number})).collect();
         let revisions: Vec<_> = states.iter().map(revision).collect();
-        cached_results.add(CachedResult::varying("v", &StateDigests::new(&states[0], &revisions[0])));
+        cached_results
+            .add(CachedResult::varying("v", &StateDigests::new(&states[0], &revisions[0])));
         // the first state again at last: it is the newest then
         for number in (0..states.len()).chain([0]) {
             let digests = StateDigests::new(&states[number], &revisions[number]);
@@ -303,7 +370,12 @@ mod tests {
         let mut kept = CachedResults::default();
         kept.read(&cached_results.to_lines());
         assert_eq!(kept.to_lines().lines().count(), STATES_KEPT + 1);
-        let is_known = |number: usize| matches!(kept.ask("d", &StateDigests::new(&states[number], &revisions[number])), Answer::Known(_));
+        let is_known = |number: usize| {
+            matches!(
+                kept.ask("d", &StateDigests::new(&states[number], &revisions[number])),
+                Answer::Known(_)
+            )
+        };
         let known: Vec<_> = (0..states.len()).filter(|number| is_known(*number)).collect();
         assert_eq!(known, [vec![0], (4..STATES_KEPT + 3).collect()].concat());
         assert!(kept.varies("v"));

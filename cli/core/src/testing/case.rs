@@ -13,8 +13,20 @@ use std::collections::hash_map::Entry;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-const KEYS: [&str; 12] =
-    ["id", "tool", "arguments", "expect", "turns", "weight", "tags", "must", "repeats", "quarantine", "limit_s", "files"];
+const KEYS: [&str; 12] = [
+    "id",
+    "tool",
+    "arguments",
+    "expect",
+    "turns",
+    "weight",
+    "tags",
+    "must",
+    "repeats",
+    "quarantine",
+    "limit_s",
+    "files",
+];
 /// A day.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Within these no sum of weights, and no square of one, is beyond what a double holds.
@@ -44,7 +56,8 @@ pub struct Case {
     pub place: String,
     /// As it was written.
     line: Box<str>,
-    /// Digests of all that says what the case asks and expects: its line, and the files that the line names.
+    /// Digests of all that says what the case asks and expects: its line, and the files that the
+    /// line names.
     pub defined_by: Vec<String>,
 }
 
@@ -65,7 +78,11 @@ pub struct Cases {
 impl Cases {
     /// Adds the cases of a file; `file` names it in errors. Empty lines are skipped.
     pub fn read(&mut self, text: &str, file: &str) -> Result<(), DocumentError> {
-        for (index, line) in document::without_mark(text).lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        for (index, line) in document::without_mark(text)
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+        {
             self.add(parse_line(line, format!("{file}:{}", index + 1))?)?;
         }
         Ok(())
@@ -92,7 +109,8 @@ impl Cases {
     /// What day it is: puts cases into quarantine.
     pub fn as_of(&mut self, today: &str) {
         for case in &mut self.list {
-            case.quarantined = case.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
+            case.quarantined =
+                case.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
         }
     }
 
@@ -127,14 +145,19 @@ impl Cases {
 impl Case {
     /// Whether programs of the evaluators say how good its answers are.
     pub fn is_scored(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_))))
+        self.steps.iter().any(|step| {
+            matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_)))
+        })
     }
 
-    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest of the programs that score, for a case that is scored by them.
+    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest
+    /// of the programs that score, for a case that is scored by them.
     pub fn definition(&self, scorers: &str) -> String {
         match &self.defined_by[..] {
             [line] if !self.is_scored() => line.clone(),
-            all if self.is_scored() => short_digest(format!("{} {scorers}", all.join(" ")).as_bytes()),
+            all if self.is_scored() => {
+                short_digest(format!("{} {scorers}", all.join(" ")).as_bytes())
+            }
             all => short_digest(all.join(" ").as_bytes()),
         }
     }
@@ -159,15 +182,19 @@ impl Case {
 
     /// What a scorer is shown of the case for a step.
     pub fn shown_to_scorer(&self, step: usize) -> Value {
-        let mut shown = json!({"id": self.id, "tags": self.tags, "weight": self.weight, "must": self.must});
-        let Value::Object(written) = self.written(step) else { unreachable!("a step is an object") };
+        let mut shown =
+            json!({"id": self.id, "tags": self.tags, "weight": self.weight, "must": self.must});
+        let Value::Object(written) = self.written(step) else {
+            unreachable!("a step is an object")
+        };
         shown.as_object_mut().expect("it was made as one").extend(written);
         shown
     }
 
     /// The keys of its line.
     pub fn keys(&self) -> Vec<String> {
-        let whole: Map<String, Value> = serde_json::from_str(&self.line).expect("it was read before");
+        let whole: Map<String, Value> =
+            serde_json::from_str(&self.line).expect("it was read before");
         whole.into_iter().map(|(key, _)| key).collect()
     }
 
@@ -176,7 +203,13 @@ impl Case {
         let mut whole: Value = serde_json::from_str(&self.line).expect("it was read before");
         let written = if self.is_conversation { whole["turns"][step].take() } else { whole };
         let known = |(key, _): &(String, Value)| TURN_KEYS.contains(&key.as_str());
-        let mut written = written.as_object().cloned().unwrap_or_default().into_iter().filter(known).collect::<Map<_, _>>();
+        let mut written = written
+            .as_object()
+            .cloned()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(known)
+            .collect::<Map<_, _>>();
         written.entry("arguments").or_insert_with(|| json!({}));
         Value::Object(written)
     }
@@ -185,16 +218,20 @@ impl Case {
 fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     let value: Value = document::parse(line).map_err(|flaw| flaw.on_line(&place))?;
     let mut fields = Fields::new(value, &place, "a case", &KEYS)?;
-    let id = fields.text("id")?.ok_or_else(|| fields.missing("id", "give the case an id, by which its results are known over time"))?;
+    let id = fields.text("id")?.ok_or_else(|| {
+        fields.missing("id", "give the case an id, by which its results are known over time")
+    })?;
     let weight = fields.number("weight")?.unwrap_or(1.0);
     if !WEIGHTS.contains(&weight) {
-        let problem = format!("\"weight\" is {weight}, not from {} to {}", WEIGHTS.start(), WEIGHTS.end());
+        let problem =
+            format!("\"weight\" is {weight}, not from {} to {}", WEIGHTS.start(), WEIGHTS.end());
         return Err(fields.error(problem, "leave it out for 1"));
     }
     let tags = tags(&mut fields)?;
     let must = fields.flag("must")?;
     let repeats = fields.count("repeats", 2..=repetition::MOST)?.unwrap_or(1);
-    let quarantine = fields.take("quarantine").map(|value| Quarantine::parse(value, &place)).transpose()?;
+    let quarantine =
+        fields.take("quarantine").map(|value| Quarantine::parse(value, &place)).transpose()?;
     let limit = limit(&mut fields)?;
     let files = fields.take("files").map(|value| Files::parse(value, &place)).transpose()?;
     let turns = fields.list("turns")?;
@@ -205,9 +242,11 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     };
     let looks_at_files = files.as_ref().is_some_and(|files| !files.expect.is_empty());
     if steps.iter().all(|step| step.expect.is_none()) && !looks_at_files {
-        return Err(
-            fields.missing("expect", "say what the case expects, such as {\"equals\": ...}; of a conversation at least one turn does")
-        );
+        return Err(fields.missing(
+            "expect",
+            "say what the case expects, such as {\"equals\": ...}; of a \
+                conversation at least one turn does",
+        ));
     }
     let defined_by = vec![short_digest(line.as_bytes())];
     Ok(Case {
@@ -230,36 +269,65 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
 
 fn limit(fields: &mut Fields) -> Result<Option<Duration>, DocumentError> {
     let Some(seconds) = fields.number("limit_s")? else { return Ok(None) };
-    let limit = Duration::try_from_secs_f64(seconds).ok().filter(|limit| !limit.is_zero() && *limit <= LONGEST);
+    let limit = Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|limit| !limit.is_zero() && *limit <= LONGEST);
     limit.map(Some).ok_or_else(|| {
-        let problem = format!("\"limit_s\" is {seconds}, not above 0 and at most {}", LONGEST.as_secs());
-        fields.error(problem, "write how many seconds a call may take, or leave it out for `limits.call_s` of agent.toml")
+        let problem =
+            format!("\"limit_s\" is {seconds}, not above 0 and at most {}", LONGEST.as_secs());
+        fields.error(
+            problem,
+            "write how many seconds a call may take, or leave it out for \
+            `limits.call_s` of agent.toml",
+        )
     })
 }
 
 fn tags(fields: &mut Fields) -> Result<Vec<String>, DocumentError> {
     let tags = fields.list("tags")?.unwrap_or_default();
-    tags.iter().map(|tag| tag.as_str().map(str::to_owned).ok_or_else(|| fields.wrong("tags", tag, "a list of texts"))).collect()
+    tags.iter()
+        .map(|tag| {
+            tag.as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| fields.wrong("tags", tag, "a list of texts"))
+        })
+        .collect()
 }
 
-fn conversation(fields: &mut Fields, turns: Vec<Value>, place: &str) -> Result<Vec<Step>, DocumentError> {
+fn conversation(
+    fields: &mut Fields,
+    turns: Vec<Value>,
+    place: &str,
+) -> Result<Vec<Step>, DocumentError> {
     if let Some(key) = TURN_KEYS.into_iter().find(|key| fields.take(key).is_some()) {
-        return Err(fields.error(format!("\"{key}\" stands beside \"turns\""), format!("move \"{key}\" into a turn")));
+        return Err(fields.error(
+            format!("\"{key}\" stands beside \"turns\""),
+            format!("move \"{key}\" into a turn"),
+        ));
     }
     if turns.is_empty() {
-        return Err(fields.error("\"turns\" is empty", "write at least one {\"tool\": ..., \"arguments\": ..., \"expect\": ...}"));
+        return Err(fields.error(
+            "\"turns\" is empty",
+            "write at least one {\"tool\": ..., \"arguments\": ..., \"expect\": ...}",
+        ));
     }
-    turns.into_iter().map(|turn| step(&mut Fields::new(turn, place, "a turn", &TURN_KEYS)?, place)).collect()
+    turns
+        .into_iter()
+        .map(|turn| step(&mut Fields::new(turn, place, "a turn", &TURN_KEYS)?, place))
+        .collect()
 }
 
 fn step(fields: &mut Fields, place: &str) -> Result<Step, DocumentError> {
-    let tool = fields.text("tool")?.ok_or_else(|| fields.missing("tool", "name the tool to call (or give \"turns\")"))?;
+    let tool = fields
+        .text("tool")?
+        .ok_or_else(|| fields.missing("tool", "name the tool to call (or give \"turns\")"))?;
     let arguments = match fields.take("arguments") {
         None => Value::Object(Map::new()),
         Some(arguments @ Value::Object(_)) => arguments,
         Some(other) => return Err(fields.wrong("arguments", &other, "an object")),
     };
-    let expect = fields.take("expect").map(|expect| Expectation::parse(expect, place)).transpose()?;
+    let expect =
+        fields.take("expect").map(|expect| Expectation::parse(expect, place)).transpose()?;
     Ok(Step { tool, arguments, expect })
 }
 
@@ -274,8 +342,14 @@ mod tests {
         let text = "{\"id\":\"a\",\"tool\":\"t\",\"expect\":{\"equals\":1}}\n\n{\"id\":\"b\",\"turns\":[{\"tool\":\"t\"},{\"tool\":\"u\",\"arguments\":{\"x\":1},\"expect\":{\"scorer\":{\"name\":\"mrr\",\"k\":3}}}],\"weight\":2,\"tags\":[\"x\"],\"must\":true}\n";
         cases.read(text, "tests/micro/a.jsonl").unwrap();
         let [a, b] = &cases.list[..] else { panic!("two cases") };
-        assert_eq!((a.id.as_str(), a.place.as_str(), a.must, a.weight), ("a", "tests/micro/a.jsonl:1", false, 1.0));
-        assert_eq!((b.place.as_str(), b.is_conversation, b.steps.len(), b.must), ("tests/micro/a.jsonl:3", true, 2, true));
+        assert_eq!(
+            (a.id.as_str(), a.place.as_str(), a.must, a.weight),
+            ("a", "tests/micro/a.jsonl:1", false, 1.0)
+        );
+        assert_eq!(
+            (b.place.as_str(), b.is_conversation, b.steps.len(), b.must),
+            ("tests/micro/a.jsonl:3", true, 2, true)
+        );
         assert_eq!(cases.scorers(), [("mrr", "tests/micro/a.jsonl:3")]);
         let shown = b.shown_to_scorer(1);
         assert_eq!(shown["expect"]["scorer"]["k"], 3);
@@ -285,14 +359,17 @@ mod tests {
     proptest! {
         /// Whatever a line holds, it is a case or an error that names its place.
         #[test]
-        fn any_line_is_a_case_or_a_complaint(value in any_json(), key in prop::sample::select(KEYS.to_vec()), torn in 0usize..60) {
+        fn any_line_is_a_case_or_a_complaint(value in any_json(),
+            key in prop::sample::select(KEYS.to_vec()), torn in 0usize..60) {
             let mut case = json!({"id": "a", "tool": "t", "expect": {"equals": 1}});
             case[key] = value.clone();
             let line = case.to_string();
             let cut: String = line.chars().take(torn).collect();
-            for line in [line, cut, value.to_string(), json!({"id": "a", "tool": "t", "expect": value}).to_string()] {
+            for line in [line, cut, value.to_string(), json!({"id": "a", "tool": "t",
+                "expect": value}).to_string()] {
                 if let Err(error) = Cases::default().read(&line, "c.jsonl") {
-                    prop_assert!(error.place.starts_with("c.jsonl:1") && !error.mend.is_empty(), "{error:?}");
+                    prop_assert!(error.place.starts_with("c.jsonl:1") && !error.mend.is_empty(),
+                        "{error:?}");
                 }
             }
         }
@@ -347,8 +424,9 @@ mod tests {
         leaf.prop_recursive(4, 24, 4, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec((word(), inner), 0..3)
-                    .prop_map(|members| Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+                prop::collection::vec((word(), inner), 0..3).prop_map(|members| Value::Object(
+                    members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+                )),
             ]
         })
     }
@@ -366,16 +444,34 @@ mod tests {
         check(&format!("{good}\n{good}"), "c.jsonl:2: the id \"a\" is taken by c.jsonl:1");
         check(&format!("{good}\n{{\"id\":"), "c.jsonl:2:6: no JSON: EOF while parsing a value");
         check("[1]", "c.jsonl:1: a case is a list, not an object");
-        check("{\"id\":\"a\",\"tol\":\"t\"}", "c.jsonl:1: \"tol\" is not a key of a case (did you mean \"tool\"?)");
+        check(
+            "{\"id\":\"a\",\"tol\":\"t\"}",
+            "c.jsonl:1: \"tol\" is not a key of a case (did you mean \"tool\"?)",
+        );
         check("{\"tool\":\"t\",\"expect\":{\"equals\":1}}", "c.jsonl:1: \"id\" is missing");
         check("{\"id\":\"a\",\"tool\":\"t\"}", "c.jsonl:1: \"expect\" is missing");
         check("{\"id\":\"a\",\"expect\":{\"equals\":1}}", "c.jsonl:1: \"tool\" is missing");
         check("{\"id\":3,\"tool\":\"t\"}", "c.jsonl:1: \"id\" is 3, not a text that is not empty");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":[]}", "c.jsonl:1: \"arguments\" is a list, not an object");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}", "c.jsonl:1: \"weight\" is 0, not from 0.000000001 to 1000000000");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"tool\":\"u\"}", "c.jsonl:1:22: the key \"tool\" appears twice in one object");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"arguments\":{\"x\":1,\"x\":2}}", "c.jsonl:1:41: the key \"x\" appears twice in one object");
-        check("{\"id\":\"a\",\"tool\":\"t\",\"tags\":[1]}", "c.jsonl:1: \"tags\" is 1, not a list of texts");
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"arguments\":[]}",
+            "c.jsonl:1: \"arguments\" is a list, not an object",
+        );
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"weight\":0,\"expect\":{}}",
+            "c.jsonl:1: \"weight\" is 0, not from 0.000000001 to 1000000000",
+        );
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"tool\":\"u\"}",
+            "c.jsonl:1:22: the key \"tool\" appears twice in one object",
+        );
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"arguments\":{\"x\":1,\"x\":2}}",
+            "c.jsonl:1:41: the key \"x\" appears twice in one object",
+        );
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"tags\":[1]}",
+            "c.jsonl:1: \"tags\" is 1, not a list of texts",
+        );
         for repeats in ["1", "101", "2.5", "-3", "\"5\""] {
             let shown = if repeats.starts_with('"') { "a text" } else { repeats };
             check(
@@ -383,20 +479,36 @@ mod tests {
                 &format!("c.jsonl:1: \"repeats\" is {shown}, not a whole number from 2 to 100"),
             );
         }
-        check("{\"id\":\"a\",\"quarantine\":{\"until\":\"2027-13-01\",\"why\":\"x\"}}", "c.jsonl:1: \"until\" is \"2027-13-01\", no date");
+        check(
+            "{\"id\":\"a\",\"quarantine\":{\"until\":\"2027-13-01\",\"why\":\"x\"}}",
+            "c.jsonl:1: \"until\" is \"2027-13-01\", no date",
+        );
         for limit in ["0", "-1", "1e300", "86401"] {
             let line = format!("{{\"id\":\"a\",\"limit_s\":{limit}}}");
             let error = Cases::default().read(&line, "c.jsonl").unwrap_err().to_string();
-            assert!(error.starts_with("c.jsonl:1: \"limit_s\" is ") && error.ends_with("not above 0 and at most 86400"), "{error}");
+            assert!(
+                error.starts_with("c.jsonl:1: \"limit_s\" is ")
+                    && error.ends_with("not above 0 and at most 86400"),
+                "{error}"
+            );
         }
         check(
             "{\"id\":\"a\",\"files\":{\"given\":{\"../x\":\"\"}}}",
             "c.jsonl:1: \"../x\" under \"given\" is not a file inside the scratch folder",
         );
-        check("{\"id\":\"a\",\"tool\":\"t\",\"files\":{\"given\":{\"x\":\"\"}}}", "c.jsonl:1: \"expect\" is missing");
+        check(
+            "{\"id\":\"a\",\"tool\":\"t\",\"files\":{\"given\":{\"x\":\"\"}}}",
+            "c.jsonl:1: \"expect\" is missing",
+        );
         check("{\"id\":\"a\",\"turns\":[]}", "c.jsonl:1: \"turns\" is empty");
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}]}", "c.jsonl:1: \"expect\" is missing");
-        check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}", "c.jsonl:1: \"expect\" stands beside \"turns\"");
-        check("{\"id\":\"a\",\"turns\":[{\"too\":\"t\"}]}", "c.jsonl:1: \"too\" is not a key of a turn (did you mean \"tool\"?)");
+        check(
+            "{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}",
+            "c.jsonl:1: \"expect\" stands beside \"turns\"",
+        );
+        check(
+            "{\"id\":\"a\",\"turns\":[{\"too\":\"t\"}]}",
+            "c.jsonl:1: \"too\" is not a key of a turn (did you mean \"tool\"?)",
+        );
     }
 }

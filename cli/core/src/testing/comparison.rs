@@ -1,4 +1,5 @@
-//! Two evaluations of one tier, case by case: what changed, which way, and whether chance alone would have done it.
+//! Two evaluations of one tier, case by case: what changed, which way, and whether chance alone
+//! would have done it.
 
 use crate::formats::manifest::Tier;
 use crate::formats::natural;
@@ -20,7 +21,8 @@ pub struct Side<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TierComparison {
     pub tier: Tier,
-    /// Whether the same cases and scorers judged both; else their figures stand beside each other and nothing is paired (law 5).
+    /// Whether the same cases and scorers judged both; else their figures stand beside each other
+    /// and nothing is paired (law 5).
     pub comparable: bool,
     /// What judged them differently.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +50,11 @@ impl From<&TierSummary> for Figures {
         Self {
             cases: summary.cases,
             passed: summary.passed,
-            pass_rate: if summary.cases == 0 { 0.0 } else { summary.passed as f64 / summary.cases as f64 },
+            pass_rate: if summary.cases == 0 {
+                0.0
+            } else {
+                summary.passed as f64 / summary.cases as f64
+            },
             score: summary.score,
             p50_ms: summary.p50_ms,
             p95_ms: summary.p95_ms,
@@ -108,7 +114,8 @@ impl From<&CaseResult> for Ended {
     }
 }
 
-/// How often chance alone would give as much difference between two equal versions; 1 where nothing changed.
+/// How often chance alone would give as much difference between two equal versions; 1 where nothing
+/// changed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Significance {
     /// Two-sided mid-p of `McNemar`'s exact test, over what passes on one side alone.
@@ -121,7 +128,14 @@ impl TierComparison {
     pub fn of(tier: Tier, from: Side<'_>, to: Side<'_>) -> Self {
         let differing = to.definitions.differences(from.definitions, tier);
         let cases = differing.is_empty().then(|| changes(from.results, to.results));
-        Self { tier, comparable: differing.is_empty(), differing, from: from.summary.into(), to: to.summary.into(), cases }
+        Self {
+            tier,
+            comparable: differing.is_empty(),
+            differing,
+            from: from.summary.into(),
+            to: to.summary.into(),
+            cases,
+        }
     }
 }
 
@@ -145,14 +159,17 @@ type Pair<'a> = (&'a CaseResult, &'a CaseResult);
 
 /// The cases of both sides.
 fn paired<'a>(from: &'a [CaseResult], to: &'a [CaseResult]) -> Vec<Pair<'a>> {
-    let before: BTreeMap<&str, &CaseResult> = from.iter().map(|result| (result.id.as_str(), result)).collect();
+    let before: BTreeMap<&str, &CaseResult> =
+        from.iter().map(|result| (result.id.as_str(), result)).collect();
     to.iter().filter_map(|now| before.get(now.id.as_str()).map(|before| (*before, now))).collect()
 }
 
 /// What changed, the gravest first.
 fn flips(pairs: &[Pair<'_>]) -> Vec<Flip> {
     let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
-    flips.sort_by(|one, two| weight(one).total_cmp(&weight(two)).then_with(|| natural::compare(&one.id, &two.id)));
+    flips.sort_by(|one, two| {
+        weight(one).total_cmp(&weight(two)).then_with(|| natural::compare(&one.id, &two.id))
+    });
     flips
 }
 
@@ -174,11 +191,12 @@ impl Flip {
 }
 
 fn flip(before: &CaseResult, now: &CaseResult) -> Option<Flip> {
-    let direction = match now.outcome.cmp(&before.outcome).then_with(|| before.score.total_cmp(&now.score)) {
-        Ordering::Equal => return None,
-        Ordering::Greater => Direction::Worse,
-        Ordering::Less => Direction::Better,
-    };
+    let direction =
+        match now.outcome.cmp(&before.outcome).then_with(|| before.score.total_cmp(&now.score)) {
+            Ordering::Equal => return None,
+            Ordering::Greater => Direction::Worse,
+            Ordering::Less => Direction::Better,
+        };
     Some(Flip {
         id: now.id.clone(),
         direction,
@@ -208,7 +226,10 @@ fn significance(pairs: &[Pair<'_>]) -> Significance {
     let gains = || pairs.iter().map(|(before, now)| now.score - before.score);
     Significance {
         outcomes_p: two_sided(mcnemar::mid_p(fixed, broken), mcnemar::mid_p(broken, fixed)),
-        scores_p: two_sided(wilcoxon::signed_rank(gains()), wilcoxon::signed_rank(gains().map(|gain| -gain))),
+        scores_p: two_sided(
+            wilcoxon::signed_rank(gains()),
+            wilcoxon::signed_rank(gains().map(|gain| -gain)),
+        ),
     }
 }
 
@@ -247,38 +268,66 @@ mod tests {
             result("same", Failed, 0.3),
         ];
         let changes = changes(&before, &now);
-        let shown: Vec<_> = changes.flips.iter().map(|flip| (flip.id.as_str(), flip.direction)).collect();
+        let shown: Vec<_> =
+            changes.flips.iter().map(|flip| (flip.id.as_str(), flip.direction)).collect();
         let [worse, better] = [Direction::Worse, Direction::Better];
-        assert_eq!(shown, [("broken", worse), ("died", worse), ("lower", worse), ("fixed", better), ("higher", better)]);
-        assert_eq!((changes.pairs, changes.better, changes.worse, changes.fixed, changes.broken), (6, 2, 3, 1, 1));
+        assert_eq!(
+            shown,
+            [
+                ("broken", worse),
+                ("died", worse),
+                ("lower", worse),
+                ("fixed", better),
+                ("higher", better)
+            ]
+        );
+        assert_eq!(
+            (changes.pairs, changes.better, changes.worse, changes.fixed, changes.broken),
+            (6, 2, 3, 1, 1)
+        );
         assert_eq!(changes.flips[0].why.as_deref(), Some("broken is so"));
         assert_eq!(changes.flips[3].why, None, "what passes needs no reason");
     }
 
     #[test]
     fn chance_is_told_for_outcomes_and_for_scores() {
-        let before: Vec<_> = (0..6).map(|n| result(&format!("c{n}"), Outcome::Failed, 0.1 * f64::from(n))).collect();
-        let now: Vec<_> = (0..6).map(|n| result(&format!("c{n}"), Outcome::Passed, 0.15 * f64::from(n) + 0.2)).collect();
+        let before: Vec<_> =
+            (0..6).map(|n| result(&format!("c{n}"), Outcome::Failed, 0.1 * f64::from(n))).collect();
+        let now: Vec<_> = (0..6)
+            .map(|n| result(&format!("c{n}"), Outcome::Passed, 0.15 * f64::from(n) + 0.2))
+            .collect();
         let found = changes(&before, &now).significance;
         // all six flips one way: 2 * (1/2)^6 * 1/2, and 2 * (1/2)^6 for the ranks
         assert!((found.outcomes_p - 1.0 / 64.0).abs() < 1e-12, "{found:?}");
         assert!((found.scores_p - 1.0 / 32.0).abs() < 1e-12, "{found:?}");
-        assert_eq!(changes(&before, &before).significance, Significance { outcomes_p: 1.0, scores_p: 1.0 });
+        assert_eq!(
+            changes(&before, &before).significance,
+            Significance { outcomes_p: 1.0, scores_p: 1.0 }
+        );
     }
 
     #[test]
     fn only_what_the_same_definitions_judged_is_paired() {
         let results = [result("a", Outcome::Passed, 1.0)];
         let mut fold = crate::testing::evaluation::TierFold::default();
-        fold.add(&crate::testing::event::Event::CaseFinished { tier: Tier::Fast, result: results[0].clone() });
+        fold.add(&crate::testing::event::Event::CaseFinished {
+            tier: Tier::Fast,
+            result: results[0].clone(),
+        });
         let summary = fold.summary(crate::testing::budget::Budget::default());
-        let one = Definitions { cases: [(Tier::Fast, "sha256:a".to_owned())].into(), ..Definitions::default() };
+        let one = Definitions {
+            cases: [(Tier::Fast, "sha256:a".to_owned())].into(),
+            ..Definitions::default()
+        };
         let two = Definitions { scorers: Some("sha256:s".to_owned()), ..one.clone() };
         let side = |definitions| Side { summary: &summary, definitions, results: &results };
         let same = TierComparison::of(Tier::Fast, side(&one), side(&one));
         assert_eq!((same.comparable, same.cases.map(|cases| cases.pairs)), (true, Some(1)));
         let other = TierComparison::of(Tier::Fast, side(&one), side(&two));
-        assert_eq!((other.comparable, other.differing, other.cases), (false, vec!["scorers"], None));
+        assert_eq!(
+            (other.comparable, other.differing, other.cases),
+            (false, vec!["scorers"], None)
+        );
         assert!((other.to.pass_rate - 1.0).abs() < f64::EPSILON);
     }
 }

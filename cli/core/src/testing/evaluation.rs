@@ -1,4 +1,5 @@
-//! What a tier run showed: results case by case, their summary, and the evaluation that a version's commit names by digest.
+//! What a tier run showed: results case by case, their summary, and the evaluation that a version's
+//! commit names by digest.
 
 use crate::formats::canonical;
 use crate::formats::diagnose::FailureKind;
@@ -40,7 +41,8 @@ pub struct CaseResult {
     pub ms: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Of a case that did not pass: what came back, beside what was expected. Absent where the manifest says `[tests] answers = false`.
+    /// Of a case that did not pass: what came back, beside what was expected. Absent where the
+    /// manifest says `[tests] answers = false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Box<Shown>>,
     /// `FILE:LINE` of the case.
@@ -66,12 +68,14 @@ pub struct CaseResult {
     /// It was not run now: an earlier run had said so.
     #[serde(skip)]
     pub cached: bool,
-    /// `why` and `shown` were left out because the case is held out; said to the readers of an API, and never kept.
+    /// `why` and `shown` were left out because the case is held out; said to the readers of an API,
+    /// and never kept.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub why_withheld: bool,
 }
 
-/// The answer to the first step that did not pass, and what the case holds that step to: each as JSON or text of at most `Shown::LENGTH` characters.
+/// The answer to the first step that did not pass, and what the case holds that step to: each as
+/// JSON or text of at most `Shown::LENGTH` characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     pub answered: String,
@@ -83,14 +87,18 @@ impl Shown {
 
     pub fn of(answer: &Answer, expected: &Value) -> Self {
         let answered = answer.structured().map_or_else(|| answer.text(), Value::to_string);
-        Self { answered: cut(&answered, Self::LENGTH), expected: cut(&expected.to_string(), Self::LENGTH) }
+        Self {
+            answered: cut(&answered, Self::LENGTH),
+            expected: cut(&expected.to_string(), Self::LENGTH),
+        }
     }
 }
 
 impl CaseResult {
     /// The same result on another day: its quarantine may have begun or ended.
     pub fn as_of(&mut self, today: &str) {
-        self.quarantined = self.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
+        self.quarantined =
+            self.quarantine.as_ref().is_some_and(|quarantine| quarantine.is_in_force(today));
     }
 
     /// Without the reason and the answer, which quote what a held-out case expects.
@@ -130,7 +138,8 @@ impl CaseResult {
     }
 }
 
-/// Whether a path lies in a folder `heldout`: its cases are for measuring alone, and no Coder gets to see them.
+/// Whether a path lies in a folder `heldout`: its cases are for measuring alone, and no Coder gets
+/// to see them.
 pub fn is_held_out(path: &str) -> bool {
     held_out_folder(path).is_some()
 }
@@ -231,7 +240,8 @@ impl HeldOut {
     }
 }
 
-/// A fold over the events of a tier: any order, any split into shards and any repeat of events gives the same.
+/// A fold over the events of a tier: any order, any split into shards and any repeat of events
+/// gives the same.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TierFold {
     results: BTreeMap<String, CaseResult>,
@@ -271,7 +281,8 @@ impl TierFold {
         self.expected.saturating_sub(self.results.len())
     }
 
-    /// Cases that passed at one time and failed at another with nothing changed between: the summary counts them as flaky.
+    /// Cases that passed at one time and failed at another with nothing changed between: the
+    /// summary counts them as flaky.
     pub fn flaky_by_history(&mut self, ids: impl IntoIterator<Item = String>) {
         self.flaky.extend(ids);
     }
@@ -333,7 +344,11 @@ impl TierFold {
 
     pub fn summary(&self, budget: Budget) -> TierSummary {
         let count = |outcome| self.counted().filter(|result| result.outcome == outcome).count();
-        let mut times: Vec<f64> = self.counted().filter(|result| result.outcome != Outcome::Errored).map(|result| result.ms).collect();
+        let mut times: Vec<f64> = self
+            .counted()
+            .filter(|result| result.outcome != Outcome::Errored)
+            .map(|result| result.ms)
+            .collect();
         times.sort_by(f64::total_cmp);
         let in_quarantine = || self.results().filter(|result| result.quarantined);
         let mut summary = TierSummary {
@@ -344,7 +359,10 @@ impl TierFold {
             flaky: self.counted().filter(|result| self.is_flaky(result)).count(),
             cached: self.counted().filter(|result| result.cached).count(),
             quarantined: in_quarantine().count(),
-            quarantined_until: in_quarantine().filter_map(|result| result.quarantine.as_ref()).map(|told| told.until.clone()).min(),
+            quarantined_until: in_quarantine()
+                .filter_map(|result| result.quarantine.as_ref())
+                .map(|told| told.until.clone())
+                .min(),
             missing: self.missing(),
             score: mean_score(self.counted()),
             p50_ms: percentile(&times, 50),
@@ -354,9 +372,14 @@ impl TierFold {
             verdict: Verdict::Pass,
             reasons: Vec::new(),
             results: None,
-            heldout: HeldOut::of(&self.counted().filter(|result| result.is_held_out()).collect::<Vec<_>>()),
+            heldout: HeldOut::of(
+                &self.counted().filter(|result| result.is_held_out()).collect::<Vec<_>>(),
+            ),
             pass_hat_k: pass_hat_k(self.counted()),
-            cost_usd: self.results().filter_map(|result| result.cost_usd).reduce(|sum, cost| sum + cost),
+            cost_usd: self
+                .results()
+                .filter_map(|result| result.cost_usd)
+                .reduce(|sum, cost| sum + cost),
         };
         (summary.verdict, summary.reasons) = self.verdict(&summary);
         summary
@@ -364,9 +387,16 @@ impl TierFold {
 
     fn verdict(&self, summary: &TierSummary) -> (Verdict, Vec<String>) {
         let mut reasons: Vec<String> = Vec::new();
-        let musts: Vec<_> = self.counted().filter(|result| result.must && result.outcome != Outcome::Passed).collect();
+        let musts: Vec<_> = self
+            .counted()
+            .filter(|result| result.must && result.outcome != Outcome::Passed)
+            .collect();
         if !musts.is_empty() {
-            reasons.push(format!("{} that must pass did not: {}", counted(musts.len(), "case"), named(&musts)));
+            reasons.push(format!(
+                "{} that must pass did not: {}",
+                counted(musts.len(), "case"),
+                named(&musts)
+            ));
         }
         reasons.extend(self.errors());
         if summary.cases > 0 {
@@ -380,17 +410,25 @@ impl TierFold {
         (if lacking.is_empty() { Verdict::Pass } else { Verdict::NotEnoughEvidence }, lacking)
     }
 
-    /// A case that could not be judged fails its tier, whatever the budget: no pass rate says anything about it.
+    /// A case that could not be judged fails its tier, whatever the budget: no pass rate says
+    /// anything about it.
     fn errors(&self) -> Option<String> {
-        let errored: Vec<_> = self.counted().filter(|result| result.outcome == Outcome::Errored).collect();
-        (!errored.is_empty()).then(|| format!("{} could not be judged: {}", counted(errored.len(), "case"), named(&errored)))
+        let errored: Vec<_> =
+            self.counted().filter(|result| result.outcome == Outcome::Errored).collect();
+        (!errored.is_empty()).then(|| {
+            format!("{} could not be judged: {}", counted(errored.len(), "case"), named(&errored))
+        })
     }
 
     /// Why this is too little to say yes.
     fn lacking(&self, summary: &TierSummary) -> Vec<String> {
         let mut lacking: Vec<_> = self.stops.iter().cloned().collect();
         if summary.missing > 0 {
-            lacking.push(format!("only {} of {} cases were run", self.results.len(), self.expected));
+            lacking.push(format!(
+                "only {} of {} cases were run",
+                self.results.len(),
+                self.expected
+            ));
         } else if summary.quarantined > 0 && summary.cases == 0 {
             lacking.push("all cases are in quarantine".to_owned());
         } else if summary.cases == 0 {
@@ -404,14 +442,18 @@ fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     let budget = summary.budget;
     // what was not run could still pass, and have any score
     let whole = summary.missing == 0;
-    let pass_rate = (summary.passed + summary.missing) as f64 / (summary.cases + summary.missing) as f64;
+    let pass_rate =
+        (summary.passed + summary.missing) as f64 / (summary.cases + summary.missing) as f64;
     // with nothing said about how many, every case has to pass
     let wanted_rate = budget.pass_rate.or(budget.score.is_none().then_some(1.0));
     let below = |what: &str, got: f64, least: Option<f64>| {
-        least.filter(|least| got.is_nan() || got < *least).map(|least| format!("{what} {got:.3} is below the budget of {least}"))
+        least
+            .filter(|least| got.is_nan() || got < *least)
+            .map(|least| format!("{what} {got:.3} is below the budget of {least}"))
     };
     let above = |what: &str, unit: &str, got: f64, most: Option<f64>| {
-        most.filter(|most| got.is_nan() || got > *most).map(|most| format!("{what} {got:.3} {unit} is above the budget of {most} {unit}"))
+        most.filter(|most| got.is_nan() || got > *most)
+            .map(|most| format!("{what} {got:.3} {unit} is above the budget of {most} {unit}"))
     };
     [
         below("the pass rate", pass_rate, wanted_rate),
@@ -431,37 +473,55 @@ fn counted(count: usize, noun: &str) -> String {
 /// The first few by id; held-out ones are only counted, since a Coder may read it.
 pub(crate) fn named(results: &[&CaseResult]) -> String {
     const SHOWN: usize = 5;
-    let (hidden, open): (Vec<&CaseResult>, Vec<&CaseResult>) = results.iter().partition(|result| result.is_held_out());
+    let (hidden, open): (Vec<&CaseResult>, Vec<&CaseResult>) =
+        results.iter().partition(|result| result.is_held_out());
     let shown = open.iter().take(SHOWN).map(|result| result.id.clone());
     let more = (open.len() > SHOWN).then(|| "...".to_owned());
     let hidden = (!hidden.is_empty()).then(|| format!("{} held-out", hidden.len()));
     shown.chain(more).chain(hidden).collect::<Vec<_>>().join(", ")
 }
 
-/// A total order on the results of one case: worse outcome, lower score, then anything that decides.
+/// A total order on the results of one case: worse outcome, lower score, then anything that
+/// decides.
 fn rank(result: &CaseResult) -> (Outcome, std::cmp::Reverse<u64>, String, bool) {
     let score = std::cmp::Reverse(result.score.max(0.0).to_bits());
-    (result.outcome, score, serde_json::to_string(result).expect("a result serialises"), !result.cached)
+    (
+        result.outcome,
+        score,
+        serde_json::to_string(result).expect("a result serialises"),
+        !result.cached,
+    )
 }
 
 /// The weighted mean; 0 of nothing.
 pub fn mean_score<'a>(results: impl Iterator<Item = &'a CaseResult>) -> f64 {
-    let (sum, weight) = results.fold((0.0, 0.0), |(sum, weight), result| (sum + result.score * result.weight, weight + result.weight));
+    let (sum, weight) = results.fold((0.0, 0.0), |(sum, weight), result| {
+        (sum + result.score * result.weight, weight + result.weight)
+    });
     let mean = sum / weight;
-    // weights that no case may have, of a part or a trace that was made elsewhere, are no mean at all
+    // weights that no case may have, of a part or a trace that was made elsewhere, are no mean at
+    // all
     if mean.is_finite() { mean } else { 0.0 }
 }
 
-/// The cases of `judged` that a baseline has no result for, or another one than was recorded of it; by id.
+/// The cases of `judged` that a baseline has no result for, or another one than was recorded of it;
+/// by id.
 ///
-/// Nothing but chance, time or a lost record explains a difference: the code, the state and the evaluators are the same.
-pub fn varying(recorded: Option<&[CaseResult]>, now: &[CaseResult], judged: &[CaseResult]) -> Vec<String> {
+/// Nothing but chance, time or a lost record explains a difference: the code, the state and the
+/// evaluators are the same.
+pub fn varying(
+    recorded: Option<&[CaseResult]>,
+    now: &[CaseResult],
+    judged: &[CaseResult],
+) -> Vec<String> {
     let by_id = |results: &[CaseResult]| -> BTreeMap<String, (Outcome, f64)> {
         results.iter().map(|result| (result.id.clone(), (result.outcome, result.score))).collect()
     };
     let (recorded, now) = (recorded.map(by_id), by_id(now));
     let varies = |id: &str| {
-        let differs = recorded.as_ref().is_some_and(|recorded| recorded.get(id).is_some_and(|recorded| now.get(id) != Some(recorded)));
+        let differs = recorded.as_ref().is_some_and(|recorded| {
+            recorded.get(id).is_some_and(|recorded| now.get(id) != Some(recorded))
+        });
         differs || !now.contains_key(id)
     };
     judged.iter().map(|result| &result.id).filter(|id| varies(id)).cloned().collect()
@@ -491,7 +551,8 @@ impl Definitions {
         digest(canonical::to_compact(&json!([self.cases.get(&tier), self.scorers])).as_bytes())
     }
 
-    /// What differs for a tier, in words; empty when results can be compared. Budgets judge but do not score.
+    /// What differs for a tier, in words; empty when results can be compared. Budgets judge but do
+    /// not score.
     pub fn differences(&self, other: &Self, tier: Tier) -> Vec<&'static str> {
         let mut differences = Vec::new();
         if self.cases.get(&tier) != other.cases.get(&tier) {
@@ -535,7 +596,8 @@ impl Evaluation {
         }
     }
 
-    /// The digest a commit's trailer names: of the canonical document without `commit`, since it is made before the commit is.
+    /// The digest a commit's trailer names: of the canonical document without `commit`, since it is
+    /// made before the commit is.
     pub fn digest(&self) -> String {
         let without_commit = Self { commit: None, ..self.clone() };
         digest(canonical::to_compact(&without_commit.to_value()).as_bytes())
@@ -552,7 +614,8 @@ impl Evaluation {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }
 
-    /// Why a command that judges by this and arrives at `verdict` says no: where nothing but cases that could not be judged speaks against it, a child failed.
+    /// Why a command that judges by this and arrives at `verdict` says no: where nothing but cases
+    /// that could not be judged speaks against it, a child failed.
     pub fn failure(&self, verdict: Verdict) -> Option<FailureKind> {
         match verdict {
             Verdict::Pass => None,
@@ -563,7 +626,8 @@ impl Evaluation {
     }
 
     fn failed_by_errors_alone(&self) -> bool {
-        let mut failed = self.tiers.values().filter(|tier| tier.verdict == Verdict::Fail).peekable();
+        let mut failed =
+            self.tiers.values().filter(|tier| tier.verdict == Verdict::Fail).peekable();
         failed.peek().is_some() && failed.all(|tier| tier.errored > 0 && tier.reasons.len() == 1)
     }
 
@@ -604,7 +668,10 @@ mod tests {
     #[track_caller]
     fn check(results: &[CaseResult], budget: Budget, verdict: Verdict, reasons: &[&str]) {
         let summary = fold(results).summary(budget);
-        assert_eq!((summary.verdict, summary.reasons), (verdict, reasons.iter().map(ToString::to_string).collect()));
+        assert_eq!(
+            (summary.verdict, summary.reasons),
+            (verdict, reasons.iter().map(ToString::to_string).collect())
+        );
     }
 
     #[test]
@@ -613,21 +680,48 @@ mod tests {
         let must = CaseResult { must: true, ..b.clone() };
         let lenient = Budget { pass_rate: Some(0.5), score: Some(0.6), ..Budget::default() };
         check(&[a.clone(), b.clone()], lenient, Verdict::Pass, &[]);
-        check(&[a.clone(), b.clone()], Budget { score: Some(0.1), ..Budget::default() }, Verdict::Pass, &[]);
+        check(
+            &[a.clone(), b.clone()],
+            Budget { score: Some(0.1), ..Budget::default() },
+            Verdict::Pass,
+            &[],
+        );
         check(std::slice::from_ref(&a), Budget::default(), Verdict::Pass, &[]);
         check(&[], lenient, Verdict::NotEnoughEvidence, &["there are no cases"]);
-        let hidden = CaseResult { id: "c".to_owned(), place: Some("tests/full/heldout/c.jsonl:1".to_owned()), ..must.clone() };
-        check(&[a.clone(), hidden.clone()], lenient, Verdict::Fail, &["1 case that must pass did not: 1 held-out"]);
+        let hidden = CaseResult {
+            id: "c".to_owned(),
+            place: Some("tests/full/heldout/c.jsonl:1".to_owned()),
+            ..must.clone()
+        };
+        check(
+            &[a.clone(), hidden.clone()],
+            lenient,
+            Verdict::Fail,
+            &["1 case that must pass did not: 1 held-out"],
+        );
         let lax = Budget { pass_rate: Some(0.0), ..Budget::default() };
-        check(&[must.clone(), hidden], lax, Verdict::Fail, &["2 cases that must pass did not: b, 1 held-out"]);
+        check(
+            &[must.clone(), hidden],
+            lax,
+            Verdict::Fail,
+            &["2 cases that must pass did not: b, 1 held-out"],
+        );
         check(&[a.clone(), must], lenient, Verdict::Fail, &["1 case that must pass did not: b"]);
-        check(&[a.clone(), b.clone()], Budget::default(), Verdict::Fail, &["the pass rate 0.500 is below the budget of 1"]);
+        check(
+            &[a.clone(), b.clone()],
+            Budget::default(),
+            Verdict::Fail,
+            &["the pass rate 0.500 is below the budget of 1"],
+        );
         let strict = Budget { score: Some(0.7), wall_s: Some(1.0), ..Budget::default() };
         check(
             &[a, b],
             strict,
             Verdict::Fail,
-            &["the score 0.600 is below the budget of 0.7", "the wall time 2.000 s is above the budget of 1 s"],
+            &[
+                "the score 0.600 is below the budget of 0.7",
+                "the wall time 2.000 s is above the budget of 1 s",
+            ],
         );
     }
 
@@ -637,7 +731,10 @@ mod tests {
         fold.add(&Event::TierStarted { tier: Tier::Micro, cases: 2, shards: 1 });
         fold.add(&Event::CaseFinished { tier: Tier::Micro, result: CaseResult::passed("a") });
         let summary = fold.summary(Budget::default());
-        assert_eq!((summary.verdict, &summary.reasons[..]), (Verdict::NotEnoughEvidence, &["only 1 of 2 cases were run".to_owned()][..]));
+        assert_eq!(
+            (summary.verdict, &summary.reasons[..]),
+            (Verdict::NotEnoughEvidence, &["only 1 of 2 cases were run".to_owned()][..])
+        );
     }
 
     #[test]
@@ -645,13 +742,20 @@ mod tests {
         let mut fold = fold(&[CaseResult::passed("a"), result("b", Outcome::Failed, 0.0)]);
         fold.add(&Event::TierStarted { tier: Tier::Micro, cases: 4, shards: 1 });
         fold.add(&Event::TierStopped { tier: Tier::Micro, why: "it was stopped".to_owned() });
-        let half = fold.summary(Budget { pass_rate: Some(0.75), score: Some(0.9), ..Budget::default() });
+        let half =
+            fold.summary(Budget { pass_rate: Some(0.75), score: Some(0.9), ..Budget::default() });
         assert_eq!((half.verdict, half.missing), (Verdict::NotEnoughEvidence, 2));
         assert_eq!(half.reasons, ["it was stopped", "only 2 of 4 cases were run"]);
         let all = fold.summary(Budget::default());
         assert_eq!(
             (all.verdict, &all.reasons[..]),
-            (Verdict::Fail, &["the pass rate 0.750 is below the budget of 1".to_owned(), "it was stopped".to_owned()][..])
+            (
+                Verdict::Fail,
+                &[
+                    "the pass rate 0.750 is below the budget of 1".to_owned(),
+                    "it was stopped".to_owned()
+                ][..]
+            )
         );
     }
 
@@ -666,19 +770,37 @@ mod tests {
             ..result("b", Outcome::Errored, 0.0)
         };
         bad.as_of("2027-01-30");
-        let other = CaseResult { quarantine: Some(told("2027-01-15")), quarantined: true, ..CaseResult::passed("c") };
+        let other = CaseResult {
+            quarantine: Some(told("2027-01-15")),
+            quarantined: true,
+            ..CaseResult::passed("c")
+        };
         let good = CaseResult { cost_usd: Some(0.25), ms: 1.0, ..CaseResult::passed("a") };
         let summary = fold(&[good.clone(), bad.clone(), other]).summary(Budget::default());
-        assert_eq!((summary.verdict, summary.cases, summary.passed, summary.errored, summary.p95_ms), (Verdict::Pass, 1, 1, 0, 1.0));
-        assert_eq!((summary.quarantined, summary.quarantined_until.as_deref(), summary.cost_usd), (2, Some("2027-01-15"), Some(0.75)));
-        check(std::slice::from_ref(&bad), Budget::default(), Verdict::NotEnoughEvidence, &["all cases are in quarantine"]);
+        assert_eq!(
+            (summary.verdict, summary.cases, summary.passed, summary.errored, summary.p95_ms),
+            (Verdict::Pass, 1, 1, 0, 1.0)
+        );
+        assert_eq!(
+            (summary.quarantined, summary.quarantined_until.as_deref(), summary.cost_usd),
+            (2, Some("2027-01-15"), Some(0.75))
+        );
+        check(
+            std::slice::from_ref(&bad),
+            Budget::default(),
+            Verdict::NotEnoughEvidence,
+            &["all cases are in quarantine"],
+        );
         bad.as_of("2027-01-31");
         assert_eq!(fold(&[good, bad]).summary(Budget::default()).verdict, Verdict::Fail);
     }
 
     #[test]
     fn flaky_is_measured_now_or_known_from_before() {
-        let sometimes = CaseResult { runs: Some(Runs { count: 4, passed: 2 }), ..result("b", Outcome::Failed, 0.5) };
+        let sometimes = CaseResult {
+            runs: Some(Runs { count: 4, passed: 2 }),
+            ..result("b", Outcome::Failed, 0.5)
+        };
         let mut fold = fold(&[CaseResult::passed("a"), sometimes, CaseResult::passed("c")]);
         assert_eq!(fold.summary(Budget::default()).flaky, 1);
         fold.flaky_by_history(["b".to_owned(), "c".to_owned(), "gone".to_owned()]);
@@ -691,9 +813,16 @@ mod tests {
         let old = r#"{"id":"a","outcome":"passed","score":1.0,"weight":1.0,"ms":0.5}"#;
         let result: CaseResult = serde_json::from_str(old).unwrap();
         assert_eq!(serde_json::to_string(&result).unwrap(), old);
-        let new = CaseResult { runs: Some(Runs { count: 2, passed: 1 }), cost_usd: Some(0.1 + 0.2), ..result };
+        let new = CaseResult {
+            runs: Some(Runs { count: 2, passed: 1 }),
+            cost_usd: Some(0.1 + 0.2),
+            ..result
+        };
         let line = serde_json::to_string(&new).unwrap();
-        assert!(line.ends_with(r#""runs":{"count":2,"passed":1},"cost_usd":0.30000000000000004}"#), "{line}");
+        assert!(
+            line.ends_with(r#""runs":{"count":2,"passed":1},"cost_usd":0.30000000000000004}"#),
+            "{line}"
+        );
         assert_eq!(serde_json::from_str::<CaseResult>(&line).unwrap(), new);
     }
 
@@ -701,7 +830,12 @@ mod tests {
     fn percentiles_are_of_the_nearest_rank() {
         let values: Vec<f64> = (1..=20).map(f64::from).collect();
         assert_eq!(
-            (percentile(&values, 50), percentile(&values, 95), percentile(&values[..1], 95), percentile(&[], 50)),
+            (
+                percentile(&values, 50),
+                percentile(&values, 95),
+                percentile(&values[..1], 95),
+                percentile(&[], 50)
+            ),
             (10.0, 19.0, 1.0, 0.0)
         );
     }
@@ -709,7 +843,9 @@ mod tests {
     #[test]
     fn the_digest_leaves_the_commit_out_and_nothing_else() {
         let mut evaluation = Evaluation::new(Some("t".to_owned()), None);
-        evaluation.tiers.insert(Tier::Micro, fold(&[CaseResult::passed("a")]).summary(Budget::default()));
+        evaluation
+            .tiers
+            .insert(Tier::Micro, fold(&[CaseResult::passed("a")]).summary(Budget::default()));
         let before = evaluation.digest();
         evaluation.commit = Some("c".to_owned());
         assert_eq!(evaluation.digest(), before);
@@ -720,19 +856,29 @@ mod tests {
 
     #[test]
     fn definitions_that_differ_are_named() {
-        let one = Definitions { cases: [(Tier::Micro, "a".to_owned())].into(), scorers: Some("s".to_owned()), budgets: None };
-        let two = Definitions { cases: [(Tier::Micro, "b".to_owned())].into(), scorers: None, budgets: Some("x".to_owned()) };
+        let one = Definitions {
+            cases: [(Tier::Micro, "a".to_owned())].into(),
+            scorers: Some("s".to_owned()),
+            budgets: None,
+        };
+        let two = Definitions {
+            cases: [(Tier::Micro, "b".to_owned())].into(),
+            scorers: None,
+            budgets: Some("x".to_owned()),
+        };
         assert_eq!(one.differences(&two, Tier::Micro), ["cases", "scorers"]);
         assert!(one.differences(&one.clone(), Tier::Micro).is_empty());
     }
 
     fn any_result() -> impl Strategy<Value = CaseResult> {
-        let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
+        let outcome =
+            prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
         let base = ("[a-e]", outcome, 0.0..1.0f64, 1u8..4, any::<(bool, bool)>(), 0.0..9.0f64);
-        (base, prop::option::of((2u32..5, 0u32..5)), prop::option::of(0.0..0.1f64), any::<bool>()).prop_map(
-            |(base, runs, cost_usd, quarantined)| {
+        (base, prop::option::of((2u32..5, 0u32..5)), prop::option::of(0.0..0.1f64), any::<bool>())
+            .prop_map(|(base, runs, cost_usd, quarantined)| {
                 let (id, outcome, score, weight, (must, cached), ms) = base;
-                let quarantine = Quarantine { until: format!("2027-01-0{weight}"), why: "x".to_owned() };
+                let quarantine =
+                    Quarantine { until: format!("2027-01-0{weight}"), why: "x".to_owned() };
                 CaseResult {
                     outcome,
                     score,
@@ -746,14 +892,14 @@ mod tests {
                     cached,
                     ..CaseResult::passed(id)
                 }
-            },
-        )
+            })
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             8 => any_result().prop_map(|result| Event::CaseFinished { tier: Tier::Fast, result }),
-            1 => (0usize..9).prop_map(|cases| Event::TierStarted { tier: Tier::Fast, cases, shards: 1 }),
+            1 => (0usize..9).prop_map(|cases| Event::TierStarted { tier: Tier::Fast, cases,
+                shards: 1 }),
             1 => (0.0..9.0f64).prop_map(|wall_s| Event::TierFinished { tier: Tier::Fast, wall_s }),
             1 => "[a-e]".prop_map(|id| Event::KnownFlaky { tier: Tier::Fast, ids: vec![id] }),
             1 => "[a-c]".prop_map(|why| Event::TierStopped { tier: Tier::Fast, why }),
@@ -766,7 +912,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_fold_is_a_join(events in prop::collection::vec((any_event(), 0usize..3, any::<u32>()), 0..40)) {
+        fn the_fold_is_a_join(events in prop::collection::vec((any_event(), 0usize..3,
+            any::<u32>()), 0..40)) {
             let mut whole = TierFold::default();
             for (event, ..) in &events {
                 whole.add(event);

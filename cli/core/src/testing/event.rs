@@ -1,4 +1,5 @@
-//! What a tier run emits, one JSON object a line: every report and every verdict is a fold over these.
+//! What a tier run emits, one JSON object a line: every report and every verdict is a fold over
+//! these.
 
 use crate::formats::manifest::Tier;
 use crate::testing::evaluation::CaseResult;
@@ -12,7 +13,10 @@ const CASE_LINE: &str = "{\"schema\":\"agent/event@1\",\"event\":\"case-finished
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-#[expect(clippy::large_enum_variant, reason = "nearly all events are results, and a box for each is one allocation more")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all events are results, and a box for each is one allocation more"
+)]
 pub enum Event {
     /// Of what the events after it are a part.
     PartStarted(Box<PartHead>),
@@ -57,31 +61,44 @@ impl Event {
     /// The line, with its newline.
     pub fn to_line(&self) -> String {
         match self {
-            Self::CaseFinished { tier, result } => {
-                line_of(&CaseLine { schema: SCHEMA, event: CASE_FINISHED, tier: *tier, result, cached: result.cached })
-            }
+            Self::CaseFinished { tier, result } => line_of(&CaseLine {
+                schema: SCHEMA,
+                event: CASE_FINISHED,
+                tier: *tier,
+                result,
+                cached: result.cached,
+            }),
             other => line_of(&Line { schema: SCHEMA, members: other }),
         }
     }
 
-    /// The line of a finished case as evaluations keep it: whether it was run then or known before is no part of that.
+    /// The line of a finished case as evaluations keep it: whether it was run then or known before
+    /// is no part of that.
     pub fn case_line(tier: Tier, result: &CaseResult) -> String {
         line_of(&CaseLine { schema: SCHEMA, event: CASE_FINISHED, tier, result, cached: false })
     }
 
     /// Reads a stored line; `None` when it is of another schema or torn.
     ///
-    /// Each member is read by its own type: with exact numbers serde cannot look through a flattened or tagged one.
+    /// Each member is read by its own type: with exact numbers serde cannot look through a
+    /// flattened or tagged one.
     pub fn from_line(line: &str) -> Option<Self> {
         if let Some(tier) = tier_of_case_line(line) {
-            let result = CaseResult { cached: line.trim_end().ends_with(CACHED), ..serde_json::from_str(line).ok()? };
+            let result = CaseResult {
+                cached: line.trim_end().ends_with(CACHED),
+                ..serde_json::from_str(line).ok()?
+            };
             return Some(Self::CaseFinished { tier, result });
         }
         let head: Head = serde_json::from_str(line).ok()?;
         match head.event.as_str() {
             _ if head.schema != SCHEMA => None,
             "part-started" => Some(Self::PartStarted(serde_json::from_str(line).ok()?)),
-            "tier-started" => Some(Self::TierStarted { tier: head.tier, cases: head.cases?, shards: head.shards? }),
+            "tier-started" => Some(Self::TierStarted {
+                tier: head.tier,
+                cases: head.cases?,
+                shards: head.shards?,
+            }),
             "tier-finished" => Some(Self::TierFinished { tier: head.tier, wall_s: head.wall_s? }),
             "known-flaky" => Some(Self::KnownFlaky { tier: head.tier, ids: head.ids? }),
             "tier-stopped" => Some(Self::TierStopped { tier: head.tier, why: head.why? }),
@@ -112,7 +129,8 @@ struct CaseLine<'a> {
     cached: bool,
 }
 
-/// The tier of a finished case, when the line begins as `case_line` writes it: then it need not be parsed twice.
+/// The tier of a finished case, when the line begins as `case_line` writes it: then it need not be
+/// parsed twice.
 fn tier_of_case_line(line: &str) -> Option<Tier> {
     let tier = line.strip_prefix(CASE_LINE)?;
     tier[..tier.find('"')?].parse().ok()
@@ -145,7 +163,13 @@ mod tests {
 
     #[test]
     fn a_line_reads_back() {
-        let result = CaseResult { outcome: Outcome::Failed, score: 0.5, why: Some("x".to_owned()), ms: 1.25, ..CaseResult::passed("c-1") };
+        let result = CaseResult {
+            outcome: Outcome::Failed,
+            score: 0.5,
+            why: Some("x".to_owned()),
+            ms: 1.25,
+            ..CaseResult::passed("c-1")
+        };
         let case_line = Event::case_line(Tier::Micro, &result);
         let event = Event::CaseFinished { tier: Tier::Micro, result };
         let line = event.to_line();
@@ -155,8 +179,14 @@ mod tests {
             line,
             "{\"schema\":\"agent/event@1\",\"event\":\"case-finished\",\"tier\":\"micro\",\"id\":\"c-1\",\"outcome\":\"failed\",\"score\":0.5,\"weight\":1.0,\"ms\":1.25,\"why\":\"x\"}\n"
         );
-        let known = Event::CaseFinished { tier: Tier::Micro, result: CaseResult { cached: true, ..CaseResult::passed("c-1") } };
-        assert!(known.to_line().ends_with(",\"cached\":true}\n"), "whether it was known travels with a part");
+        let known = Event::CaseFinished {
+            tier: Tier::Micro,
+            result: CaseResult { cached: true, ..CaseResult::passed("c-1") },
+        };
+        assert!(
+            known.to_line().ends_with(",\"cached\":true}\n"),
+            "whether it was known travels with a part"
+        );
         let others = [
             known,
             Event::TierStarted { tier: Tier::Full, cases: 2, shards: 1 },

@@ -4,7 +4,10 @@
 const NAMED: usize = 3;
 
 /// What belongs together by a key, in the order in which each key came first.
-pub fn by_key<T, K: PartialEq>(items: impl IntoIterator<Item = T>, key: impl Fn(&T) -> K) -> Vec<(K, Vec<T>)> {
+pub fn by_key<T, K: PartialEq>(
+    items: impl IntoIterator<Item = T>,
+    key: impl Fn(&T) -> K,
+) -> Vec<(K, Vec<T>)> {
     let mut groups: Vec<(K, Vec<T>)> = Vec::new();
     for item in items {
         let of = key(&item);
@@ -21,7 +24,12 @@ pub fn named(ids: &[&str]) -> String {
     match ids {
         [id] => (*id).to_owned(),
         _ if ids.len() <= NAMED + 1 => format!("{} cases: {}", ids.len(), ids.join(", ")),
-        _ => format!("{} cases: {} and {} more", ids.len(), ids[..NAMED].join(", "), ids.len() - NAMED),
+        _ => format!(
+            "{} cases: {} and {} more",
+            ids.len(),
+            ids[..NAMED].join(", "),
+            ids.len() - NAMED
+        ),
     }
 }
 

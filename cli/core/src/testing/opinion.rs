@@ -1,4 +1,5 @@
-//! What a scorer or a judging command says of a result, and the judgement that several such opinions make.
+//! What a scorer or a judging command says of a result, and the judgement that several such
+//! opinions make.
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
@@ -6,7 +7,8 @@ use crate::testing::judgement::Judgement;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-const MEND: &str = "\"command\" is {\"run\": [\"python\", \"tests/judge.py\"], \"at_least\": 0.5, \"votes\": 3, \"agree\": 0.67}";
+const MEND: &str = "\"command\" is {\"run\": [\"python\", \"tests/judge.py\"], \"at_least\": \
+    0.5, \"votes\": 3, \"agree\": 0.67}";
 const MOST_VOTES: u32 = 25;
 
 /// Judged by a program of the repository, an LLM judge for instance.
@@ -18,18 +20,22 @@ pub struct CommandCall {
     pub at_least: f64,
     /// How often it is asked.
     pub votes: u32,
-    /// The share of the votes that have to say the same; the same number for and against is never enough.
+    /// The share of the votes that have to say the same; the same number for and against is never
+    /// enough.
     pub agree: f64,
 }
 
 impl CommandCall {
     /// Reads the object under `command`.
     pub fn parse(value: Value, place: &str) -> Result<Self, DocumentError> {
-        let mut fields = Fields::new(value, place, "\"command\"", &["run", "at_least", "votes", "agree"])?;
+        let mut fields =
+            Fields::new(value, place, "\"command\"", &["run", "at_least", "votes", "agree"])?;
         let run = fields.list("run")?.ok_or_else(|| fields.missing("run", MEND))?;
-        let words: Option<Vec<_>> = run.iter().map(|word| word.as_str().map(str::to_owned)).collect();
+        let words: Option<Vec<_>> =
+            run.iter().map(|word| word.as_str().map(str::to_owned)).collect();
         let run = words.filter(|words| words.first().is_some_and(|program| !program.is_empty()));
-        let run = run.ok_or_else(|| fields.error("\"run\" is not a program with its arguments", MEND))?;
+        let run =
+            run.ok_or_else(|| fields.error("\"run\" is not a program with its arguments", MEND))?;
         Ok(Self {
             run,
             at_least: fields.share("at_least")?.unwrap_or(1.0),
@@ -38,7 +44,8 @@ impl CommandCall {
         })
     }
 
-    /// What the votes come to: the mean score, and what most of them say; an error where too few agree.
+    /// What the votes come to: the mean score, and what most of them say; an error where too few
+    /// agree.
     pub fn judgement(&self, votes: &[Opinion]) -> Result<Judgement, String> {
         let count = votes.len();
         let passed = votes.iter().filter(|vote| vote.passed).count();
@@ -48,8 +55,13 @@ impl CommandCall {
         }
         let passed = 2 * passed > count;
         let score = votes.iter().map(|vote| vote.score).sum::<f64>() / count as f64;
-        let said = votes.iter().filter(|vote| vote.passed == passed).find_map(|vote| vote.why.clone());
-        let why = (!passed).then(|| said.unwrap_or_else(|| format!("the judge's score is {score:.3}, needs at least {}", self.at_least)));
+        let said =
+            votes.iter().filter(|vote| vote.passed == passed).find_map(|vote| vote.why.clone());
+        let why = (!passed).then(|| {
+            said.unwrap_or_else(|| {
+                format!("the judge's score is {score:.3}, needs at least {}", self.at_least)
+            })
+        });
         Ok(Judgement { score, passed, why })
     }
 }
@@ -64,7 +76,8 @@ pub struct Opinion {
 }
 
 impl Opinion {
-    /// Reads `{"score", "passed", "why"}`, of which one of the first two is enough; `None` when neither is there as it should be.
+    /// Reads `{"score", "passed", "why"}`, of which one of the first two is enough; `None` when
+    /// neither is there as it should be.
     pub fn read(said: &Value, at_least: f64) -> Option<Self> {
         let passed = said.get("passed").and_then(Value::as_bool);
         let score = match said.get("score") {
@@ -88,7 +101,14 @@ mod tests {
         assert_eq!(read(json!({"score": 0.4, "passed": true, "why": "so"})), Some((0.4, true)));
         assert_eq!(read(json!({"score": null, "passed": false})), Some((0.0, false)));
         assert_eq!(read(json!({"score": 1.000_000_000_000_000_2})), Some((1.0, true)));
-        for rubbish in [json!({}), json!({"score": 2}), json!({"score": "1"}), json!("good"), json!([1]), json!(null)] {
+        for rubbish in [
+            json!({}),
+            json!({"score": 2}),
+            json!({"score": "1"}),
+            json!("good"),
+            json!([1]),
+            json!(null),
+        ] {
             assert_eq!(read(rubbish), None);
         }
     }
@@ -96,17 +116,34 @@ mod tests {
     #[test]
     fn votes_have_to_agree() {
         let call = CommandCall::parse(json!({"run": ["x"], "agree": 0.67}), "c.jsonl:1").unwrap();
-        let vote = |score| Opinion { score, passed: score >= 0.5, why: (score < 0.5).then(|| "bad".to_owned()) };
-        let judged = |scores: &[f64]| call.judgement(&scores.iter().copied().map(vote).collect::<Vec<_>>());
-        assert_eq!(judged(&[1.0, 0.5]).unwrap(), Judgement { score: 0.75, passed: true, why: None });
-        assert_eq!(judged(&[0.0, 0.0, 0.25, 1.0]).unwrap(), Judgement { score: 0.3125, passed: false, why: Some("bad".to_owned()) });
-        assert_eq!(judged(&[1.0, 0.0, 1.0]).unwrap_err(), "the judge disagrees with itself: 2 of 3");
+        let vote = |score| Opinion {
+            score,
+            passed: score >= 0.5,
+            why: (score < 0.5).then(|| "bad".to_owned()),
+        };
+        let judged =
+            |scores: &[f64]| call.judgement(&scores.iter().copied().map(vote).collect::<Vec<_>>());
+        assert_eq!(
+            judged(&[1.0, 0.5]).unwrap(),
+            Judgement { score: 0.75, passed: true, why: None }
+        );
+        assert_eq!(
+            judged(&[0.0, 0.0, 0.25, 1.0]).unwrap(),
+            Judgement { score: 0.3125, passed: false, why: Some("bad".to_owned()) }
+        );
+        assert_eq!(
+            judged(&[1.0, 0.0, 1.0]).unwrap_err(),
+            "the judge disagrees with itself: 2 of 3"
+        );
         assert!(judged(&[1.0, 0.0]).is_err());
     }
 
     #[track_caller]
     fn check_wrong(value: Value, message: &str) {
-        assert_eq!(CommandCall::parse(value, "c.jsonl:1").unwrap_err().to_string(), format!("c.jsonl:1: {message}"));
+        assert_eq!(
+            CommandCall::parse(value, "c.jsonl:1").unwrap_err().to_string(),
+            format!("c.jsonl:1: {message}")
+        );
     }
 
     #[test]
@@ -115,8 +152,14 @@ mod tests {
         check_wrong(json!({"run": "python x"}), "\"run\" is a text, not a list");
         check_wrong(json!({"run": []}), "\"run\" is not a program with its arguments");
         check_wrong(json!({"run": ["x", 1]}), "\"run\" is not a program with its arguments");
-        check_wrong(json!({"run": ["x"], "votes": 26}), "\"votes\" is 26, not a whole number from 1 to 25");
+        check_wrong(
+            json!({"run": ["x"], "votes": 26}),
+            "\"votes\" is 26, not a whole number from 1 to 25",
+        );
         check_wrong(json!({"run": ["x"], "agree": "all"}), "\"agree\" is a text, not a number");
-        check_wrong(json!({"run": ["x"], "vote": 3}), "\"vote\" is not a key of \"command\" (did you mean \"votes\"?)");
+        check_wrong(
+            json!({"run": ["x"], "vote": 3}),
+            "\"vote\" is not a key of \"command\" (did you mean \"votes\"?)",
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Parts of a tier, as the machines of a matrix write them down, and their join: any split, any order and any repeat give the same.
+//! Parts of a tier, as the machines of a matrix write them down, and their join: any split, any
+//! order and any repeat give the same.
 
 use crate::formats::document::DocumentError;
 use crate::formats::manifest::Tier;
@@ -49,7 +50,9 @@ impl std::str::FromStr for Part {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        let numbers = text
+            .split_once('/')
+            .and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((index, of)) if 1 <= index && index <= of => Ok(Self { of, index }),
             _ => Err(format!("`{text}` is not a part; write I/N, such as 2/4")),
@@ -77,16 +80,32 @@ pub struct PartHead {
 }
 
 impl PartHead {
-    /// What differs, in words; parts of one tier differ in nothing here but which part they are, and the commit that holds the tree.
+    /// What differs, in words; parts of one tier differ in nothing here but which part they are,
+    /// and the commit that holds the tree.
     fn differences(&self, other: &Self) -> Vec<String> {
-        let short = |value: &Option<String>| value.as_deref().map_or("none", |text| &text[..text.len().min(12)]).to_owned();
-        let tree = (self.tree != other.tree).then(|| format!("tree ({}, not {})", short(&self.tree), short(&other.tree)));
+        let short = |value: &Option<String>| {
+            value.as_deref().map_or("none", |text| &text[..text.len().min(12)]).to_owned()
+        };
+        let tree = (self.tree != other.tree)
+            .then(|| format!("tree ({}, not {})", short(&self.tree), short(&other.tree)));
         let (state, its) = (Some(self.state.clone()), Some(other.state.clone()));
-        let state = (state != its).then(|| format!("state ({}, not {})", short(&state), short(&its)));
-        let count = (self.cases != other.cases).then(|| format!("number of cases ({}, not {})", self.cases, other.cases));
-        let definitions = self.definitions.differences(&other.definitions, self.tier).into_iter().map(str::to_owned);
-        let budgets = self.definitions.budgets != other.definitions.budgets || self.budget != other.budget;
-        tree.into_iter().chain(state).chain(definitions).chain(budgets.then(|| "budgets".to_owned())).chain(count).collect()
+        let state =
+            (state != its).then(|| format!("state ({}, not {})", short(&state), short(&its)));
+        let count = (self.cases != other.cases)
+            .then(|| format!("number of cases ({}, not {})", self.cases, other.cases));
+        let definitions = self
+            .definitions
+            .differences(&other.definitions, self.tier)
+            .into_iter()
+            .map(str::to_owned);
+        let budgets =
+            self.definitions.budgets != other.definitions.budgets || self.budget != other.budget;
+        tree.into_iter()
+            .chain(state)
+            .chain(definitions)
+            .chain(budgets.then(|| "budgets".to_owned()))
+            .chain(count)
+            .collect()
     }
 }
 
@@ -110,12 +129,16 @@ impl MergedTier {
         if self.fold.missing() == 0 || self.parts.iter().any(|part| part.of != of) {
             return None;
         }
-        let absent: Vec<String> =
-            (1..=of).filter(|index| !self.parts.contains(&Part { of, index: *index })).map(|index| index.to_string()).collect();
+        let absent: Vec<String> = (1..=of)
+            .filter(|index| !self.parts.contains(&Part { of, index: *index }))
+            .map(|index| index.to_string())
+            .collect();
         match &absent[..] {
             [] => None,
             [one] => Some(format!("part {one} of {of} is missing")),
-            [most @ .., last] => Some(format!("parts {} and {last} of {of} are missing", most.join(", "))),
+            [most @ .., last] => {
+                Some(format!("parts {} and {last} of {of} are missing", most.join(", ")))
+            }
         }
     }
 }
@@ -127,14 +150,16 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Adds a file's parts; a last line that a kill cut off does not count. `file` names it in errors.
+    /// Adds a file's parts; a last line that a kill cut off does not count. `file` names it in
+    /// errors.
     pub fn read(&mut self, file: &str, text: &str) -> Result<(), DocumentError> {
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let mut begun = BTreeSet::new();
         for (index, line) in whole.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let place = || format!("{file}:{}", index + 1);
             let event = Event::from_line(line).ok_or_else(|| {
-                let mend = "parts are written by `agent test --events FILE`, of a version no newer than this one";
+                let mend = "parts are written by `agent test --events FILE`, of a version no newer \
+                    than this one";
                 DocumentError::new(place(), "this line is not an event", mend)
             })?;
             let tier = event.tier();
@@ -145,7 +170,13 @@ impl Merge {
             }
             match self.tiers.get_mut(&tier).filter(|_| begun.contains(&tier)) {
                 Some(merged) => merged.fold.take(event),
-                None => return Err(DocumentError::new(place(), format!("results of {tier} before it says of what"), REWRITE)),
+                None => {
+                    return Err(DocumentError::new(
+                        place(),
+                        format!("results of {tier} before it says of what"),
+                        REWRITE,
+                    ));
+                }
             }
         }
         if begun.is_empty() {
@@ -165,11 +196,16 @@ impl Merge {
         });
         let differences = head.differences(&merged.head);
         if !differences.is_empty() {
-            let problem = format!("of {tier} it has another {} than {}", differences.join(", another "), merged.from);
+            let problem = format!(
+                "of {tier} it has another {} than {}",
+                differences.join(", another "),
+                merged.from
+            );
             return Err(DocumentError::new(
                 file,
                 problem,
-                "parts of one tree and one state are merged; run the others again (a file that is written into the working tree makes it another: name it in .gitignore)",
+                "parts of one tree and one state are merged; run the others again (a file that is \
+                written into the working tree makes it another: name it in .gitignore)",
             ));
         }
         merged.commits.extend(head.commit.clone());
@@ -222,7 +258,10 @@ mod tests {
             commit: Some("c0ffee".to_owned()),
             tree: Some("7ee".to_owned()),
             state: "57a7e".to_owned(),
-            definitions: Definitions { cases: [(Tier::Fast, "sha256:1".to_owned())].into(), ..Definitions::default() },
+            definitions: Definitions {
+                cases: [(Tier::Fast, "sha256:1".to_owned())].into(),
+                ..Definitions::default()
+            },
             budget: Budget { pass_rate: Some(0.5), ..Budget::default() },
         }
     }
@@ -230,7 +269,9 @@ mod tests {
     fn lines(head: PartHead, results: &[CaseResult], wall_s: f64) -> String {
         let tier = head.tier;
         let finished = results.iter().cloned().map(|result| Event::CaseFinished { tier, result });
-        let events = std::iter::once(Event::PartStarted(Box::new(head))).chain(finished).chain([Event::TierFinished { tier, wall_s }]);
+        let events = std::iter::once(Event::PartStarted(Box::new(head)))
+            .chain(finished)
+            .chain([Event::TierFinished { tier, wall_s }]);
         events.map(|event| event.to_line()).collect()
     }
 
@@ -249,7 +290,10 @@ mod tests {
     #[track_caller]
     fn refused(files: &[String], problem: &str) {
         let mut merge = Merge::default();
-        let error = files.iter().enumerate().find_map(|(index, text)| merge.read(&format!("{index}.jsonl"), text).err());
+        let error = files
+            .iter()
+            .enumerate()
+            .find_map(|(index, text)| merge.read(&format!("{index}.jsonl"), text).err());
         assert_eq!(error.expect("it is refused").to_string(), problem);
     }
 
@@ -267,7 +311,8 @@ mod tests {
         let mut other = head("2/2", 2);
         other.state = "another-revision".to_owned();
         other.definitions.scorers = Some("s".to_owned());
-        let problem = "1.jsonl: of fast it has another state (another-revi, not 57a7e), another scorers than 0.jsonl";
+        let problem = "1.jsonl: of fast it has another state (another-revi, not 57a7e), another \
+            scorers than 0.jsonl";
         refused(&[good.clone(), lines(other, &[], 0.0)], problem);
         refused(&[good.clone(), String::new()], "1.jsonl: it holds no part of a tier");
         refused(&[format!("{good}{{\"event\":\"?\"}}\n")], "0.jsonl:4: this line is not an event");
@@ -277,19 +322,40 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said() {
-        let [one, two] = [("1/4", "a"), ("3/4", "b")].map(|(part, id)| lines(head(part, 4), &[CaseResult::passed(id)], 1.0));
+        let [one, two] = [("1/4", "a"), ("3/4", "b")]
+            .map(|(part, id)| lines(head(part, 4), &[CaseResult::passed(id)], 1.0));
         let torn = format!("{two}{}", &one[..one.len() - 9]);
         let merged = merged(&[one, torn]);
         let summary = merged.fold.summary(merged.head.budget);
-        assert_eq!(summary.reasons, ["parts 2 and 4 of 4 are missing", "only 2 of 4 cases were run"]);
-        assert_eq!((summary.verdict, summary.missing), (crate::testing::evaluation::Verdict::NotEnoughEvidence, 2));
+        assert_eq!(
+            summary.reasons,
+            ["parts 2 and 4 of 4 are missing", "only 2 of 4 cases were run"]
+        );
+        assert_eq!(
+            (summary.verdict, summary.missing),
+            (crate::testing::evaluation::Verdict::NotEnoughEvidence, 2)
+        );
     }
 
     fn any_result() -> impl Strategy<Value = CaseResult> {
-        let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
-        ("[a-h]{1,2}", outcome, 0.0..1.0f64, 0.0..9.0f64, any::<bool>(), prop::option::of(0.0..0.1f64)).prop_map(
-            |(id, outcome, score, ms, cached, cost_usd)| CaseResult { outcome, score, ms, cost_usd, cached, ..CaseResult::passed(id) },
+        let outcome =
+            prop_oneof![Just(Outcome::Passed), Just(Outcome::Failed), Just(Outcome::Errored)];
+        (
+            "[a-h]{1,2}",
+            outcome,
+            0.0..1.0f64,
+            0.0..9.0f64,
+            any::<bool>(),
+            prop::option::of(0.0..0.1f64),
         )
+            .prop_map(|(id, outcome, score, ms, cached, cost_usd)| CaseResult {
+                outcome,
+                score,
+                ms,
+                cost_usd,
+                cached,
+                ..CaseResult::passed(id)
+            })
     }
 
     proptest! {
@@ -306,7 +372,8 @@ mod tests {
             let mut files: Vec<String> = (1..=of)
                 .map(|index| {
                     let part = Part { of, index };
-                    let held: Vec<_> = results.iter().filter(|result| part.holds(&result.id)).cloned().collect();
+                    let held: Vec<_> =
+                        results.iter().filter(|result| part.holds(&result.id)).cloned().collect();
                     lines(PartHead { part, ..head("1/1", 40) }, &held, walls[index as usize - 1])
                 })
                 .collect();
@@ -318,7 +385,8 @@ mod tests {
             let first = files.first().cloned().unwrap_or_default();
             files.push(format!("{first}{first}"));
             let joined = merged(&files);
-            prop_assert_eq!(&joined.fold.clone().into_results(), &whole.fold.clone().into_results());
+            prop_assert_eq!(&joined.fold.clone().into_results(),
+                &whole.fold.clone().into_results());
             // which parts are missing is told of parts alone
             prop_assert_eq!(summary_of_all(&joined), summary_of_all(&whole));
             files.reverse();
@@ -332,7 +400,10 @@ mod tests {
         for result in merged.fold.results() {
             fold.take(Event::CaseFinished { tier: Tier::Fast, result: result.clone() });
         }
-        fold.take(Event::TierFinished { tier: Tier::Fast, wall_s: merged.fold.summary(Budget::default()).wall_s });
+        fold.take(Event::TierFinished {
+            tier: Tier::Fast,
+            wall_s: merged.fold.summary(Budget::default()).wall_s,
+        });
         serde_json::to_string(&fold.summary(merged.head.budget)).unwrap()
     }
 }

@@ -1,4 +1,5 @@
-//! Quarantine: a case that is run and shown, and counts for nothing until a day that is written beside it.
+//! Quarantine: a case that is run and shown, and counts for nothing until a day that is written
+//! beside it.
 
 use crate::formats::document::{DocumentError, Fields};
 use jiff::civil::Date;
@@ -22,7 +23,10 @@ impl Quarantine {
         let why = fields.text("why")?.ok_or_else(|| fields.missing("why", form))?;
         match until.parse::<Date>() {
             Ok(date) if until.len() == 10 => Ok(Self { until: date.to_string(), why }),
-            _ => Err(fields.error(format!("\"until\" is \"{until}\", no date"), "write a day that there is as YYYY-MM-DD")),
+            _ => Err(fields.error(
+                format!("\"until\" is \"{until}\", no date"),
+                "write a day that there is as YYYY-MM-DD",
+            )),
         }
     }
 
@@ -38,9 +42,14 @@ mod tests {
 
     #[test]
     fn it_ends_on_its_day() {
-        let quarantine = Quarantine::parse(json!({"until": "2027-02-28", "why": "flaky network"}), "c.jsonl:1").unwrap();
+        let quarantine =
+            Quarantine::parse(json!({"until": "2027-02-28", "why": "flaky network"}), "c.jsonl:1")
+                .unwrap();
         let on = |today| quarantine.is_in_force(today);
-        assert_eq!([on("2026-11-22"), on("2027-02-27"), on("2027-02-28"), on("2028-01-01")], [true, true, false, false]);
+        assert_eq!(
+            [on("2026-11-22"), on("2027-02-27"), on("2027-02-28"), on("2028-01-01")],
+            [true, true, false, false]
+        );
     }
 
     #[track_caller]
@@ -55,10 +64,16 @@ mod tests {
         check(json!({"until": "2027-02-29", "why": "x"}), "\"until\" is \"2027-02-29\", no date");
         check(json!({"until": "20270228", "why": "x"}), "\"until\" is \"20270228\", no date");
         check(json!({"until": "next week", "why": "x"}), "\"until\" is \"next week\", no date");
-        check(json!({"until": 2027, "why": "x"}), "\"until\" is 2027, not a text that is not empty");
+        check(
+            json!({"until": 2027, "why": "x"}),
+            "\"until\" is 2027, not a text that is not empty",
+        );
         check(json!({"why": "x"}), "\"until\" is missing");
         check(json!({"until": "2027-02-28"}), "\"why\" is missing");
-        check(json!({"untill": "2027-02-28"}), "\"untill\" is not a key of \"quarantine\" (did you mean \"until\"?)");
+        check(
+            json!({"untill": "2027-02-28"}),
+            "\"untill\" is not a key of \"quarantine\" (did you mean \"until\"?)",
+        );
         check(json!(true), "\"quarantine\" is true, not an object");
     }
 }

@@ -1,4 +1,5 @@
-//! The expectation `ranking`: how well the items of an answer are ordered, by a measure of information retrieval.
+//! The expectation `ranking`: how well the items of an answer are ordered, by a measure of
+//! information retrieval.
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
@@ -7,7 +8,8 @@ use crate::testing::judgement::{Judgement, shortened};
 use serde_json::Value;
 use std::collections::HashMap;
 
-const MEND: &str = "\"ranking\" is {\"relevant\": [ids] or {id: gain}, \"metric\": \"mrr\", \"k\": 10, \"path\": \"/results\", \"id\": \"key\", \"at_least\": 0.5}";
+const MEND: &str = "\"ranking\" is {\"relevant\": [ids] or {id: gain}, \"metric\": \"mrr\", \"k\": \
+    10, \"path\": \"/results\", \"id\": \"key\", \"at_least\": 0.5}";
 const DEFAULT_K: u32 = 10;
 /// No sum of gains is beyond what a double holds.
 const MOST_GAIN: f64 = 1e9;
@@ -30,7 +32,8 @@ pub struct Ranking {
 enum Metric {
     /// 1 over the rank of the first relevant item.
     Mrr,
-    /// Discounted cumulative gain over that of the best order: gains as they are, discounts of log2(rank + 1) (Järvelin and Kekäläinen 2002).
+    /// Discounted cumulative gain over that of the best order: gains as they are, discounts of
+    /// log2(rank + 1) (Järvelin and Kekäläinen 2002).
     Ndcg,
     /// The share of the first k places that hold a relevant item.
     Precision,
@@ -54,31 +57,54 @@ impl Metric {
 impl Ranking {
     /// Reads the object under `ranking`.
     pub fn parse(value: Value, place: &str) -> Result<Self, DocumentError> {
-        let mut fields = Fields::new(value, place, "\"ranking\"", &["relevant", "metric", "k", "path", "id", "at_least"])?;
+        let mut fields = Fields::new(
+            value,
+            place,
+            "\"ranking\"",
+            &["relevant", "metric", "k", "path", "id", "at_least"],
+        )?;
         let relevant = fields.take("relevant").ok_or_else(|| fields.missing("relevant", MEND))?;
         let relevant = gains(&relevant).map_err(|problem| fields.error(problem, MEND))?;
         let metric = fields.text("metric")?.ok_or_else(|| fields.missing("metric", MEND))?;
         let names = Metric::ALL.map(Metric::as_str);
         let known = Metric::ALL.into_iter().find(|known| known.as_str() == metric);
         let metric = known.ok_or_else(|| {
-            let problem = format!("\"{metric}\" is not a metric of a ranking{}", did_you_mean(&metric, names));
+            let problem = format!(
+                "\"{metric}\" is not a metric of a ranking{}",
+                did_you_mean(&metric, names)
+            );
             fields.error(problem, format!("it is one of {}", names.join(", ")))
         })?;
         let k = fields.count("k", 1..=MOST_K)?.unwrap_or(DEFAULT_K) as usize;
         let path = fields.text("path")?.unwrap_or_default();
         if !path.is_empty() && !path.starts_with('/') {
-            return Err(fields.error(format!("\"path\" is \"{path}\", no JSON pointer"), "start it with `/`, such as \"/results\""));
+            return Err(fields.error(
+                format!("\"path\" is \"{path}\", no JSON pointer"),
+                "start it with `/`, such as \"/results\"",
+            ));
         }
         let id = fields.text("id")?;
-        Ok(Self { relevant, metric, k, path, id, at_least: fields.share("at_least")?.unwrap_or(1.0) })
+        Ok(Self {
+            relevant,
+            metric,
+            k,
+            path,
+            id,
+            at_least: fields.share("at_least")?.unwrap_or(1.0),
+        })
     }
 
     /// Judges an answer, which may stand as `result` in an object of its own.
     pub fn judge(&self, answer: &Value) -> Judgement {
         let found = answer.pointer(&self.path).filter(|found| found.is_array());
-        let Some(items) = found.or_else(|| answer.get("result")?.pointer(&self.path)).and_then(Value::as_array) else {
+        let Some(items) =
+            found.or_else(|| answer.get("result")?.pointer(&self.path)).and_then(Value::as_array)
+        else {
             let place = if self.path.is_empty() { "the answer" } else { &self.path };
-            return Judgement::failed(format!("{place} is not a list to rank: {}", shortened(&answer.to_string())));
+            return Judgement::failed(format!(
+                "{place} is not a list to rank: {}",
+                shortened(&answer.to_string())
+            ));
         };
         match self.ids(items) {
             Err(problem) => Judgement::failed(problem),
@@ -87,14 +113,23 @@ impl Ranking {
     }
 
     fn ids(&self, items: &[Value]) -> Result<Vec<String>, String> {
-        let id_of = |item: &Value| id_text(self.id.as_ref().map_or(Some(item), |key| item.get(key))?);
-        let number = |(index, item): (usize, &Value)| id_of(item).ok_or_else(|| self.no_id(index, item));
+        let id_of =
+            |item: &Value| id_text(self.id.as_ref().map_or(Some(item), |key| item.get(key))?);
+        let number =
+            |(index, item): (usize, &Value)| id_of(item).ok_or_else(|| self.no_id(index, item));
         items.iter().take(self.k).enumerate().map(number).collect()
     }
 
     fn no_id(&self, index: usize, item: &Value) -> String {
-        let wanted = self.id.as_ref().map_or_else(|| "\"id\" should name its key".to_owned(), |key| format!("there is no \"{key}\" in it"));
-        format!("item {} of the ranking has no id ({wanted}): {}", index + 1, shortened(&item.to_string()))
+        let wanted = self.id.as_ref().map_or_else(
+            || "\"id\" should name its key".to_owned(),
+            |key| format!("there is no \"{key}\" in it"),
+        );
+        format!(
+            "item {} of the ranking has no id ({wanted}): {}",
+            index + 1,
+            shortened(&item.to_string())
+        )
     }
 
     fn judge_order(&self, ids: &[String]) -> Judgement {
@@ -103,7 +138,10 @@ impl Ranking {
         let passed = score >= self.at_least;
         let why = (!passed).then(|| {
             let (metric, k, at_least) = (self.metric.as_str(), self.k, self.at_least);
-            format!("{metric}@{k} is {score:.3}, needs at least {at_least}: {}", self.told(ids, &gains))
+            format!(
+                "{metric}@{k} is {score:.3}, needs at least {at_least}: {}",
+                self.told(ids, &gains)
+            )
         });
         Judgement { score, passed, why }
     }
@@ -117,7 +155,10 @@ impl Ranking {
     fn score(&self, gains: &[f64]) -> f64 {
         let hits = gains.iter().filter(|gain| **gain > 0.0).count() as f64;
         match self.metric {
-            Metric::Mrr => gains.iter().position(|gain| *gain > 0.0).map_or(0.0, |index| 1.0 / (index + 1) as f64),
+            Metric::Mrr => gains
+                .iter()
+                .position(|gain| *gain > 0.0)
+                .map_or(0.0, |index| 1.0 / (index + 1) as f64),
             Metric::Precision => hits / self.k as f64,
             Metric::Recall => hits / self.relevant.len() as f64,
             Metric::Ndcg => {
@@ -131,9 +172,20 @@ impl Ranking {
     }
 
     fn told(&self, ids: &[String], gains: &[f64]) -> String {
-        let ranks: Vec<_> = gains.iter().enumerate().filter(|(_, gain)| **gain > 0.0).map(|(index, _)| (index + 1).to_string()).collect();
-        let stand = if ranks.is_empty() { String::new() } else { format!(", at {},", ranks.join(", ")) };
-        format!("{} of {} relevant{stand} in {}", ranks.len(), self.relevant.len(), shortened(&ids.join(", ")))
+        let ranks: Vec<_> = gains
+            .iter()
+            .enumerate()
+            .filter(|(_, gain)| **gain > 0.0)
+            .map(|(index, _)| (index + 1).to_string())
+            .collect();
+        let stand =
+            if ranks.is_empty() { String::new() } else { format!(", at {},", ranks.join(", ")) };
+        format!(
+            "{} of {} relevant{stand} in {}",
+            ranks.len(),
+            self.relevant.len(),
+            shortened(&ids.join(", "))
+        )
     }
 }
 
@@ -153,7 +205,9 @@ fn id_text(value: &Value) -> Option<String> {
 fn gains(relevant: &Value) -> Result<HashMap<String, f64>, String> {
     let gains: Option<HashMap<_, _>> = match relevant {
         Value::Array(ids) => ids.iter().map(|id| Some((id_text(id)?, 1.0))).collect(),
-        Value::Object(map) => map.iter().map(|(id, gain)| Some((id.clone(), gain.as_f64()?))).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(id, gain)| Some((id.clone(), gain.as_f64()?))).collect()
+        }
         _ => None,
     };
     let gains = gains.ok_or("\"relevant\" is neither a list of ids nor an object of gains")?;
@@ -161,7 +215,9 @@ fn gains(relevant: &Value) -> Result<HashMap<String, f64>, String> {
         return Err("\"relevant\" is empty".to_owned());
     }
     match gains.iter().find(|(_, gain)| !(**gain > 0.0 && **gain <= MOST_GAIN)) {
-        Some((id, gain)) => Err(format!("the gain of \"{id}\" is {gain}, not above 0 and at most {MOST_GAIN}")),
+        Some((id, gain)) => {
+            Err(format!("the gain of \"{id}\" is {gain}, not above 0 and at most {MOST_GAIN}"))
+        }
         None => Ok(gains),
     }
 }
@@ -173,7 +229,9 @@ mod tests {
 
     #[track_caller]
     fn score(relevant: &Value, metric: &str, k: u32, ranked: &Value) -> f64 {
-        let ranking = Ranking::parse(json!({"relevant": relevant, "metric": metric, "k": k}), "c.jsonl:1").unwrap();
+        let ranking =
+            Ranking::parse(json!({"relevant": relevant, "metric": metric, "k": k}), "c.jsonl:1")
+                .unwrap();
         ranking.judge(ranked).score
     }
 
@@ -187,9 +245,24 @@ mod tests {
         }
         check(&json!({"a": 1, "b": 1}), &json!(["a", "x", "b"]), 3, 0.919_720_789_148_187_7);
         check(&json!(["a", "b"]), &json!(["x", "a", "b"]), 2, 0.386_852_807_234_541_5);
-        check(&json!({"a": 3, "b": 2, "c": 1}), &json!(["c", "x", "a", "b"]), 10, 0.705_890_862_824_631_3);
-        check(&json!({"a": 3, "b": 2, "c": 1}), &json!(["b", "a", "x", "y"]), 3, 0.817_493_513_799_616_7);
-        check(&json!({"a": 3, "b": 2, "c": 0.5, "d": 1}), &json!(["d", "b", "x", "a"]), 2, 0.530_721_273_977_243_4);
+        check(
+            &json!({"a": 3, "b": 2, "c": 1}),
+            &json!(["c", "x", "a", "b"]),
+            10,
+            0.705_890_862_824_631_3,
+        );
+        check(
+            &json!({"a": 3, "b": 2, "c": 1}),
+            &json!(["b", "a", "x", "y"]),
+            3,
+            0.817_493_513_799_616_7,
+        );
+        check(
+            &json!({"a": 3, "b": 2, "c": 0.5, "d": 1}),
+            &json!(["d", "b", "x", "a"]),
+            2,
+            0.530_721_273_977_243_4,
+        );
         check(&json!({"a": 1}), &json!(["x", "y", "z", "a"]), 3, 0.0);
     }
 
@@ -206,12 +279,16 @@ mod tests {
 
     #[test]
     fn items_are_found_by_path_and_key() {
-        let written = json!({"relevant": ["b"], "metric": "mrr", "path": "/results", "id": "title", "at_least": 0.6});
+        let written = json!({"relevant": ["b"], "metric": "mrr", "path": "/results", "id": "title",
+            "at_least": 0.6});
         let ranking = Ranking::parse(written, "c.jsonl:1").unwrap();
         let answer = json!({"results": [{"title": "a"}, {"title": "b"}]});
         let judged = ranking.judge(&answer);
         assert_eq!((judged.score, judged.passed), (0.5, false));
-        assert_eq!(judged.why.unwrap(), "mrr@10 is 0.500, needs at least 0.6: 1 of 1 relevant, at 2, in a, b");
+        assert_eq!(
+            judged.why.unwrap(),
+            "mrr@10 is 0.500, needs at least 0.6: 1 of 1 relevant, at 2, in a, b"
+        );
         assert_eq!(ranking.judge(&json!({"result": answer})), ranking.judge(&answer));
         let why = |answer| ranking.judge(&answer).why.unwrap();
         assert_eq!(why(json!({"hits": []})), "/results is not a list to rank: {\"hits\":[]}");
@@ -231,12 +308,30 @@ mod tests {
     fn a_wrong_ranking_names_its_key() {
         check_wrong(json!({"metric": "mrr"}), "\"relevant\" is missing");
         check_wrong(json!({"relevant": []}), "\"relevant\" is empty");
-        check_wrong(json!({"relevant": [null]}), "\"relevant\" is neither a list of ids nor an object of gains");
-        check_wrong(json!({"relevant": {"a": 0}}), "the gain of \"a\" is 0, not above 0 and at most 1000000000");
+        check_wrong(
+            json!({"relevant": [null]}),
+            "\"relevant\" is neither a list of ids nor an object of gains",
+        );
+        check_wrong(
+            json!({"relevant": {"a": 0}}),
+            "the gain of \"a\" is 0, not above 0 and at most 1000000000",
+        );
         check_wrong(json!({"relevant": ["a"]}), "\"metric\" is missing");
-        check_wrong(json!({"relevant": ["a"], "metric": "ndgc"}), "\"ndgc\" is not a metric of a ranking (did you mean \"ndcg\"?)");
-        check_wrong(json!({"relevant": ["a"], "metric": "mrr", "k": 0}), "\"k\" is 0, not a whole number from 1 to 100000");
-        check_wrong(json!({"relevant": ["a"], "metric": "mrr", "path": "results"}), "\"path\" is \"results\", no JSON pointer");
-        check_wrong(json!({"relevant": ["a"], "metric": "mrr", "at_least": 1.5}), "\"at_least\" is 1.5, not a number from 0 to 1");
+        check_wrong(
+            json!({"relevant": ["a"], "metric": "ndgc"}),
+            "\"ndgc\" is not a metric of a ranking (did you mean \"ndcg\"?)",
+        );
+        check_wrong(
+            json!({"relevant": ["a"], "metric": "mrr", "k": 0}),
+            "\"k\" is 0, not a whole number from 1 to 100000",
+        );
+        check_wrong(
+            json!({"relevant": ["a"], "metric": "mrr", "path": "results"}),
+            "\"path\" is \"results\", no JSON pointer",
+        );
+        check_wrong(
+            json!({"relevant": ["a"], "metric": "mrr", "at_least": 1.5}),
+            "\"at_least\" is 1.5, not a number from 0 to 1",
+        );
     }
 }

@@ -22,11 +22,16 @@ impl Runs {
 
     /// The probability that `k` runs drawn from these all passed: C(passed, k) / C(count, k).
     fn all_of(self, k: u32) -> f64 {
-        (0..k).map(|drawn| f64::from(self.passed.saturating_sub(drawn)) / f64::from(self.count - drawn)).product()
+        (0..k)
+            .map(|drawn| {
+                f64::from(self.passed.saturating_sub(drawn)) / f64::from(self.count - drawn)
+            })
+            .product()
     }
 }
 
-/// One result of the runs of a case, in their order: passed only when each of them is, its score and time their mean.
+/// One result of the runs of a case, in their order: passed only when each of them is, its score
+/// and time their mean.
 ///
 /// # Panics
 /// Without any run.
@@ -43,7 +48,8 @@ pub fn join(runs: Vec<CaseResult>) -> CaseResult {
         format!("run {} of {count}: {why}", number + 1)
     });
     let shown = not_passed.and_then(|(_, run)| run.shown.clone());
-    let reads: BTreeSet<_> = runs.iter().filter_map(|run| run.reads.as_ref()).flatten().cloned().collect();
+    let reads: BTreeSet<_> =
+        runs.iter().filter_map(|run| run.reads.as_ref()).flatten().cloned().collect();
     let reads = runs.iter().any(|run| run.reads.is_some()).then(|| reads.into_iter().collect());
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let first = runs.into_iter().next().expect("a case is run at least once");
@@ -62,12 +68,18 @@ pub fn join(runs: Vec<CaseResult>) -> CaseResult {
 
 /// pass^k for k = 1, 2, ... up to the fewest runs of a case; `None` when no case was repeated.
 ///
-/// The probability that a case passes k times in a row, estimated without bias from n runs of which c passed as C(c,k)/C(n,k)
-/// (Chen et al. 2021, arXiv:2107.03374, for one success in k; Yao et al. 2024, arXiv:2406.12045, for k successes), averaged over the
-/// repeated cases. A case whose runs came to no end counts as one that never passes.
+/// The probability that a case passes k times in a row, estimated without bias from n runs of which
+/// c passed as C(c,k)/C(n,k) (Chen et al. 2021, arXiv:2107.03374, for one success in k; Yao et al.
+/// 2024, arXiv:2406.12045, for k successes), averaged over the repeated cases. A case whose runs
+/// came to no end counts as one that never passes.
 pub fn pass_hat_k<'a>(results: impl Iterator<Item = &'a CaseResult>) -> Option<Vec<f64>> {
-    let repeated: Vec<_> = results.filter_map(|result| Some((result.runs?, result.outcome))).collect();
-    let whole: Vec<Runs> = repeated.iter().filter(|(_, outcome)| *outcome != Outcome::Errored).map(|(runs, _)| *runs).collect();
+    let repeated: Vec<_> =
+        results.filter_map(|result| Some((result.runs?, result.outcome))).collect();
+    let whole: Vec<Runs> = repeated
+        .iter()
+        .filter(|(_, outcome)| *outcome != Outcome::Errored)
+        .map(|(runs, _)| *runs)
+        .collect();
     if repeated.is_empty() {
         return None;
     }
@@ -91,16 +103,31 @@ mod tests {
 
     #[test]
     fn a_case_passes_when_each_run_does() {
-        let passed = CaseResult { ms: 3.0, cost_usd: Some(0.25), reads: Some(vec!["b".to_owned()]), ..CaseResult::passed("a") };
-        let failed = CaseResult { ms: 1.0, reads: Some(vec!["a".to_owned()]), ..run(Outcome::Failed, 0.5, Some("no")) };
+        let passed = CaseResult {
+            ms: 3.0,
+            cost_usd: Some(0.25),
+            reads: Some(vec!["b".to_owned()]),
+            ..CaseResult::passed("a")
+        };
+        let failed = CaseResult {
+            ms: 1.0,
+            reads: Some(vec!["a".to_owned()]),
+            ..run(Outcome::Failed, 0.5, Some("no"))
+        };
         let all = join(vec![passed.clone(), passed.clone()]);
-        assert_eq!((all.outcome, all.runs, all.why), (Outcome::Passed, Some(Runs { count: 2, passed: 2 }), None));
+        assert_eq!(
+            (all.outcome, all.runs, all.why),
+            (Outcome::Passed, Some(Runs { count: 2, passed: 2 }), None)
+        );
         let some = join(vec![passed.clone(), failed, passed]);
         assert_eq!((some.outcome, some.runs.unwrap().is_flaky()), (Outcome::Failed, true));
         assert_eq!(some.why.as_deref(), Some("run 2 of 3: no"));
         assert_eq!((some.score, some.ms, some.cost_usd), (2.5 / 3.0, 7.0 / 3.0, Some(0.5)));
         assert_eq!(some.reads.unwrap(), ["a", "b"]);
-        let errored = join(vec![run(Outcome::Failed, 0.0, Some("no")), run(Outcome::Errored, 0.0, Some("it died"))]);
+        let errored = join(vec![
+            run(Outcome::Failed, 0.0, Some("no")),
+            run(Outcome::Errored, 0.0, Some("it died")),
+        ]);
         assert_eq!((errored.outcome, errored.runs.unwrap().is_flaky()), (Outcome::Errored, false));
     }
 
@@ -108,7 +135,10 @@ mod tests {
     fn passing_every_time_is_rarer_than_passing() {
         assert_eq!(pass_hat_k([CaseResult::passed("a")].iter()), None);
         // C(3,k)/C(4,k) = 3/4, 3/6, 1/4, 0/1 and always 1
-        assert_eq!(pass_hat_k([repeated(4, 3), repeated(5, 5)].iter()), Some(vec![0.875, 0.75, 0.625, 0.5]));
+        assert_eq!(
+            pass_hat_k([repeated(4, 3), repeated(5, 5)].iter()),
+            Some(vec![0.875, 0.75, 0.625, 0.5])
+        );
         let broken = CaseResult { outcome: Outcome::Errored, ..repeated(1, 0) };
         assert_eq!(pass_hat_k([repeated(2, 2), broken.clone()].iter()), Some(vec![0.5, 0.5]));
         assert!(pass_hat_k([broken].iter()).unwrap()[0].is_sign_positive());

@@ -1,4 +1,5 @@
-//! The side effects of a case on its scratch folder: what lies there before, and what should lie there after.
+//! The side effects of a case on its scratch folder: what lies there before, and what should lie
+//! there after.
 
 use crate::formats::document::{DocumentError, Fields, kind};
 use crate::formats::suggestion::did_you_mean;
@@ -6,7 +7,8 @@ use crate::testing::expectation::{Check, Golden, judge_bytes, pattern};
 use crate::testing::judgement::Judgement;
 use serde_json::{Map, Value};
 
-const MEND: &str = "\"files\" is {\"given\": {\"in.txt\": \"text\" or {\"copy\": \"FILE\"}}, \"expect\": {\"out.txt\": {\"equals\": ...}}}";
+const MEND: &str = "\"files\" is {\"given\": {\"in.txt\": \"text\" or \
+    {\"copy\": \"FILE\"}}, \"expect\": {\"out.txt\": {\"equals\": ...}}}";
 const KINDS: [&str; 4] = ["equals", "regex", "golden", "absent"];
 
 #[derive(Debug)]
@@ -57,8 +59,10 @@ fn named<T>(
     };
     let read = |(name, value): (String, Value)| {
         if !stays_inside(&name) {
-            let problem = format!("\"{name}\" under \"{key}\" is not a file inside the scratch folder");
-            return Err(fields.error(problem, "name it by a relative path without `..`, `.` and empty parts"));
+            let problem =
+                format!("\"{name}\" under \"{key}\" is not a file inside the scratch folder");
+            return Err(fields
+                .error(problem, "name it by a relative path without `..`, `.` and empty parts"));
         }
         let parsed = parse(&name, value)?;
         Ok((name, parsed))
@@ -84,7 +88,10 @@ fn parse_check(value: Value, place: &str) -> Result<FileCheck, DocumentError> {
     let mend = format!("give it exactly one of {}", KINDS.join(", "));
     let wrong = |problem: String| DocumentError::new(place, problem, mend.clone());
     let Value::Object(map) = value else {
-        return Err(wrong(format!("what is expected of a file is {}, not an object", kind(&value))));
+        return Err(wrong(format!(
+            "what is expected of a file is {}, not an object",
+            kind(&value)
+        )));
     };
     let count = map.len();
     let Some((key, value)) = map.into_iter().next().filter(|_| count == 1) else {
@@ -96,7 +103,12 @@ fn parse_check(value: Value, place: &str) -> Result<FileCheck, DocumentError> {
         ("equals", value) => FileCheck::Content(Check::Equals(value)),
         ("regex", value) => FileCheck::Content(Check::Regex(pattern(&value, "regex", place)?)),
         ("golden", value) => FileCheck::Content(Check::Golden(Golden::parse(&value, place)?)),
-        (other, _) => return Err(wrong(format!("\"{other}\" is not an expectation of a file{}", did_you_mean(other, KINDS)))),
+        (other, _) => {
+            return Err(wrong(format!(
+                "\"{other}\" is not an expectation of a file{}",
+                did_you_mean(other, KINDS)
+            )));
+        }
     })
 }
 
@@ -138,7 +150,10 @@ mod tests {
         check(&json!({"regex": "^a$"}), Some(b"b"), "file out.txt: `^a$` does not match \"b\"");
         check(&json!({"absent": true}), None, "");
         check(&json!({"absent": true}), Some(b"abc"), "file out.txt: it is there, with 3 bytes");
-        let golden = Golden { path: "g.txt".to_owned(), content: Some(GoldenContent::Text("one\n".to_owned())) };
+        let golden = Golden {
+            path: "g.txt".to_owned(),
+            content: Some(GoldenContent::Text("one\n".to_owned())),
+        };
         let judged = FileCheck::Content(Check::Golden(golden)).judge("out.txt", Some(b"two\n"));
         assert!(judged.why.unwrap().starts_with("file out.txt: against g.txt:\n"));
     }
@@ -153,19 +168,32 @@ mod tests {
     #[test]
     fn wrong_files_are_named() {
         for name in ["/etc/passwd", "../x", "a/../../x", "a//b", "", ".", "a\\b", "a/\0"] {
-            let message = format!("\"{name}\" under \"given\" is not a file inside the scratch folder");
+            let message =
+                format!("\"{name}\" under \"given\" is not a file inside the scratch folder");
             check_wrong(json!({"given": {name: "x"}}), &message);
         }
         check_wrong(json!({}), "\"files\" is empty");
         check_wrong(json!([]), "\"files\" is a list, not an object");
-        check_wrong(json!({"gives": {}}), "\"gives\" is not a key of \"files\" (did you mean \"given\"?)");
+        check_wrong(
+            json!({"gives": {}}),
+            "\"gives\" is not a key of \"files\" (did you mean \"given\"?)",
+        );
         check_wrong(json!({"given": []}), "\"given\" is a list, not an object of files by name");
         check_wrong(json!({"given": {"a": 1}}), "a file that is given is 1, not an object");
         check_wrong(json!({"given": {"a": {}}}), "\"copy\" is missing");
-        check_wrong(json!({"expect": {"a": "x"}}), "what is expected of a file is a text, not an object");
+        check_wrong(
+            json!({"expect": {"a": "x"}}),
+            "what is expected of a file is a text, not an object",
+        );
         check_wrong(json!({"expect": {"a": {}}}), "what is expected of a file has 0 keys, not one");
-        check_wrong(json!({"expect": {"a": {"equal": 1}}}), "\"equal\" is not an expectation of a file (did you mean \"equals\"?)");
+        check_wrong(
+            json!({"expect": {"a": {"equal": 1}}}),
+            "\"equal\" is not an expectation of a file (did you mean \"equals\"?)",
+        );
         check_wrong(json!({"expect": {"a": {"absent": false}}}), "\"absent\" is not true");
-        check_wrong(json!({"expect": {"a": {"regex": "("}}}), "\"regex\" is not a regular expression: unclosed group: (");
+        check_wrong(
+            json!({"expect": {"a": {"regex": "("}}}),
+            "\"regex\" is not a regular expression: unclosed group: (",
+        );
     }
 }

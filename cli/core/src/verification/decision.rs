@@ -30,7 +30,10 @@ fn decided(subject: &Subject<'_>) -> Checked<Finding> {
     let facts = subject.facts;
     if facts.trailers.gate.is_none() {
         return Ok(match &facts.recorded_before {
-            Some(earlier) => wrong(format!("it names no record of the gate, and {} before it does", tag(earlier))),
+            Some(earlier) => wrong(format!(
+                "it names no record of the gate, and {} before it does",
+                tag(earlier)
+            )),
             None => ok("not recorded by the `agent` that made it"),
         });
     }
@@ -43,14 +46,20 @@ fn decided(subject: &Subject<'_>) -> Checked<Finding> {
         return Err(wrong("the gate's record is of another evaluation"));
     }
     asked_as_the_manifest_says(facts, record)?;
-    let summary = subject.summary(gated.tier).ok_or_else(|| wrong(format!("the gate asked for {}, which was not run", gated.tier)))?;
+    let summary = subject
+        .summary(gated.tier)
+        .ok_or_else(|| wrong(format!("the gate asked for {}, which was not run", gated.tier)))?;
     if let Some(problem) = figures::says_nothing(summary) {
         return Err(wrong(format!("the gate asked for {}, which {problem}", gated.tier)));
     }
     match (&record.compared, &facts.trailers.base) {
         (None, None) => Ok(ok(format!("a first version, judged by {} alone", gated.tier))),
-        (None, Some(_)) => Err(wrong("it was compared with nothing, though a version stood before it")),
-        (Some(_), None) => Err(wrong("it was compared with a version, though none stood before it")),
+        (None, Some(_)) => {
+            Err(wrong("it was compared with nothing, though a version stood before it"))
+        }
+        (Some(_), None) => {
+            Err(wrong("it was compared with a version, though none stood before it"))
+        }
         (Some(compared), Some(_)) => compared_rightly(subject, record, compared, pairs),
     }
 }
@@ -70,12 +79,15 @@ fn record<'a>(subject: &'a Subject<'_>) -> Checked<&'a (Record, StoredPairs)> {
     }
 }
 
-/// Tier, mode, test, margin and alpha are the manifest's; the command line may give mode and test of a promotion, and the record says so.
+/// Tier, mode, test, margin and alpha are the manifest's; the command line may give mode and test
+/// of a promotion, and the record says so.
 fn asked_as_the_manifest_says(facts: &Facts, record: &Record) -> Checked<()> {
     let Some(wanted) = &facts.gated else {
         return Err(missing("the manifest that the gate was asked by cannot be read here"));
     };
-    let may_be_given = |key: &str| facts.made_by() == Some(Kind::Promotion) && record.given.iter().any(|given| given == key);
+    let may_be_given = |key: &str| {
+        facts.made_by() == Some(Kind::Promotion) && record.given.iter().any(|given| given == key)
+    };
     let gated = &record.gated;
     let differs = match () {
         () if gated.tier != wanted.tier => "tier",
@@ -85,50 +97,87 @@ fn asked_as_the_manifest_says(facts: &Facts, record: &Record) -> Checked<()> {
         () if gated.alpha.to_bits() != wanted.alpha.to_bits() => "alpha",
         () => return Ok(()),
     };
-    Err(wrong(format!("the gate was asked with another `{differs}` than the manifest of the commit that judges has")))
+    Err(wrong(format!(
+        "the gate was asked with another `{differs}` than the manifest of the commit that judges \
+        has"
+    )))
 }
 
-fn compared_rightly(subject: &Subject<'_>, record: &Record, compared: &Compared, pairs: &StoredPairs) -> Checked<Finding> {
+fn compared_rightly(
+    subject: &Subject<'_>,
+    record: &Record,
+    compared: &Compared,
+    pairs: &StoredPairs,
+) -> Checked<Finding> {
     let (facts, gated) = (subject.facts, &record.gated);
     if Some(&compared.baseline) != facts.trailers.base.as_ref() {
-        return Err(wrong(format!("it was compared with {}, which it was not made from", compared.baseline.short())));
+        return Err(wrong(format!(
+            "it was compared with {}, which it was not made from",
+            compared.baseline.short()
+        )));
     }
     if compared.candidate != facts.tree {
         return Err(wrong("the gate judged another tree"));
     }
     let old = facts.base_judge(gated.tier)?;
     if compared.definitions.digest(gated.tier) != old.definitions.digest(gated.tier) {
-        return Err(wrong("it was judged by other cases or scorers than those of the version before it"));
+        return Err(wrong(
+            "it was judged by other cases or scorers than those of the version before it",
+        ));
     }
     let fold = judged(subject, gated, compared, old)?;
     let question = Question::from(gated);
     let results: Vec<CaseResult> = fold.results().cloned().collect();
-    let again = pairs.again(question, &results).ok_or_else(|| wrong("the pairs on record are not those of its results"))?;
+    let again = pairs
+        .again(question, &results)
+        .ok_or_else(|| wrong("the pairs on record are not those of its results"))?;
     baseline_as_recorded(facts, (gated, compared), pairs, &results)?;
     answered_again(gated, compared, &again)?;
     Ok(ok(told(record, compared)))
 }
 
-/// The candidate's results that the gate looked at: those of its own tier, or where it has other evaluators, those by the ones before.
-fn judged<'a>(subject: &'a Subject<'_>, gated: &Gated, compared: &Compared, old: &Judge) -> Checked<&'a TierFold> {
+/// The candidate's results that the gate looked at: those of its own tier, or where it has other
+/// evaluators, those by the ones before.
+fn judged<'a>(
+    subject: &'a Subject<'_>,
+    gated: &Gated,
+    compared: &Compared,
+    old: &Judge,
+) -> Checked<&'a TierFold> {
     let own = subject.facts.own_judge(gated.tier)?;
     let changed = own.definitions.differences(&old.definitions, gated.tier);
     match (&compared.before, changed.is_empty()) {
-        (None, true) => fold_of(subject.facts.results.get(&gated.tier).map(Arc::as_ref), "its results"),
+        (None, true) => {
+            fold_of(subject.facts.results.get(&gated.tier).map(Arc::as_ref), "its results")
+        }
         (Some(before), false) => by_those_before(subject.facts, before, old),
-        (None, false) => Err(wrong(format!("evaluators changed ({}), and the previous ones did not judge it", changed.join(" and ")))),
-        (Some(_), true) => Err(wrong("it was judged by evaluators before it, though it has the same")),
+        (None, false) => Err(wrong(format!(
+            "evaluators changed ({}), and the previous ones did not judge it",
+            changed.join(" and ")
+        ))),
+        (Some(_), true) => {
+            Err(wrong("it was judged by evaluators before it, though it has the same"))
+        }
     }
 }
 
-fn by_those_before<'a>(facts: &'a Facts, before: &TierSummary, old: &Judge) -> Checked<&'a TierFold> {
+fn by_those_before<'a>(
+    facts: &'a Facts,
+    before: &TierSummary,
+    old: &Judge,
+) -> Checked<&'a TierFold> {
     let stored = facts.before.as_ref();
     let fold = fold_of(stored, "its results by the evaluators before it")?;
     if before.results.as_ref() != stored.map(|stored| &stored.digest) {
-        return Err(wrong("the stored results by the evaluators before it are not those on record"));
+        return Err(wrong(
+            "the stored results by the evaluators before it are not those on record",
+        ));
     }
-    let problem = figures::differs(before, fold, old.budget).or_else(|| figures::of_other_cases(fold, old));
-    problem.map_or(Ok(fold), |problem| Err(wrong(format!("its results by the evaluators before it: {problem}"))))
+    let problem =
+        figures::differs(before, fold, old.budget).or_else(|| figures::of_other_cases(fold, old));
+    problem.map_or(Ok(fold), |problem| {
+        Err(wrong(format!("its results by the evaluators before it: {problem}")))
+    })
 }
 
 fn fold_of<'a>(results: Option<&'a Results>, what: &str) -> Checked<&'a TierFold> {
@@ -136,25 +185,42 @@ fn fold_of<'a>(results: Option<&'a Results>, what: &str) -> Checked<&'a TierFold
     results.fold.as_ref().map_err(|problem| wrong(format!("{what} cannot be read: {problem}")))
 }
 
-/// Every case that counts is paired, with the result that the baseline's own evaluation has; what varied is named in the record.
-fn baseline_as_recorded(facts: &Facts, (gated, compared): (&Gated, &Compared), pairs: &StoredPairs, judged: &[CaseResult]) -> Checked<()> {
+/// Every case that counts is paired, with the result that the baseline's own evaluation has; what
+/// varied is named in the record.
+fn baseline_as_recorded(
+    facts: &Facts,
+    (gated, compared): (&Gated, &Compared),
+    pairs: &StoredPairs,
+    judged: &[CaseResult],
+) -> Checked<()> {
     let counted = |result: &&CaseResult| !result.quarantined && result.weight > 0.0;
     let held_out = judged.iter().filter(counted).any(CaseResult::is_held_out);
-    let counted: Vec<CaseResult> = judged.iter().filter(counted).filter(|result| !held_out || result.is_held_out()).cloned().collect();
+    let counted: Vec<CaseResult> = judged
+        .iter()
+        .filter(counted)
+        .filter(|result| !held_out || result.is_held_out())
+        .cloned()
+        .collect();
     let now = pairs.baseline();
     let results = facts.base_results(gated.tier).filter(|_| compared.recorded.is_some());
     if results.is_some_and(|results| Some(&results.digest) != compared.recorded.as_ref()) {
-        return Err(wrong("the gate's record names other results of the version before it than that one's own evaluation does"));
+        return Err(wrong(
+            "the gate's record names other results of the version before it than that one's own \
+            evaluation does",
+        ));
     }
     let recorded = results.and_then(|results| results.fold.as_ref().ok());
-    let recorded: Option<Vec<CaseResult>> = recorded.map(|fold| fold.results().map(StoredPairs::as_kept).collect());
+    let recorded: Option<Vec<CaseResult>> =
+        recorded.map(|fold| fold.results().map(StoredPairs::as_kept).collect());
     let named: BTreeSet<&String> = compared.varying.iter().collect();
-    let unnamed = varying(recorded.as_deref(), &now, &counted).into_iter().find(|id| !named.contains(id));
+    let unnamed =
+        varying(recorded.as_deref(), &now, &counted).into_iter().find(|id| !named.contains(id));
     match unnamed {
         None => Ok(()),
-        Some(id) if now.iter().any(|result| result.id == id) => {
-            Err(wrong(format!("`{id}` of the version before it is paired with another result than its own evaluation has")))
-        }
+        Some(id) if now.iter().any(|result| result.id == id) => Err(wrong(format!(
+            "`{id}` of the version before it is paired with another result than its own evaluation \
+            has"
+        ))),
         Some(id) => Err(wrong(format!("`{id}` counts, and is not among the pairs"))),
     }
 }
@@ -162,14 +228,26 @@ fn baseline_as_recorded(facts: &Facts, (gated, compared): (&Gated, &Compared), p
 fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Checked<()> {
     let level = compared.level();
     match (again.is_tested(), level.index) {
-        (true, None) => return Err(wrong("its answer takes a test, and no attempt of the ledger stands for it")),
-        (false, Some(_)) => return Err(wrong("its answer takes no test, and it names an attempt of the ledger")),
-        (false, None) if !close(level.value, gated.alpha) => return Err(wrong("it was judged at another level than alpha")),
+        (true, None) => {
+            return Err(wrong(
+                "its answer takes a test, and no attempt of the ledger stands for it",
+            ));
+        }
+        (false, Some(_)) => {
+            return Err(wrong("its answer takes no test, and it names an attempt of the ledger"));
+        }
+        (false, None) if !close(level.value, gated.alpha) => {
+            return Err(wrong("it was judged at another level than alpha"));
+        }
         _ => {}
     }
     let (says, is) = (&compared.verdict, again.judged(level));
     if is.verdict != Verdict::Pass {
-        return Err(wrong(format!("computed again, the gate says {}: {}", is.verdict.as_str(), is.reasons.join("; "))));
+        return Err(wrong(format!(
+            "computed again, the gate says {}: {}",
+            is.verdict.as_str(),
+            is.reasons.join("; ")
+        )));
     }
     if !same(says, &is) {
         return Err(wrong("the figures of the gate on record are not those of its pairs"));
@@ -178,9 +256,20 @@ fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Che
 }
 
 fn same(says: &GateVerdict, is: &GateVerdict) -> bool {
-    let counts = |verdict: &GateVerdict| (verdict.verdict, verdict.pairs, verdict.held_out, verdict.better, verdict.worse, verdict.ledger);
+    let counts = |verdict: &GateVerdict| {
+        (
+            verdict.verdict,
+            verdict.pairs,
+            verdict.held_out,
+            verdict.better,
+            verdict.worse,
+            verdict.ledger,
+        )
+    };
     let question = |verdict: &GateVerdict| (verdict.mode, verdict.test, verdict.margin.to_bits());
-    let figures = |verdict: &GateVerdict| [verdict.baseline_score, verdict.candidate_score, verdict.p_value, verdict.level];
+    let figures = |verdict: &GateVerdict| {
+        [verdict.baseline_score, verdict.candidate_score, verdict.p_value, verdict.level]
+    };
     let both = |says: Option<f64>, is: Option<f64>| match (says, is) {
         (Some(says), Some(is)) => close(says, is),
         (says, is) => says.is_none() && is.is_none(),
@@ -198,21 +287,35 @@ fn told(Record { gated, given, .. }: &Record, compared: &Compared) -> String {
     let verdict = &compared.verdict;
     let varied = match compared.varying.as_slice() {
         [] => String::new(),
-        [one] => format!("; `{one}` of the version before it came out otherwise than when that was made"),
-        several => format!("; {} cases of the version before it came out otherwise than when that was made", several.len()),
+        [one] => {
+            format!("; `{one}` of the version before it came out otherwise than when that was made")
+        }
+        several => format!(
+            "; {} cases of the version before it came out otherwise than when that was made",
+            several.len()
+        ),
     };
     let given = match given {
         [] => String::new(),
         keys => format!("; its {} was given on the command line", keys.join(" and ")),
     };
-    format!("computed again from {} pairs of {}: {}{given}{varied}", verdict.pairs, gated.tier, verdict.told())
+    format!(
+        "computed again from {} pairs of {}: {}{given}{varied}",
+        verdict.pairs,
+        gated.tier,
+        verdict.told()
+    )
 }
 
-/// The attempt that fixed the level, where a test answered; and that the version says which ledger it was made with.
+/// The attempt that fixed the level, where a test answered; and that the version says which ledger
+/// it was made with.
 pub(super) fn ledger(subject: &Subject<'_>) -> Option<Finding> {
     let facts = subject.facts;
     if let (None, Some(earlier)) = (&facts.trailers.ledger, &facts.ledger_named_before) {
-        return Some(wrong(format!("it does not say which ledger of the gate it was made with, and {} before it does", tag(earlier))));
+        return Some(wrong(format!(
+            "it does not say which ledger of the gate it was made with, and {} before it does",
+            tag(earlier)
+        )));
     }
     let (record, pairs) = record(subject).ok()?;
     let compared = record.compared.as_ref()?;
@@ -221,17 +324,27 @@ pub(super) fn ledger(subject: &Subject<'_>) -> Option<Finding> {
         return None;
     }
     if facts.trailers.ledger == Some(RecordHead::None) {
-        return Some(wrong("it says it was made with no ledger of the gate, and its gate names an attempt of one"));
+        return Some(wrong(
+            "it says it was made with no ledger of the gate, and its gate names an attempt of one",
+        ));
     }
     let ledger = match &facts.ledger {
         Some(Ok(ledger)) => ledger,
-        Some(Err(problem)) => return Some(wrong(format!("the ledger of the gate cannot be read: {problem}"))),
+        Some(Err(problem)) => {
+            return Some(wrong(format!("the ledger of the gate cannot be read: {problem}")));
+        }
         None => return Some(missing(format!("the ledger of the gate is not here: {FETCH}"))),
     };
     Some(in_ledger(facts, record, compared, pairs, ledger))
 }
 
-fn in_ledger(facts: &Facts, record: &Record, compared: &Compared, pairs: &StoredPairs, ledger: &Ledger) -> Finding {
+fn in_ledger(
+    facts: &Facts,
+    record: &Record,
+    compared: &Compared,
+    pairs: &StoredPairs,
+    ledger: &Ledger,
+) -> Finding {
     let asked = compared.asked(&record.gated, pairs.digest());
     // clones that asked the same at the same time have an entry each
     let own = |entry: &&Entry| Some(entry.index) == compared.verdict.ledger;
@@ -249,12 +362,18 @@ fn in_ledger(facts: &Facts, record: &Record, compared: &Compared, pairs: &Stored
         () if facts.discoveries.is_some_and(|before| entry.discoveries() > before) => {
             let before = facts.discoveries.unwrap_or_default();
             return wrong(format!(
-                "attempt {} of the ledger has a level for {} gains before it, and there were {before}",
+                "attempt {} of the ledger has a level for {} gains before it, and there were \
+                {before}",
                 entry.index,
                 entry.discoveries()
             ));
         }
-        () => return ok(format!("attempt {} of the ledger, at the level {:.4}", entry.index, entry.level)),
+        () => {
+            return ok(format!(
+                "attempt {} of the ledger, at the level {:.4}",
+                entry.index, entry.level
+            ));
+        }
     };
     wrong(format!("its attempt in the ledger has another {differs} than the gate's record"))
 }

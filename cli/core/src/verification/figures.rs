@@ -3,7 +3,9 @@
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::digest;
 use crate::testing::budget::Budget;
-use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict};
+use crate::testing::evaluation::{
+    CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict,
+};
 use crate::testing::event::Event;
 use std::collections::BTreeMap;
 
@@ -21,7 +23,8 @@ pub struct Results {
 pub struct Judge {
     pub definitions: Definitions,
     pub budget: Budget,
-    /// Each case with what its definition says of its result: place, weight, tags and so on; as if it had passed.
+    /// Each case with what its definition says of its result: place, weight, tags and so on; as if
+    /// it had passed.
     pub cases: BTreeMap<String, CaseResult>,
 }
 
@@ -59,11 +62,20 @@ fn impossible(result: &CaseResult) -> Option<&'static str> {
     let runs = result.runs;
     match () {
         () if !(0.0..=1.0).contains(&result.score) => Some("has a score outside of 0 to 1"),
-        () if !(result.weight.is_finite() && result.weight >= 0.0) => Some("has a weight that is none"),
+        () if !(result.weight.is_finite() && result.weight >= 0.0) => {
+            Some("has a weight that is none")
+        }
         () if !(result.ms.is_finite() && result.ms >= 0.0) => Some("took a time that is none"),
-        () if result.outcome == Outcome::Errored && result.score > 0.0 => Some("could not be judged, and has a score"),
-        () if runs.is_some_and(|runs| runs.passed > runs.count) => Some("passed more often than it was run"),
-        () if runs.is_some_and(|runs| (runs.passed == runs.count) != (result.outcome == Outcome::Passed)) => {
+        () if result.outcome == Outcome::Errored && result.score > 0.0 => {
+            Some("could not be judged, and has a score")
+        }
+        () if runs.is_some_and(|runs| runs.passed > runs.count) => {
+            Some("passed more often than it was run")
+        }
+        () if runs.is_some_and(|runs| {
+            (runs.passed == runs.count) != (result.outcome == Outcome::Passed)
+        }) =>
+        {
             Some("has another outcome than its runs")
         }
         () => None,
@@ -90,19 +102,30 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
     if let Some((name, says, is)) = counts.into_iter().find(|(_, says, is)| says != is) {
         return figure(name, &says, &is);
     }
-    let measures =
-        [("score", summary.score, again.score), ("p50_ms", summary.p50_ms, again.p50_ms), ("p95_ms", summary.p95_ms, again.p95_ms)];
+    let measures = [
+        ("score", summary.score, again.score),
+        ("p50_ms", summary.p50_ms, again.p50_ms),
+        ("p95_ms", summary.p95_ms, again.p95_ms),
+    ];
     if let Some((name, says, is)) = measures.into_iter().find(|(_, says, is)| !close(*says, *is)) {
         return figure(name, &says, &is);
     }
     if summary.budget != budget {
-        return Some("it was judged by another budget than ci/budgets.json of the commit that judges".to_owned());
+        return Some(
+            "it was judged by another budget than ci/budgets.json of the commit that judges"
+                .to_owned(),
+        );
     }
     // errors did not always fail a tier
-    let passed_over_errors = summary.verdict == Verdict::Pass && again.errored > 0 && again.reasons.len() == 1;
+    let passed_over_errors =
+        summary.verdict == Verdict::Pass && again.errored > 0 && again.reasons.len() == 1;
     if summary.verdict != again.verdict && !passed_over_errors {
         let why = again.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
-        return Some(format!("it says {}, its results say {}{why}", summary.verdict.as_str(), again.verdict.as_str()));
+        return Some(format!(
+            "it says {}, its results say {}{why}",
+            summary.verdict.as_str(),
+            again.verdict.as_str()
+        ));
     }
     remaining(summary, &again)
 }
@@ -111,7 +134,9 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
 fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
     let heldout = match (&summary.heldout, &again.heldout) {
         (None, None) => true,
-        (Some(says), Some(is)) => (says.cases, says.passed) == (is.cases, is.passed) && close(says.score, is.score),
+        (Some(says), Some(is)) => {
+            (says.cases, says.passed) == (is.cases, is.passed) && close(says.score, is.score)
+        }
         _ => false,
     };
     let both = |says: Option<f64>, is: Option<f64>| match (says, is) {
@@ -119,7 +144,9 @@ fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
         (says, is) => says == is,
     };
     let repeated = match (&summary.pass_hat_k, &again.pass_hat_k) {
-        (Some(says), Some(is)) => says.len() == is.len() && says.iter().zip(is).all(|(says, is)| close(*says, *is)),
+        (Some(says), Some(is)) => {
+            says.len() == is.len() && says.iter().zip(is).all(|(says, is)| close(*says, *is))
+        }
         (says, is) => says == is,
     };
     let wrong = match () {
@@ -128,7 +155,9 @@ fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
         () if !both(summary.cost_usd, again.cost_usd) => "the cost",
         () if summary.quarantined_until != again.quarantined_until => "the end of the quarantine",
         // cases are flaky by their history as well, and none of the lines has that
-        () if summary.flaky < again.flaky || summary.flaky > summary.cases => "the number of flaky cases",
+        () if summary.flaky < again.flaky || summary.flaky > summary.cases => {
+            "the number of flaky cases"
+        }
         () if summary.cached > summary.cases => "the number of cases that were known",
         () if !(summary.wall_s.is_finite() && summary.wall_s >= 0.0) => "the wall time",
         () => return None,
@@ -136,7 +165,8 @@ fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
     Some(format!("its results do not add up to {wrong} that it says"))
 }
 
-/// What speaks against these being results of these cases; `None` when they are, each once and as it is defined.
+/// What speaks against these being results of these cases; `None` when they are, each once and as
+/// it is defined.
 pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
     for result in fold.results() {
         let Some(defined) = judge.cases.get(&result.id) else {
@@ -146,7 +176,8 @@ pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
             return Some(format!("`{}` has another {what} than its definition", result.id));
         }
     }
-    let finished: std::collections::BTreeSet<_> = fold.results().map(|result| result.id.as_str()).collect();
+    let finished: std::collections::BTreeSet<_> =
+        fold.results().map(|result| result.id.as_str()).collect();
     let absent = judge.cases.keys().find(|id| !finished.contains(id.as_str()))?;
     Some(format!("there is no result of `{absent}`"))
 }
@@ -154,7 +185,10 @@ pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
 fn otherwise(result: &CaseResult, defined: &CaseResult) -> Option<&'static str> {
     // fewer runs only where the child crashed or hung in the last of them
     let runs = match (result.runs, defined.runs) {
-        (Some(made), Some(wanted)) => made.count == wanted.count || (made.count < wanted.count && result.outcome == Outcome::Errored),
+        (Some(made), Some(wanted)) => {
+            made.count == wanted.count
+                || (made.count < wanted.count && result.outcome == Outcome::Errored)
+        }
         (made, wanted) => made.is_none() == wanted.is_none(),
     };
     match () {
@@ -178,7 +212,9 @@ pub fn close(one: f64, other: f64) -> bool {
 /// Whether a tier says something: cases were run, and it passed.
 pub fn says_nothing(summary: &TierSummary) -> Option<String> {
     match () {
-        () if summary.verdict != Verdict::Pass => Some(format!("says {}", summary.verdict.as_str())),
+        () if summary.verdict != Verdict::Pass => {
+            Some(format!("says {}", summary.verdict.as_str()))
+        }
         () if summary.cases == 0 => Some("has no case".to_owned()),
         () => None,
     }

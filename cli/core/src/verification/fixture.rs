@@ -10,7 +10,9 @@ use crate::gate::record::{Compared, Record};
 use crate::gate::{Comparison, Level, Question};
 use crate::state::journal::{self, Draft, Fold};
 use crate::testing::budget::Budget;
-use crate::testing::evaluation::{CaseResult, Definitions, Evaluation, Outcome, TierFold, TierSummary};
+use crate::testing::evaluation::{
+    CaseResult, Definitions, Evaluation, Outcome, TierFold, TierSummary,
+};
 use crate::testing::event::Event;
 use crate::version::Kind;
 use crate::version::trailers::Trailers;
@@ -36,7 +38,8 @@ pub fn written() -> Vec<u8> {
 }
 
 pub fn journal_from(n: u64) -> Vec<u8> {
-    let base = journal::Base { version: Version::new(0, 1, 0), commit: id("base"), revision: revision(0) };
+    let base =
+        journal::Base { version: Version::new(0, 1, 0), commit: id("base"), revision: revision(0) };
     let mut bytes = journal::header(&base, 1, &json!({"n": n}));
     let fold = Fold::begin(&bytes).unwrap();
     let draft = |n: u64| Draft {
@@ -60,7 +63,10 @@ fn result(number: usize, score: f64) -> CaseResult {
 
 pub fn defined(number: usize) -> CaseResult {
     let id = format!("c{number:02}");
-    CaseResult { place: Some(format!("tests/micro/a.jsonl:{}", number + 1)), ..CaseResult::passed(id) }
+    CaseResult {
+        place: Some(format!("tests/micro/a.jsonl:{}", number + 1)),
+        ..CaseResult::passed(id)
+    }
 }
 
 pub fn budget() -> Budget {
@@ -68,7 +74,11 @@ pub fn budget() -> Budget {
 }
 
 pub fn defined_by() -> Definitions {
-    Definitions { cases: [(Tier::Micro, "sha256:cases".to_owned())].into(), scorers: Some("sha256:s".to_owned()), budgets: None }
+    Definitions {
+        cases: [(Tier::Micro, "sha256:cases".to_owned())].into(),
+        scorers: Some("sha256:s".to_owned()),
+        budgets: None,
+    }
 }
 
 pub fn gated() -> Gated {
@@ -85,7 +95,11 @@ pub fn new() -> Vec<CaseResult> {
 }
 
 pub fn lines(results: &[CaseResult]) -> Vec<u8> {
-    results.iter().map(|result| Event::case_line(Tier::Micro, result)).collect::<String>().into_bytes()
+    results
+        .iter()
+        .map(|result| Event::case_line(Tier::Micro, result))
+        .collect::<String>()
+        .into_bytes()
 }
 
 pub fn summary(results: &[CaseResult]) -> TierSummary {
@@ -96,7 +110,8 @@ pub fn summary(results: &[CaseResult]) -> TierSummary {
 }
 
 pub fn evaluated(results: &[CaseResult]) -> Evaluation {
-    let mut evaluation = Evaluation::new(Some(id("tree").to_string()), Some(revision(2).to_string()));
+    let mut evaluation =
+        Evaluation::new(Some(id("tree").to_string()), Some(revision(2).to_string()));
     evaluation.commit = Some(id("commit").to_string());
     evaluation.tiers.insert(Tier::Micro, summary(results));
     evaluation.definitions = defined_by();
@@ -104,7 +119,11 @@ pub fn evaluated(results: &[CaseResult]) -> Evaluation {
 }
 
 /// What the gate was asked, as it was kept, and as it stands in the ledger.
-pub fn decided(old: &[CaseResult], new: &[CaseResult], gated: &Gated) -> (Record, Comparison, Entry) {
+pub fn decided(
+    old: &[CaseResult],
+    new: &[CaseResult],
+    gated: &Gated,
+) -> (Record, Comparison, Entry) {
     let comparison = Comparison::of(Question::from(gated), old, new);
     let verdict = comparison.judged(Level { value: LEVEL, index: Some(1) });
     let compared = Compared {
@@ -120,7 +139,13 @@ pub fn decided(old: &[CaseResult], new: &[CaseResult], gated: &Gated) -> (Record
         schema: ledger::SCHEMA.to_owned(),
         index: 1,
         at: "2026-01-01T00:00:00Z".to_owned(),
-        asked: CandidateTest::new(&id("base"), &id("tree"), gated, &defined_by(), comparison.digest()),
+        asked: CandidateTest::new(
+            &id("base"),
+            &id("tree"),
+            gated,
+            &defined_by(),
+            comparison.digest(),
+        ),
         state: revision(2),
         alpha: gated.alpha,
         level: LEVEL,

@@ -1,4 +1,5 @@
-//! A served branch as a whole: from its tip back to the first version, each version once, each on top of the one before.
+//! A served branch as a whole: from its tip back to the first version, each version once, each on
+//! top of the one before.
 
 use super::{Check, Finding, Status, missing, ok, untagged, wrong};
 use crate::formats::object_id::ObjectId;
@@ -22,7 +23,8 @@ pub struct Link {
     pub trailers: Trailers,
     /// The commit that the tag of its version is on.
     pub tagged: Option<ObjectId>,
-    /// What its manifest calls a first release; 0.1.0 where it names none, or where it was not asked, since the version stands on another.
+    /// What its manifest calls a first release; 0.1.0 where it names none, or where it was not
+    /// asked, since the version stands on another.
     pub first: Version,
 }
 
@@ -78,12 +80,18 @@ impl Link {
 impl Chain {
     /// The newest version before the one at `position` that has a gate record.
     pub fn recorded_before(&self, position: usize) -> Option<&Version> {
-        self.links[position + 1..].iter().find(|link| link.trailers.gate.is_some()).map(Link::version)
+        self.links[position + 1..]
+            .iter()
+            .find(|link| link.trailers.gate.is_some())
+            .map(Link::version)
     }
 
     /// The same of a version that says which ledger of the gate it was made with.
     pub fn ledger_named_before(&self, position: usize) -> Option<&Version> {
-        self.links[position + 1..].iter().find(|link| link.trailers.ledger.is_some()).map(Link::version)
+        self.links[position + 1..]
+            .iter()
+            .find(|link| link.trailers.ledger.is_some())
+            .map(Link::version)
     }
 
     /// Which version the rollback at `position` goes back to.
@@ -92,7 +100,8 @@ impl Chain {
         let earlier = &self.links[position + 1..];
         let with_tree: Vec<&Link> = earlier.iter().filter(|past| past.tree == link.tree).collect();
         let evidence = |link: &Link| (link.trailers.eval.clone(), link.trailers.gate.clone());
-        let targets: Vec<&Link> = with_tree.iter().copied().filter(|past| evidence(past) == evidence(link)).collect();
+        let targets: Vec<&Link> =
+            with_tree.iter().copied().filter(|past| evidence(past) == evidence(link)).collect();
         if with_tree.is_empty() && self.end == End::Shallow {
             return Restored::Unknown;
         }
@@ -107,19 +116,30 @@ impl Chain {
         let planned = targets.iter().find(|target| {
             // a version may be served again for a reason
             let wanted = Some(target.version().clone());
-            let snapshot = Snapshot { branch: self.branch.clone(), history: history.clone(), wanted, again: true };
-            matches!(rollback::plan(&snapshot), Plan::Publish(plan) if plan.undoes.iter().collect::<BTreeSet<_>>() == undoes)
+            let snapshot = Snapshot {
+                branch: self.branch.clone(),
+                history: history.clone(),
+                wanted,
+                again: true,
+            };
+            matches!(rollback::plan(&snapshot),
+                Plan::Publish(plan) if plan.undoes.iter().collect::<BTreeSet<_>>() == undoes)
         });
         match planned {
             Some(target) => Restored::Version(target.version().clone()),
-            None => Restored::Nothing("it undoes other versions than those after the one it goes back to"),
+            None => Restored::Nothing(
+                "it undoes other versions than those after the one it goes back to",
+            ),
         }
     }
 
     /// What is to be said of the branch as a whole.
     pub fn verify(&self) -> BranchReport {
         let findings = [("tip", self.tip()), ("history", self.history()), ("tags", self.tags())];
-        let checks: Vec<_> = findings.into_iter().map(|(check, (status, message))| Check { check, status, message }).collect();
+        let checks: Vec<_> = findings
+            .into_iter()
+            .map(|(check, (status, message))| Check { check, status, message })
+            .collect();
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
         BranchReport { branch: self.branch.clone(), tip: self.tip.clone(), status, checks }
     }
@@ -127,8 +147,13 @@ impl Chain {
     fn tip(&self) -> Finding {
         let Some(link) = self.links.first() else {
             return match &self.end {
-                End::Unreadable { why, .. } => wrong(format!("commit {} cannot be read: {why}", self.tip.short())),
-                _ => wrong(format!("commit {} is not a version: its message has no Agent-Version", self.tip.short())),
+                End::Unreadable { why, .. } => {
+                    wrong(format!("commit {} cannot be read: {why}", self.tip.short()))
+                }
+                _ => wrong(format!(
+                    "commit {} is not a version: its message has no Agent-Version",
+                    self.tip.short()
+                )),
             };
         };
         let version = link.version();
@@ -138,9 +163,19 @@ impl Chain {
             return wrong(format!("{} does not belong on {}", tag(version), self.branch));
         }
         match &link.tagged {
-            Some(tagged) if *tagged == link.commit => ok(format!("{} at {}", tag(version), link.commit.short())),
-            Some(tagged) => wrong(format!("{} says it is {}, but that tag is on {}", link.commit.short(), tag(version), tagged.short())),
-            None => untagged(&format!("{} at {} has no tag", tag(version), link.commit.short()), self.end == End::Shallow),
+            Some(tagged) if *tagged == link.commit => {
+                ok(format!("{} at {}", tag(version), link.commit.short()))
+            }
+            Some(tagged) => wrong(format!(
+                "{} says it is {}, but that tag is on {}",
+                link.commit.short(),
+                tag(version),
+                tagged.short()
+            )),
+            None => untagged(
+                &format!("{} at {} has no tag", tag(version), link.commit.short()),
+                self.end == End::Shallow,
+            ),
         }
     }
 
@@ -158,10 +193,14 @@ impl Chain {
             problems.push(format!("commit {} cannot be read: {why}", commit.short()));
         }
         match (problems.as_slice(), &self.end, self.links.last()) {
-            ([], End::Shallow, _) => missing("this clone is shallow: the versions before are not here"),
-            ([], _, Some(first)) => {
-                ok(format!("{} back to {}, each on top of the one before", counted(self.links.len()), tag(first.version())))
+            ([], End::Shallow, _) => {
+                missing("this clone is shallow: the versions before are not here")
             }
+            ([], _, Some(first)) => ok(format!(
+                "{} back to {}, each on top of the one before",
+                counted(self.links.len()),
+                tag(first.version())
+            )),
             ([], _, None) => wrong("it has no version"),
             _ => wrong(first_few(&problems)),
         }
@@ -170,13 +209,23 @@ impl Chain {
     fn tags(&self) -> Finding {
         let moved = self.links.iter().filter_map(|link| {
             let elsewhere = link.tagged.as_ref().filter(|tagged| **tagged != link.commit)?;
-            Some(format!("{} is on {}, and {} is that version", tag(link.version()), elsewhere.short(), link.commit.short()))
+            Some(format!(
+                "{} is on {}, and {} is that version",
+                tag(link.version()),
+                elsewhere.short(),
+                link.commit.short()
+            ))
         });
         let moved: Vec<_> = moved.collect();
         if !moved.is_empty() {
             return wrong(first_few(&moved));
         }
-        let gone: Vec<_> = self.links.iter().filter(|link| link.tagged.is_none()).map(|link| tag(link.version())).collect();
+        let gone: Vec<_> = self
+            .links
+            .iter()
+            .filter(|link| link.tagged.is_none())
+            .map(|link| tag(link.version()))
+            .collect();
         if gone.is_empty() {
             ok("each version has its tag")
         } else {
@@ -215,24 +264,38 @@ fn misplaced(link: &Link, before: Option<&Link>, is_first: bool) -> Option<Strin
     }
     let before = before?;
     if link.trailers.base.as_ref() != Some(&before.commit) {
-        return Some(format!("{shown} does not name {}, which it stands on, as its base", tag(before.version())));
+        return Some(format!(
+            "{shown} does not name {}, which it stands on, as its base",
+            tag(before.version())
+        ));
     }
     if version <= before.version() {
         return Some(format!("{shown} comes after {}", tag(before.version())));
     }
     let next = Bump::Patch.apply(before.version());
     let kind = link.trailers.kind?;
-    (kind != Kind::Release && *version != next)
-        .then(|| format!("{shown}, a {} on top of {}, is not {}", kind.as_str(), tag(before.version()), tag(&next)))
+    (kind != Kind::Release && *version != next).then(|| {
+        format!(
+            "{shown}, a {} on top of {}, is not {}",
+            kind.as_str(),
+            tag(before.version()),
+            tag(&next)
+        )
+    })
 }
 
 /// A version that stands on no other is the first there ever was.
 pub(super) fn is_no_beginning(link: &Link) -> Option<String> {
     let shown = tag(link.version());
     match () {
-        () if link.trailers.base.is_some() => Some(format!("{shown} stands on no version, and names a base")),
+        () if link.trailers.base.is_some() => {
+            Some(format!("{shown} stands on no version, and names a base"))
+        }
         () if *link.version() != link.first || link.trailers.kind != Some(Kind::Release) => {
-            Some(format!("{shown} stands on no version, and a first version is the release {}", tag(&link.first)))
+            Some(format!(
+                "{shown} stands on no version, and a first version is the release {}",
+                tag(&link.first)
+            ))
         }
         () => None,
     }
@@ -257,7 +320,8 @@ mod tests {
         ObjectId::of_blob(text.as_bytes())
     }
 
-    /// `release 0.1.0 a`: a version with the tree `a`, of a commit that is called as its version; `undoes` follow.
+    /// `release 0.1.0 a`: a version with the tree `a`, of a commit that is called as its version;
+    /// `undoes` follow.
     fn chain(described: &[&str]) -> Chain {
         let mut links: Vec<Link> = Vec::new();
         for text in described {
@@ -287,30 +351,40 @@ mod tests {
         Chain { branch: "active".to_owned(), tip: links[0].commit.clone(), links, end: End::First }
     }
 
-    const SOUND: [&str; 4] = ["release 0.1.0 a", "promotion 0.1.1 b", "release 0.2.0 c", "rollback 0.2.1 b 0.2.0"];
+    const SOUND: [&str; 4] =
+        ["release 0.1.0 a", "promotion 0.1.1 b", "release 0.2.0 c", "rollback 0.2.1 b 0.2.0"];
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut Chain), expected: &[&str]) {
         let mut chain = chain(&SOUND);
         change(&mut chain);
         let report = chain.verify();
-        let shown =
-            report.checks.iter().filter(|check| check.status != Status::Ok).map(|check| format!("{} {}", check.check, check.message));
+        let shown = report
+            .checks
+            .iter()
+            .filter(|check| check.status != Status::Ok)
+            .map(|check| format!("{} {}", check.check, check.message));
         assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn a_sound_branch_goes_back_to_the_first_version() {
         let report = chain(&SOUND).verify();
-        let shown: Vec<_> = report.checks.iter().map(|check| (check.status, check.message.as_str())).collect();
-        assert_eq!(shown[1], (Status::Ok, "4 versions back to v0.1.0, each on top of the one before"));
+        let shown: Vec<_> =
+            report.checks.iter().map(|check| (check.status, check.message.as_str())).collect();
+        assert_eq!(
+            shown[1],
+            (Status::Ok, "4 versions back to v0.1.0, each on top of the one before")
+        );
         assert_eq!(report.status, Status::Ok, "{shown:?}");
     }
 
     #[test]
     fn a_first_version_is_the_one_that_its_manifest_names() {
         let mut adopted = chain(&["release 1.4.2 a", "promotion 1.4.3 b"]);
-        let history = |chain: &Chain| chain.verify().checks.into_iter().find(|check| check.check == "history").unwrap();
+        let history = |chain: &Chain| {
+            chain.verify().checks.into_iter().find(|check| check.check == "history").unwrap()
+        };
         let refused = "v1.4.2 stands on no version, and a first version is the release v0.1.0";
         assert_eq!(history(&adopted).message, refused);
         adopted.links[1].first = Version::new(1, 4, 2);
@@ -321,34 +395,68 @@ mod tests {
     fn each_version_stands_once_and_on_top_of_the_one_before() {
         let of = |described: &[&str]| {
             let described = chain(described);
-            described.verify().checks.into_iter().find(|check| check.check == "history").unwrap().message
+            described
+                .verify()
+                .checks
+                .into_iter()
+                .find(|check| check.check == "history")
+                .unwrap()
+                .message
         };
-        assert_eq!(of(&["release 0.1.0 a", "promotion 0.1.2 b"]), "v0.1.2, a promotion on top of v0.1.0, is not v0.1.1");
-        assert_eq!(of(&["release 0.1.0 a", "release 0.2.0 b", "release 0.1.5 c"]), "v0.1.5 comes after v0.2.0");
+        assert_eq!(
+            of(&["release 0.1.0 a", "promotion 0.1.2 b"]),
+            "v0.1.2, a promotion on top of v0.1.0, is not v0.1.1"
+        );
+        assert_eq!(
+            of(&["release 0.1.0 a", "release 0.2.0 b", "release 0.1.5 c"]),
+            "v0.1.5 comes after v0.2.0"
+        );
         assert_eq!(
             of(&["release 0.1.0 a", "promotion 0.1.1 b", "promotion 0.1.1 c"]),
             "v0.1.1 appears in it twice; v0.1.1 comes after v0.1.1"
         );
-        assert_eq!(of(&["release 0.3.0 a"]), "v0.3.0 stands on no version, and a first version is the release v0.1.0");
-        assert_eq!(of(&["promotion 0.1.0 a"]), "v0.1.0 stands on no version, and a first version is the release v0.1.0");
+        assert_eq!(
+            of(&["release 0.3.0 a"]),
+            "v0.3.0 stands on no version, and a first version is the release v0.1.0"
+        );
+        assert_eq!(
+            of(&["promotion 0.1.0 a"]),
+            "v0.1.0 stands on no version, and a first version is the release v0.1.0"
+        );
         check(
             |chain| chain.links[1].trailers.base = Some(id("x")),
             &["history v0.2.0 does not name v0.1.1, which it stands on, as its base"],
         );
-        check(|chain| chain.links[3].trailers.base = Some(id("x")), &["history v0.1.0 stands on no version, and names a base"]);
+        check(
+            |chain| chain.links[3].trailers.base = Some(id("x")),
+            &["history v0.1.0 stands on no version, and names a base"],
+        );
     }
 
     #[test]
     fn tags_are_where_the_commits_say() {
-        check(|chain| chain.links[2].tagged = None, &["tags no tag: v0.1.1; it is made again from the commit"]);
-        let moved = format!("tags v0.1.1 is on {}, and {} is that version", id("x").short(), id("0.1.1 1").short());
+        check(
+            |chain| chain.links[2].tagged = None,
+            &["tags no tag: v0.1.1; it is made again from the commit"],
+        );
+        let moved = format!(
+            "tags v0.1.1 is on {}, and {} is that version",
+            id("x").short(),
+            id("0.1.1 1").short()
+        );
         check(|chain| chain.links[2].tagged = Some(id("x")), &[&moved]);
-        check(|chain| chain.branch = "line/0.1".to_owned(), &["tip v0.2.1 does not belong on line/0.1"]);
+        check(
+            |chain| chain.branch = "line/0.1".to_owned(),
+            &["tip v0.2.1 does not belong on line/0.1"],
+        );
     }
 
     #[test]
     fn a_walk_that_does_not_reach_the_beginning_says_so() {
-        check(|chain| chain.end = End::Shallow, &["history this clone is shallow: the versions before are not here"]);
+        check(
+            |chain| chain.end = End::Shallow,
+            &["history this clone is shallow: the versions before are not here"],
+        );
         let unreadable = End::Unreadable { commit: id("x"), why: "torn".to_owned() };
         let told = format!("history commit {} cannot be read: torn", id("x").short());
         check(|chain| chain.end = unreadable, &[&told]);
@@ -356,7 +464,10 @@ mod tests {
             chain.links.clear();
             chain.end = End::NoVersion;
         };
-        let tip = format!("tip commit {} is not a version: its message has no Agent-Version", id("0.2.1 3").short());
+        let tip = format!(
+            "tip commit {} is not a version: its message has no Agent-Version",
+            id("0.2.1 3").short()
+        );
         check(hand, &[&tip, "history it has no version"]);
     }
 
@@ -367,14 +478,24 @@ mod tests {
             chain(&described).restored(0)
         };
         assert_eq!(restored("rollback 0.2.1 b 0.2.0"), Restored::Version(Version::new(0, 1, 1)));
-        assert_eq!(restored("rollback 0.2.1 a 0.2.0 0.1.1"), Restored::Version(Version::new(0, 1, 0)));
-        let undoes = Restored::Nothing("it undoes other versions than those after the one it goes back to");
+        assert_eq!(
+            restored("rollback 0.2.1 a 0.2.0 0.1.1"),
+            Restored::Version(Version::new(0, 1, 0))
+        );
+        let undoes =
+            Restored::Nothing("it undoes other versions than those after the one it goes back to");
         assert_eq!(restored("rollback 0.2.1 b"), undoes);
         assert_eq!(restored("rollback 0.2.1 b 0.1.1"), undoes);
-        assert_eq!(restored("rollback 0.2.1 d 0.2.0"), Restored::Nothing("no version before it has its tree"));
+        assert_eq!(
+            restored("rollback 0.2.1 d 0.2.0"),
+            Restored::Nothing("no version before it has its tree")
+        );
         let mut forged = chain(&SOUND);
         forged.links[0].trailers.eval = Some("sha256:other".to_owned());
-        assert_eq!(forged.restored(0), Restored::Nothing("its evidence is not that of the version whose tree it has"));
+        assert_eq!(
+            forged.restored(0),
+            Restored::Nothing("its evidence is not that of the version whose tree it has")
+        );
         let mut shallow = chain(&SOUND[2..]);
         shallow.end = End::Shallow;
         assert_eq!(shallow.restored(0), Restored::Unknown);

@@ -1,7 +1,8 @@
 //! The evidence of a version, checked again: every link of the chain from its tag to its tests.
 //!
-//! `tip` is the part that costs nothing and that whatever is served or judged has to pass; `history` looks at a branch as a whole; `figures` folds stored results
-//! again; `decision` computes the gate's answer again; `rerun` compares what was run again.
+//! `tip` is the part that costs nothing and that whatever is served or judged has to pass;
+//! `history` looks at a branch as a whole; `figures` folds stored results again; `decision`
+//! computes the gate's answer again; `rerun` compares what was run again.
 
 mod decision;
 pub mod figures;
@@ -74,7 +75,8 @@ pub struct Facts {
     pub record: Option<Vec<u8>>,
     /// The newest version before it that says which ledger it was made with.
     pub ledger_named_before: Option<Version>,
-    /// How many versions before it an accepted attempt of the ledger made, where that was looked up.
+    /// How many versions before it an accepted attempt of the ledger made, where that was looked
+    /// up.
     pub discoveries: Option<u64>,
     /// The gate's ledger, or why it cannot be read.
     pub ledger: Option<Result<Arc<Ledger>, String>>,
@@ -118,7 +120,8 @@ pub struct Source {
     pub commit: ObjectId,
     /// The paths that differ between the two, the state file aside.
     pub differing: Vec<String>,
-    /// Whether the source has another state, schema or migration than where it parted from the base.
+    /// Whether the source has another state, schema or migration than where it parted from the
+    /// base.
     pub changes_state: bool,
 }
 
@@ -196,9 +199,14 @@ pub fn ok(message: impl Into<String>) -> Finding {
     (Status::Ok, message.into())
 }
 
-/// A version's tag is made from its commit, unless so many are missing that they have to be fetched.
+/// A version's tag is made from its commit, unless so many are missing that they have to be
+/// fetched.
 pub fn untagged(message: &str, is_shallow: bool) -> Finding {
-    if is_shallow { missing(message) } else { (Status::Gap, format!("{message}; it is made again from the commit")) }
+    if is_shallow {
+        missing(message)
+    } else {
+        (Status::Gap, format!("{message}; it is made again from the commit"))
+    }
 }
 
 pub fn missing(message: impl Into<String>) -> Finding {
@@ -220,10 +228,16 @@ struct Subject<'a> {
 impl<'a> Subject<'a> {
     fn new(facts: &'a Facts) -> Self {
         let evaluation = facts.evaluation.as_deref().and_then(read_evaluation);
-        let is_named = |document: &Value| Some(Evaluation::digest_of_document(document)) == facts.trailers.eval;
-        let evaluation = evaluation.filter(|(evaluation, document)| is_named(document) && !evaluation.tiers.is_empty());
+        let is_named = |document: &Value| {
+            Some(Evaluation::digest_of_document(document)) == facts.trailers.eval
+        };
+        let evaluation = evaluation
+            .filter(|(evaluation, document)| is_named(document) && !evaluation.tiers.is_empty());
         let evaluation = evaluation.map(|(evaluation, _)| evaluation);
-        let record = facts.record.as_deref().map(|bytes| Record::from_bytes(bytes).map_err(|error| error.to_string()));
+        let record = facts
+            .record
+            .as_deref()
+            .map(|bytes| Record::from_bytes(bytes).map_err(|error| error.to_string()));
         Self { facts, evaluation, record }
     }
 
@@ -237,7 +251,8 @@ impl Facts {
         self.trailers.kind
     }
 
-    /// Whether the `agent` that made it kept a record of the gate, or it stands on a version of one that did.
+    /// Whether the `agent` that made it kept a record of the gate, or it stands on a version of one
+    /// that did.
     fn is_recorded(&self) -> bool {
         self.trailers.gate.is_some() || self.recorded_before.is_some()
     }
@@ -246,13 +261,17 @@ impl Facts {
         judge(&self.own, tier, "its tree").map_err(|finding| self.as_far_as_read_now(finding))
     }
 
-    /// An `agent` before the record of the gate read evaluators in another way: what cannot be read now speaks against none of its versions.
+    /// An `agent` before the record of the gate read evaluators in another way: what cannot be read
+    /// now speaks against none of its versions.
     fn as_far_as_read_now(&self, (status, message): Finding) -> Finding {
         if self.is_recorded() { (status, message) } else { (Status::Missing, message) }
     }
 
     fn base_judge(&self, tier: Tier) -> Result<&Judge, Finding> {
-        let base = self.base.as_ref().ok_or_else(|| missing("the version it was made from is not here"))?;
+        let base = self
+            .base
+            .as_ref()
+            .ok_or_else(|| missing("the version it was made from is not here"))?;
         judge(&base.judges, tier, &tag_of(&base.version))
     }
 
@@ -264,7 +283,9 @@ impl Facts {
 fn judge<'a>(judges: &'a Judges, tier: Tier, of: &str) -> Result<&'a Judge, Finding> {
     match judges.get(&tier) {
         Some(Ok(judge)) => Ok(judge),
-        Some(Err(problem)) => Err(wrong(format!("the cases of {tier} in {of} cannot be read: {problem}"))),
+        Some(Err(problem)) => {
+            Err(wrong(format!("the cases of {tier} in {of} cannot be read: {problem}")))
+        }
         None => Err(missing(format!("the cases of {tier} in {of} are not here"))),
     }
 }
@@ -311,7 +332,9 @@ const CHAIN: &[(&str, Find)] = &[
 /// Every link that applies to the version.
 pub fn verify(facts: &Facts) -> Report {
     let subject = Subject::new(facts);
-    let checks = CHAIN.iter().filter_map(|(check, find)| find.look(&subject).map(|(status, message)| Check { check, status, message }));
+    let checks = CHAIN.iter().filter_map(|(check, find)| {
+        find.look(&subject).map(|(status, message)| Check { check, status, message })
+    });
     Report::of(&facts.version, &facts.commit, checks.collect())
 }
 
@@ -323,10 +346,20 @@ fn tag(facts: &Facts) -> Finding {
             wrong(format!("its commit has a trailer that cannot be read: {key}: {value}"))
         }
         Some((kind, named)) if named == version => match &facts.tagged {
-            Some(tagged) if *tagged == facts.commit => ok(format!("its commit says it is v{named}, a {}", kind.as_str())),
-            Some(tagged) => wrong(format!("its commit says it is v{named}, and that tag is on {}", tagged.short())),
-            None if facts.branch.is_none() => missing(format!("its commit says it is v{named}, and there is no such tag")),
-            None => untagged(&format!("its commit says it is v{named}, and the tag is missing"), facts.is_shallow),
+            Some(tagged) if *tagged == facts.commit => {
+                ok(format!("its commit says it is v{named}, a {}", kind.as_str()))
+            }
+            Some(tagged) => wrong(format!(
+                "its commit says it is v{named}, and that tag is on {}",
+                tagged.short()
+            )),
+            None if facts.branch.is_none() => {
+                missing(format!("its commit says it is v{named}, and there is no such tag"))
+            }
+            None => untagged(
+                &format!("its commit says it is v{named}, and the tag is missing"),
+                facts.is_shallow,
+            ),
         },
         Some((_, named)) => wrong(format!("its commit says it is v{named}")),
         None => wrong("its commit does not say that it is a version"),
@@ -336,7 +369,9 @@ fn tag(facts: &Facts) -> Finding {
 fn branch(facts: &Facts) -> Finding {
     match &facts.branch {
         Some(branch) => ok(format!("{branch} has it")),
-        None if facts.is_shallow => missing("this clone is shallow, so its branch cannot be followed back to it"),
+        None if facts.is_shallow => {
+            missing("this clone is shallow, so its branch cannot be followed back to it")
+        }
         None => wrong("neither active nor a line has it"),
     }
 }
@@ -345,12 +380,23 @@ fn base(facts: &Facts) -> Finding {
     match (&facts.trailers.base, facts.parents.first()) {
         (Some(base), Some(parent)) if base == parent => match &facts.base {
             Some(_) => ok(format!("made on top of {}", base.short())),
-            None if facts.is_shallow => missing(format!("made on top of {}, which this shallow clone does not have", base.short())),
+            None if facts.is_shallow => missing(format!(
+                "made on top of {}, which this shallow clone does not have",
+                base.short()
+            )),
             None => wrong(format!("made on top of {}, which is not a version", base.short())),
         },
-        (Some(base), Some(parent)) => wrong(format!("it says it was made from {}, but stands on {}", base.short(), parent.short())),
-        (Some(base), None) => wrong(format!("it says it was made from {}, but has no parent", base.short())),
-        (None, _) if facts.base.is_some() => wrong("it stands on a version, and does not say that it was made from it"),
+        (Some(base), Some(parent)) => wrong(format!(
+            "it says it was made from {}, but stands on {}",
+            base.short(),
+            parent.short()
+        )),
+        (Some(base), None) => {
+            wrong(format!("it says it was made from {}, but has no parent", base.short()))
+        }
+        (None, _) if facts.base.is_some() => {
+            wrong("it stands on a version, and does not say that it was made from it")
+        }
         (None, _) if facts.trailers.kind == Some(Kind::Release) => ok("the first of its line"),
         (None, _) => wrong("it does not say what it was made from"),
     }
@@ -363,8 +409,13 @@ fn objects(facts: &Facts) -> Finding {
         [one] => Some(format!("{one} {what}")),
         [one, ..] => Some(format!("{one} and {} more: {what}", list.len() - 1)),
     };
-    let bad = first(damaged, "damaged")
-        .or_else(|| first(replaced, "replaced: git shows another object in its place (`git replace -d`, or .git/info/grafts)"));
+    let bad = first(damaged, "damaged").or_else(|| {
+        first(
+            replaced,
+            "replaced: git shows another object in its place (`git replace \
+            -d`, or .git/info/grafts)",
+        )
+    });
     match (bad, first(absent, "not in this clone")) {
         (Some(bad), _) => wrong(bad),
         (None, Some(absent)) => missing(absent),
@@ -374,8 +425,14 @@ fn objects(facts: &Facts) -> Finding {
 
 fn state(facts: &Facts) -> Finding {
     match (&facts.trailers.state, &facts.state) {
-        (Some(named), Some(held)) if named == held => ok(format!("its tree holds state {}", held.short())),
-        (Some(named), Some(held)) => wrong(format!("it says its state is {}, but its tree holds {}", named.short(), held.short())),
+        (Some(named), Some(held)) if named == held => {
+            ok(format!("its tree holds state {}", held.short()))
+        }
+        (Some(named), Some(held)) => wrong(format!(
+            "it says its state is {}, but its tree holds {}",
+            named.short(),
+            held.short()
+        )),
         (None, _) => wrong("it does not say which state it holds"),
         (_, None) => wrong("its tree holds no state"),
     }
@@ -388,7 +445,9 @@ fn scope(facts: &Facts) -> Option<Finding> {
     let outside = facts.changed.iter().find(|path| !path.starts_with(STATE_FOLDER));
     Some(match outside {
         Some(path) => wrong(format!("a promotion that changes {path}")),
-        None if facts.parents.len() > 1 => wrong(format!("a promotion with {} parents", facts.parents.len())),
+        None if facts.parents.len() > 1 => {
+            wrong(format!("a promotion with {} parents", facts.parents.len()))
+        }
         None => ok("a promotion that touches only state/"),
     })
 }
@@ -423,7 +482,9 @@ fn carried(facts: &Facts, source: &Source) -> Finding {
         return ok(format!("{code}, and the state of {version}"));
     }
     if source.changes_state {
-        return ok(format!("{code}, and the state of {version}, migrated or merged with what that commit changed"));
+        return ok(format!(
+            "{code}, and the state of {version}, migrated or merged with what that commit changed"
+        ));
     }
     wrong(format!("its state is not that of {version}, and {} changed none", source.commit.short()))
 }
@@ -433,9 +494,13 @@ fn rollback(facts: &Facts) -> Option<Finding> {
         return None;
     }
     Some(match &facts.restored {
-        Some(Restored::Version(version)) => ok(format!("its tree and its evidence are those of {}", tag_of(version))),
+        Some(Restored::Version(version)) => {
+            ok(format!("its tree and its evidence are those of {}", tag_of(version)))
+        }
         Some(Restored::Nothing(why)) => wrong(*why),
-        Some(Restored::Unknown) => missing("this clone is shallow, and has no version before it with its tree"),
+        Some(Restored::Unknown) => {
+            missing("this clone is shallow, and has no version before it with its tree")
+        }
         None => wrong("no branch has it, so no version before it has its tree"),
     })
 }
@@ -445,9 +510,15 @@ fn coder(facts: &Facts) -> Option<Finding> {
     let coder = facts.trailers.coder.as_ref()?;
     Some(match &facts.evaluators {
         None => ok(format!("made by {coder}")),
-        Some(Err(problem)) => missing(format!("made by {coder}; what it did to the evaluators cannot be seen: {problem}")),
-        Some(Ok(Effect::None)) => ok(format!("made by {coder}, which left the evaluators as they were")),
-        Some(Ok(Effect::Additions { cases })) => ok(format!("made by {coder}, which added {cases} cases")),
+        Some(Err(problem)) => missing(format!(
+            "made by {coder}; what it did to the evaluators cannot be seen: {problem}"
+        )),
+        Some(Ok(Effect::None)) => {
+            ok(format!("made by {coder}, which left the evaluators as they were"))
+        }
+        Some(Ok(Effect::Additions { cases })) => {
+            ok(format!("made by {coder}, which added {cases} cases"))
+        }
         // an `agent` before the record of the gate released these as well
         Some(Ok(Effect::Person { .. })) if !facts.is_recorded() => {
             ok(format!("made by {coder}, when a coder could still change evaluators"))
@@ -467,18 +538,30 @@ fn evaluation(facts: &Facts) -> Finding {
         return wrong("the stored evaluation cannot be read");
     };
     let digest = Evaluation::digest_of_document(&document);
-    let says_nothing =
-        || stored.tiers.iter().find_map(|(tier, summary)| Some(format!("{tier} of the evaluation {}", figures::says_nothing(summary)?)));
+    let says_nothing = || {
+        stored.tiers.iter().find_map(|(tier, summary)| {
+            Some(format!("{tier} of the evaluation {}", figures::says_nothing(summary)?))
+        })
+    };
     match () {
-        () if digest != *named => wrong(format!("the stored evaluation has the digest {digest}, not the one it names")),
-        () if canonical::to_bytes(&document) != *bytes => wrong("the stored evaluation is not as it was written"),
-        () if stored.commit.as_deref() != Some(facts.commit.as_str()) => wrong("the stored evaluation says it is of another commit"),
-        () if stored.tree.as_deref() != Some(facts.tree.as_str()) => wrong("the evaluation was made on another tree"),
+        () if digest != *named => {
+            wrong(format!("the stored evaluation has the digest {digest}, not the one it names"))
+        }
+        () if canonical::to_bytes(&document) != *bytes => {
+            wrong("the stored evaluation is not as it was written")
+        }
+        () if stored.commit.as_deref() != Some(facts.commit.as_str()) => {
+            wrong("the stored evaluation says it is of another commit")
+        }
+        () if stored.tree.as_deref() != Some(facts.tree.as_str()) => {
+            wrong("the evaluation was made on another tree")
+        }
         () if stored.state.as_deref() != facts.trailers.state.as_ref().map(ObjectId::as_str) => {
             wrong("the evaluation was made under another state")
         }
         () if stored.tiers.is_empty() => wrong("the evaluation has no tier"),
-        () => says_nothing().map_or_else(|| ok(format!("passed {} on this tree", tiers(&stored))), wrong),
+        () => says_nothing()
+            .map_or_else(|| ok(format!("passed {} on this tree", tiers(&stored))), wrong),
     }
 }
 
@@ -488,8 +571,13 @@ fn read_evaluation(bytes: &[u8]) -> Option<(Evaluation, Value)> {
 }
 
 fn tiers(evaluation: &Evaluation) -> String {
-    let shown: Vec<String> =
-        evaluation.tiers.iter().map(|(tier, summary)| format!("{tier} ({} cases, score {:.3})", summary.cases, summary.score)).collect();
+    let shown: Vec<String> = evaluation
+        .tiers
+        .iter()
+        .map(|(tier, summary)| {
+            format!("{tier} ({} cases, score {:.3})", summary.cases, summary.score)
+        })
+        .collect();
     shown.join(", ")
 }
 
@@ -497,14 +585,24 @@ fn results(subject: &Subject<'_>) -> Option<Finding> {
     let evaluation = subject.evaluation.as_ref()?;
     for (tier, summary) in &evaluation.tiers {
         match (&summary.results, subject.facts.results.get(tier)) {
-            (None, _) => return Some(wrong(format!("the evaluation does not name the results of {tier}"))),
-            (_, None) => return Some(missing(format!("the results of {tier}, case by case, are not in the object store"))),
+            (None, _) => {
+                return Some(wrong(format!("the evaluation does not name the results of {tier}")));
+            }
+            (_, None) => {
+                return Some(missing(format!(
+                    "the results of {tier}, case by case, are not in the object store"
+                )));
+            }
             (Some(named), Some(stored)) if stored.digest != *named => {
-                return Some(wrong(format!("the stored results of {tier} are not those it was judged by")));
+                return Some(wrong(format!(
+                    "the stored results of {tier} are not those it was judged by"
+                )));
             }
             (_, Some(stored)) => {
                 if let Err(problem) = &stored.fold {
-                    return Some(wrong(format!("the stored results of {tier} cannot be read: {problem}")));
+                    return Some(wrong(format!(
+                        "the stored results of {tier} cannot be read: {problem}"
+                    )));
                 }
             }
         }
@@ -513,10 +611,16 @@ fn results(subject: &Subject<'_>) -> Option<Finding> {
 }
 
 /// The stored results of the tiers, as far as they are those that the evaluation names.
-fn folds<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (Tier, &'a TierSummary, &'a crate::testing::evaluation::TierFold)> {
+fn folds<'a>(
+    subject: &'a Subject<'_>,
+) -> impl Iterator<Item = (Tier, &'a TierSummary, &'a crate::testing::evaluation::TierFold)> {
     let tiers = subject.evaluation.iter().flat_map(|evaluation| &evaluation.tiers);
     tiers.filter_map(|(tier, summary)| {
-        let stored = subject.facts.results.get(tier).filter(|stored| Some(&stored.digest) == summary.results.as_ref())?;
+        let stored = subject
+            .facts
+            .results
+            .get(tier)
+            .filter(|stored| Some(&stored.digest) == summary.results.as_ref())?;
         Some((*tier, summary, stored.fold.as_ref().ok()?))
     })
 }
@@ -547,16 +651,26 @@ fn definitions(subject: &Subject<'_>) -> Option<Finding> {
         };
         let (says, is) = (&evaluation.definitions, &judge.definitions);
         let differs = says.differences(is, *tier);
-        let differs = differs.first().copied().or_else(|| (says.budgets != is.budgets).then_some("budgets"));
+        let differs =
+            differs.first().copied().or_else(|| (says.budgets != is.budgets).then_some("budgets"));
         match differs {
             // an `agent` before the record of the gate made some of these digests in another way
             Some(_) if !subject.facts.is_recorded() => earlier = true,
-            Some(what) => return Some(wrong(format!("{tier} was judged by other {what} than those in its tree"))),
+            Some(what) => {
+                return Some(wrong(format!(
+                    "{tier} was judged by other {what} than those in its tree"
+                )));
+            }
             None => {}
         }
     }
     for (tier, _, fold) in folds(subject) {
-        if let Some(problem) = subject.facts.own_judge(tier).ok().and_then(|judge| figures::of_other_cases(fold, judge)) {
+        if let Some(problem) = subject
+            .facts
+            .own_judge(tier)
+            .ok()
+            .and_then(|judge| figures::of_other_cases(fold, judge))
+        {
             return Some(wrong(format!("the results of {tier}: {problem}")));
         }
     }
@@ -570,13 +684,17 @@ fn definitions(subject: &Subject<'_>) -> Option<Finding> {
 fn sealed_journal(facts: &Facts) -> Option<Finding> {
     let Some(named) = &facts.trailers.journal else {
         // only signals can have changed its state
-        return (facts.trailers.kind == Some(Kind::Promotion)).then(|| wrong("a promotion that names no Journal"));
+        return (facts.trailers.kind == Some(Kind::Promotion))
+            .then(|| wrong("a promotion that names no Journal"));
     };
     let Some(bytes) = &facts.journal else {
         return Some(missing("the Journal it names is not in the object store"));
     };
     if digest(bytes) != *named {
-        return Some(wrong(format!("the stored Journal has the digest {}, not the one it names", digest(bytes))));
+        return Some(wrong(format!(
+            "the stored Journal has the digest {}, not the one it names",
+            digest(bytes)
+        )));
     }
     Some(replayed(facts, bytes).unwrap_or_else(|error| wrong(error.to_string())))
 }
@@ -598,21 +716,34 @@ fn replayed(facts: &Facts, bytes: &[u8]) -> Result<Finding, journal::JournalErro
     let canonical = facts.base.as_ref().and_then(|base| base.canonical.as_ref());
     let state = facts.base.as_ref().and_then(|base| base.state.as_ref());
     Ok(match () {
-        () if facts.trailers.base.as_ref() != Some(&base.commit) => {
-            wrong(format!("the Journal begins at v{}, which is not what it was made from", base.version))
-        }
-        () if state.is_some_and(|state| *state != base.revision) || canonical.is_some_and(|state| *state != begin.start) => {
-            wrong(format!("the Journal begins with state {}, which v{} does not hold", begin.start.short(), base.version))
+        () if facts.trailers.base.as_ref() != Some(&base.commit) => wrong(format!(
+            "the Journal begins at v{}, which is not what it was made from",
+            base.version
+        )),
+        () if state.is_some_and(|state| *state != base.revision)
+            || canonical.is_some_and(|state| *state != begin.start) =>
+        {
+            wrong(format!(
+                "the Journal begins with state {}, which v{} does not hold",
+                begin.start.short(),
+                base.version
+            ))
         }
         () if updates == 0 => wrong("the Journal holds no update"),
-        () if torn.is_some() => {
-            wrong(format!("update {} of the Journal does not begin where the one before it ended", torn.unwrap_or_default()))
+        () if torn.is_some() => wrong(format!(
+            "update {} of the Journal does not begin where the one before it ended",
+            torn.unwrap_or_default()
+        )),
+        () if after != end.revision => {
+            wrong("the last update of the Journal ends in another state than its changes lead to")
         }
-        () if after != end.revision => wrong("the last update of the Journal ends in another state than its changes lead to"),
-        () if end.end != bytes.len() as u64 => wrong("the Journal has something after its last update"),
-        () if facts.state.as_ref() != Some(&end.revision) => {
-            wrong(format!("replayed, the Journal ends in state {}, which its tree does not hold", end.revision.short()))
+        () if end.end != bytes.len() as u64 => {
+            wrong("the Journal has something after its last update")
         }
+        () if facts.state.as_ref() != Some(&end.revision) => wrong(format!(
+            "replayed, the Journal ends in state {}, which its tree does not hold",
+            end.revision.short()
+        )),
         () => ok(format!("{updates} updates, replayed from v{} to this state", base.version)),
     })
 }
@@ -622,7 +753,8 @@ fn feedback(facts: &Facts) -> Option<Finding> {
     if named.is_empty() {
         return None;
     }
-    let absent: Vec<&str> = named.iter().filter(|item| !facts.feedback.contains(item)).map(String::as_str).collect();
+    let absent: Vec<&str> =
+        named.iter().filter(|item| !facts.feedback.contains(item)).map(String::as_str).collect();
     Some(if absent.is_empty() {
         ok(format!("answers {}", named.join(", ")))
     } else {

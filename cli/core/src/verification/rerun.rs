@@ -1,7 +1,8 @@
 //! Evidence that was run again, beside what is on record: case by case, outcome and score.
 //!
-//! A case that comes out otherwise is run several times more. One that then comes out in two ways is flaky, and speaks against nothing; one that always comes out
-//! otherwise than it did is wrong. How long it took is reported and not compared.
+//! A case that comes out otherwise is run several times more. One that then comes out in two ways
+//! is flaky, and speaks against nothing; one that always comes out otherwise than it did is wrong.
+//! How long it took is reported and not compared.
 
 use super::{Finding, ok, wrong};
 use crate::testing::evaluation::{CaseResult, Outcome, TierSummary};
@@ -31,14 +32,20 @@ pub struct Again {
 
 impl Again {
     pub fn new(recorded: &[CaseResult], now: &[CaseResult]) -> Self {
-        let by_id = |results: &[CaseResult]| results.iter().map(|result| (result.id.clone(), result.clone())).collect();
-        let (recorded, now): (BTreeMap<String, CaseResult>, BTreeMap<String, CaseResult>) = (by_id(recorded), by_id(now));
+        let by_id = |results: &[CaseResult]| {
+            results.iter().map(|result| (result.id.clone(), result.clone())).collect()
+        };
+        let (recorded, now): (BTreeMap<String, CaseResult>, BTreeMap<String, CaseResult>) =
+            (by_id(recorded), by_id(now));
         let ids: BTreeSet<&String> = recorded.keys().chain(now.keys()).collect();
         let differs = |id: &&String| recorded.get(*id).map(came) != now.get(*id).map(came);
         let is_flaky = |id: &&String| {
-            [&recorded, &now].iter().any(|results| results.get(*id).and_then(|result| result.runs).is_some_and(Runs::is_flaky))
+            [&recorded, &now].iter().any(|results| {
+                results.get(*id).and_then(|result| result.runs).is_some_and(Runs::is_flaky)
+            })
         };
-        let (flaky, open): (BTreeSet<&String>, _) = ids.into_iter().filter(differs).partition(|id| is_flaky(id));
+        let (flaky, open): (BTreeSet<&String>, _) =
+            ids.into_iter().filter(differs).partition(|id| is_flaky(id));
         let owned = |ids: BTreeSet<&String>| ids.into_iter().cloned().collect();
         let (flaky, open) = (owned(flaky), owned(open));
         Self { recorded, now, open, flaky }
@@ -46,13 +53,19 @@ impl Again {
 
     /// The cases to be run once more; those that only one side has cannot be.
     pub fn open(&self) -> BTreeSet<String> {
-        self.open.iter().filter(|id| self.now.contains_key(*id) && self.recorded.contains_key(*id)).cloned().collect()
+        self.open
+            .iter()
+            .filter(|id| self.now.contains_key(*id) && self.recorded.contains_key(*id))
+            .cloned()
+            .collect()
     }
 
     /// What came of those once more.
     pub fn take(&mut self, results: &[CaseResult]) {
         for result in results {
-            if self.now.get(&result.id).is_some_and(|first| came(first) != came(result)) && self.open.remove(&result.id) {
+            if self.now.get(&result.id).is_some_and(|first| came(first) != came(result))
+                && self.open.remove(&result.id)
+            {
                 self.flaky.insert(result.id.clone());
             }
         }
@@ -72,10 +85,15 @@ impl Again {
             ));
         }
         let flaky: Vec<_> = self.flaky.iter().map(|id| format!("`{id}`")).collect();
-        let flaky = if flaky.is_empty() { String::new() } else { format!("; not always the same: {}", flaky.join(", ")) };
+        let flaky = if flaky.is_empty() {
+            String::new()
+        } else {
+            format!("; not always the same: {}", flaky.join(", "))
+        };
         let same = cases - self.flaky.len();
         ok(format!(
-            "run again, {same} of {cases} cases of {tier} came out the same; p95 {:.1} ms then, {:.1} ms now{flaky}",
+            "run again, {same} of {cases} cases of {tier} came out the same; p95 {:.1} ms then, \
+            {:.1} ms now{flaky}",
             recorded.p95_ms, now.p95_ms
         ))
     }
@@ -118,7 +136,10 @@ mod tests {
         let slow = CaseResult { ms: 900.0, ..result("a", 1.0) };
         let again = Again::new(&[result("a", 1.0)], &[slow]);
         assert!(again.open().is_empty());
-        check(&again, "run again, 1 of 1 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now");
+        check(
+            &again,
+            "run again, 1 of 1 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now",
+        );
     }
 
     #[test]
@@ -129,17 +150,25 @@ mod tests {
         again.take(&[result("b", 0.25)]);
         check(
             &again,
-            "run again, 2 of 3 cases of micro came out otherwise: `b` passed with 1 on record, failed with 0.25 now; `c` passed with 1 on record, no result now",
+            "run again, 2 of 3 cases of micro came out otherwise: `b` passed with 1 on record, \
+            failed with 0.25 now; `c` passed with 1 on record, no result now",
         );
     }
 
     #[test]
     fn what_comes_out_in_two_ways_is_flaky() {
-        let mut again = Again::new(&[result("a", 1.0), result("b", 1.0)], &[result("a", 0.5), result("b", 1.0)]);
+        let mut again = Again::new(
+            &[result("a", 1.0), result("b", 1.0)],
+            &[result("a", 0.5), result("b", 1.0)],
+        );
         again.take(&[result("a", 0.5)]);
         assert_eq!(again.open().len(), 1);
         again.take(&[result("a", 1.0)]);
-        check(&again, "run again, 1 of 2 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now; not always the same: `a`");
+        check(
+            &again,
+            "run again, 1 of 2 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now; not \
+            always the same: `a`",
+        );
         // a repeated case that passes in some of its runs is known to be
         let repeated = CaseResult { runs: Some(Runs { count: 4, passed: 2 }), ..result("a", 0.5) };
         assert!(Again::new(&[repeated], &[result("a", 0.25)]).open().is_empty());

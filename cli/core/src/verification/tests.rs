@@ -15,14 +15,21 @@ fn check(breakage: impl FnOnce(&mut Facts), check: &str, status: Status, message
     let report = verify(&facts);
     let found: Vec<_> = report.checks.iter().filter(|check| check.status != Status::Ok).collect();
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert_eq!((found[0].check, found[0].status, found[0].message.as_str()), (check, status, message));
+    assert_eq!(
+        (found[0].check, found[0].status, found[0].message.as_str()),
+        (check, status, message)
+    );
     assert_eq!(report.status, status);
 }
 
 #[test]
 fn a_sound_version_passes_every_link() {
     let report = verify(&sound());
-    let shown: Vec<_> = report.checks.iter().map(|check| format!("{} {}: {}", check.check, check.status.as_str(), check.message)).collect();
+    let shown: Vec<_> = report
+        .checks
+        .iter()
+        .map(|check| format!("{} {}: {}", check.check, check.status.as_str(), check.message))
+        .collect();
     assert_eq!(
         shown,
         [
@@ -36,7 +43,8 @@ fn a_sound_version_passes_every_link() {
             "results ok: case by case, as the evaluation names them".to_owned(),
             "figures ok: micro added up again".to_owned(),
             "definitions ok: cases, scorers and budgets are those in its tree".to_owned(),
-            "gate ok: computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a million, needs 40 \
+            "gate ok: computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence \
+            more than a million, needs 40 \
              (attempt 1)"
                 .to_owned(),
             "ledger ok: attempt 1 of the ledger, at the level 0.0250".to_owned(),
@@ -49,21 +57,46 @@ fn a_sound_version_passes_every_link() {
 #[test]
 fn a_commit_that_says_something_else_is_wrong() {
     let wrong = Status::Wrong;
-    check(|facts| facts.version = Version::new(0, 1, 2), "tag", wrong, "its commit says it is v0.1.1");
+    check(
+        |facts| facts.version = Version::new(0, 1, 2),
+        "tag",
+        wrong,
+        "its commit says it is v0.1.1",
+    );
     let elsewhere = format!("its commit says it is v0.1.1, and that tag is on {}", id("x").short());
     check(|facts| facts.tagged = Some(id("x")), "tag", wrong, &elsewhere);
     check(|facts| facts.branch = None, "branch", wrong, "neither active nor a line has it");
-    let base = format!("it says it was made from {}, but stands on {}", id("base").short(), id("other").short());
+    let base = format!(
+        "it says it was made from {}, but stands on {}",
+        id("base").short(),
+        id("other").short()
+    );
     check(|facts| facts.parents = vec![id("other")], "base", wrong, &base);
-    check(|facts| facts.changed.push("runner/x.py".to_owned()), "scope", wrong, "a promotion that changes runner/x.py");
+    check(
+        |facts| facts.changed.push("runner/x.py".to_owned()),
+        "scope",
+        wrong,
+        "a promotion that changes runner/x.py",
+    );
     check(|facts| facts.parents.push(id("other")), "scope", wrong, "a promotion with 2 parents");
-    check(|facts| facts.trailers.journal = None, "journal", wrong, "a promotion that names no Journal");
-    check(|facts| facts.objects.damaged.push("blob 1234 (runner/x.py)".to_owned()), "objects", wrong, "blob 1234 (runner/x.py) damaged");
+    check(
+        |facts| facts.trailers.journal = None,
+        "journal",
+        wrong,
+        "a promotion that names no Journal",
+    );
+    check(
+        |facts| facts.objects.damaged.push("blob 1234 (runner/x.py)".to_owned()),
+        "objects",
+        wrong,
+        "blob 1234 (runner/x.py) damaged",
+    );
     check(
         |facts| facts.objects.replaced = vec!["commit 12".to_owned(), "tree 34".to_owned()],
         "objects",
         wrong,
-        "commit 12 and 1 more: replaced: git shows another object in its place (`git replace -d`, or .git/info/grafts)",
+        "commit 12 and 1 more: replaced: git shows another object in its place (`git replace -d`, \
+        or .git/info/grafts)",
     );
 }
 
@@ -77,18 +110,59 @@ fn what_is_not_here_is_missing_and_not_wrong() {
         "this clone is shallow, so its branch cannot be followed back to it",
     );
     let untagged = "its commit says it is v0.1.1, and the tag is missing";
-    check(|facts| facts.tagged = None, "tag", Status::Gap, &format!("{untagged}; it is made again from the commit"));
+    check(
+        |facts| facts.tagged = None,
+        "tag",
+        Status::Gap,
+        &format!("{untagged}; it is made again from the commit"),
+    );
     check(|facts| (facts.tagged, facts.is_shallow) = (None, true), "tag", missing, untagged);
-    check(|facts| facts.objects.absent.push("blob 12".to_owned()), "objects", missing, "blob 12 not in this clone");
-    check(|facts| facts.evaluation = None, "evaluation", missing, "the evaluation it names is not in the object store");
-    check(|facts| facts.record = None, "gate", missing, "the gate's record that it names is not in the object store");
-    check(|facts| facts.journal = None, "journal", missing, "the Journal it names is not in the object store");
-    check(|facts| facts.trailers.feedback.push("f-1".to_owned()), "feedback", missing, "not in the inbox: f-1");
-    check(|facts| facts.ledger = None, "ledger", missing, "the ledger of the gate is not here: `agent sync` fetches it");
+    check(
+        |facts| facts.objects.absent.push("blob 12".to_owned()),
+        "objects",
+        missing,
+        "blob 12 not in this clone",
+    );
+    check(
+        |facts| facts.evaluation = None,
+        "evaluation",
+        missing,
+        "the evaluation it names is not in the object store",
+    );
+    check(
+        |facts| facts.record = None,
+        "gate",
+        missing,
+        "the gate's record that it names is not in the object store",
+    );
+    check(
+        |facts| facts.journal = None,
+        "journal",
+        missing,
+        "the Journal it names is not in the object store",
+    );
+    check(
+        |facts| facts.trailers.feedback.push("f-1".to_owned()),
+        "feedback",
+        missing,
+        "not in the inbox: f-1",
+    );
+    check(
+        |facts| facts.ledger = None,
+        "ledger",
+        missing,
+        "the ledger of the gate is not here: `agent sync` fetches it",
+    );
     assert_eq!(missing.failure(), Some(FailureKind::NotEnoughEvidence));
-    // without the results there is nothing that adds up, and nothing that the gate can be computed from
+    // without the results there is nothing that adds up, and nothing that the gate can be computed
+    // from
     let report = verify(&Facts { results: BTreeMap::new(), ..sound() });
-    let absent: Vec<_> = report.checks.iter().filter(|check| check.status == Status::Missing).map(|check| check.check).collect();
+    let absent: Vec<_> = report
+        .checks
+        .iter()
+        .filter(|check| check.status == Status::Missing)
+        .map(|check| check.check)
+        .collect();
     assert_eq!((absent, report.status), (vec!["results", "gate"], Status::Missing));
 }
 
@@ -97,10 +171,16 @@ fn evidence_that_was_changed_is_wrong() {
     let wrong = Status::Wrong;
     let mut edited = evaluated(&new());
     edited.tiers.get_mut(&Tier::Micro).unwrap().score = 0.5;
-    let message = format!("the stored evaluation has the digest {}, not the one it names", edited.digest());
+    let message =
+        format!("the stored evaluation has the digest {}, not the one it names", edited.digest());
     check(|facts| facts.evaluation = Some(edited.to_bytes()), "evaluation", wrong, &message);
     let spaced = || [evaluated(&new()).to_bytes(), b" ".to_vec()].concat();
-    check(|facts| facts.evaluation = Some(spaced()), "evaluation", wrong, "the stored evaluation is not as it was written");
+    check(
+        |facts| facts.evaluation = Some(spaced()),
+        "evaluation",
+        wrong,
+        "the stored evaluation is not as it was written",
+    );
     let other_commit = Evaluation { commit: Some(id("x").to_string()), ..evaluated(&new()) };
     check(
         |facts| facts.evaluation = Some(other_commit.to_bytes()),
@@ -110,11 +190,17 @@ fn evidence_that_was_changed_is_wrong() {
     );
     let mut longer = written();
     longer.extend(b"\n");
-    let message = format!("the stored Journal has the digest {}, not the one it names", digest(&longer));
+    let message =
+        format!("the stored Journal has the digest {}, not the one it names", digest(&longer));
     check(|facts| facts.journal = Some(longer.clone()), "journal", wrong, &message);
     let mut record = sound().record.unwrap();
     record[30] ^= 1;
-    check(|facts| facts.record = Some(record), "gate", wrong, "the stored record of the gate is not the one it names");
+    check(
+        |facts| facts.record = Some(record),
+        "gate",
+        wrong,
+        "the stored record of the gate is not the one it names",
+    );
 }
 
 #[test]
@@ -130,15 +216,25 @@ fn a_journal_that_does_not_lead_here_is_wrong() {
             message,
         );
     };
-    let begins = format!("the Journal begins with state {}, which v0.1.0 does not hold", revision(7).short());
+    let begins = format!(
+        "the Journal begins with state {}, which v0.1.0 does not hold",
+        revision(7).short()
+    );
     journal(journal_from(7), &begins);
     let header = |n: u64| {
-        let base = journal::Base { version: Version::new(0, 1, 0), commit: id("base"), revision: revision(0) };
+        let base = journal::Base {
+            version: Version::new(0, 1, 0),
+            commit: id("base"),
+            revision: revision(0),
+        };
         journal::header(&base, 1, &serde_json::json!({"n": n}))
     };
     journal(header(0), "the Journal holds no update");
     // a header that says it begins at v0.1.0, and holds the state it is to end with
-    let begins = format!("the Journal begins with state {}, which v0.1.0 does not hold", revision(2).short());
+    let begins = format!(
+        "the Journal begins with state {}, which v0.1.0 does not hold",
+        revision(2).short()
+    );
     journal(header(2), &begins);
     journal([written(), b"x".to_vec()].concat(), "the Journal has something after its last update");
 }
@@ -153,9 +249,21 @@ fn check_summary(change: impl FnOnce(&mut TierSummary), check_name: &str, messag
 
 #[test]
 fn figures_are_what_the_results_add_up_to() {
-    check_summary(|summary| summary.passed = 41, "figures", "micro: it says passed 41, its results add up to 40");
-    check_summary(|summary| summary.score = 0.75, "figures", "micro: it says score 0.75, its results add up to 1");
-    check_summary(|summary| summary.p95_ms = 1.0, "figures", "micro: it says p95_ms 1, its results add up to 37");
+    check_summary(
+        |summary| summary.passed = 41,
+        "figures",
+        "micro: it says passed 41, its results add up to 40",
+    );
+    check_summary(
+        |summary| summary.score = 0.75,
+        "figures",
+        "micro: it says score 0.75, its results add up to 1",
+    );
+    check_summary(
+        |summary| summary.p95_ms = 1.0,
+        "figures",
+        "micro: it says p95_ms 1, its results add up to 37",
+    );
     check_summary(
         |summary| summary.cached = 41,
         "figures",
@@ -166,8 +274,16 @@ fn figures_are_what_the_results_add_up_to() {
         "figures",
         "micro: it was judged by another budget than ci/budgets.json of the commit that judges",
     );
-    check_summary(|summary| summary.wall_s = f64::INFINITY, "evaluation", "the stored evaluation cannot be read");
-    check_summary(|summary| summary.results = None, "results", "the evaluation does not name the results of micro");
+    check_summary(
+        |summary| summary.wall_s = f64::INFINITY,
+        "evaluation",
+        "the stored evaluation cannot be read",
+    );
+    check_summary(
+        |summary| summary.results = None,
+        "results",
+        "the evaluation does not name the results of micro",
+    );
 }
 
 #[test]
@@ -177,15 +293,32 @@ fn an_evaluation_that_says_nothing_is_wrong() {
         facts.trailers.eval = Some(evaluation.digest());
         facts.evaluation = Some(evaluation.to_bytes());
         let report = verify(&facts);
-        report.checks.into_iter().find(|check| check.check == "evaluation").map(|check| (check.status, check.message)).unwrap()
+        report
+            .checks
+            .into_iter()
+            .find(|check| check.check == "evaluation")
+            .map(|check| (check.status, check.message))
+            .unwrap()
     };
     let wrong = |message: &str| (Status::Wrong, message.to_owned());
     let whole = evaluated(&new());
-    assert_eq!(found(Evaluation { tiers: BTreeMap::new(), ..whole.clone() }), wrong("the evaluation has no tier"));
+    assert_eq!(
+        found(Evaluation { tiers: BTreeMap::new(), ..whole.clone() }),
+        wrong("the evaluation has no tier")
+    );
     assert_eq!(found(evaluated(&[])), wrong("micro of the evaluation says not enough evidence"));
-    assert_eq!(found(Evaluation { tree: Some(id("x").to_string()), ..whole.clone() }), wrong("the evaluation was made on another tree"));
-    assert_eq!(found(Evaluation { state: None, ..whole.clone() }), wrong("the evaluation was made under another state"));
-    let failed: Vec<_> = new().into_iter().map(|result| CaseResult { outcome: Outcome::Failed, score: 0.25, ..result }).collect();
+    assert_eq!(
+        found(Evaluation { tree: Some(id("x").to_string()), ..whole.clone() }),
+        wrong("the evaluation was made on another tree")
+    );
+    assert_eq!(
+        found(Evaluation { state: None, ..whole.clone() }),
+        wrong("the evaluation was made under another state")
+    );
+    let failed: Vec<_> = new()
+        .into_iter()
+        .map(|result| CaseResult { outcome: Outcome::Failed, score: 0.25, ..result })
+        .collect();
     assert_eq!(found(evaluated(&failed)), wrong("micro of the evaluation says fail"));
 }
 
@@ -203,15 +336,30 @@ fn check_results(change: impl FnOnce(&mut Vec<CaseResult>), message: &str) {
 
 #[test]
 fn results_are_those_of_the_cases_in_the_tree() {
-    check_results(|results| drop(results.pop()), "the results of micro: there is no result of `c39`");
-    check_results(|results| results[3].weight = 5.0, "the results of micro: `c03` has another weight than its definition");
-    check_results(|results| results[3].must = true, "the results of micro: `c03` has another `must` than its definition");
+    check_results(
+        |results| drop(results.pop()),
+        "the results of micro: there is no result of `c39`",
+    );
+    check_results(
+        |results| results[3].weight = 5.0,
+        "the results of micro: `c03` has another weight than its definition",
+    );
+    check_results(
+        |results| results[3].must = true,
+        "the results of micro: `c03` has another `must` than its definition",
+    );
     check_results(
         |results| results[3].place = Some("tests/micro/heldout/a.jsonl:1".to_owned()),
         "the results of micro: `c03` has another place than its definition",
     );
-    check_results(|results| results[3].quarantined = true, "the results of micro: `c03` has another quarantine than its definition");
-    check_results(|results| results[39].id = "c99".to_owned(), "the results of micro: `c99` is not a case of the tier");
+    check_results(
+        |results| results[3].quarantined = true,
+        "the results of micro: `c03` has another quarantine than its definition",
+    );
+    check_results(
+        |results| results[39].id = "c99".to_owned(),
+        "the results of micro: `c99` is not a case of the tier",
+    );
     let mut other = (*judging()).clone();
     other.definitions.scorers = None;
     let own = || BTreeMap::from([(Tier::Micro, Ok(Arc::new(other.clone())))]);
@@ -229,8 +377,14 @@ fn lines_that_no_run_writes_are_no_results() {
         fold(&lines(&results))
     };
     assert_eq!(changed(|result| result.score = 1.5), "line 2: `c01` has a score outside of 0 to 1");
-    assert_eq!(changed(|result| result.outcome = Outcome::Errored), "line 2: `c01` could not be judged, and has a score");
-    assert_eq!(changed(|result| result.id = "c00".to_owned()), "line 2: `c00` is out of order, or appears there twice");
+    assert_eq!(
+        changed(|result| result.outcome = Outcome::Errored),
+        "line 2: `c01` could not be judged, and has a score"
+    );
+    assert_eq!(
+        changed(|result| result.id = "c00".to_owned()),
+        "line 2: `c00` is out of order, or appears there twice"
+    );
     assert_eq!(changed(|result| result.weight = -1.0), "line 2: `c01` has a weight that is none");
     assert_eq!(fold(b"{}\n"), "line 1: it is not a result of a case of micro");
     let of_another_tier = Event::case_line(Tier::Full, &new()[0]);
@@ -251,14 +405,25 @@ fn check_record(change: impl FnOnce(&mut Record), message: &str) {
 
 #[test]
 fn the_gate_was_asked_what_the_manifest_says() {
-    let other = |what: &str| format!("the gate was asked with another `{what}` than the manifest of the commit that judges has");
+    let other = |what: &str| {
+        format!(
+            "the gate was asked with another `{what}` than the manifest of the commit that judges \
+            has"
+        )
+    };
     check_record(|record| record.gated.tier = Tier::Fast, &other("tier"));
     check_record(|record| record.gated.gate = GateMode::NotWorse, &other("gate"));
     check_record(|record| record.gated.test = GateTest::Bootstrap, &other("test"));
     check_record(|record| record.gated.margin = -1.0, &other("margin"));
     check_record(|record| record.gated.alpha = 0.5, &other("alpha"));
-    check_record(|record| record.evaluation = "sha256:x".to_owned(), "the gate's record is of another evaluation");
-    check_record(|record| record.compared = None, "it was compared with nothing, though a version stood before it");
+    check_record(
+        |record| record.evaluation = "sha256:x".to_owned(),
+        "the gate's record is of another evaluation",
+    );
+    check_record(
+        |record| record.compared = None,
+        "it was compared with nothing, though a version stood before it",
+    );
     // what the command line gave is on record, and nothing else can be given
     let given = vec!["gate".to_owned(), "margin".to_owned()];
     let asked = Gated { gate: GateMode::NotWorse, ..gated() };
@@ -268,7 +433,10 @@ fn the_gate_was_asked_what_the_manifest_says() {
     rerecord(&mut facts, &Record { given: given.clone(), ..record.clone() }, &comparison);
     assert_eq!(verify(&facts).status, Status::Ok);
     facts.gated = Some(Gated { margin: 0.1, ..asked });
-    assert_eq!(verify(&facts).checks.iter().find(|check| check.check == "gate").unwrap().message, other("margin"));
+    assert_eq!(
+        verify(&facts).checks.iter().find(|check| check.check == "gate").unwrap().message,
+        other("margin")
+    );
 }
 
 fn compared(change: impl FnOnce(&mut crate::gate::record::Compared)) -> impl FnOnce(&mut Record) {
@@ -290,21 +458,33 @@ fn the_gate_decides_as_its_pairs_do() {
         compared(|compared| compared.before = Some(summary(&new()))),
         "it was judged by evaluators before it, though it has the same",
     );
-    check_record(compared(|compared| compared.verdict.worse = 3), "the figures of the gate on record are not those of its pairs");
-    check_record(compared(|compared| compared.verdict.p_value = 0.5), "the figures of the gate on record are not those of its pairs");
+    check_record(
+        compared(|compared| compared.verdict.worse = 3),
+        "the figures of the gate on record are not those of its pairs",
+    );
+    check_record(
+        compared(|compared| compared.verdict.p_value = 0.5),
+        "the figures of the gate on record are not those of its pairs",
+    );
     check_record(
         compared(|compared| compared.verdict.ledger = None),
         "its answer takes a test, and no attempt of the ledger stands for it",
     );
     check_record(
         compared(|compared| compared.recorded = Some("sha256:x".to_owned())),
-        "the gate's record names other results of the version before it than that one's own evaluation does",
+        "the gate's record names other results of the version before it than that one's own \
+        evaluation does",
     );
 }
 
 /// Other pairs than those of the results, with a record that goes with them.
 #[track_caller]
-fn check_pairs(old: &[CaseResult], new: &[CaseResult], change: impl FnOnce(&mut Record), message: &str) {
+fn check_pairs(
+    old: &[CaseResult],
+    new: &[CaseResult],
+    change: impl FnOnce(&mut Record),
+    message: &str,
+) {
     let (mut record, comparison, entry) = decided(old, new, &gated());
     record.evaluation = evaluated(&super::fixture::new()).digest();
     record.compared.as_mut().unwrap().recorded = Some(digest(&lines(&super::fixture::old())));
@@ -324,7 +504,12 @@ fn the_pairs_are_those_of_both_versions_and_none_is_left_out() {
     check_pairs(&old(), &other, nothing, "the pairs on record are not those of its results");
     let mut lower = old();
     lower[5].score = 0.25;
-    check_pairs(&lower, &new(), nothing, "`c05` of the version before it is paired with another result than its own evaluation has");
+    check_pairs(
+        &lower,
+        &new(),
+        nothing,
+        "`c05` of the version before it is paired with another result than its own evaluation has",
+    );
     let fewer: Vec<_> = old().into_iter().skip(1).collect();
     check_pairs(&fewer, &new(), nothing, "`c00` counts, and is not among the pairs");
     // what varied is named, and said
@@ -333,7 +518,9 @@ fn the_pairs_are_those_of_both_versions_and_none_is_left_out() {
         &lower,
         &new(),
         named,
-        "computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a million, needs 40 (attempt 1); `c05` of the version before it came out otherwise than when that was made",
+        "computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a \
+        million, needs 40 (attempt 1); `c05` of the version before it came out otherwise than when \
+        that was made",
     );
 }
 
@@ -352,7 +539,11 @@ fn what_the_gate_would_refuse_is_found() {
     facts.ledger = Some(Ok(ledger_of(&[entry])));
     rerecord(&mut facts, &record, &comparison);
     let found = verify(&facts).checks.into_iter().find(|check| check.check == "gate").unwrap();
-    assert!(found.message.starts_with("computed again, the gate says fail: no case changed"), "{}", found.message);
+    assert!(
+        found.message.starts_with("computed again, the gate says fail: no case changed"),
+        "{}",
+        found.message
+    );
 }
 
 #[test]
@@ -371,33 +562,52 @@ fn changed_evaluators_are_judged_by_those_before() {
         change(&mut record, &mut facts);
         rerecord(&mut facts, &record, &comparison);
         let report = verify(&facts);
-        report.checks.into_iter().find(|check| check.check == "gate").map(|check| (check.status, check.message)).unwrap()
+        report
+            .checks
+            .into_iter()
+            .find(|check| check.check == "gate")
+            .map(|check| (check.status, check.message))
+            .unwrap()
     };
     let wrong = |message: &str| (Status::Wrong, message.to_owned());
-    assert_eq!(with(&|_, _| {}), wrong("evaluators changed (scorers), and the previous ones did not judge it"));
-    let before = |record: &mut Record| record.compared.as_mut().unwrap().before = Some(summary(&new()));
+    assert_eq!(
+        with(&|_, _| {}),
+        wrong("evaluators changed (scorers), and the previous ones did not judge it")
+    );
+    let before =
+        |record: &mut Record| record.compared.as_mut().unwrap().before = Some(summary(&new()));
     assert_eq!(with(&|record, _| before(record)).0, Status::Missing);
     let stored = || Some(Results::of(Tier::Micro, &lines(&new())));
     assert_eq!(with(&|record, facts| (before(record), facts.before = stored()).0).0, Status::Ok);
-    let lower = |record: &mut Record| record.compared.as_mut().unwrap().before.as_mut().unwrap().passed = 41;
+    let lower = |record: &mut Record| {
+        record.compared.as_mut().unwrap().before.as_mut().unwrap().passed = 41
+    };
     assert_eq!(
         with(&|record, facts| {
             before(record);
             lower(record);
             facts.before = stored();
         }),
-        wrong("its results by the evaluators before it: it says passed 41, its results add up to 40")
+        wrong(
+            "its results by the evaluators before it: it says passed 41, its results add up to 40"
+        )
     );
 }
 
 #[test]
 fn the_attempt_stands_in_the_ledger() {
     let (_, _, entry) = decided(&old(), &new(), &gated());
-    let other = |what: &str| format!("its attempt in the ledger has another {what} than the gate's record");
+    let other =
+        |what: &str| format!("its attempt in the ledger has another {what} than the gate's record");
     let check_entry = |change: &dyn Fn(&mut Entry), message: &str| {
         let mut entry = entry.clone();
         change(&mut entry);
-        check(|facts| facts.ledger = Some(Ok(ledger_of(&[entry]))), "ledger", Status::Wrong, message);
+        check(
+            |facts| facts.ledger = Some(Ok(ledger_of(&[entry]))),
+            "ledger",
+            Status::Wrong,
+            message,
+        );
     };
     check_entry(&|entry| entry.accepted = false, &other("answer"));
     check_entry(&|entry| entry.level = 0.05, &other("level"));
@@ -409,7 +619,8 @@ fn the_attempt_stands_in_the_ledger() {
     let twice = Entry { level: 2.0 * LEVEL, ..entry.clone() };
     let (record, comparison, _) = decided(&old(), &new(), &gated());
     let mut lenient = record;
-    lenient.compared.as_mut().unwrap().verdict = comparison.judged(crate::gate::Level { value: 2.0 * LEVEL, index: Some(1) });
+    lenient.compared.as_mut().unwrap().verdict =
+        comparison.judged(crate::gate::Level { value: 2.0 * LEVEL, index: Some(1) });
     check(
         |facts| {
             rerecord(facts, &lenient, &comparison);
@@ -419,31 +630,63 @@ fn the_attempt_stands_in_the_ledger() {
         Status::Wrong,
         generous,
     );
-    let unnamed = "it does not say which ledger of the gate it was made with, and v0.1.0 before it does";
-    check(|facts| facts.ledger_named_before = Some(Version::new(0, 1, 0)), "ledger", Status::Wrong, unnamed);
-    let none = "it says it was made with no ledger of the gate, and its gate names an attempt of one";
+    let unnamed =
+        "it does not say which ledger of the gate it was made with, and v0.1.0 before it does";
+    check(
+        |facts| facts.ledger_named_before = Some(Version::new(0, 1, 0)),
+        "ledger",
+        Status::Wrong,
+        unnamed,
+    );
+    let none =
+        "it says it was made with no ledger of the gate, and its gate names an attempt of one";
     check(|facts| facts.trailers.ledger = Some(RecordHead::None), "ledger", Status::Wrong, none);
-    let earlier =
-        Entry { asked: CandidateTest { results: "sha256:other".to_owned(), ..entry.asked.clone() }, accepted: false, ..entry.clone() };
+    let earlier = Entry {
+        asked: CandidateTest { results: "sha256:other".to_owned(), ..entry.asked.clone() },
+        accepted: false,
+        ..entry.clone()
+    };
     let second = Entry { index: 2, ..entry.clone() };
-    check(|facts| facts.ledger = Some(Ok(ledger_of(&[earlier.clone(), second]))), "ledger", Status::Wrong, &other("number"));
+    check(
+        |facts| facts.ledger = Some(Ok(ledger_of(&[earlier.clone(), second]))),
+        "ledger",
+        Status::Wrong,
+        &other("number"),
+    );
     check(
         |facts| facts.ledger = Some(Ok(ledger_of(&[earlier]))),
         "ledger",
         Status::Missing,
         "the ledger of the gate has no such attempt: `agent sync` fetches it",
     );
-    check(|facts| facts.ledger = Some(Err("line 1".to_owned())), "ledger", Status::Wrong, "the ledger of the gate cannot be read: line 1");
+    check(
+        |facts| facts.ledger = Some(Err("line 1".to_owned())),
+        "ledger",
+        Status::Wrong,
+        "the ledger of the gate cannot be read: line 1",
+    );
 }
 
 #[test]
 fn the_record_cannot_be_left_out() {
-    check(|facts| facts.trailers.gate = None, "gate", Status::Wrong, "it names no record of the gate, and v0.1.0 before it does");
+    check(
+        |facts| facts.trailers.gate = None,
+        "gate",
+        Status::Wrong,
+        "it names no record of the gate, and v0.1.0 before it does",
+    );
     let mut facts = sound();
     (facts.trailers.gate, facts.recorded_before) = (None, None);
     let report = verify(&facts);
-    assert_eq!(report.status, Status::Ok, "versions of an earlier `agent` are as good as their evidence");
-    assert_eq!(report.checks.iter().find(|check| check.check == "gate").unwrap().message, "not recorded by the `agent` that made it");
+    assert_eq!(
+        report.status,
+        Status::Ok,
+        "versions of an earlier `agent` are as good as their evidence"
+    );
+    assert_eq!(
+        report.checks.iter().find(|check| check.check == "gate").unwrap().message,
+        "not recorded by the `agent` that made it"
+    );
 }
 
 fn release() -> Facts {
@@ -451,7 +694,8 @@ fn release() -> Facts {
     facts.trailers.kind = Some(Kind::Release);
     facts.trailers.journal = None;
     facts.parents.push(id("source"));
-    facts.source = Some(Source { commit: id("source"), differing: Vec::new(), changes_state: true });
+    facts.source =
+        Some(Source { commit: id("source"), differing: Vec::new(), changes_state: true });
     facts
 }
 
@@ -459,20 +703,30 @@ fn release() -> Facts {
 fn a_release_is_its_source_under_the_state_that_was_served() {
     let found = |facts: &Facts| {
         let report = verify(facts);
-        report.checks.into_iter().find(|check| check.check == "source").map(|check| (check.status, check.message)).unwrap()
+        report
+            .checks
+            .into_iter()
+            .find(|check| check.check == "source")
+            .map(|check| (check.status, check.message))
+            .unwrap()
     };
     assert_eq!(verify(&release()).status, Status::Ok, "{:?}", verify(&release()));
     let mut facts = release();
     facts.source.as_mut().unwrap().changes_state = false;
-    let unexplained = format!("its state is not that of v0.1.0, and {} changed none", id("source").short());
+    let unexplained =
+        format!("its state is not that of v0.1.0, and {} changed none", id("source").short());
     assert_eq!(found(&facts), (Status::Wrong, unexplained));
     facts.base.as_mut().unwrap().canonical = Some(revision(2));
     assert_eq!(found(&facts).0, Status::Ok);
     facts.source.as_mut().unwrap().differing.push("runner/x.py".to_owned());
-    let other = format!("runner/x.py is not that of {}, whose code it is to have", id("source").short());
+    let other =
+        format!("runner/x.py is not that of {}, whose code it is to have", id("source").short());
     assert_eq!(found(&facts), (Status::Wrong, other));
     (facts.source, facts.parents) = (None, vec![id("base")]);
-    assert_eq!(found(&facts), (Status::Wrong, "it does not have the commit it was made from as a parent".to_owned()));
+    assert_eq!(
+        found(&facts),
+        (Status::Wrong, "it does not have the commit it was made from as a parent".to_owned())
+    );
 }
 
 #[test]
@@ -481,10 +735,18 @@ fn a_coders_change_of_evaluators_is_released_by_a_person() {
         let mut facts = release();
         facts.trailers.coder = Some("builtin".to_owned());
         facts.evaluators = Some(Ok(effect));
-        verify(&facts).checks.into_iter().find(|check| check.check == "coder").map(|check| (check.status, check.message)).unwrap()
+        verify(&facts)
+            .checks
+            .into_iter()
+            .find(|check| check.check == "coder")
+            .map(|check| (check.status, check.message))
+            .unwrap()
     };
     assert_eq!(with(Effect::None).0, Status::Ok);
-    assert_eq!(with(Effect::Additions { cases: 3 }), (Status::Ok, "made by builtin, which added 3 cases".to_owned()));
+    assert_eq!(
+        with(Effect::Additions { cases: 3 }),
+        (Status::Ok, "made by builtin, which added 3 cases".to_owned())
+    );
     assert_eq!(
         with(Effect::Person { why: "it touches ci/".to_owned() }),
         (Status::Wrong, "made by builtin alone: it touches ci/".to_owned())
@@ -497,10 +759,18 @@ fn a_rollback_goes_back_to_a_version() {
         let mut facts = sound();
         facts.trailers.kind = Some(Kind::Rollback);
         facts.restored = restored;
-        verify(&facts).checks.into_iter().find(|check| check.check == "rollback").map(|check| (check.status, check.message)).unwrap()
+        verify(&facts)
+            .checks
+            .into_iter()
+            .find(|check| check.check == "rollback")
+            .map(|check| (check.status, check.message))
+            .unwrap()
     };
     let version = Some(Restored::Version(Version::new(0, 1, 0)));
-    assert_eq!(with(version), (Status::Ok, "its tree and its evidence are those of v0.1.0".to_owned()));
+    assert_eq!(
+        with(version),
+        (Status::Ok, "its tree and its evidence are those of v0.1.0".to_owned())
+    );
     assert_eq!(with(Some(Restored::Nothing("no version before it has its tree"))).0, Status::Wrong);
     assert_eq!(with(Some(Restored::Unknown)).0, Status::Missing);
     assert_eq!(with(None).0, Status::Wrong);

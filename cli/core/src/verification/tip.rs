@@ -1,4 +1,5 @@
-//! The part of a version's verification that costs a few reads of git objects: what is served or judged has to pass it.
+//! The part of a version's verification that costs a few reads of git objects: what is served or
+//! judged has to pass it.
 
 use super::figures;
 use super::history::{Link, is_no_beginning};
@@ -17,10 +18,11 @@ pub struct Tip {
     pub state_problem: Option<String>,
     /// The commit it stands on.
     pub before: Before,
-    /// A name in the root of its tree, other than `state`, where it differs from the commit whose code it has: of a promotion that is the one it
-    /// stands on, of a release its source.
+    /// A name in the root of its tree, other than `state`, where it differs from the commit whose
+    /// code it has: of a promotion that is the one it stands on, of a release its source.
     pub changed: Option<String>,
-    /// Of a rollback: whether a version before it has its tree; `None` where that was not found out.
+    /// Of a rollback: whether a version before it has its tree; `None` where that was not found
+    /// out.
     pub restores: Option<bool>,
 }
 
@@ -55,7 +57,11 @@ pub fn breach(tip: &Tip) -> Option<Breach> {
     let in_commit = commit_breach(tip);
     let tag_moved = || {
         let elsewhere = tip.link.tagged.as_ref().filter(|tagged| **tagged != tip.link.commit)?;
-        Some(Breach::Tag(format!("it says it is {}, and that tag is on commit {}", tag(tip.link.version()), elsewhere.short())))
+        Some(Breach::Tag(format!(
+            "it says it is {}, and that tag is on commit {}",
+            tag(tip.link.version()),
+            elsewhere.short()
+        )))
     };
     in_commit.map(Breach::Commit).or_else(tag_moved)
 }
@@ -68,7 +74,10 @@ fn commit_breach(tip: &Tip) -> Option<String> {
     if let Some((key, value)) = trailers.malformed.first() {
         return Some(format!("its message has a trailer that cannot be read: {key}: {value}"));
     }
-    lacks_evidence(tip, kind).or_else(|| other_state(tip)).or_else(|| misplaced(tip, kind, version)).or_else(|| other_code(tip, kind))
+    lacks_evidence(tip, kind)
+        .or_else(|| other_state(tip))
+        .or_else(|| misplaced(tip, kind, version))
+        .or_else(|| other_code(tip, kind))
 }
 
 fn lacks_evidence(tip: &Tip, kind: Kind) -> Option<String> {
@@ -80,8 +89,15 @@ fn lacks_evidence(tip: &Tip, kind: Kind) -> Option<String> {
         return Some("it is a promotion, and names no Journal".to_owned());
     }
     match &tip.before {
-        Before::Version(before) if kind != Kind::Rollback && before.trailers.gate.is_some() && trailers.gate.is_none() => {
-            Some(format!("it names no record of the gate, and {} before it does", tag(before.version())))
+        Before::Version(before)
+            if kind != Kind::Rollback
+                && before.trailers.gate.is_some()
+                && trailers.gate.is_none() =>
+        {
+            Some(format!(
+                "it names no record of the gate, and {} before it does",
+                tag(before.version())
+            ))
         }
         _ => None,
     }
@@ -91,10 +107,14 @@ fn other_state(tip: &Tip) -> Option<String> {
     match (&tip.link.trailers.state, &tip.state) {
         (None, _) => Some("it does not say which state it holds".to_owned()),
         (_, None) => Some("its tree holds no state".to_owned()),
-        (Some(named), Some(held)) if named != held => {
-            Some(format!("it says its state is {}, and its tree holds {}", named.short(), held.short()))
+        (Some(named), Some(held)) if named != held => Some(format!(
+            "it says its state is {}, and its tree holds {}",
+            named.short(),
+            held.short()
+        )),
+        _ => {
+            tip.state_problem.as_ref().map(|problem| format!("its state cannot be read: {problem}"))
         }
-        _ => tip.state_problem.as_ref().map(|problem| format!("its state cannot be read: {problem}")),
     }
 }
 
@@ -105,38 +125,60 @@ fn misplaced(tip: &Tip, kind: Kind, version: &Version) -> Option<String> {
         Before::Version(before) => before,
     };
     if tip.link.trailers.base.as_ref() != Some(&before.commit) {
-        return Some(format!("it does not name {}, which it stands on, as its base", tag(before.version())));
+        return Some(format!(
+            "it does not name {}, which it stands on, as its base",
+            tag(before.version())
+        ));
     }
     let next = Bump::Patch.apply(before.version());
     let risen = if kind == Kind::Release { version > before.version() } else { *version == next };
-    (!risen).then(|| format!("it says it is {}, a {} on top of {}", tag(version), kind.as_str(), tag(before.version())))
+    (!risen).then(|| {
+        format!(
+            "it says it is {}, a {} on top of {}",
+            tag(version),
+            kind.as_str(),
+            tag(before.version())
+        )
+    })
 }
 
 fn other_code(tip: &Tip, kind: Kind) -> Option<String> {
     let parents = tip.link.parents.len();
     match (kind, &tip.changed) {
-        (Kind::Promotion, Some(changed)) => Some(format!("it is a promotion, and changes `{changed}`")),
-        (Kind::Release, Some(changed)) => Some(format!("it is a release, and `{changed}` is not that of its source")),
+        (Kind::Promotion, Some(changed)) => {
+            Some(format!("it is a promotion, and changes `{changed}`"))
+        }
+        (Kind::Release, Some(changed)) => {
+            Some(format!("it is a release, and `{changed}` is not that of its source"))
+        }
         (Kind::Release, None) if matches!(tip.before, Before::Version(_)) && parents != 2 => {
             Some("it is a release, and does not have its source as a parent".to_owned())
         }
-        (Kind::Promotion | Kind::Rollback, None) if parents > 1 => Some(format!("it is a {}, and has {parents} parents", kind.as_str())),
-        (Kind::Rollback, _) if tip.restores == Some(false) => Some("it is a rollback, and no version before it has its tree".to_owned()),
+        (Kind::Promotion | Kind::Rollback, None) if parents > 1 => {
+            Some(format!("it is a {}, and has {parents} parents", kind.as_str()))
+        }
+        (Kind::Rollback, _) if tip.restores == Some(false) => {
+            Some("it is a rollback, and no version before it has its tree".to_owned())
+        }
         _ => None,
     }
 }
 
-/// What speaks against the evaluation that a version names, as far as the document alone says it. One that is not here, or is another, says nothing of it: whoever
-/// lacks the evidence is served as well, and `agent verify` tells.
+/// What speaks against the evaluation that a version names, as far as the document alone says it.
+/// One that is not here, or is another, says nothing of it: whoever lacks the evidence is served as
+/// well, and `agent verify` tells.
 pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
-    let evaluation = Evaluation::from_bytes(stored).filter(|evaluation| Some(evaluation.digest()) == link.trailers.eval)?;
+    let evaluation = Evaluation::from_bytes(stored)
+        .filter(|evaluation| Some(evaluation.digest()) == link.trailers.eval)?;
     if evaluation.tree.as_deref() != Some(link.tree.as_str()) {
         return Some("its evaluation was made on another tree".to_owned());
     }
     if evaluation.tiers.is_empty() {
         return Some("its evaluation has no tier".to_owned());
     }
-    evaluation.tiers.iter().find_map(|(tier, summary)| Some(format!("{tier} of its evaluation {}", figures::says_nothing(summary)?)))
+    evaluation.tiers.iter().find_map(|(tier, summary)| {
+        Some(format!("{tier} of its evaluation {}", figures::says_nothing(summary)?))
+    })
 }
 
 #[cfg(test)]
@@ -164,7 +206,14 @@ mod tests {
             gate: Some("sha256:g".to_owned()),
             ..Trailers::default()
         };
-        Link { commit: id(version), tree: id("tree"), parents: base.into_iter().map(id).collect(), trailers, tagged: None, first: FIRST }
+        Link {
+            commit: id(version),
+            tree: id("tree"),
+            parents: base.into_iter().map(id).collect(),
+            trailers,
+            tagged: None,
+            first: FIRST,
+        }
     }
 
     fn sound(kind: Kind, version: &str) -> Tip {
@@ -192,24 +241,45 @@ mod tests {
 
     #[test]
     fn a_promotion_is_the_next_patch_and_changes_the_state_alone() {
-        let check = |change: &dyn Fn(&mut Tip), expected: &str| check(Kind::Promotion, "0.1.2", change, expected);
+        let check = |change: &dyn Fn(&mut Tip), expected: &str| {
+            check(Kind::Promotion, "0.1.2", change, expected)
+        };
         check(&|tip| tip.link.trailers.version = None, "its message has no Agent-Version");
         check(
             &|tip| tip.link.trailers.malformed.push(("Agent-Kind".to_owned(), "x".to_owned())),
             "its message has a trailer that cannot be read: Agent-Kind: x",
         );
         check(&|tip| tip.link.trailers.eval = None, "it names no evaluation");
-        check(&|tip| tip.link.trailers.gate = None, "it names no record of the gate, and v0.1.1 before it does");
+        check(
+            &|tip| tip.link.trailers.gate = None,
+            "it names no record of the gate, and v0.1.1 before it does",
+        );
         check(&|tip| tip.link.trailers.journal = None, "it is a promotion, and names no Journal");
         check(&|tip| tip.link.trailers.state = None, "it does not say which state it holds");
         check(&|tip| tip.state = None, "its tree holds no state");
-        let other = format!("it says its state is {}, and its tree holds {}", id("state").short(), id("other").short());
+        let other = format!(
+            "it says its state is {}, and its tree holds {}",
+            id("state").short(),
+            id("other").short()
+        );
         check(&|tip| tip.state = Some(id("other")), &other);
-        check(&|tip| tip.state_problem = Some("it is torn".to_owned()), "its state cannot be read: it is torn");
-        check(&|tip| tip.link.trailers.base = Some(id("x")), "it does not name v0.1.1, which it stands on, as its base");
-        check(&|tip| tip.link.trailers.version = "0.1.3".parse().ok(), "it says it is v0.1.3, a promotion on top of v0.1.1");
+        check(
+            &|tip| tip.state_problem = Some("it is torn".to_owned()),
+            "its state cannot be read: it is torn",
+        );
+        check(
+            &|tip| tip.link.trailers.base = Some(id("x")),
+            "it does not name v0.1.1, which it stands on, as its base",
+        );
+        check(
+            &|tip| tip.link.trailers.version = "0.1.3".parse().ok(),
+            "it says it is v0.1.3, a promotion on top of v0.1.1",
+        );
         check(&|tip| tip.before = Before::None, "v0.1.2 stands on no version, and names a base");
-        check(&|tip| tip.changed = Some("runner".to_owned()), "it is a promotion, and changes `runner`");
+        check(
+            &|tip| tip.changed = Some("runner".to_owned()),
+            "it is a promotion, and changes `runner`",
+        );
         check(&|tip| tip.link.parents.push(id("x")), "it is a promotion, and has 2 parents");
         let moved = format!("it says it is v0.1.2, and that tag is on commit {}", id("x").short());
         check(&|tip| tip.link.tagged = Some(id("x")), &moved);
@@ -217,7 +287,12 @@ mod tests {
 
     #[test]
     fn a_release_has_its_source_and_a_rollback_a_version_that_was() {
-        check(Kind::Release, "0.2.0", |tip| drop(tip.link.parents.pop()), "it is a release, and does not have its source as a parent");
+        check(
+            Kind::Release,
+            "0.2.0",
+            |tip| drop(tip.link.parents.pop()),
+            "it is a release, and does not have its source as a parent",
+        );
         check(
             Kind::Release,
             "0.2.0",
@@ -226,7 +301,12 @@ mod tests {
         );
         let down = |tip: &mut Tip| tip.link.trailers.version = "0.1.1".parse().ok();
         check(Kind::Release, "0.2.0", down, "it says it is v0.1.1, a release on top of v0.1.1");
-        check(Kind::Rollback, "0.1.2", |tip| tip.restores = Some(false), "it is a rollback, and no version before it has its tree");
+        check(
+            Kind::Rollback,
+            "0.1.2",
+            |tip| tip.restores = Some(false),
+            "it is a rollback, and no version before it has its tree",
+        );
         // who cannot see what is before can still be served
         let mut shallow = sound(Kind::Promotion, "0.1.9");
         shallow.before = Before::Absent;
@@ -251,7 +331,10 @@ mod tests {
         assert_eq!(named(&elsewhere).as_deref(), Some("its evaluation was made on another tree"));
         let mut empty = evaluation.clone();
         empty.tiers.insert(Tier::Micro, TierFold::default().summary(Budget::default()));
-        assert_eq!(named(&empty).as_deref(), Some("micro of its evaluation says not enough evidence"));
+        assert_eq!(
+            named(&empty).as_deref(),
+            Some("micro of its evaluation says not enough evidence")
+        );
         // another evaluation is no evidence, and nothing against it either
         assert_eq!(evaluation_breach(&link(Kind::Release, "0.2.0", None), &none.to_bytes()), None);
     }

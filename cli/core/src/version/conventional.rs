@@ -1,10 +1,13 @@
-//! Conventional Commits as a floor: what the authors say a change is. It can raise a bump, never lower it.
+//! Conventional Commits as a floor: what the authors say a change is. It can raise a bump, never
+//! lower it.
 
 use crate::version::Bump;
 
-/// What a commit message says of itself; `None` when it says nothing in that form, or names a type that moves no version.
+/// What a commit message says of itself; `None` when it says nothing in that form, or names a type
+/// that moves no version.
 ///
-/// After Conventional Commits 1.0.0: `type(scope)!: description`, footers `BREAKING CHANGE: ...` or `BREAKING-CHANGE: ...`.
+/// After Conventional Commits 1.0.0: `type(scope)!: description`, footers `BREAKING CHANGE: ...` or
+/// `BREAKING-CHANGE: ...`.
 pub fn says(message: &str) -> Option<Bump> {
     let (header, body) = message.split_once('\n').unwrap_or((message, ""));
     let (kind, breaking) = header_of(header)?;
@@ -27,12 +30,15 @@ fn header_of(header: &str) -> Option<(&str, bool)> {
         Some(_) => return None,
         None => prefix,
     };
-    let word = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let word =
+        !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     (word && !description.trim().is_empty()).then_some((kind, breaking))
 }
 
 fn is_breaking_footer(line: &str) -> bool {
-    ["BREAKING CHANGE: ", "BREAKING-CHANGE: ", "BREAKING CHANGE #", "BREAKING-CHANGE #"].iter().any(|token| line.starts_with(token))
+    ["BREAKING CHANGE: ", "BREAKING-CHANGE: ", "BREAKING CHANGE #", "BREAKING-CHANGE #"]
+        .iter()
+        .any(|token| line.starts_with(token))
 }
 
 #[cfg(test)]

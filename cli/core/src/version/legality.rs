@@ -1,6 +1,8 @@
-//! What may become of a ref: one table, asked by the planner before it publishes and by the git hooks on the way in.
+//! What may become of a ref: one table, asked by the planner before it publishes and by the git
+//! hooks on the way in.
 //!
-//! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they break it, why, and how to mend it.
+//! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they
+//! break it, why, and how to mend it.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::record_refs::{self, Place};
@@ -21,13 +23,16 @@ pub struct RefUpdate {
     pub old: Option<ObjectId>,
     /// Where it goes; `None` when it is being deleted.
     pub new: Option<ObjectId>,
-    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors, and all it holds is still there).
+    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors,
+    /// and all it holds is still there).
     pub is_forward: bool,
-    /// Whether `old` lost the race for `active`: it is kept below `lost/`, and `new` is what a remote of this clone serves.
+    /// Whether `old` lost the race for `active`: it is kept below `lost/`, and `new` is what a
+    /// remote of this clone serves.
     pub is_superseded: bool,
     /// The version that `old` is; the one that both stand on, where it is superseded.
     pub old_version: Option<Version>,
-    /// The commits that come to the ref along first parents, oldest first. For a tag: the one it names.
+    /// The commits that come to the ref along first parents, oldest first. For a tag: the one it
+    /// names.
     pub added: Vec<CommitFacts>,
 }
 
@@ -82,7 +87,9 @@ impl Role {
             return Self::VersionTag(version);
         }
         if let Some(line) = reference.strip_prefix("refs/heads/line/") {
-            let parts = line.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+            let parts = line
+                .split_once('.')
+                .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             return parts.map_or(Self::Free, |(major, minor)| Self::Line(major, minor));
         }
         match record_refs::place(reference) {
@@ -112,42 +119,89 @@ const TABLE: &[Law] = &[
         breach: moved_tag,
         mend: "make a new version instead: `agent promote`, `agent release` or `agent rollback`",
     },
-    Law { id: "a-tag-names-its-commit", breach: wrong_tag, mend: "let `agent` make the tags of versions" },
-    Law { id: "written-once", breach: rewritten, mend: "leave it as it is; another result has another name" },
+    Law {
+        id: "a-tag-names-its-commit",
+        breach: wrong_tag,
+        mend: "let `agent` make the tags of versions",
+    },
+    Law {
+        id: "written-once",
+        breach: rewritten,
+        mend: "leave it as it is; another result has another name",
+    },
     Law {
         id: "records-only-grow",
         breach: lost_entries,
-        mend: "`agent sync` joins it with what other clones have pushed; where this was a push, the same push again goes through then",
+        mend: "`agent sync` joins it with what other clones have pushed; where this was a push, \
+            the same push again goes through then",
     },
     Law {
         id: "served-branches-stay",
         breach: deleted,
         mend: "nothing that is served is deleted; `agent rollback` takes a version out of service",
     },
-    Law { id: "served-branches-move-forward", breach: moved_back, mend: "`agent rollback` makes a new version with an earlier tree" },
-    Law { id: "every-tip-is-a-version", breach: no_version, mend: "commit to `main`, then `agent release`; for a state, `agent promote`" },
-    Law { id: "versions-rise", breach: not_risen, mend: "take the next version on top of the branch as it is now" },
-    Law { id: "one-version-one-commit", breach: tag_taken, mend: "take a version that has no tag yet" },
+    Law {
+        id: "served-branches-move-forward",
+        breach: moved_back,
+        mend: "`agent rollback` makes a new version with an earlier tree",
+    },
+    Law {
+        id: "every-tip-is-a-version",
+        breach: no_version,
+        mend: "commit to `main`, then `agent release`; for a state, `agent promote`",
+    },
+    Law {
+        id: "versions-rise",
+        breach: not_risen,
+        mend: "take the next version on top of the branch as it is now",
+    },
+    Law {
+        id: "one-version-one-commit",
+        breach: tag_taken,
+        mend: "take a version that has no tag yet",
+    },
     Law {
         id: "the-state-is-the-one-named",
         breach: other_state,
         mend: "let `agent` write the commit: its trailer is the blob id of the state",
     },
-    Law { id: "no-evidence-no-version", breach: no_evidence, mend: "run the tier that judges it: `agent promote` and `agent release` do" },
-    Law { id: "a-promotion-touches-only-state", breach: promoted_code, mend: "commit the code to `main`, then `agent release`" },
-    Law { id: "staging-is-not-tracked", breach: tracked_staging, mend: "git rm --cached state/staging.state.json" },
+    Law {
+        id: "no-evidence-no-version",
+        breach: no_evidence,
+        mend: "run the tier that judges it: `agent promote` and `agent release` do",
+    },
+    Law {
+        id: "a-promotion-touches-only-state",
+        breach: promoted_code,
+        mend: "commit the code to `main`, then `agent release`",
+    },
+    Law {
+        id: "staging-is-not-tracked",
+        breach: tracked_staging,
+        mend: "git rm --cached state/staging.state.json",
+    },
 ];
 
 /// Every law the update breaks; none means that it may happen.
 pub fn judge(update: &RefUpdate) -> Vec<Breach> {
     let role = Role::of(&update.reference);
-    TABLE.iter().filter_map(|law| (law.breach)(&role, update).map(|reason| Breach { law: law.id, reason, mend: law.mend })).collect()
+    TABLE
+        .iter()
+        .filter_map(|law| {
+            (law.breach)(&role, update).map(|reason| Breach { law: law.id, reason, mend: law.mend })
+        })
+        .collect()
 }
 
 fn moved_tag(role: &Role, update: &RefUpdate) -> Option<String> {
     let Role::VersionTag(version) = role else { return None };
     let moved = update.old.is_some() && update.old != update.new && !update.is_superseded;
-    moved.then(|| format!("tag v{version} exists and would be {}", if update.new.is_some() { "moved" } else { "deleted" }))
+    moved.then(|| {
+        format!(
+            "tag v{version} exists and would be {}",
+            if update.new.is_some() { "moved" } else { "deleted" }
+        )
+    })
 }
 
 fn wrong_tag(role: &Role, update: &RefUpdate) -> Option<String> {
@@ -169,17 +223,24 @@ fn lost_entries(role: &Role, update: &RefUpdate) -> Option<String> {
     let reference = &update.reference;
     match role {
         Role::Record if update.new.is_none() => Some(format!("{reference} would be deleted")),
-        Role::Record if update.old.is_some() && !update.is_forward => Some(format!("{reference} would lose what it holds")),
+        Role::Record if update.old.is_some() && !update.is_forward => {
+            Some(format!("{reference} would lose what it holds"))
+        }
         _ => None,
     }
 }
 
 fn deleted(role: &Role, update: &RefUpdate) -> Option<String> {
-    (role.is_served() && update.new.is_none()).then(|| format!("{} would be deleted", branch(update)))
+    (role.is_served() && update.new.is_none())
+        .then(|| format!("{} would be deleted", branch(update)))
 }
 
 fn moved_back(role: &Role, update: &RefUpdate) -> Option<String> {
-    let replaced = role.is_served() && update.old.is_some() && update.new.is_some() && !update.is_forward && !update.is_superseded;
+    let replaced = role.is_served()
+        && update.old.is_some()
+        && update.new.is_some()
+        && !update.is_forward
+        && !update.is_superseded;
     replaced.then(|| format!("{} would move to a commit that is not on top of it", branch(update)))
 }
 
@@ -191,7 +252,9 @@ fn no_version(role: &Role, update: &RefUpdate) -> Option<String> {
     if created_on_nothing {
         return Some(format!("{} would begin at a commit that is not a version", branch(update)));
     }
-    let commit = update.added.iter().find(|commit| commit.trailers.as_version().is_none() || !commit.trailers.malformed.is_empty())?;
+    let commit = update.added.iter().find(|commit| {
+        commit.trailers.as_version().is_none() || !commit.trailers.malformed.is_empty()
+    })?;
     let named = commit.id.as_ref().map_or("the commit", |id| id.short());
     Some(match commit.trailers.malformed.first() {
         Some((key, value)) => format!("{named} has a trailer that cannot be read: {key}: {value}"),
@@ -213,7 +276,10 @@ fn not_risen(role: &Role, update: &RefUpdate) -> Option<String> {
         if let Some(before) = &before {
             let next = Bump::Patch.apply(before);
             if kind != Kind::Release && *version != next {
-                return Some(format!("a {} on top of v{before} is v{next}, not v{version}", kind.as_str()));
+                return Some(format!(
+                    "a {} on top of v{before} is v{next}, not v{version}",
+                    kind.as_str()
+                ));
             }
             if version <= before {
                 return Some(format!("v{version} would come after v{before}"));
@@ -238,7 +304,11 @@ fn other_state(role: &Role, update: &RefUpdate) -> Option<String> {
         let (_, version) = commit.trailers.as_version()?;
         let reason = match (&commit.trailers.state, &commit.state) {
             (named, held) if named == held && held.is_some() => return None,
-            (Some(named), Some(held)) => format!("v{version} says its state is {}, but its tree holds {}", named.short(), held.short()),
+            (Some(named), Some(held)) => format!(
+                "v{version} says its state is {}, but its tree holds {}",
+                named.short(),
+                held.short()
+            ),
             (None, Some(_)) => format!("v{version} does not say which state it holds"),
             (_, None) => format!("v{version} holds no state/active.state.json"),
         };
@@ -259,17 +329,31 @@ fn promoted_code(role: &Role, update: &RefUpdate) -> Option<String> {
     if !role.is_served() {
         return None;
     }
-    let promotions = update.added.iter().filter(|commit| commit.trailers.kind == Some(Kind::Promotion));
+    let promotions =
+        update.added.iter().filter(|commit| commit.trailers.kind == Some(Kind::Promotion));
     promotions.into_iter().find_map(|commit| {
-        let outside: Vec<_> = commit.changed.iter().filter(|path| !path.starts_with(STATE_FOLDER)).map(String::as_str).collect();
+        let outside: Vec<_> = commit
+            .changed
+            .iter()
+            .filter(|path| !path.starts_with(STATE_FOLDER))
+            .map(String::as_str)
+            .collect();
         let first = outside.first()?;
-        let more = if outside.len() > 1 { format!(" and {} more", outside.len() - 1) } else { String::new() };
+        let more = if outside.len() > 1 {
+            format!(" and {} more", outside.len() - 1)
+        } else {
+            String::new()
+        };
         Some(format!("a promotion changes {first}{more}"))
     })
 }
 
 fn tracked_staging(_: &Role, update: &RefUpdate) -> Option<String> {
-    update.added.iter().any(|commit| commit.tracks_staging).then(|| format!("{STAGING_FILE} would be committed"))
+    update
+        .added
+        .iter()
+        .any(|commit| commit.tracks_staging)
+        .then(|| format!("{STAGING_FILE} would be committed"))
 }
 
 fn branch(update: &RefUpdate) -> &str {
@@ -320,8 +404,19 @@ mod tests {
         }
     }
 
-    fn of(reference: &str, old: Option<&str>, new: Option<&str>, added: Vec<CommitFacts>) -> RefUpdate {
-        RefUpdate { reference: reference.to_owned(), old: old.map(id), new: new.map(id), added, ..RefUpdate::default() }
+    fn of(
+        reference: &str,
+        old: Option<&str>,
+        new: Option<&str>,
+        added: Vec<CommitFacts>,
+    ) -> RefUpdate {
+        RefUpdate {
+            reference: reference.to_owned(),
+            old: old.map(id),
+            new: new.map(id),
+            added,
+            ..RefUpdate::default()
+        }
     }
 
     fn check(update: &RefUpdate, expected: &[&str]) {
@@ -334,9 +429,24 @@ mod tests {
     #[test]
     fn sound_versions_may_come() {
         check(&moves(vec![promotion("0.1.1")]), &[]);
-        check(&moves(vec![promotion("0.1.1"), made(Kind::Release, "0.2.0", &["runner/x.py"]), promotion("0.2.1")]), &[]);
+        check(
+            &moves(vec![
+                promotion("0.1.1"),
+                made(Kind::Release, "0.2.0", &["runner/x.py"]),
+                promotion("0.2.1"),
+            ]),
+            &[],
+        );
         check(&moves(vec![made(Kind::Rollback, "0.1.1", &["runner/x.py"])]), &[]);
-        check(&of("refs/heads/active", None, Some("x"), vec![made(Kind::Release, "0.1.0", &["agent.toml"])]), &[]);
+        check(
+            &of(
+                "refs/heads/active",
+                None,
+                Some("x"),
+                vec![made(Kind::Release, "0.1.0", &["agent.toml"])],
+            ),
+            &[],
+        );
     }
 
     #[test]
@@ -344,7 +454,10 @@ mod tests {
         check(&of("refs/heads/active", Some("a"), None, vec![]), &["served-branches-stay"]);
         check(&of("refs/heads/line/0.1", Some("a"), None, vec![]), &["served-branches-stay"]);
         check(&RefUpdate { is_forward: false, ..moves(vec![]) }, &["served-branches-move-forward"]);
-        check(&moves(vec![promotion("0.1.1"), CommitFacts::default()]), &["every-tip-is-a-version"]);
+        check(
+            &moves(vec![promotion("0.1.1"), CommitFacts::default()]),
+            &["every-tip-is-a-version"],
+        );
         check(&of("refs/heads/active", None, Some("x"), vec![]), &["every-tip-is-a-version"]);
         let mut twofold = promotion("0.1.1");
         twofold.trailers.malformed.push(("Agent-Version".to_owned(), "0.1.2".to_owned()));
@@ -357,7 +470,10 @@ mod tests {
         check(&moves(vec![promotion("0.1.1"), promotion("0.1.1")]), &["versions-rise"]);
         check(&moves(vec![made(Kind::Release, "0.0.9", &[])]), &["versions-rise"]);
         check(&moves(vec![made(Kind::Rollback, "0.2.0", &[])]), &["versions-rise"]);
-        let line = |version| RefUpdate { reference: "refs/heads/line/0.1".to_owned(), ..moves(vec![made(Kind::Release, version, &[])]) };
+        let line = |version| RefUpdate {
+            reference: "refs/heads/line/0.1".to_owned(),
+            ..moves(vec![made(Kind::Release, version, &[])])
+        };
         check(&line("0.1.1"), &[]);
         check(&line("0.2.0"), &["versions-rise"]);
     }
@@ -383,10 +499,17 @@ mod tests {
     #[test]
     fn a_promotion_touches_only_state() {
         check(
-            &moves(vec![made(Kind::Promotion, "0.1.1", &["runner/x.py", "state/active.state.json"])]),
+            &moves(vec![made(
+                Kind::Promotion,
+                "0.1.1",
+                &["runner/x.py", "state/active.state.json"],
+            )]),
             &["a-promotion-touches-only-state"],
         );
-        check(&moves(vec![made(Kind::Promotion, "0.1.1", &["states/x"])]), &["a-promotion-touches-only-state"]);
+        check(
+            &moves(vec![made(Kind::Promotion, "0.1.1", &["states/x"])]),
+            &["a-promotion-touches-only-state"],
+        );
     }
 
     #[test]
@@ -410,21 +533,35 @@ mod tests {
         check(&kept(RefUpdate { new: None, ..theirs() }), &["served-branches-stay"]);
         let tag = || of("refs/tags/v0.1.1", Some("a"), Some("x"), vec![promotion("0.1.1")]);
         check(&kept(tag()), &[]);
-        check(&kept(RefUpdate { added: vec![promotion("0.1.2")], ..tag() }), &["a-tag-names-its-commit"]);
+        check(
+            &kept(RefUpdate { added: vec![promotion("0.1.2")], ..tag() }),
+            &["a-tag-names-its-commit"],
+        );
         check(&kept(of("refs/agent/ledger", Some("a"), Some("x"), vec![])), &["records-only-grow"]);
     }
 
     #[test]
     fn main_is_free_but_staging_is_never_committed() {
-        let state = CommitFacts { changed: vec!["state/active.state.json".to_owned()], ..CommitFacts::default() };
+        let state = CommitFacts {
+            changed: vec!["state/active.state.json".to_owned()],
+            ..CommitFacts::default()
+        };
         check(&of("refs/heads/main", Some("a"), Some("x"), vec![state]), &[]);
         let staging = CommitFacts { tracks_staging: true, ..CommitFacts::default() };
-        check(&of("refs/heads/main", Some("a"), Some("x"), vec![staging]), &["staging-is-not-tracked"]);
+        check(
+            &of("refs/heads/main", Some("a"), Some("x"), vec![staging]),
+            &["staging-is-not-tracked"],
+        );
     }
 
     #[test]
     fn refs_of_ours_keep_what_they_hold() {
-        for reference in ["refs/agent/inbox", "refs/agent/ledger", "refs/agent/peers/c1/ledger", "refs/agent-own/c1/inbox"] {
+        for reference in [
+            "refs/agent/inbox",
+            "refs/agent/ledger",
+            "refs/agent/peers/c1/ledger",
+            "refs/agent-own/c1/inbox",
+        ] {
             let update = of(reference, Some("a"), Some("x"), vec![]);
             check(&update, &["records-only-grow"]);
             check(&RefUpdate { is_forward: true, ..update }, &[]);

@@ -34,7 +34,8 @@ pub struct Snapshot {
 pub enum Plan {
     /// Staging holds nothing that active does not serve.
     Nothing,
-    /// Active has moved since staging began: the Journal is replayed on what is served now, then planned again.
+    /// Active has moved since staging began: the Journal is replayed on what is served now, then
+    /// planned again.
     Replay {
         onto: Tip,
     },
@@ -80,7 +81,11 @@ mod tests {
         let id = |text: &str| ObjectId::of_blob(text.as_bytes());
         Snapshot {
             branch: "active".to_owned(),
-            active: Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("served") },
+            active: Tip {
+                version: Version::new(0, 1, 3),
+                commit: id("active"),
+                revision: id("served"),
+            },
             staging: Staging { base: id(base), revision: id(revision), updates },
             gated: Gated::promote(),
         }
@@ -89,8 +94,16 @@ mod tests {
     #[test]
     fn untouched_staging_promotes_nothing() {
         assert_eq!(plan(&snapshot("active", "served", 0)), Plan::Nothing);
-        assert_eq!(plan(&snapshot("active", "served", 3)), Plan::Nothing, "updates that ended where they began");
-        assert_eq!(plan(&snapshot("older", "other", 0)), Plan::Nothing, "an empty staging follows active");
+        assert_eq!(
+            plan(&snapshot("active", "served", 3)),
+            Plan::Nothing,
+            "updates that ended where they began"
+        );
+        assert_eq!(
+            plan(&snapshot("older", "other", 0)),
+            Plan::Nothing,
+            "an empty staging follows active"
+        );
     }
 
     #[test]
@@ -101,7 +114,9 @@ mod tests {
 
     #[test]
     fn a_tuned_state_becomes_the_next_patch_on_top_of_active() {
-        let Plan::Judge { candidate, steps } = plan(&snapshot("active", "tuned", 3)) else { panic!("judged") };
+        let Plan::Judge { candidate, steps } = plan(&snapshot("active", "tuned", 3)) else {
+            panic!("judged")
+        };
         assert_eq!(candidate.version, Version::new(0, 1, 4));
         assert_eq!(candidate.expect, Some(ObjectId::of_blob(b"active")));
         assert_eq!(

@@ -1,4 +1,5 @@
-//! A version about to be made, and the steps that make it: `--dry-run` prints them, and the same list is carried out.
+//! A version about to be made, and the steps that make it: `--dry-run` prints them, and the same
+//! list is carried out.
 
 use crate::formats::manifest::{GateMode, Tier};
 use crate::formats::object_id::ObjectId;
@@ -52,10 +53,15 @@ pub enum Step {
 }
 
 impl Step {
-    /// From a commit to a version; the order is a law: evidence is stored before the branch moves, and the branch moves before the tag is made.
+    /// From a commit to a version; the order is a law: evidence is stored before the branch moves,
+    /// and the branch moves before the tag is made.
     pub fn publication(candidate: &Candidate, undoes: Vec<Version>) -> [Self; 3] {
         let Candidate { branch, version, .. } = candidate.clone();
-        [Self::WriteCommit { version: version.clone(), undoes }, Self::StoreEvaluation, Self::Publish { branch, version }]
+        [
+            Self::WriteCommit { version: version.clone(), undoes },
+            Self::StoreEvaluation,
+            Self::Publish { branch, version },
+        ]
     }
 }
 
@@ -66,17 +72,29 @@ impl fmt::Display for Step {
             Self::RunTier { tier, against: Some(version), gate } => {
                 write!(formatter, "run tier {tier} against v{version}, gate {}", gate.as_str())
             }
-            Self::ReuseEvaluation { of } => write!(formatter, "take the evaluation of v{of}, whose tree it is"),
-            Self::RecordAttempt => formatter.write_str("record the comparison in the gate's ledger"),
+            Self::ReuseEvaluation { of } => {
+                write!(formatter, "take the evaluation of v{of}, whose tree it is")
+            }
+            Self::RecordAttempt => {
+                formatter.write_str("record the comparison in the gate's ledger")
+            }
             Self::Decide => formatter.write_str("stop unless budgets and gate pass"),
             Self::WriteCommit { version, undoes } => {
                 write!(formatter, "write the commit of v{version}")?;
                 let named: Vec<_> = undoes.iter().map(|version| format!("v{version}")).collect();
-                if named.is_empty() { Ok(()) } else { write!(formatter, ", which yanks {}", named.join(", ")) }
+                if named.is_empty() {
+                    Ok(())
+                } else {
+                    write!(formatter, ", which yanks {}", named.join(", "))
+                }
             }
             Self::StoreEvaluation => formatter.write_str("store the evaluation"),
-            Self::ArchiveJournal { updates } => write!(formatter, "archive the Journal of {updates} updates"),
-            Self::Publish { branch, version } => write!(formatter, "move {branch} to v{version} and tag it"),
+            Self::ArchiveJournal { updates } => {
+                write!(formatter, "archive the Journal of {updates} updates")
+            }
+            Self::Publish { branch, version } => {
+                write!(formatter, "move {branch} to v{version} and tag it")
+            }
             Self::SealStaging => formatter.write_str("begin a new Journal on it"),
         }
     }

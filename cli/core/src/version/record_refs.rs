@@ -1,13 +1,16 @@
 //! Where records stand among a repository's refs: histories of ours that every clone adds to.
 //!
-//! Two clones must be able to push at any time, in any order, without one of them ever being refused. So a clone with a remote writes to a ref of its own,
-//! and reads all that it knows of together:
-//! - `refs/agent/NAME`: the record as it is shared. Where there is no remote, this is where it is written.
-//! - `refs/agent-own/CLONE/NAME`: what this clone wrote, which nobody else moves and no fetch writes over. It lies outside of `refs/agent/`, so that a
-//!   `git fetch --prune` of `refs/agent/*` cannot take it. `refs/agent-own/CLONE/lost/` keeps versions that lost the race for `active`.
+//! Two clones must be able to push at any time, in any order, without one of them ever being
+//! refused. So a clone with a remote writes to a ref of its own, and reads all that it knows of
+//! together:
+//! - `refs/agent/NAME`: the record as it is shared. Where there is no remote, this is where it is
+//!   written.
+//! - `refs/agent-own/CLONE/NAME`: what this clone wrote, which nobody else moves and no fetch
+//!   writes over. It lies outside of `refs/agent/`, so that a `git fetch --prune` of `refs/agent/*`
+//!   cannot take it. `refs/agent-own/CLONE/lost/` keeps versions that lost the race for `active`.
 //! - `refs/agent/peers/CLONE/`: where each clone pushes its own to.
-//! - `refs/agent-remotes/REMOTE/`: what a remote was seen to have, as `refs/remotes/` has its branches; below `own/` the own refs of a remote that is itself
-//!   somebody's clone.
+//! - `refs/agent-remotes/REMOTE/`: what a remote was seen to have, as `refs/remotes/` has its
+//!   branches; below `own/` the own refs of a remote that is itself somebody's clone.
 
 /// What is shared through a remote.
 pub const SHARED: &str = "refs/agent/";
@@ -35,12 +38,15 @@ pub enum Place<'a> {
     Lost,
 }
 
-/// What a ref is for, where it is one that a repository writes; a remote's refs as they were seen are none of these.
+/// What a ref is for, where it is one that a repository writes; a remote's refs as they were seen
+/// are none of these.
 pub fn place(reference: &str) -> Option<Place<'_>> {
     let of_clone = |rest: &'_ str| rest.find('/').map(|slash| slash + 1);
     let below = if let Some(rest) = reference.strip_prefix(OWN) {
         &rest[of_clone(rest)?..]
-    } else if let Some(rest) = reference.strip_prefix(SHARED).and_then(|rest| rest.strip_prefix(PEERS)) {
+    } else if let Some(rest) =
+        reference.strip_prefix(SHARED).and_then(|rest| rest.strip_prefix(PEERS))
+    {
         &rest[of_clone(rest)?..]
     } else {
         reference.strip_prefix(SHARED).filter(|rest| !rest.contains('/'))?
@@ -51,25 +57,31 @@ pub fn place(reference: &str) -> Option<Place<'_>> {
     NAMES.into_iter().find(|name| *name == below).map(Place::Record)
 }
 
-/// Whether a ref is a head of a record, by its name below `SHARED` + `PEERS`, `OWN` or `REMOTES`: `CLONE/NAME`, `REMOTE/NAME`, `REMOTE/peers/CLONE/NAME`,
-/// `REMOTE/own/CLONE/NAME`.
+/// Whether a ref is a head of a record, by its name below `SHARED` + `PEERS`, `OWN` or `REMOTES`:
+/// `CLONE/NAME`, `REMOTE/NAME`, `REMOTE/peers/CLONE/NAME`, `REMOTE/own/CLONE/NAME`.
 pub fn is_head_of(below: &str, record: &str) -> bool {
-    let Some(before) = below.strip_suffix(record).and_then(|before| before.strip_suffix('/')) else { return false };
+    let Some(before) = below.strip_suffix(record).and_then(|before| before.strip_suffix('/'))
+    else {
+        return false;
+    };
     // a pin may be called like a record
     !before.is_empty() && !before.ends_with("/pins")
 }
 
-/// The refspecs by which a clone fetches what is ours from a remote: nothing is written over but what was fetched before.
+/// The refspecs by which a clone fetches what is ours from a remote: nothing is written over but
+/// what was fetched before.
 pub fn fetch_refspecs(remote: &str) -> [String; 2] {
     [format!("+{SHARED}*:{REMOTES}{remote}/*"), format!("+{OWN}*:{REMOTES}{remote}/own/*")]
 }
 
-/// The refspec by which a clone pushes its own refs: nobody else pushes there, so it is never refused.
+/// The refspec by which a clone pushes its own refs: nobody else pushes there, so it is never
+/// refused.
 pub fn push_refspec(clone: &str) -> String {
     format!("{OWN}{clone}/*:{SHARED}{PEERS}{clone}/*")
 }
 
-/// Whether a refspec of a remote's configuration is about refs of ours: those of earlier versions of `agent` among them.
+/// Whether a refspec of a remote's configuration is about refs of ours: those of earlier versions
+/// of `agent` among them.
 pub fn is_ours(refspec: &str) -> bool {
     let source = refspec.trim_start_matches(['+', '^']);
     source.starts_with(SHARED) || source.starts_with(OWN)
@@ -115,8 +127,11 @@ mod tests {
 
     #[test]
     fn refspecs_of_ours_are_known_old_and_new() {
-        for ours in ["refs/agent/*:refs/agent/*", "+refs/agent/*:refs/agent-remotes/origin/*", "refs/agent-own/a1/*:refs/agent/peers/a1/*"]
-        {
+        for ours in [
+            "refs/agent/*:refs/agent/*",
+            "+refs/agent/*:refs/agent-remotes/origin/*",
+            "refs/agent-own/a1/*:refs/agent/peers/a1/*",
+        ] {
             assert!(is_ours(ours), "{ours}");
         }
         assert!(!is_ours("+refs/heads/*:refs/remotes/origin/*") && !is_ours("HEAD"));

@@ -1,4 +1,5 @@
-//! The registry of versions, as the list and the REST API serve it: which there are, which are out of service, which one a range means.
+//! The registry of versions, as the list and the REST API serve it: which there are, which are out
+//! of service, which one a range means.
 
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::ObjectId;
@@ -44,7 +45,8 @@ pub struct Eval {
     /// Its key in the object store.
     pub uri: String,
     pub digest: String,
-    /// The summaries, tier by tier, as far as the store has them; `None` when it could not be asked.
+    /// The summaries, tier by tier, as far as the store has them; `None` when it could not be
+    /// asked.
     pub tiers: Option<BTreeMap<String, Value>>,
 }
 
@@ -66,7 +68,9 @@ impl Entry {
     /// `agent versions show --json`.
     pub fn document(&self) -> Value {
         let mut document = serde_json::json!({"schema": ENTRY_SCHEMA});
-        if let (Some(document), Ok(Value::Object(entry))) = (document.as_object_mut(), serde_json::to_value(self)) {
+        if let (Some(document), Ok(Value::Object(entry))) =
+            (document.as_object_mut(), serde_json::to_value(self))
+        {
             document.extend(entry);
         }
         document
@@ -85,7 +89,8 @@ impl Entry {
         self
     }
 
-    /// From what the repository alone knows; the store's part (`eval.tiers`) is filled in by whoever has the store.
+    /// From what the repository alone knows; the store's part (`eval.tiers`) is filled in by
+    /// whoever has the store.
     pub fn new(
         version: Version,
         commit: ObjectId,
@@ -94,7 +99,11 @@ impl Entry {
         base: Option<Version>,
         undone_by: Option<Version>,
     ) -> Self {
-        let eval = trailers.eval.clone().map(|digest| Eval { uri: evaluation_key(commit.as_str()), digest, tiers: None });
+        let eval = trailers.eval.clone().map(|digest| Eval {
+            uri: evaluation_key(commit.as_str()),
+            digest,
+            tiers: None,
+        });
         Self {
             tag: version::tag(&version),
             kind: trailers.kind,
@@ -119,10 +128,14 @@ impl Entry {
     }
 }
 
-/// The tier that most of the versions have a score on, the larger of two: scores of one list are of one tier.
+/// The tier that most of the versions have a score on, the larger of two: scores of one list are of
+/// one tier.
 pub fn most_measured(entries: &[Entry]) -> Option<Tier> {
     let measured = |tier: Tier| entries.iter().filter(|entry| entry.score(tier).is_some()).count();
-    Tier::ALL.into_iter().filter(|tier| measured(*tier) > 0).max_by_key(|tier| (measured(*tier), *tier))
+    Tier::ALL
+        .into_iter()
+        .filter(|tier| measured(*tier) > 0)
+        .max_by_key(|tier| (measured(*tier), *tier))
 }
 
 /// Which versions of the registry are wanted.
@@ -137,7 +150,8 @@ pub struct Filter {
 impl Filter {
     /// As far as the version alone says it: what its kind is, its commit knows.
     pub fn may_match(&self, version: &Version) -> bool {
-        self.range.as_ref().is_none_or(|range| range.matches(version)) && self.line.as_ref().is_none_or(|wanted| line(version) == *wanted)
+        self.range.as_ref().is_none_or(|range| range.matches(version))
+            && self.line.as_ref().is_none_or(|wanted| line(version) == *wanted)
     }
 }
 
@@ -187,17 +201,25 @@ pub struct Resolved {
 
 impl Resolved {
     pub fn new(what: &What, version: Version, commit: ObjectId) -> Self {
-        Self { schema: "agent/resolved@1", what: what.to_string(), tag: version::tag(&version), version, commit }
+        Self {
+            schema: "agent/resolved@1",
+            what: what.to_string(),
+            tag: version::tag(&version),
+            version,
+            commit,
+        }
     }
 }
 
-/// A named, pushable pointer to a version or a range, as it is stored behind `refs/agent/pins/NAME`.
+/// A named, pushable pointer to a version or a range, as it is stored behind
+/// `refs/agent/pins/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     pub schema: String,
     /// `v1.2.3`, or a range such as `^1.2`.
     pub what: String,
-    /// When it was set, RFC 3339 in UTC: of two clones' pins of one name the newer one counts. Pins from before this was recorded are older than any other.
+    /// When it was set, RFC 3339 in UTC: of two clones' pins of one name the newer one counts. Pins
+    /// from before this was recorded are older than any other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
 }
@@ -220,7 +242,9 @@ impl crate::formats::diagnose::Diagnose for PinError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Name { .. } => "use letters, digits, `-`, `_` and `.`, such as `stable` or `team-a`".to_owned(),
+            Self::Name { .. } => {
+                "use letters, digits, `-`, `_` and `.`, such as `stable` or `team-a`".to_owned()
+            }
             Self::Content { name, .. } => format!("set it again: agent pin {name} WHAT"),
         })
     }
@@ -240,7 +264,10 @@ impl Pin {
         let wrong = |why: String| PinError::Content { name: name.to_owned(), why };
         let pin: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
         if pin.schema != PIN_SCHEMA {
-            return Err(wrong(format!("it is in format `{}`; this `agent` reads `{PIN_SCHEMA}`", pin.schema)));
+            return Err(wrong(format!(
+                "it is in format `{}`; this `agent` reads `{PIN_SCHEMA}`",
+                pin.schema
+            )));
         }
         match pin.what.parse() {
             Ok(what @ (What::Version(_) | What::Range(_))) => Ok((what, pin.at)),
@@ -249,14 +276,23 @@ impl Pin {
     }
 }
 
-/// Whether a word can name a pin: one that git takes, and that means nothing else where WHAT is asked for.
+/// Whether a word can name a pin: one that git takes, and that means nothing else where WHAT is
+/// asked for.
 pub fn check_pin_name(name: &str) -> Result<(), PinError> {
     let wrong = |why| Err(PinError::Name { name: name.to_owned(), why });
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.is_empty() || !name.bytes().all(plain) || name.starts_with(['-', '.']) || name.ends_with('.') || name.contains("..") {
+    if name.is_empty()
+        || !name.bytes().all(plain)
+        || name.starts_with(['-', '.'])
+        || name.ends_with('.')
+        || name.contains("..")
+    {
         return wrong("git would not take it as part of a ref's name");
     }
-    if std::path::Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("lock")) {
+    if std::path::Path::new(name)
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
+    {
         return wrong("git keeps `.lock` to itself");
     }
     match name.parse() {
@@ -276,7 +312,10 @@ pub fn newest<E>(
     range: Option<&VersionReq>,
     mut is_yanked: impl FnMut(&Version) -> Result<bool, E>,
 ) -> Result<Option<Version>, E> {
-    let mut matching: Vec<Version> = versions.into_iter().filter(|version| range.is_none_or(|range| range.matches(version))).collect();
+    let mut matching: Vec<Version> = versions
+        .into_iter()
+        .filter(|version| range.is_none_or(|range| range.matches(version)))
+        .collect();
     matching.sort_unstable();
     while let Some(version) = matching.pop() {
         if !is_yanked(&version)? {
@@ -294,7 +333,9 @@ mod tests {
         let parse = |text: &str| text.parse::<Version>().unwrap();
         let versions = ["0.1.0", "0.1.9", "0.1.10", "0.2.0", "1.0.0"].map(parse);
         let range = range.map(|range| range.parse().unwrap());
-        let found = newest::<()>(versions, range.as_ref(), |version| Ok(yanked.contains(&version.to_string().as_str())));
+        let found = newest::<()>(versions, range.as_ref(), |version| {
+            Ok(yanked.contains(&version.to_string().as_str()))
+        });
         assert_eq!(found, Ok(expected.map(parse)), "{range:?} without {yanked:?}");
     }
 
@@ -329,10 +370,19 @@ mod tests {
     #[test]
     fn a_pin_that_says_nothing_is_named() {
         for (bytes, why) in [
-            (r#"{"schema":"agent/pin@1","what":"main"}"#, "`main` is neither a version nor a range"),
-            (r#"{"schema":"agent/pin@9","what":"^1"}"#, "it is in format `agent/pin@9`; this `agent` reads `agent/pin@1`"),
+            (
+                r#"{"schema":"agent/pin@1","what":"main"}"#,
+                "`main` is neither a version nor a range",
+            ),
+            (
+                r#"{"schema":"agent/pin@9","what":"^1"}"#,
+                "it is in format `agent/pin@9`; this `agent` reads `agent/pin@1`",
+            ),
         ] {
-            assert_eq!(Pin::parse("x", bytes.as_bytes()), Err(PinError::Content { name: "x".to_owned(), why: why.to_owned() }));
+            assert_eq!(
+                Pin::parse("x", bytes.as_bytes()),
+                Err(PinError::Content { name: "x".to_owned(), why: why.to_owned() })
+            );
         }
     }
 
@@ -341,14 +391,23 @@ mod tests {
         for good in ["stable", "team-a", "v1", "prod_2"] {
             assert_eq!(check_pin_name(good), Ok(()), "{good}");
         }
-        for bad in ["", "active", "staging", "worktree", "v1.2.3", "^1", "1.2", "a/b", "a b", ".x", "x.lock", "a..b", "-x", "é"] {
+        for bad in [
+            "", "active", "staging", "worktree", "v1.2.3", "^1", "1.2", "a/b", "a b", ".x",
+            "x.lock", "a..b", "-x", "é",
+        ] {
             assert!(check_pin_name(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn an_id_is_known_by_its_digits() {
-        for (name, expected) in [("abcd", true), ("DEADBEEF", true), ("abc", false), ("stable", false), ("cafe-1", false)] {
+        for (name, expected) in [
+            ("abcd", true),
+            ("DEADBEEF", true),
+            ("abc", false),
+            ("stable", false),
+            ("cafe-1", false),
+        ] {
             assert_eq!(is_like_an_id(name), expected, "{name}");
         }
     }
@@ -357,14 +416,28 @@ mod tests {
     fn the_scores_of_a_list_are_of_the_tier_that_most_have() {
         let check = |versions: &[&[&str]], expected: Option<Tier>| {
             let entry = |tiers: &&[&str]| {
-                let trailers = Trailers { eval: Some("sha256:aa".to_owned()), ..Trailers::default() };
+                let trailers =
+                    Trailers { eval: Some("sha256:aa".to_owned()), ..Trailers::default() };
                 let created = "2026-01-01T00:00:00.000Z".to_owned();
-                let mut entry = Entry::new(Version::new(0, 1, 0), ObjectId::of_blob(b"c"), &trailers, created, None, None);
-                let summaries = tiers.iter().map(|tier| ((*tier).to_owned(), serde_json::json!({"score": 0.5})));
+                let mut entry = Entry::new(
+                    Version::new(0, 1, 0),
+                    ObjectId::of_blob(b"c"),
+                    &trailers,
+                    created,
+                    None,
+                    None,
+                );
+                let summaries = tiers
+                    .iter()
+                    .map(|tier| ((*tier).to_owned(), serde_json::json!({"score": 0.5})));
                 entry.eval.as_mut().unwrap().tiers = Some(summaries.collect());
                 entry
             };
-            assert_eq!(most_measured(&versions.iter().map(entry).collect::<Vec<_>>()), expected, "{versions:?}");
+            assert_eq!(
+                most_measured(&versions.iter().map(entry).collect::<Vec<_>>()),
+                expected,
+                "{versions:?}"
+            );
         };
         check(&[], None);
         check(&[&[]], None);
@@ -383,7 +456,14 @@ mod tests {
         };
         let commit = ObjectId::of_blob(b"c");
         let base = Some(Version::new(0, 1, 0));
-        let entry = Entry::new(Version::new(0, 1, 1), commit.clone(), &trailers, "2026-01-01T00:00:00.000Z".to_owned(), base, None);
+        let entry = Entry::new(
+            Version::new(0, 1, 1),
+            commit.clone(),
+            &trailers,
+            "2026-01-01T00:00:00.000Z".to_owned(),
+            base,
+            None,
+        );
         let shown = serde_json::to_value(&entry).unwrap();
         assert_eq!(shown["version"], "0.1.1");
         assert_eq!(shown["tag"], "v0.1.1");
@@ -391,6 +471,10 @@ mod tests {
         assert_eq!(shown["line"], "0.1");
         assert_eq!(shown["base"], "0.1.0");
         assert_eq!(shown["yanked"], false);
-        assert_eq!(shown["eval"], serde_json::json!({"uri": format!("evals/{commit}/summary.json"), "digest": "sha256:aa", "tiers": null}));
+        assert_eq!(
+            shown["eval"],
+            serde_json::json!({"uri": format!("evals/{commit}/summary.json"), "digest": "sha256:aa",
+                "tiers": null})
+        );
     }
 }

@@ -49,7 +49,8 @@ pub struct Snapshot {
     pub taken_out: Option<TakenOut>,
     /// The user says why code that was taken out of service is to be served again.
     pub again: bool,
-    /// What the released tree will hold as its state: active's, migrated and merged with what the source changed.
+    /// What the released tree will hold as its state: active's, migrated and merged with what the
+    /// source changed.
     pub revision: ObjectId,
     /// What the Contract diff, the code and the commit messages since active ask for.
     pub computed: Option<Bump>,
@@ -85,7 +86,12 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     if served.code == snapshot.source.code && served.tip.revision == snapshot.revision {
         return Plan::Nothing;
     }
-    let lacked: Vec<_> = snapshot.lacked.iter().filter(|lacked| !snapshot.again || lacked.took_out.is_empty()).cloned().collect();
+    let lacked: Vec<_> = snapshot
+        .lacked
+        .iter()
+        .filter(|lacked| !snapshot.again || lacked.took_out.is_empty())
+        .cloned()
+        .collect();
     if !lacked.is_empty() {
         return Plan::Lacks(lacked);
     }
@@ -109,16 +115,24 @@ fn judge(snapshot: &Snapshot, version: Version, bump: Option<Bump>) -> Plan {
         version,
         branch: snapshot.branch.clone(),
         expect: tip.map(|tip| tip.commit.clone()),
-        parents: tip.map(|tip| tip.commit.clone()).into_iter().chain([snapshot.source.commit.clone()]).collect(),
+        parents: tip
+            .map(|tip| tip.commit.clone())
+            .into_iter()
+            .chain([snapshot.source.commit.clone()])
+            .collect(),
         revision: snapshot.revision.clone(),
     };
     let against = tip.map(|tip| tip.version.clone());
     let record = against.is_some().then_some(Step::RecordAttempt);
-    let steps = std::iter::once(Step::RunTier { tier: snapshot.gated.tier, against, gate: snapshot.gated.gate })
-        .chain(record)
-        .chain([Step::Decide])
-        .chain(Step::publication(&candidate, Vec::new()))
-        .collect();
+    let steps = std::iter::once(Step::RunTier {
+        tier: snapshot.gated.tier,
+        against,
+        gate: snapshot.gated.gate,
+    })
+    .chain(record)
+    .chain([Step::Decide])
+    .chain(Step::publication(&candidate, Vec::new()))
+    .collect();
     Plan::Judge { candidate, bump, steps }
 }
 
@@ -133,7 +147,8 @@ mod tests {
     }
 
     fn snapshot(computed: Option<Bump>, declared: Option<Bump>) -> Snapshot {
-        let tip = Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("state") };
+        let tip =
+            Tip { version: Version::new(0, 1, 3), commit: id("active"), revision: id("state") };
         Snapshot {
             branch: "active".to_owned(),
             served: Some(Served { tip, code: id("old code") }),
@@ -159,7 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_served_goes_out_by_no_release_and_code_that_was_taken_out_comes_back_for_a_reason_alone() {
+    fn code_that_is_served_goes_out_by_no_release_and_code_that_was_taken_out_comes_back_for_a_reason_alone()
+     {
         let v = |patch| Version::new(0, 1, patch);
         let lacked = |patch, took_out: &[u64]| Lacked {
             version: v(patch),
@@ -173,13 +189,20 @@ mod tests {
             again,
             ..snapshot(None, None)
         }) {
-            Plan::Lacks(lacked) => format!("lacks {}", lacked.iter().map(|lacked| lacked.version.to_string()).collect::<String>()),
+            Plan::Lacks(lacked) => format!(
+                "lacks {}",
+                lacked.iter().map(|lacked| lacked.version.to_string()).collect::<String>()
+            ),
             Plan::TakenOut(TakenOut { version, .. }) => format!("again {version}"),
             Plan::Judge { .. } => "judged".to_owned(),
             other => format!("{other:?}"),
         };
         assert_eq!(told(&[lacked(3, &[])], &None, false), "lacks 0.1.3");
-        assert_eq!(told(&[lacked(3, &[])], &None, true), "lacks 0.1.3", "what was released is not taken out by a reason");
+        assert_eq!(
+            told(&[lacked(3, &[])], &None, true),
+            "lacks 0.1.3",
+            "what was released is not taken out by a reason"
+        );
         assert_eq!(told(&[lacked(3, &[1])], &taken_out, false), "lacks 0.1.3");
         assert_eq!(told(&[lacked(3, &[1])], &taken_out, true), "judged");
         assert_eq!(told(&[lacked(3, &[]), lacked(2, &[1])], &taken_out, true), "lacks 0.1.3");
@@ -207,8 +230,15 @@ mod tests {
     fn the_first_release_needs_no_active() {
         let first = Snapshot { served: None, ..snapshot(None, None) };
         let Plan::Judge { candidate, .. } = plan(&first) else { panic!("judged") };
-        assert_eq!((candidate.version, candidate.expect, candidate.parents), (FIRST, None, vec![id("main")]));
-        let Plan::Judge { candidate, .. } = plan(&Snapshot { first: Version::new(1, 4, 2), ..first }) else { panic!("judged") };
+        assert_eq!(
+            (candidate.version, candidate.expect, candidate.parents),
+            (FIRST, None, vec![id("main")])
+        );
+        let Plan::Judge { candidate, .. } =
+            plan(&Snapshot { first: Version::new(1, 4, 2), ..first })
+        else {
+            panic!("judged")
+        };
         assert_eq!(candidate.version, Version::new(1, 4, 2));
     }
 

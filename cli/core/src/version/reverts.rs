@@ -1,4 +1,5 @@
-//! Which commits of a range still stand: one that `git revert` took back says nothing of the release, unless the revert was taken back too.
+//! Which commits of a range still stand: one that `git revert` took back says nothing of the
+//! release, unless the revert was taken back too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,7 +25,11 @@ pub fn standing(commits: Vec<Commit>) -> Vec<String> {
         }
     }
     let stands = resolve(&reverts);
-    commits.into_iter().zip(stands).filter_map(|(commit, stands)| stands.then_some(commit.message)).collect()
+    commits
+        .into_iter()
+        .zip(stands)
+        .filter_map(|(commit, stands)| stands.then_some(commit.message))
+        .collect()
 }
 
 /// The ids that a message says it reverts, as git writes them.
@@ -39,7 +44,11 @@ fn leading_id(text: &str) -> &str {
 
 /// The one commit of the range with this id; none when an abbreviation fits several.
 fn position(commits: &[Commit], id: &str) -> Option<usize> {
-    let mut found = commits.iter().enumerate().filter(|(_, commit)| commit.id.starts_with(id)).map(|(index, _)| index);
+    let mut found = commits
+        .iter()
+        .enumerate()
+        .filter(|(_, commit)| commit.id.starts_with(id))
+        .map(|(index, _)| index);
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
@@ -50,16 +59,22 @@ fn taken_back(commits: &[Commit], reverted: usize, message: &str) -> Vec<usize> 
     if commit.parents.len() < 2 {
         return vec![reverted];
     }
-    let named = message.lines().find_map(|line| line.strip_prefix("changes made to ")).map(leading_id);
+    let named =
+        message.lines().find_map(|line| line.strip_prefix("changes made to ")).map(leading_id);
     let named = named.filter(|id| id.len() >= SHORTEST_ID);
-    let kept = commit.parents.iter().find(|parent| named.is_some_and(|id| parent.starts_with(id))).unwrap_or(&commit.parents[0]);
+    let kept = commit
+        .parents
+        .iter()
+        .find(|parent| named.is_some_and(|id| parent.starts_with(id)))
+        .unwrap_or(&commit.parents[0]);
     let (kept, brought) = (reachable(commits, kept), reachable(commits, &commit.id));
     brought.difference(&kept).copied().collect()
 }
 
 /// The commits of the range that are reached from one, itself among them.
 fn reachable(commits: &[Commit], from: &str) -> HashSet<usize> {
-    let places: HashMap<&str, usize> = commits.iter().enumerate().map(|(index, commit)| (commit.id.as_str(), index)).collect();
+    let places: HashMap<&str, usize> =
+        commits.iter().enumerate().map(|(index, commit)| (commit.id.as_str(), index)).collect();
     let mut open = vec![from];
     let mut reached = HashSet::new();
     while let Some(id) = open.pop() {
@@ -72,19 +87,25 @@ fn reachable(commits: &[Commit], from: &str) -> HashSet<usize> {
     reached
 }
 
-/// Whether each commit stands, from those that revert it. A revert is newer than what it reverts, so a range given newest first is done in one round.
+/// Whether each commit stands, from those that revert it. A revert is newer than what it reverts,
+/// so a range given newest first is done in one round.
 fn resolve(reverts: &[Vec<usize>]) -> Vec<bool> {
     let mut known: Vec<Option<bool>> = vec![None; reverts.len()];
     loop {
         let mut is_done = true;
         for index in 0..reverts.len() {
             let by: Vec<_> = reverts[index].iter().map(|&revert| known[revert]).collect();
-            let stands = if by.contains(&Some(true)) { Some(false) } else { by.iter().all(Option::is_some).then_some(true) };
+            let stands = if by.contains(&Some(true)) {
+                Some(false)
+            } else {
+                by.iter().all(Option::is_some).then_some(true)
+            };
             is_done &= known[index] == stands;
             known[index] = stands;
         }
         if is_done {
-            // a message that names the commit it belongs to cannot be written: what is left open stands
+            // a message that names the commit it belongs to cannot be written: what is left open
+            // stands
             return known.into_iter().map(|stands| stands.unwrap_or(true)).collect();
         }
     }
@@ -99,7 +120,11 @@ mod tests {
     }
 
     fn commit(letter: char, parents: &str, message: &str) -> Commit {
-        Commit { id: id(letter), parents: parents.chars().map(id).collect(), message: message.to_owned() }
+        Commit {
+            id: id(letter),
+            parents: parents.chars().map(id).collect(),
+            message: message.to_owned(),
+        }
     }
 
     fn revert(letter: char, parent: &str, of: &str) -> Commit {
@@ -109,12 +134,17 @@ mod tests {
     #[track_caller]
     fn check(commits: &[Commit], stand: &str) {
         let subjects = |commits: Vec<Commit>| -> String {
-            let ids: HashMap<String, String> = commits.iter().map(|commit| (commit.message.clone(), commit.id.clone())).collect();
+            let ids: HashMap<String, String> =
+                commits.iter().map(|commit| (commit.message.clone(), commit.id.clone())).collect();
             standing(commits).iter().map(|message| ids[message].chars().next().unwrap()).collect()
         };
         assert_eq!(subjects(commits.to_vec()), stand);
         let oldest_first = commits.iter().rev().cloned().collect();
-        assert_eq!(subjects(oldest_first), stand.chars().rev().collect::<String>(), "the order does not count");
+        assert_eq!(
+            subjects(oldest_first),
+            stand.chars().rev().collect::<String>(),
+            "the order does not count"
+        );
     }
 
     #[test]
@@ -130,22 +160,31 @@ mod tests {
     fn a_revert_that_was_reverted_takes_nothing_back() {
         let feature = commit('a', "0", "feat!: x");
         let again = commit('c', "b", &format!("Reapply it\n\nThis reverts commit {}.", id('b')));
-        let and_back = commit('d', "c", &format!("Revert it once more\n\nThis reverts commit {}.", id('c')));
+        let and_back =
+            commit('d', "c", &format!("Revert it once more\n\nThis reverts commit {}.", id('c')));
         check(&[again.clone(), revert('b', "a", &id('a')), feature.clone()], "ca");
         check(&[and_back, again, revert('b', "a", &id('a')), feature], "db");
     }
 
     #[test]
     fn one_revert_of_several_takes_all_of_them_back() {
-        let both = format!("Revert both\n\nThis reverts commit {}.\nThis reverts commit {}.", id('a'), id('b'));
-        check(&[commit('c', "b", &both), commit('b', "a", "feat!: y"), commit('a', "0", "feat!: x")], "c");
+        let both = format!(
+            "Revert both\n\nThis reverts commit {}.\nThis reverts commit {}.",
+            id('a'),
+            id('b')
+        );
+        check(
+            &[commit('c', "b", &both), commit('b', "a", "feat!: y"), commit('a', "0", "feat!: x")],
+            "c",
+        );
     }
 
     #[test]
     fn an_abbreviation_of_two_commits_reverts_neither() {
         let mut other = commit('a', "0", "feat: y");
         other.id.replace_range(39.., "b");
-        let standing = standing(vec![revert('c', "a", "aaaaaaa"), other, commit('a', "0", "feat!: x")]);
+        let standing =
+            standing(vec![revert('c', "a", "aaaaaaa"), other, commit('a', "0", "feat!: x")]);
         assert_eq!(standing.len(), 3);
     }
 
@@ -157,8 +196,16 @@ mod tests {
             commit('b', "a", "feat!: y"),
             commit('a', "0", "feat: x"),
         ];
-        let with = |message: String| -> Vec<Commit> { std::iter::once(commit('e', "d", &message)).chain(merge.clone()).collect() };
-        let reversing = |kept| format!("Revert it\n\nThis reverts commit {}, reversing\nchanges made to {}.", id('d'), id(kept));
+        let with = |message: String| -> Vec<Commit> {
+            std::iter::once(commit('e', "d", &message)).chain(merge.clone()).collect()
+        };
+        let reversing = |kept| {
+            format!(
+                "Revert it\n\nThis reverts commit {}, reversing\nchanges made to {}.",
+                id('d'),
+                id(kept)
+            )
+        };
         check(&with(reversing('c')), "ec");
         check(&with(reversing('b')), "eba");
     }

@@ -1,4 +1,5 @@
-//! What a rollback would do: a new PATCH whose tree is that of an earlier version. Nothing is rewritten.
+//! What a rollback would do: a new PATCH whose tree is that of an earlier version. Nothing is
+//! rewritten.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::publication::{Candidate, Step};
@@ -81,14 +82,16 @@ fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> P
         parents: vec![tip.commit.clone()],
         revision: target.revision.clone(),
     };
-    // what came after the target is what is being undone; a version with the target's own tree is as good as it
+    // what came after the target is what is being undone; a version with the target's own tree is
+    // as good as it
     let undoes: Vec<_> = std::iter::once(tip)
         .chain(between)
         .filter(|past| !past.yanked && past.tree != target.tree)
         .map(|past| past.version.clone())
         .collect();
     let reused = Step::ReuseEvaluation { of: target.version.clone() };
-    let steps = std::iter::once(reused).chain(Step::publication(&candidate, undoes.clone())).collect();
+    let steps =
+        std::iter::once(reused).chain(Step::publication(&candidate, undoes.clone())).collect();
     Plan::Publish(Box::new(Publish { candidate, target, undoes, steps }))
 }
 
@@ -134,13 +137,21 @@ mod tests {
     #[test]
     fn goes_back_to_the_newest_good_version() {
         check(&["0.2.0=c", "0.1.1=b", "0.1.0=a"], None, "0.2.1 = 0.1.1, undoes 0.2.0");
-        check(&["0.2.1=b", "!0.2.0=c", "0.1.1=b", "0.1.0=a"], None, "0.2.2 = 0.1.0, undoes 0.2.1 0.1.1");
+        check(
+            &["0.2.1=b", "!0.2.0=c", "0.1.1=b", "0.1.0=a"],
+            None,
+            "0.2.2 = 0.1.0, undoes 0.2.1 0.1.1",
+        );
         check(&["0.1.0=a"], None, "no target");
     }
 
     #[test]
     fn goes_back_to_the_version_that_is_named() {
-        check(&["0.2.0=c", "0.1.1=b", "0.1.0=a"], Some("0.1.0"), "0.2.1 = 0.1.0, undoes 0.2.0 0.1.1");
+        check(
+            &["0.2.0=c", "0.1.1=b", "0.1.0=a"],
+            Some("0.1.0"),
+            "0.2.1 = 0.1.0, undoes 0.2.0 0.1.1",
+        );
         check(&["0.2.0=c", "0.1.0=a"], Some("0.2.0"), "nothing: at 0.2.0");
         check(&["0.2.1=a", "!0.2.0=c", "0.1.0=a"], Some("0.1.0"), "nothing: at 0.1.0");
         check(&["0.2.0=c", "0.1.0=a"], Some("0.3.0"), "no target");
@@ -151,6 +162,9 @@ mod tests {
         let history = ["0.2.1=a", "!0.2.0=c", "0.1.0=a"];
         check(&history, Some("0.2.0"), "0.2.0 was taken out");
         let again = Snapshot { again: true, ..snapshot(&history, Some("0.2.0")) };
-        assert!(matches!(plan(&again), Plan::Publish(publish) if publish.undoes == [Version::new(0, 2, 1)]));
+        assert!(
+            matches!(plan(&again), Plan::Publish(publish) if publish.undoes == [Version::new(0, 2,
+                1)])
+        );
     }
 }

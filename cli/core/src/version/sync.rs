@@ -1,7 +1,9 @@
-//! What brings a clone and its remote together: where `active` is to stand, which versions are superseded, and the steps that get there.
+//! What brings a clone and its remote together: where `active` is to stand, which versions are
+//! superseded, and the steps that get there.
 //!
-//! The remote's `active` is the one that others build on, so where both made versions on the same base, those of this clone are superseded. They are kept below
-//! `refs/agent-own/CLONE/lost/`, and the signals that they counted come back into staging.
+//! The remote's `active` is the one that others build on, so where both made versions on the same
+//! base, those of this clone are superseded. They are kept below `refs/agent-own/CLONE/lost/`, and
+//! the signals that they counted come back into staging.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::{Kind, tag};
@@ -35,7 +37,8 @@ pub enum Standing {
     Diverged { to: Served },
     /// They have no version in common.
     Unrelated { there: ObjectId },
-    /// The remote's `active` no longer has what it had when it was last fetched. It may be at a version before that one, or on another way.
+    /// The remote's `active` no longer has what it had when it was last fetched. It may be at a
+    /// version before that one, or on another way.
     Rewound { was: ObjectId, now: ObjectId, is_before: bool },
 }
 
@@ -143,24 +146,38 @@ pub struct Conflict {
 
 /// The steps, in order; each leaves what the next run goes on from.
 pub fn plan(snapshot: &Snapshot) -> Result<Vec<Step>, Conflict> {
-    if let Some(conflict) = snapshot.remote.as_ref().and_then(|remote| conflict(&snapshot.standing, remote)) {
+    if let Some(conflict) =
+        snapshot.remote.as_ref().and_then(|remote| conflict(&snapshot.standing, remote))
+    {
         return Err(conflict);
     }
-    let mut steps: Vec<_> = snapshot.lost.iter().filter(|lost| !lost.is_kept).cloned().map(Step::Keep).collect();
+    let mut steps: Vec<_> =
+        snapshot.lost.iter().filter(|lost| !lost.is_kept).cloned().map(Step::Keep).collect();
     if let Standing::Behind { to } | Standing::Diverged { to } = &snapshot.standing {
         steps.push(Step::Serve { from: snapshot.here.clone(), to: to.clone() });
     }
     steps.extend(snapshot.tags.iter().cloned().map(Step::Tag));
     if let Some(remote) = &snapshot.remote {
         steps.push(Step::Share { remote: remote.clone() });
-        if let (Standing::Ahead { from, untagged }, Some(here)) = (&snapshot.standing, &snapshot.here) {
-            steps.push(Step::Push { remote: remote.clone(), from: from.clone(), to: here.clone(), untagged: untagged.clone() });
+        if let (Standing::Ahead { from, untagged }, Some(here)) =
+            (&snapshot.standing, &snapshot.here)
+        {
+            steps.push(Step::Push {
+                remote: remote.clone(),
+                from: from.clone(),
+                to: here.clone(),
+                untagged: untagged.clone(),
+            });
         }
     }
     if let (Main::Behind { at, checkout, .. }, Some(served)) = (&snapshot.main, served(snapshot))
         && *checkout != Checkout::Changed
     {
-        steps.push(Step::Forward { from: at.clone(), to: served.commit.clone(), checkout: *checkout });
+        steps.push(Step::Forward {
+            from: at.clone(),
+            to: served.commit.clone(),
+            checkout: *checkout,
+        });
     }
     steps.extend(served(snapshot).map(|_| Step::Replay));
     Ok(steps)
@@ -177,11 +194,17 @@ pub fn served(snapshot: &Snapshot) -> Option<&Served> {
 fn conflict(standing: &Standing, remote: &str) -> Option<Conflict> {
     match standing {
         Standing::Rewound { was, now, is_before } => {
-            let back = format!("git push {}{remote} {was}:refs/heads/active", if *is_before { "" } else { "--force-with-lease=active " });
-            let along = format!("; to go along with it: git update-ref refs/heads/active {now}, then agent sync");
+            let back = format!(
+                "git push {}{remote} {was}:refs/heads/active",
+                if *is_before { "" } else { "--force-with-lease=active " }
+            );
+            let along = format!(
+                "; to go along with it: git update-ref refs/heads/active {now}, then agent sync"
+            );
             Some(Conflict {
                 why: format!(
-                    "active of {remote} was moved back: it was at {} when it was last fetched, and {}, where it is now, is not on top of it",
+                    "active of {remote} was moved back: it was at {} when it was last fetched, and \
+                    {}, where it is now, is not on top of it",
                     was.short(),
                     now.short()
                 ),
@@ -189,7 +212,11 @@ fn conflict(standing: &Standing, remote: &str) -> Option<Conflict> {
             })
         }
         Standing::Unrelated { there } => Some(Conflict {
-            why: format!("active here and active of {remote} ({}) have no version in common: they are different agents", there.short()),
+            why: format!(
+                "active here and active of {remote} ({}) have no version in common: they are \
+                different agents",
+                there.short()
+            ),
             mend: "name another remote: agent sync REMOTE".to_owned(),
         }),
         _ => None,
@@ -207,34 +234,66 @@ pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
             Kind::Release => left.push((
                 format!("{version} ({commit}) was a release of this clone; its code is not served"),
                 // what it released: another's change of the code lies on no branch of this clone
-                format!("git switch main && git merge {commit}^2 && git merge active && agent release"),
+                format!(
+                    "git switch main && git merge {commit}^2 && git merge active && agent \
+                    release"
+                ),
             )),
             Kind::Rollback => left.push((
-                format!("{version} ({commit}) was a rollback of this clone; what it took out of service may be served"),
+                format!(
+                    "{version} ({commit}) was a rollback of this clone; what it took out of \
+                    service may be served"
+                ),
                 "agent versions, then agent rollback VERSION".to_owned(),
             )),
         }
     }
-    let is_forwarded = matches!(&snapshot.main, Main::Behind { checkout: Checkout::None | Checkout::Clean, .. });
+    let is_forwarded =
+        matches!(&snapshot.main, Main::Behind { checkout: Checkout::None | Checkout::Clean, .. });
     let main = snapshot.main.mend().filter(|_| !is_forwarded);
-    left.extend(main.map(|(lacks, mend)| (format!("main lacks the code of {}", tag(lacks)), mend.to_owned())));
+    left.extend(
+        main.map(|(lacks, mend)| {
+            (format!("main lacks the code of {}", tag(lacks)), mend.to_owned())
+        }),
+    );
     left
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Keep(lost) => write!(formatter, "keep {} ({}), which is superseded", tag(&lost.version), lost.commit.short()),
+            Self::Keep(lost) => write!(
+                formatter,
+                "keep {} ({}), which is superseded",
+                tag(&lost.version),
+                lost.commit.short()
+            ),
             Self::Serve { from: None, to } => write!(formatter, "begin active at {to}"),
-            Self::Serve { from: Some(from), to } => write!(formatter, "move active from {from} to {to}"),
-            Self::Tag(Tag { version, from, to: Some(to) }) => {
-                write!(formatter, "move the tag {} from {} to {}", tag(version), from.short(), to.short())
+            Self::Serve { from: Some(from), to } => {
+                write!(formatter, "move active from {from} to {to}")
             }
-            Self::Tag(Tag { version, from, to: None }) => write!(formatter, "delete the tag {} of {}", tag(version), from.short()),
-            Self::Share { remote } => write!(formatter, "bring records and pins together with {remote}"),
-            Self::Push { remote, to, .. } => write!(formatter, "push active to {remote}, up to {to}"),
+            Self::Tag(Tag { version, from, to: Some(to) }) => {
+                write!(
+                    formatter,
+                    "move the tag {} from {} to {}",
+                    tag(version),
+                    from.short(),
+                    to.short()
+                )
+            }
+            Self::Tag(Tag { version, from, to: None }) => {
+                write!(formatter, "delete the tag {} of {}", tag(version), from.short())
+            }
+            Self::Share { remote } => {
+                write!(formatter, "bring records and pins together with {remote}")
+            }
+            Self::Push { remote, to, .. } => {
+                write!(formatter, "push active to {remote}, up to {to}")
+            }
             Self::Forward { to, .. } => write!(formatter, "move main forward to {}", to.short()),
-            Self::Replay => formatter.write_str("replay staging's signals where they began on another version"),
+            Self::Replay => {
+                formatter.write_str("replay staging's signals where they began on another version")
+            }
         }
     }
 }
@@ -282,10 +341,16 @@ mod tests {
         let (ours, theirs) = (id("ours").short().to_owned(), id("theirs").short().to_owned());
         check(&snapshot(Standing::Same), &[SHARE, REPLAY]);
         let behind = snapshot(Standing::Behind { to: served_("0.1.2", "theirs") });
-        check(&behind, &[&format!("move active from v0.1.1 ({ours}) to v0.1.2 ({theirs})"), SHARE, REPLAY]);
+        check(
+            &behind,
+            &[&format!("move active from v0.1.1 ({ours}) to v0.1.2 ({theirs})"), SHARE, REPLAY],
+        );
         let fresh = Snapshot { here: None, ..behind };
         check(&fresh, &[&format!("begin active at v0.1.2 ({theirs})"), SHARE, REPLAY]);
-        let ahead = snapshot(Standing::Ahead { from: Some(id("base")), untagged: vec![served_("0.1.1", "ours")] });
+        let ahead = snapshot(Standing::Ahead {
+            from: Some(id("base")),
+            untagged: vec![served_("0.1.1", "ours")],
+        });
         check(&ahead, &[SHARE, &format!("push active to origin, up to v0.1.1 ({ours})"), REPLAY]);
         check(&Snapshot { remote: None, here: None, ..snapshot(Standing::Same) }, &[]);
     }
@@ -293,7 +358,11 @@ mod tests {
     #[test]
     fn what_lost_the_race_is_kept_before_anything_moves() {
         let (ours, theirs) = (id("ours").short().to_owned(), id("theirs").short().to_owned());
-        let tag_ = |version: &str, to: Option<&str>| Tag { version: version.parse().unwrap(), from: id("ours"), to: to.map(id) };
+        let tag_ = |version: &str, to: Option<&str>| Tag {
+            version: version.parse().unwrap(),
+            from: id("ours"),
+            to: to.map(id),
+        };
         let mut diverged = Snapshot {
             lost: vec![lost("0.1.1", "ours", Kind::Promotion)],
             tags: vec![tag_("0.1.1", Some("theirs")), tag_("0.1.2", None)],
@@ -319,7 +388,8 @@ mod tests {
 
     #[test]
     fn main_goes_along_where_it_is_exactly_behind() {
-        let main = |checkout| Main::Behind { at: id("main"), lacks: Version::new(0, 2, 0), checkout };
+        let main =
+            |checkout| Main::Behind { at: id("main"), lacks: Version::new(0, 2, 0), checkout };
         let mut snapshot = snapshot(Standing::Same);
         let forward = format!("move main forward to {}", id("ours").short());
         for checkout in [Checkout::None, Checkout::Clean] {
@@ -330,19 +400,29 @@ mod tests {
         for apart in [main(Checkout::Changed), Main::Apart { lacks: Version::new(0, 2, 0) }] {
             snapshot.main = apart;
             check(&snapshot, &[SHARE, REPLAY]);
-            assert!(left(&snapshot)[0].0.starts_with("main lacks the code of v0.2.0"), "{:?}", left(&snapshot));
+            assert!(
+                left(&snapshot)[0].0.starts_with("main lacks the code of v0.2.0"),
+                "{:?}",
+                left(&snapshot)
+            );
         }
     }
 
     #[test]
     fn a_remote_that_was_moved_back_is_for_a_person() {
         let (was, now) = (id("was"), id("now"));
-        let rewound = |is_before| snapshot(Standing::Rewound { was: was.clone(), now: now.clone(), is_before });
+        let rewound = |is_before| {
+            snapshot(Standing::Rewound { was: was.clone(), now: now.clone(), is_before })
+        };
         let Err(conflict) = plan(&rewound(true)) else { panic!("it is a conflict") };
-        assert_eq!(conflict.mend, format!("to bring it back: git push origin {was}:refs/heads/active"));
+        assert_eq!(
+            conflict.mend,
+            format!("to bring it back: git push origin {was}:refs/heads/active")
+        );
         let Err(conflict) = plan(&rewound(false)) else { panic!("it is a conflict") };
         assert!(
-            conflict.mend.contains("--force-with-lease=active") && conflict.mend.contains(&format!("update-ref refs/heads/active {now}"))
+            conflict.mend.contains("--force-with-lease=active")
+                && conflict.mend.contains(&format!("update-ref refs/heads/active {now}"))
         );
         assert!(plan(&snapshot(Standing::Unrelated { there: now.clone() })).is_err());
     }

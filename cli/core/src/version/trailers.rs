@@ -1,6 +1,7 @@
 //! Commit trailers: the version, and the digests of its evidence, live in the commit itself.
 //!
-//! Tags and everything else are a function of these, so a command that finds something missing can make it again.
+//! Tags and everything else are a function of these, so a command that finds something missing can
+//! make it again.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::{self, Kind};
@@ -25,8 +26,9 @@ const NO_RECORD: &str = "none";
 
 /// The commit of a record (the gate's ledger, the inbox) that a version was made with.
 ///
-/// It is the commit and not a digest of the content: a join of two clones' records has both their commits among its ancestors, so a version can still be
-/// found in a record that has grown since, and what it was made with can be read.
+/// It is the commit and not a digest of the content: a join of two clones' records has both their
+/// commits among its ancestors, so a version can still be found in a record that has grown since,
+/// and what it was made with can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordHead {
     /// There was no record yet.
@@ -84,7 +86,8 @@ pub struct Trailers {
     pub coder: Option<String>,
     /// Versions a rollback takes out of service: they count as yanked.
     pub undoes: Vec<Version>,
-    /// The gate's ledger that the version was made with; `None` for versions from before this was recorded.
+    /// The gate's ledger that the version was made with; `None` for versions from before this was
+    /// recorded.
     pub ledger: Option<RecordHead>,
     /// The inbox that the version was made with; `None` likewise.
     pub inbox: Option<RecordHead>,
@@ -111,7 +114,10 @@ impl Trailers {
 
     /// The value of a trailer that is none of ours.
     pub fn other(&self, key: &str) -> Option<&str> {
-        self.other.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value.as_str())
+        self.other
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(key))
+            .map(|(_, value)| value.as_str())
     }
 
     /// A whole commit message: subject, body, trailers.
@@ -129,7 +135,9 @@ impl Trailers {
 
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        let mut line = |key: &str, value: Option<String>| lines.extend(value.map(|value| format!("{key}: {}", one_line(&value))));
+        let mut line = |key: &str, value: Option<String>| {
+            lines.extend(value.map(|value| format!("{key}: {}", one_line(&value))))
+        };
         line(KIND, self.kind.map(|kind| kind.as_str().to_owned()));
         line(VERSION, self.version.as_ref().map(Version::to_string));
         line(STATE, self.state.as_ref().map(ObjectId::to_string));
@@ -148,7 +156,10 @@ impl Trailers {
     }
 
     fn take(&mut self, key: &str, value: String) {
-        let known = [KIND, VERSION, STATE, BASE, JOURNAL, EVAL, GATE, CONTRACT, FEEDBACK, CODER, UNDOES, LEDGER, INBOX];
+        let known = [
+            KIND, VERSION, STATE, BASE, JOURNAL, EVAL, GATE, CONTRACT, FEEDBACK, CODER, UNDOES,
+            LEDGER, INBOX,
+        ];
         let Some(known) = known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) else {
             self.other.push((key.to_owned(), value));
             return;
@@ -177,7 +188,8 @@ impl Trailers {
     }
 }
 
-/// Takes the value if there is one and none stands there yet: a second one would make the commit say two things.
+/// Takes the value if there is one and none stands there yet: a second one would make the commit
+/// say two things.
 fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let free = slot.is_none() && value.is_some();
     if free {
@@ -195,7 +207,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The `Key: value` lines of the last paragraph when all of it is such lines (folded ones included); the subject is none.
+/// The `Key: value` lines of the last paragraph when all of it is such lines (folded ones
+/// included); the subject is none.
 fn last_paragraph(message: &str) -> Vec<(&str, String)> {
     let lines: Vec<&str> = message.trim_end().lines().collect();
     let Some(blank) = lines.iter().rposition(|line| line.trim().is_empty()) else {
@@ -269,16 +282,27 @@ mod tests {
 
     #[test]
     fn the_body_stands_between_subject_and_trailers() {
-        assert_eq!(body(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how.")), "Why.\n\nAnd how.");
+        assert_eq!(
+            body(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how.")),
+            "Why.\n\nAnd how."
+        );
         assert_eq!(body(&whole().message("no body", "")), "");
-        assert_eq!((body("subject alone"), body("subject\n\nprose: of\nits own")), ("", "prose: of\nits own"));
+        assert_eq!(
+            (body("subject alone"), body("subject\n\nprose: of\nits own")),
+            ("", "prose: of\nits own")
+        );
     }
 
     #[test]
     fn text_from_outside_cannot_add_a_trailer() {
-        let trailers = Trailers { coder: Some("x\n\nAgent-Version: 9.9.9".to_owned()), ..Trailers::default() };
-        let message = trailers.message("subject\nAgent-Kind: release", "body\n\nAgent-Version: 8.8.8");
-        check(&message, &Trailers { coder: Some("x Agent-Version: 9.9.9".to_owned()), ..Trailers::default() });
+        let trailers =
+            Trailers { coder: Some("x\n\nAgent-Version: 9.9.9".to_owned()), ..Trailers::default() };
+        let message =
+            trailers.message("subject\nAgent-Kind: release", "body\n\nAgent-Version: 8.8.8");
+        check(
+            &message,
+            &Trailers { coder: Some("x Agent-Version: 9.9.9".to_owned()), ..Trailers::default() },
+        );
     }
 
     #[test]
@@ -292,11 +316,17 @@ mod tests {
     fn a_value_that_says_two_things_or_nothing_is_malformed() {
         let expected = Trailers {
             version: Some(Version::new(1, 0, 0)),
-            malformed: vec![(VERSION.to_owned(), "1.0.1".to_owned()), (KIND.to_owned(), "banana".to_owned())],
+            malformed: vec![
+                (VERSION.to_owned(), "1.0.1".to_owned()),
+                (KIND.to_owned(), "banana".to_owned()),
+            ],
             ..Trailers::default()
         };
         check("s\n\nAgent-Version: v1.0.0\nagent-version: 1.0.1\nAgent-Kind: banana\n", &expected);
-        let expected = Trailers { malformed: vec![(LEDGER.to_owned(), "some".to_owned())], ..Trailers::default() };
+        let expected = Trailers {
+            malformed: vec![(LEDGER.to_owned(), "some".to_owned())],
+            ..Trailers::default()
+        };
         check("s\n\nAgent-Ledger: some\n", &expected);
     }
 

@@ -15,7 +15,8 @@ pub enum What {
     Version(Version),
     /// The newest version that matches and is not yanked.
     Range(VersionReq),
-    /// A pin, a branch, a tag or any other revision git understands; which of them, the repository says.
+    /// A pin, a branch, a tag or any other revision git understands; which of them, the repository
+    /// says.
     Name(String),
 }
 
@@ -24,7 +25,13 @@ impl FromStr for What {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = match text {
-            "" => return Err("WHAT is empty; name active, staging, worktree, a version, a range, a pin or a commit".to_owned()),
+            "" => {
+                return Err(
+                    "WHAT is empty; name active, staging, worktree, a version, a range, a \
+            pin or a commit"
+                        .to_owned(),
+                );
+            }
             "active" => Self::Active,
             "staging" => Self::Staging,
             "worktree" => Self::Worktree,

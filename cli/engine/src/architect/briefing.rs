@@ -45,7 +45,11 @@ pub fn gather(
         budgets: budgets(active, repository)?,
         inspirations: inspirations
             .iter()
-            .map(|one| Idea { id: one.id.clone(), title: one.title.clone(), about: one.about.clone() })
+            .map(|one| Idea {
+                id: one.id.clone(),
+                title: one.title.clone(),
+                about: one.about.clone(),
+            })
             .collect(),
         rejected: rejected(items, repository)?,
         rules: rules(manifest),
@@ -55,15 +59,25 @@ pub fn gather(
 /// What the version that is served did so far.
 fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, Failure> {
     let served = active.version.as_ref().map(ToString::to_string);
-    let kpis = kpi::by_version(repository)?.0.into_iter().filter(|kpi| Some(&kpi.version) == served.as_ref());
+    let kpis = kpi::by_version(repository)?
+        .0
+        .into_iter()
+        .filter(|kpi| Some(&kpi.version) == served.as_ref());
     Ok(kpis.map(|kpi| serde_json::to_value(kpi).expect("a KPI is JSON")).collect())
 }
 
-fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conversation>, Failure> {
+fn conversations(
+    items: &[Feedback],
+    repository: &Repository,
+) -> Result<Vec<Conversation>, Failure> {
     let mut found = Vec::new();
     for id in items.iter().filter_map(|item| item.conversation.as_deref()) {
         if let Some(conversation) = conversations::load(&repository.layout, id)? {
-            let turns = conversation.turns.iter().map(|turn| serde_json::to_value(turn).expect("a turn is JSON")).collect();
+            let turns = conversation
+                .turns
+                .iter()
+                .map(|turn| serde_json::to_value(turn).expect("a turn is JSON"))
+                .collect();
             found.push(Conversation { id: id.to_owned(), turns });
         }
     }
@@ -72,11 +86,17 @@ fn conversations(items: &[Feedback], repository: &Repository) -> Result<Vec<Conv
 
 /// What runs before this one tried for the same feedback.
 fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, Failure> {
-    let same = |run: &&crate::repository::run_report::Report| run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id));
+    let same = |run: &&crate::repository::run_report::Report| {
+        run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id))
+    };
     let runs = Inbox::new(&repository.git).runs()?;
     let failures = runs.iter().filter(same).flat_map(|run| {
         let failures = run.progress.failures.iter();
-        failures.map(|failure| Rejected { run: run.run.clone(), attempt: failure.attempt, why: failure.why.clone() })
+        failures.map(|failure| Rejected {
+            run: run.run.clone(),
+            attempt: failure.attempt,
+            why: failure.why.clone(),
+        })
     });
     Ok(failures.collect())
 }
@@ -90,19 +110,26 @@ fn budgets(active: &Target, repository: &Repository) -> Result<Value, Failure> {
 fn rules(architect: &Architect) -> Vec<String> {
     let evaluators = match architect.evaluators {
         EvaluatorChanges::Propose => "ends in a branch for a person",
-        EvaluatorChanges::AllowAdditions => "ends in a branch for a person, unless it only adds cases to files below tests/",
+        EvaluatorChanges::AllowAdditions => {
+            "ends in a branch for a person, unless it only adds cases to files below tests/"
+        }
     };
-    let protected =
-        ["tests", "ci", "agent.toml", "hidden files"].into_iter().chain(architect.protect.iter().map(|path| path.trim_end_matches('/')));
+    let protected = ["tests", "ci", "agent.toml", "hidden files"]
+        .into_iter()
+        .chain(architect.protect.iter().map(|path| path.trim_end_matches('/')));
     let mut named: Vec<_> = protected.collect();
     named.sort_unstable();
     named.dedup();
     vec![
-        "change only files; what is in the workplace when you end is the change, whatever you commit".to_owned(),
+        "change only files; what is in the workplace when you end is the change, whatever you \
+        commit".to_owned(),
         "leave the state, .git, .agent and agent_runtime alone; such a change is refused".to_owned(),
-        format!("a change of evaluators ({}) is judged by them as they are now, and {evaluators}", named.join(", ")),
+        format!("a change of evaluators ({}) is judged by them as they are now, and {evaluators}",
+            named.join(", ")),
         "a change that breaks the Contract is not released by a run; find a way that does not".to_owned(),
-        "a change with which no case comes out better is not released by a run; more than harmless is asked".to_owned(),
-        "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE (Conventional Commits)".to_owned(),
+        "a change with which no case comes out better is not released by a run; more than harmless \
+        is asked".to_owned(),
+        "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE \
+        (Conventional Commits)".to_owned(),
     ]
 }

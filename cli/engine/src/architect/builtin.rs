@@ -1,4 +1,5 @@
-//! The coder that needs no model: it applies the inspirations that the feedback and the failing cases suggest, one an attempt.
+//! The coder that needs no model: it applies the inspirations that the feedback and the failing
+//! cases suggest, one an attempt.
 
 use crate::architect::change::Left;
 use crate::architect::coder::{Coded, Coder, Setting};
@@ -19,7 +20,12 @@ pub struct Builtin<'a> {
 impl<'a> Builtin<'a> {
     pub fn new(setting: Setting<'a>, all: &[Inspiration], brief: &Brief) -> Self {
         let git = &setting.repository.git;
-        let read = |path: &str| git.read(&setting.base, path).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok());
+        let read = |path: &str| {
+            git.read(&setting.base, path)
+                .ok()
+                .flatten()
+                .and_then(|bytes| String::from_utf8(bytes).ok())
+        };
         let feedback: Vec<_> = brief.feedback.iter().map(|item| item.text.as_str()).collect();
         let failing: Vec<_> = brief.failing.iter().map(|case| case.case.to_string()).collect();
         let (mut fitting, mut passed_over) = (Vec::new(), Vec::new());
@@ -47,8 +53,16 @@ impl<'a> Builtin<'a> {
         let (git, base) = (&self.setting.repository.git, &self.setting.base);
         let mut edits = Vec::new();
         for (path, text) in self.chosen(attempt).into_iter().flat_map(|(_, files)| files) {
-            let mode = git.entry(base, path)?.map(|entry| entry.mode).filter(|mode| *mode == Mode::Executable).unwrap_or(Mode::File);
-            edits.push(TreeEdit::Put { path: path.clone(), id: git.write_blob(text.as_bytes())?, mode });
+            let mode = git
+                .entry(base, path)?
+                .map(|entry| entry.mode)
+                .filter(|mode| *mode == Mode::Executable)
+                .unwrap_or(Mode::File);
+            edits.push(TreeEdit::Put {
+                path: path.clone(),
+                id: git.write_blob(text.as_bytes())?,
+                mode,
+            });
         }
         Ok(Left::Tree(git.edit_tree(Some(base), &edits)?))
     }
@@ -58,10 +72,14 @@ impl<'a> Builtin<'a> {
     }
 
     fn nothing_fits(&self) -> String {
-        let reasons: Vec<_> = self.passed_over.iter().map(|(id, why)| format!("{id}: {why}")).collect();
+        let reasons: Vec<_> =
+            self.passed_over.iter().map(|(id, why)| format!("{id}: {why}")).collect();
         match reasons.as_slice() {
             [] => "no inspiration answers this feedback".to_owned(),
-            reasons => format!("no inspiration that answers this feedback fits the code ({})", reasons.join("; ")),
+            reasons => format!(
+                "no inspiration that answers this feedback fits the code ({})",
+                reasons.join("; ")
+            ),
         }
     }
 }

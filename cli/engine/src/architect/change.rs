@@ -46,7 +46,12 @@ pub struct Authorship<'a> {
 }
 
 /// Takes the difference between what a coder left and what it started from.
-pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorship<'_>) -> Result<Taken, Failure> {
+pub fn take(
+    left: Left,
+    active: &Target,
+    repository: &Repository,
+    by: &Authorship<'_>,
+) -> Result<Taken, Failure> {
     let base = active.commit.as_ref().expect("active is a commit");
     let tree = match left {
         Left::Tree(tree) => tree,
@@ -60,7 +65,10 @@ pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorshi
         Err(error) => return refused(error.messages.join(": ")),
     };
     let judges = evaluators::judges(&repository.git, base)?;
-    let evaluators = match paths::judge(&touched, &Manifests { old: &active.manifest, new: &new, judges: &judges }) {
+    let evaluators = match paths::judge(
+        &touched,
+        &Manifests { old: &active.manifest, new: &new, judges: &judges },
+    ) {
         Judgement::Nothing => return refused("the coder changed nothing".to_owned()),
         Judgement::Refused { why } => return refused(why),
         Judgement::Allowed { evaluators } => evaluators,
@@ -70,11 +78,21 @@ pub fn take(left: Left, active: &Target, repository: &Repository, by: &Authorshi
     Ok(Taken::Change(Change { commit, paths, effect }))
 }
 
-fn commit(tree: ObjectId, base: &ObjectId, repository: &Repository, by: &Authorship<'_>) -> Result<ObjectId, Failure> {
+fn commit(
+    tree: ObjectId,
+    base: &ObjectId,
+    repository: &Repository,
+    by: &Authorship<'_>,
+) -> Result<ObjectId, Failure> {
     let fallback = format!("architect: answer {}", by.feedback.join(", "));
     let message = by.message.unwrap_or(&fallback);
     let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
-    let trailers = Trailers { feedback: by.feedback.to_vec(), coder: Some(by.coder.to_owned()), ..Trailers::default() };
-    let spec = CommitSpec { tree, parents: vec![base.clone()], message: trailers.message(subject, body) };
+    let trailers = Trailers {
+        feedback: by.feedback.to_vec(),
+        coder: Some(by.coder.to_owned()),
+        ..Trailers::default()
+    };
+    let spec =
+        CommitSpec { tree, parents: vec![base.clone()], message: trailers.message(subject, body) };
     Ok(repository.git.write_commit(&spec)?)
 }

@@ -20,7 +20,8 @@ pub trait Coder {
         None
     }
 
-    /// Whether its changes were written and reviewed beforehand, one an attempt: a tool that one of them adds counts as what the feedback asks for.
+    /// Whether its changes were written and reviewed beforehand, one an attempt: a tool that one of
+    /// them adds counts as what the feedback asks for.
     fn is_curated(&self) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! The coders there are: the one place that makes them by name. Their names are `CoderKind` in core.
+//! The coders there are: the one place that makes them by name. Their names are `CoderKind` in
+//! core.
 
 use crate::architect::builtin::Builtin;
 use crate::architect::coder::{Coder, Setting};
@@ -9,7 +10,12 @@ use agent_core::architect::brief::Brief;
 use agent_core::architect::inspiration::Inspiration;
 use agent_core::formats::manifest::CoderKind;
 
-pub fn of<'a>(kind: CoderKind, setting: Setting<'a>, inspirations: &[Inspiration], brief: &Brief) -> Box<dyn Coder + 'a> {
+pub fn of<'a>(
+    kind: CoderKind,
+    setting: Setting<'a>,
+    inspirations: &[Inspiration],
+    brief: &Brief,
+) -> Box<dyn Coder + 'a> {
     match kind {
         CoderKind::Builtin => Box::new(Builtin::new(setting, inspirations, brief)),
         CoderKind::Command => Box::new(Program::new(setting)),
@@ -19,10 +25,10 @@ pub fn of<'a>(kind: CoderKind, setting: Setting<'a>, inspirations: &[Inspiration
 /// Whether the manifest that is served has what the coder needs.
 pub fn expect_configured(kind: CoderKind, active: &Target) -> Result<(), Failure> {
     match kind {
-        CoderKind::Command if active.manifest.architect.command.is_empty() => {
-            Err(Failure::input(format!("agent.toml of {} has no `command` under [architect]", active.shown()))
-                .with_hint("name the program that edits the code, release that, and run it again"))
-        }
+        CoderKind::Command if active.manifest.architect.command.is_empty() => Err(Failure::input(
+            format!("agent.toml of {} has no `command` under [architect]", active.shown()),
+        )
+        .with_hint("name the program that edits the code, release that, and run it again")),
         CoderKind::Builtin | CoderKind::Command => Ok(()),
     }
 }

@@ -1,4 +1,5 @@
-//! The coder that is any program: the brief on stdin and in a file, edits in its workplace, a time limit, its whole process group ended.
+//! The coder that is any program: the brief on stdin and in a file, edits in its workplace, a time
+//! limit, its whole process group ended.
 
 use crate::architect::cancellation;
 use crate::architect::coder::Coded;
@@ -57,12 +58,21 @@ impl CommandCoder<'_> {
             fs::write(&place.join(DATA), brief.to_json().as_bytes())?;
         }
         let (ended, output) = event_loop::block_on(self.carry_out(page.into_bytes()))??;
-        fs::write(&self.folder.join(format!("coder-{}.log", brief.attempt)), output.log().as_bytes())?;
+        fs::write(
+            &self.folder.join(format!("coder-{}.log", brief.attempt)),
+            output.log().as_bytes(),
+        )?;
         Ok(match ended {
-            Ended::Exited { success: true, .. } => Coded::Done { said: output.last().to_owned(), message: self.message() },
-            Ended::Exited { status, .. } => {
-                Coded::Failed { why: format!("the coder `{}` failed with {status}{}", self.shown(), output.last_lines()) }
+            Ended::Exited { success: true, .. } => {
+                Coded::Done { said: output.last().to_owned(), message: self.message() }
             }
+            Ended::Exited { status, .. } => Coded::Failed {
+                why: format!(
+                    "the coder `{}` failed with {status}{}",
+                    self.shown(),
+                    output.last_lines()
+                ),
+            },
             Ended::TimedOut => Coded::Failed {
                 why: format!(
                     "the coder `{}` was not done after {} s and was ended{}",
@@ -90,7 +100,8 @@ impl CommandCoder<'_> {
         let ended = tokio::select! {
             status = send_brief(stdin, brief, coder.wait()) => Ended::Exited {
                 success: status.is_some_and(|status| status.success()),
-                status: status.map_or_else(|| "an unknown status".to_owned(), |status| status.to_string()),
+                status: status.map_or_else(|| "an unknown status".to_owned(),
+                    |status| status.to_string()),
             },
             () = tokio::time::sleep(self.time_limit) => Ended::TimedOut,
             () = self.cancelled() => Ended::Cancelled,
@@ -168,8 +179,13 @@ fn last(lines: &[String]) -> Option<&str> {
     lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty())
 }
 
-/// Writes the brief to the coder's stdin and waits for its exit. A coder may leave its stdin unread: the brief is in a file as well.
-async fn send_brief(mut stdin: ChildStdin, brief: Vec<u8>, end: impl Future<Output = Option<ExitStatus>>) -> Option<ExitStatus> {
+/// Writes the brief to the coder's stdin and waits for its exit. A coder may leave its stdin
+/// unread: the brief is in a file as well.
+async fn send_brief(
+    mut stdin: ChildStdin,
+    brief: Vec<u8>,
+    end: impl Future<Output = Option<ExitStatus>>,
+) -> Option<ExitStatus> {
     let mut end = pin!(end);
     tokio::select! {
         status = &mut end => return status,

@@ -1,5 +1,5 @@
-//! The event log of a run: lines of JSON in `events.jsonl` of the run's folder, each on disk before the next step begins. Other processes may read it, during the run
-//! and after it.
+//! The event log of a run: lines of JSON in `events.jsonl` of the run's folder, each on disk before
+//! the next step begins. Other processes may read it, during the run and after it.
 
 use crate::error::Failure;
 use crate::world::clock;
@@ -76,7 +76,8 @@ impl Log {
             text: text.to_owned(),
         };
         let line = serde_json::to_string(&event).expect("an event is JSON");
-        // a line that a kill cut off before is ended by the first of these, and passed over by readers
+        // a line that a kill cut off before is ended by the first of these, and passed over by
+        // readers
         Ok(fs::append(&self.file, format!("\n{line}\n").as_bytes(), Durability::Durable)?)
     }
 }
@@ -101,11 +102,15 @@ mod tests {
         let run = Run::new(Limits { attempts: 1, release_tier: Tier::Full });
         assert_eq!(read(folder.path(), 0).unwrap(), []);
         Log::open(folder.path(), "r-1").unwrap().append(Kind::Began, &run, "a\nb").unwrap();
-        fs::append(&folder.path().join(FILE), b"{\"schema\":\"agent/run-ev", Durability::Durable).unwrap();
+        fs::append(&folder.path().join(FILE), b"{\"schema\":\"agent/run-ev", Durability::Durable)
+            .unwrap();
         assert_eq!(read(folder.path(), 0).unwrap().len(), 1);
         Log::open(folder.path(), "r-1").unwrap().append(Kind::Ended, &run, "done").unwrap();
         let events = read(folder.path(), 0).unwrap();
-        assert_eq!(events.iter().map(|event| (event.number, event.kind)).collect::<Vec<_>>(), [(1, Kind::Began), (2, Kind::Ended)]);
+        assert_eq!(
+            events.iter().map(|event| (event.number, event.kind)).collect::<Vec<_>>(),
+            [(1, Kind::Began), (2, Kind::Ended)]
+        );
         assert_eq!((events[0].text.as_str(), events[0].status.as_str()), ("a\nb", "queued"));
         assert_eq!(read(folder.path(), 1).unwrap(), events[1..]);
     }

@@ -16,14 +16,23 @@ const FILE: &str = "tests/fast/feedback.jsonl";
 /// What such a case expects until a person has said what would have been right.
 const PLACEHOLDER: &str = "a person says here what would answer: ";
 
-/// A commit on what is served with a failing case for each item; `None` where no tool takes what was said.
-pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &Repository) -> Result<Option<ObjectId>, Failure> {
+/// A commit on what is served with a failing case for each item; `None` where no tool takes what
+/// was said.
+pub fn commit(
+    items: &[Feedback],
+    brief: &Brief,
+    active: &Target,
+    repository: &Repository,
+) -> Result<Option<ObjectId>, Failure> {
     let cases: Vec<_> = items.iter().filter_map(|item| case(item, brief)).collect();
     if cases.is_empty() {
         return Ok(None);
     }
     let base = active.commit.clone().expect("active is a commit");
-    let mut text = repository.git.read(&base, FILE)?.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let mut text = repository
+        .git
+        .read(&base, FILE)?
+        .map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -32,22 +41,26 @@ pub fn commit(items: &[Feedback], brief: &Brief, active: &Target, repository: &R
     let tree = repository.git.edit_tree(Some(&base), &[TreeEdit::file(FILE, blob)])?;
     let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
     let body = "Say in `expect` what would have been right, and make it so.";
-    let message =
-        Trailers { feedback: ids.clone(), ..Trailers::default() }.message(&format!("test: {} as a failing case", ids.join(", ")), body);
+    let message = Trailers { feedback: ids.clone(), ..Trailers::default() }
+        .message(&format!("test: {} as a failing case", ids.join(", ")), body);
     Ok(Some(repository.git.write_commit(&CommitSpec { tree, parents: vec![base], message })?))
 }
 
-/// The call the feedback is about, with an expectation that nothing meets: a person says what would have been right.
+/// The call the feedback is about, with an expectation that nothing meets: a person says what would
+/// have been right.
 fn case(item: &Feedback, brief: &Brief) -> Option<Value> {
-    let (tool, arguments) = call_of_conversation(item, brief).or_else(|| call_of_contract(&item.text, &brief.contract))?;
+    let (tool, arguments) = call_of_conversation(item, brief)
+        .or_else(|| call_of_contract(&item.text, &brief.contract))?;
     let expect = format!("{PLACEHOLDER}{}", item.text);
-    Some(
-        json!({"id": format!("feedback-{}", item.id), "tool": tool, "arguments": arguments, "expect": {"equals": expect}, "tags": ["feedback"]}),
-    )
+    Some(json!({"id": format!("feedback-{}", item.id), "tool": tool, "arguments": arguments,
+            "expect": {"equals": expect}, "tags": ["feedback"]}))
 }
 
 /// The cases of a tree that are still as they were made, by id and file.
-pub fn unfinished(tree: &ObjectId, repository: &Repository) -> Result<BTreeSet<(String, String)>, Failure> {
+pub fn unfinished(
+    tree: &ObjectId,
+    repository: &Repository,
+) -> Result<BTreeSet<(String, String)>, Failure> {
     let files = evaluators::case_files(&repository.git, tree)?;
     let cases = files.iter().flat_map(|(_, path, text)| text.lines().map(move |line| (path, line)));
     Ok(cases.filter_map(|(path, line)| Some((placeholder(line)?, path.clone()))).collect())
@@ -55,12 +68,16 @@ pub fn unfinished(tree: &ObjectId, repository: &Repository) -> Result<BTreeSet<(
 
 fn placeholder(line: &str) -> Option<String> {
     let case: Value = serde_json::from_str(line).ok()?;
-    case["expect"]["equals"].as_str()?.starts_with(PLACEHOLDER).then(|| case["id"].as_str().unwrap_or_default().to_owned())
+    case["expect"]["equals"]
+        .as_str()?
+        .starts_with(PLACEHOLDER)
+        .then(|| case["id"].as_str().unwrap_or_default().to_owned())
 }
 
 fn call_of_conversation(item: &Feedback, brief: &Brief) -> Option<(String, Value)> {
     let id = item.conversation.as_ref()?;
-    let last = brief.conversations.iter().find(|conversation| conversation.id == *id)?.turns.last()?;
+    let last =
+        brief.conversations.iter().find(|conversation| conversation.id == *id)?.turns.last()?;
     Some((last["tool"].as_str()?.to_owned(), last["arguments"].clone()))
 }
 
@@ -71,7 +88,8 @@ fn call_of_contract(text: &str, contract: &Value) -> Option<(String, Value)> {
         let schema = &tool["inputSchema"];
         let [required] = schema["required"].as_array()?.as_slice() else { return None };
         let required = required.as_str()?;
-        (schema["properties"][required]["type"] == "string").then(|| (name.clone(), json!({required: text})))
+        (schema["properties"][required]["type"] == "string")
+            .then(|| (name.clone(), json!({required: text})))
     })
 }
 
@@ -81,11 +99,18 @@ mod tests {
 
     #[test]
     fn without_a_conversation_the_first_tool_that_takes_a_text_is_called() {
-        let schema = |required: &[&str], kind: &str| json!({"inputSchema": {"required": required, "properties": {"q": {"type": kind}}}});
+        let schema = |required: &[&str], kind: &str| {
+            json!({"inputSchema": {"required": required,
+            "properties": {"q": {"type": kind}}}})
+        };
         let contract = json!({"runner": {"tools": {
-            "a": schema(&["q", "r"], "string"), "b": schema(&["q"], "integer"), "c": schema(&["q"], "string"),
+            "a": schema(&["q", "r"], "string"), "b": schema(&["q"], "integer"), "c": schema(&["q"],
+                "string"),
         }}});
-        assert_eq!(call_of_contract("typos", &contract), Some(("c".to_owned(), json!({"q": "typos"}))));
+        assert_eq!(
+            call_of_contract("typos", &contract),
+            Some(("c".to_owned(), json!({"q": "typos"})))
+        );
         assert_eq!(call_of_contract("typos", &json!({"runner": {"tools": {}}})), None);
     }
 }

@@ -1,6 +1,8 @@
-//! What a coder that nothing holds may have done outside of its workplace. Seen before it works, compared after it.
+//! What a coder that nothing holds may have done outside of its workplace. Seen before it works,
+//! compared after it.
 //!
-//! Which process moved a ref or wrote into the store is not known: what others do meanwhile counts as well, and ends the run.
+//! Which process moved a ref or wrote into the store is not known: what others do meanwhile counts
+//! as well, and ends the run.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -41,14 +43,23 @@ struct Written {
 
 impl Footprint {
     /// A confined coder reaches no more of what counts than its user's own configuration.
-    pub fn of(repository: &Repository, manifest: &Manifest, is_confined: bool) -> Result<Self, Failure> {
+    pub fn of(
+        repository: &Repository,
+        manifest: &Manifest,
+        is_confined: bool,
+    ) -> Result<Self, Failure> {
         let settings = repository.git.settings()?;
         let wide = if is_confined { None } else { Some(Wide::of(repository, manifest)?) };
         Ok(Self { settings, wide })
     }
 
-    /// What is not as it was, in words; as it was again, where that can be. What was found lies in the folder `evidence` then.
-    pub fn compare(&self, repository: &Repository, evidence: &Path) -> Result<Vec<String>, Failure> {
+    /// What is not as it was, in words; as it was again, where that can be. What was found lies in
+    /// the folder `evidence` then.
+    pub fn compare(
+        &self,
+        repository: &Repository,
+        evidence: &Path,
+    ) -> Result<Vec<String>, Failure> {
         // the configuration first, before git is run
         let mut traces = repository.git.put_back(&self.settings, evidence)?;
         if let Some(wide) = &self.wide {
@@ -62,7 +73,8 @@ impl Footprint {
 impl Wide {
     fn of(repository: &Repository, manifest: &Manifest) -> Result<Self, Failure> {
         let layout = &repository.layout;
-        let mut folders = vec![layout.environments(), layout.pending(), layout.discoveries(), layout.pythons()];
+        let mut folders =
+            vec![layout.environments(), layout.pending(), layout.discoveries(), layout.pythons()];
         folders.extend(store::folder(&manifest.store.url, layout.root()));
         let journal = layout.journal();
         Ok(Self {
@@ -77,15 +89,23 @@ impl Wide {
 
     fn compare(&self, repository: &Repository) -> Result<Vec<String>, Failure> {
         let now = stamps(&self.folders)?;
-        let changed = now.iter().filter(|(path, stamp)| self.files.get(*path) != Some(stamp)).map(|(path, _)| path);
+        let changed = now
+            .iter()
+            .filter(|(path, stamp)| self.files.get(*path) != Some(stamp))
+            .map(|(path, _)| path);
         let gone = self.files.keys().filter(|path| !now.contains_key(*path));
         let mut found: Vec<_> = changed.chain(gone).collect();
         let was_sealed = repository.git.reference(ACTIVE)? != self.active;
         let journals = journals(&self.journal)?;
-        let lost = |(path, was): &(&PathBuf, &Written)| journals.get(*path).is_none_or(|is| !begins_with(path, is, was));
-        found.extend(self.journals.iter().filter(|_| !was_sealed).filter(lost).map(|(path, _)| path));
+        let lost = |(path, was): &(&PathBuf, &Written)| {
+            journals.get(*path).is_none_or(|is| !begins_with(path, is, was))
+        };
+        found.extend(
+            self.journals.iter().filter(|_| !was_sealed).filter(lost).map(|(path, _)| path),
+        );
         let more = found.len().saturating_sub(NAMED);
-        let named = found.into_iter().take(NAMED).map(|path| format!("{} was changed", path.display()));
+        let named =
+            found.into_iter().take(NAMED).map(|path| format!("{} was changed", path.display()));
         Ok(named.chain((more > 0).then(|| format!("and {more} files more were changed"))).collect())
     }
 }
@@ -94,14 +114,21 @@ impl Wide {
 fn stamps(folders: &[PathBuf]) -> Result<BTreeMap<PathBuf, Stamp>, FsError> {
     let mut stamps = BTreeMap::new();
     for folder in folders {
-        fs::stamp_below(folder, &|path| path.file_name().is_some_and(|name| name == "telemetry"), &mut stamps)?;
+        fs::stamp_below(
+            folder,
+            &|path| path.file_name().is_some_and(|name| name == "telemetry"),
+            &mut stamps,
+        )?;
     }
     Ok(stamps)
 }
 
 fn journals(folder: &Path) -> Result<BTreeMap<PathBuf, Written>, FsError> {
     let mut found = BTreeMap::new();
-    for name in fs::names(folder)?.into_iter().filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "jsonl")) {
+    for name in fs::names(folder)?
+        .into_iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "jsonl"))
+    {
         let path = folder.join(name);
         let bytes = written(&path)?;
         found.insert(path, Written { length: bytes.len(), digest: digest(&bytes) });
@@ -118,5 +145,8 @@ fn written(path: &Path) -> Result<Vec<u8>, FsError> {
 }
 
 fn begins_with(path: &Path, is: &Written, was: &Written) -> bool {
-    is == was || written(path).is_ok_and(|bytes| bytes.get(..was.length).is_some_and(|begin| digest(begin) == was.digest))
+    is == was
+        || written(path).is_ok_and(|bytes| {
+            bytes.get(..was.length).is_some_and(|begin| digest(begin) == was.digest)
+        })
 }

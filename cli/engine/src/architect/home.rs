@@ -1,4 +1,5 @@
-//! Makes the HOME of a confined coder, and takes a renewed login back from it. What is in it says `agent_core::architect::home`.
+//! Makes the HOME of a confined coder, and takes a renewed login back from it. What is in it says
+//! `agent_core::architect::home`.
 
 use crate::world::fs::{self, FsError};
 use agent_core::architect::home::{Entry, LOGINS, entry};
@@ -20,7 +21,8 @@ impl CoderHome {
     pub fn make(own: PathBuf, users: PathBuf) -> Result<Self, FsError> {
         fs::create_dir(&own)?;
         furnish(&users, &own, "")?;
-        let logins = LOGINS.iter().filter_map(|path| Some((*path, login(&users.join(path))?))).collect();
+        let logins =
+            LOGINS.iter().filter_map(|path| Some((*path, login(&users.join(path))?))).collect();
         Ok(Self { own, users, logins })
     }
 
@@ -28,7 +30,8 @@ impl CoderHome {
         &self.own
     }
 
-    /// Gives the user the logins that the coder renewed, but for those that others renewed meanwhile.
+    /// Gives the user the logins that the coder renewed, but for those that others renewed
+    /// meanwhile.
     pub fn take_logins_back(&self) -> Result<(), FsError> {
         for (path, before) in &self.logins {
             let users = self.users.join(path);
@@ -44,7 +47,9 @@ impl CoderHome {
 /// A login is a small JSON object in a regular file.
 fn login(path: &Path) -> Option<Vec<u8>> {
     let bytes = fs::read_at_most(path, LOGIN_LIMIT).ok()?;
-    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes).is_ok().then_some(bytes)
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&bytes)
+        .is_ok()
+        .then_some(bytes)
 }
 
 fn furnish(users: &Path, own: &Path, below: &str) -> Result<(), FsError> {
@@ -109,13 +114,28 @@ mod tests {
         assert_eq!(read(".gitconfig").unwrap(), "[user]\n");
         assert_eq!(read(".local/bin/tool").unwrap(), "a tool");
         assert_eq!(read(".claude/skills/one/SKILL.md").unwrap(), "a skill");
-        assert!(read(".claude/projects/one/log.jsonl").is_err() && read(".cache/pip/wheel").is_err());
-        for path in ["bin/git", ".claude/settings.json", ".claude/projects/two/log.jsonl", ".cache/pip/wheel", ".config/new"] {
+        assert!(
+            read(".claude/projects/one/log.jsonl").is_err() && read(".cache/pip/wheel").is_err()
+        );
+        for path in [
+            "bin/git",
+            ".claude/settings.json",
+            ".claude/projects/two/log.jsonl",
+            ".cache/pip/wheel",
+            ".config/new",
+        ] {
             fs::write(&home.folder().join(path), b"mine").unwrap();
         }
         let users = |path: &str| std::fs::read_to_string(home.users.join(path));
-        assert!(users("bin/git").is_err() && users(".claude/projects/two/log.jsonl").is_err() && users(".config/new").is_err());
-        assert_eq!((users(".claude/settings.json").unwrap(), users(".cache/pip/wheel").unwrap()), ("{}".to_owned(), "a wheel".to_owned()));
+        assert!(
+            users("bin/git").is_err()
+                && users(".claude/projects/two/log.jsonl").is_err()
+                && users(".config/new").is_err()
+        );
+        assert_eq!(
+            (users(".claude/settings.json").unwrap(), users(".cache/pip/wheel").unwrap()),
+            ("{}".to_owned(), "a wheel".to_owned())
+        );
     }
 
     #[test]

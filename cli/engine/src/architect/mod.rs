@@ -1,4 +1,5 @@
-//! The Architect: feedback in, a change to the code, the tiers, a version or a branch with a report of why not.
+//! The Architect: feedback in, a change to the code, the tiers, a version or a branch with a report
+//! of why not.
 //!
 //! The state machine is in core (`architect::run`); this room carries its steps out.
 

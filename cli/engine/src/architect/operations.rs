@@ -1,6 +1,8 @@
-//! The operations of the Architect for the terminal, REST and MCP: add feedback; start, list and stop runs.
+//! The operations of the Architect for the terminal, REST and MCP: add feedback; start, list and
+//! stop runs.
 //!
-//! A run is a process of its own that outlives its caller. Its state is read from the repository, so that every front lists every run.
+//! A run is a process of its own that outlives its caller. Its state is read from the repository,
+//! so that every front lists every run.
 
 use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::run;
@@ -61,21 +63,33 @@ struct Used {
 const USED: &str = "agent/idempotency-key@1";
 
 /// Once this returns without a warning, the item is on disk.
-pub fn submit(repository: &Repository, submission: &Submission) -> Result<Committed<Submitted>, Failure> {
+pub fn submit(
+    repository: &Repository,
+    submission: &Submission,
+) -> Result<Committed<Submitted>, Failure> {
     let conversation = submission.conversation.as_deref();
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
     {
         return Ok(Committed::whole(Submitted::NoConversation));
     }
-    let item = Feedback::new(&submission.text, conversation, submission.source, &clock::rfc3339(clock::now()))?;
+    let item = Feedback::new(
+        &submission.text,
+        conversation,
+        submission.source,
+        &clock::rfc3339(clock::now()),
+    )?;
     let Some(key) = &submission.key else {
         return Ok(Inbox::new(&repository.git).add(&item)?.map(|()| Submitted::New(item)));
     };
     submit_once(repository, item, key)
 }
 
-fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Committed<Submitted>, Failure> {
+fn submit_once(
+    repository: &Repository,
+    item: Feedback,
+    key: &str,
+) -> Result<Committed<Submitted>, Failure> {
     let content = digest(canonical::to_compact(&json!([item.text, item.conversation])).as_bytes());
     let path = format!("keys/{}.json", digest(key.as_bytes()).trim_start_matches("sha256:"));
     let used = Used { schema: USED.to_owned(), item: item.id.clone(), content: content.clone() };
@@ -87,8 +101,9 @@ fn submit_once(repository: &Repository, item: Feedback, key: &str) -> Result<Com
         Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), files.clone())))
     })?;
     let Some(before) = before else { return Ok(added.map(|()| Submitted::New(item))) };
-    let before: Used =
-        serde_json::from_slice(&before).map_err(|error| Failure::input(format!("inbox:{path} is not a record of a key: {error}")))?;
+    let before: Used = serde_json::from_slice(&before).map_err(|error| {
+        Failure::input(format!("inbox:{path} is not a record of a key: {error}"))
+    })?;
     if before.content != content {
         return Ok(Committed::whole(Submitted::OtherContent));
     }
@@ -193,17 +208,25 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     process.let_go();
     // its stderr goes to this file to the end
     fs::rename(&log, &repository.layout.architect(&id).join("agent.log")).map_err(Failure::from)?;
-    run(repository, &id)?.ok_or_else(|| Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into())
+    run(repository, &id)?.ok_or_else(|| {
+        Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into()
+    })
 }
 
 fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStarted> {
     let items = Inbox::new(&repository.git).items()?;
     if start.feedback.is_empty() {
-        let oldest = items.into_iter().find(|item| item.status.can_be_run(false)).ok_or(NotStarted::NothingOpen)?;
+        let oldest = items
+            .into_iter()
+            .find(|item| item.status.can_be_run(false))
+            .ok_or(NotStarted::NothingOpen)?;
         return Ok(vec![oldest.id]);
     }
     for id in &start.feedback {
-        let item = items.iter().find(|item| item.id == *id).ok_or_else(|| NotStarted::NoFeedback(id.clone()))?;
+        let item = items
+            .iter()
+            .find(|item| item.id == *id)
+            .ok_or_else(|| NotStarted::NoFeedback(id.clone()))?;
         if !item.status.can_be_run(true) {
             return Err(NotStarted::NotRunnable { id: id.clone(), status: item.status.clone() });
         }
@@ -215,7 +238,10 @@ fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStar
 fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
     let failure = match announced {
         Some(Announcement::NotStarted { failure }) => failure,
-        _ => Failure::new(FailureKind::Child, stderr.lines().last().unwrap_or("its process ended without a message").trim()),
+        _ => Failure::new(
+            FailureKind::Child,
+            stderr.lines().last().unwrap_or("its process ended without a message").trim(),
+        ),
     };
     let message = format!("the run was not started: {}", failure.messages.join(": "));
     let failure = Failure { messages: vec![message], ..failure };
@@ -225,8 +251,13 @@ fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
     }
 }
 
-/// What happened in a run after the event of this number. One that went on elsewhere has left its end alone.
-pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<Vec<RunEvent>, Failure> {
+/// What happened in a run after the event of this number. One that went on elsewhere has left its
+/// end alone.
+pub fn happened(
+    repository: &Repository,
+    report: &Report,
+    after: u64,
+) -> Result<Vec<RunEvent>, Failure> {
     let folder = repository.layout.architect(&report.run);
     let found = events::read(&folder, after)?;
     if !found.is_empty() || report.finished.is_none() || !events::read(&folder, 0)?.is_empty() {
@@ -245,23 +276,38 @@ pub fn happened(repository: &Repository, report: &Report, after: u64) -> Result<
     Ok(if after == 0 { vec![end] } else { Vec::new() })
 }
 
-/// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where none did. Files of held-out cases are named alone
-/// unless `shows_held_out`: what reads this may be what the cases are held out from.
-pub fn diff(repository: &Repository, report: &Report, shows_held_out: bool) -> Result<String, Failure> {
-    let branch = || repository.git.reference(&format!("refs/heads/{}", report.branch.as_deref()?)).ok().flatten();
+/// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where
+/// none did. Files of held-out cases are named alone unless `shows_held_out`: what reads this may
+/// be what the cases are held out from.
+pub fn diff(
+    repository: &Repository,
+    report: &Report,
+    shows_held_out: bool,
+) -> Result<String, Failure> {
+    let branch = || {
+        repository
+            .git
+            .reference(&format!("refs/heads/{}", report.branch.as_deref()?))
+            .ok()
+            .flatten()
+    };
     let attempt = report.attempts.iter().rev().find_map(|attempt| attempt.commit.clone());
     let there = attempt.filter(|commit| repository.git.exists(commit));
-    let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else { return Ok(String::new()) };
+    let Some(commit) = there.or_else(branch).or_else(|| report.commit.clone()) else {
+        return Ok(String::new());
+    };
     let mut withheld = repository.git.diff(Some(&report.base), &commit)?;
     withheld.retain(|change| !shows_held_out && is_held_out(&change.path));
-    let folders: BTreeSet<&str> = withheld.iter().filter_map(|change| held_out_folder(&change.path)).collect();
+    let folders: BTreeSet<&str> =
+        withheld.iter().filter_map(|change| held_out_folder(&change.path)).collect();
     let folders: Vec<&str> = folders.into_iter().collect();
     // what stands before the first `diff --git` is no part of a patch
     let mut shown = String::new();
     for change in &withheld {
         let _ = writeln!(shown, "withheld (held-out cases): {}", change.path);
     }
-    Ok(shown + &GitCommand::isolated(repository.git.root()).diff(&report.base, &commit, &folders)?)
+    Ok(shown
+        + &GitCommand::isolated(repository.git.root()).diff(&report.base, &commit, &folders)?)
 }
 
 #[cfg(test)]
@@ -271,15 +317,30 @@ mod tests {
     /// The kind, messages and hint of what ended the process of a run arrive as they were.
     #[test]
     fn an_announced_failure_keeps_its_kind_and_its_hint() {
-        let failure = Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
+        let failure =
+            Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
         let line = Announcement::NotStarted { failure }.to_line();
-        let NotStarted::Failed(failure) = not_started(serde_json::from_str(&line).ok(), "error: something else") else { panic!() };
-        assert_eq!((failure.kind, failure.hint.as_deref()), (FailureKind::Conflict, Some("wait for it")));
+        let NotStarted::Failed(failure) =
+            not_started(serde_json::from_str(&line).ok(), "error: something else")
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (failure.kind, failure.hint.as_deref()),
+            (FailureKind::Conflict, Some("wait for it"))
+        );
         assert_eq!(failure.messages, ["the run was not started: another run is going on"]);
 
-        let line = Announcement::NotStarted { failure: Failure::input("agent.toml has no coder") }.to_line();
-        assert!(matches!(not_started(serde_json::from_str(&line).ok(), ""), NotStarted::NotReady(_)));
+        let line = Announcement::NotStarted { failure: Failure::input("agent.toml has no coder") }
+            .to_line();
+        assert!(matches!(
+            not_started(serde_json::from_str(&line).ok(), ""),
+            NotStarted::NotReady(_)
+        ));
         let NotStarted::Failed(failure) = not_started(None, "thread panicked\n") else { panic!() };
-        assert_eq!((failure.kind, failure.messages), (FailureKind::Child, vec!["the run was not started: thread panicked".to_owned()]));
+        assert_eq!(
+            (failure.kind, failure.messages),
+            (FailureKind::Child, vec!["the run was not started: thread panicked".to_owned()])
+        );
     }
 }

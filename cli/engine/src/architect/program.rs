@@ -1,4 +1,5 @@
-//! The coder that is a program of the user's: a workplace to edit, a HOME where it is confined, and a check that nothing else was changed.
+//! The coder that is a program of the user's: a workplace to edit, a HOME where it is confined, and
+//! a check that nothing else was changed.
 
 use crate::architect::change::Left;
 use crate::architect::coder::{Coded, Coder, Setting};
@@ -36,11 +37,17 @@ impl Coder for Program<'_> {
         let home = coder_home(&workplace, held)?;
         let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
         if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
-            repository.notices.warn(format!("a login that the coder renewed could not be kept: {}", error.messages().join(": ")));
+            repository.notices.warn(format!(
+                "a login that the coder renewed could not be kept: {}",
+                error.messages().join(": ")
+            ));
         }
         let traces = footprint.compare(repository, &folder.join("evidence"))?;
         if !traces.is_empty() {
-            return Ok((Coded::ReachedOut { traces }, Left::unfit("the coder reached out of its workplace")));
+            return Ok((
+                Coded::ReachedOut { traces },
+                Left::unfit("the coder reached out of its workplace"),
+            ));
         }
         let coded = coded?;
         let is_done = matches!(coded, Coded::Done { .. });
@@ -62,23 +69,34 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn command<'w>(&'w self, workplace: &'w Workplace<'w>, home: Option<&'w CoderHome>, held: Held) -> Result<CommandCoder<'w>, Failure> {
+    fn command<'w>(
+        &'w self,
+        workplace: &'w Workplace<'w>,
+        home: Option<&'w CoderHome>,
+        held: Held,
+    ) -> Result<CommandCoder<'w>, Failure> {
         let Setting { repository, active, folder, .. } = &self.setting;
         let (manifest, layout) = (&active.manifest, &repository.layout);
         let notices = repository.notices.clone();
         let say = |text: &str| repository.notices.info(text);
         let interpreter = python::interpreter(layout, &active.directory, &manifest.python, &say)?;
         // an environment made for the lock lies among what is ours
-        let environment = interpreter.ancestors().nth(2).filter(|folder| folder.starts_with(layout.home())).map(Path::to_owned);
+        let environment = interpreter
+            .ancestors()
+            .nth(2)
+            .filter(|folder| folder.starts_with(layout.home()))
+            .map(Path::to_owned);
         let read: Vec<_> = environment.into_iter().collect();
         let write = [workplace.home().to_owned()];
-        let entry = EntryPoint { command: manifest.architect.command.clone(), ..EntryPoint::default() };
+        let entry =
+            EntryPoint { command: manifest.architect.command.clone(), ..EntryPoint::default() };
         Ok(CommandCoder {
             command: python::command(&entry, &interpreter),
             workplace,
             folder,
             withheld: withheld(&manifest.store),
-            confinement: (held == Held::Confined).then(|| confinement::coder(repository, manifest, &read, &write)),
+            confinement: (held == Held::Confined)
+                .then(|| confinement::coder(repository, manifest, &read, &write)),
             home: home.map(CoderHome::folder),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
             listener: Arc::new(move |line| notices.detail(format!("  coder: {line}"))),
@@ -96,5 +114,7 @@ fn withheld(store: &Store) -> Vec<OsString> {
 /// What a confined coder has for a HOME.
 fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, Failure> {
     let users = env::home().filter(|_| held == Held::Confined);
-    Ok(users.map(|users| CoderHome::make(workplace.home().join("home"), users.into())).transpose()?)
+    Ok(users
+        .map(|users| CoderHome::make(workplace.home().join("home"), users.into()))
+        .transpose()?)
 }

@@ -48,7 +48,11 @@ pub struct Assignment {
 }
 
 /// Carries a run out, one at a time in a clone. `begun` is called once it is on record.
-pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(&Report)) -> Result<Report, Failure> {
+pub fn conduct(
+    repository: &Repository,
+    assignment: &Assignment,
+    begun: &dyn Fn(&Report),
+) -> Result<Report, Failure> {
     let _lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
     let active = repository.target(&What::Active)?;
@@ -82,8 +86,16 @@ pub fn conduct(repository: &Repository, assignment: &Assignment, begun: &dyn Fn(
         return Err(error);
     };
     let mut warnings = Warnings::none();
-    warnings.note(Err::<(), _>(error), &format!("{version} is released, and what the run did afterwards failed"));
-    warnings.note(concluded, &format!("the inbox does not say yet that {version} answers the feedback; the next run notes it"));
+    warnings.note(
+        Err::<(), _>(error),
+        &format!("{version} is released, and what the run did afterwards failed"),
+    );
+    warnings.note(
+        concluded,
+        &format!(
+            "the inbox does not say yet that {version} answers the feedback; the next run notes it"
+        ),
+    );
     Ok(repository.settle(Committed { value: report, warnings }))
 }
 
@@ -95,14 +107,21 @@ fn released(report: &Report) -> Option<&str> {
 }
 
 /// Puts the run on record and takes its feedback.
-fn begin(repository: &Repository, active: &Target, assignment: &Assignment) -> Result<Report, Failure> {
+fn begin(
+    repository: &Repository,
+    active: &Target,
+    assignment: &Assignment,
+) -> Result<Report, Failure> {
     let items = still_runnable(&assignment.items, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
     coders::expect_configured(coder, active)?;
     let inbox = Inbox::new(&repository.git);
     let run = new_run_id(&items, inbox.runs()?.len());
-    let progress = Run::new(Limits { attempts: manifest.architect.attempts.max(1), release_tier: manifest.release.tier });
+    let progress = Run::new(Limits {
+        attempts: manifest.architect.attempts.max(1),
+        release_tier: manifest.release.tier,
+    });
     let report = new_report(&run, &items, coder, active, progress);
     let folder = repository.layout.architect(&run);
     report.save(&folder)?;
@@ -124,7 +143,8 @@ pub fn runnable(item: Feedback) -> Result<Feedback, Failure> {
     if item.status.can_be_run(true) {
         return Ok(item);
     }
-    Err(Failure::input(format!("`{}` is {}", item.id, item.status.as_str())).with_hint("`agent architect list` shows what is open"))
+    Err(Failure::input(format!("`{}` is {}", item.id, item.status.as_str()))
+        .with_hint("`agent architect list` shows what is open"))
 }
 
 fn lock(repository: &Repository, waits: bool) -> Result<FileLock, Failure> {
@@ -144,8 +164,11 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> 
     const LOOKS: usize = 100;
     for _ in 0..LOOKS {
         if let Some(run) = local_runs(repository)?.first() {
-            return Err(Failure::new(FailureKind::Conflict, format!("run {} is going on", run.run))
-                .with_hint("wait for its end, or end it: `agent architect cancel RUN`"));
+            return Err(Failure::new(
+                FailureKind::Conflict,
+                format!("run {} is going on", run.run),
+            )
+            .with_hint("wait for its end, or end it: `agent architect cancel RUN`"));
         }
         if let Some(lock) = FileLock::try_acquire(path)? {
             return Ok(lock);
@@ -172,10 +195,16 @@ pub fn sweep_if_free(repository: &Repository) -> Result<(), Failure> {
     }
 }
 
-fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str) -> Result<(), Failure> {
+fn conclude_interrupted(
+    repository: &Repository,
+    report: &mut Report,
+    why: &str,
+) -> Result<(), Failure> {
     if !report.progress.phase.is_final() {
         let out = version_of(repository, report)?;
-        let event = out.as_ref().map_or(Event::Interrupted, |(version, _)| Event::Released { version: tag(version) });
+        let event = out
+            .as_ref()
+            .map_or(Event::Interrupted, |(version, _)| Event::Released { version: tag(version) });
         let (progress, _) = machine::step(report.progress.clone(), event);
         report.follow(&progress);
         match out {
@@ -190,11 +219,19 @@ fn conclude_interrupted(repository: &Repository, report: &mut Report, why: &str)
     repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
     let folder = repository.layout.architect(&report.run);
     report.save(&folder)?;
-    Log::open(&folder, &report.run)?.append(Kind::Ended, &report.progress, report.why.as_deref().unwrap_or_default())
+    Log::open(&folder, &report.run)?.append(
+        Kind::Ended,
+        &report.progress,
+        report.why.as_deref().unwrap_or_default(),
+    )
 }
 
-/// The version that came of a run which could not say so any more: `active` moved, and then its process failed or was killed.
-fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Version, ObjectId)>, Failure> {
+/// The version that came of a run which could not say so any more: `active` moved, and then its
+/// process failed or was killed.
+fn version_of(
+    repository: &Repository,
+    report: &Report,
+) -> Result<Option<(Version, ObjectId)>, Failure> {
     let Some(tip) = repository.tip()? else { return Ok(None) };
     for commit in repository.git.first_parents(&tip.commit) {
         let commit = commit?;
@@ -202,7 +239,9 @@ fn version_of(repository: &Repository, report: &Report) -> Result<Option<(Versio
             break;
         }
         let trailers = commit.trailers;
-        if trailers.feedback == report.feedback && trailers.coder.as_deref() == Some(report.coder.as_str()) {
+        if trailers.feedback == report.feedback
+            && trailers.coder.as_deref() == Some(report.coder.as_str())
+        {
             return Ok(trailers.version.map(|version| (version, commit.id)));
         }
     }
@@ -239,7 +278,9 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, Failure> {
     }
     if FileLock::try_acquire(&repository.layout.architect_lock())?.is_some() {
         sweep(repository)?;
-        return Ok(format!("the process of run {id} had already ended; the run is marked as interrupted now"));
+        return Ok(format!(
+            "the process of run {id} had already ended; the run is marked as interrupted now"
+        ));
     }
     cancellation::request(&repository.layout.architect(id))?;
     Ok(format!("run {id} was asked to stop"))
@@ -247,14 +288,17 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<String, Failure> {
 
 fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, Failure> {
     match &item.status {
-        Status::Taken { run } => {
-            Err(Failure::input(format!("run `{run}` works on `{}`", item.id)).with_hint(format!("agent architect cancel {run}")))
-        }
+        Status::Taken { run } => Err(Failure::input(format!("run `{run}` works on `{}`", item.id))
+            .with_hint(format!("agent architect cancel {run}"))),
         Status::Answered { version, .. } => {
-            Err(Failure::input(format!("`{}` is answered by {version}", item.id)).with_hint("`agent rollback` takes a version back"))
+            Err(Failure::input(format!("`{}` is answered by {version}", item.id))
+                .with_hint("`agent rollback` takes a version back"))
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
-            repository.settle(Inbox::new(&repository.git).settle(std::slice::from_ref(item), &Status::Withdrawn)?);
+            repository.settle(
+                Inbox::new(&repository.git)
+                    .settle(std::slice::from_ref(item), &Status::Withdrawn)?,
+            );
             Ok(format!("{} is withdrawn", item.id))
         }
     }
@@ -265,25 +309,44 @@ fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Resul
     let branch = repository.git.expect(reference)?;
     let served = repository.expect_tip()?.commit;
     let unfinished = failing_case::unfinished(&branch, repository)?;
-    if let Some((case, file)) = unfinished.difference(&failing_case::unfinished(&served, repository)?).next() {
+    if let Some((case, file)) =
+        unfinished.difference(&failing_case::unfinished(&served, repository)?).next()
+    {
         let branch = reference.trim_start_matches("refs/heads/");
-        return Err(Failure::input(format!("the case `{case}` in {file} of {branch} still expects what it was made with")).with_hint(
-            format!("say in its `expect` what would have been right, commit that to {branch}, then: agent architect accept {id}"),
-        ));
+        return Err(Failure::input(format!(
+            "the case `{case}` in {file} of {branch} still expects \
+            what it was made with"
+        ))
+        .with_hint(format!(
+            "say in its `expect` what would have been right, commit that to {branch}, \
+                then: agent architect accept {id}"
+        )));
     }
     if let Effect::Person { why } = evaluators::between(repository, &served, &branch)? {
         repository.notices.info(format!("run {id}: {why}"));
-        repository.notices.info("it is released as a person's; what it changes of the evaluators judges from then on");
+        repository.notices.info(
+            "it is released as a person's; what it changes of the evaluators judges from then on",
+        );
     }
     Ok(())
 }
 
-/// A person decides for a change that no run would release by itself. The release's own tests and gate still judge it.
-pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<(Report, Outcome), Failure> {
+/// A person decides for a change that no run would release by itself. The release's own tests and
+/// gate still judge it.
+pub fn accept(
+    repository: &Repository,
+    id: &str,
+    again: Option<&str>,
+) -> Result<(Report, Outcome), Failure> {
     let inbox = Inbox::new(&repository.git);
-    let mut report = inbox.runs()?.into_iter().find(|run| run.run == id).ok_or_else(|| unknown("run that ended", id))?;
+    let mut report = inbox
+        .runs()?
+        .into_iter()
+        .find(|run| run.run == id)
+        .ok_or_else(|| unknown("run that ended", id))?;
     let branch = report.branch.clone().ok_or_else(|| {
-        Failure::input(format!("run `{id}` left no branch: it is {}", report.status)).with_hint(format!("agent architect show {id}"))
+        Failure::input(format!("run `{id}` left no branch: it is {}", report.status))
+            .with_hint(format!("agent architect show {id}"))
     })?;
     let reference = format!("refs/heads/{branch}");
     look_at_accepted(repository, &reference, id)?;
@@ -297,32 +360,53 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
     let outcome = release::release(repository, &options)?;
     let made = outcome.version.clone().zip(outcome.commit.clone()).filter(|_| outcome.done);
     // accepted before, and the inbox was not updated then
-    let made = made.or_else(|| released_before(repository, &report, &branch).filter(|_| outcome.refusal.is_none()));
+    let made = made.or_else(|| {
+        released_before(repository, &report, &branch).filter(|_| outcome.refusal.is_none())
+    });
     if let Some((version, commit)) = made {
         let version = tag(&version);
-        let progress = Run { phase: machine::Phase::Released { version: version.clone() }, ..report.progress.clone() };
+        let progress = Run {
+            phase: machine::Phase::Released { version: version.clone() },
+            ..report.progress.clone()
+        };
         report.follow(&progress);
         report.why = Some("a person accepted it".to_owned());
         report.commit = Some(commit);
         let mut warnings = Warnings::none();
-        let meaning = format!("{version} is released, but the inbox does not say so yet; `agent architect accept {id}` notes it");
+        let meaning = format!(
+            "{version} is released, but the inbox does not say so yet; `agent architect accept \
+            {id}` notes it"
+        );
         warnings.note(conclude_accepted(repository, &inbox, &report), &meaning);
         repository.settle(Committed { value: (), warnings });
     }
     Ok((report, outcome))
 }
 
-fn conclude_accepted(repository: &Repository, inbox: &Inbox<'_>, report: &Report) -> Result<(), Failure> {
-    let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
+fn conclude_accepted(
+    repository: &Repository,
+    inbox: &Inbox<'_>,
+    report: &Report,
+) -> Result<(), Failure> {
+    let items: Vec<_> =
+        inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
     repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
     Ok(())
 }
 
 /// The version that answers a run's feedback, where a person released its branch.
-fn released_before(repository: &Repository, report: &Report, branch: &str) -> Option<(Version, ObjectId)> {
+fn released_before(
+    repository: &Repository,
+    report: &Report,
+    branch: &str,
+) -> Option<(Version, ObjectId)> {
     let source = repository.git.reference(&format!("refs/heads/{branch}")).ok().flatten()?;
     let tip = repository.tip().ok().flatten()?;
-    let made = repository.git.first_parents(&tip.commit).map_while(Result::ok).take_while(|commit| commit.id != report.base);
+    let made = repository
+        .git
+        .first_parents(&tip.commit)
+        .map_while(Result::ok)
+        .take_while(|commit| commit.id != report.base);
     let mut made = made.filter(|commit| commit.id == source || commit.parents.contains(&source));
     made.find_map(|commit| commit.trailers.version.map(|version| (version, commit.id)))
 }
@@ -342,22 +426,46 @@ struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// Gathers the brief. `begun` is the run as it was put on record.
-    fn prepare(repository: &'a Repository, active: &'a Target, begun: &Report) -> Result<Self, Failure> {
+    fn prepare(
+        repository: &'a Repository,
+        active: &'a Target,
+        begun: &Report,
+    ) -> Result<Self, Failure> {
         let mut report = begun.clone();
         let inbox = Inbox::new(&repository.git);
-        let items: Vec<_> = inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
+        let items: Vec<_> =
+            inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
         let mut baseline = Baseline::new(active, repository);
         let inspirations = templates::inspirations();
-        let brief = briefing::gather(&report.run, &items, active, &mut baseline, &inspirations, repository)?;
+        let brief = briefing::gather(
+            &report.run,
+            &items,
+            active,
+            &mut baseline,
+            &inspirations,
+            repository,
+        )?;
         let folder = repository.layout.architect(&report.run);
         let base = begun.base.clone();
-        let setting = Setting { repository, active, base, folder: folder.clone(), run: report.run.clone() };
+        let setting =
+            Setting { repository, active, base, folder: folder.clone(), run: report.run.clone() };
         let coder = coders::of(report.coder, setting, &inspirations, &brief);
         let attempts = coder.attempts().unwrap_or(report.progress.limits.attempts);
         report.progress.limits.attempts = attempts;
         let log = Log::open(&folder, &report.run)?;
         let brief = Brief { attempts, ..brief };
-        Ok(Self { repository, active, items, brief, coder, baseline, report, change: None, folder, log })
+        Ok(Self {
+            repository,
+            active,
+            items,
+            brief,
+            coder,
+            baseline,
+            report,
+            change: None,
+            folder,
+            log,
+        })
     }
 
     fn carry_out(&mut self) -> Result<(), Failure> {
@@ -419,7 +527,12 @@ impl<'a> Execution<'a> {
         | Event::ReachedOut { why } = event
         {
             self.report.attempt().why = Some(why.clone());
-            let reason = self.report.attempts.last().and_then(|attempt| self.report.not_taken(attempt)).unwrap_or_default();
+            let reason = self
+                .report
+                .attempts
+                .last()
+                .and_then(|attempt| self.report.not_taken(attempt))
+                .unwrap_or_default();
             self.notify(&format!("  {reason}"))?;
         }
         Ok(())
@@ -430,7 +543,11 @@ impl<'a> Execution<'a> {
         span.set(names::CODER, self.report.coder.as_str());
         let event = span.within(|| self.code());
         match &event {
-            Ok(Event::AttemptFailed { why } | Event::NothingFits { why } | Event::ReachedOut { why }) => span.fail("no_change", why),
+            Ok(
+                Event::AttemptFailed { why }
+                | Event::NothingFits { why }
+                | Event::ReachedOut { why },
+            ) => span.fail("no_change", why),
             Ok(_) => {}
             Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
         }
@@ -453,7 +570,10 @@ impl<'a> Execution<'a> {
             }
             Coded::NothingFits { why } => Ok(Event::NothingFits { why }),
             Coded::ReachedOut { traces } => {
-                let why = format!("the repository is not as it was before the coder worked: {}", traces.join("; "));
+                let why = format!(
+                    "the repository is not as it was before the coder worked: {}",
+                    traces.join("; ")
+                );
                 self.report.attempt().traces = traces;
                 Ok(Event::ReachedOut { why })
             }
@@ -463,14 +583,27 @@ impl<'a> Execution<'a> {
 
     fn brief_of(&self, attempt: u32) -> Brief {
         let failures = self.report.progress.failures.iter();
-        let now = failures.map(|failure| Rejected { run: self.report.run.clone(), attempt: failure.attempt, why: failure.why.clone() });
+        let now = failures.map(|failure| Rejected {
+            run: self.report.run.clone(),
+            attempt: failure.attempt,
+            why: failure.why.clone(),
+        });
         let rejected = self.brief.rejected.iter().cloned().chain(now).collect();
         Brief { attempt, rejected, ..self.brief.clone() }
     }
 
-    fn take_change(&mut self, left: Left, said: String, message: Option<&str>) -> Result<Event, Failure> {
+    fn take_change(
+        &mut self,
+        left: Left,
+        said: String,
+        message: Option<&str>,
+    ) -> Result<Event, Failure> {
         self.notify(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
-        let by = Authorship { message, feedback: &self.report.feedback, coder: self.report.coder.as_str() };
+        let by = Authorship {
+            message,
+            feedback: &self.report.feedback,
+            coder: self.report.coder.as_str(),
+        };
         let taken = change::take(left, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
         attempt.said = said;
@@ -495,7 +628,8 @@ impl<'a> Execution<'a> {
         let change = self.change.as_ref().expect("what is tried was made");
         if let Some(lock) = self.other_packages(&change.commit)? {
             let why = format!(
-                "{lock} names other packages: installing them runs programs of theirs that nothing confines, so the change is not tried before a person has looked at it"
+                "{lock} names other packages: installing them runs programs of theirs that nothing \
+                confines, so the change is not tried before a person has looked at it"
             );
             return Ok(Event::TrialFailed { why });
         }
@@ -519,11 +653,13 @@ impl<'a> Execution<'a> {
         let git = &self.repository.git;
         let Some(lock) = self.repository.manifest(commit)?.python.lock else { return Ok(None) };
         let served = self.active.commit.as_ref().expect("active is a commit");
-        let is_same = self.active.manifest.python.lock.as_ref() == Some(&lock) && git.read(commit, &lock)? == git.read(served, &lock)?;
+        let is_same = self.active.manifest.python.lock.as_ref() == Some(&lock)
+            && git.read(commit, &lock)? == git.read(served, &lock)?;
         Ok((!is_same).then_some(lock))
     }
 
-    /// A commit as it would be served: its code and schema, and the state that is served, migrated where it has to be.
+    /// A commit as it would be served: its code and schema, and the state that is served, migrated
+    /// where it has to be.
     fn candidate(&self, commit: &ObjectId) -> Result<Target, Failure> {
         release::candidate(self.repository, self.repository.tip()?.as_ref(), commit)
     }
@@ -554,7 +690,9 @@ impl<'a> Execution<'a> {
                 Ok(Event::Released { version: tag(version) })
             }
             // curated changes are tried in turn: a later one may be shown to help
-            _ if outcome.is_unproven && !self.coder.is_curated() => Ok(Event::Unproven { why: outcome.why }),
+            _ if outcome.is_unproven && !self.coder.is_curated() => {
+                Ok(Event::Unproven { why: outcome.why })
+            }
             _ => Ok(Event::ReleaseRefused { why: outcome.why }),
         }
     }
@@ -562,9 +700,17 @@ impl<'a> Execution<'a> {
     /// Whether there is evidence that the change helps before the tier of the release is looked at.
     fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, Failure> {
         let attempt = self.report.attempts.last().expect("an attempt is under way");
-        // an inspiration adds the tool that the feedback asks for; that another coder's tool is of use is not known
-        let adds_tool = || assessment.changes.iter().any(|change| change.tool.is_some() && change.level == Bump::Minor);
-        if attempt.trials.iter().any(|trial| trial.helps) || (self.coder.is_curated() && adds_tool()) {
+        // an inspiration adds the tool that the feedback asks for; that another coder's tool is of
+        // use is not known
+        let adds_tool = || {
+            assessment
+                .changes
+                .iter()
+                .any(|change| change.tool.is_some() && change.level == Bump::Minor)
+        };
+        if attempt.trials.iter().any(|trial| trial.helps)
+            || (self.coder.is_curated() && adds_tool())
+        {
             return Ok(true);
         }
         match attempt.evaluators {
@@ -582,7 +728,10 @@ impl<'a> Execution<'a> {
 
     fn make_branch(&mut self, commit: ObjectId) -> Result<(), Failure> {
         let branch = format!("architect/{}", self.report.run);
-        let moved = self.repository.git.move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
+        let moved = self
+            .repository
+            .git
+            .move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
         self.repository.settle(moved);
         let notice = format!("  kept on the branch {branch}");
         self.report.branch = Some(branch);
@@ -598,18 +747,29 @@ impl<'a> Execution<'a> {
 
     fn conclude(&mut self) -> Result<(), Failure> {
         self.report.finished = Some(clock::rfc3339(clock::now()));
-        let concluded = Inbox::new(&self.repository.git).conclude(&self.items, &self.report.outcome(), &self.report)?;
+        let concluded = Inbox::new(&self.repository.git).conclude(
+            &self.items,
+            &self.report.outcome(),
+            &self.report,
+        )?;
         self.items = self.repository.settle(concluded);
         self.report.save(&self.folder)?;
-        self.log.append(Kind::Ended, &self.report.progress, self.report.why.as_deref().unwrap_or_default())
+        self.log.append(
+            Kind::Ended,
+            &self.report.progress,
+            self.report.why.as_deref().unwrap_or_default(),
+        )
     }
 }
 
 /// Why only a person releases a change that breaks the Contract.
 fn breaks_the_contract(assessment: &Assessment) -> Option<String> {
     let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
-    let breaks: Vec<_> = breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
-    (assessment.bump == Some(Bump::Major)).then(|| format!("it breaks the Contract, which only a person decides: {}", breaks.join("; ")))
+    let breaks: Vec<_> =
+        breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
+    (assessment.bump == Some(Bump::Major)).then(|| {
+        format!("it breaks the Contract, which only a person decides: {}", breaks.join("; "))
+    })
 }
 
 /// Unlike any run's before: the number of runs so far goes into it.
@@ -620,7 +780,13 @@ fn new_run_id(items: &[Feedback], runs: usize) -> String {
     format!("r-{}", digest.trim_start_matches("sha256:").get(..10).unwrap_or_default())
 }
 
-fn new_report(run: &str, items: &[Feedback], coder: CoderKind, active: &Target, progress: Run) -> Report {
+fn new_report(
+    run: &str,
+    items: &[Feedback],
+    coder: CoderKind,
+    active: &Target,
+    progress: Run,
+) -> Report {
     Report {
         schema: SCHEMA.to_owned(),
         run: run.to_owned(),

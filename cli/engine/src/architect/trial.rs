@@ -23,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score is no accident, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
-/// A Runner that got held-out questions may repeat them in later answers: a coder does not see its output from such a tier.
+/// A Runner that got held-out questions may repeat them in later answers: a coder does not see its
+/// output from such a tier.
 const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
 /// Reasons for which cases became worse; the cases of others are only counted.
 const WORSE_SHOWN: usize = 8;
@@ -60,7 +61,8 @@ impl<'a> Baseline<'a> {
         Ok(&self.measured[&tier])
     }
 
-    /// The cases that fail now, held-out ones aside, the worst first. Those that judge nothing yet are among them.
+    /// The cases that fail now, held-out ones aside, the worst first. Those that judge nothing yet
+    /// are among them.
     pub fn failing(&self) -> Result<Vec<FailingCase>, Failure> {
         let mut failing = Vec::new();
         for tier in TOLD {
@@ -68,24 +70,47 @@ impl<'a> Baseline<'a> {
             let written = written_cases(&own, tier, self.repository)?;
             let measured = measure(self.active, &own, tier, self.repository)?;
             let tells = !measured.has_held_out();
-            let results = measured.results.into_iter().filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
-            failing.extend(results.filter_map(|result| failing_case(tier, &result, written.get(&result.id)?, tells)));
+            let results = measured
+                .results
+                .into_iter()
+                .filter(|result| result.outcome != Outcome::Passed && !result.quarantined);
+            failing.extend(
+                results.filter_map(|result| {
+                    failing_case(tier, &result, written.get(&result.id)?, tells)
+                }),
+            );
         }
         failing.sort_by(|one, other| one.score.total_cmp(&other.score));
         Ok(failing)
     }
 }
 
-fn failing_case(tier: Tier, result: &CaseResult, (place, case): &(String, serde_json::Value), tells: bool) -> Option<FailingCase> {
+fn failing_case(
+    tier: Tier,
+    result: &CaseResult,
+    (place, case): &(String, serde_json::Value),
+    tells: bool,
+) -> Option<FailingCase> {
     let why = result.why.clone().filter(|_| tells).unwrap_or_default();
-    let told = FailingCase { id: result.id.clone(), tier, place: place.clone(), case: case.clone(), score: result.score, why };
+    let told = FailingCase {
+        id: result.id.clone(),
+        tier,
+        place: place.clone(),
+        case: case.clone(),
+        score: result.score,
+        why,
+    };
     (!is_held_out(place)).then_some(told)
 }
 
 type Written = (String, serde_json::Value);
 
 /// Place and content of each case of a tier, by id.
-fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<BTreeMap<String, Written>, Failure> {
+fn written_cases(
+    evaluators: &Judges,
+    tier: Tier,
+    repository: &Repository,
+) -> Result<BTreeMap<String, Written>, Failure> {
     let cases = cases::load(&evaluators.files(&repository.git)?, tier)?.cases.list;
     Ok(cases
         .into_iter()
@@ -97,18 +122,31 @@ fn written_cases(evaluators: &Judges, tier: Tier, repository: &Repository) -> Re
         .collect())
 }
 
-fn measure(target: &Target, evaluators: &Judges, tier: Tier, repository: &Repository) -> Result<Measured, Failure> {
-    let outcome = testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?;
+fn measure(
+    target: &Target,
+    evaluators: &Judges,
+    tier: Tier,
+    repository: &Repository,
+) -> Result<Measured, Failure> {
+    let outcome =
+        testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
 }
 
-/// Runs a tier on a change, by what judges on top of the version that is served: what the change brings judges nothing.
-pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result<TrialReport, Failure> {
+/// Runs a tier on a change, by what judges on top of the version that is served: what the change
+/// brings judges nothing.
+pub fn run(
+    trial: Trial,
+    change: &Target,
+    baseline: &mut Baseline<'_>,
+) -> Result<TrialReport, Failure> {
     let evaluators = evaluators::judging(baseline.repository, baseline.active)?;
     let has_held_out = baseline.of(trial.tier)?.has_held_out();
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository) {
         Ok(measured) => measured,
-        Err(error) if error.kind == FailureKind::Child && has_held_out => return Ok(failed(trial, UNTOLD.to_owned())),
+        Err(error) if error.kind == FailureKind::Child && has_held_out => {
+            return Ok(failed(trial, UNTOLD.to_owned()));
+        }
         Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
         Err(error) => return Err(error),
     };
@@ -128,7 +166,8 @@ pub fn run(trial: Trial, change: &Target, baseline: &mut Baseline<'_>) -> Result
     })
 }
 
-/// A change that cannot even be run, or whose state cannot be carried over, is a failed trial and no failed command.
+/// A change that cannot even be run, or whose state cannot be carried over, is a failed trial and
+/// no failed command.
 pub fn is_the_changes_fault(error: &Failure) -> bool {
     matches!(error.kind, FailureKind::Child | FailureKind::Input)
 }
@@ -157,7 +196,9 @@ fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<St
         reasons.extend(measured.summary.reasons.iter().cloned());
     }
     // of cases that must pass the tier says it already
-    let is_said = measured.results.iter().any(|result| result.must && result.outcome != Outcome::Passed) && !reasons.is_empty();
+    let is_said =
+        measured.results.iter().any(|result| result.must && result.outcome != Outcome::Passed)
+            && !reasons.is_empty();
     if is_clearly_worse(gate) && !is_said {
         reasons.extend(gate.reasons.iter().cloned());
     }
@@ -167,12 +208,15 @@ fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<St
     reasons
 }
 
-/// A case that must pass does not, or it is worse by more than a few cases that went the other way could explain.
+/// A case that must pass does not, or it is worse by more than a few cases that went the other way
+/// could explain.
 ///
-/// The release's own gate is the strict one; what comes before it only keeps away what has no chance there.
+/// The release's own gate is the strict one; what comes before it only keeps away what has no
+/// chance there.
 fn is_clearly_worse(gate: &GateVerdict) -> bool {
     let loss = gate.baseline_score - gate.candidate_score;
-    gate.verdict == Verdict::Fail && (loss <= 0.0 || loss > LARGE_LOSS || sign_test(gate.worse, gate.better) <= gate.level)
+    gate.verdict == Verdict::Fail
+        && (loss <= 0.0 || loss > LARGE_LOSS || sign_test(gate.worse, gate.better) <= gate.level)
 }
 
 /// What is asked here of a change that the release will ask more of.
@@ -180,41 +224,56 @@ fn not_worse(release: &Gated) -> Question {
     Question { mode: GateMode::NotWorse, ..release.into() }
 }
 
-/// The cases that are worse than before, those that are so for one reason together; held-out ones are only counted.
+/// The cases that are worse than before, those that are so for one reason together; held-out ones
+/// are only counted.
 fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
-    let scores: BTreeMap<_, _> = before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
-    let worse = measured.results.iter().filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
+    let scores: BTreeMap<_, _> =
+        before.results.iter().map(|result| (result.id.as_str(), result.score)).collect();
+    let worse = measured
+        .results
+        .iter()
+        .filter(|result| scores.get(result.id.as_str()).is_some_and(|score| result.score < *score));
     let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.is_held_out());
     let tells = !measured.has_held_out();
     let reasons = grouping::by_key(shown, |result| result.why.as_deref().filter(|_| tells));
     let told = |(why, results): &(Option<&str>, Vec<&CaseResult>)| {
-        let ids: Vec<_> = results.iter().map(|result| format!("{} ({:.2})", result.id, result.score)).collect();
+        let ids: Vec<_> =
+            results.iter().map(|result| format!("{} ({:.2})", result.id, result.score)).collect();
         let ids = grouping::named(&ids.iter().map(String::as_str).collect::<Vec<_>>());
         why.map_or_else(|| format!("worse: {ids}"), |why| format!("worse: {ids}: {why}"))
     };
-    let uncounted = hidden.len() + reasons.iter().skip(WORSE_SHOWN).map(|(_, results)| results.len()).sum::<usize>();
+    let uncounted = hidden.len()
+        + reasons.iter().skip(WORSE_SHOWN).map(|(_, results)| results.len()).sum::<usize>();
     let more = (uncounted > 0).then(|| format!("and {uncounted} more"));
     reasons.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
 }
 
-/// Whether a case that a change adds fails on the version that is served and passes with the change.
+/// Whether a case that a change adds fails on the version that is served and passes with the
+/// change.
 pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool, Failure> {
     let (repository, active) = (baseline.repository, baseline.active);
     let (old, new) = (active.own_evaluators(), change.own_evaluators());
     for tier in Tier::ALL {
         let known = written_cases(&old, tier, repository)?;
-        let is_added = |result: &CaseResult| !known.contains_key(&result.id) && result.weight > 0.0 && !result.quarantined;
+        let is_added = |result: &CaseResult| {
+            !known.contains_key(&result.id) && result.weight > 0.0 && !result.quarantined
+        };
         if written_cases(&new, tier, repository)?.keys().all(|id| known.contains_key(id)) {
             continue;
         }
         let passed = |target| -> Result<BTreeSet<String>, Failure> {
             let measured = measure(target, &new, tier, repository)?;
-            let passed = measured.results.into_iter().filter(|result| is_added(result) && result.outcome == Outcome::Passed);
+            let passed = measured
+                .results
+                .into_iter()
+                .filter(|result| is_added(result) && result.outcome == Outcome::Passed);
             Ok(passed.map(|result| result.id).collect())
         };
         match (passed(change), passed(active)) {
             (Ok(after), Ok(before)) if !after.is_subset(&before) => return Ok(true),
-            (Err(error), _) | (_, Err(error)) if !is_the_changes_fault(&error) => return Err(error),
+            (Err(error), _) | (_, Err(error)) if !is_the_changes_fault(&error) => {
+                return Err(error);
+            }
             _ => {}
         }
     }
@@ -238,7 +297,10 @@ mod tests {
         for result in results.iter().map(result) {
             fold.add(&Event::CaseFinished { tier: Tier::Fast, result });
         }
-        let summary = fold.summary(agent_core::testing::budget::Budget { pass_rate: Some(0.0), ..Default::default() });
+        let summary = fold.summary(agent_core::testing::budget::Budget {
+            pass_rate: Some(0.0),
+            ..Default::default()
+        });
         Measured { summary, results: fold.into_results() }
     }
 
@@ -257,7 +319,11 @@ mod tests {
         let (a, b) = ("tests/full/a.jsonl:1", "tests/full/heldout/b.jsonl:1");
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 1.0, b)], &[]);
         // what a Coder works on does not make up for what it never sees
-        check(&[("a", 0.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 0.5, b)], &["the mean score fell: score", "and 1 more"]);
+        check(
+            &[("a", 0.0, a), ("b", 1.0, b)],
+            &[("a", 1.0, a), ("b", 0.5, b)],
+            &["the mean score fell: score", "and 1 more"],
+        );
         check(&[("a", 1.0, a), ("b", 0.5, b)], &[("a", 0.0, a), ("b", 1.0, b)], &[]);
         check(
             &[("a", 1.0, a), ("b", 1.0, b)],
@@ -273,24 +339,38 @@ mod tests {
             after.results[0].why = Some("it said: what was asked elsewhere".to_owned());
             worse_cases(&after, &measured(&[("a", 1.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]))
         };
-        assert_eq!(told("tests/fast/b.jsonl:1"), ["worse: a (0.00): it said: what was asked elsewhere"]);
+        assert_eq!(
+            told("tests/fast/b.jsonl:1"),
+            ["worse: a (0.00): it said: what was asked elsewhere"]
+        );
         assert_eq!(told("tests/fast/heldout/b.jsonl:1"), ["worse: a (0.00)"]);
     }
 
     #[test]
     fn a_reason_is_said_once_for_all_the_cases_that_it_holds_for() {
-        let results = |score: f64| [("a", score, "t/a:1"), ("b", score, "t/a:2"), ("c", score, "t/a:3"), ("d", 1.0, "t/a:4")];
+        let results = |score: f64| {
+            [
+                ("a", score, "t/a:1"),
+                ("b", score, "t/a:2"),
+                ("c", score, "t/a:3"),
+                ("d", 1.0, "t/a:4"),
+            ]
+        };
         let mut after = measured(&results(0.0));
         for result in after.results.iter_mut().take(3) {
             result.must = result.id == "a";
-            result.why = Some(if result.id == "b" { "it is slow" } else { "the index is gone" }.to_owned());
+            result.why =
+                Some(if result.id == "b" { "it is slow" } else { "the index is gone" }.to_owned());
         }
         after.summary.verdict = Verdict::Fail;
         after.summary.reasons = vec!["1 case that must pass did not: a".to_owned()];
         let before = measured(&results(1.0));
         let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);
-        let expected =
-            ["1 case that must pass did not: a", "worse: 2 cases: a (0.00), c (0.00): the index is gone", "worse: b (0.00): it is slow"];
+        let expected = [
+            "1 case that must pass did not: a",
+            "worse: 2 cases: a (0.00), c (0.00): the index is gone",
+            "worse: b (0.00): it is slow",
+        ];
         assert_eq!(reasons(&after, &before, &gate), expected);
     }
 
@@ -298,12 +378,21 @@ mod tests {
     fn a_little_worse_is_left_to_the_gate_of_the_release() {
         let cases = |scores: [f64; 20]| scores.map(|score| (score, "tests/fast/a.jsonl:1"));
         let named = |cases: [(f64, &'static str); 20]| -> Vec<(String, f64, &'static str)> {
-            cases.iter().enumerate().map(|(number, (score, place))| (format!("c-{number:02}"), *score, *place)).collect()
+            cases
+                .iter()
+                .enumerate()
+                .map(|(number, (score, place))| (format!("c-{number:02}"), *score, *place))
+                .collect()
         };
         let judged = |after: [f64; 20]| {
             let (before, after) = (named(cases([0.5; 20])), named(cases(after)));
             let measured_of = |list: &[(String, f64, &'static str)]| {
-                measured(&list.iter().map(|(id, score, place)| (id.as_str(), *score, *place)).collect::<Vec<_>>())
+                measured(
+                    &list
+                        .iter()
+                        .map(|(id, score, place)| (id.as_str(), *score, *place))
+                        .collect::<Vec<_>>(),
+                )
             };
             let (before, after) = (measured_of(&before), measured_of(&after));
             let gate = gate::judge(not_worse(&Gated::release()), &before.results, &after.results);

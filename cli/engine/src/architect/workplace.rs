@@ -1,6 +1,8 @@
-//! Where a coder works: a repository of its own with the code that is served, made for an attempt and gone after it.
+//! Where a coder works: a repository of its own with the code that is served, made for an attempt
+//! and gone after it.
 //!
-//! Held-out cases are not in it, and nothing leads from it to the repository it was made from: no objects, refs, remotes, hooks or configuration.
+//! Held-out cases are not in it, and nothing leads from it to the repository it was made from: no
+//! objects, refs, remotes, hooks or configuration.
 
 use crate::architect::change::Left;
 use crate::error::Failure;
@@ -21,7 +23,12 @@ pub struct Workplace<'a> {
 }
 
 impl<'a> Workplace<'a> {
-    pub fn open(git: &'a Git, layout: &Layout, run: &str, base: &ObjectId) -> Result<Self, Failure> {
+    pub fn open(
+        git: &'a Git,
+        layout: &Layout,
+        run: &str,
+        base: &ObjectId,
+    ) -> Result<Self, Failure> {
         let home = place(layout, run);
         fs::remove_stubborn_folder(&home)?;
         let tree = without_held_out(git, base)?;
@@ -40,7 +47,8 @@ impl<'a> Workplace<'a> {
         temporary(&self.home)
     }
 
-    /// The folder around both, with the brief and the commit message. The coder may change all of it.
+    /// The folder around both, with the brief and the commit message. The coder may change all of
+    /// it.
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -49,11 +57,18 @@ impl<'a> Workplace<'a> {
     pub fn left(&self) -> Result<Left, Failure> {
         let edited = match self.git.edited(&self.folder(), &self.handed_out)? {
             Ok(edited) => edited,
-            Err(Lost::Gone) => return Ok(Left::unfit("the coder removed the folder it was to work in")),
-            Err(Lost::TooMany(most)) => return Ok(Left::unfit(format!("the coder left more than {most} files"))),
+            Err(Lost::Gone) => {
+                return Ok(Left::unfit("the coder removed the folder it was to work in"));
+            }
+            Err(Lost::TooMany(most)) => {
+                return Ok(Left::unfit(format!("the coder left more than {most} files")));
+            }
         };
         match self.refused(&edited)? {
-            Some(why) => Ok(Left::Unfit { why, paths: edited.changes.into_iter().map(|change| change.path).collect() }),
+            Some(why) => Ok(Left::Unfit {
+                why,
+                paths: edited.changes.into_iter().map(|change| change.path).collect(),
+            }),
             None => Ok(Left::Tree(self.git.take_in(&self.folder(), &edited, &self.base)?)),
         }
     }
@@ -64,11 +79,16 @@ impl<'a> Workplace<'a> {
             return Ok(Some(why));
         }
         if let Some(link) = edited.links.first() {
-            return Ok(Some(format!("the change makes {link:?} a link, and must not: it would lead out of the repository")));
+            return Ok(Some(format!(
+                "the change makes {link:?} a link, and must not: it would lead out of the \
+                repository"
+            )));
         }
         if edited.bytes > BYTES_LIMIT {
             let (bytes, most) = (edited.bytes >> 20, BYTES_LIMIT >> 20);
-            return Ok(Some(format!("the files of the change hold {bytes} MiB; {most} MiB are the most")));
+            return Ok(Some(format!(
+                "the files of the change hold {bytes} MiB; {most} MiB are the most"
+            )));
         }
         let before = self.git.files(&self.base, "")?;
         Ok(paths::spelt_twice(before.iter().map(|file| file.path.as_str()), &edited.changes))
@@ -85,8 +105,10 @@ impl Drop for Workplace<'_> {
 /// The code of a commit as a coder gets to see it.
 fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, Failure> {
     let files = git.files(base, "tests")?;
-    let folders: BTreeSet<_> = files.iter().filter_map(|file| held_out_folder(&file.path)).collect();
-    let edits: Vec<_> = folders.into_iter().map(|folder| TreeEdit::Remove { path: folder.to_owned() }).collect();
+    let folders: BTreeSet<_> =
+        files.iter().filter_map(|file| held_out_folder(&file.path)).collect();
+    let edits: Vec<_> =
+        folders.into_iter().map(|folder| TreeEdit::Remove { path: folder.to_owned() }).collect();
     Ok(git.edit_tree(Some(base), &edits)?)
 }
 
@@ -96,7 +118,8 @@ fn place(layout: &Layout, run: &str) -> PathBuf {
     layout.architect(run).join(HOME)
 }
 
-/// What a dead run may have left in its folder: its workplace, and the working tree that was one in earlier versions.
+/// What a dead run may have left in its folder: its workplace, and the working tree that was one in
+/// earlier versions.
 pub fn left_in(run: &Path) -> [PathBuf; 2] {
     [HOME, "worktree"].map(|name| run.join(name))
 }

@@ -1,4 +1,5 @@
-//! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks, no tasks of its own, big buffers.
+//! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks,
+//! no tasks of its own, big buffers.
 
 use crate::world::child_process::{ChildStdin, ChildStdout, Listener, Pipe, Piped};
 use crate::world::env;
@@ -30,7 +31,8 @@ const FRAME_LIMIT: usize = 64 << 20;
 const READ_CHUNK: usize = 256 << 10;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 160;
-/// So much between two frames that is none is a banner, or logging that went astray; more is a program that speaks no MCP.
+/// So much between two frames that is none is a banner, or logging that went astray; more is a
+/// program that speaks no MCP.
 const NOISE_LIMIT: usize = 64 << 10;
 
 /// What a child is for; it names it in messages.
@@ -77,7 +79,8 @@ impl Opening {
             "roots": {"listChanged": true},
             "sampling": {"context": {}, "tools": {}},
             "elicitation": {"form": {}, "url": {}},
-            "tasks": {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}},
+            "tasks": {"list": {}, "cancel": {}, "requests": {"sampling": {"createMessage": {}},
+                "elicitation": {"create": {}}}},
         });
         Self::Handshake(handshake(mcp::HANDSHAKE, &capabilities))
     }
@@ -88,7 +91,8 @@ const DISCOVER: &str = "server/discover";
 
 /// The parameters of `initialize`.
 fn handshake(revision: &str, capabilities: &Value) -> Box<RawValue> {
-    let params = json!({"protocolVersion": revision, "capabilities": capabilities, "clientInfo": client_info()});
+    let params = json!({"protocolVersion": revision, "capabilities": capabilities,
+        "clientInfo": client_info()});
     to_raw_value(&params).expect("JSON serialises")
 }
 
@@ -124,7 +128,8 @@ pub struct ChildSpec {
     pub skipping: Option<Skipping>,
 }
 
-/// What becomes of lines on a child's stdout that are no frames: the first one is warned of, each one is logged.
+/// What becomes of lines on a child's stdout that are no frames: the first one is warned of, each
+/// one is logged.
 #[derive(Clone)]
 pub struct Skipping {
     warn: Listener,
@@ -140,13 +145,21 @@ impl Skipping {
     fn skipped(&self, role: Role, line: &str, why: &str) {
         (self.log)(&format!("skipped a line on the stdout of the {role}, {why}: {line}"));
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            (self.warn)(&format!("the {role} printed a line that is not JSON-RPC on its stdout; such lines are skipped: {line}"));
+            (self.warn)(&format!(
+                "the {role} printed a line that is not JSON-RPC on its stdout; such lines are \
+                skipped: {line}"
+            ));
         }
     }
 }
 
 impl ChildSpec {
-    pub fn new(role: Role, command: Vec<OsString>, directory: impl Into<PathBuf>, limits: &Limits) -> Self {
+    pub fn new(
+        role: Role,
+        command: Vec<OsString>,
+        directory: impl Into<PathBuf>,
+        limits: &Limits,
+    ) -> Self {
         Self {
             role,
             command,
@@ -171,10 +184,12 @@ impl ChildSpec {
         self
     }
 
-    /// Gives a confined child folders to write, and tells it of them: one for each use, which may be the same.
+    /// Gives a confined child folders to write, and tells it of them: one for each use, which may
+    /// be the same.
     #[must_use]
     pub fn with_folders(mut self, scratch: &Path, data: &Path, temporary: &Path) -> Self {
-        self.confinement = self.confinement.map(|confinement| confinement.write_own([scratch, data, temporary]));
+        self.confinement =
+            self.confinement.map(|confinement| confinement.write_own([scratch, data, temporary]));
         self.env(wire::ENV_SCRATCH, scratch).env(wire::ENV_DATA, data).env("TMPDIR", temporary)
     }
 
@@ -195,12 +210,19 @@ impl ChildSpec {
         }
     }
 
-    /// A word of the command line with the folder in the place of `$AGENT_DATA`: a server that takes a path as an argument reads no variable.
+    /// A word of the command line with the folder in the place of `$AGENT_DATA`: a server that
+    /// takes a path as an argument reads no variable.
     fn expanded(&self, word: &OsString) -> OsString {
-        let data = self.environment.iter().rev().find(|(name, _)| name == wire::ENV_DATA).and_then(|(_, value)| value.to_str());
+        let data = self
+            .environment
+            .iter()
+            .rev()
+            .find(|(name, _)| name == wire::ENV_DATA)
+            .and_then(|(_, value)| value.to_str());
         match (word.to_str(), data) {
             (Some(text), Some(data)) if text.contains('$') => {
-                let (braced, bare) = (format!("${{{}}}", wire::ENV_DATA), format!("${}", wire::ENV_DATA));
+                let (braced, bare) =
+                    (format!("${{{}}}", wire::ENV_DATA), format!("${}", wire::ENV_DATA));
                 text.replace(&braced, data).replace(&bare, data).into()
             }
             _ => word.clone(),
@@ -217,9 +239,11 @@ impl ChildSpec {
 pub enum ChildError {
     #[error("the {role} cannot be started: {reason}")]
     NotStarted { role: Role, reason: String },
-    #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(), shown_stderr(stderr))]
+    #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(),
+        shown_stderr(stderr))]
     StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
-    #[error("the {role} (`{command}`) died: {status}{}{}", shown_limit(*memory, stderr), shown_stderr(stderr))]
+    #[error("the {role} (`{command}`) died: {status}{}{}", shown_limit(*memory, stderr),
+        shown_stderr(stderr))]
     Died {
         role: Role,
         command: String,
@@ -229,7 +253,13 @@ pub enum ChildError {
         memory: Option<u64>,
     },
     #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
-    BrokeProtocol { role: Role, command: String, problem: String, line: String, stderr: Vec<String> },
+    BrokeProtocol {
+        role: Role,
+        command: String,
+        problem: String,
+        line: String,
+        stderr: Vec<String>,
+    },
     #[error("the {role} did not answer `{what}` within {} s", limit.as_secs_f64())]
     TimedOut { role: Role, what: String, limit: Duration },
     #[error("the {role} refused `{what}`: {error}")]
@@ -243,7 +273,11 @@ pub enum ChildError {
 }
 
 fn shown_stderr(lines: &[String]) -> String {
-    if lines.is_empty() { String::new() } else { format!("\n  its last words on stderr:\n    {}", last_words::shown(lines).join("\n    ")) }
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("\n  its last words on stderr:\n    {}", last_words::shown(lines).join("\n    "))
+    }
 }
 
 impl Diagnose for ChildError {
@@ -253,20 +287,28 @@ impl Diagnose for ChildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotStarted { .. } => Some("look at its `command` in agent.toml, and at `agent doctor`".to_owned()),
+            Self::NotStarted { .. } => Some("look at its `command` in agent.toml, and at `agent \
+                doctor`".to_owned()),
             Self::StartTimedOut { .. } => {
-                Some("run that command by hand; `limits.start_s` in agent.toml is how long it may take".to_owned())
+                Some("run that command by hand; `limits.start_s` in agent.toml is how long it may \
+                    take".to_owned())
             }
             Self::TimedOut { .. } => Some(
-                "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names tools that may take longer".to_owned(),
+                "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names \
+                tools that may take longer".to_owned(),
             ),
-            Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to stderr".to_owned()),
+            Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to \
+                stderr".to_owned()),
             Self::Unreadable { .. } => Some(
-                "text is whole Unicode characters, lists and objects are at most 127 levels deep, and no member appears twice".to_owned(),
+                "text is whole Unicode characters, lists and objects are at most 127 levels deep, \
+                and no member appears twice".to_owned(),
             ),
-            Self::GivenUp { .. } => Some("please report it, with the lines on stderr before this one".to_owned()),
-            Self::Died { role: Role::Scorer, stderr, .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
-                "scorers see `tests/` and `ci/` alone; what they import of the rest is named in agent.toml: `import` under [evaluators]"
+            Self::GivenUp { .. } => Some("please report it, with the lines on stderr before this \
+                one".to_owned()),
+            Self::Died { role: Role::Scorer, stderr,
+                .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
+                "scorers see `tests/` and `ci/` alone; what they import of the rest is named in \
+                agent.toml: `import` under [evaluators]"
                     .to_owned(),
             ),
             Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
@@ -277,16 +319,27 @@ impl Diagnose for ChildError {
 /// The limit of memory that a child met, in bytes, when it says that it got no more.
 pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
     // as Python, C++, Node, Go and the C library say it
-    const WORDS: [&str; 5] = ["MemoryError", "std::bad_alloc", "out of memory", "Out of memory", "Cannot allocate memory"];
+    const WORDS: [&str; 5] = [
+        "MemoryError",
+        "std::bad_alloc",
+        "out of memory",
+        "Out of memory",
+        "Cannot allocate memory",
+    ];
     let bytes = memory.filter(|_| WORDS.iter().any(|word| said.contains(word)))?;
     Some(format!(
-        "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` while a host is served)",
+        "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` \
+        while a host is served)",
         bytes >> 20
     ))
 }
 
 fn shown_limit(memory: Option<u64>, stderr: &[String]) -> String {
-    stderr.iter().find_map(|line| memory_limit(memory, line)).map(|limit| format!("; {limit}")).unwrap_or_default()
+    stderr
+        .iter()
+        .find_map(|line| memory_limit(memory, line))
+        .map(|limit| format!("; {limit}"))
+        .unwrap_or_default()
 }
 
 /// What a child said.
@@ -378,13 +431,15 @@ impl Link {
         Self::begin(spec, opening, false).await
     }
 
-    /// The same on behalf of a host: the child is greeted as the host would, falls back to the era it knows, and may ask things.
+    /// The same on behalf of a host: the child is greeted as the host would, falls back to the era
+    /// it knows, and may ask things.
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, true).await
     }
 
     async fn begin(spec: &ChildSpec, opening: &Opening, may_ask: bool) -> Result<Self, ChildError> {
-        let (process, stdin, stdout) = spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
+        let (process, stdin, stdout) =
+            spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
         let mut link = Self {
             role: spec.role,
             command: spec.shown(),
@@ -423,7 +478,9 @@ impl Link {
             (Role::Scorer, _) => ("list", self.ask("list", &json!({})).await?),
             (_, Opening::Handshake(params)) => match self.initialize(params).await {
                 // one that knows no handshake may know the other era
-                Err(ChildError::Refused { .. }) if self.may_ask => (DISCOVER, self.discover().await?),
+                Err(ChildError::Refused { .. }) if self.may_ask => {
+                    (DISCOVER, self.discover().await?)
+                }
                 greeted => (INITIALIZE, greeted?),
             },
             // an old server refuses what it does not know, or says nothing
@@ -448,7 +505,11 @@ impl Link {
             return Err(ChildError::Misshapen { role, what, problem: "it is not an object" });
         }
         if value.get("capabilities").is_some_and(|capabilities| !capabilities.is_object()) {
-            return Err(ChildError::Misshapen { role, what, problem: "its `capabilities` are no object" });
+            return Err(ChildError::Misshapen {
+                role,
+                what,
+                problem: "its `capabilities` are no object",
+            });
         }
         Ok(value)
     }
@@ -468,13 +529,21 @@ impl Link {
     }
 
     /// One request and its answer, with nothing else under way.
-    async fn ask(&mut self, method: &str, params: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, ChildError> {
+    async fn ask(
+        &mut self,
+        method: &str,
+        params: &(impl Serialize + ?Sized),
+    ) -> Result<Box<RawValue>, ChildError> {
         let asked = self.post(method, params);
         loop {
             if let Incoming::Answer { id, outcome } = self.next().await?
                 && id == asked
             {
-                return outcome.map_err(|error| ChildError::Refused { role: self.role, what: method.to_owned(), error: Box::new(error) });
+                return outcome.map_err(|error| ChildError::Refused {
+                    role: self.role,
+                    what: method.to_owned(),
+                    error: Box::new(error),
+                });
             }
         }
     }
@@ -496,7 +565,8 @@ impl Link {
         self.process.id()
     }
 
-    /// What the child answered when it was started: `initialize`'s result, or a scorer process's `list`.
+    /// What the child answered when it was started: `initialize`'s result, or a scorer process's
+    /// `list`.
     pub fn greeting(&self) -> &Value {
         &self.greeting
     }
@@ -524,7 +594,8 @@ impl Link {
 
     /// Tells the child that nobody waits for an answer any more.
     pub fn cancel(&mut self, id: u64, reason: &str) {
-        let params = to_raw_value(&json!({"requestId": id, "reason": reason})).expect("JSON serialises");
+        let params =
+            to_raw_value(&json!({"requestId": id, "reason": reason})).expect("JSON serialises");
         self.notify("notifications/cancelled", Some(&params));
     }
 
@@ -533,7 +604,8 @@ impl Link {
         self.outgoing.push(b'\n');
     }
 
-    /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the future is dropped.
+    /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the
+    /// future is dropped.
     pub async fn next(&mut self) -> Result<Incoming, ChildError> {
         loop {
             if let Some(incoming) = self.try_next()? {
@@ -618,8 +690,12 @@ impl Link {
             return Ok(None);
         }
         let incoming = match rpc::read(line) {
-            Line::Answer { id, outcome } if id < self.next_id => Incoming::Answer { id, outcome: outcome.map(ToOwned::to_owned) },
-            Line::Notification { method, frame } => Incoming::Notification { method, frame: frame.to_owned() },
+            Line::Answer { id, outcome } if id < self.next_id => {
+                Incoming::Answer { id, outcome: outcome.map(ToOwned::to_owned) }
+            }
+            Line::Notification { method, frame } => {
+                Incoming::Notification { method, frame: frame.to_owned() }
+            }
             Line::Request { id, method, params } => {
                 let (id, params) = (id.to_owned(), params.map(ToOwned::to_owned));
                 self.noise = 0;
@@ -630,11 +706,17 @@ impl Link {
                 return Ok(None);
             }
             Line::Wrong { ids, problem } if ids.iter().any(|id| *id < self.next_id) => {
-                let answers: Vec<_> = ids.into_iter().filter(|id| *id < self.next_id).map(|id| self.unreadable(id, &problem)).collect();
+                let answers: Vec<_> = ids
+                    .into_iter()
+                    .filter(|id| *id < self.next_id)
+                    .map(|id| self.unreadable(id, &problem))
+                    .collect();
                 self.answers.extend(answers);
                 return Ok(self.answers.pop_front());
             }
-            Line::Answer { .. } | Line::Wrong { .. } => return self.skip(start, end, "it answers no request"),
+            Line::Answer { .. } | Line::Wrong { .. } => {
+                return self.skip(start, end, "it answers no request");
+            }
             Line::Torn => return Err(self.broke_protocol("half a frame on a line", start, end)),
             Line::Noise(why) => return self.skip(start, end, why),
         };
@@ -648,20 +730,32 @@ impl Link {
         Incoming::Answer { id, outcome: Err(RpcError::new(INTERNAL_ERROR, message)) }
     }
 
-    /// Goes on after a line that is no frame, as the official clients do, unless that is all that comes.
-    fn skip(&mut self, start: usize, end: usize, why: &str) -> Result<Option<Incoming>, ChildError> {
+    /// Goes on after a line that is no frame, as the official clients do, unless that is all that
+    /// comes.
+    fn skip(
+        &mut self,
+        start: usize,
+        end: usize,
+        why: &str,
+    ) -> Result<Option<Incoming>, ChildError> {
         self.noise += end - start;
         if self.noise > NOISE_LIMIT {
-            let problem = format!("more than {} KiB on its stdout that are no JSON-RPC", NOISE_LIMIT >> 10);
+            let problem =
+                format!("more than {} KiB on its stdout that are no JSON-RPC", NOISE_LIMIT >> 10);
             return Err(self.broke_protocol(&problem, start, end));
         }
         if let Some(skipping) = &self.skipping {
-            skipping.skipped(self.role, &shortened(&String::from_utf8_lossy(&self.incoming[start..end])), why);
+            skipping.skipped(
+                self.role,
+                &shortened(&String::from_utf8_lossy(&self.incoming[start..end])),
+                why,
+            );
         }
         Ok(None)
     }
 
-    /// A child's own requests: a ping is answered, and there are no roots; sampling and the like are not offered.
+    /// A child's own requests: a ping is answered, and there are no roots; sampling and the like
+    /// are not offered.
     fn answer(&mut self, method: &str, id: &RawValue) {
         let offered = match method {
             "ping" => json!({}),
@@ -674,8 +768,12 @@ impl Link {
     /// Answers what the child asked.
     pub fn reply(&mut self, id: &RawValue, outcome: Result<&RawValue, &RpcError>) {
         match outcome {
-            Ok(result) => self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None }),
-            Err(error) => self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) }),
+            Ok(result) => {
+                self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None })
+            }
+            Err(error) => {
+                self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) })
+            }
         }
     }
 
@@ -694,7 +792,13 @@ impl Link {
             Some(status) => status.to_string(),
             None => "it closed its stdout and stayed".to_owned(),
         };
-        ChildError::Died { role: self.role, command: self.command.clone(), status, stderr: self.process.stderr_tail(), memory: self.memory }
+        ChildError::Died {
+            role: self.role,
+            command: self.command.clone(),
+            status,
+            stderr: self.process.stderr_tail(),
+            memory: self.memory,
+        }
     }
 
     /// Ends the child and all it started.
@@ -705,7 +809,8 @@ impl Link {
 }
 
 fn not_started(role: Role, error: &ProcessError) -> ChildError {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let cause =
+        std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     ChildError::NotStarted { role, reason: format!("{error}{cause}") }
 }
 

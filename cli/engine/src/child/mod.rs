@@ -2,7 +2,9 @@
 
 pub mod link;
 
-pub use crate::child::link::{ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered};
+pub use crate::child::link::{
+    ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered,
+};
 use crate::child::link::{Incoming, Link};
 use crate::world::unwinding::OnPanic;
 pub use agent_core::protocol::call_result::CallResult;
@@ -103,7 +105,12 @@ impl Child {
             outgoing,
             failure: Arc::clone(&failure),
             driver: tokio::spawn(drive(
-                Driver { link, messages: message_sender, pending_requests, callers: HashMap::new() },
+                Driver {
+                    link,
+                    messages: message_sender,
+                    pending_requests,
+                    callers: HashMap::new(),
+                },
                 queue,
                 failure,
                 spec.role,
@@ -152,7 +159,12 @@ impl Child {
     }
 
     /// Calls a tool. A tool's own error is a result with `is_error()`.
-    pub async fn call(&self, tool: &str, arguments: &Value, meta: Map<String, Value>) -> Result<CallResult, ChildError> {
+    pub async fn call(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        meta: Map<String, Value>,
+    ) -> Result<CallResult, ChildError> {
         let params = CallParams { name: tool, arguments, meta: &meta };
         let result = self.exchange("tools/call", tool, raw(&params)).await?;
         self.readable(tool, CallResult::parse(result))
@@ -166,7 +178,11 @@ impl Child {
 
     /// What was made of an answer to `what`.
     pub fn readable<T>(&self, what: &str, read: Result<T, Unreadable>) -> Result<T, ChildError> {
-        read.map_err(|problem| ChildError::Unreadable { role: self.role, what: what.to_owned(), problem })
+        read.map_err(|problem| ChildError::Unreadable {
+            role: self.role,
+            what: what.to_owned(),
+            problem,
+        })
     }
 
     /// An id for a request of this child that is still to be made.
@@ -175,23 +191,42 @@ impl Child {
     }
 
     /// A request whose parameters and result pass as the bytes they are.
-    pub async fn pass(&self, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+    pub async fn pass(
+        &self,
+        method: &str,
+        params: Box<RawValue>,
+    ) -> Result<Box<RawValue>, ChildError> {
         self.exchange(method, method, params).await
     }
 
     /// The same under an id from `fresh_id`.
-    pub async fn pass_as(&self, id: u64, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+    pub async fn pass_as(
+        &self,
+        id: u64,
+        method: &str,
+        params: Box<RawValue>,
+    ) -> Result<Box<RawValue>, ChildError> {
         self.exchange_as(id, method, method, params).await
     }
 
     /// The same for `tools/call`; failures name the tool.
-    pub async fn pass_call(&self, id: u64, tool: &str, params: Box<RawValue>) -> Result<CallResult, ChildError> {
+    pub async fn pass_call(
+        &self,
+        id: u64,
+        tool: &str,
+        params: Box<RawValue>,
+    ) -> Result<CallResult, ChildError> {
         let result = self.exchange_as(id, "tools/call", tool, params).await?;
         self.readable(tool, CallResult::parse(result))
     }
 
     /// A request without a time limit.
-    pub async fn listen(&self, id: u64, method: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+    pub async fn listen(
+        &self,
+        id: u64,
+        method: &str,
+        params: Box<RawValue>,
+    ) -> Result<Box<RawValue>, ChildError> {
         let mut waiting = self.post(id, method, params);
         let answer = (&mut waiting.answer).await;
         waiting.cancels = false;
@@ -207,7 +242,10 @@ impl Child {
     pub async fn sign_of_life(&self) -> Result<(), ChildError> {
         let (method, params) = match self.era {
             Era::Handshake => ("ping", json!({})),
-            Era::Stateless => ("server/discover", json!({"_meta": mcp::stateless_meta(&client_info(), &json!({}))})),
+            Era::Stateless => (
+                "server/discover",
+                json!({"_meta": mcp::stateless_meta(&client_info(), &json!({}))}),
+            ),
         };
         self.request(method, params).await.map(drop)
     }
@@ -222,27 +260,50 @@ impl Child {
         let mut listed = Vec::new();
         let mut cursor = None;
         for _ in 0..PAGES {
-            let mut params =
-                cursor.as_ref().map_or_else(Map::new, |cursor: &Value| Map::from_iter([("cursor".to_owned(), cursor.clone())]));
+            let mut params = cursor.as_ref().map_or_else(Map::new, |cursor: &Value| {
+                Map::from_iter([("cursor".to_owned(), cursor.clone())])
+            });
             if self.era == Era::Stateless {
                 params.insert("_meta".to_owned(), mcp::stateless_meta(&client_info(), &json!({})));
             }
             let page = self.request(method, Value::Object(params)).await?;
-            listed.extend(page[member].as_array().into_iter().flatten().filter(|item| item.is_object()).cloned());
+            listed.extend(
+                page[member]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter(|item| item.is_object())
+                    .cloned(),
+            );
             let next = page.get("nextCursor").filter(|next| next.is_string()).cloned();
             if next.is_none() || next == cursor {
                 return Ok(listed);
             }
             cursor = next;
         }
-        Err(ChildError::Misshapen { role: self.role, what: method.to_owned(), problem: "the list has no end" })
+        Err(ChildError::Misshapen {
+            role: self.role,
+            what: method.to_owned(),
+            problem: "the list has no end",
+        })
     }
 
-    async fn exchange(&self, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+    async fn exchange(
+        &self,
+        method: &str,
+        what: &str,
+        params: Box<RawValue>,
+    ) -> Result<Box<RawValue>, ChildError> {
         self.exchange_as(self.fresh_id(), method, what, params).await
     }
 
-    async fn exchange_as(&self, id: u64, method: &str, what: &str, params: Box<RawValue>) -> Result<Box<RawValue>, ChildError> {
+    async fn exchange_as(
+        &self,
+        id: u64,
+        method: &str,
+        what: &str,
+        params: Box<RawValue>,
+    ) -> Result<Box<RawValue>, ChildError> {
         let limit = self.tool_limits.get(what).copied().unwrap_or(self.call_limit);
         let mut waiting = self.post(id, method, params);
         let answer = loop {
@@ -250,7 +311,13 @@ impl Child {
                 Ok(answer) => break answer,
                 // it waits for an answer of its client, perhaps for user input
                 Err(_) if self.pending_requests.load(Ordering::Relaxed) > 0 => {}
-                Err(_) => return Err(ChildError::TimedOut { role: self.role, what: what.to_owned(), limit }),
+                Err(_) => {
+                    return Err(ChildError::TimedOut {
+                        role: self.role,
+                        what: what.to_owned(),
+                        limit,
+                    });
+                }
             }
         };
         waiting.cancels = false;
@@ -259,13 +326,18 @@ impl Child {
 
     fn post(&self, id: u64, method: &str, params: Box<RawValue>) -> Waiting<'_> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.outgoing.send(Outgoing::Request { id, method: method.to_owned(), params, reply });
+        let _ =
+            self.outgoing.send(Outgoing::Request { id, method: method.to_owned(), params, reply });
         Waiting { id, outgoing: &self.outgoing, cancels: true, answer }
     }
 
     fn answered(&self, answer: Option<Outcome>, what: &str) -> Result<Box<RawValue>, ChildError> {
         let outcome = answer.ok_or_else(|| self.why_gone())?;
-        outcome.map_err(|error| ChildError::Refused { role: self.role, what: what.to_owned(), error: Box::new(error) })
+        outcome.map_err(|error| ChildError::Refused {
+            role: self.role,
+            what: what.to_owned(),
+            error: Box::new(error),
+        })
     }
 
     /// Ends the child and all it started.
@@ -279,7 +351,8 @@ fn raw(params: &impl Serialize) -> Box<RawValue> {
     to_raw_value(params).expect("our parameters serialise")
 }
 
-/// A request that waits for its answer. It is cancelled at the child when it is dropped before that.
+/// A request that waits for its answer. It is cancelled at the child when it is dropped before
+/// that.
 struct Waiting<'a> {
     id: u64,
     outgoing: &'a mpsc::UnboundedSender<Outgoing>,
@@ -303,7 +376,12 @@ struct Driver {
 }
 
 /// Owns the link until all callers are gone or the child is.
-async fn drive(mut driver: Driver, mut outgoing: mpsc::UnboundedReceiver<Outgoing>, failure: Arc<OnceLock<ChildError>>, role: Role) {
+async fn drive(
+    mut driver: Driver,
+    mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
+    failure: Arc<OnceLock<ChildError>>,
+    role: Role,
+) {
     let said = Arc::clone(&failure);
     let _panicked = OnPanic::new(move || drop(said.set(ChildError::GivenUp { role })));
     let error = loop {
@@ -360,7 +438,8 @@ impl Driver {
             }
             Incoming::Request { id, method, params } => {
                 self.pending_requests.fetch_add(1, Ordering::Relaxed);
-                if let Err(undelivered) = self.messages.try_send(ServerMessage::Request { id, method, params })
+                if let Err(undelivered) =
+                    self.messages.try_send(ServerMessage::Request { id, method, params })
                     && let ServerMessage::Request { id, method, .. } = undelivered.into_inner()
                 {
                     self.pending_requests.fetch_sub(1, Ordering::Relaxed);
@@ -415,7 +494,12 @@ for line in sys.stdin:
 
     fn spec(script: &str) -> ChildSpec {
         let limits = Limits { start_s: 5.0, call_s: 5.0, ..Limits::default() };
-        ChildSpec::new(Role::Runner, vec!["python3".into(), "-c".into(), script.into()], ".", &limits)
+        ChildSpec::new(
+            Role::Runner,
+            vec!["python3".into(), "-c".into(), script.into()],
+            ".",
+            &limits,
+        )
     }
 
     fn with_child<T>(spec: &ChildSpec, work: impl AsyncFnOnce(&Child) -> T) -> T {
@@ -441,13 +525,20 @@ for line in sys.stdin:
         let meta = Map::from_iter([("dev.agentvc/state".to_owned(), json!({"revision": "r"}))]);
         with_child(&spec(SERVER), async |child| {
             let arguments = json!({"b": 2, "a": "é\n"});
-            let (slow, quick) = tokio::join!(call(child, "slow"), child.call("echo", &arguments, meta));
+            let (slow, quick) =
+                tokio::join!(call(child, "slow"), child.call("echo", &arguments, meta));
             assert_eq!(slow.unwrap(), "slow");
             let quick = quick.unwrap();
-            assert_eq!(quick.answer().unwrap().text(), r#"[{"b": 2, "a": "\u00e9\n"}, {"dev.agentvc/state": {"revision": "r"}}]"#);
+            assert_eq!(
+                quick.answer().unwrap().text(),
+                r#"[{"b": 2, "a": "\u00e9\n"}, {"dev.agentvc/state": {"revision": "r"}}]"#
+            );
             assert!(quick.raw().get().contains(r#""extra": 1.1"#));
             let tools = child.tools().await.unwrap();
-            assert_eq!(tools, [json!({"name": "t0"}), json!({"name": "t1"}), json!({"name": "t2"})]);
+            assert_eq!(
+                tools,
+                [json!({"name": "t0"}), json!({"name": "t1"}), json!({"name": "t2"})]
+            );
         });
     }
 
@@ -467,7 +558,10 @@ for line in sys.stdin:
     #[test]
     fn a_broken_child_says_how_it_broke() {
         check("half", &["broke protocol: half a frame on a line", r#""res"#]);
-        check("flood", &["broke protocol: more than 64 KiB on its stdout that are no JSON-RPC: line"]);
+        check(
+            "flood",
+            &["broke protocol: more than 64 KiB on its stdout that are no JSON-RPC: line"],
+        );
         check("die", &["died: signal: 11 (SIGSEGV)", "out of memory"]);
         check("leave", &["died: exit status: 7"]);
     }
@@ -477,11 +571,23 @@ for line in sys.stdin:
     fn a_wrong_answer_is_that_calls_alone() {
         with_child(&spec(SERVER), async |child| {
             for (tool, expected) in [
-                ("two", "refused `two`: the answer of the Runner cannot be read: it has a `result` and an `error`"),
+                (
+                    "two",
+                    "refused `two`: the answer of the Runner cannot be read: it has a `result` and \
+                    an `error`",
+                ),
                 ("nan", "refused `nan`: the answer of the Runner cannot be read: expected value"),
-                ("half a pair", "answered `half a pair` with JSON that cannot be read: unexpected end of hex escape"),
+                (
+                    "half a pair",
+                    "answered `half a pair` with JSON that cannot be read: unexpected end of hex \
+                    escape",
+                ),
                 ("deep", "answered `deep` with JSON that cannot be read: recursion limit exceeded"),
-                ("twice", "answered `twice` with JSON that cannot be read: the member `_meta` appears there twice"),
+                (
+                    "twice",
+                    "answered `twice` with JSON that cannot be read: the member `_meta` appears \
+                    there twice",
+                ),
                 ("odd error", "refused `odd error`: no (code -32603)"),
             ] {
                 let slow = call(child, "slow");
@@ -516,9 +622,12 @@ for line in sys.stdin:
         assert_eq!(
             heard,
             [
-                "log: skipped a line on the stdout of the Runner, it is not a JSON object: Server started",
-                "warning: the Runner printed a line that is not JSON-RPC on its stdout; such lines are skipped: Server started",
-                "log: skipped a line on the stdout of the Runner, it is not a JSON object: debugging",
+                "log: skipped a line on the stdout of the Runner, it is not a JSON object: Server \
+                started",
+                "warning: the Runner printed a line that is not JSON-RPC on its stdout; such lines \
+                are skipped: Server started",
+                "log: skipped a line on the stdout of the Runner, it is not a JSON object: \
+                debugging",
                 "log: skipped a line on the stdout of the Runner, it is not JSON: {not: json}",
             ]
         );
@@ -527,12 +636,24 @@ for line in sys.stdin:
     #[test]
     fn a_greeting_of_another_shape_is_refused() {
         for (greeting, expected) in [
-            ("7", "answered `initialize` with something else than MCP has there: it is not an object"),
+            (
+                "7",
+                "answered `initialize` with something else than MCP has there: it is not an object",
+            ),
             (r#"{"capabilities": "tools"}"#, "its `capabilities` are no object"),
-            (r#"{"serverInfo": {"name": "\ud83d"}}"#, "answered `initialize` with JSON that cannot be read"),
+            (
+                r#"{"serverInfo": {"name": "\ud83d"}}"#,
+                "answered `initialize` with JSON that cannot be read",
+            ),
         ] {
-            let script = format!("input(); print('{{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": ' + r'''{greeting}''' + '}}'); input()");
-            let error = event_loop::block_on(async { Child::start(&spec(&script)).await.err().unwrap().to_string() }).unwrap();
+            let script = format!(
+                "input(); print('{{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": ' + \
+                r'''{greeting}''' + '}}'); input()"
+            );
+            let error = event_loop::block_on(async {
+                Child::start(&spec(&script)).await.err().unwrap().to_string()
+            })
+            .unwrap();
             assert!(error.contains(expected), "{greeting}: {error}");
         }
     }
@@ -560,12 +681,22 @@ for line in sys.stdin:
 
     #[test]
     fn a_child_that_never_gets_ready_is_given_up() {
-        let start = |spec: ChildSpec| event_loop::block_on(async move { Child::start(&spec).await.err().unwrap().to_string() }).unwrap();
-        let mut silent = spec("import sys, time; print('importing', file=sys.stderr, flush=True); time.sleep(1000)");
+        let start = |spec: ChildSpec| {
+            event_loop::block_on(
+                async move { Child::start(&spec).await.err().unwrap().to_string() },
+            )
+            .unwrap()
+        };
+        let mut silent = spec(
+            "import sys, time; print('importing', file=sys.stderr, flush=True); time.sleep(1000)",
+        );
         silent.start_limit = Duration::from_millis(500);
         let began = Instant::now();
         let error = start(silent);
-        assert!(error.contains("was not ready after 0.5 s") && error.contains("importing"), "{error}");
+        assert!(
+            error.contains("was not ready after 0.5 s") && error.contains("importing"),
+            "{error}"
+        );
         assert!(began.elapsed() < Duration::from_secs(4));
 
         assert!(start(spec("raise SystemExit('no module named x')")).contains("no module named x"));
@@ -576,8 +707,15 @@ for line in sys.stdin:
 
     #[test]
     fn the_whole_process_group_ends() {
-        let grandchild = with_child(&spec(SERVER), async |child| call(child, "spawn").await.unwrap());
-        let gone = || !std::path::Path::new("/proc").join(&grandchild).join("fd").read_dir().is_ok_and(|mut files| files.next().is_some());
+        let grandchild =
+            with_child(&spec(SERVER), async |child| call(child, "spawn").await.unwrap());
+        let gone = || {
+            !std::path::Path::new("/proc")
+                .join(&grandchild)
+                .join("fd")
+                .read_dir()
+                .is_ok_and(|mut files| files.next().is_some())
+        };
         let deadline = Instant::now() + Duration::from_secs(5);
         while !gone() {
             assert!(Instant::now() < deadline, "process {grandchild} lives on");

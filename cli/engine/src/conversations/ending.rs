@@ -1,4 +1,5 @@
-//! The end of conversations: `agent gc` ends those that were idle for longer than their limit. See `agent_core::protocol::silence`.
+//! The end of conversations: `agent gc` ends those that were idle for longer than their limit. See
+//! `agent_core::protocol::silence`.
 //!
 //! What was seen is kept in `.agent/conversations/silence.json`. Lost, the watch begins anew.
 
@@ -48,10 +49,14 @@ impl Silences {
 
     /// The ids of those that were silent for longer than a limit, as far as was seen.
     pub fn over(&self, limit: Duration) -> impl Iterator<Item = &str> {
-        self.conversations.iter().filter(move |(_, seen)| seen.silent() > limit).map(|(id, _)| id.as_str())
+        self.conversations
+            .iter()
+            .filter(move |(_, seen)| seen.silent() > limit)
+            .map(|(id, _)| id.as_str())
     }
 
-    /// Ends a conversation, unless a call is under way in it or it went on meanwhile; says whether it did.
+    /// Ends a conversation, unless a call is under way in it or it went on meanwhile; says whether
+    /// it did.
     pub fn end(&self, layout: &Layout, id: &str) -> Result<bool, ConversationError> {
         let Some(held) = Held::try_take(layout, id)? else { return Ok(false) };
         let seen = self.conversations.get(id);
@@ -77,15 +82,22 @@ fn file(layout: &Layout) -> PathBuf {
 
 fn read(layout: &Layout) -> Result<BTreeMap<String, Observation>, FsError> {
     let bytes = fs::read_if_there(&file(layout))?.unwrap_or_default();
-    let before = serde_json::from_slice::<Silences>(&bytes).ok().filter(|before| before.schema == SCHEMA);
+    let before =
+        serde_json::from_slice::<Silences>(&bytes).ok().filter(|before| before.schema == SCHEMA);
     Ok(before.map(|before| before.conversations).unwrap_or_default())
 }
 
-fn look(layout: &Layout, id: &str, before: Option<&Observation>, now: &Moment) -> Result<Option<Observation>, ConversationError> {
+fn look(
+    layout: &Layout,
+    id: &str,
+    before: Option<&Observation>,
+    now: &Moment,
+) -> Result<Option<Observation>, ConversationError> {
     Ok(looks(layout, id)?.map(|looks| Observation::next(before, looks, now.clone())))
 }
 
-/// What tells a conversation that went on: each turn and each reward makes it look otherwise. `None` where it is gone.
+/// What tells a conversation that went on: each turn and each reward makes it look otherwise.
+/// `None` where it is gone.
 fn looks(layout: &Layout, id: &str) -> Result<Option<String>, ConversationError> {
     let [turns, rewards] = files(layout, id)?.map(|path| {
         let file = std::fs::metadata(path).ok()?;

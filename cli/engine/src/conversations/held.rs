@@ -1,7 +1,9 @@
-//! One call in a conversation: the conversation is locked from before its last turn is read until the next one is kept, across processes.
+//! One call in a conversation: the conversation is locked from before its last turn is read until
+//! the next one is kept, across processes.
 //!
-//! The lock is on the conversation's own file, which the kernel frees when a process dies. Without it two calls would each answer what the other has not
-//! seen; with it the turn is still kept by compare-and-swap, for what no lock holds: a file that was moved away or written by hand.
+//! The lock is on the conversation's own file, which the kernel frees when a process dies. Without
+//! it two calls would each answer what the other has not seen; with it the turn is still kept by
+//! compare-and-swap, for what no lock holds: a file that was moved away or written by hand.
 
 use super::{ConversationError, DATA_LIMIT, Header, Latest, Turn, path};
 use crate::world::fs::{self, FileLock, FsError};
@@ -34,8 +36,13 @@ impl Held {
         }
     }
 
-    /// Takes it once the calls before this one are through. Refused when for so long no turn was added: then a call is stuck, or takes its time.
-    pub async fn take(layout: &Layout, id: &str, patience: Duration) -> Result<Self, ConversationError> {
+    /// Takes it once the calls before this one are through. Refused when for so long no turn was
+    /// added: then a call is stuck, or takes its time.
+    pub async fn take(
+        layout: &Layout,
+        id: &str,
+        patience: Duration,
+    ) -> Result<Self, ConversationError> {
         loop {
             if let Some(held) = Self::try_take(layout, id)? {
                 return Ok(held);
@@ -43,7 +50,8 @@ impl Held {
             let path = layout.to_write(path(layout, id)?)?;
             let (sender, mut lock) = oneshot::channel();
             let waiting = path.clone();
-            // on a thread of its own, since the kernel alone knows who is next. One that is no longer waited for frees the lock at once
+            // on a thread of its own, since the kernel alone knows who is next. One that is no
+            // longer waited for frees the lock at once
             std::thread::spawn(move || drop(sender.send(FileLock::acquire(&waiting))));
             let mut seen = length(&path);
             let lock = loop {
@@ -82,7 +90,8 @@ impl Held {
         self.latest.as_ref()
     }
 
-    /// Keeps a turn if none came since: the header is written with the first one. When this returns, the conversation has it.
+    /// Keeps a turn if none came since: the header is written with the first one. When this
+    /// returns, the conversation has it.
     pub fn keep(&mut self, header: Header, turn: Turn) -> Result<(), ConversationError> {
         let bytes = serde_json::to_vec(&turn.data).map_or(0, |data| data.len());
         if bytes > DATA_LIMIT {
@@ -96,7 +105,8 @@ impl Held {
         }
         lines.push_str(&serde_json::to_string(&turn).expect("a turn serialises"));
         lines.push('\n');
-        fs::append_lines(self.lock.to_write()?, &lines).map_err(FsError::while_doing("write", &self.path))?;
+        fs::append_lines(self.lock.to_write()?, &lines)
+            .map_err(FsError::while_doing("write", &self.path))?;
         self.length = length(&self.path);
         self.latest = Some(Latest { header, last: Some(turn) });
         Ok(())
@@ -106,7 +116,11 @@ impl Held {
     fn check_is_next(&self, turn: &Turn) -> Result<(), ConversationError> {
         let is_there = is_at(&self.lock, &self.path);
         let is_as_read = is_there && length(&self.path) == self.length;
-        let latest = if is_as_read { self.latest.clone() } else { super::latest_in(self.lock.file(), &self.path)? };
+        let latest = if is_as_read {
+            self.latest.clone()
+        } else {
+            super::latest_in(self.lock.file(), &self.path)?
+        };
         if is_there && latest.map_or(1, |latest| latest.next_turn()) == turn.turn {
             return Ok(());
         }
@@ -116,7 +130,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // a call that came to nothing leaves no conversation behind: whoever waits for this file sees that it is gone, and makes another
+        // a call that came to nothing leaves no conversation behind: whoever waits for this file
+        // sees that it is gone, and makes another
         if self.latest.is_none() && length(&self.path) == 0 && is_at(&self.lock, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -125,7 +140,9 @@ impl Drop for Held {
 
 /// Whether the locked file is the one at a path.
 pub(super) fn is_at(lock: &FileLock, path: &Path) -> bool {
-    let (Ok(locked), Ok(there)) = (lock.file().metadata(), std::fs::metadata(path)) else { return false };
+    let (Ok(locked), Ok(there)) = (lock.file().metadata(), std::fs::metadata(path)) else {
+        return false;
+    };
     (locked.dev(), locked.ino()) == (there.dev(), there.ino())
 }
 

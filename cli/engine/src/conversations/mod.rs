@@ -1,7 +1,8 @@
 //! Conversations: what a Runner's session did and remembers, one file each, appended turn by turn.
 //!
-//! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are RFC 3339 UTC, for people: no reader ends a
-//! conversation by them. Calls go through `held`; `ending` is for whoever cleans up.
+//! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are
+//! RFC 3339 UTC, for people: no reader ends a conversation by them. Calls go through `held`;
+//! `ending` is for whoever cleans up.
 
 mod ending;
 mod held;
@@ -27,15 +28,22 @@ pub const TURNS_SHOWN: usize = 32;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConversationError {
-    #[error("`{0}` is not a conversation id: it has 1 to 128 letters, digits, `.`, `_` or `-`, and starts with none of `.` and `-`")]
+    #[error(
+        "`{0}` is not a conversation id: it has 1 to 128 letters, digits, `.`, `_` or `-`, and \
+        starts with none of `.` and `-`"
+    )]
     Id(String),
     #[error("{}:{line}: {problem}", path.display())]
     Damaged { path: PathBuf, line: usize, problem: String },
     #[error("conversation `{id}` would remember {bytes} bytes; the limit is {DATA_LIMIT}")]
     TooMuchData { id: String, bytes: usize },
-    #[error("conversation `{id}` is busy: turn {turn} has been under way for {} s in another call; this one was not made", patience.as_secs())]
+    #[error("conversation `{id}` is busy: turn {turn} has been under way for {} s in another call; \
+        this one was not made", patience.as_secs())]
     Busy { id: String, turn: u64, patience: Duration },
-    #[error("turn {turn} of conversation `{id}` was written by something else during the call; its answer is not kept")]
+    #[error(
+        "turn {turn} of conversation `{id}` was written by something else during the call; its \
+        answer is not kept"
+    )]
     Lost { id: String, turn: u64 },
     #[error(transparent)]
     File(#[from] FsError),
@@ -54,10 +62,18 @@ impl Diagnose for ConversationError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Damaged { path, .. } => Some(format!("move {} away to start that conversation again", path.display())),
-            Self::TooMuchData { .. } => Some("the Runner keeps too much in `conversation().data`".to_owned()),
-            Self::Busy { .. } => Some("call again once it is answered, or in another conversation".to_owned()),
-            Self::Lost { .. } => Some("call again; only `agent` may write the file of a conversation".to_owned()),
+            Self::Damaged { path, .. } => {
+                Some(format!("move {} away to start that conversation again", path.display()))
+            }
+            Self::TooMuchData { .. } => {
+                Some("the Runner keeps too much in `conversation().data`".to_owned())
+            }
+            Self::Busy { .. } => {
+                Some("call again once it is answered, or in another conversation".to_owned())
+            }
+            Self::Lost { .. } => {
+                Some("call again; only `agent` may write the file of a conversation".to_owned())
+            }
             Self::Id(_) | Self::File(_) => None,
         }
     }
@@ -91,7 +107,8 @@ pub struct Turn {
     pub revision: ObjectId,
     pub at: String,
     pub duration_ms: f64,
-    /// The span the call was, as W3C trace context: what is said of this turn later joins its trace.
+    /// The span the call was, as W3C trace context: what is said of this turn later joins its
+    /// trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
@@ -170,7 +187,10 @@ fn latest_in(file: &std::fs::File, path: &Path) -> Result<Option<Latest>, Conver
     let Some((first, last)) = ends else { return Ok(None) };
     let header: Header = serde_json::from_str(&first).map_err(|error| damaged(path, 1, &error))?;
     let line = || std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
-    let last = last.map(|last| serde_json::from_str(&last)).transpose().map_err(|error| damaged(path, line(), &error))?;
+    let last = last
+        .map(|last| serde_json::from_str(&last))
+        .transpose()
+        .map_err(|error| damaged(path, line(), &error))?;
     Ok(Some(Latest { header, last }))
 }
 
@@ -184,7 +204,9 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     for folder in layout.conversation_folders() {
         match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            found => entries.extend(found.map_err(FsError::while_doing("list", &folder))?.flatten()),
+            found => {
+                entries.extend(found.map_err(FsError::while_doing("list", &folder))?.flatten())
+            }
         }
     }
     let named = entries.into_iter().filter_map(|entry| {
@@ -200,7 +222,8 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     Ok(named.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Notes that staging took a signal of a conversation; the Journal is where it counts, this is where the conversation is looked at.
+/// Notes that staging took a signal of a conversation; the Journal is where it counts, this is
+/// where the conversation is looked at.
 pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), ConversationError> {
     let path = layout.to_write(rewards_path(layout, id)?)?;
     let lock = fs::FileLock::acquire(&path)?;
@@ -211,7 +234,10 @@ pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), Con
 /// What was said of a conversation, oldest first.
 pub fn rewards(layout: &Layout, id: &str) -> Result<Vec<Reward>, ConversationError> {
     let bytes = fs::read_if_there(&rewards_path(layout, id)?)?.unwrap_or_default();
-    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    Ok(String::from_utf8_lossy(&bytes)
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Option<Conversation>, ConversationError> {
@@ -224,7 +250,9 @@ fn parse(path: &Path, text: &str) -> Result<Option<Conversation>, ConversationEr
         return Ok(None);
     };
     let header = serde_json::from_str(first).map_err(|error| damaged(path, 1, &error))?;
-    let turns = lines.map(|(number, line)| serde_json::from_str(line).map_err(|error| damaged(path, number + 1, &error)));
+    let turns = lines.map(|(number, line)| {
+        serde_json::from_str(line).map_err(|error| damaged(path, number + 1, &error))
+    });
     let turns = turns.collect::<Result<_, _>>()?;
     Ok(Some(Conversation { header, turns }))
 }
@@ -284,7 +312,11 @@ mod tests {
     }
 
     fn keep(layout: &Layout, number: u64) {
-        Held::try_take(layout, "c1").unwrap().expect("it is free").keep(header(), turn(number)).unwrap();
+        Held::try_take(layout, "c1")
+            .unwrap()
+            .expect("it is free")
+            .keep(header(), turn(number))
+            .unwrap();
     }
 
     #[test]
@@ -314,14 +346,19 @@ mod tests {
         assert!(Held::try_take(&layout, "c1").unwrap().is_none());
         assert!(ids(&layout).unwrap().is_empty(), "it has no turn yet");
         drop(held);
-        assert!(!layout.conversations().join("c1.jsonl").exists(), "a call that came to nothing leaves none");
+        assert!(
+            !layout.conversations().join("c1.jsonl").exists(),
+            "a call that came to nothing leaves none"
+        );
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 let layout = layout.clone();
                 std::thread::spawn(move || {
                     for _ in 0..25 {
                         let patience = Duration::from_secs(60);
-                        let held = crate::world::event_loop::block_on(Held::take(&layout, "c1", patience)).unwrap();
+                        let held =
+                            crate::world::event_loop::block_on(Held::take(&layout, "c1", patience))
+                                .unwrap();
                         let mut held = held.unwrap();
                         let next = held.latest().map_or(1, Latest::next_turn);
                         held.keep(header(), turn(next)).unwrap();
@@ -333,7 +370,10 @@ mod tests {
             writer.join().unwrap();
         }
         let turns = load(&layout, "c1").unwrap().unwrap().turns;
-        assert_eq!(turns.iter().map(|turn| turn.turn).collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+        assert_eq!(
+            turns.iter().map(|turn| turn.turn).collect::<Vec<_>>(),
+            (1..=100).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -343,17 +383,36 @@ mod tests {
         keep(&layout, 1);
         let file = layout.conversations().join("c1.jsonl");
         let mut held = Held::try_take(&layout, "c1").unwrap().unwrap();
-        let busy = crate::world::event_loop::block_on(Held::take(&layout, "c1", Duration::from_millis(20))).unwrap().unwrap_err();
-        assert!(matches!(&busy, ConversationError::Busy { turn: 2, .. }) && busy.kind() == FailureKind::Conflict, "{busy}");
+        let busy = crate::world::event_loop::block_on(Held::take(
+            &layout,
+            "c1",
+            Duration::from_millis(20),
+        ))
+        .unwrap()
+        .unwrap_err();
+        assert!(
+            matches!(&busy, ConversationError::Busy { turn: 2, .. })
+                && busy.kind() == FailureKind::Conflict,
+            "{busy}"
+        );
         assert!(busy.to_string().contains("`c1`"), "{busy}");
         // by hand, past the lock
-        let by_hand = std::fs::read_to_string(&file).unwrap() + &serde_json::to_string(&turn(2)).unwrap() + "\n";
+        let by_hand = std::fs::read_to_string(&file).unwrap()
+            + &serde_json::to_string(&turn(2)).unwrap()
+            + "\n";
         std::fs::write(&file, by_hand).unwrap();
         let lost = held.keep(header(), turn(2)).unwrap_err();
-        assert!(matches!(&lost, ConversationError::Lost { turn: 2, .. }) && lost.kind() == FailureKind::Conflict, "{lost}");
+        assert!(
+            matches!(&lost, ConversationError::Lost { turn: 2, .. })
+                && lost.kind() == FailureKind::Conflict,
+            "{lost}"
+        );
         assert_eq!(load(&layout, "c1").unwrap().unwrap().turns, [turn(1), turn(2)]);
         std::fs::rename(&file, folder.path().join("away")).unwrap();
-        assert!(matches!(held.keep(header(), turn(3)).unwrap_err(), ConversationError::Lost { turn: 3, .. }));
+        assert!(matches!(
+            held.keep(header(), turn(3)).unwrap_err(),
+            ConversationError::Lost { turn: 3, .. }
+        ));
         assert_eq!(load(&layout, "c1").unwrap(), None);
     }
 

@@ -29,7 +29,8 @@ pub enum Kind {
     Workplace,
     /// What cases gave: traces, tiers and parts in an object store of files.
     Result,
-    /// Of a commit that no ref leads to: a race was lost, or a command killed before its commit point.
+    /// Of a commit that no ref leads to: a race was lost, or a command killed before its commit
+    /// point.
     Evaluation,
     /// One that was seen to be silent for longer than its limit, with what was said of it.
     Conversation,
@@ -103,11 +104,21 @@ mod tests {
 
     fn check(kind: Kind, hours_unused: i64, stays: Option<Stays>, goes: bool) {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
-        let item = Item { path: PathBuf::from("x"), kind, bytes: 1, used: now - SignedDuration::from_hours(hours_unused), stays };
+        let item = Item {
+            path: PathBuf::from("x"),
+            kind,
+            bytes: 1,
+            used: now - SignedDuration::from_hours(hours_unused),
+            stays,
+        };
         let snapshot = Snapshot { items: vec![item], now, silences: Silences::default() };
         for (days, goes) in [(1, goes), (0, goes || (hours_unused > 1 && stays.is_none()))] {
             let removed = plan(&snapshot, SignedDuration::from_hours(24 * days));
-            assert_eq!(!removed.is_empty(), goes, "{kind:?} unused for {hours_unused} h, {stays:?}, --days {days}");
+            assert_eq!(
+                !removed.is_empty(),
+                goes,
+                "{kind:?} unused for {hours_unused} h, {stays:?}, --days {days}"
+            );
         }
     }
 

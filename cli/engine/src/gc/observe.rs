@@ -33,9 +33,16 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     if let Some(folder) = store(repository)? {
         items.extend(results(&folder)?);
         items.extend(evaluations(repository, &folder)?);
-        items.extend(files_below(&folder).into_iter().filter(|path| is_staged(path)).filter_map(|path| Item::at(path, Kind::Leftover)));
+        items.extend(
+            files_below(&folder)
+                .into_iter()
+                .filter(|path| is_staged(path))
+                .filter_map(|path| Item::at(path, Kind::Leftover)),
+        );
     }
-    items.extend(entries(&layout.pending())?.into_iter().filter_map(|path| Item::leased(path, Kind::Result)));
+    items.extend(
+        entries(&layout.pending())?.into_iter().filter_map(|path| Item::leased(path, Kind::Result)),
+    );
     items.extend(over(repository, &silences)?);
     Ok(Snapshot { items, now: clock::now(), silences })
 }
@@ -75,13 +82,18 @@ fn checkouts(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, Fs
         for place in entries(&folder)? {
             let tree = name(&place).split('-').next().unwrap_or_default().to_owned();
             let used = modified(&record_of(layout, &place));
-            let item = Item::leased(place, Kind::Checkout).map(|item| Item { used: used.unwrap_or(item.used), ..item });
+            let item = Item::leased(place, Kind::Checkout)
+                .map(|item| Item { used: used.unwrap_or(item.used), ..item });
             items.extend(item.map(|item| item.served(served, &tree)));
         }
     }
     let has_none = |record: &PathBuf| {
-        let of = record.strip_prefix(layout.checkout_records()).ok().map(|path| layout.home().join(path.with_extension("")));
-        record.extension().is_some_and(|extension| extension == "json") && of.is_some_and(|place| !place.exists())
+        let of = record
+            .strip_prefix(layout.checkout_records())
+            .ok()
+            .map(|path| layout.home().join(path.with_extension("")));
+        record.extension().is_some_and(|extension| extension == "json")
+            && of.is_some_and(|place| !place.exists())
     };
     let records = files_below(&layout.checkout_records()).into_iter().filter(has_none);
     items.extend(records.filter_map(|record| Item::at(record, Kind::Leftover)));
@@ -93,21 +105,44 @@ fn states(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsErr
         let revision = name(&path).trim_end_matches(".json").to_owned();
         Item::leased(path, Kind::State).map(|item| item.served(served, &revision))
     };
-    Ok(entries(&layout.states())?.into_iter().filter(|path| !is_new(path)).filter_map(state).collect())
+    Ok(entries(&layout.states())?
+        .into_iter()
+        .filter(|path| !is_new(path))
+        .filter_map(state)
+        .collect())
 }
 
-/// Folders of commands, here and where there is no repository, and files that were about to be put in place.
+/// Folders of commands, here and where there is no repository, and files that were about to be put
+/// in place.
 fn under_way(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let scratch = layout.scratch();
-    let temporary = entries(&layout.temporary())?.into_iter().filter(|path| *path != scratch).chain(temporary::outside());
-    let mut items: Vec<_> = temporary.filter_map(|path| Item::leased(path, Kind::Temporary)).collect();
+    let temporary = entries(&layout.temporary())?
+        .into_iter()
+        .filter(|path| *path != scratch)
+        .chain(temporary::outside());
+    let mut items: Vec<_> =
+        temporary.filter_map(|path| Item::leased(path, Kind::Temporary)).collect();
     for path in entries(&scratch)?.into_iter().filter(|path| path.is_dir()) {
         let stays = while_held(&path.with_extension("lock"));
         items.extend(Item::at(path, Kind::Temporary).map(|item| Item { stays, ..item }));
     }
-    let own = [layout.home(), layout.states(), layout.checkout_records(), layout.conversations(), layout.journal()];
-    for folder in own.into_iter().chain(["discovery", "history", "worktrees"].map(|name| layout.home().join(name))) {
-        items.extend(entries(&folder)?.into_iter().filter(|path| is_new(path)).filter_map(|path| Item::at(path, Kind::Leftover)));
+    let own = [
+        layout.home(),
+        layout.states(),
+        layout.checkout_records(),
+        layout.conversations(),
+        layout.journal(),
+    ];
+    for folder in own
+        .into_iter()
+        .chain(["discovery", "history", "worktrees"].map(|name| layout.home().join(name)))
+    {
+        items.extend(
+            entries(&folder)?
+                .into_iter()
+                .filter(|path| is_new(path))
+                .filter_map(|path| Item::at(path, Kind::Leftover)),
+        );
     }
     Ok(items)
 }
@@ -119,7 +154,9 @@ fn is_new(path: &Path) -> bool {
 
 /// Those that a killed process was making: one that is being made is locked.
 fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
-    let unfinished = entries(&layout.environments())?.into_iter().filter(|path| path.is_dir() && !python::is_finished(path));
+    let unfinished = entries(&layout.environments())?
+        .into_iter()
+        .filter(|path| path.is_dir() && !python::is_finished(path));
     let item = |path: PathBuf| {
         let stays = while_held(&python::lock_of(&path));
         Item::at(path, Kind::Environment).map(|item| Item { stays, ..item })
@@ -127,15 +164,24 @@ fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
     Ok(unfinished.filter_map(item).collect())
 }
 
-/// A run removes its own, so those that are there are of a run that goes on, or of one that is dead.
+/// A run removes its own, so those that are there are of a run that goes on, or of one that is
+/// dead.
 fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let runs = entries(&layout.architect_runs())?;
-    let places: Vec<_> = runs.iter().flat_map(|run| architect::left_in(run)).filter(|place| place.is_dir()).collect();
+    let places: Vec<_> = runs
+        .iter()
+        .flat_map(|run| architect::left_in(run))
+        .filter(|place| place.is_dir())
+        .collect();
     if places.is_empty() {
         return Ok(Vec::new());
     }
     let stays = while_held(&layout.architect_lock());
-    Ok(places.into_iter().filter_map(|place| Item::at(place, Kind::Workplace)).map(|item| Item { stays, ..item }).collect())
+    Ok(places
+        .into_iter()
+        .filter_map(|place| Item::at(place, Kind::Workplace))
+        .map(|item| Item { stays, ..item })
+        .collect())
 }
 
 /// The folder of an object store of files. A bucket has rules of its own for what is old.
@@ -149,17 +195,24 @@ fn store(repository: &Repository) -> Result<Option<PathBuf>, Failure> {
 fn results(store: &Path) -> Result<Vec<Item>, FsError> {
     let mut items = Vec::new();
     for kind in RESULTS {
-        let of_kind = entries(&store.join(kind))?.into_iter().filter_map(|path| Item::at(path, Kind::Result));
+        let of_kind =
+            entries(&store.join(kind))?.into_iter().filter_map(|path| Item::at(path, Kind::Result));
         items.extend(of_kind.map(|item| Item { used: last_used(&item.path, item.used), ..item }));
     }
     Ok(items)
 }
 
-/// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What another clone evaluated is that clone's.
+/// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What
+/// another clone evaluated is that clone's.
 fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, Failure> {
     let git = &repository.git;
-    let of_commit = |path: PathBuf| ObjectId::parse(&name(&path)).filter(|commit| git.exists(commit)).map(|commit| (commit, path));
-    let evaluated: Vec<_> = entries(&store.join(EVALUATIONS))?.into_iter().filter_map(of_commit).collect();
+    let of_commit = |path: PathBuf| {
+        ObjectId::parse(&name(&path))
+            .filter(|commit| git.exists(commit))
+            .map(|commit| (commit, path))
+    };
+    let evaluated: Vec<_> =
+        entries(&store.join(EVALUATIONS))?.into_iter().filter_map(of_commit).collect();
     if evaluated.is_empty() {
         return Ok(Vec::new());
     }
@@ -174,16 +227,25 @@ fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, Failu
 /// What an object store of files was about to rename: no key of ours has a `#`.
 fn is_staged(path: &Path) -> bool {
     let number = name(path).rsplit_once('#').map(|(_, number)| number.to_owned());
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    number.is_some_and(|number| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
-/// The conversations that are over, by the manifest that is served; what no manifest limits goes on.
+/// The conversations that are over, by the manifest that is served; what no manifest limits goes
+/// on.
 fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Failure> {
     let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
     let mut over = Vec::new();
     for id in silences.over(manifest.limits.conversation()) {
         let [path, rewards] = conversations::files(&repository.layout, id)?;
-        over.push(Item { bytes: size(&path) + size(&rewards), path, kind: Kind::Conversation, used: clock::now(), stays: None });
+        over.push(Item {
+            bytes: size(&path) + size(&rewards),
+            path,
+            kind: Kind::Conversation,
+            used: clock::now(),
+            stays: None,
+        });
     }
     Ok(over)
 }
@@ -191,7 +253,8 @@ fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Failu
 /// The code trees and state Revisions of the served branches, the pins, and HEAD.
 fn served(repository: &Repository) -> Result<BTreeSet<String>, Failure> {
     let git = &repository.git;
-    let mut commits: Vec<ObjectId> = git.version_branches()?.into_iter().map(|(_, tip)| tip).collect();
+    let mut commits: Vec<ObjectId> =
+        git.version_branches()?.into_iter().map(|(_, tip)| tip).collect();
     commits.extend(git.resolve("HEAD")?);
     for (name, _) in git.pins()? {
         // a pin whose range matches nothing any more serves nothing
@@ -201,7 +264,12 @@ fn served(repository: &Repository) -> Result<BTreeSet<String>, Failure> {
     for commit in commits {
         let code = git.code_tree(&commit)?;
         // one whose submodules are not here has no checkout
-        served.extend(git.write_code_tree(&commit).and_then(|code| git.with_submodules(&code)).ok().map(|files| files.to_string()));
+        served.extend(
+            git.write_code_tree(&commit)
+                .and_then(|code| git.with_submodules(&code))
+                .ok()
+                .map(|files| files.to_string()),
+        );
         served.insert(code.to_string());
         served.extend(git.entry(&commit, STATE_FILE)?.map(|entry| entry.id.to_string()));
     }
@@ -236,7 +304,11 @@ fn modified(path: &Path) -> Option<Timestamp> {
 
 /// Reading is a use as well, where the file system notes it.
 fn last_used(folder: &Path, at_least: Timestamp) -> Timestamp {
-    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
+    let files = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.metadata().ok());
     let times = files.flat_map(|file| [file.modified(), file.accessed()]).flatten();
     times.filter_map(|time| Timestamp::try_from(time).ok()).fold(at_least, Timestamp::max)
 }

@@ -23,7 +23,9 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
         }
         Kind::Workplace => return remove_workplace(repository, path),
         Kind::Environment => locked(&python::lock_of(path), || buried(layout, path)),
-        Kind::Temporary if path.parent() == Some(&layout.scratch()) => locked(&path.with_extension("lock"), || buried(layout, path)),
+        Kind::Temporary if path.parent() == Some(&layout.scratch()) => {
+            locked(&path.with_extension("lock"), || buried(layout, path))
+        }
         Kind::Checkout => leased(path, || {
             keep_own_files(repository, path);
             let is_gone = buried(layout, path)?;
@@ -40,7 +42,9 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
 /// A server's own files in a checkout that goes are kept, which is said.
 fn keep_own_files(repository: &Repository, place: &Path) {
     let checkout = Checkout::at(&repository.git, &repository.layout, place);
-    if let Some(kept) = checkout.and_then(|checkout| checkout.keep_own_files(&repository.git).ok().flatten()) {
+    if let Some(kept) =
+        checkout.and_then(|checkout| checkout.keep_own_files(&repository.git).ok().flatten())
+    {
         repository.warn(&spec::moved(&kept.paths, &kept.folder));
     }
 }
@@ -67,7 +71,9 @@ fn locked(lock: &Path, remove: impl FnOnce() -> Result<bool, FsError>) -> Result
 }
 
 fn remove_workplace(repository: &Repository, path: &Path) -> Result<bool, Failure> {
-    let Some(_lock) = FileLock::try_acquire(&repository.layout.architect_lock())? else { return Ok(false) };
+    let Some(_lock) = FileLock::try_acquire(&repository.layout.architect_lock())? else {
+        return Ok(false);
+    };
     repository.git.forget_worktree(path)?;
     fs::remove_stubborn_folder(path)?;
     Ok(true)
@@ -94,7 +100,8 @@ fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
 /// Half of a result is seen by its digest, and what else is removed in place is named by nothing.
 fn in_place(path: &Path) -> Result<bool, FsError> {
     let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let removed =
+        if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     removed.map_err(FsError::while_doing("remove", path)).map_or_else(vanished, |()| Ok(true))
 }
 

@@ -1,4 +1,5 @@
-//! Our hooks in a repository: put in beside whatever is there, taken out without a trace, and shown to fire.
+//! Our hooks in a repository: put in beside whatever is there, taken out without a trace, and shown
+//! to fire.
 
 use crate::world::env;
 use crate::world::fs::{self, FsError};
@@ -23,7 +24,8 @@ const HOOKS_PATH: &str = "core.hooksPath";
 pub enum HooksError {
     #[error("{} is in no git repository", .0.display())]
     NoRepository(PathBuf),
-    #[error("{} was a hook of yours and {} is one too: only one of them can run before ours", kept.display(), hook.display())]
+    #[error("{} was a hook of yours and {} is one too: only one of them can run before ours",
+        kept.display(), hook.display())]
     TwoBefore { hook: PathBuf, kept: PathBuf },
     #[error("this system does not say where `agent` itself lies")]
     NoBinary,
@@ -45,8 +47,12 @@ impl Diagnose for HooksError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoRepository(_) => Some("`git init` makes one; `agent init DIR` makes a whole agent repository".to_owned()),
-            Self::TwoBefore { kept, .. } => Some(format!("join the two, remove {}, and run it again", kept.display())),
+            Self::NoRepository(_) => Some(
+                "`git init` makes one; `agent init DIR` makes a whole agent repository".to_owned(),
+            ),
+            Self::TwoBefore { kept, .. } => {
+                Some(format!("join the two, remove {}, and run it again", kept.display()))
+            }
             Self::NoBinary => None,
             Self::Git(error) => error.hint(),
             Self::Fs(error) => error.hint(),
@@ -58,7 +64,8 @@ impl Diagnose for HooksError {
 #[derive(Debug)]
 pub struct Hooks {
     git: GitCommand,
-    /// The root of the working tree, or the git directory of a bare repository: where git runs hooks.
+    /// The root of the working tree, or the git directory of a bare repository: where git runs
+    /// hooks.
     root: PathBuf,
     common: PathBuf,
     bare: bool,
@@ -83,7 +90,11 @@ impl Hooks {
         let Some(bare) = asked.is_bare()? else {
             return Err(HooksError::NoRepository(directory.to_owned()));
         };
-        let root = if bare { asked.git_dir()? } else { asked.top_level()?.unwrap_or_else(|| directory.to_owned()) };
+        let root = if bare {
+            asked.git_dir()?
+        } else {
+            asked.top_level()?.unwrap_or_else(|| directory.to_owned())
+        };
         let git = GitCommand::isolated(&root);
         Ok(Self { folder: git.git_path("hooks")?, common: git.common_dir()?, git, root, bare })
     }
@@ -92,7 +103,8 @@ impl Hooks {
         &self.folder
     }
 
-    /// The hooks that belong in this repository: people's where there is a working tree, the server's in a bare one.
+    /// The hooks that belong in this repository: people's where there is a working tree, the
+    /// server's in a bare one.
     pub fn names(&self) -> &'static [HookName] {
         if self.bare { &HookName::SERVER } else { &HookName::CLIENT }
     }
@@ -123,8 +135,9 @@ impl Hooks {
         Ok(fs::link(&binary, &self.common.join(shim::LINK))?)
     }
 
-    /// The folder to install into. A folder that this repository's own configuration names is honoured; a tracked `.githooks` of ours is
-    /// taken up; a folder for all of the user's repositories is left alone, and chained.
+    /// The folder to install into. A folder that this repository's own configuration names is
+    /// honoured; a tracked `.githooks` of ours is taken up; a folder for all of the user's
+    /// repositories is left alone, and chained.
     fn choose_folder(&mut self) -> Result<(), HooksError> {
         if self.bare || self.git.local_config(HOOKS_PATH)?.is_some() {
             return Ok(());
@@ -136,13 +149,18 @@ impl Hooks {
             return Ok(());
         }
         self.keep_running(&wanted)?;
-        let value = if wanted.ends_with(HOOKS_FOLDER) { OsStr::new(HOOKS_FOLDER) } else { wanted.as_os_str() };
+        let value = if wanted.ends_with(HOOKS_FOLDER) {
+            OsStr::new(HOOKS_FOLDER)
+        } else {
+            wanted.as_os_str()
+        };
         self.git.set_config(HOOKS_PATH, &value.to_string_lossy())?;
         self.folder = wanted;
         Ok(())
     }
 
-    /// Whether a folder of the working tree holds the shims that `agent init` and `agent adopt` write.
+    /// Whether a folder of the working tree holds the shims that `agent init` and `agent adopt`
+    /// write.
     fn is_shipped(&self, folder: &Path) -> Result<bool, HooksError> {
         let text = fs::read_if_there(&folder.join(HookName::PreCommit.as_str()))?;
         Ok(!self.bare && text.is_some_and(|text| shim::is_ours(&text)))
@@ -183,7 +201,8 @@ impl Hooks {
         Ok(fs::replace_program(&path, text.as_bytes())?)
     }
 
-    /// Says beside tracked hooks how git is to check them out, unless something is said there already.
+    /// Says beside tracked hooks how git is to check them out, unless something is said there
+    /// already.
     fn put_attributes(&self) -> Result<(), HooksError> {
         let path = self.folder.join(".gitattributes");
         if !path.exists() {
@@ -194,7 +213,8 @@ impl Hooks {
 
     /// Whether git checked a hook out with CRLF, with which no shell is found to run it.
     pub fn has_carriage_returns(&self, hook: HookName) -> bool {
-        fs::read_if_there(&self.folder.join(hook.as_str())).is_ok_and(|text| text.is_some_and(|text| text.contains(&b'\r')))
+        fs::read_if_there(&self.folder.join(hook.as_str()))
+            .is_ok_and(|text| text.is_some_and(|text| text.contains(&b'\r')))
     }
 
     /// Takes our hooks out and puts back what was there.
@@ -206,8 +226,10 @@ impl Hooks {
                 self.take_out(hook)?;
             }
         }
-        // only a value that `install` sets: the tracked shims, or the usual folder against one for all repositories
-        if shipped || value.is_some_and(|value| same(Path::new(&value), &self.common.join("hooks"))) {
+        // only a value that `install` sets: the tracked shims, or the usual folder against one for
+        // all repositories
+        if shipped || value.is_some_and(|value| same(Path::new(&value), &self.common.join("hooks")))
+        {
             self.git.unset_config(HOOKS_PATH)?;
         }
         for hook in HookName::ALL {
@@ -227,16 +249,20 @@ impl Hooks {
         }
         let kept = kept_beside(&path);
         if kept.exists() {
-            return Ok(std::fs::rename(&kept, &path).map_err(FsError::while_doing("put back", &path))?);
+            return Ok(
+                std::fs::rename(&kept, &path).map_err(FsError::while_doing("put back", &path))?
+            );
         }
         Ok(fs::remove_if_there(&path)?)
     }
 
-    /// Asks git itself to run a hook, with the PATH of a program that was not started from a shell, and looks whether we answered.
+    /// Asks git itself to run a hook, with the PATH of a program that was not started from a shell,
+    /// and looks whether we answered.
     pub fn fires(&self, hook: HookName) -> Result<bool, HooksError> {
         let word = format!("agent-{hook}-{}", std::process::id());
         let Some(program) = on_path(OsStr::new("git")) else { return Ok(false) };
-        let run = self.git.run_program(&program).args(["hook", "run", "--ignore-missing", hook.as_str()]);
+        let run =
+            self.git.run_program(&program).args(["hook", "run", "--ignore-missing", hook.as_str()]);
         let finished = run.env(env::HOOK_PROBE, &word).env("PATH", bare_path(&program)).finish()?;
         // git shows a hook's stdout on stderr
         let said = [finished.stdout, finished.stderr].concat();
@@ -247,7 +273,8 @@ impl Hooks {
 /// What a program started from a desktop has on PATH, and git itself.
 fn bare_path(git: &Path) -> std::ffi::OsString {
     let folder = git.parent().unwrap_or(Path::new("/usr/bin"));
-    std::env::join_paths([Path::new("/usr/bin"), Path::new("/bin"), folder]).unwrap_or_else(|_| "/usr/bin:/bin".into())
+    std::env::join_paths([Path::new("/usr/bin"), Path::new("/bin"), folder])
+        .unwrap_or_else(|_| "/usr/bin:/bin".into())
 }
 
 fn kept_beside(hook: &Path) -> PathBuf {
@@ -258,7 +285,9 @@ fn kept_beside(hook: &Path) -> PathBuf {
 
 /// The hook that was in the place of the shim `from`, or in the folder that git looked into before.
 pub fn before(from: &Path, common: &Path, hook: HookName) -> Option<PathBuf> {
-    [kept_beside(from), common.join(shim::BEFORE_FOLDER).join(hook.as_str())].into_iter().find(|path| fs::is_program(path))
+    [kept_beside(from), common.join(shim::BEFORE_FOLDER).join(hook.as_str())]
+        .into_iter()
+        .find(|path| fs::is_program(path))
 }
 
 fn same(one: &Path, other: &Path) -> bool {

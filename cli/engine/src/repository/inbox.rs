@@ -1,6 +1,8 @@
-//! The inbox: a record of the repository (see `records`), so that feedback is cloned, pushed and never lost.
+//! The inbox: a record of the repository (see `records`), so that feedback is cloned, pushed and
+//! never lost.
 //!
-//! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys that were used; its history is what happened to them.
+//! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys
+//! that were used; its history is what happened to them.
 
 use crate::error::Failure;
 use crate::repository::records::INBOX;
@@ -22,7 +24,9 @@ impl<'a> Inbox<'a> {
 
     /// Once this returns without a warning, the item is on disk.
     pub fn add(&self, item: &Feedback) -> Result<Committed<()>, Failure> {
-        INBOX.edit(self.git, |_| Ok(Some((format!("feedback: {}", item.headline(60)), vec![entry(item)]))))
+        INBOX.edit(self.git, |_| {
+            Ok(Some((format!("feedback: {}", item.headline(60)), vec![entry(item)])))
+        })
     }
 
     /// All items, oldest first.
@@ -37,7 +41,10 @@ impl<'a> Inbox<'a> {
     }
 
     pub fn item(&self, id: &str) -> Result<Feedback, Failure> {
-        self.items()?.into_iter().find(|item| item.id == id).ok_or_else(|| unknown("feedback item", id))
+        self.items()?
+            .into_iter()
+            .find(|item| item.id == id)
+            .ok_or_else(|| unknown("feedback item", id))
     }
 
     /// The runs that ended, oldest first.
@@ -52,16 +59,30 @@ impl<'a> Inbox<'a> {
     }
 
     /// What became of items.
-    pub fn settle(&self, items: &[Feedback], status: &Status) -> Result<Committed<Vec<Feedback>>, Failure> {
+    pub fn settle(
+        &self,
+        items: &[Feedback],
+        status: &Status,
+    ) -> Result<Committed<Vec<Feedback>>, Failure> {
         self.record(items, status, None)
     }
 
     /// What became of items and of the run that worked on them, in one commit.
-    pub fn conclude(&self, items: &[Feedback], status: &Status, report: &Report) -> Result<Committed<Vec<Feedback>>, Failure> {
+    pub fn conclude(
+        &self,
+        items: &[Feedback],
+        status: &Status,
+        report: &Report,
+    ) -> Result<Committed<Vec<Feedback>>, Failure> {
         self.record(items, status, Some(report))
     }
 
-    fn record(&self, items: &[Feedback], status: &Status, report: Option<&Report>) -> Result<Committed<Vec<Feedback>>, Failure> {
+    fn record(
+        &self,
+        items: &[Feedback],
+        status: &Status,
+        report: Option<&Report>,
+    ) -> Result<Committed<Vec<Feedback>>, Failure> {
         let items: Vec<_> = items.iter().map(|item| item.now(status.clone())).collect();
         let run = report.map(|report| (format!("runs/{}.json", report.run), report.to_bytes()));
         let files: Vec<_> = items.iter().map(entry).chain(run).collect();
@@ -74,12 +95,18 @@ impl<'a> Inbox<'a> {
         Ok(INBOX.view(self.git)?.files(folder)?.into_iter().collect())
     }
 
-    /// Why this may not be all of it: the inbox that a version of `active` was made with is not here.
+    /// Why this may not be all of it: the inbox that a version of `active` was made with is not
+    /// here.
     pub fn lack(&self) -> Result<Option<String>, Failure> {
         let Some((version, head)) = INBOX.named_by_active(self.git)? else { return Ok(None) };
         let absent = head.commit().filter(|commit| !self.git.is_commit(commit));
-        Ok(absent
-            .map(|commit| format!("this clone does not have the inbox that {} was made with (commit {})", tag(&version), commit.short())))
+        Ok(absent.map(|commit| {
+            format!(
+                "this clone does not have the inbox that {} was made with (commit {})",
+                tag(&version),
+                commit.short()
+            )
+        }))
     }
 }
 
@@ -89,5 +116,6 @@ pub fn entry(item: &Feedback) -> (String, Vec<u8>) {
 }
 
 pub fn unknown(what: &str, id: &str) -> Failure {
-    Failure::new(FailureKind::Input, format!("there is no {what} `{id}`")).with_hint("`agent architect list` shows what there is")
+    Failure::new(FailureKind::Input, format!("there is no {what} `{id}`"))
+        .with_hint("`agent architect list` shows what there is")
 }

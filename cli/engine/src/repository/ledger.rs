@@ -1,7 +1,9 @@
-//! The ledger of the gate: a record of the repository (see `records`), so that it is cloned, pushed and never lost.
+//! The ledger of the gate: a record of the repository (see `records`), so that it is cloned, pushed
+//! and never lost.
 //!
-//! It holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its answer. Each version names the commit of the ledger it was made
-//! with, so a clone in which attempts are missing knows it and does not judge: their levels would be spent twice.
+//! It holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its
+//! answer. Each version names the commit of the ledger it was made with, so a clone in which
+//! attempts are missing knows it and does not judge: their levels would be spent twice.
 
 use crate::error::Failure;
 use crate::repository::records::{Record, View};
@@ -21,7 +23,8 @@ const FILE: &str = "ledger.jsonl";
 /// A remote that takes longer than this to say what it has is taken for one that cannot be reached.
 const ANSWER: Duration = Duration::from_secs(10);
 
-pub const RECORD: Record = Record { name: "ledger", join, named: Some(|trailers| trailers.ledger.as_ref()) };
+pub const RECORD: Record =
+    Record { name: "ledger", join, named: Some(|trailers| trailers.ledger.as_ref()) };
 
 fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if path != FILE {
@@ -31,7 +34,8 @@ fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
 }
 
 fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, Failure> {
-    let text = String::from_utf8(bytes).map_err(|_| Failure::input(format!("{origin} is not UTF-8")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::input(format!("{origin} is not UTF-8")))?;
     Ok(Ledger::parse(&text, origin)?)
 }
 
@@ -64,29 +68,47 @@ impl std::fmt::Display for Lack {
         let Self { said_by, commit, problem } = self;
         let commit = commit.short();
         match problem {
-            Problem::Absent => write!(formatter, "this clone does not have the gate's ledger that {said_by} (commit {commit})"),
+            Problem::Absent => write!(
+                formatter,
+                "this clone does not have the gate's ledger that {said_by} (commit {commit})"
+            ),
             Problem::Missing(count) => {
-                write!(formatter, "the gate's ledger of this clone lacks {count} of the attempts that {said_by} (commit {commit})")
+                write!(
+                    formatter,
+                    "the gate's ledger of this clone lacks {count} of the attempts that {said_by} \
+                    (commit {commit})"
+                )
             }
-            Problem::Unreadable(why) => write!(formatter, "the gate's ledger that {said_by} (commit {commit}) was damaged since: {why}"),
+            Problem::Unreadable(why) => write!(
+                formatter,
+                "the gate's ledger that {said_by} (commit {commit}) was damaged since: {why}"
+            ),
         }
     }
 }
 
 impl Lack {
     fn refusal(&self, git: &Git) -> Failure {
-        Failure::new(FailureKind::NotEnoughEvidence, format!("{self}; nothing is judged here until it is back, since its levels are spent"))
-            .with_hint(self.mend(git))
+        Failure::new(
+            FailureKind::NotEnoughEvidence,
+            format!("{self}; nothing is judged here until it is back, since its levels are spent"),
+        )
+        .with_hint(self.mend(git))
     }
 
     /// The command that mends it.
     pub fn mend(&self, git: &Git) -> String {
         match git.remotes().first() {
             Some(remote) if self.problem == Problem::Absent => {
-                format!("agent sync (by git alone: git fetch {remote} '+refs/agent/*:refs/agent-remotes/{remote}/*')")
+                format!(
+                    "agent sync (by git alone: git fetch {remote} \
+                    '+refs/agent/*:refs/agent-remotes/{remote}/*')"
+                )
             }
-            None if self.problem == Problem::Absent => "fetch it from a clone that has it: git fetch CLONE \
-                 '+refs/agent/*:refs/agent-remotes/clone/*' '+refs/agent-own/*:refs/agent-remotes/clone/own/*'"
+            None if self.problem == Problem::Absent => "fetch it from a clone that has it: git \
+            fetch CLONE \
+                 '+refs/agent/*:refs/agent-remotes/clone/*' \
+                 '+refs/agent-own/*:refs/agent-remotes/clone/own/*'"
                 .to_owned(),
             _ => "agent sync".to_owned(),
         }
@@ -102,7 +124,8 @@ impl<'a> LedgerRef<'a> {
         Self { git }
     }
 
-    /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer costs nothing.
+    /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer
+    /// costs nothing.
     pub fn judge(
         &self,
         comparison: &Comparison,
@@ -122,7 +145,11 @@ impl<'a> LedgerRef<'a> {
             }
             let level = ledger.next(alpha, self.discoveries(&ledger, &asked.baseline)?);
             let new = new_entry(comparison, asked.clone(), state, alpha, level);
-            let subject = format!("gate: test {}, {}", new.index, if new.accepted { "accepted" } else { "not accepted" });
+            let subject = format!(
+                "gate: test {}, {}",
+                new.index,
+                if new.accepted { "accepted" } else { "not accepted" }
+            );
             let text = ledger.with(new.clone()).to_text();
             entry = Some(new);
             Ok(Some((subject, vec![(FILE.to_owned(), text.into_bytes())])))
@@ -138,7 +165,8 @@ impl<'a> LedgerRef<'a> {
         of_view(&RECORD.view_of_refs(self.git)?).map(Some)
     }
 
-    /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere and did not become a version here is no discovery.
+    /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere
+    /// and did not become a version here is no discovery.
     pub fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, Failure> {
         if !ledger.has_discoveries() {
             return Ok(0);
@@ -161,7 +189,8 @@ impl<'a> LedgerRef<'a> {
         }
     }
 
-    /// The ledger of a remote, where nothing here says that there is one: no version names it, and it was never fetched. A remote that does not answer has none.
+    /// The ledger of a remote, where nothing here says that there is one: no version names it, and
+    /// it was never fetched. A remote that does not answer has none.
     fn never_fetched(&self) -> Result<Option<Lack>, Failure> {
         let Some(remote) = self.git.remotes().into_iter().next() else { return Ok(None) };
         let is_fetched = !self.git.references(&format!("{REMOTES}{remote}/"))?.is_empty();
@@ -169,12 +198,21 @@ impl<'a> LedgerRef<'a> {
             return Ok(None);
         }
         let places = [SHARED.to_owned(), format!("{SHARED}{PEERS}*/"), format!("{OWN}*/")];
-        let there = self.git.remote_refs_within(ANSWER, &remote, &places.map(|place| format!("{place}{}", RECORD.name)));
+        let there = self.git.remote_refs_within(
+            ANSWER,
+            &remote,
+            &places.map(|place| format!("{place}{}", RECORD.name)),
+        );
         let commit = there.and_then(|there| there.into_values().next());
-        Ok(commit.map(|commit| Lack { said_by: format!("{remote} has"), commit, problem: Problem::Absent }))
+        Ok(commit.map(|commit| Lack {
+            said_by: format!("{remote} has"),
+            commit,
+            problem: Problem::Absent,
+        }))
     }
 
-    /// What is missing of the ledger that the versions of `active` name, and of what this clone itself has added to it.
+    /// What is missing of the ledger that the versions of `active` name, and of what this clone
+    /// itself has added to it.
     pub fn lack(&self) -> Result<Option<Lack>, Failure> {
         let said = self.known_commits()?;
         let heads = self.git.record_heads(RECORD.name)?;
@@ -186,7 +224,9 @@ impl<'a> LedgerRef<'a> {
             let problem = match (self.git.is_commit(&commit), &ledger) {
                 (false, _) => Some(Problem::Absent),
                 (true, Err(error)) => Some(Problem::Unreadable(error.messages.join(": "))),
-                (true, Ok(ledger)) => Some(ledger.lacks(&self.at(&commit)?)).filter(|missing| *missing > 0).map(Problem::Missing),
+                (true, Ok(ledger)) => Some(ledger.lacks(&self.at(&commit)?))
+                    .filter(|missing| *missing > 0)
+                    .map(Problem::Missing),
             };
             if let Some(problem) = problem {
                 return Ok(Some(Lack { said_by, commit, problem }));
@@ -198,19 +238,32 @@ impl<'a> LedgerRef<'a> {
     /// The commits of the ledger that are known to have been, and what says so.
     fn known_commits(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
         let named = RECORD.named_by_active(self.git)?;
-        let named = named.and_then(|(version, head)| Some((format!("{} was made with", tag(&version)), head.commit()?.clone())));
-        let remembered = self.git.remembered_head(RECORD.name)?.map(|commit| ("this clone wrote".to_owned(), commit));
+        let named = named.and_then(|(version, head)| {
+            Some((format!("{} was made with", tag(&version)), head.commit()?.clone()))
+        });
+        let remembered = self
+            .git
+            .remembered_head(RECORD.name)?
+            .map(|commit| ("this clone wrote".to_owned(), commit));
         Ok(named.into_iter().chain(remembered).collect())
     }
 
     fn at(&self, commit: &ObjectId) -> Result<Ledger, Failure> {
-        parse(self.git.read(commit, FILE)?.unwrap_or_default(), &format!("{}:{FILE}", commit.short()))
+        parse(
+            self.git.read(commit, FILE)?.unwrap_or_default(),
+            &format!("{}:{FILE}", commit.short()),
+        )
     }
 
-    /// Puts back what is missing and can still be found in this clone; says how many attempts that were.
+    /// Puts back what is missing and can still be found in this clone; says how many attempts that
+    /// were.
     pub fn restore(&self) -> Result<Committed<usize>, Failure> {
-        let known: Vec<_> =
-            self.known_commits()?.into_iter().map(|(_, commit)| commit).filter(|commit| self.git.is_commit(commit)).collect();
+        let known: Vec<_> = self
+            .known_commits()?
+            .into_iter()
+            .map(|(_, commit)| commit)
+            .filter(|commit| self.git.is_commit(commit))
+            .collect();
         let mut restored = 0;
         let edited = self.git.edit_record(RECORD.name, || {
             let heads: Vec<_> = self.git.record_heads(RECORD.name)?.into_keys().collect();
@@ -226,7 +279,11 @@ impl<'a> LedgerRef<'a> {
                 return Ok(None);
             }
             let edit = TreeEdit::file(FILE, self.git.write_blob(whole.to_text().as_bytes())?);
-            Ok::<_, Failure>(Some(RecordEdit { subject: "gate: what was missing is put back".to_owned(), heads, edits: vec![edit] }))
+            Ok::<_, Failure>(Some(RecordEdit {
+                subject: "gate: what was missing is put back".to_owned(),
+                heads,
+                edits: vec![edit],
+            }))
         })?;
         Ok(edited.map(|_| restored))
     }
@@ -242,7 +299,13 @@ impl<'a> LedgerRef<'a> {
     }
 }
 
-fn new_entry(comparison: &Comparison, asked: CandidateTest, state: &ObjectId, alpha: f64, level: Level) -> Entry {
+fn new_entry(
+    comparison: &Comparison,
+    asked: CandidateTest,
+    state: &ObjectId,
+    alpha: f64,
+    level: Level,
+) -> Entry {
     let judged = comparison.judged(level);
     Entry {
         schema: SCHEMA.to_owned(),

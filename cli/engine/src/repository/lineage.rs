@@ -1,4 +1,5 @@
-//! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code, and whether its own code was taken out of service.
+//! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code,
+//! and whether its own code was taken out of service.
 
 use crate::error::Failure;
 use crate::world::git::{CommitInfo, Git, STATE_FILE};
@@ -24,7 +25,10 @@ struct Decision {
 }
 
 /// The releases and rollbacks up to a version, newest first.
-fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<Decision, Failure>> + 'a {
+fn decisions<'a>(
+    git: &'a Git,
+    tip: &ObjectId,
+) -> impl Iterator<Item = Result<Decision, Failure>> + 'a {
     let mut undone: BTreeMap<Version, Rollback> = BTreeMap::new();
     let mut commits = git.first_parents(tip);
     std::iter::from_fn(move || {
@@ -33,9 +37,13 @@ fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<De
                 Ok(commit) => commit,
                 Err(error) => return Some(Err(error.into())),
             };
-            let (kind, version) = commit.trailers.as_version().map(|(kind, version)| (kind, version.clone()))?;
+            let (kind, version) =
+                commit.trailers.as_version().map(|(kind, version)| (kind, version.clone()))?;
             for undoes in &commit.trailers.undoes {
-                let rollback = || Rollback { version: version.clone(), reason: trailers::body(&commit.message).to_owned() };
+                let rollback = || Rollback {
+                    version: version.clone(),
+                    reason: trailers::body(&commit.message).to_owned(),
+                };
                 undone.entry(undoes.clone()).or_insert_with(rollback);
             }
             if kind != Kind::Promotion {
@@ -46,7 +54,8 @@ fn decisions<'a>(git: &'a Git, tip: &ObjectId) -> impl Iterator<Item = Result<De
     })
 }
 
-/// What is served and a commit lacks, newest first. A version that was taken out of service is not missed.
+/// What is served and a commit lacks, newest first. A version that was taken out of service is not
+/// missed.
 pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked>, Failure> {
     let mut lacked: Vec<Lacked> = Vec::new();
     for decision in decisions(git, tip) {
@@ -60,18 +69,31 @@ pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked
             break;
         }
         if undone_by.is_none() {
-            lacked.push(Lacked { version, took_out: Vec::new(), reason: trailers::body(&decided.message).to_owned() });
+            lacked.push(Lacked {
+                version,
+                took_out: Vec::new(),
+                reason: trailers::body(&decided.message).to_owned(),
+            });
         }
     }
     Ok(lacked)
 }
 
-/// The version with the very code of a commit, where the newest such version was taken out of service.
-pub fn taken_out(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Option<TakenOut>, Failure> {
+/// The version with the very code of a commit, where the newest such version was taken out of
+/// service.
+pub fn taken_out(
+    git: &Git,
+    tip: &ObjectId,
+    commit: &ObjectId,
+) -> Result<Option<TakenOut>, Failure> {
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
         if git.diff(Some(&decided.id), commit)?.iter().all(|change| is_not_served(&change.path)) {
-            return Ok(undone_by.map(|Rollback { version: by, reason }| TakenOut { version, by, reason }));
+            return Ok(undone_by.map(|Rollback { version: by, reason }| TakenOut {
+                version,
+                by,
+                reason,
+            }));
         }
     }
     Ok(None)
@@ -82,8 +104,9 @@ fn is_not_served(path: &str) -> bool {
     path == STATE_FILE || path.starts_with("tests/") || path.starts_with("ci/")
 }
 
-/// Whether a commit has the code of a version: by descent from it or from what it released, or because its own history went through that very code, as it does
-/// where the version was brought in as one commit.
+/// Whether a commit has the code of a version: by descent from it or from what it released, or
+/// because its own history went through that very code, as it does where the version was brought in
+/// as one commit.
 fn contains(git: &Git, decided: &CommitInfo, commit: &ObjectId) -> Result<bool, Failure> {
     let source = decided.parents.last().filter(|_| decided.trailers.kind == Some(Kind::Release));
     for has in std::iter::once(&decided.id).chain(source) {

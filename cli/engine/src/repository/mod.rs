@@ -65,7 +65,8 @@ impl Writes {
     }
 }
 
-/// A folder in an agent repository, and where notices of work in it go. Each thread opens the repository for itself.
+/// A folder in an agent repository, and where notices of work in it go. Each thread opens the
+/// repository for itself.
 #[derive(Debug, Clone)]
 pub struct Location {
     pub directory: PathBuf,
@@ -84,7 +85,8 @@ impl Location {
         Ok(repository)
     }
 
-    /// The same for a command that has to write: where it cannot, that is said before anything is done.
+    /// The same for a command that has to write: where it cannot, that is said before anything is
+    /// done.
     pub fn open_to(&self, writes: Writes) -> Result<Repository, Failure> {
         if writes == Writes::Nothing {
             return self.open();
@@ -128,17 +130,31 @@ const SOUND: usize = 16;
 impl Repository {
     fn on(git: Git, location: &Location) -> Self {
         let layout = git.layout();
-        if layout.home().exists() || git.worktree().is_some_and(|folder| folder.join(manifest::FILE).exists()) {
+        if layout.home().exists()
+            || git.worktree().is_some_and(|folder| folder.join(manifest::FILE).exists())
+        {
             // a command that has to write there reports why it cannot
             let _ = layout.make_home();
         }
         let Location { directory, notices } = location.clone();
-        Self { layout, git, directory, notices, carried: RefCell::default(), sound: RefCell::default(), said_unrecorded: Cell::default() }
+        Self {
+            layout,
+            git,
+            directory,
+            notices,
+            carried: RefCell::default(),
+            sound: RefCell::default(),
+            said_unrecorded: Cell::default(),
+        }
     }
 
     /// Why this cannot be written, where it cannot.
     pub fn refusal(&self, writes: Writes) -> Option<FsError> {
-        let home = self.layout.overlay().filter(|overlay| overlay.is_whole()).map(|overlay| overlay.refusal().again());
+        let home = self
+            .layout
+            .overlay()
+            .filter(|overlay| overlay.is_whole())
+            .map(|overlay| overlay.refusal().again());
         match writes {
             Writes::Nothing => None,
             Writes::Home => home,
@@ -150,11 +166,14 @@ impl Repository {
     fn warn_unrecorded(&self, refusal: &FsError) {
         if !self.said_unrecorded.replace(true) {
             let why = refusal.messages().join(": ");
-            self.warn(&format!("{why}; what is missing is made in a temporary folder, and nothing is recorded"));
+            self.warn(&format!(
+                "{why}; what is missing is made in a temporary folder, and nothing is recorded"
+            ));
         }
     }
 
-    /// Finishes what a killed command left undone. What cannot be finished now is a warning, and does not stop a command that only reads.
+    /// Finishes what a killed command left undone. What cannot be finished now is a warning, and
+    /// does not stop a command that only reads.
     pub fn finish(&self) -> Result<(), Failure> {
         for line in self.git.heal()?.lines() {
             self.notices.warn(line);
@@ -165,11 +184,15 @@ impl Repository {
     /// The manifest of a commit or tree.
     pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, Failure> {
         let origin = format!("{}:{}", tree.short(), manifest::FILE);
-        let bytes = self.git.read(tree, manifest::FILE)?.ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
+        let bytes = self
+            .git
+            .read(tree, manifest::FILE)?
+            .ok_or_else(|| ManifestError::Missing { origin: origin.clone() })?;
         Ok(Manifest::read(&bytes, &origin)?)
     }
 
-    /// The tip of what is served; `None` before the first release. One that is no sound version is an error.
+    /// The tip of what is served; `None` before the first release. One that is no sound version is
+    /// an error.
     pub fn tip(&self) -> Result<Option<Tip>, Failure> {
         self.git.reference(ACTIVE)?.map(|commit| self.version_at(&commit)).transpose()
     }
@@ -187,9 +210,17 @@ impl Repository {
     /// The same, where there has to be one.
     pub fn expect_tip(&self) -> Result<Tip, Failure> {
         self.tip()?.ok_or_else(|| {
-            let shallow = if self.git.is_shallow() { "; this clone is shallow, so it may only be missing here" } else { "" };
+            let shallow = if self.git.is_shallow() {
+                "; this clone is shallow, so it may only be \
+                missing here"
+            } else {
+                ""
+            };
             Failure::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
-                .with_hint("`agent release` makes the first version of what is on `main`; in a fresh clone, `agent sync` fetches it")
+                .with_hint(
+                    "`agent release` makes the first version of what is on `main`; in a \
+                    fresh clone, `agent sync` fetches it",
+                )
         })
     }
 
@@ -223,7 +254,8 @@ impl Repository {
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
-    /// The same for what a commit names that no ref names yet: the sync before the ref moves makes it durable.
+    /// The same for what a commit names that no ref names yet: the sync before the ref moves makes
+    /// it durable.
     pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, Failure> {
         Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
@@ -234,8 +266,15 @@ impl Repository {
     }
 
     pub fn active_at(&self, tip: &Tip) -> Result<Active, Failure> {
-        let base = Base { version: tip.version.clone(), commit: tip.commit.clone(), revision: tip.revision.clone() };
-        let state = state_value(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
+        let base = Base {
+            version: tip.version.clone(),
+            commit: tip.commit.clone(),
+            revision: tip.revision.clone(),
+        };
+        let state = state_value(
+            &self.git.blob(&tip.revision)?,
+            &format!("{}:{STATE_FILE}", tip.commit.short()),
+        )?;
         let journal = self.git.commit(&tip.commit)?.trailers.journal;
         Ok(Active { base, state, journal })
     }
@@ -246,7 +285,11 @@ impl Repository {
     }
 
     pub fn staging_on(&self, active: &Active) -> Result<Staging, Failure> {
-        let staging = Staging::open(&self.layout, active, Box::new(RepositoryPast::new(&self.git, &self.layout)))?;
+        let staging = Staging::open(
+            &self.layout,
+            active,
+            Box::new(RepositoryPast::new(&self.git, &self.layout)),
+        )?;
         for notice in staging.notices() {
             self.warn(&notice.to_string());
         }
@@ -258,15 +301,26 @@ impl Repository {
         // without one the defaults do: telemetry is no reason to refuse anything
         let manifest = self.served_manifest();
         let store = manifest.as_ref().map(|manifest| manifest.store.clone()).unwrap_or_default();
-        let settings = telemetry::Settings { layout: self.layout.clone(), store, agent: manifest.map(|manifest| manifest.name) };
+        let settings = telemetry::Settings {
+            layout: self.layout.clone(),
+            store,
+            agent: manifest.map(|manifest| manifest.name),
+        };
         let notices = self.notices.clone();
-        telemetry::start(settings, |problem| self.notices.detail(problem), move |problem| notices.warn(problem))
+        telemetry::start(
+            settings,
+            |problem| self.notices.detail(problem),
+            move |problem| notices.warn(problem),
+        )
     }
 
     /// What is on record.
     pub fn records(&self) -> Result<telemetry::Records, Failure> {
         let settings = self.served_manifest().map(|manifest| manifest.store).unwrap_or_default();
-        Ok(telemetry::Records::new(self.layout.clone(), Store::open(&settings, self.layout.root())?.briefly()))
+        Ok(telemetry::Records::new(
+            self.layout.clone(),
+            Store::open(&settings, self.layout.root())?.briefly(),
+        ))
     }
 
     /// The manifest of what is served, where something is.
@@ -294,7 +348,8 @@ impl Repository {
     /// The working tree the user stands in; a bare repository has none.
     pub fn worktree(&self) -> Result<std::path::PathBuf, Failure> {
         self.git.worktree().ok_or_else(|| {
-            Failure::new(FailureKind::Input, "this repository is bare: it has no working tree").with_hint("name a version with `--at`")
+            Failure::new(FailureKind::Input, "this repository is bare: it has no working tree")
+                .with_hint("name a version with `--at`")
         })
     }
 }
@@ -308,6 +363,7 @@ pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, Failure> {
 pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, Failure> {
     let path = folder.join(manifest::FILE);
     let bytes = crate::world::fs::read_if_there(&path)?;
-    let bytes = bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;
+    let bytes =
+        bytes.ok_or_else(|| ManifestError::Missing { origin: folder.display().to_string() })?;
     Ok(Manifest::read(&bytes, manifest::FILE)?)
 }

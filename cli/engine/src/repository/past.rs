@@ -1,12 +1,16 @@
-//! The past of `active`, as staging asks for it: from git, the sealed Journals in the object store, and what other clones say that they counted.
+//! The past of `active`, as staging asks for it: from git, the sealed Journals in the object store,
+//! and what other clones say that they counted.
 //!
-//! Sealed Journals stay where they were made unless clones share a store. The ids that they counted travel by git, shortened to digests: the record `counted`
-//! has `journals/<digest of the Journal>`, written when something is shared with a remote.
+//! Sealed Journals stay where they were made unless clones share a store. The ids that they counted
+//! travel by git, shortened to digests: the record `counted` has
+//! `journals/<digest of the Journal>`, written when something is shared with a remote.
 
 use crate::error::Failure;
 use crate::repository::records::{COUNTED, View};
 use crate::repository::{Repository, state_value};
-use crate::staging::past::{CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest};
+use crate::staging::past::{
+    CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest,
+};
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
@@ -18,7 +22,8 @@ use agent_core::version::registry::journal_key;
 use agent_core::version::tag;
 use std::collections::HashMap;
 
-/// Versions in a row whose signals are in the record already: those before them are there as well, or not to be found.
+/// Versions in a row whose signals are in the record already: those before them are there as well,
+/// or not to be found.
 const SHARED_BEFORE: usize = 64;
 
 /// So many of the newest Journals are read for what a signal said whose id comes again.
@@ -49,10 +54,21 @@ impl RepositoryPast {
     fn fork_of(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, Failure> {
         for past in self.git.first_parents(commit) {
             let past = past?;
-            let (Some((_, version)), Some(revision)) = (past.trailers.as_version(), &past.trailers.state) else { break };
+            let (Some((_, version)), Some(revision)) =
+                (past.trailers.as_version(), &past.trailers.state)
+            else {
+                break;
+            };
             if self.git.is_ancestor(&past.id, active)? {
-                let base = Base { version: version.clone(), commit: past.id.clone(), revision: revision.clone() };
-                let state = state_value(&self.git.blob(revision)?, &format!("{}:{STATE_FILE}", past.id.short()))?;
+                let base = Base {
+                    version: version.clone(),
+                    commit: past.id.clone(),
+                    revision: revision.clone(),
+                };
+                let state = state_value(
+                    &self.git.blob(revision)?,
+                    &format!("{}:{STATE_FILE}", past.id.short()),
+                )?;
                 return Ok(Some(Fork { base, state }));
             }
         }
@@ -80,14 +96,25 @@ impl RepositoryPast {
         // it may be there: what was acknowledged is not given up because a store does not answer
         let Some(error) = silent else { return Ok(None) };
         let mut error = Failure::from(error);
-        error
-            .messages
-            .insert(0, format!("{} of this clone is superseded, and the signals that it counted cannot be read now", tag(&sealed.version)));
+        error.messages.insert(
+            0,
+            format!(
+                "{} of this clone is superseded, and the signals that it counted \
+                cannot be read now",
+                tag(&sealed.version)
+            ),
+        );
         Err(error)
     }
 
-    fn counts_of(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, Failure> {
-        let mut sources = Sources { git: &self.git, stores: Stores::new(self), tip: commit, shared: None };
+    fn counts_of(
+        &self,
+        commit: &ObjectId,
+        known: Option<&ObjectId>,
+        most: usize,
+    ) -> Result<Counts, Failure> {
+        let mut sources =
+            Sources { git: &self.git, stores: Stores::new(self), tip: commit, shared: None };
         let mut counts = Counts::default();
         let mut found = 0;
         for past in self.git.first_parents(commit) {
@@ -128,11 +155,12 @@ impl<'a> Stores<'a> {
 
     fn of(&mut self, commit: &ObjectId) -> Option<&Store> {
         let settings = self.past.settings(commit)?;
-        let at = self.opened.iter().position(|(known, _)| *known == settings).unwrap_or_else(|| {
-            let store = Store::open(&settings, self.past.layout.root()).ok();
-            self.opened.push((settings, store));
-            self.opened.len() - 1
-        });
+        let at =
+            self.opened.iter().position(|(known, _)| *known == settings).unwrap_or_else(|| {
+                let store = Store::open(&settings, self.past.layout.root()).ok();
+                self.opened.push((settings, store));
+                self.opened.len() - 1
+            });
         self.opened[at].1.as_ref()
     }
 }
@@ -148,9 +176,12 @@ struct Sources<'a> {
 
 impl Sources<'_> {
     fn ids(&mut self, version: &ObjectId, journal: &str) -> Result<Option<Vec<IdDigest>>, Failure> {
-        // most of them are where the newest version keeps its own; one that changed the store left those before it in another
+        // most of them are where the newest version keeps its own; one that changed the store left
+        // those before it in another
         for commit in [self.tip, version] {
-            if let Some(bytes) = self.stores.of(commit).and_then(|store| sealed_in(store, journal).ok().flatten()) {
+            if let Some(bytes) =
+                self.stores.of(commit).and_then(|store| sealed_in(store, journal).ok().flatten())
+            {
                 return Ok(digests(&bytes));
             }
         }
@@ -189,7 +220,9 @@ impl RepositoryPast {
             }
             let Some(journal) = past.trailers.journal else { continue };
             for at in [commit, &past.id] {
-                if let Some(bytes) = stores.of(at).and_then(|store| sealed_in(store, &journal).ok().flatten()) {
+                if let Some(bytes) =
+                    stores.of(at).and_then(|store| sealed_in(store, &journal).ok().flatten())
+                {
                     said.extend(contents(&bytes));
                     break;
                 }
@@ -216,7 +249,12 @@ impl Past for RepositoryPast {
         self.journal_of(sealed).map_err(unknown)
     }
 
-    fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError> {
+    fn counts(
+        &self,
+        commit: &ObjectId,
+        known: Option<&ObjectId>,
+        most: usize,
+    ) -> Result<Counts, PastError> {
         self.counts_of(commit, known, most).map_err(unknown)
     }
 
@@ -229,7 +267,8 @@ fn unknown(error: Failure) -> PastError {
     PastError { message: error.messages.join(": "), kind: error.kind, hint: error.hint }
 }
 
-/// Puts the ids that the versions of `active` counted into the record, as far as their Journals are here: other clones cannot read them.
+/// Puts the ids that the versions of `active` counted into the record, as far as their Journals are
+/// here: other clones cannot read them.
 pub fn share_counts(repository: &Repository) -> Result<Committed<()>, Failure> {
     let new = unshared_counts(repository, usize::MAX)?;
     if new.is_empty() {
@@ -244,7 +283,10 @@ pub fn has_unshared_counts(repository: &Repository) -> Result<bool, Failure> {
     Ok(!unshared_counts(repository, 1)?.is_empty())
 }
 
-fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+fn unshared_counts(
+    repository: &Repository,
+    most: usize,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let git = &repository.git;
     let Some(tip) = git.reference(ACTIVE)? else { return Ok(Vec::new()) };
     let past = RepositoryPast::new(git, &repository.layout);
@@ -262,7 +304,10 @@ fn unshared_counts(repository: &Repository, most: usize) -> Result<Vec<(String, 
             continue;
         }
         // one that does not answer now is asked by the next command that shares
-        let counted = stores.of(&tip).and_then(|store| sealed_in(store, journal).ok().flatten()).and_then(|bytes| digests(&bytes));
+        let counted = stores
+            .of(&tip)
+            .and_then(|store| sealed_in(store, journal).ok().flatten())
+            .and_then(|bytes| digests(&bytes));
         new.extend(counted.map(|counted| (path(journal), counted.concat())));
     }
     Ok(new)

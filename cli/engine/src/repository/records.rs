@@ -1,7 +1,9 @@
 //! What every clone of a repository adds to, read together: the gate's ledger, the inbox.
 //!
-//! Where a record stands in git, and why each clone has refs of its own, says `world::git::records`. Here its heads become one set of files: each file that
-//! heads hold alike is taken as it is, and one that they hold differently is joined by the record's own rule, which gives the same in any order.
+//! Where a record stands in git, and why each clone has refs of its own, says
+//! `world::git::records`. Here its heads become one set of files: each file that heads hold alike
+//! is taken as it is, and one that they hold differently is joined by the record's own rule, which
+//! gives the same in any order.
 
 use crate::error::Failure;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
@@ -19,7 +21,8 @@ pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, 
 /// What a commit says of a record.
 pub type Named = fn(&Trailers) -> Option<&RecordHead>;
 
-/// A record and how two versions of one of its files become one: in any order, and as often as one likes.
+/// A record and how two versions of one of its files become one: in any order, and as often as one
+/// likes.
 #[derive(Debug)]
 pub struct Record {
     pub name: &'static str,
@@ -29,12 +32,16 @@ pub struct Record {
 }
 
 /// Feedback and the runs that worked on it; `architect::inbox` reads and writes it.
-pub const INBOX: Record = Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
+pub const INBOX: Record =
+    Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
 
-/// Which signals the Journals of versions counted; `past` reads and writes it. A file is of one Journal, and never changes.
-pub const COUNTED: Record = Record { name: "counted", join: |_, one, other| Ok(one.max(other)), named: None };
+/// Which signals the Journals of versions counted; `past` reads and writes it. A file is of one
+/// Journal, and never changes.
+pub const COUNTED: Record =
+    Record { name: "counted", join: |_, one, other| Ok(one.max(other)), named: None };
 
-/// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run the one that ended in a version, or else ended later.
+/// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run
+/// the one that ended in a version, or else ended later.
 fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if path.starts_with("items/") {
         return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
@@ -66,14 +73,23 @@ pub struct View<'a> {
 }
 
 impl Record {
-    /// All that this clone knows of the record: what its refs have, and what is still here of what they had.
+    /// All that this clone knows of the record: what its refs have, and what is still here of what
+    /// they had.
     pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
         let mut heads = git.record_heads(self.name)?;
         let named = self.named_by_active(git)?.and_then(|(_, head)| head.commit().cloned());
-        let before: Vec<_> =
-            named.into_iter().chain(git.remembered_head(self.name)?).filter(|commit| !heads.contains_key(commit)).collect();
+        let before: Vec<_> = named
+            .into_iter()
+            .chain(git.remembered_head(self.name)?)
+            .filter(|commit| !heads.contains_key(commit))
+            .collect();
         if !before.is_empty() {
-            heads.extend(before.into_iter().filter(|commit| git.is_commit(commit)).map(|commit| (commit.clone(), commit.to_string())));
+            heads.extend(
+                before
+                    .into_iter()
+                    .filter(|commit| git.is_commit(commit))
+                    .map(|commit| (commit.clone(), commit.to_string())),
+            );
             heads = git.maximal(heads)?;
         }
         self.view_of(git, heads)
@@ -84,8 +100,13 @@ impl Record {
         self.view_of(git, git.record_heads(self.name)?)
     }
 
-    fn view_of<'a>(&self, git: &'a Git, heads: BTreeMap<ObjectId, String>) -> Result<View<'a>, Failure> {
-        let heads = heads.into_iter().map(|(commit, reference)| Head { commit, reference }).collect();
+    fn view_of<'a>(
+        &self,
+        git: &'a Git,
+        heads: BTreeMap<ObjectId, String>,
+    ) -> Result<View<'a>, Failure> {
+        let heads =
+            heads.into_iter().map(|(commit, reference)| Head { commit, reference }).collect();
         let mut view = View { git, heads, joined: BTreeMap::new() };
         for head in view.heads.get(1..).unwrap_or_default().to_vec() {
             self.take_in(&mut view, &head)?;
@@ -98,7 +119,8 @@ impl Record {
         for change in view.git.diff(Some(&first), &head.commit)? {
             let Some(theirs) = view.git.read(&head.commit, &change.path)? else { continue };
             let joined = match view.read(&change.path)? {
-                Some(ours) if ours != theirs => (self.join)(&change.path, ours, theirs).map_err(|error| unjoined(error, view, head))?,
+                Some(ours) if ours != theirs => (self.join)(&change.path, ours, theirs)
+                    .map_err(|error| unjoined(error, view, head))?,
                 _ => theirs,
             };
             view.joined.insert(change.path, joined);
@@ -106,24 +128,37 @@ impl Record {
         Ok(())
     }
 
-    /// Adds to the record what `change` makes of all that is known of it; asked anew whenever others were first. Once this returns without a
-    /// warning, it is on disk.
-    pub fn edit(&self, git: &Git, mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, Failure>) -> Result<Committed<()>, Failure> {
+    /// Adds to the record what `change` makes of all that is known of it; asked anew whenever
+    /// others were first. Once this returns without a warning, it is on disk.
+    pub fn edit(
+        &self,
+        git: &Git,
+        mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, Failure>,
+    ) -> Result<Committed<()>, Failure> {
         let edited = git.edit_record(self.name, || {
             let view = self.view(git)?;
             let Some((subject, files)) = change(&view)? else { return Ok(None) };
-            Ok::<_, Failure>(Some(RecordEdit { subject, heads: view.commits(), edits: view.edits(files)? }))
+            Ok::<_, Failure>(Some(RecordEdit {
+                subject,
+                heads: view.commits(),
+                edits: view.edits(files)?,
+            }))
         })?;
         Ok(edited.map(drop))
     }
 
-    /// The one commit that has all that is known of the record, written where there are several heads; no ref is moved to it.
+    /// The one commit that has all that is known of the record, written where there are several
+    /// heads; no ref is moved to it.
     pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, Failure> {
         let view = self.view(git)?;
         match view.heads.as_slice() {
             [] => Ok(None),
             [head] => Ok(Some(head.commit.clone())),
-            _ => Ok(Some(git.record_commit(&self.join_subject(), &view.commits(), &view.edits(Vec::new())?)?)),
+            _ => Ok(Some(git.record_commit(
+                &self.join_subject(),
+                &view.commits(),
+                &view.edits(Vec::new())?,
+            )?)),
         }
     }
 
@@ -136,7 +171,11 @@ impl Record {
         git.edit_record(self.name, || {
             let view = self.view(git)?;
             let edits = view.edits(Vec::new())?;
-            Ok::<_, Failure>(Some(RecordEdit { subject: self.join_subject(), heads: view.commits(), edits }))
+            Ok::<_, Failure>(Some(RecordEdit {
+                subject: self.join_subject(),
+                heads: view.commits(),
+                edits,
+            }))
         })
     }
 
@@ -144,17 +183,23 @@ impl Record {
         format!("{}: join", self.name)
     }
 
-    /// What a version that is about to be made says of the record. A clone that does not have what the version before named says the same again.
+    /// What a version that is about to be made says of the record. A clone that does not have what
+    /// the version before named says the same again.
     pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, Failure> {
         match self.named_by_active(git)? {
-            Some((_, RecordHead::At(named))) if !git.is_commit(&named) => Ok(Committed::whole(RecordHead::At(named))),
+            Some((_, RecordHead::At(named))) if !git.is_commit(&named) => {
+                Ok(Committed::whole(RecordHead::At(named)))
+            }
             _ => Ok(self.head(git)?.map(|head| head.map_or(RecordHead::None, RecordHead::At))),
         }
     }
 
-    /// What the versions of `active` say they were made with: by the newest that says it, and `None` where none does.
+    /// What the versions of `active` say they were made with: by the newest that says it, and
+    /// `None` where none does.
     pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, Failure> {
-        let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else { return Ok(None) };
+        let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else {
+            return Ok(None);
+        };
         for commit in git.first_parents(&tip) {
             let commit = commit?;
             let Some((_, version)) = commit.trailers.as_version() else { break };
@@ -167,7 +212,9 @@ impl Record {
 }
 
 fn unjoined(mut error: Failure, view: &View<'_>, head: &Head) -> Failure {
-    error.messages.insert(0, format!("{} cannot be joined with {}", head.reference, view.heads[0].reference));
+    error
+        .messages
+        .insert(0, format!("{} cannot be joined with {}", head.reference, view.heads[0].reference));
     error
 }
 
@@ -209,8 +256,14 @@ impl View<'_> {
                 files.insert(file.path, self.git.blob(&file.id)?);
             }
         }
-        let below = |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-        files.extend(self.joined.iter().filter(|(path, _)| below(path)).map(|(path, bytes)| (path.clone(), bytes.clone())));
+        let below =
+            |path: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        files.extend(
+            self.joined
+                .iter()
+                .filter(|(path, _)| below(path))
+                .map(|(path, bytes)| (path.clone(), bytes.clone())),
+        );
         Ok(files)
     }
 
@@ -218,6 +271,8 @@ impl View<'_> {
     fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, Failure> {
         let mut all: BTreeMap<String, Vec<u8>> = self.joined.clone();
         all.extend(files);
-        all.into_iter().map(|(path, bytes)| Ok(TreeEdit::file(path, self.git.write_blob(&bytes)?))).collect()
+        all.into_iter()
+            .map(|(path, bytes)| Ok(TreeEdit::file(path, self.git.write_blob(&bytes)?)))
+            .collect()
     }
 }

@@ -1,4 +1,5 @@
-//! The refspecs by which plain `git fetch` and `git push` carry what is ours, and never fail over it.
+//! The refspecs by which plain `git fetch` and `git push` carry what is ours, and never fail over
+//! it.
 
 use crate::error::Failure;
 use crate::world::git::Git;
@@ -9,7 +10,8 @@ use agent_core::version::record_refs::{fetch_refspecs, is_ours, push_refspec};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Set,
-    /// By an earlier version of `agent`: two clones that push to the same refs get into each other's way.
+    /// By an earlier version of `agent`: two clones that push to the same refs get into each
+    /// other's way.
     Old,
     Missing,
 }
@@ -30,7 +32,8 @@ pub fn set_up(git: &Git, remote: &str) -> Result<(), Failure> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     replace(&command, &fetch, &fetch_refspecs(remote))?;
-    // with any push refspec of its own a remote no longer gets the current branch unless it is named
+    // with any push refspec of its own a remote no longer gets the current branch unless it is
+    // named
     if command.config_values(&push)?.is_empty() {
         command.add_config(&push, "HEAD")?;
     }

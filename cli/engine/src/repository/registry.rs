@@ -1,4 +1,5 @@
-//! Versions by name: what a range or a pin means, and the registry with what the object store adds to it.
+//! Versions by name: what a range or a pin means, and the registry with what the object store adds
+//! to it.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -18,7 +19,8 @@ use std::sync::{Mutex, PoisonError};
 /// Entries that are kept; one has a few kilobytes.
 const ENTRIES: usize = 4096;
 
-/// The registry for whoever asks often, shared between threads: a page among ten thousand versions costs what one among ten does.
+/// The registry for whoever asks often, shared between threads: a page among ten thousand versions
+/// costs what one among ten does.
 #[derive(Debug, Default)]
 pub struct Known {
     catalog: Mutex<Catalog>,
@@ -26,7 +28,8 @@ pub struct Known {
     entries: Mutex<HashMap<Version, Entry>>,
 }
 
-const TIERS_NOT_SHOWN: &str = "the object store cannot be read, so the tiers of versions are not shown";
+const TIERS_NOT_SHOWN: &str =
+    "the object store cannot be read, so the tiers of versions are not shown";
 
 /// Whether the store has nothing of the evaluation that it names.
 fn has_no_tiers(entry: &Entry) -> bool {
@@ -44,7 +47,10 @@ impl Repository {
     ) -> Result<(Listing, Warnings), Failure> {
         let (page, more) = self.up_to_date(known, |catalog| {
             let (page, more) = self.git.page(catalog, limit, after, filter)?;
-            let page: Vec<_> = page.into_iter().map(|version| (catalog.undone_by(&version).cloned(), version)).collect();
+            let page: Vec<_> = page
+                .into_iter()
+                .map(|version| (catalog.undone_by(&version).cloned(), version))
+                .collect();
             Ok((page, more))
         })?;
         let next = page.last().filter(|_| more).map(|(_, version)| version.clone());
@@ -57,7 +63,11 @@ impl Repository {
     }
 
     /// One version of it; `None` where there is no such version.
-    pub fn known_entry(&self, known: &Known, version: &Version) -> Result<Option<(Entry, Warnings)>, Failure> {
+    pub fn known_entry(
+        &self,
+        known: &Known,
+        version: &Version,
+    ) -> Result<Option<(Entry, Warnings)>, Failure> {
         if self.git.version_commit(version)?.is_none() {
             return Ok(None);
         }
@@ -67,24 +77,38 @@ impl Repository {
     }
 
     /// The newest version in service, or of those in a range.
-    pub fn known_newest(&self, known: &Known, range: Option<&VersionReq>) -> Result<Option<Version>, Failure> {
+    pub fn known_newest(
+        &self,
+        known: &Known,
+        range: Option<&VersionReq>,
+    ) -> Result<Option<Version>, Failure> {
         self.up_to_date(known, |catalog| Ok(self.git.newest_known(catalog, range)?))
     }
 
-    fn up_to_date<T>(&self, known: &Known, look: impl FnOnce(&Catalog) -> Result<T, Failure>) -> Result<T, Failure> {
+    fn up_to_date<T>(
+        &self,
+        known: &Known,
+        look: impl FnOnce(&Catalog) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut catalog = known.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         self.git.refresh(&mut catalog)?;
         look(&catalog)
     }
 
     /// The entries of versions, each with the rollback that took it out of service.
-    fn known_entries(&self, known: &Known, wanted: Vec<(Option<Version>, Version)>) -> Result<(Vec<Entry>, Warnings), Failure> {
+    fn known_entries(
+        &self,
+        known: &Known,
+        wanted: Vec<(Option<Version>, Version)>,
+    ) -> Result<(Vec<Entry>, Warnings), Failure> {
         let mut found: Vec<Option<Entry>> = {
             let entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().map(|(_, version)| entries.get(version).cloned()).collect()
         };
         let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
-        let mut read = missing.map(|((_, version), _)| self.git.described(version, None)).collect::<Result<Vec<_>, _>>()?;
+        let mut read = missing
+            .map(|((_, version), _)| self.git.described(version, None))
+            .collect::<Result<Vec<_>, _>>()?;
         let warnings = self.add_tiers(&mut read);
         let mut entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.len() + read.len() > ENTRIES {
@@ -92,17 +116,31 @@ impl Repository {
         }
         // an evaluation that is not in the store may still come
         let whole = |entry: &&Entry| !has_no_tiers(entry);
-        entries.extend(read.iter().filter(whole).map(|entry| (entry.version.clone(), entry.clone())));
+        entries
+            .extend(read.iter().filter(whole).map(|entry| (entry.version.clone(), entry.clone())));
         drop(entries);
         let mut read = read.into_iter();
         for slot in found.iter_mut().filter(|slot| slot.is_none()) {
             *slot = read.next();
         }
-        Ok((found.into_iter().flatten().zip(wanted).map(|(entry, (by, _))| entry.undone_by(by)).collect(), warnings))
+        Ok((
+            found
+                .into_iter()
+                .flatten()
+                .zip(wanted)
+                .map(|(entry, (by, _))| entry.undone_by(by))
+                .collect(),
+            warnings,
+        ))
     }
 
     /// A page of the registry, newest first; what the object store does not tell is said.
-    pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, Failure> {
+    pub fn listing(
+        &self,
+        limit: usize,
+        after: Option<&Version>,
+        range: Option<&VersionReq>,
+    ) -> Result<Listing, Failure> {
         let mut listing = self.git.listing(limit, after, range)?;
         listing.agent = self.agent_name();
         self.say(self.add_tiers(&mut listing.versions));
@@ -118,27 +156,39 @@ impl Repository {
         Ok(entry)
     }
 
-    /// The summaries of the evaluations, as far as the object store has those that the commits name. They are only nice to have: one that does not answer is
-    /// asked no further.
+    /// The summaries of the evaluations, as far as the object store has those that the commits
+    /// name. They are only nice to have: one that does not answer is asked no further.
     fn add_tiers(&self, entries: &mut [Entry]) -> Warnings {
         let mut warnings = Warnings::none();
         let Some(newest) = entries.first() else { return warnings };
         // a tag made by hand may be on anything
         let Ok(manifest) = self.manifest(&newest.commit) else { return warnings };
-        let Some(store) = warnings.note(self.store(&manifest), TIERS_NOT_SHOWN) else { return warnings };
+        let Some(store) = warnings.note(self.store(&manifest), TIERS_NOT_SHOWN) else {
+            return warnings;
+        };
         let store = store.briefly();
         for eval in entries.iter_mut().filter_map(|entry| entry.eval.as_mut()) {
             let Some(stored) = warnings.note(store.get(&eval.uri), TIERS_NOT_SHOWN) else { break };
-            let stored = stored.and_then(|bytes| Evaluation::from_bytes(&bytes)).filter(|stored| stored.digest() == eval.digest);
+            let stored = stored
+                .and_then(|bytes| Evaluation::from_bytes(&bytes))
+                .filter(|stored| stored.digest() == eval.digest);
             let tiers = stored.into_iter().flat_map(|stored| stored.tiers);
-            eval.tiers = Some(tiers.map(|(tier, summary)| (tier.to_string(), json!(summary))).collect());
+            eval.tiers =
+                Some(tiers.map(|(tier, summary)| (tier.to_string(), json!(summary))).collect());
         }
         let lacking = entries.iter().filter(|entry| has_no_tiers(entry)).count();
         // a store that did not answer is the reason, and is named already
         if warnings.is_empty() && lacking > 0 {
             warnings.push(match lacking {
-                1 => "the evaluation of one version here is not in the object store: its tiers are not shown".to_owned(),
-                more => format!("the evaluations of {more} versions here are not in the object store: their tiers are not shown"),
+                1 => {
+                    "the evaluation of one version here is not in the object store: its tiers are \
+                    not shown"
+                        .to_owned()
+                }
+                more => format!(
+                    "the evaluations of {more} versions here are not in the object \
+                    store: their tiers are not shown"
+                ),
             });
         }
         warnings
@@ -152,7 +202,10 @@ impl Repository {
         let commit = self.git.untagged(version)?.ok_or_else(|| self.no_version(version))?;
         let ended = match self.git.reference(&format!("refs/tags/{}", tag(version)))? {
             Some(_) => "was gone; it is made again from what its commit says",
-            None => "is missing and cannot be made now; its commit is the one on the branch that says it is that version",
+            None => {
+                "is missing and cannot be made now; its commit is the one on the branch that says \
+                it is that version"
+            }
         };
         self.warn(&format!("the tag {} {ended}", tag(version)));
         Ok(commit)
@@ -162,7 +215,10 @@ impl Repository {
     pub fn newest_in(&self, range: &VersionReq) -> Result<Version, Failure> {
         self.git.newest(Some(range))?.ok_or_else(|| {
             let hint = match self.git.latest() {
-                Ok(Some(latest)) => format!("the newest version is v{latest}; `agent versions` lists them all, and which are yanked"),
+                Ok(Some(latest)) => format!(
+                    "the newest version is v{latest}; `agent versions` \
+                    lists them all, and which are yanked"
+                ),
                 _ => self.why_no_versions(),
             };
             Failure::input(format!("no version in service matches `{range}`")).with_hint(hint)
@@ -179,8 +235,11 @@ impl Repository {
                 let commit = self.commit_named(other)?;
                 let version = self.git.commit(&commit)?.trailers.version;
                 version.ok_or_else(|| {
-                    Failure::input(format!("`{other}` is commit {}, which is not a version", commit.short()))
-                        .with_hint("`agent versions` lists the versions")
+                    Failure::input(format!(
+                        "`{other}` is commit {}, which is not a version",
+                        commit.short()
+                    ))
+                    .with_hint("`agent versions` lists the versions")
                 })
             }
         }
@@ -196,13 +255,21 @@ impl Repository {
 
     fn no_version(&self, version: &Version) -> Failure {
         let known: Vec<String> = self.git.versions().unwrap_or_default().iter().map(tag).collect();
-        let hint = if known.is_empty() { self.why_no_versions() } else { "`agent versions` lists them".to_owned() };
+        let hint = if known.is_empty() {
+            self.why_no_versions()
+        } else {
+            "`agent versions` lists them".to_owned()
+        };
         let suggestion = did_you_mean(&tag(version), known.iter().map(String::as_str));
         Failure::input(format!("there is no v{version}{suggestion}")).with_hint(hint)
     }
 
     fn why_no_versions(&self) -> String {
         let shallow = "this clone is shallow and has no tags: git fetch --unshallow --tags";
-        if self.git.is_shallow() { shallow.to_owned() } else { "there is none yet: `agent release` makes the first".to_owned() }
+        if self.git.is_shallow() {
+            shallow.to_owned()
+        } else {
+            "there is none yet: `agent release` makes the first".to_owned()
+        }
     }
 }

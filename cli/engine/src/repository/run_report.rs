@@ -1,4 +1,5 @@
-//! What a run did: `agent/architect@1`, kept beside the run while it goes on and in the inbox once it ended.
+//! What a run did: `agent/architect@1`, kept beside the run while it goes on and in the inbox once
+//! it ended.
 
 use crate::error::Failure;
 use crate::world::fs::{self, Durability};
@@ -92,7 +93,8 @@ pub struct TrialReport {
     /// The score of the version that is served, on the same cases.
     pub before: f64,
     pub cases: usize,
-    /// Whether cases that judge came out better with the change; false in a report of an earlier `agent`.
+    /// Whether cases that judge came out better with the change; false in a report of an earlier
+    /// `agent`.
     #[serde(default)]
     pub helps: bool,
     pub reasons: Vec<String>,
@@ -105,12 +107,16 @@ const fn unchanged() -> Effect {
 
 impl Report {
     pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, Failure> {
-        let report: Self =
-            serde_json::from_slice(bytes).map_err(|error| Failure::input(format!("{origin} is not a report of a run: {error}")))?;
+        let report: Self = serde_json::from_slice(bytes).map_err(|error| {
+            Failure::input(format!("{origin} is not a report of a run: {error}"))
+        })?;
         if report.schema == SCHEMA {
             return Ok(report);
         }
-        Err(Failure::input(format!("{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`", report.schema)))
+        Err(Failure::input(format!(
+            "{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`",
+            report.schema
+        )))
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -135,7 +141,9 @@ impl Report {
             Phase::Released { version } => Status::Answered { run, version: version.clone() },
             Phase::Refused { .. } => Status::Refused { run },
             Phase::NeedsPerson { .. } => Status::NeedsPerson { run },
-            Phase::Queued | Phase::Working | Phase::Testing { .. } | Phase::Releasing => Status::Taken { run },
+            Phase::Queued | Phase::Working | Phase::Testing { .. } | Phase::Releasing => {
+                Status::Taken { run }
+            }
             // nobody decided against the feedback
             Phase::Cancelled => Status::Open,
         }
@@ -145,7 +153,9 @@ impl Report {
     pub fn failure(&self) -> Option<FailureKind> {
         match &self.progress.phase {
             Phase::Released { .. } => None,
-            Phase::Refused { .. } if self.attempts.iter().all(|attempt| attempt.coder_failed) => Some(FailureKind::Child),
+            Phase::Refused { .. } if self.attempts.iter().all(|attempt| attempt.coder_failed) => {
+                Some(FailureKind::Child)
+            }
             _ => Some(FailureKind::Refused),
         }
     }
@@ -153,15 +163,19 @@ impl Report {
     /// Why an attempt was not taken; the reason itself is said where it comes first.
     pub fn not_taken(&self, attempt: &Attempt) -> Option<String> {
         let why = attempt.why.as_ref()?;
-        let earlier =
-            self.attempts.iter().take_while(|other| other.attempt != attempt.attempt).find(|other| other.why.as_ref() == Some(why));
+        let earlier = self
+            .attempts
+            .iter()
+            .take_while(|other| other.attempt != attempt.attempt)
+            .find(|other| other.why.as_ref() == Some(why));
         Some(match earlier {
             Some(earlier) => format!("not taken, for the reason of attempt {}", earlier.attempt),
             None => format!("not taken: {why}"),
         })
     }
 
-    /// Whether why the run ended as it did is why its last attempt was not taken, which was said then.
+    /// Whether why the run ended as it did is why its last attempt was not taken, which was said
+    /// then.
     pub fn is_why_said(&self) -> bool {
         self.why.is_some() && self.attempts.last().is_some_and(|attempt| attempt.why == self.why)
     }
@@ -172,7 +186,11 @@ impl Report {
 
     /// Writes `report.json` and `report.md` into the run's folder.
     pub fn save(&self, folder: &Path) -> Result<(), Failure> {
-        fs::replace(&folder.join("report.md"), self.to_markdown().as_bytes(), Durability::Rebuildable)?;
+        fs::replace(
+            &folder.join("report.md"),
+            self.to_markdown().as_bytes(),
+            Durability::Rebuildable,
+        )?;
         fs::replace(&folder.join("report.json"), &self.to_bytes(), Durability::Rebuildable)?;
         Ok(())
     }
@@ -184,9 +202,13 @@ impl Report {
         }
         let _ = writeln!(page, "- feedback: {}", self.feedback.join(", "));
         let _ = writeln!(page, "- started from {} ({})", self.from, self.base.short());
-        let facts =
-            [("version", self.version.clone()), ("commit", self.commit.as_ref().map(ToString::to_string)), ("branch", self.branch.clone())];
-        for (name, value) in facts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+        let facts = [
+            ("version", self.version.clone()),
+            ("commit", self.commit.as_ref().map(ToString::to_string)),
+            ("branch", self.branch.clone()),
+        ];
+        for (name, value) in facts.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)))
+        {
             let _ = writeln!(page, "- {name}: {value}");
         }
         for attempt in &self.attempts {
@@ -243,10 +265,15 @@ impl Attempt {
 }
 
 impl TrialReport {
-    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`. Why it fails is why its attempt is not taken, which is said there.
+    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`. Why it fails is why its attempt is
+    /// not taken, which is said there.
     pub fn told(&self) -> String {
-        let by = if self.evaluators == Evaluators::Old { ", judged by the old evaluators" } else { "" };
+        let by =
+            if self.evaluators == Evaluators::Old { ", judged by the old evaluators" } else { "" };
         let verdict = if self.passed { "pass" } else { "fail" };
-        format!("{} tier{by}: {verdict}, score {:.3} (before {:.3}, {} cases)", self.tier, self.score, self.before, self.cases)
+        format!(
+            "{} tier{by}: {verdict}, score {:.3} (before {:.3}, {} cases)",
+            self.tier, self.score, self.before, self.cases
+        )
     }
 }

@@ -1,7 +1,9 @@
-//! What is the repository's own, brought together with a remote: records joined, pins, versions that lost the race for `active`.
+//! What is the repository's own, brought together with a remote: records joined, pins, versions
+//! that lost the race for `active`.
 //!
-//! A push of ours never takes anything from anybody: a record is pushed as the join of what the remote has and what is known here, under a lease on
-//! what was fetched; where another clone was faster, it is fetched and joined again.
+//! A push of ours never takes anything from anybody: a record is pushed as the join of what the
+//! remote has and what is known here, under a lease on what was fetched; where another clone was
+//! faster, it is fetched and joined again.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -28,9 +30,13 @@ struct Plan {
     here: Vec<Move>,
 }
 
-/// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were moved. `taken` are refs of the remote that a push
-/// under way moves itself.
-pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) -> Result<Committed<Vec<String>>, Failure> {
+/// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were
+/// moved. `taken` are refs of the remote that a push under way moves itself.
+pub fn share(
+    repository: &Repository,
+    remote: &str,
+    taken: &BTreeSet<String>,
+) -> Result<Committed<Vec<String>>, Failure> {
     let git = &repository.git;
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
@@ -43,18 +49,23 @@ pub fn share(repository: &Repository, remote: &str, taken: &BTreeSet<String>) ->
             last = why;
             continue;
         }
-        let mut shared = Committed::whole(plan.there.into_iter().map(|change| change.name).collect());
+        let mut shared =
+            Committed::whole(plan.there.into_iter().map(|change| change.name).collect());
         for change in plan.here {
             let moved = git.move_ref(change, "agent: shared");
-            // what another process of this clone moved meanwhile has all of it or is shared next time
-            if let Some(moved) = shared.warnings.note(moved, "it is shared, but not noted here that it is; the next `agent sync` does that")
-            {
+            // what another process of this clone moved meanwhile has all of it or is shared next
+            // time
+            if let Some(moved) = shared.warnings.note(
+                moved,
+                "it is shared, but not noted here that it is; the next `agent sync` does that",
+            ) {
                 moved.unpack(&mut shared.warnings);
             }
         }
         return Ok(shared);
     }
-    Err(Failure::new(FailureKind::Conflict, format!("others kept pushing to {remote}: {last}")).with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, format!("others kept pushing to {remote}: {last}"))
+        .with_hint("run it again; nothing was lost"))
 }
 
 /// What the remote has of ours, and nothing else.
@@ -83,7 +94,8 @@ fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failu
             let pushed = format!("{SHARED}{PEERS}{clone}/{below}");
             let theirs = seen(git, remote, &pushed)?;
             if theirs.is_some_and(|theirs| !git.is_ancestor(&theirs, &commit).unwrap_or(false)) {
-                // another clone goes by this name; what was written under it is in the shared records
+                // another clone goes by this name; what was written under it is in the shared
+                // records
                 git.rename_clone()?;
                 break;
             }
@@ -98,21 +110,44 @@ fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failu
 
 impl Plan {
     /// Of a pin here and there, the one that was set last stands in both places.
-    fn pin(&mut self, git: &Git, remote: &str, name: &str, blob: &ObjectId, taken: &BTreeSet<String>) -> Result<(), Failure> {
+    fn pin(
+        &mut self,
+        git: &Git,
+        remote: &str,
+        name: &str,
+        blob: &ObjectId,
+        taken: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
         let reference = format!("{SHARED}{PINS}{name}");
-        let Some(theirs) = seen(git, remote, &reference)? else { return self.push(git, remote, &reference, blob, taken) };
-        let set_at = |reference: &str| git.pin_at(reference, name).ok().flatten().and_then(|(_, at)| at);
-        match set_at(&reference).cmp(&set_at(&format!("{REMOTES}{}/{PINS}{name}", git.remote_place(remote)))) {
+        let Some(theirs) = seen(git, remote, &reference)? else {
+            return self.push(git, remote, &reference, blob, taken);
+        };
+        let set_at =
+            |reference: &str| git.pin_at(reference, name).ok().flatten().and_then(|(_, at)| at);
+        match set_at(&reference)
+            .cmp(&set_at(&format!("{REMOTES}{}/{PINS}{name}", git.remote_place(remote))))
+        {
             Ordering::Greater => self.push(git, remote, &reference, blob, taken),
             Ordering::Less => {
-                self.here.push(Move { name: reference, from: Some(blob.clone()), to: Some(theirs) });
+                self.here.push(Move {
+                    name: reference,
+                    from: Some(blob.clone()),
+                    to: Some(theirs),
+                });
                 Ok(())
             }
             Ordering::Equal => Ok(()),
         }
     }
 
-    fn push(&mut self, git: &Git, remote: &str, name: &str, to: &ObjectId, taken: &BTreeSet<String>) -> Result<(), Failure> {
+    fn push(
+        &mut self,
+        git: &Git,
+        remote: &str,
+        name: &str,
+        to: &ObjectId,
+        taken: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
         let from = seen(git, remote, name)?;
         if from.as_ref() != Some(to) && !taken.contains(name) {
             self.there.push(Move { name: name.to_owned(), from, to: Some(to.clone()) });
@@ -127,7 +162,8 @@ fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, Failure
     Ok(git.target(&format!("{REMOTES}{}/{below}", git.remote_place(remote)))?)
 }
 
-/// Whether there is something of ours here that the remote was not seen to have; the remote is not asked.
+/// Whether there is something of ours here that the remote was not seen to have; the remote is not
+/// asked.
 pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, Failure> {
     let git = &repository.git;
     if past::has_unshared_counts(repository)? {

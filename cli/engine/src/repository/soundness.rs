@@ -1,4 +1,5 @@
-//! What is served or judged is first looked at: the part of a version's verification that costs a few reads, once for each commit.
+//! What is served or judged is first looked at: the part of a version's verification that costs a
+//! few reads, once for each commit.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -28,7 +29,11 @@ impl Repository {
         };
         match (breach, &info.trailers.version, &info.trailers.state) {
             (None, Some(version), Some(revision)) => {
-                let tip = Tip { version: version.clone(), commit: commit.clone(), revision: revision.clone() };
+                let tip = Tip {
+                    version: version.clone(),
+                    commit: commit.clone(),
+                    revision: revision.clone(),
+                };
                 self.remember_sound(&tip);
                 Ok(tip)
             }
@@ -42,13 +47,20 @@ impl Repository {
         if found.version == *version {
             return Ok(());
         }
-        Err(Failure::input(format!("the tag {} is on commit {}, which says it is {}", tag(version), commit.short(), tag(&found.version)))
-            .with_hint(
-                "tags are immutable: `agent doctor` shows which were moved; `git fetch origin --tags --force` brings the published ones",
-            ))
+        Err(Failure::input(format!(
+            "the tag {} is on commit {}, which says it is {}",
+            tag(version),
+            commit.short(),
+            tag(&found.version)
+        ))
+        .with_hint(
+            "tags are immutable: `agent doctor` shows which were moved; `git fetch origin \
+                --tags --force` brings the published ones",
+        ))
     }
 
-    /// What its own evaluation says against it, where that lies in a folder of this machine; a store that is further away costs too much to ask here.
+    /// What its own evaluation says against it, where that lies in a folder of this machine; a
+    /// store that is further away costs too much to ask here.
     fn says_nothing(&self, commit: &CommitInfo) -> Result<Option<String>, Failure> {
         let manifest = self.manifest(&commit.id)?;
         if manifest.store.is_remote() {
@@ -60,13 +72,24 @@ impl Repository {
     }
 
     fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> Failure {
-        let breach = breach.unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
-        let version = commit.trailers.version.as_ref().map(|version| format!(" ({})", tag(version))).unwrap_or_default();
-        let message = format!("commit {}{version} is not a valid version: {}", commit.id.short(), breach.why());
+        let breach = breach
+            .unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
+        let version = commit
+            .trailers
+            .version
+            .as_ref()
+            .map(|version| format!(" ({})", tag(version)))
+            .unwrap_or_default();
+        let message = format!(
+            "commit {}{version} is not a valid version: {}",
+            commit.id.short(),
+            breach.why()
+        );
         let is_tip = self.git.reference(ACTIVE).ok().flatten().as_ref() == Some(&commit.id);
         let hint = match (&breach, &commit.trailers.version) {
             (Breach::Tag(_), Some(version)) => format!(
-                "`agent verify` shows which of the two is right; `git fetch origin tag {0} --force` brings the published tag, and \
+                "`agent verify` shows which of the two is right; `git fetch origin tag {0} \
+                --force` brings the published tag, and \
                  `{SKIP_HOOKS}=1 git tag --force {0} {1}` makes it again",
                 tag(version),
                 commit.id
@@ -79,14 +102,17 @@ impl Repository {
 
     /// To the newest sound version before a tip that is none.
     fn way_back(&self, tip: &CommitInfo) -> String {
-        let mut before = self.git.first_parents(&tip.id).skip(1).take(LOOKED_BACK).map_while(Result::ok);
+        let mut before =
+            self.git.first_parents(&tip.id).skip(1).take(LOOKED_BACK).map_while(Result::ok);
         let sound = before.find_map(|past| self.version_at_quietly(&past));
         let Some(sound) = sound else {
-            return "`agent verify` shows more; in a clone, `git fetch origin +active:active --tags` brings the published branch"
+            return "`agent verify` shows more; in a clone, `git fetch origin +active:active \
+                --tags` brings the published branch"
                 .to_owned();
         };
         format!(
-            "`agent verify` shows more; {} is the newest valid version before it, and to serve that again: {SKIP_HOOKS}=1 git update-ref {ACTIVE} {} {}",
+            "`agent verify` shows more; {} is the newest valid version before it, and to serve \
+            that again: {SKIP_HOOKS}=1 git update-ref {ACTIVE} {} {}",
             tag(&sound.version),
             sound.commit,
             tip.id
@@ -94,8 +120,10 @@ impl Repository {
     }
 
     fn version_at_quietly(&self, commit: &CommitInfo) -> Option<Tip> {
-        let is_sound = matches!(self.git.breach(commit), Ok(None)) && matches!(self.says_nothing(commit), Ok(None));
-        let (version, revision) = (commit.trailers.version.clone()?, commit.trailers.state.clone()?);
+        let is_sound = matches!(self.git.breach(commit), Ok(None))
+            && matches!(self.says_nothing(commit), Ok(None));
+        let (version, revision) =
+            (commit.trailers.version.clone()?, commit.trailers.state.clone()?);
         is_sound.then_some(Tip { version, commit: commit.id.clone(), revision })
     }
 }

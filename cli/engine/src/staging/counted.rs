@@ -1,7 +1,10 @@
-//! Which signals have been counted: each id once, in the Journal at hand and in those of the versions on the way to its base.
+//! Which signals have been counted: each id once, in the Journal at hand and in those of the
+//! versions on the way to its base.
 //!
-//! The second are gathered from the sealed Journals and kept in `counted`: a line that says up to which version they are counted, how many they are and their
-//! checksum, then the digests. It is a cache: where it is missing, damaged or of another way, it is made again; where `active` has gone on, it is carried on.
+//! The second are gathered from the sealed Journals and kept in `counted`: a line that says up to
+//! which version they are counted, how many they are and their checksum, then the digests. It is a
+//! cache: where it is missing, damaged or of another way, it is made again; where `active` has gone
+//! on, it is carried on.
 
 use super::past::{CountedBy, Counts, ID_DIGEST, IdDigest, Past, PastError, id_digest};
 use super::places::{COUNTED, Places};
@@ -52,8 +55,17 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn new<'a>(places: &Places, base: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Self {
-        Self { path: places.folder.join(COUNTED), base: base.clone(), current: ids.map(id_digest).collect(), sealed: None }
+    pub(super) fn new<'a>(
+        places: &Places,
+        base: &ObjectId,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        Self {
+            path: places.folder.join(COUNTED),
+            base: base.clone(),
+            current: ids.map(id_digest).collect(),
+            sealed: None,
+        }
     }
 
     pub(super) fn add<'a>(&mut self, ids: impl Iterator<Item = &'a str>) {
@@ -68,7 +80,11 @@ impl Counted {
         Ok(self.gathered(past)?.has(&digest))
     }
 
-    pub(super) fn has_any<'a>(&mut self, ids: impl Iterator<Item = &'a str>, past: &dyn Past) -> Result<bool, PastError> {
+    pub(super) fn has_any<'a>(
+        &mut self,
+        ids: impl Iterator<Item = &'a str>,
+        past: &dyn Past,
+    ) -> Result<bool, PastError> {
         for id in ids {
             if self.has(id, past)? == Known::Yes {
                 return Ok(true);
@@ -78,7 +94,11 @@ impl Counted {
     }
 
     /// What was counted on the way to another version, for a Journal that goes over to it.
-    pub(super) fn on_the_way_to(&self, base: &ObjectId, past: &dyn Past) -> Result<OnTheWay, PastError> {
+    pub(super) fn on_the_way_to(
+        &self,
+        base: &ObjectId,
+        past: &dyn Past,
+    ) -> Result<OnTheWay, PastError> {
         gather(&read(&self.path), base, past).map(OnTheWay)
     }
 
@@ -90,7 +110,8 @@ impl Counted {
         Ok(self.sealed.insert(sealed))
     }
 
-    /// Writes down what had to be gathered. The lock is held; a file that cannot be written is gathered again.
+    /// Writes down what had to be gathered. The lock is held; a file that cannot be written is
+    /// gathered again.
     pub(super) fn keep(&mut self, places: &Places) -> Result<(), FsError> {
         match self.sealed.as_mut().and_then(|sealed| sealed.unwritten.take()) {
             Some(covered) => write(places, &self.path, &covered),
@@ -98,8 +119,14 @@ impl Counted {
         }
     }
 
-    /// Carries the file on when a Journal is sealed as a version on top of this one's base. It is a cache: the Journal itself is in the object store.
-    pub(super) fn seal<'a>(&self, places: &Places, version: &ObjectId, ids: impl Iterator<Item = &'a str>) -> Result<(), FsError> {
+    /// Carries the file on when a Journal is sealed as a version on top of this one's base. It is a
+    /// cache: the Journal itself is in the object store.
+    pub(super) fn seal<'a>(
+        &self,
+        places: &Places,
+        version: &ObjectId,
+        ids: impl Iterator<Item = &'a str>,
+    ) -> Result<(), FsError> {
         let Kept::Covered(mut covered) = read(&self.path) else { return Ok(()) };
         if covered.up_to != self.base {
             return Ok(());
@@ -149,21 +176,30 @@ impl Covered {
 fn gather(kept: &Kept, base: &ObjectId, past: &dyn Past) -> Result<Sealed, PastError> {
     let covered = match kept {
         Kept::Covered(covered) if covered.up_to == *base => {
-            return Ok(Sealed { ids: covered.ids.iter().copied().collect(), missing: Vec::new(), unwritten: None });
+            return Ok(Sealed {
+                ids: covered.ids.iter().copied().collect(),
+                missing: Vec::new(),
+                unwritten: None,
+            });
         }
         Kept::Covered(covered) => Some(covered),
         Kept::Old(_) | Kept::Nothing => None,
     };
-    let Counts { journals, reaches_known } = past.counts(base, covered.map(|covered| &covered.up_to), MAX_REMEMBERED)?;
+    let Counts { journals, reaches_known } =
+        past.counts(base, covered.map(|covered| &covered.up_to), MAX_REMEMBERED)?;
     let mut ids = match (covered, kept) {
         (Some(covered), _) if reaches_known => covered.ids.clone(),
-        // of the time before it was said what is covered: all of it is of Journals that were sealed here
+        // of the time before it was said what is covered: all of it is of Journals that were sealed
+        // here
         (_, Kept::Old(ids)) => ids.clone(),
         _ => Vec::new(),
     };
     let is_old = matches!(kept, Kept::Old(_));
-    let missing =
-        journals.iter().filter(|journal| journal.ids.is_none() && !is_old).map(|journal| journal.version.clone()).collect::<Vec<_>>();
+    let missing = journals
+        .iter()
+        .filter(|journal| journal.ids.is_none() && !is_old)
+        .map(|journal| journal.version.clone())
+        .collect::<Vec<_>>();
     for CountedBy { ids: counted, .. } in journals.into_iter().rev() {
         ids.extend(counted.into_iter().flatten());
     }
@@ -203,8 +239,14 @@ fn parse_covered(bytes: &[u8]) -> Option<Covered> {
     let (said, checksum) = line.rsplit_once(' ')?;
     let [format, up_to, count] = said.split(' ').collect::<Vec<_>>().try_into().ok()?;
     let (ids, rest) = digests.as_chunks::<ID_DIGEST>();
-    let is_whole = format == FORMAT && count.parse() == Ok(ids.len()) && rest.is_empty() && checksum == checksum_of(said, digests);
-    is_whole.then(|| ObjectId::parse(up_to)).flatten().map(|up_to| Covered { up_to, ids: ids.to_vec() })
+    let is_whole = format == FORMAT
+        && count.parse() == Ok(ids.len())
+        && rest.is_empty()
+        && checksum == checksum_of(said, digests);
+    is_whole
+        .then(|| ObjectId::parse(up_to))
+        .flatten()
+        .map(|up_to| Covered { up_to, ids: ids.to_vec() })
 }
 
 fn write(places: &Places, path: &std::path::Path, covered: &Covered) -> Result<(), FsError> {
@@ -231,7 +273,10 @@ mod tests {
         let places = Places::new(&crate::world::layout::Layout::new(folder.path()));
         fs::create_dir(&places.folder).unwrap();
         let path = places.folder.join(COUNTED);
-        let covered = Covered { up_to: ObjectId::of_blob(b"v"), ids: ["a", "b", "c"].map(id_digest).to_vec() };
+        let covered = Covered {
+            up_to: ObjectId::of_blob(b"v"),
+            ids: ["a", "b", "c"].map(id_digest).to_vec(),
+        };
         write(&places, &path, &covered).unwrap();
         assert_eq!(read(&path), Kept::Covered(covered));
         let bytes = std::fs::read(&path).unwrap();

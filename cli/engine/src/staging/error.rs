@@ -13,7 +13,10 @@ pub(super) const MAX_JOURNAL_BYTES: u64 = 256 << 20;
 pub enum StagingError {
     #[error(transparent)]
     Fs(#[from] FsError),
-    #[error("the update could not be written to the Journal whole, nor taken off it again: it may count, and it may not")]
+    #[error(
+        "the update could not be written to the Journal whole, nor taken off it again: it may \
+        count, and it may not"
+    )]
     InDoubt(#[source] FsError),
     #[error("{} cannot be used", path.display())]
     Journal {
@@ -46,10 +49,20 @@ impl Diagnose for StagingError {
         match self {
             Self::Fs(error) => error.hint(),
             Self::Past(error) => error.hint(),
-            Self::InDoubt(_) => Some("`agent state log` lists what counts; a signal sent again under the same id counts once".to_owned()),
+            Self::InDoubt(_) => Some(
+                "`agent state log` lists what counts; a signal sent again \
+                under the same id counts once"
+                    .to_owned(),
+            ),
             Self::Journal { source, .. } => source.hint(),
-            Self::Full => Some("`agent promote` seals it and begins a new one; `agent state reset` discards staging".to_owned()),
-            Self::TooLarge(_) => Some("keep less in the state, the arguments or the conversation".to_owned()),
+            Self::Full => Some(
+                "`agent promote` seals it and begins a new one; `agent state reset` \
+                discards staging"
+                    .to_owned(),
+            ),
+            Self::TooLarge(_) => {
+                Some("keep less in the state, the arguments or the conversation".to_owned())
+            }
             Self::Gone(_) => Some("run it again".to_owned()),
         }
     }

@@ -1,7 +1,8 @@
-//! The Journal as a file: reserved space ahead of its end, so that a durable append changes no metadata.
+//! The Journal as a file: reserved space ahead of its end, so that a durable append changes no
+//! metadata.
 //!
-//! Overwriting space that is already on disk lets fdatasync write the data alone; growing the file makes it commit the file system's
-//! journal too (measured on ext4: 2 to 3 times slower).
+//! Overwriting space that is already on disk lets fdatasync write the data alone; growing the file
+//! makes it commit the file system's journal too (measured on ext4: 2 to 3 times slower).
 
 use super::error::StagingError;
 use crate::world::fs::FsError;
@@ -61,7 +62,11 @@ impl JournalFile {
     /// Opens it and reads it whole.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>), FsError> {
         let mut options = File::options();
-        let file = options.read(true).write(true).open(path).map_err(FsError::while_doing("open", path))?;
+        let file = options
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(FsError::while_doing("open", path))?;
         let metadata = file.metadata().map_err(FsError::while_doing("read", path))?;
         let opened = Self { path: path.to_owned(), file, inode: metadata.ino() };
         let bytes = opened.read_from(0)?;
@@ -70,11 +75,13 @@ impl JournalFile {
 
     /// Whether another file has been put in this one's place.
     pub(super) fn was_replaced(&self) -> Result<bool, FsError> {
-        let metadata = std::fs::metadata(&self.path).map_err(FsError::while_doing("read", &self.path))?;
+        let metadata =
+            std::fs::metadata(&self.path).map_err(FsError::while_doing("read", &self.path))?;
         Ok(metadata.ino() != self.inode)
     }
 
-    /// Whether the Journal is still the one that was read: a group whose sync failed is taken off after others have seen it.
+    /// Whether the Journal is still the one that was read: a group whose sync failed is taken off
+    /// after others have seen it.
     pub(super) fn still_ends(&self, end: &End) -> Result<bool, FsError> {
         let mut found = vec![0; end.last.len()];
         match self.file.read_exact_at(&mut found, end.at - end.last.len() as u64) {
@@ -87,12 +94,14 @@ impl JournalFile {
     /// What stands from `end` on; nothing when that is reserved space.
     pub(super) fn read_news(&self, end: u64) -> Result<Vec<u8>, FsError> {
         let mut first = [FILLER];
-        let read = self.file.read_at(&mut first, end).map_err(FsError::while_doing("read", &self.path))?;
+        let read =
+            self.file.read_at(&mut first, end).map_err(FsError::while_doing("read", &self.path))?;
         if read == 0 || matches!(first[0], FILLER | 0) {
             return Ok(Vec::new());
         }
         let mut bytes = self.read_from(end)?;
-        let used = bytes.iter().rposition(|byte| !matches!(*byte, FILLER | 0)).map_or(0, |last| last + 1);
+        let used =
+            bytes.iter().rposition(|byte| !matches!(*byte, FILLER | 0)).map_or(0, |last| last + 1);
         // the last line's own newline looks like the reserve
         bytes.truncate(used + 1);
         Ok(bytes)
@@ -100,7 +109,8 @@ impl JournalFile {
 
     pub(super) fn read_from(&self, offset: u64) -> Result<Vec<u8>, FsError> {
         let length = self.file.metadata().map_err(FsError::while_doing("read", &self.path))?.len();
-        let mut bytes = vec![0; usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX)];
+        let mut bytes =
+            vec![0; usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX)];
         let mut filled = 0;
         while filled < bytes.len() {
             let read = self.file.read_at(&mut bytes[filled..], offset + filled as u64);
@@ -114,20 +124,30 @@ impl JournalFile {
         Ok(bytes)
     }
 
-    /// Writes a group at `end` and syncs: when this returns, it is durable. When it fails, the group is taken off again, or it is said that it could not be.
+    /// Writes a group at `end` and syncs: when this returns, it is durable. When it fails, the
+    /// group is taken off again, or it is said that it could not be.
     pub(super) fn commit(&self, end: u64, group: &[u8]) -> Result<(), NotCommitted> {
-        let outcome =
-            self.reserve(end + group.len() as u64).and_then(|()| self.file.write_all_at(group, end)).and_then(|()| self.file.sync_data());
+        let outcome = self
+            .reserve(end + group.len() as u64)
+            .and_then(|()| self.file.write_all_at(group, end))
+            .and_then(|()| self.file.sync_data());
         outcome.map_err(|error| {
             let error = FsError::while_doing("append to", &self.path)(error);
-            if self.take_off(end, group.len()) { NotCommitted::TakenOff(error) } else { NotCommitted::InDoubt(error) }
+            if self.take_off(end, group.len()) {
+                NotCommitted::TakenOff(error)
+            } else {
+                NotCommitted::InDoubt(error)
+            }
         })
     }
 
-    /// A group that was not acknowledged must not count: it is cut off, or overwritten where that fails. A sync that failed is not asked again; what
-    /// readers find is what counts, and a power cut may still bring back what they do not.
+    /// A group that was not acknowledged must not count: it is cut off, or overwritten where that
+    /// fails. A sync that failed is not asked again; what readers find is what counts, and a power
+    /// cut may still bring back what they do not.
     fn take_off(&self, end: u64, length: usize) -> bool {
-        let overwrite = || self.file.write_all_at(&vec![FILLER; length], end).and_then(|()| self.file.sync_data());
+        let overwrite = || {
+            self.file.write_all_at(&vec![FILLER; length], end).and_then(|()| self.file.sync_data())
+        };
         if self.cut(end).is_ok() || overwrite().is_ok() {
             return true;
         }
@@ -147,7 +167,10 @@ impl JournalFile {
 
     /// Takes off everything after `end`.
     pub(super) fn cut(&self, end: u64) -> Result<(), FsError> {
-        self.file.set_len(end).and_then(|()| self.file.sync_data()).map_err(FsError::while_doing("cut the torn end off", &self.path))
+        self.file
+            .set_len(end)
+            .and_then(|()| self.file.sync_data())
+            .map_err(FsError::while_doing("cut the torn end off", &self.path))
     }
 }
 

@@ -27,9 +27,9 @@ impl Staging {
 }
 
 impl Idle {
-    /// Staging with the updates that others appended meanwhile. `None` when others did anything else: sealed
-    /// or rebased the Journal, reset it, took a group off it, or edited the view. Then it is to be
-    /// opened again, which mends what there is to mend.
+    /// Staging with the updates that others appended meanwhile. `None` when others did anything
+    /// else: sealed or rebased the Journal, reset it, took a group off it, or edited the view. Then
+    /// it is to be opened again, which mends what there is to mend.
     pub fn wake(mut self) -> Option<Staging> {
         if matches!(self.catch_up(), Ok(true)) {
             return Some(self.staging);
@@ -54,7 +54,8 @@ impl Idle {
                 return Ok(true);
             }
             let found = fs::read_if_there(&staging.places.view)?;
-            let is_current = found.is_some_and(|bytes| ObjectId::of_blob(&bytes) == staging.fold.revision);
+            let is_current =
+                found.is_some_and(|bytes| ObjectId::of_blob(&bytes) == staging.fold.revision);
             if is_current {
                 staging.view.leave(&staging.fold);
             }

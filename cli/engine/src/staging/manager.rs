@@ -25,7 +25,8 @@ const MAX_GROUP_BYTES: usize = 32 << 20;
 pub struct Active {
     pub base: Base,
     pub state: Value,
-    /// The digest of the Journal that was sealed to make this version (its trailer `Agent-Journal`).
+    /// The digest of the Journal that was sealed to make this version (its trailer
+    /// `Agent-Journal`).
     pub journal: Option<String>,
 }
 
@@ -88,17 +89,28 @@ struct Contents {
 }
 
 impl Staging {
-    /// Opens staging, begins it from `active` where there is none, and mends what a kill left behind (see `notices`). Where it cannot be written, a copy is
-    /// opened, which takes no update.
-    pub fn open(layout: &Layout, active: &Active, past: Box<dyn Past>) -> Result<Self, StagingError> {
+    /// Opens staging, begins it from `active` where there is none, and mends what a kill left
+    /// behind (see `notices`). Where it cannot be written, a copy is opened, which takes no update.
+    pub fn open(
+        layout: &Layout,
+        active: &Active,
+        past: Box<dyn Past>,
+    ) -> Result<Self, StagingError> {
         let past = Arc::from(past);
         match Self::open_at(Places::new(layout), active, Arc::clone(&past)) {
-            Err(StagingError::Fs(refusal)) if refusal.is_refused() => Self::open_copy(layout, active, past, refusal),
+            Err(StagingError::Fs(refusal)) if refusal.is_refused() => {
+                Self::open_copy(layout, active, past, refusal)
+            }
             opened => opened,
         }
     }
 
-    fn open_copy(layout: &Layout, active: &Active, past: Arc<dyn Past>, refusal: FsError) -> Result<Self, StagingError> {
+    fn open_copy(
+        layout: &Layout,
+        active: &Active,
+        past: Arc<dyn Past>,
+        refusal: FsError,
+    ) -> Result<Self, StagingError> {
         let own = Places::new(layout);
         let folder = Temporary::outside(temporary::JOURNAL)?;
         for name in [CURRENT, COUNTED] {
@@ -106,7 +118,11 @@ impl Staging {
                 fs::write(&folder.path().join(name), &bytes)?;
             }
         }
-        let places = Places { folder: folder.path().to_owned(), view: folder.path().join("view"), made_with: Vec::new() };
+        let places = Places {
+            folder: folder.path().to_owned(),
+            view: folder.path().join("view"),
+            made_with: Vec::new(),
+        };
         let mut staging = Self::open_at(places, active, past)?;
         staging.notices.clear();
         staging.copy = Some(Copy { refusal, _folder: folder });
@@ -121,7 +137,9 @@ impl Staging {
         let mut notices = Vec::new();
         if is_new {
             let first = journal::header(&active.base, 1, &active.state);
-            notices.extend(places.replace(&places.current(), &first)?.into_iter().map(Notice::Afterwards));
+            notices.extend(
+                places.replace(&places.current(), &first)?.into_iter().map(Notice::Afterwards),
+            );
             for folder in &places.made_with {
                 fs::sync_dir(folder)?;
             }
@@ -130,7 +148,11 @@ impl Staging {
         let (fold, folded) = recover(&places, &file, &bytes, &mut notices)?;
         let mut staging = Self {
             view: View::new(),
-            counted: Counted::new(&places, &fold.base.commit, folded.iter().map(|record| record.id.as_str())),
+            counted: Counted::new(
+                &places,
+                &fold.base.commit,
+                folded.iter().map(|record| record.id.as_str()),
+            ),
             contents: None,
             past,
             end: End::of(&bytes[..whole(&fold)], fold.end),
@@ -145,7 +167,9 @@ impl Staging {
         staging.settle(active)?;
         let known = folded.into_iter().map(|record| record.after).collect();
         let mut warnings = Warnings::none();
-        let notice = warnings.note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND).flatten();
+        let notice = warnings
+            .note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND)
+            .flatten();
         staging.notices.extend(notice.filter(|notice| alone || !notice.is_a_delay()));
         staging.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         staging.release();
@@ -175,7 +199,8 @@ impl Staging {
         self.locked(Self::snapshot)
     }
 
-    /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what staging is based on.
+    /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what
+    /// staging is based on.
     pub fn has_counted(&mut self, id: &str) -> Result<Known, StagingError> {
         Ok(self.counted.has(id, &*self.past)?)
     }
@@ -184,9 +209,14 @@ impl Staging {
     pub fn counted_content(&mut self, id: &str) -> Result<Option<String>, StagingError> {
         let id = id_digest(id);
         let here = (self.fold.base.commit.clone(), self.fold.end);
-        let is_known = |contents: &Contents| contents.read == here || contents.by_id.contains_key(&id);
+        let is_known =
+            |contents: &Contents| contents.read == here || contents.by_id.contains_key(&id);
         if !self.contents.as_ref().is_some_and(is_known) {
-            let before = self.contents.take().filter(|contents| contents.read.0 == here.0).map(|contents| contents.by_id);
+            let before = self
+                .contents
+                .take()
+                .filter(|contents| contents.read.0 == here.0)
+                .map(|contents| contents.by_id);
             let mut by_id = before.map_or_else(|| self.past.contents(&here.0), Ok)?;
             let (_, bytes) = JournalFile::open(&self.places.current())?;
             let records = journal::records(&bytes).map_err(self.places.damaged())?;
@@ -196,7 +226,8 @@ impl Staging {
         Ok(self.contents.as_ref().and_then(|contents| contents.by_id.get(&id).cloned()))
     }
 
-    /// Whether active has moved on to a version that staging is not based on: rebase before more is appended.
+    /// Whether active has moved on to a version that staging is not based on: rebase before more is
+    /// appended.
     pub fn is_behind(&self, active: &Active) -> bool {
         self.fold.base.commit != active.base.commit && self.fold.base.version <= active.base.version
     }
@@ -216,16 +247,27 @@ impl Staging {
         self.held = None;
     }
 
-    /// Appends updates as one group if staging still has the Revision they were made from. When this returns, they are durable: the sync is the
-    /// commit point, and an error says that nothing was appended, but for `StagingError::InDoubt`.
-    pub fn append(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
+    /// Appends updates as one group if staging still has the Revision they were made from. When
+    /// this returns, they are durable: the sync is the commit point, and an error says that nothing
+    /// was appended, but for `StagingError::InDoubt`.
+    pub fn append(
+        &mut self,
+        drafts: Vec<Draft>,
+        expected: &ObjectId,
+    ) -> Result<Committed<Append>, StagingError> {
         self.locked(|staging| staging.append_locked(drafts, expected))
     }
 
-    fn append_locked(&mut self, drafts: Vec<Draft>, expected: &ObjectId) -> Result<Committed<Append>, StagingError> {
+    fn append_locked(
+        &mut self,
+        drafts: Vec<Draft>,
+        expected: &ObjectId,
+    ) -> Result<Committed<Append>, StagingError> {
         self.catch_up()?;
         self.drop_torn_tail()?;
-        if self.fold.revision != *expected || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)? {
+        if self.fold.revision != *expected
+            || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)?
+        {
             return Ok(Committed::whole(Append::Lost));
         }
         let group = self.fold.compose(drafts);
@@ -274,7 +316,10 @@ impl Staging {
     }
 
     /// Does something under the lock, taking it unless it is held already.
-    pub(super) fn locked<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StagingError>) -> Result<T, StagingError> {
+    pub(super) fn locked<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StagingError>,
+    ) -> Result<T, StagingError> {
         if self.held.is_some() {
             return work(self);
         }
@@ -306,7 +351,11 @@ impl Staging {
     pub(super) fn reload(&mut self) -> Result<(), StagingError> {
         let (file, bytes) = JournalFile::open(&self.places.current())?;
         let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
-        self.counted = Counted::new(&self.places, &fold.base.commit, folded.iter().map(|record| record.id.as_str()));
+        self.counted = Counted::new(
+            &self.places,
+            &fold.base.commit,
+            folded.iter().map(|record| record.id.as_str()),
+        );
         self.end = End::of(&bytes[..whole(&fold)], fold.end);
         (self.file, self.fold) = (file, fold);
         Ok(())

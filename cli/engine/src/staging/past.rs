@@ -1,4 +1,5 @@
-//! What staging has to know of the past of `active`: which versions lie on the way to it, and which signals their Journals hold.
+//! What staging has to know of the past of `active`: which versions lie on the way to it, and which
+//! signals their Journals hold.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
@@ -58,13 +59,21 @@ pub trait Past: std::fmt::Debug {
     /// Where the way to a version parts from the way to `active`.
     fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError>;
 
-    /// A Journal that this clone sealed, when the object store has it whole. A store that does not answer is an error.
+    /// A Journal that this clone sealed, when the object store has it whole. A store that does not
+    /// answer is an error.
     fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError>;
 
-    /// The signals that were counted on the way to a version, back to one that is `known` or to so many of them.
-    fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, most: usize) -> Result<Counts, PastError>;
+    /// The signals that were counted on the way to a version, back to one that is `known` or to so
+    /// many of them.
+    fn counts(
+        &self,
+        commit: &ObjectId,
+        known: Option<&ObjectId>,
+        most: usize,
+    ) -> Result<Counts, PastError>;
 
-    /// What the signals said that were counted lately on the way to a version, as far as their Journals are here: by id, digests of their content.
+    /// What the signals said that were counted lately on the way to a version, as far as their
+    /// Journals are here: by id, digests of their content.
     fn contents(&self, _commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {
         Ok(HashMap::new())
     }

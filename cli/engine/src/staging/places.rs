@@ -23,7 +23,11 @@ pub struct Places {
 
 impl Places {
     pub(super) fn new(layout: &Layout) -> Self {
-        Self { folder: layout.journal(), view: layout.staging(), made_with: vec![layout.home(), layout.root().to_owned()] }
+        Self {
+            folder: layout.journal(),
+            view: layout.staging(),
+            made_with: vec![layout.home(), layout.root().to_owned()],
+        }
     }
 
     pub(super) fn current(&self) -> PathBuf {
@@ -58,8 +62,14 @@ impl Places {
         move |source| StagingError::Journal { path, source }
     }
 
-    /// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The lock is held.
-    pub(super) fn set_aside(&self, kind: &str, extension: &str, bytes: &[u8]) -> Result<PathBuf, FsError> {
+    /// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The
+    /// lock is held.
+    pub(super) fn set_aside(
+        &self,
+        kind: &str,
+        extension: &str,
+        bytes: &[u8],
+    ) -> Result<PathBuf, FsError> {
         let folder = self.folder.join("set-aside");
         fs::create_dir(&folder)?;
         let mut kept = numbers(&folder, kind, extension)?;
@@ -69,7 +79,8 @@ impl Places {
         let _ = self.replace(&name(number), bytes)?;
         kept.push(number);
         for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {
-            std::fs::remove_file(name(*old)).map_err(FsError::while_doing("remove", &name(*old)))?;
+            std::fs::remove_file(name(*old))
+                .map_err(FsError::while_doing("remove", &name(*old)))?;
         }
         Ok(name(number))
     }
@@ -78,8 +89,16 @@ impl Places {
 /// The numbers of the files of one kind, in order.
 fn numbers(folder: &Path, kind: &str, extension: &str) -> Result<Vec<u64>, FsError> {
     let entries = std::fs::read_dir(folder).map_err(FsError::while_doing("list", folder))?;
-    let number = |name: &str| name.strip_prefix(kind)?.strip_prefix('-')?.strip_suffix(extension)?.strip_suffix('.')?.parse().ok();
-    let mut numbers: Vec<u64> = entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
+    let number = |name: &str| {
+        name.strip_prefix(kind)?
+            .strip_prefix('-')?
+            .strip_suffix(extension)?
+            .strip_suffix('.')?
+            .parse()
+            .ok()
+    };
+    let mut numbers: Vec<u64> =
+        entries.filter_map(|entry| number(entry.ok()?.file_name().to_str()?)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

@@ -11,14 +11,18 @@ pub(super) fn whole(fold: &Fold) -> usize {
     usize::try_from(fold.end).unwrap_or(usize::MAX)
 }
 
-pub(super) fn fold_whole(places: &Places, bytes: &[u8]) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
+pub(super) fn fold_whole(
+    places: &Places,
+    bytes: &[u8],
+) -> Result<(Fold, Vec<Folded>, Tail), StagingError> {
     let mut fold = Fold::begin(bytes).map_err(places.damaged())?;
     let header = whole(&fold);
     let (folded, tail) = fold.extend(&bytes[header..]).map_err(places.damaged())?;
     Ok((fold, folded, tail))
 }
 
-/// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut left at its end.
+/// Folds a Journal that was just opened under the lock, and cuts off what a kill or a power cut
+/// left at its end.
 pub(super) fn recover(
     places: &Places,
     file: &JournalFile,
@@ -27,12 +31,14 @@ pub(super) fn recover(
 ) -> Result<(Fold, Vec<Folded>), StagingError> {
     let (fold, folded, _) = fold_whole(places, bytes)?;
     let rest = &bytes[whole(&fold)..];
-    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of the reserve is looked at
+    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of
+    // the reserve is looked at
     if !journal::is_reserved(rest) {
         if journal::holds_a_group(rest) {
             return Err(places.damaged()(unreadable_group(fold.end)));
         }
-        let torn = rest.iter().rposition(|byte| !matches!(byte, 0 | b'\n')).map_or(0, |last| last + 1);
+        let torn =
+            rest.iter().rposition(|byte| !matches!(byte, 0 | b'\n')).map_or(0, |last| last + 1);
         file.cut(fold.end)?;
         notices.push(Notice::TornTail { bytes: torn });
     }
@@ -40,5 +46,8 @@ pub(super) fn recover(
 }
 
 pub(super) fn unreadable_group(offset: u64) -> JournalError {
-    JournalError::Damaged { offset, what: "a group that cannot be read, and whole ones after it".to_owned() }
+    JournalError::Damaged {
+        offset,
+        what: "a group that cannot be read, and whole ones after it".to_owned(),
+    }
 }

@@ -1,7 +1,8 @@
 //! One Journal after another: sealed by a promotion, rebased on a new active, reset.
 //!
-//! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the rename, and its folder's sync, is the
-//! commit point. Before it, at most `counted` says that it goes as far as a version that staging is not based on yet; it is gathered again then.
+//! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the
+//! rename, and its folder's sync, is the commit point. Before it, at most `counted` says that it
+//! goes as far as a version that staging is not based on yet; it is gathered again then.
 
 use super::error::StagingError;
 use super::manager::{Active, Staging};
@@ -24,7 +25,8 @@ use std::path::PathBuf;
 /// Replayed updates share a group up to this many.
 const REPLAYED_GROUP: usize = 256;
 
-/// A Journal up to the update that is being promoted: what goes to the object store, and its digest for the trailer `Agent-Journal`.
+/// A Journal up to the update that is being promoted: what goes to the object store, and its digest
+/// for the trailer `Agent-Journal`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     pub seq: u64,
@@ -56,18 +58,21 @@ impl Rebased {
     /// What is worth saying of it, a line each.
     pub fn lines(&self, onto: &Version) -> Vec<String> {
         let onto = tag(onto);
-        let no_effect =
-            |(record, why): &(Record, String)| format!("signal `{}` has no effect on {onto}, which is served now: {why}", record.id);
+        let no_effect = |(record, why): &(Record, String)| {
+            format!("signal `{}` has no effect on {onto}, which is served now: {why}", record.id)
+        };
         let mut lines: Vec<_> = self.dropped.iter().map(no_effect).collect();
         if self.counted > 0 {
             lines.push(format!(
-                "{} of staging's signals were already counted by {onto} or a version before it, and are not counted again",
+                "{} of staging's signals were already counted by {onto} or a version before it, \
+                and are not counted again",
                 self.counted
             ));
         }
         if !self.unsure.is_empty() {
             lines.push(format!(
-                "the signals that {} counted are not known here: one that was also sent to this clone counts twice (`agent sync` fetches what other clones shared)",
+                "the signals that {} counted are not known here: one that was also sent to this \
+                clone counts twice (`agent sync` fetches what other clones shared)",
                 tags(&self.unsure)
             ));
         }
@@ -85,17 +90,21 @@ pub enum Replayed {
 }
 
 impl Staging {
-    /// The Journal up to `seq`, as it will be sealed once the promotion is published. `Gone` says that somebody else was first.
+    /// The Journal up to `seq`, as it will be sealed once the promotion is published. `Gone` says
+    /// that somebody else was first.
     pub fn sealed(&mut self, seq: u64) -> Result<Sealed, StagingError> {
         let journal = self.journal()?;
         if self.has_sealed(seq) {
             return Err(StagingError::Gone(seq));
         }
-        let bytes = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
+        let bytes = journal::sealed(&journal, seq)
+            .map_err(self.places.damaged())?
+            .ok_or(StagingError::Gone(seq))?;
         Ok(Sealed { seq, digest: object_id::digest(bytes), bytes: bytes.to_vec() })
     }
 
-    /// After a promotion was published: its updates leave staging, later ones stay, based on the new active.
+    /// After a promotion was published: its updates leave staging, later ones stay, based on the
+    /// new active.
     pub fn seal(&mut self, seq: u64, active: &Active) -> Result<Warnings, StagingError> {
         self.locked(|staging| staging.seal_locked(seq, active))
     }
@@ -110,17 +119,26 @@ impl Staging {
         if self.has_sealed(seq) {
             return Ok(Warnings::none());
         }
-        let sealed = journal::sealed(&journal, seq).map_err(self.places.damaged())?.ok_or(StagingError::Gone(seq))?;
+        let sealed = journal::sealed(&journal, seq)
+            .map_err(self.places.damaged())?
+            .ok_or(StagingError::Gone(seq))?;
         let mut ids = Vec::new();
-        let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone())).map_err(self.places.damaged())?;
+        let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone()))
+            .map_err(self.places.damaged())?;
         // a cache: what it lacks is gathered from the sealed Journals
-        let _ = self.counted.seal(&self.places, &active.base.commit, ids.iter().map(String::as_str));
+        let _ =
+            self.counted.seal(&self.places, &active.base.commit, ids.iter().map(String::as_str));
         let sealed_as = SealedAs {
             journal: active.journal.clone().unwrap_or_else(|| object_id::digest(sealed)),
             version: active.base.version.clone(),
             commit: active.base.commit.clone(),
         };
-        let mut next = journal::header_after(&active.base, seq + 1, &fold.state, &[fold.sealed, vec![sealed_as]].concat());
+        let mut next = journal::header_after(
+            &active.base,
+            seq + 1,
+            &fold.state,
+            &[fold.sealed, vec![sealed_as]].concat(),
+        );
         next.extend_from_slice(&journal[sealed.len()..]);
         self.succeed(&next)
     }
@@ -128,14 +146,19 @@ impl Staging {
     /// Puts the next Journal in place and goes on with it.
     fn succeed(&mut self, next: &[u8]) -> Result<Warnings, StagingError> {
         let mut warnings = self.places.replace(&self.places.current(), next)?;
-        // one that cannot be read now is read by the next look, which finds another file in its place
-        if warnings.note(self.reload(), "the Journal is in place, but could not be read back").is_some() {
+        // one that cannot be read now is read by the next look, which finds another file in its
+        // place
+        if warnings
+            .note(self.reload(), "the Journal is in place, but could not be read back")
+            .is_some()
+        {
             warnings.note(self.view.put(&self.places, &self.fold), VIEW_BEHIND);
         }
         Ok(warnings)
     }
 
-    /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it was sealed, or it is empty.
+    /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it
+    /// was sealed, or it is empty.
     pub(super) fn settle(&mut self, active: &Active) -> Result<(), StagingError> {
         if self.fold.base.commit == active.base.commit {
             return Ok(());
@@ -154,17 +177,26 @@ impl Staging {
             return Ok(());
         }
         if self.fold.next == self.fold.first {
-            let next = journal::header_after(&active.base, self.fold.next, &active.state, &self.fold.sealed);
+            let next = journal::header_after(
+                &active.base,
+                self.fold.next,
+                &active.state,
+                &self.fold.sealed,
+            );
             let warnings = self.succeed(&next)?;
             self.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         }
         Ok(())
     }
 
-    /// The version that staging is based on lost the race for `active`: the updates of the Journals that this clone sealed on that way, and those since, are
-    /// one Journal again, based on the last version that both ways have in common. It waits for a replay like any other that is behind.
+    /// The version that staging is based on lost the race for `active`: the updates of the Journals
+    /// that this clone sealed on that way, and those since, are one Journal again, based on the
+    /// last version that both ways have in common. It waits for a replay like any other that is
+    /// behind.
     fn come_back(&mut self, active: &Active) -> Result<(), StagingError> {
-        let Some(fork) = self.past.fork(&self.fold.base.commit, &active.base.commit)? else { return Ok(()) };
+        let Some(fork) = self.past.fork(&self.fold.base.commit, &active.base.commit)? else {
+            return Ok(());
+        };
         let (kept, lost) = self.parted(&active.base.commit)?;
         let mut journals = Vec::new();
         let (mut found, mut missing) = (Vec::new(), Vec::new());
@@ -178,8 +210,15 @@ impl Staging {
             }
         }
         let old = self.journal()?;
-        let first = journals.first().map_or(Ok(self.fold.first), |journal| Fold::begin(journal).map(|fold| fold.first));
-        let header = journal::header_after(&fork.base, first.map_err(self.places.damaged())?, &fork.state, &kept);
+        let first = journals
+            .first()
+            .map_or(Ok(self.fold.first), |journal| Fold::begin(journal).map(|fold| fold.first));
+        let header = journal::header_after(
+            &fork.base,
+            first.map_err(self.places.damaged())?,
+            &fork.state,
+            &kept,
+        );
         let mut next = NewJournal::begin(header).map_err(self.places.damaged())?;
         for journal in journals.iter().chain([&old]) {
             next.take_in(journal).map_err(self.places.damaged())?;
@@ -197,27 +236,32 @@ impl Staging {
         Ok(())
     }
 
-    /// Of the Journals that this clone sealed, those of versions on the way to `active`, and those of versions that are not.
+    /// Of the Journals that this clone sealed, those of versions on the way to `active`, and those
+    /// of versions that are not.
     fn parted(&self, active: &ObjectId) -> Result<(Vec<SealedAs>, Vec<SealedAs>), StagingError> {
         let sealed = &self.fold.sealed;
         let mut kept = sealed.len();
-        while kept > 0 && self.past.standing(&sealed[kept - 1].commit, active)? != Standing::Before {
+        while kept > 0 && self.past.standing(&sealed[kept - 1].commit, active)? != Standing::Before
+        {
             kept -= 1;
         }
         Ok((sealed[..kept].to_vec(), sealed[kept..].to_vec()))
     }
 
-    /// The last update that active's own Journal holds, when that Journal is the beginning of this one.
+    /// The last update that active's own Journal holds, when that Journal is the beginning of this
+    /// one.
     fn sealed_by(&mut self, active: &Active) -> Result<Option<u64>, StagingError> {
         let Some(digest) = &active.journal else { return Ok(None) };
         let journal = self.journal()?;
         journal::sealed_at(&journal, digest).map_err(self.places.damaged())
     }
 
-    /// Replays staging's updates on what is served now, under the lock, and swaps the outcome in as one new Journal.
+    /// Replays staging's updates on what is served now, under the lock, and swaps the outcome in as
+    /// one new Journal.
     ///
-    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made are applied as they were recorded. What was counted on the
-    /// way to what is served now is not replayed: another clone was given the same signal.
+    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made
+    /// are applied as they were recorded. What was counted on the way to what is served now is not
+    /// replayed: another clone was given the same signal.
     pub async fn rebase<E: From<StagingError>>(
         &mut self,
         active: &Active,
@@ -237,17 +281,24 @@ impl Staging {
         self.drop_torn_tail()?;
         let old = self.journal()?;
         let records = with_own_changes(&old).map_err(self.places.damaged())?;
-        let header = journal::header_after(&active.base, self.fold.first, &active.state, &self.fold.sealed);
+        let header =
+            journal::header_after(&active.base, self.fold.first, &active.state, &self.fold.sealed);
         let mut next = NewJournal::begin(header).map_err(self.places.damaged())?;
         let mut state = next.fold.state.clone();
-        let there = self.counted.on_the_way_to(&active.base.commit, &*self.past).map_err(StagingError::from)?;
+        let there = self
+            .counted
+            .on_the_way_to(&active.base.commit, &*self.past)
+            .map_err(StagingError::from)?;
         let mut rebased = Rebased { unsure: there.missing().to_vec(), ..Rebased::default() };
         for group in records.chunks(REPLAYED_GROUP) {
             let mut drafts = Vec::with_capacity(group.len());
             for (record, own) in group {
                 let is_counted = there.has(&record.id);
                 let replayed = match own {
-                    _ if is_counted => Replayed::Dropped(format!("it was counted on the way to {}", tag(&active.base.version))),
+                    _ if is_counted => Replayed::Dropped(format!(
+                        "it was counted on the way to {}",
+                        tag(&active.base.version)
+                    )),
                     None => replay(&state, record).await?,
                     Some(change) => reapply(&state, record, change),
                 };
@@ -263,12 +314,16 @@ impl Staging {
         Ok(Committed { value: rebased, warnings: self.succeed(&next.bytes)? })
     }
 
-    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it cannot be read.
+    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it
+    /// cannot be read.
     pub fn reset(layout: &Layout, active: &Active) -> Result<Committed<Discarded>, StagingError> {
         let places = Places::new(layout);
         let _lock = places.lock()?;
         let old = fs::read_if_there(&places.current())?;
-        let fold = old.as_deref().and_then(|bytes| fold_whole(&places, bytes).ok()).map(|(fold, _, _)| fold);
+        let fold = old
+            .as_deref()
+            .and_then(|bytes| fold_whole(&places, bytes).ok())
+            .map(|(fold, _, _)| fold);
         let kept = old.map(|bytes| places.set_aside("discarded", "jsonl", &bytes)).transpose()?;
         let (first, sealed) = fold.as_ref().map_or((1, &[][..]), |fold| (fold.next, &fold.sealed));
         let next = journal::header_after(&active.base, first, &active.state, sealed);
@@ -276,7 +331,10 @@ impl Staging {
         let known = fold.iter().map(|fold| fold.revision.clone()).collect();
         let mut warnings = places.replace(&places.current(), &next)?;
         warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
-        Ok(Committed { value: Discarded { updates: fold.map(|fold| fold.next - fold.first), kept }, warnings })
+        Ok(Committed {
+            value: Discarded { updates: fold.map(|fold| fold.next - fold.first), kept },
+            warnings,
+        })
     }
 }
 
@@ -297,7 +355,8 @@ impl NewJournal {
         self.fold.accept(group);
     }
 
-    /// Every update of another Journal, to be replayed later: until then a Tuner's leads to the state that it was recorded to lead to.
+    /// Every update of another Journal, to be replayed later: until then a Tuner's leads to the
+    /// state that it was recorded to lead to.
     fn take_in(&mut self, journal: &[u8]) -> Result<(), JournalError> {
         let mut before = Fold::begin(journal)?.state;
         let mut state = self.fold.state.clone();
@@ -338,7 +397,10 @@ fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     let mut after = state.clone();
     match json_patch::patch(&mut after, change) {
         Ok(()) => Replayed::State(after),
-        Err(error) => Replayed::Dropped(format!("{} does not apply to what is served now: {error}", record.tool)),
+        Err(error) => Replayed::Dropped(format!(
+            "{} does not apply to what is served now: {error}",
+            record.tool
+        )),
     }
 }
 

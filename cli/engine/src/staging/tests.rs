@@ -30,17 +30,27 @@ struct Published {
     is_away: bool,
 }
 
-/// A repository that has `active(0)` to `active(9)`, one on the other, and what was published in a test.
+/// A repository that has `active(0)` to `active(9)`, one on the other, and what was published in a
+/// test.
 #[derive(Debug)]
 struct History(Arc<Mutex<Vec<Published>>>);
 
 impl History {
     fn published(&self, commit: &ObjectId) -> Option<Published> {
-        self.0.lock().unwrap().iter().find(|published| published.active.base.commit == *commit).cloned()
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .find(|published| published.active.base.commit == *commit)
+            .cloned()
     }
 
     fn below(&self, commit: &ObjectId) -> Option<ObjectId> {
-        let straight = || (1..9).find(|patch| active(*patch).base.commit == *commit).map(|patch| active(patch - 1).base.commit);
+        let straight = || {
+            (1..9)
+                .find(|patch| active(*patch).base.commit == *commit)
+                .map(|patch| active(patch - 1).base.commit)
+        };
         self.published(commit).map(|published| published.on).or_else(straight)
     }
 
@@ -70,20 +80,40 @@ impl Past for History {
 
     fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
         if self.published(&sealed.commit).is_some_and(|published| published.is_away) {
-            return Err(PastError { message: "the store does not answer".to_owned(), kind: FailureKind::Surroundings, hint: None });
+            return Err(PastError {
+                message: "the store does not answer".to_owned(),
+                kind: FailureKind::Surroundings,
+                hint: None,
+            });
         }
         let published = self.0.lock().unwrap();
-        Ok(published.iter().filter_map(|published| published.journal.clone()).find(|journal| object_id::digest(journal) == sealed.journal))
+        Ok(published
+            .iter()
+            .filter_map(|published| published.journal.clone())
+            .find(|journal| object_id::digest(journal) == sealed.journal))
     }
 
-    fn counts(&self, commit: &ObjectId, known: Option<&ObjectId>, _most: usize) -> Result<Counts, PastError> {
+    fn counts(
+        &self,
+        commit: &ObjectId,
+        known: Option<&ObjectId>,
+        _most: usize,
+    ) -> Result<Counts, PastError> {
         let way = self.way(commit);
-        let new = way.iter().take_while(|commit| Some(*commit) != known).filter_map(|commit| self.published(commit));
+        let new = way
+            .iter()
+            .take_while(|commit| Some(*commit) != known)
+            .filter_map(|commit| self.published(commit));
         let journals = new.map(|Published { active, journal, .. }| CountedBy {
             version: active.base.version,
-            ids: journal.map(|journal| journal::ids(&journal).unwrap().iter().map(|id| id_digest(id)).collect()),
+            ids: journal.map(|journal| {
+                journal::ids(&journal).unwrap().iter().map(|id| id_digest(id)).collect()
+            }),
         });
-        Ok(Counts { journals: journals.collect(), reaches_known: known.is_some_and(|known| way.contains(known)) })
+        Ok(Counts {
+            journals: journals.collect(),
+            reaches_known: known.is_some_and(|known| way.contains(known)),
+        })
     }
 }
 
@@ -111,8 +141,12 @@ impl Place {
             revision: canonical::revision(&state),
         };
         let active = Active { base, state, journal: journal.map(object_id::digest) };
-        let published =
-            Published { active: active.clone(), on: on.base.commit.clone(), journal: journal.map(<[u8]>::to_vec), is_away: false };
+        let published = Published {
+            active: active.clone(),
+            on: on.base.commit.clone(),
+            journal: journal.map(<[u8]>::to_vec),
+            is_away: false,
+        };
         self.versions.lock().unwrap().push(published);
         active
     }
@@ -131,7 +165,8 @@ impl Place {
     }
 
     fn aside(&self, kind: &str) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.layout.journal().join("set-aside")).into_iter().flatten();
+        let entries =
+            std::fs::read_dir(self.layout.journal().join("set-aside")).into_iter().flatten();
         let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
         found.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with(kind));
         found.sort();
@@ -200,7 +235,10 @@ fn an_update_is_there_for_the_next_process_and_in_the_view() {
     assert_eq!(again.notices(), []);
     let snapshot = again.snapshot().unwrap();
     assert_eq!((snapshot.state["total"].clone(), snapshot.seq, snapshot.updates), (json!(5), 2, 2));
-    assert_eq!(std::fs::read(place.layout.staging()).unwrap(), canonical::to_bytes(&snapshot.state));
+    assert_eq!(
+        std::fs::read(place.layout.staging()).unwrap(),
+        canonical::to_bytes(&snapshot.state)
+    );
 }
 
 /// A folder where the view should be: it cannot be put in place, as on a full disk.
@@ -217,7 +255,8 @@ fn a_view_that_cannot_be_written_takes_nothing_back() {
     block_the_view(&place);
     let before = staging.snapshot().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(30));
-    let appended = staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap();
+    let appended =
+        staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap();
     assert!(matches!(appended.value, Append::Appended(_)));
     assert!(appended.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{:?}", appended.warnings);
     assert!(staging.flush_view().as_slice()[0].starts_with(VIEW_BEHIND));
@@ -226,7 +265,11 @@ fn a_view_that_cannot_be_written_takes_nothing_back() {
     assert!(warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{warnings:?}");
     drop(staging);
     let opened = place.open_on(&active(2)).unwrap();
-    assert!(matches!(opened.notices(), [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)), "{:?}", opened.notices());
+    assert!(
+        matches!(opened.notices(), [Notice::Afterwards(why)] if why.starts_with(VIEW_BEHIND)),
+        "{:?}",
+        opened.notices()
+    );
     drop(opened);
     let reset = Staging::reset(&place.layout, &active(2)).unwrap();
     assert!(reset.warnings.as_slice()[0].starts_with(VIEW_BEHIND), "{reset:?}");
@@ -264,7 +307,8 @@ fn what_cannot_be_made_durable_is_taken_off_and_said() {
     let before = staging.snapshot().unwrap();
     // opened to be read, no write succeeds: neither the group's nor what would take it off
     staging.file.open_for_reading();
-    let error = staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap_err();
+    let error =
+        staging.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap_err();
     assert!(matches!(error, StagingError::Fs(_)), "{error:?}: nothing of it stands there");
     drop(staging);
     assert_eq!(total(&mut place.open()), 1);
@@ -276,9 +320,15 @@ fn a_stale_revision_and_a_counted_id_both_lose() {
     let (mut one, mut two) = (place.open(), place.open());
     let before = one.snapshot().unwrap();
     tune(&mut two, "s-1", 1);
-    assert_eq!(one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap().value, Append::Lost);
+    assert_eq!(
+        one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap().value,
+        Append::Lost
+    );
     let now = one.snapshot().unwrap();
-    assert_eq!(one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap().value, Append::Lost);
+    assert_eq!(
+        one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap().value,
+        Append::Lost
+    );
     assert!(has_counted(&mut one, "s-1") && !has_counted(&mut one, "s-2"));
     assert_eq!(total(&mut one), 1);
 }
@@ -374,7 +424,9 @@ fn an_unreadable_middle_is_an_error_that_changes_nothing() {
     for signal in 0..3 {
         tune(&mut staging, &format!("s-{signal}"), 1);
     }
-    let middle = usize::try_from(journal::Fold::begin(&staging.journal().unwrap()).unwrap().end).unwrap() + 20;
+    let middle = usize::try_from(journal::Fold::begin(&staging.journal().unwrap()).unwrap().end)
+        .unwrap()
+        + 20;
     drop(staging);
     let mut bytes = std::fs::read(place.journal_file()).unwrap();
     bytes[middle] ^= 1;
@@ -422,7 +474,10 @@ fn check_view(found: Option<&[u8]>, said: &str) {
     let shown: Vec<String> = staging.notices().iter().map(ToString::to_string).collect();
     assert!(shown.len() == 1 && shown[0].contains(said), "{shown:?}");
     assert_eq!(total(&mut staging), 7);
-    assert_eq!(std::fs::read(place.layout.staging()).unwrap(), canonical::to_bytes(&staging.snapshot().unwrap().state));
+    assert_eq!(
+        std::fs::read(place.layout.staging()).unwrap(),
+        canonical::to_bytes(&staging.snapshot().unwrap().state)
+    );
     if let [Notice::ViewReplaced { kept, .. }] = staging.notices() {
         assert_eq!(std::fs::read(kept).unwrap(), found.unwrap());
     }
@@ -447,11 +502,17 @@ fn sealing_keeps_what_came_after_the_promoted_update() {
     assert_eq!(sealed.digest, object_id::digest(&sealed.bytes));
     assert_eq!(journal::records(&sealed.bytes).unwrap().len(), 1);
 
-    let next = Active { state: promoted.state.clone(), ..place.publish("this", 2, &active(1), Some(&sealed.bytes)) };
+    let next = Active {
+        state: promoted.state.clone(),
+        ..place.publish("this", 2, &active(1), Some(&sealed.bytes))
+    };
     let _ = staging.seal(promoted.seq, &next).unwrap();
     tune(&mut other, "s-3", 100);
     let snapshot = staging.snapshot().unwrap();
-    assert_eq!((snapshot.state["total"].clone(), snapshot.updates, snapshot.seq), (json!(111), 2, 3));
+    assert_eq!(
+        (snapshot.state["total"].clone(), snapshot.updates, snapshot.seq),
+        (json!(111), 2, 3)
+    );
     assert_eq!(snapshot.base, next.base);
     for id in ["s-1", "s-2", "s-3"] {
         assert!(has_counted(&mut staging, id) && has_counted(&mut other, id), "{id}");
@@ -469,7 +530,10 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     tune(&mut staging, "s-1", 1);
     let sealed = staging.sealed(1).unwrap();
     tune(&mut staging, "s-2", 10);
-    let promoted = Active { state: add(&active(1).state, 1), ..place.publish("this", 2, &active(1), Some(&sealed.bytes)) };
+    let promoted = Active {
+        state: add(&active(1).state, 1),
+        ..place.publish("this", 2, &active(1), Some(&sealed.bytes))
+    };
     drop(staging);
     let mut again = place.open_on(&promoted).unwrap();
     assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
@@ -477,7 +541,10 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     let _ = again.seal(1, &promoted).unwrap();
     assert!(matches!(again.sealed(1), Err(StagingError::Gone(1))));
     let snapshot = again.snapshot().unwrap();
-    assert_eq!((total(&mut again), snapshot.updates, snapshot.base.version), (11, 1, Version::new(0, 1, 2)));
+    assert_eq!(
+        (total(&mut again), snapshot.updates, snapshot.base.version),
+        (11, 1, Version::new(0, 1, 2))
+    );
     assert!(has_counted(&mut again, "s-1"));
 }
 
@@ -508,19 +575,32 @@ fn rebasing_replays_the_signals_on_what_is_served_now() {
 
     let next = Active { state: json!({"total": 1000, "patch": 2}), ..active(2) };
     assert!(staging.is_behind(&next));
-    let replay = async |state: &Value, record: &journal::Record| -> Result<Replayed, StagingError> {
-        let value = record.arguments["value"].as_i64().unwrap();
-        Ok(if value == 20 { Replayed::Dropped("no longer".to_owned()) } else { Replayed::State(add(state, value)) })
-    };
+    let replay =
+        async |state: &Value, record: &journal::Record| -> Result<Replayed, StagingError> {
+            let value = record.arguments["value"].as_i64().unwrap();
+            Ok(if value == 20 {
+                Replayed::Dropped("no longer".to_owned())
+            } else {
+                Replayed::State(add(state, value))
+            })
+        };
     let dropped = block_on(staging.rebase(&next, replay)).unwrap().unwrap();
     assert_eq!(
-        dropped.value.dropped.iter().map(|(record, why)| (record.id.as_str(), why.as_str())).collect::<Vec<_>>(),
+        dropped
+            .value
+            .dropped
+            .iter()
+            .map(|(record, why)| (record.id.as_str(), why.as_str()))
+            .collect::<Vec<_>>(),
         [("s-2", "no longer")]
     );
     let snapshot = staging.snapshot().unwrap();
     assert_eq!(snapshot.state, json!({"total": 1001, "patch": 2, "rate": 0.5}));
     assert_eq!((snapshot.base, snapshot.updates), (next.base.clone(), 3));
-    assert!(has_counted(&mut staging, "s-2"), "what was acknowledged stays in the Journal, even without effect");
+    assert!(
+        has_counted(&mut staging, "s-2"),
+        "what was acknowledged stays in the Journal, even without effect"
+    );
     assert_eq!(place.aside("rebased").len(), 1);
     assert!(!staging.is_behind(&next));
 }
@@ -643,7 +723,10 @@ fn a_lost_journal_is_waited_for_while_its_store_does_not_answer() {
     let before = std::fs::read(place.journal_file()).unwrap();
     for _ in 0..2 {
         let error = place.open_on(&theirs).unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (FailureKind::Surroundings, "the store does not answer"));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (FailureKind::Surroundings, "the store does not answer")
+        );
     }
     assert_eq!(std::fs::read(place.journal_file()).unwrap(), before);
     place.versions.lock().unwrap()[0].is_away = false;
@@ -658,7 +741,10 @@ fn ids_count_on_the_way_to_the_base_and_nowhere_else() {
     let ours = place.promote(&mut staging, "ours", 2, &active(1));
     let file = place.layout.journal().join("counted");
     drop(staging);
-    for (number, damage) in [None, Some(b"agent/counted@2 rubbish\n".to_vec()), Some(Vec::new())].into_iter().enumerate() {
+    for (number, damage) in [None, Some(b"agent/counted@2 rubbish\n".to_vec()), Some(Vec::new())]
+        .into_iter()
+        .enumerate()
+    {
         match damage {
             Some(bytes) => std::fs::write(&file, bytes).unwrap(),
             None => std::fs::remove_file(&file).unwrap(),
@@ -684,7 +770,11 @@ fn what_was_written_before_it_said_what_it_covers_still_counts() {
     let place = place();
     drop(place.open());
     let ours = place.publish("ours", 2, &active(1), None);
-    std::fs::write(place.layout.journal().join("counted"), [&b"agent/counted@1\n"[..], &id_digest("s-1")].concat()).unwrap();
+    std::fs::write(
+        place.layout.journal().join("counted"),
+        [&b"agent/counted@1\n"[..], &id_digest("s-1")].concat(),
+    )
+    .unwrap();
     let mut staging = place.open_on(&ours).unwrap();
     assert!(has_counted(&mut staging, "s-1"));
     assert_eq!(staging.has_counted("s-2").unwrap(), Known::No);
@@ -732,7 +822,11 @@ fn idle_staging_is_opened_again_after_a_promotion_a_reset_and_an_edit() {
     assert!(staging.is_none(), "the view was edited");
     let notices = place.open().notices().to_vec();
     let [Notice::ViewReplaced { kept, .. }] = &notices[..] else { panic!("{notices:?}") };
-    assert_eq!(std::fs::read_to_string(kept).unwrap(), "edited", "what was written by hand is kept");
+    assert_eq!(
+        std::fs::read_to_string(kept).unwrap(),
+        "edited",
+        "what was written by hand is kept"
+    );
 }
 
 #[test]

@@ -13,11 +13,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// While updates come fast, the view follows at most this often: a rename a time would cost more than the update itself.
+/// While updates come fast, the view follows at most this often: a rename a time would cost more
+/// than the update itself.
 const PACE: Duration = Duration::from_millis(25);
 
 /// What the view is when it could not be written.
-pub(super) const VIEW_BEHIND: &str = "state/staging.state.json is behind the Journal, until the next command rebuilds it";
+pub(super) const VIEW_BEHIND: &str =
+    "state/staging.state.json is behind the Journal, until the next command rebuilds it";
 
 /// What was found out of order when staging was opened, and mended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,31 +62,38 @@ impl fmt::Display for Notice {
             Self::TornTail { bytes } => {
                 write!(
                     formatter,
-                    "the Journal of staging ended in {bytes} bytes of an update that was never acknowledged; they were cut off"
+                    "the Journal of staging ended in {bytes} bytes of an update that was never \
+                    acknowledged; they were cut off"
                 )
             }
-            Self::ViewMissing => formatter.write_str("state/staging.state.json was missing; it was rebuilt from the Journal"),
-            Self::ViewBehind => formatter.write_str("state/staging.state.json was behind the Journal; it was rebuilt"),
+            Self::ViewMissing => formatter
+                .write_str("state/staging.state.json was missing; it was rebuilt from the Journal"),
+            Self::ViewBehind => formatter
+                .write_str("state/staging.state.json was behind the Journal; it was rebuilt"),
             Self::ViewReplaced { why, kept } => write!(
                 formatter,
-                "state/staging.state.json {why}; it was rebuilt from the Journal and what stood there is kept in {} (edit staging with `agent state set` or `cas`)",
+                "state/staging.state.json {why}; it was rebuilt from the Journal and what stood \
+                there is kept in {} (edit staging with `agent state set` or `cas`)",
                 kept.display()
             ),
             Self::Afterwards(warning) => formatter.write_str(warning),
             Self::Returned { versions, updates } => write!(
                 formatter,
-                "{} of this clone is superseded by another clone's version; the {updates} signals that it counted are in staging again",
+                "{} of this clone is superseded by another clone's version; the {updates} signals \
+                that it counted are in staging again",
                 tags(versions)
             ),
             Self::NotReturned { versions } => write!(
                 formatter,
-                "{} of this clone is superseded by another clone's version, and its Journal is not in the object store: the signals that it counted cannot come back into staging",
+                "{} of this clone is superseded by another clone's version, and its Journal is not \
+                in the object store: the signals that it counted cannot come back into staging",
                 tags(versions)
             ),
             Self::Resealed { updates } => {
                 write!(
                     formatter,
-                    "a promotion was interrupted after its version was published; it is complete now, with its {updates} updates"
+                    "a promotion was interrupted after its version was published; it is complete \
+                    now, with its {updates} updates"
                 )
             }
         }
@@ -127,7 +136,8 @@ impl View {
         Ok(())
     }
 
-    /// Compares what lies there with the Journal's end and rebuilds it; what the Journal never held is kept aside. The lock is held.
+    /// Compares what lies there with the Journal's end and rebuilds it; what the Journal never held
+    /// is kept aside. The lock is held.
     pub(super) fn mend(
         &mut self,
         places: &Places,
@@ -146,13 +156,15 @@ impl View {
                 known.insert(fold.base.revision.clone());
                 let why = match serde_json::from_slice::<Value>(bytes) {
                     Err(error) => Some(format!("was no JSON ({error})")),
-                    Ok(state) => {
-                        (!known.contains(&canonical::revision(&state))).then(|| "held a state the Journal does not know".to_owned())
-                    }
+                    Ok(state) => (!known.contains(&canonical::revision(&state)))
+                        .then(|| "held a state the Journal does not know".to_owned()),
                 };
                 Some(match why {
                     None => Notice::ViewBehind,
-                    Some(why) => Notice::ViewReplaced { why, kept: places.set_aside("staging", "json", bytes)? },
+                    Some(why) => Notice::ViewReplaced {
+                        why,
+                        kept: places.set_aside("staging", "json", bytes)?,
+                    },
                 })
             }
         };

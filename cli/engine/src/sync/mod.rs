@@ -1,7 +1,9 @@
-//! `agent sync`: this clone and a remote brought together, and what a lost race left done to its end.
+//! `agent sync`: this clone and a remote brought together, and what a lost race left done to its
+//! end.
 //!
-//! Every step leaves something that the next run goes on from: a superseded version is kept before `active` moves, tags are told from where `active` is, and
-//! staging finds by itself what its Journals were sealed as.
+//! Every step leaves something that the next run goes on from: a superseded version is kept before
+//! `active` moves, tags are told from where `active` is, and staging finds by itself what its
+//! Journals were sealed as.
 
 mod observed;
 
@@ -94,7 +96,9 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
     let remote = remote(&repository.git, options.remote.as_deref())?;
     for _ in 0..ATTEMPTS {
         let snapshot = observed::snapshot(repository, remote.as_deref())?;
-        let steps = sync::plan(&snapshot).map_err(|conflict| Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.mend))?;
+        let steps = sync::plan(&snapshot).map_err(|conflict| {
+            Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.mend)
+        })?;
         let mut run = Run { repository, outcome: Outcome::of(&snapshot) };
         if options.dry_run {
             run.outcome.plan = Some(steps.iter().map(ToString::to_string).collect());
@@ -104,10 +108,12 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
             return Ok(run.outcome);
         }
     }
-    Err(Failure::new(FailureKind::Conflict, "others kept moving `active`").with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, "others kept moving `active`")
+        .with_hint("run it again; nothing was lost"))
 }
 
-/// Fetches what a remote has of ours; a clone in which nothing is served begins with what the remote serves, which is then told. Nothing else moves.
+/// Fetches what a remote has of ours; a clone in which nothing is served begins with what the
+/// remote serves, which is then told. Nothing else moves.
 pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, Failure> {
     sharing::fetch(git, remote)?;
     let Some(served) = observed::to_begin_with(git, remote)? else { return Ok(None) };
@@ -132,20 +138,29 @@ pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, Failure>
     Ok(main.mend().map(|(lacks, mend)| MainLacks { lacks: lacks.clone(), mend }))
 }
 
-/// Refuses where the remote that the manifest names serves what this clone lacks: a version made now would fork history. An offline clone goes on with a warning.
+/// Refuses where the remote that the manifest names serves what this clone lacks: a version made
+/// now would fork history. An offline clone goes on with a warning.
 pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     let git = &repository.git;
-    let Some(remote) = repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name) else { return Ok(()) };
+    let Some(remote) =
+        repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name)
+    else {
+        return Ok(());
+    };
     if !git.remotes().contains(&remote) {
         repository.warn(&format!(
-            "agent.toml names the remote `{remote}`, which this clone does not have: whether it is up to date is not known"
+            "agent.toml names the remote `{remote}`, which this clone does not have: whether it is \
+            up to date is not known"
         ));
         return Ok(());
     }
     let there = match git.fetch_active(&remote) {
         Ok(there) => there,
         Err(error) => {
-            repository.warn(&format!("whether {remote} serves something newer is not known: {}", error.messages().join(": ")));
+            repository.warn(&format!(
+                "whether {remote} serves something newer is not known: {}",
+                error.messages().join(": ")
+            ));
             return Ok(());
         }
     };
@@ -153,7 +168,11 @@ pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     if git.is_ancestor(&there, &here)? {
         return Ok(());
     }
-    let message = format!("active of {remote} is at {}, which this clone lacks: a version made now would fork history", there.short());
+    let message = format!(
+        "active of {remote} is at {}, which this clone lacks: a version made now would fork \
+        history",
+        there.short()
+    );
     Err(Failure::new(FailureKind::Conflict, message).with_hint("agent sync, then run it again"))
 }
 
@@ -163,13 +182,20 @@ fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
     let remotes = git.remotes();
     let known = || remotes.join(", ");
     match (named, remotes.as_slice()) {
-        (Some(named), _) if remotes.iter().any(|remote| remote == named) => Ok(Some(named.to_owned())),
-        (Some(named), []) => Err(Failure::usage(format!("there is no remote `{named}`: this repository has none"))),
-        (Some(named), _) => Err(Failure::usage(format!("there is no remote `{named}`; there are {}", known()))),
+        (Some(named), _) if remotes.iter().any(|remote| remote == named) => {
+            Ok(Some(named.to_owned()))
+        }
+        (Some(named), []) => {
+            Err(Failure::usage(format!("there is no remote `{named}`: this repository has none")))
+        }
+        (Some(named), _) => {
+            Err(Failure::usage(format!("there is no remote `{named}`; there are {}", known())))
+        }
         (None, []) => Ok(None),
         (None, [only]) => Ok(Some(only.clone())),
         (None, _) if remotes.iter().any(|remote| remote == USUAL) => Ok(Some(USUAL.to_owned())),
-        (None, _) => Err(Failure::usage(format!("there are several remotes: {}", known())).with_hint("name one: agent sync REMOTE")),
+        (None, _) => Err(Failure::usage(format!("there are several remotes: {}", known()))
+            .with_hint("name one: agent sync REMOTE")),
     }
 }
 
@@ -246,7 +272,9 @@ impl Run<'_> {
             Step::Serve { from, to } => self.serve(from.as_ref(), to),
             Step::Tag(tag) => Ok(self.tag(tag)),
             Step::Share { remote } => self.share(remote),
-            Step::Push { remote, from, to, untagged } => self.push(remote, from.as_ref(), to, untagged),
+            Step::Push { remote, from, to, untagged } => {
+                self.push(remote, from.as_ref(), to, untagged)
+            }
             Step::Forward { from, to, checkout } => Ok(self.forward(from, to, *checkout)),
             Step::Replay => self.replay(),
         }
@@ -262,18 +290,31 @@ impl Run<'_> {
     }
 
     fn keep(&mut self, lost: &Lost) -> Result<bool, Failure> {
-        let name = format!("{OWN}{}/{LOST}{}-{}", self.git().clone_id()?, tag(&lost.version), lost.commit.short());
+        let name = format!(
+            "{OWN}{}/{LOST}{}-{}",
+            self.git().clone_id()?,
+            tag(&lost.version),
+            lost.commit.short()
+        );
         if !self.moved(Move::create(name.clone(), lost.commit.clone()))? {
             return Ok(false);
         }
-        self.outcome.did(format!("{} ({}) of this clone is superseded; it is kept as {name}", tag(&lost.version), lost.commit.short()));
+        self.outcome.did(format!(
+            "{} ({}) of this clone is superseded; it is kept as {name}",
+            tag(&lost.version),
+            lost.commit.short()
+        ));
         self.outcome.lost.push(lost.clone());
         Ok(true)
     }
 
     fn serve(&mut self, from: Option<&Served>, to: &Served) -> Result<bool, Failure> {
         let before = from.map(|from| from.commit.clone());
-        if !self.moved(Move { name: ACTIVE.to_owned(), from: before.clone(), to: Some(to.commit.clone()) })? {
+        if !self.moved(Move {
+            name: ACTIVE.to_owned(),
+            from: before.clone(),
+            to: Some(to.commit.clone()),
+        })? {
             return Ok(false);
         }
         let was = from.map(|from| format!(", before {from}")).unwrap_or_default();
@@ -281,8 +322,11 @@ impl Run<'_> {
         self.outcome.before = before;
         if let Some(remote) = &self.outcome.remote {
             let mut warnings = Warnings::none();
-            warnings
-                .note(self.git().fetch_tags(remote), "tags of versions may be missing; the next command makes those that it finds missing");
+            warnings.note(
+                self.git().fetch_tags(remote),
+                "tags of versions may be missing; the next \
+                    command makes those that it finds missing",
+            );
             self.repository.say(warnings);
         }
         Ok(true)
@@ -292,19 +336,29 @@ impl Run<'_> {
     fn tag(&mut self, Tag { version, from, to }: &Tag) -> bool {
         let change = Move { name: tag_ref(version), from: Some(from.clone()), to: to.clone() };
         let mut warnings = Warnings::none();
-        let meaning = format!("the tag {} is still on {}, which is not served; `agent sync` mends it", tag(version), from.short());
+        let meaning = format!(
+            "the tag {} is still on {}, which is not served; `agent sync` mends it",
+            tag(version),
+            from.short()
+        );
         let moved = warnings.note(self.moved(change), &meaning);
         self.repository.say(warnings);
         match (moved, to) {
-            (Some(true), Some(to)) => self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short())),
-            (Some(true), None) => self.outcome.did(format!("the tag {} is gone: nothing that is served is this version", tag(version))),
+            (Some(true), Some(to)) => {
+                self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short()))
+            }
+            (Some(true), None) => self.outcome.did(format!(
+                "the tag {} is gone: nothing that is served is this version",
+                tag(version)
+            )),
             _ => {}
         }
         moved != Some(false)
     }
 
     fn share(&mut self, remote: &str) -> Result<bool, Failure> {
-        let shared = self.repository.settle(sharing::share(self.repository, remote, &BTreeSet::new())?);
+        let shared =
+            self.repository.settle(sharing::share(self.repository, remote, &BTreeSet::new())?);
         if !shared.is_empty() {
             self.outcome.did(format!("pushed to {remote}: {}", shared.join(", ")));
             self.outcome.pushed.extend(shared);
@@ -312,9 +366,17 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn push(&mut self, remote: &str, from: Option<&ObjectId>, to: &Served, untagged: &[Served]) -> Result<bool, Failure> {
-        let branch = Move { name: ACTIVE.to_owned(), from: from.cloned(), to: Some(to.commit.clone()) };
-        let tags = untagged.iter().map(|made| Move::create(tag_ref(&made.version), made.commit.clone()));
+    fn push(
+        &mut self,
+        remote: &str,
+        from: Option<&ObjectId>,
+        to: &Served,
+        untagged: &[Served],
+    ) -> Result<bool, Failure> {
+        let branch =
+            Move { name: ACTIVE.to_owned(), from: from.cloned(), to: Some(to.commit.clone()) };
+        let tags =
+            untagged.iter().map(|made| Move::create(tag_ref(&made.version), made.commit.clone()));
         let moves: Vec<_> = std::iter::once(branch).chain(tags).collect();
         if let Pushed::Conflict { .. } = self.git().push(remote, &moves, PrePush::Runs)? {
             return Ok(false);
@@ -328,15 +390,23 @@ impl Run<'_> {
     fn forward(&mut self, from: &ObjectId, to: &ObjectId, checkout: Checkout) -> bool {
         let git = self.git();
         let moved = || -> Result<bool, Failure> {
-            let folder = if checkout == Checkout::None { None } else { git.checkout_of(observed::MAIN)? };
+            let folder =
+                if checkout == Checkout::None { None } else { git.checkout_of(observed::MAIN)? };
             match folder {
                 Some(folder) => Ok(Git::fast_forward(&folder, to).map(|()| true)?),
-                None => Ok(self.moved(Move { name: observed::MAIN.to_owned(), from: Some(from.clone()), to: Some(to.clone()) })?),
+                None => Ok(self.moved(Move {
+                    name: observed::MAIN.to_owned(),
+                    from: Some(from.clone()),
+                    to: Some(to.clone()),
+                })?),
             }
         };
         let mut warnings = Warnings::none();
-        let moved =
-            warnings.note(moved(), "main does not have the code that is served; `git switch main && git merge active` brings it there");
+        let moved = warnings.note(
+            moved(),
+            "main does not have the code that is served; `git switch main \
+                && git merge active` brings it there",
+        );
         self.repository.say(warnings);
         if moved == Some(true) {
             self.outcome.did(format!("main is at {}, with the code that is served", to.short()));
@@ -348,16 +418,28 @@ impl Run<'_> {
     fn replay(&mut self) -> Result<bool, Failure> {
         let active = self.repository.active()?;
         let mut staging = self.repository.staging_on(&active)?;
-        let returned =
-            staging.notices().iter().map(|notice| if let Notice::Returned { updates, .. } = notice { *updates } else { 0 }).sum();
-        let mut staged = Staged { updates: staging.snapshot()?.updates, returned, ..Staged::default() };
+        let returned = staging
+            .notices()
+            .iter()
+            .map(|notice| if let Notice::Returned { updates, .. } = notice { *updates } else { 0 })
+            .sum();
+        let mut staged =
+            Staged { updates: staging.snapshot()?.updates, returned, ..Staged::default() };
         if staged.updates > 0 && staging.is_behind(&active) {
             let rebased = tuner::replay(self.repository, &mut staging, &active)?;
             staged.replayed = staged.updates;
             staged.duplicates = rebased.counted;
             staged.unknown = rebased.unsure;
-            staged.dropped = rebased.dropped.into_iter().map(|(record, why)| Dropped { id: record.id, why }).collect();
-            self.outcome.did(format!("{} signals of staging were replayed on {}", staged.replayed, tag(&active.base.version)));
+            staged.dropped = rebased
+                .dropped
+                .into_iter()
+                .map(|(record, why)| Dropped { id: record.id, why })
+                .collect();
+            self.outcome.did(format!(
+                "{} signals of staging were replayed on {}",
+                staged.replayed,
+                tag(&active.base.version)
+            ));
         }
         self.outcome.staging = Some(staged);
         Ok(true)

@@ -31,8 +31,14 @@ pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapsho
         }
         None => Standing::Same,
     };
-    let mut snapshot =
-        Snapshot { remote: remote.map(str::to_owned), here, standing, lost: Vec::new(), tags: Vec::new(), main: Main::Contains };
+    let mut snapshot = Snapshot {
+        remote: remote.map(str::to_owned),
+        here,
+        standing,
+        lost: Vec::new(),
+        tags: Vec::new(),
+        main: Main::Contains,
+    };
     let Some(served) = served(&snapshot).cloned() else { return Ok(snapshot) };
     if remote.is_some() {
         let way = Way::to(git, &served.commit)?;
@@ -56,16 +62,30 @@ pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, Failure>
 fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, Failure> {
     let info = git.commit(commit)?;
     match &info.trailers.version {
-        Some(version) if info.trailers.as_version().is_some() => Ok(Served { version: version.clone(), commit: commit.clone() }),
-        _ => Err(Failure::input(format!("{whose} is at {}, which is not a version", commit.short()))
-            .with_hint("`agent doctor` tells what `active` was before, and how to go back there")),
+        Some(version) if info.trailers.as_version().is_some() => {
+            Ok(Served { version: version.clone(), commit: commit.clone() })
+        }
+        _ => {
+            Err(Failure::input(format!("{whose} is at {}, which is not a version", commit.short()))
+                .with_hint(
+                    "`agent doctor` tells what `active` was before, and how to go back there",
+                ))
+        }
     }
 }
 
-fn standing(git: &Git, remote: &str, here: Option<&Served>, seen: Option<&ObjectId>, there: Option<ObjectId>) -> Result<Standing, Failure> {
+fn standing(
+    git: &Git,
+    remote: &str,
+    here: Option<&Served>,
+    seen: Option<&ObjectId>,
+    there: Option<ObjectId>,
+) -> Result<Standing, Failure> {
     let Some(there) = there else {
         return match here {
-            Some(here) => Ok(Standing::Ahead { from: None, untagged: untagged(git, remote, here, None)? }),
+            Some(here) => {
+                Ok(Standing::Ahead { from: None, untagged: untagged(git, remote, here, None)? })
+            }
             None => Ok(Standing::Same),
         };
     };
@@ -77,33 +97,57 @@ fn standing(git: &Git, remote: &str, here: Option<&Served>, seen: Option<&Object
         && git.is_ancestor(was, &here.commit)?
         && !git.is_ancestor(was, &there)?
     {
-        return Ok(Standing::Rewound { was: was.clone(), is_before: git.is_ancestor(&there, was)?, now: there });
+        return Ok(Standing::Rewound {
+            was: was.clone(),
+            is_before: git.is_ancestor(&there, was)?,
+            now: there,
+        });
     }
     match git.merge_base(&here.commit, &there)? {
-        Some(base) if base == there => Ok(Standing::Ahead { untagged: untagged(git, remote, here, Some(&there))?, from: Some(there) }),
-        Some(base) if base == here.commit => Ok(Standing::Behind { to: sound(git, remote, &there)? }),
-        Some(base) if git.commit(&base)?.trailers.as_version().is_some() => Ok(Standing::Diverged { to: sound(git, remote, &there)? }),
+        Some(base) if base == there => Ok(Standing::Ahead {
+            untagged: untagged(git, remote, here, Some(&there))?,
+            from: Some(there),
+        }),
+        Some(base) if base == here.commit => {
+            Ok(Standing::Behind { to: sound(git, remote, &there)? })
+        }
+        Some(base) if git.commit(&base)?.trailers.as_version().is_some() => {
+            Ok(Standing::Diverged { to: sound(git, remote, &there)? })
+        }
         _ => Ok(Standing::Unrelated { there }),
     }
 }
 
-/// What a remote serves, where it may be served here as well. Where tags are does not matter: those of this clone follow.
+/// What a remote serves, where it may be served here as well. Where tags are does not matter: those
+/// of this clone follow.
 fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     let served = version(git, there, &format!("active of {remote}"))?;
     match git.breach(&git.commit(there)?)? {
-        Some(Breach::Commit(why)) => Err(Failure::input(format!("active of {remote} is at {served}, which is not a valid version: {why}"))
-            .with_hint(format!("nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more"))),
+        Some(Breach::Commit(why)) => Err(Failure::input(format!(
+            "active of {remote} is at {served}, which is not a valid version: {why}"
+        ))
+        .with_hint(format!(
+            "nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more"
+        ))),
         Some(Breach::Tag(_)) | None => Ok(served),
     }
 }
 
 /// The versions from what the remote serves up to ours that it has no tag of, oldest first.
-fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) -> Result<Vec<Served>, Failure> {
+fn untagged(
+    git: &Git,
+    remote: &str,
+    here: &Served,
+    there: Option<&ObjectId>,
+) -> Result<Vec<Served>, Failure> {
     let tagged = git.remote_refs(remote, &["refs/tags/v*".to_owned()])?;
     let mut untagged = Vec::new();
     for commit in git.first_parents(&here.commit) {
         let commit = commit?;
-        let Some((_, made)) = commit.trailers.as_version().filter(|_| Some(&commit.id) != there) else { break };
+        let Some((_, made)) = commit.trailers.as_version().filter(|_| Some(&commit.id) != there)
+        else {
+            break;
+        };
         match tagged.get(&tag_ref(made)) {
             None => untagged.push(Served { version: made.clone(), commit: commit.id.clone() }),
             Some(tagged) if *tagged == commit.id => {}
@@ -116,10 +160,14 @@ fn untagged(git: &Git, remote: &str, here: &Served, there: Option<&ObjectId>) ->
 
 fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &ObjectId) -> Failure {
     let name = tag(version);
-    let message =
-        format!("{remote} has the tag {name} on {}, which its active does not have; here it is {}", tagged.short(), commit.id.short());
-    Failure::new(FailureKind::Conflict, message)
-        .with_hint(format!("if nothing uses it: git push {remote} --delete {name}, then agent sync"))
+    let message = format!(
+        "{remote} has the tag {name} on {}, which its active does not have; here it is {}",
+        tagged.short(),
+        commit.id.short()
+    );
+    Failure::new(FailureKind::Conflict, message).with_hint(format!(
+        "if nothing uses it: git push {remote} --delete {name}, then agent sync"
+    ))
 }
 
 /// The newest versions on the way to what is to be served.
@@ -146,10 +194,12 @@ impl<'a> Way<'a> {
         Ok(self.commits.contains(commit) || self.git.is_ancestor(commit, self.tip)?)
     }
 
-    /// Versions that were served here, or have the tag of a version that is, and stand aside; newest first.
+    /// Versions that were served here, or have the tag of a version that is, and stand aside;
+    /// newest first.
     fn lost(&self, here: Option<&Served>) -> Result<Vec<Lost>, Failure> {
         let kept = self.kept()?;
-        let was_served = here.map(|here| here.commit.clone()).into_iter().chain(self.git.past_tips(ACTIVE)?);
+        let was_served =
+            here.map(|here| here.commit.clone()).into_iter().chain(self.git.past_tips(ACTIVE)?);
         let others = self.other_branches()?;
         let mut lost: HashMap<ObjectId, Lost> = HashMap::new();
         for tip in was_served.chain(kept.iter().cloned()).chain(self.tagged_aside()?) {
@@ -162,14 +212,19 @@ impl<'a> Way<'a> {
             }
         }
         let mut lost: Vec<_> = lost.into_values().collect();
-        lost.sort_by(|one, other| (&other.version, &other.commit).cmp(&(&one.version, &one.commit)));
+        lost.sort_by(|one, other| {
+            (&other.version, &other.commit).cmp(&(&one.version, &one.commit))
+        });
         Ok(lost)
     }
 
     /// What is kept already.
     fn kept(&self) -> Result<HashSet<ObjectId>, Failure> {
         let refs = self.git.references(OWN)?.into_iter();
-        Ok(refs.filter(|(name, _)| record_refs::place(name) == Some(Place::Lost)).map(|(_, commit)| commit).collect())
+        Ok(refs
+            .filter(|(name, _)| record_refs::place(name) == Some(Place::Lost))
+            .map(|(_, commit)| commit)
+            .collect())
     }
 
     fn other_branches(&self) -> Result<Vec<ObjectId>, Failure> {
@@ -186,8 +241,13 @@ impl<'a> Way<'a> {
         Ok(aside)
     }
 
-    /// The versions from one back to where its way parts from this one. None where it stands on top of what is to be served, or shares nothing with it.
-    fn aside(&self, tip: &ObjectId, others: &[ObjectId]) -> Result<Vec<(ObjectId, Kind, Version)>, Failure> {
+    /// The versions from one back to where its way parts from this one. None where it stands on top
+    /// of what is to be served, or shares nothing with it.
+    fn aside(
+        &self,
+        tip: &ObjectId,
+        others: &[ObjectId],
+    ) -> Result<Vec<(ObjectId, Kind, Version)>, Failure> {
         let mut found = Vec::new();
         for commit in self.git.first_parents(tip) {
             let commit = commit?;
@@ -210,18 +270,29 @@ impl<'a> Way<'a> {
         let mut tags = Vec::new();
         for Lost { version, commit, .. } in lost {
             if self.git.target(&tag_ref(version))?.as_ref() == Some(commit) {
-                tags.push(Tag { version: version.clone(), from: commit.clone(), to: self.versions.get(version).cloned() });
+                tags.push(Tag {
+                    version: version.clone(),
+                    from: commit.clone(),
+                    to: self.versions.get(version).cloned(),
+                });
             }
         }
         Ok(tags)
     }
 }
 
-/// Whether `main` has the code of the newest release or rollback, and whether it can be moved there.
+/// Whether `main` has the code of the newest release or rollback, and whether it can be moved
+/// there.
 pub fn main(git: &Git, remote: Option<&str>, served: &ObjectId) -> Result<Main, Failure> {
     let Some(at) = git.reference(MAIN)? else { return Ok(Main::Contains) };
-    let Some(Lacked { version: lacks, .. }) = lineage::lacked(git, served, &at)?.into_iter().next() else { return Ok(Main::Contains) };
-    let there = remote.map(|remote| git.reference(&format!("refs/remotes/{remote}/main"))).transpose()?.flatten();
+    let Some(Lacked { version: lacks, .. }) = lineage::lacked(git, served, &at)?.into_iter().next()
+    else {
+        return Ok(Main::Contains);
+    };
+    let there = remote
+        .map(|remote| git.reference(&format!("refs/remotes/{remote}/main")))
+        .transpose()?
+        .flatten();
     for tip in std::iter::once(&at).chain(&there) {
         if !git.is_ancestor(tip, served)? {
             return Ok(Main::Apart { lacks });

@@ -61,8 +61,10 @@ impl Call<'_> {
     pub async fn make(mut self, child: &Child) -> Result<Called, CallError> {
         let started = Instant::now();
         let tool = self.params.text("name").unwrap_or_default();
-        let operation =
-            Operation::client(&Request { conversation: self.conversation.as_ref().map(|held| held.id()), ..Request::call(&tool) });
+        let operation = Operation::client(&Request {
+            conversation: self.conversation.as_ref().map(|held| held.id()),
+            ..Request::call(&tool)
+        });
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
         if let Some(arguments) = self.params.get("arguments") {
@@ -87,7 +89,8 @@ impl Call<'_> {
         meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.file.path()}));
         if let Some(held) = &self.conversation {
             let kept = held.latest();
-            let mut conversation = json!({"id": held.id(), "turn": kept.map_or(1, Latest::next_turn)});
+            let mut conversation =
+                json!({"id": held.id(), "turn": kept.map_or(1, Latest::next_turn)});
             if let Some(kept) = kept {
                 conversation["data"] = json!(kept.data());
             }
@@ -112,12 +115,17 @@ impl Call<'_> {
         let version = self.target.version.as_ref().map(ToString::to_string);
         let revision = self.target.state.revision.clone();
         let said = result.meta(wire::CONVERSATION);
-        let part = |name: &str| said.and_then(|said| said.get(name)).and_then(Value::as_object).cloned();
+        let part =
+            |name: &str| said.and_then(|said| said.get(name)).and_then(Value::as_object).cloned();
         let data = part("data").or_else(|| kept.map(Latest::data)).unwrap_or_default();
         let turn = Turn {
             turn: kept.map_or(1, Latest::next_turn),
             tool: tool.to_owned(),
-            arguments: self.params.get("arguments").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default(),
+            arguments: self
+                .params
+                .get("arguments")
+                .and_then(|raw| serde_json::from_str(raw.get()).ok())
+                .unwrap_or_default(),
             is_error: result.is_error(),
             facts: part("facts").unwrap_or_default(),
             data,
@@ -153,12 +161,16 @@ pub fn note_outcome(operation: &Operation, outcome: &Result<CallResult, ChildErr
 
 /// The conversation that a call names: in `_meta`, else by the argument.
 pub fn conversation_of(meta: Option<&RawObject>, params: &RawObject) -> Option<String> {
-    let in_meta = meta.and_then(|meta| meta.object(wire::CONVERSATION)).and_then(|conversation| conversation.text("id"));
-    let in_arguments = || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
+    let in_meta = meta
+        .and_then(|meta| meta.object(wire::CONVERSATION))
+        .and_then(|conversation| conversation.text("id"));
+    let in_arguments =
+        || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
     in_meta.or_else(in_arguments).filter(|id| !id.is_empty())
 }
 
-/// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` gets the one named beside the arguments.
+/// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` gets
+/// the one named beside the arguments.
 pub async fn typed_params(
     child: &Child,
     tool: &str,
@@ -182,7 +194,8 @@ pub async fn typed_params(
     Ok((params, meta))
 }
 
-/// A result as a host sees it: what travels between the shim and the child in `_meta` stays there, all else keeps its bytes.
+/// A result as a host sees it: what travels between the shim and the child in `_meta` stays there,
+/// all else keeps its bytes.
 pub fn for_host(result: &RawValue) -> Box<RawValue> {
     let untouched = || result.to_owned();
     let Some(mut members) = RawObject::parse(result) else { return untouched() };
@@ -202,7 +215,9 @@ mod tests {
 
     #[test]
     fn a_host_sees_what_the_tool_said_and_nothing_of_ours() {
-        let shown = |text: &str| for_host(&RawValue::from_string(text.to_owned()).unwrap()).get().to_owned();
+        let shown = |text: &str| {
+            for_host(&RawValue::from_string(text.to_owned()).unwrap()).get().to_owned()
+        };
         let plain = r#"{"content":[],"n":1.10}"#;
         assert_eq!(shown(plain), plain);
         assert_eq!(shown(r#"{"content":[],"_meta":{"dev.agentvc/reads":["a"]},"n":1.10}"#), plain);

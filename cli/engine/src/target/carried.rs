@@ -1,8 +1,10 @@
-//! The state that code is served with once it is released: what is served, taken to the code's schema by its migrations, with what was changed in the copy of the
-//! state that lies beside the code.
+//! The state that code is served with once it is released: what is served, taken to the code's
+//! schema by its migrations, with what was changed in the copy of the state that lies beside the
+//! code.
 //!
-//! That copy is as old as the last time that its author took one. What counts of it is how it differs from what it is a copy of: from the state where the history of
-//! the code and `active` parted, or from that of a version since then.
+//! That copy is as old as the last time that its author took one. What counts of it is how it
+//! differs from what it is a copy of: from the state where the history of the code and `active`
+//! parted, or from that of a version since then.
 
 use crate::error::Failure;
 use crate::repository::{Carried, LastCarried, Repository, state_value};
@@ -43,9 +45,20 @@ pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<C
     Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
 }
 
-/// The same of the working tree, as what runs now. Where a release of it would be refused, it is its own copy, and that is said.
-pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Option<Value>, Failure> {
-    let key = format!("{} {} {} {}", tip.commit, beside.on, ObjectId::of_blob(beside.copy), fingerprint(repository, beside.code)?);
+/// The same of the working tree, as what runs now. Where a release of it would be refused, it is
+/// its own copy, and that is said.
+pub fn for_worktree(
+    repository: &Repository,
+    tip: &Tip,
+    beside: Beside<'_>,
+) -> Result<Option<Value>, Failure> {
+    let key = format!(
+        "{} {} {} {}",
+        tip.commit,
+        beside.on,
+        ObjectId::of_blob(beside.copy),
+        fingerprint(repository, beside.code)?
+    );
     if let Some(known) = repository.carried.borrow().as_ref().filter(|known| known.key == key) {
         return Ok(state(&known.carried));
     }
@@ -54,11 +67,13 @@ pub fn for_worktree(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> R
     match &carried {
         Carried::State(_) => {}
         Carried::Conflict(places) => repository.warn(&format!(
-            "the state was changed both on active and in the working tree, differently: {}; {own}, and a release would be refused",
+            "the state was changed both on active and in the working tree, differently: {}; {own}, \
+            and a release would be refused",
             places.join(", ")
         )),
         Carried::Older { served, known } => repository.warn(&format!(
-            "the state that is served has schema version {served}, and the working tree knows only {known}: {own}; `git merge active` brings it along"
+            "the state that is served has schema version {served}, and the working tree knows only \
+            {known}: {own}; `git merge active` brings it along"
         )),
     }
     let state = state(&carried);
@@ -73,7 +88,8 @@ fn state(carried: &Carried) -> Option<Value> {
     }
 }
 
-/// Whether code is served with the very state that is served now: it has its schema, and an unchanged copy. It costs a few small reads.
+/// Whether code is served with the very state that is served now: it has its schema, and an
+/// unchanged copy. It costs a few small reads.
 pub fn is_as_served(
     repository: &Repository,
     tip: &Tip,
@@ -92,12 +108,17 @@ pub fn is_as_served(
 }
 
 /// The tree that a release of this one would serve, where that can be said at once.
-pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Result<Option<ObjectId>, Failure> {
+pub fn at_once(
+    repository: &Repository,
+    tree: &ObjectId,
+    on: &ObjectId,
+) -> Result<Option<ObjectId>, Failure> {
     let id = |path| Ok::<_, Failure>(repository.git.entry(tree, path)?.map(|entry| entry.id));
     // what is served and no sound version is another matter
     let Ok(Some(tip)) = repository.tip() else { return Ok(Some(tree.clone())) };
     let Some(copy) = id(STATE_FILE)? else { return Ok(Some(tree.clone())) };
-    let is_as_served = is_as_served(repository, &tip, (id(STATE_SCHEMA_FILE)?.as_ref(), &copy), on)?;
+    let is_as_served =
+        is_as_served(repository, &tip, (id(STATE_SCHEMA_FILE)?.as_ref(), &copy), on)?;
     Ok(if is_as_served { Some(repository.with_state(tree, &tip.revision)?) } else { None })
 }
 
@@ -105,19 +126,30 @@ pub fn at_once(repository: &Repository, tree: &ObjectId, on: &ObjectId) -> Resul
 pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, Failure> {
     match &code.tree {
         Some(tree) => Ok(repository.git.entry(tree, STATE_SCHEMA_FILE)?.map(|entry| entry.id)),
-        None => Ok(fs::read_if_there(&code.directory.join(STATE_SCHEMA_FILE))?.map(|bytes| ObjectId::of_blob(&document::normal(bytes)))),
+        None => Ok(fs::read_if_there(&code.directory.join(STATE_SCHEMA_FILE))?
+            .map(|bytes| ObjectId::of_blob(&document::normal(bytes)))),
     }
 }
 
 /// What decides how a state comes to the schema of code.
 fn fingerprint(repository: &Repository, code: &Target) -> Result<String, Failure> {
     if let Some(tree) = &code.tree {
-        let id = |path| Ok::<_, Failure>(repository.git.entry(tree, path)?.map(|entry| entry.id.to_string()).unwrap_or_default());
+        let id = |path| {
+            Ok::<_, Failure>(
+                repository
+                    .git
+                    .entry(tree, path)?
+                    .map(|entry| entry.id.to_string())
+                    .unwrap_or_default(),
+            )
+        };
         return Ok(format!("{} {}", id(STATE_SCHEMA_FILE)?, id(STEPS)?));
     }
     let steps = code.directory.join(STEPS);
     let mut files = vec![code.directory.join(STATE_SCHEMA_FILE)];
-    files.extend(fs::names(&steps)?.into_iter().map(|name| steps.join(name)).filter(|path| path.is_file()));
+    files.extend(
+        fs::names(&steps)?.into_iter().map(|name| steps.join(name)).filter(|path| path.is_file()),
+    );
     let read = |file| Ok::<_, Failure>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
     Ok(files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
@@ -135,7 +167,8 @@ impl Carrier<'_> {
         let Self { repository, tip, beside, .. } = self;
         let git = &repository.git;
         let served_schema = self.schema_at(&tip.commit)?;
-        if let (Some(served), Some(known)) = (migrations::version(served_schema.as_ref()), migrations::version(self.schema.as_ref()))
+        if let (Some(served), Some(known)) =
+            (migrations::version(served_schema.as_ref()), migrations::version(self.schema.as_ref()))
             && known < served
         {
             return Ok(Carried::Older { served, known });
@@ -143,9 +176,12 @@ impl Carrier<'_> {
         let served = Made { state: self.state_at(&tip.commit)?, schema: served_schema };
         let parted = git.merge_base(&tip.commit, beside.on)?;
         let copy = ObjectId::of_blob(beside.copy);
-        let before = parted.as_ref().map(|parted| git.entry(parted, STATE_FILE)).transpose()?.flatten();
-        let (Some(parted), Some(before)) = (parted, before.filter(|before| before.id != copy)) else {
-            // who changes the state's form need not migrate the copy of the state that lies beside it
+        let before =
+            parted.as_ref().map(|parted| git.entry(parted, STATE_FILE)).transpose()?.flatten();
+        let (Some(parted), Some(before)) = (parted, before.filter(|before| before.id != copy))
+        else {
+            // who changes the state's form need not migrate the copy of the state that lies beside
+            // it
             return Ok(Carried::State(self.forward(&served)?));
         };
         let changed = state_value(beside.copy, STATE_FILE)?;
@@ -158,24 +194,40 @@ impl Carrier<'_> {
         }
         let ours = self.forward(&served)?;
         match semantic::merge(&self.base(&parted, &before.id, &theirs)?, &ours, &theirs) {
-            Ok(merged) => Ok(Carried::State(migrations::check(&merged, self.schema.as_ref(), beside.code)?)),
+            Ok(merged) => {
+                Ok(Carried::State(migrations::check(&merged, self.schema.as_ref(), beside.code)?))
+            }
             Err(conflicts) => {
                 let place = |path: String| if path.is_empty() { "/".to_owned() } else { path };
-                Ok(Carried::Conflict(conflicts.into_iter().map(|conflict| place(conflict.path)).collect()))
+                Ok(Carried::Conflict(
+                    conflicts.into_iter().map(|conflict| place(conflict.path)).collect(),
+                ))
             }
         }
     }
 
-    /// What the changed copy is a copy of: of what lay there when the histories parted, or of a version since, whichever it differs from the least.
-    fn base(&self, parted: &ObjectId, revision: &ObjectId, theirs: &Value) -> Result<Value, Failure> {
-        let before = Made { state: self.state_at(parted)?, schema: self.schema_made_under(parted, revision)? };
+    /// What the changed copy is a copy of: of what lay there when the histories parted, or of a
+    /// version since, whichever it differs from the least.
+    fn base(
+        &self,
+        parted: &ObjectId,
+        revision: &ObjectId,
+        theirs: &Value,
+    ) -> Result<Value, Failure> {
+        let before = Made {
+            state: self.state_at(parted)?,
+            schema: self.schema_made_under(parted, revision)?,
+        };
         // a copy that no schema fitted is compared as it is
         let mut base = self.forward(&before).unwrap_or(before.state);
         let mut least = differences(&base, theirs).len();
         let (mut seen, mut migrated) = (vec![revision.clone()], 0);
         for version in self.repository.git.first_parents(&self.tip.commit).take(RECENT) {
             let version = version?;
-            let Some(revision) = version.trailers.as_version().and(version.trailers.state.clone()) else { break };
+            let Some(revision) = version.trailers.as_version().and(version.trailers.state.clone())
+            else {
+                break;
+            };
             if self.repository.git.is_ancestor(&version.id, parted)? {
                 break;
             }
@@ -183,7 +235,8 @@ impl Carrier<'_> {
                 continue;
             }
             seen.push(revision);
-            let made = Made { state: self.state_at(&version.id)?, schema: self.schema_at(&version.id)? };
+            let made =
+                Made { state: self.state_at(&version.id)?, schema: self.schema_at(&version.id)? };
             migrated += usize::from(made.schema != self.schema);
             if migrated > MIGRATED {
                 break;
@@ -204,7 +257,11 @@ impl Carrier<'_> {
 
     fn state_at(&self, commit: &ObjectId) -> Result<Value, Failure> {
         let origin = format!("{}:{STATE_FILE}", commit.short());
-        let bytes = self.repository.git.read(commit, STATE_FILE)?.ok_or_else(|| Failure::input(format!("there is no {origin}")))?;
+        let bytes = self
+            .repository
+            .git
+            .read(commit, STATE_FILE)?
+            .ok_or_else(|| Failure::input(format!("there is no {origin}")))?;
         state_value(&bytes, &origin)
     }
 
@@ -215,12 +272,18 @@ impl Carrier<'_> {
     /// The schema beside the copy when it was changed last.
     fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, Failure> {
         let on = self.beside.on;
-        let is_committed = self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
+        let is_committed =
+            self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
         if is_committed { self.schema_made_under(on, copy) } else { Ok(self.schema.clone()) }
     }
 
-    /// The schema of the commit that brought a state: those after it may have another schema, and the same state still.
-    fn schema_made_under(&self, commit: &ObjectId, state: &ObjectId) -> Result<Option<Value>, Failure> {
+    /// The schema of the commit that brought a state: those after it may have another schema, and
+    /// the same state still.
+    fn schema_made_under(
+        &self,
+        commit: &ObjectId,
+        state: &ObjectId,
+    ) -> Result<Option<Value>, Failure> {
         let git = &self.repository.git;
         let mut brought = commit.clone();
         for past in git.first_parents(commit) {
@@ -240,12 +303,22 @@ pub fn refusal(carried: Carried, source: &str) -> Result<Value, Failure> {
         Carried::State(state) => Ok(state),
         Carried::Conflict(places) => Err(Failure::new(
             FailureKind::Conflict,
-            format!("the state was changed both on active and in {source}, differently: {}", places.join(", ")),
+            format!(
+                "the state was changed both on active and in {source}, differently: {}",
+                places.join(", ")
+            ),
         )
-        .with_hint(format!("take active's values over at these paths of {STATE_FILE} in the source, then release again"))),
-        Carried::Older { served, known } => {
-            Err(Failure::input(format!("the state that is served has schema version {served}, and {source} knows only {known}"))
-                .with_hint("migrations go forward only; `git merge active` brings the schema along"))
-        }
+        .with_hint(format!(
+            "take active's values over at these paths of {STATE_FILE} in the \
+            source, then release again"
+        ))),
+        Carried::Older { served, known } => Err(Failure::input(format!(
+            "the state that is served has schema version {served}, and \
+                {source} knows only {known}"
+        ))
+        .with_hint(
+            "migrations go forward only; `git merge active` brings the schema \
+                    along",
+        )),
     }
 }

@@ -29,16 +29,26 @@ pub fn of(target: &Target, repository: &Repository) -> Result<Contract, Failure>
 }
 
 /// The bump from one target to another, rule by rule.
-pub fn assessed(from: &Target, to: &Target, repository: &Repository) -> Result<Assessment, Failure> {
+pub fn assessed(
+    from: &Target,
+    to: &Target,
+    repository: &Repository,
+) -> Result<Assessment, Failure> {
     let ends = (end(from, repository)?, end(to, repository)?);
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
 }
 
-/// The same between two commits from what is kept of their Contracts; `None` where it does not do. Starts nothing.
-pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &CommitInfo) -> Result<Option<Assessment>, Failure> {
+/// The same between two commits from what is kept of their Contracts; `None` where it does not do.
+/// Starts nothing.
+pub fn assessed_from_kept(
+    repository: &Repository,
+    from: &CommitInfo,
+    to: &CommitInfo,
+) -> Result<Option<Assessment>, Failure> {
     let is_code = |change: &PathChange| change.path != STATE_FILE;
     let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
-    let unchanged = from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
+    let unchanged =
+        from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
     let contracts = if unchanged {
         let same = Contract::new(Vec::new(), None, None)?;
         Some((same.clone(), same))
@@ -55,7 +65,8 @@ pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &Commi
             state: repository.git.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id.to_string()),
         })
     };
-    let ends = [end(from, before, "from")?, end(to, now, if code_changed { "to" } else { "from" })?];
+    let ends =
+        [end(from, before, "from")?, end(to, now, if code_changed { "to" } else { "from" })?];
     Ok(Some(assess(&ends[0], &ends[1], &messages_between(repository, &from.id, &to.id)?)))
 }
 
@@ -63,8 +74,12 @@ pub fn assessed_from_kept(repository: &Repository, from: &CommitInfo, to: &Commi
 pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, Failure> {
     let store = repository.store(&repository.manifest(commit)?)?;
     let key = kept_key(&repository.git.code_tree(commit)?);
-    let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok()) else { return Ok(None) };
-    contract.state = parsed_schema(repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())?;
+    let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok())
+    else {
+        return Ok(None);
+    };
+    contract.state =
+        parsed_schema(repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())?;
     Ok(Some(contract))
 }
 
@@ -95,7 +110,8 @@ pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, F
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
-/// What the authors say of the commits between that were not reverted; versions are commits that nobody wrote.
+/// What the authors say of the commits between that were not reverted; versions are commits that
+/// nobody wrote.
 fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, Failure> {
     let head = match &to.commit {
         Some(commit) => commit.clone(),
@@ -105,14 +121,20 @@ fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<S
     messages_between(repository, base, &head)
 }
 
-fn messages_between(repository: &Repository, base: &ObjectId, head: &ObjectId) -> Result<Vec<String>, Failure> {
+fn messages_between(
+    repository: &Repository,
+    base: &ObjectId,
+    head: &ObjectId,
+) -> Result<Vec<String>, Failure> {
     let commits = repository.git.between(base, head)?;
-    let infos = commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
-    let commits = infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| Commit {
-        id: info.id.to_string(),
-        parents: info.parents.iter().map(ToString::to_string).collect(),
-        message: info.message,
-    });
+    let infos =
+        commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
+    let commits =
+        infos.into_iter().filter(|info| info.trailers.as_version().is_none()).map(|info| Commit {
+            id: info.id.to_string(),
+            parents: info.parents.iter().map(ToString::to_string).collect(),
+            message: info.message,
+        });
     Ok(reverts::standing(commits.collect()))
 }
 
@@ -124,13 +146,20 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failur
     // what is kept is only found sooner: a store that does not answer is left out
     let store = repository.store(&target.manifest)?.briefly();
     let key = kept_key(code);
-    if let Some(contract) = store.get(&key).ok().flatten().and_then(|bytes| Contract::parse(&bytes, &key).ok()) {
+    if let Some(contract) =
+        store.get(&key).ok().flatten().and_then(|bytes| Contract::parse(&bytes, &key).ok())
+    {
         return Ok(contract);
     }
     let (contract, said) = listed(target, repository)?;
-    let kept = said.iter().try_for_each(|(role, discovery)| keep_discovery(repository, target, *role, discovery));
+    let kept = said
+        .iter()
+        .try_for_each(|(role, discovery)| keep_discovery(repository, target, *role, discovery));
     if let Err(error) = kept.and_then(|()| Ok(store.put(&key, contract.to_bytes())?)) {
-        repository.notices.detail(format!("the Contract is not kept in the object store: {}", error.messages.join(": ")));
+        repository.notices.detail(format!(
+            "the Contract is not kept in the object store: {}",
+            error.messages.join(": ")
+        ));
     }
     Ok(contract)
 }
@@ -143,17 +172,26 @@ fn listed(target: &Target, repository: &Repository) -> Result<Listed, Failure> {
     confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
     let scratch = Scratch::take(&repository.layout)?;
     let runner = scratch.given_to(runner);
-    let tuner = target.manifest.tuner.as_ref().map(|_| tuner::confined(repository, target)).transpose()?;
+    let tuner =
+        target.manifest.tuner.as_ref().map(|_| tuner::confined(repository, target)).transpose()?;
     let tuner = tuner.as_ref().map(|(spec, _scratch)| spec);
-    let asked = async { tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner)) };
+    let asked = async {
+        tokio::try_join!(described(&runner), plain(&runner), stateless(&runner), tuners(tuner))
+    };
     let (runner, plain, stateless, tuner) = event_loop::block_on(asked)??;
     let runner = runner.with_plain(&plain);
     let runner = match stateless {
         Some((discovered, tools)) => runner.with_stateless(discovered, tools),
         None => runner,
     };
-    let contract = Contract::new(runner.tools.clone(), tuner.as_ref().map(|tuner| tuner.tools.clone()), None)?;
-    Ok((contract, std::iter::once((Role::Runner, runner)).chain(tuner.map(|tuner| (Role::Tuner, tuner))).collect()))
+    let contract =
+        Contract::new(runner.tools.clone(), tuner.as_ref().map(|tuner| tuner.tools.clone()), None)?;
+    Ok((
+        contract,
+        std::iter::once((Role::Runner, runner))
+            .chain(tuner.map(|tuner| (Role::Tuner, tuner)))
+            .collect(),
+    ))
 }
 
 async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Discovery>, ChildError> {
@@ -189,7 +227,8 @@ async fn plain(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
     tools
 }
 
-/// What the server says in the stateless era, which needs a process of its own; `None` when it does not know it.
+/// What the server says in the stateless era, which needs a process of its own; `None` when it does
+/// not know it.
 async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, ChildError> {
     // a server that falls over what it does not know is no news here: the other one tells
     let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
@@ -201,22 +240,40 @@ async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, Chil
     Ok(said)
 }
 
-/// What a server of this target said of itself when its Contract was recorded: from here, else from the store.
-pub fn discovery(repository: &Repository, target: &Target, role: Role) -> Result<Option<Discovery>, Failure> {
+/// What a server of this target said of itself when its Contract was recorded: from here, else from
+/// the store.
+pub fn discovery(
+    repository: &Repository,
+    target: &Target,
+    role: Role,
+) -> Result<Option<Discovery>, Failure> {
     let Some(code) = &target.code else { return Ok(None) };
     let here = repository.layout.discovery(&discovery_name(code, role));
     if let Some(discovery) = fs::read_if_there(&here)?.and_then(|bytes| Discovery::parse(&bytes)) {
         return Ok(Some(discovery));
     }
-    let Some(bytes) = repository.store(&target.manifest)?.briefly().get(&discovery_key(code, role))? else { return Ok(None) };
+    let Some(bytes) =
+        repository.store(&target.manifest)?.briefly().get(&discovery_key(code, role))?
+    else {
+        return Ok(None);
+    };
     fs::replace(&here, &bytes, fs::Durability::Rebuildable)?;
     Ok(Discovery::parse(&bytes))
 }
 
-pub fn keep_discovery(repository: &Repository, target: &Target, role: Role, discovery: &Discovery) -> Result<(), Failure> {
+pub fn keep_discovery(
+    repository: &Repository,
+    target: &Target,
+    role: Role,
+    discovery: &Discovery,
+) -> Result<(), Failure> {
     let Some(code) = &target.code else { return Ok(()) };
     let bytes = serde_json::to_vec(discovery).expect("a record serialises");
-    fs::replace(&repository.layout.discovery(&discovery_name(code, role)), &bytes, fs::Durability::Rebuildable)?;
+    fs::replace(
+        &repository.layout.discovery(&discovery_name(code, role)),
+        &bytes,
+        fs::Durability::Rebuildable,
+    )?;
     Ok(repository.store(&target.manifest)?.briefly().put(&discovery_key(code, role), bytes)?)
 }
 
@@ -232,7 +289,9 @@ fn discovery_key(code: &ObjectId, role: Role) -> String {
 pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, Failure> {
     match target.tree.as_ref().or(target.commit.as_ref()) {
         Some(tree) => parsed_schema(repository.git.read(tree, STATE_SCHEMA_FILE)?, &target.shown()),
-        None => parsed_schema(fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, "worktree"),
+        None => {
+            parsed_schema(fs::read_if_there(&target.directory.join(STATE_SCHEMA_FILE))?, "worktree")
+        }
     }
 }
 

@@ -51,7 +51,8 @@ impl Target {
     /// What judges it where nothing else does: the evaluators beside its code.
     pub fn own_evaluators(&self) -> Evaluators {
         let objects = self.tree.as_ref().or(self.commit.as_ref()).cloned();
-        let source = objects.map_or_else(|| Source::Folder(self.directory.clone()), Source::Objects);
+        let source =
+            objects.map_or_else(|| Source::Folder(self.directory.clone()), Source::Objects);
         Evaluators { source, manifest: self.manifest.clone() }
     }
 }

@@ -1,6 +1,7 @@
 //! What judges: the cases, golden files, budgets and scorers of one commit.
 //!
-//! They are read from git objects. The code under test runs from a folder that holds none of them, and what it writes there is never read as a case.
+//! They are read from git objects. The code under test runs from a folder that holds none of them,
+//! and what it writes there is never read as a case.
 
 use crate::world::fs::{self, FsError};
 use crate::world::git::{Entry, Git, GitError, Mode, TreeEdit};
@@ -63,15 +64,24 @@ pub enum Source {
 }
 
 impl Evaluators {
-    /// All that can change what they say, as a text; `None` where they are files that can change at any time. Reads few objects: neither cases nor
-    /// scorers.
+    /// All that can change what they say, as a text; `None` where they are files that can change at
+    /// any time. Reads few objects: neither cases nor scorers.
     pub fn identity(&self, git: &Git) -> Result<Option<String>, GitError> {
         let Source::Objects(tree) = &self.source else { return Ok(None) };
-        let named = self.manifest.evaluators.import.iter().chain(&self.manifest.python.lock).map(|path| path.trim_end_matches('/'));
+        let named = self
+            .manifest
+            .evaluators
+            .import
+            .iter()
+            .chain(&self.manifest.python.lock)
+            .map(|path| path.trim_end_matches('/'));
         let mut parts = Vec::new();
         for path in FOLDERS.into_iter().chain([manifest::FILE]).chain(named) {
             let entry = git.entry(tree, path)?;
-            parts.push(entry.map_or_else(|| format!("{path} absent"), |entry| format!("{path} {:?} {}", entry.mode, entry.id)));
+            parts.push(entry.map_or_else(
+                || format!("{path} absent"),
+                |entry| format!("{path} {:?} {}", entry.mode, entry.id),
+            ));
         }
         Ok(Some(parts.join("\n")))
     }
@@ -103,10 +113,15 @@ impl From<Entry> for File {
 }
 
 impl Source {
-    /// All files at or below a path. A link or a submodule stands for itself: what it leads to is in no commit's hands.
+    /// All files at or below a path. A link or a submodule stands for itself: what it leads to is
+    /// in no commit's hands.
     fn below(&self, git: &Git, path: &str) -> Result<Vec<(String, File)>, EvaluatorsError> {
         match self {
-            Self::Objects(tree) => Ok(git.checked_files(tree, path)?.into_iter().map(|entry| (entry.path.clone(), entry.into())).collect()),
+            Self::Objects(tree) => Ok(git
+                .checked_files(tree, path)?
+                .into_iter()
+                .map(|entry| (entry.path.clone(), entry.into()))
+                .collect()),
             Self::Folder(folder) => Ok(on_disk(folder, path)?),
         }
     }
@@ -114,7 +129,9 @@ impl Source {
     fn read(&self, git: &Git, path: &str, file: &File) -> Result<Vec<u8>, EvaluatorsError> {
         match (self, &file.id) {
             (_, Some(id)) => Ok(git.checked_blob(id)?),
-            (Self::Folder(folder), None) => Ok(fs::read_if_there(&folder.join(path))?.unwrap_or_default()),
+            (Self::Folder(folder), None) => {
+                Ok(fs::read_if_there(&folder.join(path))?.unwrap_or_default())
+            }
             (Self::Objects(_), None) => unreachable!("an object has an id"),
         }
     }
@@ -171,7 +188,8 @@ impl<'a> Files<'a> {
         let folder = tier_folder(tier);
         let mut found = Vec::new();
         for (path, file) in self.by_path.iter().filter(|(path, _)| lies_at(path, &folder)) {
-            // behind a link there may be cases: left out without a word they would be missed by nobody
+            // behind a link there may be cases: left out without a word they would be missed by
+            // nobody
             regular(path, path, file)?;
             if Path::new(path).extension().is_some_and(|extension| extension == "jsonl") {
                 found.push(path.as_str());
@@ -200,22 +218,32 @@ impl<'a> Files<'a> {
             return Ok(Named::Seen);
         }
         let is_file = match self.source {
-            Source::Objects(tree) => self.git.entry(tree, &path)?.is_some_and(|entry| entry.mode != Mode::Folder),
+            Source::Objects(tree) => {
+                self.git.entry(tree, &path)?.is_some_and(|entry| entry.mode != Mode::Folder)
+            }
             Source::Folder(folder) => folder.join(&path).is_file(),
         };
         Ok(if is_file { Named::Elsewhere } else { Named::Nothing })
     }
 
-    /// What scorers and judge commands see: `tests/` without the cases (of the folders of the tiers the Python files alone), `ci/` without the budgets, what
-    /// the manifest lets them import, and the lock of their environment. No links.
+    /// What scorers and judge commands see: `tests/` without the cases (of the folders of the tiers
+    /// the Python files alone), `ci/` without the budgets, what the manifest lets them import, and
+    /// the lock of their environment. No links.
     pub fn judging(&self) -> Result<Judging<'a>, EvaluatorsError> {
-        let seen = |(path, file): (&String, &File)| (is_judging(path) && is_regular(file)).then(|| (path.clone(), file.clone()));
+        let seen = |(path, file): (&String, &File)| {
+            (is_judging(path) && is_regular(file)).then(|| (path.clone(), file.clone()))
+        };
         let mut files: BTreeMap<_, _> = self.by_path.iter().filter_map(seen).collect();
         for path in self.manifest.evaluators.import.iter().chain(&self.manifest.python.lock) {
             let below = self.source.below(self.git, path.trim_end_matches('/'))?;
             if below.is_empty() {
                 let mend = "commit the file, or do not name it";
-                return Err(DocumentError::new(manifest::FILE, format!("it names {path}, which is not there"), mend).into());
+                return Err(DocumentError::new(
+                    manifest::FILE,
+                    format!("it names {path}, which is not there"),
+                    mend,
+                )
+                .into());
             }
             for (path, file) in below {
                 regular(&path, manifest::FILE, &file)?;
@@ -247,10 +275,14 @@ impl Judging<'_> {
     /// Of all their content: whoever sees the same files can say the same.
     pub fn digest(&self) -> String {
         let lines = self.entries().map(|(path, file, id)| format!("{:?} {id} {path}\n", file.mode));
-        digest(format!("python {}\n{}", self.manifest.python.requires, lines.collect::<String>()).as_bytes())
+        digest(
+            format!("python {}\n{}", self.manifest.python.requires, lines.collect::<String>())
+                .as_bytes(),
+        )
     }
 
-    /// These files below a folder of a tree to be made; none for a working tree that git cannot describe, which is judged where it stands.
+    /// These files below a folder of a tree to be made; none for a working tree that git cannot
+    /// describe, which is judged where it stands.
     pub fn put_below(&self, folder: &str) -> Vec<TreeEdit> {
         let put = |(path, file, id): (&str, &File, &ObjectId)| TreeEdit::Put {
             path: format!("{folder}/{path}"),
@@ -269,7 +301,9 @@ impl Judging<'_> {
     }
 
     fn entries(&self) -> impl Iterator<Item = (&str, &File, &ObjectId)> {
-        self.files.iter().map(|(path, file)| (path.as_str(), file, file.id.as_ref().expect("each was given its id")))
+        self.files.iter().map(|(path, file)| {
+            (path.as_str(), file, file.id.as_ref().expect("each was given its id"))
+        })
     }
 }
 
@@ -279,13 +313,16 @@ fn tier_folder(tier: Tier) -> String {
 
 /// Whether a path is the one named, or below it.
 fn lies_at(path: &str, named: &str) -> bool {
-    path.strip_prefix(named.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(named.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether scorers see a file of the evaluators. Cases, and what they alone name, are told to a scorer case by case: what it has seen is then known.
+/// Whether scorers see a file of the evaluators. Cases, and what they alone name, are told to a
+/// scorer case by case: what it has seen is then known.
 fn is_judging(path: &str) -> bool {
     let of_a_tier = Tier::ALL.iter().any(|tier| lies_at(path, &tier_folder(*tier)));
-    path != budget::FILE && (!of_a_tier || Path::new(path).extension().is_some_and(|extension| extension == "py"))
+    path != budget::FILE
+        && (!of_a_tier || Path::new(path).extension().is_some_and(|extension| extension == "py"))
 }
 
 const fn is_regular(file: &File) -> bool {
@@ -298,10 +335,15 @@ fn regular(path: &str, place: &str, file: &File) -> Result<(), DocumentError> {
     }
     let what = if file.mode == Mode::Link { "a symbolic link" } else { "a submodule" };
     let problem = if path == place { format!("it is {what}") } else { format!("{path} is {what}") };
-    Err(DocumentError::new(place, problem, "put the files themselves there: what judges is read from the commit alone"))
+    Err(DocumentError::new(
+        place,
+        problem,
+        "put the files themselves there: what judges is read from the commit alone",
+    ))
 }
 
-/// A path from `folder`, both relative to the root of the repository, with its `.` and `..` resolved; `None` when it leads out of the repository.
+/// A path from `folder`, both relative to the root of the repository, with its `.` and `..`
+/// resolved; `None` when it leads out of the repository.
 pub fn resolved(folder: &Path, named: &str) -> Option<String> {
     let mut path = folder.to_owned();
     for part in Path::new(named).components() {
@@ -370,9 +412,15 @@ pub(crate) mod fixture {
 
         /// From the tree, and from the folder.
         pub fn both(&self) -> [Evaluators; 2] {
-            let text = format!("schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"x\"]\n{}", self.manifest);
+            let text = format!(
+                "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = [\"x\"]\n{}",
+                self.manifest
+            );
             let manifest = Manifest::parse(&text, "agent.toml").unwrap();
-            let tree = self.git.edit_tree(None, &self.files.values().cloned().collect::<Vec<_>>()).unwrap();
+            let tree = self
+                .git
+                .edit_tree(None, &self.files.values().cloned().collect::<Vec<_>>())
+                .unwrap();
             [Source::Objects(tree), Source::Folder(self.folder.path().to_owned())]
                 .map(|source| Evaluators { source, manifest: manifest.clone() })
         }
@@ -411,33 +459,59 @@ mod tests {
             fixture.write(path, path);
         }
         fixture.link("tests/elsewhere.txt", "/etc/passwd");
-        let own = ["ci/judge.sh", "tests/full/judge.py", "tests/rubric/prompt.txt", "tests/scorers.py"];
+        let own =
+            ["ci/judge.sh", "tests/full/judge.py", "tests/rubric/prompt.txt", "tests/scorers.py"];
         for evaluators in fixture.both() {
             assert_eq!(seen(&evaluators, &fixture), own);
         }
-        fixture.manifest("[python]\nlock = \"requirements.lock\"\n[evaluators]\nimport = [\"runner/words.py\"]\n");
+        fixture.manifest(
+            "[python]\nlock = \"requirements.lock\"\n[evaluators]\nimport = \
+            [\"runner/words.py\"]\n",
+        );
         let [objects, folder] = fixture.both();
         assert_eq!(seen(&objects, &fixture), seen(&folder, &fixture));
-        assert_eq!(seen(&objects, &fixture), [own[0], "requirements.lock", "runner/words.py", own[1], own[2], own[3]]);
+        assert_eq!(
+            seen(&objects, &fixture),
+            [own[0], "requirements.lock", "runner/words.py", own[1], own[2], own[3]]
+        );
 
         let files = objects.files(&fixture.git).unwrap();
-        let tree = fixture.git.edit_tree(None, &files.judging().unwrap().put_below("evaluators")).unwrap();
-        let put: Vec<_> = fixture.git.files(&tree, "").unwrap().into_iter().map(|entry| entry.path).collect();
-        assert_eq!(put, seen(&objects, &fixture).iter().map(|path| format!("evaluators/{path}")).collect::<Vec<_>>());
-        assert_eq!(fixture.git.read(&tree, "evaluators/runner/words.py").unwrap().as_deref(), Some(b"runner/words.py".as_slice()));
-        let digests = [&objects, &folder].map(|evaluators| evaluators.files(&fixture.git).unwrap().judging().unwrap().digest());
+        let tree =
+            fixture.git.edit_tree(None, &files.judging().unwrap().put_below("evaluators")).unwrap();
+        let put: Vec<_> =
+            fixture.git.files(&tree, "").unwrap().into_iter().map(|entry| entry.path).collect();
+        assert_eq!(
+            put,
+            seen(&objects, &fixture)
+                .iter()
+                .map(|path| format!("evaluators/{path}"))
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            fixture.git.read(&tree, "evaluators/runner/words.py").unwrap().as_deref(),
+            Some(b"runner/words.py".as_slice())
+        );
+        let digests = [&objects, &folder]
+            .map(|evaluators| evaluators.files(&fixture.git).unwrap().judging().unwrap().digest());
         assert_eq!(digests[0], digests[1], "the same files are the same, wherever they are read");
     }
 
     #[test]
     fn whatever_judges_changes_who_the_evaluators_are() {
         let mut fixture = Fixture::new();
-        for path in
-            ["agent.toml", "runner/words.py", "runner/other.py", "tests/scorers.py", "tests/prompt.txt", "tests/full/a.jsonl", "lock"]
-        {
+        for path in [
+            "agent.toml",
+            "runner/words.py",
+            "runner/other.py",
+            "tests/scorers.py",
+            "tests/prompt.txt",
+            "tests/full/a.jsonl",
+            "lock",
+        ] {
             fixture.write(path, path);
         }
-        fixture.manifest("[python]\nlock = \"lock\"\n[evaluators]\nimport = [\"runner/words.py\"]\n");
+        fixture
+            .manifest("[python]\nlock = \"lock\"\n[evaluators]\nimport = [\"runner/words.py\"]\n");
         let say = |fixture: &Fixture| {
             let [objects, folder] = fixture.both();
             assert_eq!(folder.identity(&fixture.git).unwrap(), None);
@@ -470,7 +544,9 @@ mod tests {
     fn check(fixture: &Fixture, message: &str) {
         for evaluators in fixture.both() {
             let files = evaluators.files(&fixture.git);
-            let read = files.and_then(|files| Ok((files.of_tier(Tier::Full)?.len(), files.budgets()?, files.judging()?.digest())));
+            let read = files.and_then(|files| {
+                Ok((files.of_tier(Tier::Full)?.len(), files.budgets()?, files.judging()?.digest()))
+            });
             assert_eq!(read.unwrap_err().to_string(), message);
         }
     }
@@ -500,18 +576,35 @@ mod tests {
     fn a_submodule_and_a_name_that_is_not_utf8_are_refused() {
         let fixture = Fixture::new();
         let commit = ObjectId::parse(&"1".repeat(40)).unwrap();
-        let tree =
-            fixture.git.edit_tree(None, &[TreeEdit::Put { path: "tests/full/sub".to_owned(), id: commit, mode: Mode::Submodule }]).unwrap();
+        let tree = fixture
+            .git
+            .edit_tree(
+                None,
+                &[TreeEdit::Put {
+                    path: "tests/full/sub".to_owned(),
+                    id: commit,
+                    mode: Mode::Submodule,
+                }],
+            )
+            .unwrap();
         let evaluators = Evaluators { source: Source::Objects(tree), ..fixture.both()[0].clone() };
         let files = evaluators.files(&fixture.git).unwrap();
-        assert_eq!(files.of_tier(Tier::Full).unwrap_err().to_string(), "tests/full/sub: it is a submodule");
+        assert_eq!(
+            files.of_tier(Tier::Full).unwrap_err().to_string(),
+            "tests/full/sub: it is a submodule"
+        );
 
         // two names that would be the same text, and one of them would hide the other
         let blob = fixture.git.write_blob(b"").unwrap();
-        let listed = [b"100644 blob ".as_slice(), blob.as_str().as_bytes(), b"\ttests/full/\xff.jsonl\0"].concat();
+        let listed =
+            [b"100644 blob ".as_slice(), blob.as_str().as_bytes(), b"\ttests/full/\xff.jsonl\0"]
+                .concat();
         let index = fixture.root().join("index");
         let git = |words: &[&str], stdin: &[u8]| {
-            let run = crate::world::process::Run::new("git").args(words).env("GIT_INDEX_FILE", &index).directory(fixture.root());
+            let run = crate::world::process::Run::new("git")
+                .args(words)
+                .env("GIT_INDEX_FILE", &index)
+                .directory(fixture.root());
             run.stdin(stdin).succeed().unwrap().text()
         };
         git(&["update-index", "-z", "--index-info"], &listed);

@@ -1,4 +1,5 @@
-//! Staging that one process keeps open between signals, so that a signal does not fold the whole Journal again.
+//! Staging that one process keeps open between signals, so that a signal does not fold the whole
+//! Journal again.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -18,16 +19,19 @@ pub struct InUse {
 }
 
 impl KeptStaging {
-    /// Staging on what is served now: the kept one as long as `active` has not moved and others have
-    /// appended at most; else opened, and brought forward through the Tuner.
+    /// Staging on what is served now: the kept one as long as `active` has not moved and others
+    /// have appended at most; else opened, and brought forward through the Tuner.
     pub async fn open(self, tuner: &Tuner, repository: &Repository) -> Result<InUse, Failure> {
         match self.wake(repository) {
             Ok(in_use) => Ok(in_use),
-            Err(active) => Ok(InUse { staging: tuner::staging_for(tuner, repository).await?, active }),
+            Err(active) => {
+                Ok(InUse { staging: tuner::staging_for(tuner, repository).await?, active })
+            }
         }
     }
 
-    /// What staging holds now. Only a kept one is kept: one that is opened here may be behind `active`.
+    /// What staging holds now. Only a kept one is kept: one that is opened here may be behind
+    /// `active`.
     pub fn snapshot(self, repository: &Repository) -> Result<(Snapshot, Self), Failure> {
         match self.wake(repository) {
             Ok(mut in_use) => Ok((in_use.staging.snapshot()?, in_use.keep())),
@@ -38,7 +42,9 @@ impl KeptStaging {
     fn wake(self, repository: &Repository) -> Result<InUse, RefStamp> {
         let active = repository.git.ref_stamp(ACTIVE);
         let kept = self.0.filter(|(stamp, _)| *stamp == active);
-        kept.and_then(|(_, idle)| idle.wake()).map(|staging| InUse { staging, active }).ok_or(active)
+        kept.and_then(|(_, idle)| idle.wake())
+            .map(|staging| InUse { staging, active })
+            .ok_or(active)
     }
 }
 

@@ -1,4 +1,5 @@
-//! From WHAT to what runs: a checkout of the code, one state, the manifest; its Runner, its Tuner, its evaluators.
+//! From WHAT to what runs: a checkout of the code, one state, the manifest; its Runner, its Tuner,
+//! its evaluators.
 
 pub mod call;
 pub mod carried;

@@ -12,7 +12,8 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// Replays records, each with the state after it, from the state before the first. What no Tuner made is taken as it is.
+/// Replays records, each with the state after it, from the state before the first. What no Tuner
+/// made is taken as it is.
 pub async fn journal(
     tuner: &Tuner,
     start: &Value,
@@ -45,5 +46,6 @@ fn difference(replayed: &Replayed, before: &Value, after: &Value) -> Option<Stri
         Replayed::Dropped(why) => return Some(format!("is refused now: {why}")),
     };
     let (again, recorded) = (canonical::revision(state), canonical::revision(after));
-    (again != recorded).then(|| format!("led to {}, and leads to {} now", recorded.short(), again.short()))
+    (again != recorded)
+        .then(|| format!("led to {}, and leads to {} now", recorded.short(), again.short()))
 }

@@ -34,26 +34,32 @@ impl Repository {
         }
     }
 
-    /// The same for a tier. The working tree is tested as a snapshot, in a checkout of its own: its results are kept under a tree, so they have to be of this tree
-    /// and of nothing else that lies in the user's folder.
+    /// The same for a tier. The working tree is tested as a snapshot, in a checkout of its own: its
+    /// results are kept under a tree, so they have to be of this tree and of nothing else that lies
+    /// in the user's folder.
     pub fn target_to_test(&self, what: &What) -> Result<Target, Failure> {
         if *what != What::Worktree {
             return self.target(what);
         }
         let directory = self.worktree()?;
         let why = match self.git.snapshot_worktree(&directory, &self.layout) {
-            Ok(tree) if self.git.entry(&tree, layout::HOME)?.is_none() => return self.snapshot_target(&tree),
+            Ok(tree) if self.git.entry(&tree, layout::HOME)?.is_none() => {
+                return self.snapshot_target(&tree);
+            }
             Ok(_) => format!("git tracks files below {0}/ (git rm -r --cached {0})", layout::HOME),
             Err(error) => Failure::from(error).messages.join(": "),
         };
-        self.warn(&format!("the working tree is tested where it stands, and no result is kept: {why}"));
+        self.warn(&format!(
+            "the working tree is tested where it stands, and no result is kept: {why}"
+        ));
         self.worktree_target()
     }
 
     fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, Failure> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
         let manifest = self.git.read(tree, manifest::FILE)?;
-        let manifest = manifest.ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
+        let manifest = manifest
+            .ok_or_else(|| ManifestError::Missing { origin: "the working tree".to_owned() })?;
         let manifest = Manifest::read(&manifest, manifest::FILE)?;
         let code = self.git.write_code_tree(tree)?;
         let checkout = self.checkout(&code, &manifest)?;
@@ -72,14 +78,25 @@ impl Repository {
         })
     }
 
-    /// What a release of the working tree would serve: its code with the state that is served, and with what was changed in `copy`, which lies beside the code.
-    fn under_carried_state(&self, copy: &[u8], code: impl FnOnce(State) -> Result<Target, Failure>) -> Result<Target, Failure> {
-        let Some((tip, on)) = self.served_and_head()? else { return code(self.state_of(copy, STATE_FILE)?) };
-        let served = self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()))?;
+    /// What a release of the working tree would serve: its code with the state that is served, and
+    /// with what was changed in `copy`, which lies beside the code.
+    fn under_carried_state(
+        &self,
+        copy: &[u8],
+        code: impl FnOnce(State) -> Result<Target, Failure>,
+    ) -> Result<Target, Failure> {
+        let Some((tip, on)) = self.served_and_head()? else {
+            return code(self.state_of(copy, STATE_FILE)?);
+        };
+        let served = self.state_of(
+            &self.git.blob(&tip.revision)?,
+            &format!("{}:{STATE_FILE}", tip.commit.short()),
+        )?;
         self.carried_onto(code(served)?, copy, &tip, &on)
     }
 
-    /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that it is, or is to be made on.
+    /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that
+    /// it is, or is to be made on.
     pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, Failure> {
         let tree = target.tree.clone().expect("a tree is tested");
         let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
@@ -89,7 +106,13 @@ impl Repository {
         }
     }
 
-    fn carried_onto(&self, mut target: Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<Target, Failure> {
+    fn carried_onto(
+        &self,
+        mut target: Target,
+        copy: &[u8],
+        tip: &Tip,
+        on: &ObjectId,
+    ) -> Result<Target, Failure> {
         target.state = self.carried_state(&target, copy, tip, on)?;
         if let Some(tree) = &target.tree {
             target.tree = Some(self.with_state(tree, &target.state.revision)?);
@@ -97,13 +120,26 @@ impl Repository {
         Ok(target)
     }
 
-    fn carried_state(&self, code: &Target, copy: &[u8], tip: &Tip, on: &ObjectId) -> Result<State, Failure> {
+    fn carried_state(
+        &self,
+        code: &Target,
+        copy: &[u8],
+        tip: &Tip,
+        on: &ObjectId,
+    ) -> Result<State, Failure> {
         let schema = carried::schema_id(self, code)?;
-        let served = || self.state_of(&self.git.blob(&tip.revision)?, &format!("{}:{STATE_FILE}", tip.commit.short()));
+        let served = || {
+            self.state_of(
+                &self.git.blob(&tip.revision)?,
+                &format!("{}:{STATE_FILE}", tip.commit.short()),
+            )
+        };
         if carried::is_as_served(self, tip, (schema.as_ref(), &ObjectId::of_blob(copy)), on)? {
             return served();
         }
-        let Some(carried) = carried::for_worktree(self, tip, Beside { code, copy, on })? else { return self.state_of(copy, STATE_FILE) };
+        let Some(carried) = carried::for_worktree(self, tip, Beside { code, copy, on })? else {
+            return self.state_of(copy, STATE_FILE);
+        };
         let served = served()?;
         if canonical::revision(&carried) == canonical::revision(&served.value) {
             return Ok(served);
@@ -112,12 +148,16 @@ impl Repository {
         self.materialised(&carried)
     }
 
-    /// What is served, and what the working tree is on. None where either is lacking; what is served and no sound version is left alone, which is said.
+    /// What is served, and what the working tree is on. None where either is lacking; what is
+    /// served and no sound version is left alone, which is said.
     fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, Failure> {
         let tip = match self.tip() {
             Ok(tip) => tip,
             Err(error) => {
-                self.warn(&format!("the working tree runs with its own {STATE_FILE}: {}", error.messages.join(": ")));
+                self.warn(&format!(
+                    "the working tree runs with its own {STATE_FILE}: {}",
+                    error.messages.join(": ")
+                ));
                 None
             }
         };
@@ -126,24 +166,35 @@ impl Repository {
 
     /// A tree with another state.
     pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, Failure> {
-        Ok(self.git.edit_tree(Some(&self.git.tree_of(tree)?), &[TreeEdit::file(STATE_FILE, blob.clone())])?)
+        Ok(self.git.edit_tree(
+            Some(&self.git.tree_of(tree)?),
+            &[TreeEdit::file(STATE_FILE, blob.clone())],
+        )?)
     }
 
-    /// The code of the working tree, for what asks nothing of its state; it is that which is served.
+    /// The code of the working tree, for what asks nothing of its state; it is that which is
+    /// served.
     pub fn worktree_code(&self, state: State) -> Result<Target, Failure> {
         folder_target(self.worktree()?, state)
     }
 
-    /// The working tree as a commit on HEAD that no ref leads to, with the state that a release of it would serve.
+    /// The working tree as a commit on HEAD that no ref leads to, with the state that a release of
+    /// it would serve.
     pub fn worktree_commit(&self) -> Result<ObjectId, Failure> {
         let head = self.git.commit(&self.git.expect("HEAD")?)?;
         let tree = self.target_to_test(&What::Worktree)?.tree;
-        let tree = tree.ok_or_else(|| Failure::input("git makes no tree of this working tree, so it has no difference to a version"))?;
-        let spec = CommitSpec { tree, parents: vec![head.id], message: "the working tree\n".to_owned() };
+        let tree = tree.ok_or_else(|| {
+            Failure::input(
+                "git makes no tree of this working tree, so it has no difference to a version",
+            )
+        })?;
+        let spec =
+            CommitSpec { tree, parents: vec![head.id], message: "the working tree\n".to_owned() };
         Ok(self.git.write_commit_at(&spec, head.time)?)
     }
 
-    /// The commit that is to be run as what was named: one that is named as a version has to be that version.
+    /// The commit that is to be run as what was named: one that is named as a version has to be
+    /// that version.
     fn sound_commit(&self, what: &What) -> Result<ObjectId, Failure> {
         let version = match what {
             What::Version(version) => version.clone(),
@@ -174,14 +225,26 @@ impl Repository {
         let version = self.git.commit(commit)?.trailers.version;
         let bytes = self.git.read(commit, STATE_FILE)?.ok_or_else(|| no_state(commit.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
-        Ok(Target { version, tree: Some(self.git.tree_of(commit)?), ..self.code_at(what, commit, state)? })
+        Ok(Target {
+            version,
+            tree: Some(self.git.tree_of(commit)?),
+            ..self.code_at(what, commit, state)?
+        })
     }
 
     /// The code of a commit with a state of its own choosing: a candidate that no commit holds yet.
-    pub fn candidate(&self, what: &What, commit: &ObjectId, state: &Value) -> Result<Target, Failure> {
+    pub fn candidate(
+        &self,
+        what: &What,
+        commit: &ObjectId,
+        state: &Value,
+    ) -> Result<Target, Failure> {
         let state = self.materialised(state)?;
         let blob = self.git.write_blob(&canonical::to_bytes(&state.value))?;
-        Ok(Target { tree: Some(self.with_state(commit, &blob)?), ..self.code_at(what, commit, state)? })
+        Ok(Target {
+            tree: Some(self.with_state(commit, &blob)?),
+            ..self.code_at(what, commit, state)?
+        })
     }
 
     /// A whole tree that no commit need hold.
@@ -219,17 +282,28 @@ impl Repository {
         })
     }
 
-    /// Compiled for the interpreter that children run on. Where there is none, their start will tell.
+    /// Compiled for the interpreter that children run on. Where there is none, their start will
+    /// tell.
     fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, Failure> {
-        let words = std::iter::once(&manifest.runner).chain(&manifest.tuner).flat_map(|entry| entry.command.clone()).collect();
+        let words = std::iter::once(&manifest.runner)
+            .chain(&manifest.tuner)
+            .flat_map(|entry| entry.command.clone())
+            .collect();
         let interpreter = python::find(&self.layout, &manifest.python.requires).ok();
         let compiler = interpreter.map(|interpreter| Compiler::new(&interpreter, words));
-        let checkout =
-            Checkout::of(&self.git, &self.layout, Shelf::Code, &self.git.with_submodules(code)?, compiler, self.packages(code, manifest)?)?;
+        let checkout = Checkout::of(
+            &self.git,
+            &self.layout,
+            Shelf::Code,
+            &self.git.with_submodules(code)?,
+            compiler,
+            self.packages(code, manifest)?,
+        )?;
         Ok(checkout)
     }
 
-    /// A link to packages of Node, where the manifest asks for them. That they are there is seen to when a child starts.
+    /// A link to packages of Node, where the manifest asks for them. That they are there is seen to
+    /// when a child starts.
     fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, Failure> {
         let Some(node) = &manifest.node else { return Ok(None) };
         let read = |path: &Path| {
@@ -237,13 +311,18 @@ impl Repository {
             self.git.read(code, path).map_err(Failure::from)
         };
         let packages = Packages::of(&self.layout, node, read)?;
-        Ok(Some(LinkTo { at: Path::new(&node.lock).with_file_name(MODULES), to: packages.modules(), kind: packages.kind() }))
+        Ok(Some(LinkTo {
+            at: Path::new(&node.lock).with_file_name(MODULES),
+            to: packages.modules(),
+            kind: packages.kind(),
+        }))
     }
 
     fn worktree_target(&self) -> Result<Target, Failure> {
         let directory = self.worktree()?;
         let path = directory.join(STATE_FILE);
-        let bytes = crate::world::fs::read_if_there(&path)?.ok_or_else(|| no_state(&directory.display().to_string()))?;
+        let bytes = crate::world::fs::read_if_there(&path)?
+            .ok_or_else(|| no_state(&directory.display().to_string()))?;
         // what git would store of it, so that its Revision is that of a commit
         let bytes = document::normal(bytes);
         self.under_carried_state(&bytes, |state| folder_target(directory, state))

@@ -20,22 +20,32 @@ use agent_core::protocol::wire;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The specification of a target's Runner, which is to be started now; its Python environment is made when it is missing.
+/// The specification of a target's Runner, which is to be started now; its Python environment is
+/// made when it is missing.
 pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
     let verified = verified(target, repository)?;
     runner_on(verified.as_ref(), target, repository)
 }
 
 /// The same on a checkout that was just verified.
-pub fn runner_on(verified: Option<&Verified>, target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
+pub fn runner_on(
+    verified: Option<&Verified>,
+    target: &Target,
+    repository: &Repository,
+) -> Result<ChildSpec, Failure> {
     of_target(verified, (Role::Runner, &target.manifest.runner), target, repository)
 }
 
 /// The specification of a target's Tuner.
 pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
     let entry = target.manifest.tuner.as_ref().ok_or_else(|| {
-        Failure::new(FailureKind::Input, format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()))
-            .with_hint("write a Tuner (`agent templates show minimal` has one) and name it under [tuner]")
+        Failure::new(
+            FailureKind::Input,
+            format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()),
+        )
+        .with_hint(
+            "write a Tuner (`agent templates show minimal` has one) and name it under [tuner]",
+        )
     })?;
     let verified = verified(target, repository)?;
     of_target(verified.as_ref(), (Role::Tuner, entry), target, repository)
@@ -43,14 +53,20 @@ pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Fail
 
 /// The checkout of a target, as git has it. One that was not is made again, which is said.
 pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, Failure> {
-    target.checkout.as_ref().map(|checkout| verify(checkout, &target.shown(), repository)).transpose()
+    target
+        .checkout
+        .as_ref()
+        .map(|checkout| verify(checkout, &target.shown(), repository))
+        .transpose()
 }
 
 fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, Failure> {
     let verified = checkout.verify(&repository.git)?;
     if let Some(difference) = &verified.mended {
         let place = checkout.path().display();
-        repository.notices.warn(format!("the checkout of {of} was not as git has it: {difference}; it was made again ({place})"));
+        repository.notices.warn(format!(
+            "the checkout of {of} was not as git has it: {difference}; it was made again ({place})"
+        ));
     }
     if let Some(kept) = &verified.kept {
         repository.notices.warn(moved(&kept.paths, &kept.folder));
@@ -58,35 +74,53 @@ fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Veri
     Ok(verified)
 }
 
-/// Warns by name of files that a server wrote into the checkout of a target, where no later version finds them.
+/// Warns by name of files that a server wrote into the checkout of a target, where no later version
+/// finds them.
 pub fn warn_of_own_files(target: &Target, repository: &Repository) {
     // only a warning: what cannot be looked at is looked at when the next child starts
-    let own = target.checkout.as_ref().and_then(|checkout| checkout.own_files(&repository.git).ok()).unwrap_or_default();
+    let own = target
+        .checkout
+        .as_ref()
+        .and_then(|checkout| checkout.own_files(&repository.git).ok())
+        .unwrap_or_default();
     if !own.is_empty() {
         let shown = target.shown();
-        repository
-            .notices
-            .warn(format!("the Runner of {shown} wrote {} into its code folder, which no other version has; {BELONGS}", named(&own)));
+        repository.notices.warn(format!(
+            "the Runner of {shown} wrote {} into its code folder, which no other \
+                version has; {BELONGS}",
+            named(&own)
+        ));
     }
 }
 
-const BELONGS: &str = "files of its own belong into the folder that AGENT_DATA names (`$AGENT_DATA/FILE` in its command)";
+const BELONGS: &str = "files of its own belong into the folder that AGENT_DATA names \
+    (`$AGENT_DATA/FILE` in its command)";
 
 /// What is said of files that a server wrote into its code folder, when that folder goes.
 pub fn moved(paths: &[PathBuf], folder: &Path) -> String {
-    format!("a server wrote {} into its code folder; it was kept in {}; {BELONGS}", named(paths), folder.display())
+    format!(
+        "a server wrote {} into its code folder; it was kept in {}; {BELONGS}",
+        named(paths),
+        folder.display()
+    )
 }
 
 fn named(paths: &[PathBuf]) -> String {
     const SHOWN: usize = 5;
-    let shown: Vec<_> = paths.iter().take(SHOWN).map(|path| format!("`{}`", path.display())).collect();
+    let shown: Vec<_> =
+        paths.iter().take(SHOWN).map(|path| format!("`{}`", path.display())).collect();
     let more = paths.len().saturating_sub(SHOWN);
     if more > 0 { format!("{} and {more} more files", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// Where the compiled files of a target are. A Tuner may write no others, so it is better off with those of the standard library that came with it.
+/// Where the compiled files of a target are. A Tuner may write no others, so it is better off with
+/// those of the standard library that came with it.
 pub fn bytecode(role: Role, target: &Target, layout: &Layout) -> Bytecode {
-    if target.checkout.is_some() || role == Role::Tuner { Bytecode::InPlace } else { Bytecode::Apart(layout.bytecode()) }
+    if target.checkout.is_some() || role == Role::Tuner {
+        Bytecode::InPlace
+    } else {
+        Bytecode::Apart(layout.bytecode())
+    }
 }
 
 fn of_target(
@@ -97,12 +131,18 @@ fn of_target(
 ) -> Result<ChildSpec, Failure> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
-    let toolchain = Toolchain::of(layout, &target.directory, manifest, &|said| repository.notices.info(said))?;
-    let mut spec = ChildSpec::new(role, toolchain.command(entry)?, &target.directory, &manifest.limits);
+    let toolchain =
+        Toolchain::of(layout, &target.directory, manifest, &|said| repository.notices.info(said))?;
+    let mut spec =
+        ChildSpec::new(role, toolchain.command(entry)?, &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
     listen(&mut spec, &repository.notices);
     spec.declared = env::declared(&entry.env);
-    spec.environment.extend(toolchain.environment(&bytecode(role, target, layout), &target.directory, &manifest.python));
+    spec.environment.extend(toolchain.environment(
+        &bytecode(role, target, layout),
+        &target.directory,
+        &manifest.python,
+    ));
     if role == Role::Runner {
         // where it cannot be made, the command that needs it says so
         let _ = fs::create_dir(&layout.data());
@@ -132,9 +172,14 @@ pub struct Scorer {
 const EVALUATORS: &str = "evaluators";
 const HARNESS: &str = "harness";
 
-/// The process that runs the scorers. Nothing of the code under test is in reach of an import: its folder holds evaluators alone, the harness is
-/// `agent`'s own, and no variable tells Python to look elsewhere.
-pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repository) -> Result<Scorer, Failure> {
+/// The process that runs the scorers. Nothing of the code under test is in reach of an import: its
+/// folder holds evaluators alone, the harness is `agent`'s own, and no variable tells Python to
+/// look elsewhere.
+pub fn scorer(
+    evaluators: &Evaluators,
+    judging: &Judging<'_>,
+    repository: &Repository,
+) -> Result<Scorer, Failure> {
     let layout = &repository.layout;
     let git = &repository.git;
     let mut files = judging.put_below(EVALUATORS);
@@ -144,13 +189,24 @@ pub fn scorer(evaluators: &Evaluators, judging: &Judging<'_>, repository: &Repos
     }
     let python = &evaluators.manifest.python;
     let words = vec![format!("{HARNESS}/__main__.py"), format!("{EVALUATORS}/{SCORERS}")];
-    let compiler = python::find(layout, &python.requires).ok().map(|interpreter| Compiler::new(&interpreter, words));
-    let checkout = Checkout::of(git, layout, Shelf::Evaluators, &git.edit_tree(None, &files)?, compiler, None)?;
+    let compiler = python::find(layout, &python.requires)
+        .ok()
+        .map(|interpreter| Compiler::new(&interpreter, words));
+    let checkout = Checkout::of(
+        git,
+        layout,
+        Shelf::Evaluators,
+        &git.edit_tree(None, &files)?,
+        compiler,
+        None,
+    )?;
     let verified = verify(&checkout, "the evaluators", repository)?;
     let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
-    let interpreter = python::interpreter(layout, &folder, python, &|said| repository.notices.info(said))?;
+    let interpreter =
+        python::interpreter(layout, &folder, python, &|said| repository.notices.info(said))?;
     let harness = checkout.path().join(HARNESS);
-    let command = vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];
+    let command =
+        vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];
     let environment = python::isolated_environment(&folder);
     let mut spec = ChildSpec::new(Role::Scorer, command, folder, &evaluators.manifest.limits);
     spec.lease.clone_from(&verified.lease);

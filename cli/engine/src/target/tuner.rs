@@ -1,4 +1,5 @@
-//! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap, many to a sync.
+//! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap,
+//! many to a sync.
 
 use crate::child::{CallResult, Child, ChildError, ChildSpec};
 use crate::conversations::{self, ConversationError, Reward};
@@ -73,7 +74,8 @@ pub enum Tuned {
     Rejected(String),
 }
 
-/// How a target's Tuner is started, and the one folder it may write for as long as that value lives.
+/// How a target's Tuner is started, and the one folder it may write for as long as that value
+/// lives.
 pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), Failure> {
     let mut spec = spec::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
@@ -100,7 +102,11 @@ impl Tuner {
     }
 
     /// The same under another limit of memory.
-    pub async fn start_within(memory: Option<u64>, repository: &Repository, target: &Target) -> Result<Self, Failure> {
+    pub async fn start_within(
+        memory: Option<u64>,
+        repository: &Repository,
+        target: &Target,
+    ) -> Result<Self, Failure> {
         let schema = contracts::state_schema(target, repository)?;
         let rules = Rules::new(schema.as_ref()).map_err(Failure::input)?;
         let (mut spec, scratch) = confined(repository, target)?;
@@ -139,14 +145,19 @@ impl Tuner {
         talk: Option<&Conversation>,
     ) -> Result<Tuned, ChildError> {
         let Some(takes_id) = self.tools.get(tool) else {
-            return Ok(Tuned::Rejected(format!("the Tuner has no tool `{tool}`; its tools are: {}", self.tools().join(", "))));
+            return Ok(Tuned::Rejected(format!(
+                "the Tuner has no tool `{tool}`; its tools are: {}",
+                self.tools().join(", ")
+            )));
         };
         let mut arguments = arguments.clone();
         if let (true, Some(talk), Value::Object(map)) = (takes_id, talk, &mut arguments) {
             map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
         }
         let result = match self.child.call(tool, &arguments, meta(state, id, talk)).await {
-            Err(ChildError::Refused { error, .. }) => return Ok(Tuned::Rejected(error.to_string())),
+            Err(ChildError::Refused { error, .. }) => {
+                return Ok(Tuned::Rejected(error.to_string()));
+            }
             other => other?,
         };
         Ok(self.judge(result))
@@ -154,15 +165,19 @@ impl Tuner {
 
     fn judge(&self, result: CallResult) -> Tuned {
         if result.is_error() {
-            return Tuned::Rejected(
-                result.answer().map_or_else(|problem| format!("its error cannot be read: {problem}"), |answer| answer.text()),
-            );
+            return Tuned::Rejected(result.answer().map_or_else(
+                |problem| format!("its error cannot be read: {problem}"),
+                |answer| answer.text(),
+            ));
         }
         if let Some(problem) = result.meta_problem() {
-            return Tuned::Rejected(format!("no state can be read from the Tuner's answer: {problem}"));
+            return Tuned::Rejected(format!(
+                "no state can be read from the Tuner's answer: {problem}"
+            ));
         }
         let Some(said) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
-        let checked = said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());
+        let checked =
+            said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());
         match checked.and_then(|state| self.rules.check(state)) {
             Ok(state) => Tuned::State(state, result),
             Err(why) => Tuned::Rejected(why),
@@ -171,7 +186,9 @@ impl Tuner {
 
     /// An update of the Journal on another state, as `Staging::rebase` asks for it.
     pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replayed, TuningError> {
-        let tuned = self.apply(state, &record.id, &record.tool, &record.arguments, record.conversation.as_ref()).await?;
+        let tuned = self
+            .apply(state, &record.id, &record.tool, &record.arguments, record.conversation.as_ref())
+            .await?;
         Ok(match tuned {
             Tuned::Unchanged(_) => Replayed::Unchanged,
             Tuned::State(state, _) => Replayed::State(state),
@@ -193,8 +210,13 @@ pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Stagi
     Ok(staging)
 }
 
-/// Brings staging forward through the Tuner that is served now; what did not come through as it was is said.
-pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -> Result<Rebased, Failure> {
+/// Brings staging forward through the Tuner that is served now; what did not come through as it was
+/// is said.
+pub fn replay(
+    repository: &Repository,
+    staging: &mut Staging,
+    active: &Active,
+) -> Result<Rebased, Failure> {
     let target = repository.target(&What::Active)?;
     let rebased = event_loop::block_on(async {
         let tuner = Tuner::start(repository, &target).await?;
@@ -208,11 +230,17 @@ pub fn replay(repository: &Repository, staging: &mut Staging, active: &Active) -
 }
 
 /// Brings staging forward to what is served now, by replaying its signals.
-pub async fn rebase(staging: &mut Staging, active: &Active, tuner: &Tuner) -> Result<Committed<Rebased>, TuningError> {
+pub async fn rebase(
+    staging: &mut Staging,
+    active: &Active,
+    tuner: &Tuner,
+) -> Result<Committed<Rebased>, TuningError> {
     if !staging.is_behind(active) {
         return Ok(Committed::whole(Rebased::default()));
     }
-    staging.rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await).await
+    staging
+        .rebase(active, async |state: &Value, record: &Record| tuner.replay(state, record).await)
+        .await
 }
 
 fn tool_entry(tool: &Value) -> Option<(String, bool)> {
@@ -347,7 +375,9 @@ impl Batch<'_> {
     async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
         for lost in 0.. {
             let attempt = self.attempt(queue, lost >= PATIENCE).await;
-            match attempt.and_then(|mut attempt| Ok((self.commit(&mut attempt)?.unpack(&mut outcome.warnings), attempt))) {
+            match attempt.and_then(|mut attempt| {
+                Ok((self.commit(&mut attempt)?.unpack(&mut outcome.warnings), attempt))
+            }) {
                 Ok((true, attempt)) => {
                     queue.drain(..attempt.taken);
                     outcome.before.get_or_insert(attempt.expected);
@@ -368,7 +398,8 @@ impl Batch<'_> {
         self.staging.release();
     }
 
-    /// Beside the conversation, for whoever looks at it; that staging has the signal is what counts.
+    /// Beside the conversation, for whoever looks at it; that staging has the signal is what
+    /// counts.
     fn note_rewards(&self, settled: &[Settled], warnings: &mut Warnings) {
         let applied = settled.iter().filter_map(|settled| match settled {
             Settled::Applied(signal, _) if self.dry.is_none() => Some(signal),
@@ -383,11 +414,18 @@ impl Batch<'_> {
                 at: clock::rfc3339(clock::now()),
             };
             let noted = conversations::note_reward(self.layout, conversation, &reward);
-            warnings.note(noted, &format!("a signal counts, but is not noted beside conversation `{conversation}`"));
+            warnings.note(
+                noted,
+                &format!("a signal counts, but is not noted beside conversation `{conversation}`"),
+            );
         }
     }
 
-    async fn attempt(&mut self, queue: &VecDeque<Incoming>, hold: bool) -> Result<Attempt, TuningError> {
+    async fn attempt(
+        &mut self,
+        queue: &VecDeque<Incoming>,
+        hold: bool,
+    ) -> Result<Attempt, TuningError> {
         if hold {
             self.staging.hold()?;
         }
@@ -408,11 +446,17 @@ impl Batch<'_> {
         for incoming in queue {
             let outcome = match incoming {
                 Err(rejected) => Ok(Settled::Malformed(rejected.clone())),
-                Ok(signal) if ids.contains_key(&signal.id) => Ok(again(signal, ids.get(&signal.id))),
+                Ok(signal) if ids.contains_key(&signal.id) => {
+                    Ok(again(signal, ids.get(&signal.id)))
+                }
                 Ok(signal) => match self.has_counted(signal)? {
                     Known::Yes => Ok(again(signal, self.content_counted(signal)?.as_ref())),
-                    Known::Unsure(versions) if !self.unchecked => Ok(Settled::Unsure(unsure(signal, &versions))),
-                    Known::No | Known::Unsure(_) => self.one(signal, &mut talks, &mut attempt).await,
+                    Known::Unsure(versions) if !self.unchecked => {
+                        Ok(Settled::Unsure(unsure(signal, &versions)))
+                    }
+                    Known::No | Known::Unsure(_) => {
+                        self.one(signal, &mut talks, &mut attempt).await
+                    }
                 },
             };
             match outcome {
@@ -448,8 +492,15 @@ impl Batch<'_> {
         }
     }
 
-    async fn one(&self, signal: &Signal, talks: &mut HashMap<String, Option<Talk>>, attempt: &mut Attempt) -> Result<Settled, TuningError> {
-        let rejected = |error: String| Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error });
+    async fn one(
+        &self,
+        signal: &Signal,
+        talks: &mut HashMap<String, Option<Talk>>,
+        attempt: &mut Attempt,
+    ) -> Result<Settled, TuningError> {
+        let rejected = |error: String| {
+            Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error })
+        };
         let talk = match signal.conversation() {
             None => None,
             Some(id) => match self.talk(id, talks) {
@@ -463,8 +514,12 @@ impl Batch<'_> {
         let operation = operation(signal, self.tuner.version.as_ref(), turn.as_deref());
         operation.given(|| arguments.to_string());
         let shown = talk.as_ref().map(|talk| &talk.shown);
-        let applied = operation.around(self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, shown)).await;
-        let (state, result) = match applied.inspect_err(|error| operation.fail("child_failed", &error.to_string()))? {
+        let applied = operation
+            .around(self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, shown))
+            .await;
+        let (state, result) = match applied
+            .inspect_err(|error| operation.fail("child_failed", &error.to_string()))?
+        {
             Tuned::Rejected(error) => {
                 operation.tool_failed(&error);
                 return Ok(rejected(error));
@@ -476,7 +531,11 @@ impl Batch<'_> {
         let trace = operation.traceparent();
         if self.dry.is_none() && trace.is_some() {
             let version = talk.as_ref().and_then(|talk| talk.version.clone());
-            attempt.judged.push(Judged { signal: signal.clone(), version, trace: turn.or_else(|| trace.clone()) });
+            attempt.judged.push(Judged {
+                signal: signal.clone(),
+                version,
+                trace: turn.or_else(|| trace.clone()),
+            });
         }
         if let Some(state) = &state {
             attempt.state.clone_from(state);
@@ -495,7 +554,11 @@ impl Batch<'_> {
     }
 
     /// The turns of a conversation as they are now, looked up once a group.
-    fn talk(&self, id: &str, talks: &mut HashMap<String, Option<Talk>>) -> Result<Option<Talk>, ConversationError> {
+    fn talk(
+        &self,
+        id: &str,
+        talks: &mut HashMap<String, Option<Talk>>,
+    ) -> Result<Option<Talk>, ConversationError> {
         if let Some(known) = talks.get(id) {
             return Ok(known.clone());
         }
@@ -535,25 +598,36 @@ fn again(signal: &Signal, before: Option<&String>) -> Settled {
     if before.is_none_or(|before| *before == signal.content()) {
         return Settled::Duplicate(signal.clone());
     }
-    let error = format!("signal `{}` was counted before, with other content; a new signal needs a new id", signal.id);
+    let error = format!(
+        "signal `{}` was counted before, with other content; a new signal needs a new id",
+        signal.id
+    );
     Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error })
 }
 
 fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
-    let error = format!("it is not known here which signals {} counted, so this one may count twice", tags(versions));
+    let error = format!(
+        "it is not known here which signals {} counted, so this one may count twice",
+        tags(versions)
+    );
     Rejected { line: signal.line, id: Some(signal.id.clone()), error }
 }
 
 /// A signal on its way, as the continuation of the turn it is about.
 fn operation(signal: &Signal, version: Option<&Version>, turn: Option<&str>) -> Operation {
-    let operation = Operation::client(&Request { conversation: signal.conversation(), traceparent: turn, ..Request::call(&signal.tool) });
+    let operation = Operation::client(&Request {
+        conversation: signal.conversation(),
+        traceparent: turn,
+        ..Request::call(&signal.tool)
+    });
     operation.span().set(names::ROLE, names::TUNER);
     operation.span().of_agent(version);
     operation.span().set_some(names::SIGNAL, Some(&signal.id));
     operation
 }
 
-/// Fills the queue up to a group's size: waits for the first signal, takes the others that are there. False at the end.
+/// Fills the queue up to a group's size: waits for the first signal, takes the others that are
+/// there. False at the end.
 async fn fill(queue: &mut VecDeque<Incoming>, source: &mut mpsc::Receiver<Incoming>) -> bool {
     if queue.is_empty() {
         queue.extend(source.recv().await);

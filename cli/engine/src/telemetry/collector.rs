@@ -1,13 +1,15 @@
-//! A collector of OpenTelemetry's, where the usual variables name one: HTTP with protobuf or JSON, in the background, by the SDK's own means.
+//! A collector of OpenTelemetry's, where the usual variables name one: HTTP with protobuf or JSON,
+//! in the background, by the SDK's own means.
 //!
-//! One that does not answer costs nothing but what it did not get: nobody waits for it, but for a second at the end. That it took something not is said once,
-//! as soon as it is known.
+//! One that does not answer costs nothing but what it did not get: nobody waits for it, but for a
+//! second at the end. That it took something not is said once, as soon as it is known.
 
 use super::metrics::Histograms;
 use crate::world::env;
 use crate::world::store::provide_tls;
 use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, Protocol, RetryPolicy, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+    ExporterBuildError, LogExporter, MetricExporter, Protocol, RetryPolicy, SpanExporter,
+    WithExportConfig as _, WithHttpConfig as _,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -52,7 +54,10 @@ impl FailureReport {
 
     fn report(&self, why: &str) {
         if !self.is_reported.swap(true, Ordering::Relaxed) {
-            (self.say)(&format!("the OpenTelemetry collector did not get everything: {why}; further failures are not reported"));
+            (self.say)(&format!(
+                "the OpenTelemetry collector did not get everything: {why}; further failures are \
+                not reported"
+            ));
         }
     }
 }
@@ -63,7 +68,8 @@ impl std::fmt::Debug for FailureReport {
     }
 }
 
-/// An exporter whose failures are said, and that is quiet where its signal is not wanted: many collectors take traces alone.
+/// An exporter whose failures are said, and that is quiet where its signal is not wanted: many
+/// collectors take traces alone.
 #[derive(Debug)]
 struct Watched<E> {
     exporter: E,
@@ -73,7 +79,11 @@ struct Watched<E> {
 
 impl trace::SpanExporter for Watched<SpanExporter> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.report_failure(self.exporter.export(batch).await) } else { Ok(()) }
+        if self.is_wanted {
+            self.complaint.report_failure(self.exporter.export(batch).await)
+        } else {
+            Ok(())
+        }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -91,7 +101,11 @@ impl trace::SpanExporter for Watched<SpanExporter> {
 
 impl logs::LogExporter for Watched<LogExporter> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.report_failure(self.exporter.export(batch).await) } else { Ok(()) }
+        if self.is_wanted {
+            self.complaint.report_failure(self.exporter.export(batch).await)
+        } else {
+            Ok(())
+        }
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -105,7 +119,11 @@ impl logs::LogExporter for Watched<LogExporter> {
 
 impl PushMetricExporter for Watched<MetricExporter> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        if self.is_wanted { self.complaint.report_failure(self.exporter.export(metrics).await) } else { Ok(()) }
+        if self.is_wanted {
+            self.complaint.report_failure(self.exporter.export(metrics).await)
+        } else {
+            Ok(())
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -127,20 +145,43 @@ impl Exporters {
         let named = env::otlp_protocols();
         let known: Option<Vec<_>> = named.iter().map(|named| protocol(named.as_deref())).collect();
         let Some([spans, logs, metrics]) = known.as_deref() else {
-            let named = named.into_iter().flatten().find(|named| protocol(Some(named)).is_none()).unwrap_or_default();
-            complaint.report(&format!("OTEL_EXPORTER_OTLP_PROTOCOL is `{named}`, and `http/protobuf` and `http/json` are offered"));
+            let named = named
+                .into_iter()
+                .flatten()
+                .find(|named| protocol(Some(named)).is_none())
+                .unwrap_or_default();
+            complaint.report(&format!(
+                "OTEL_EXPORTER_OTLP_PROTOCOL is `{named}`, and \
+                `http/protobuf` and `http/json` are offered"
+            ));
             return None;
         };
         let opened = Self::new(resource, complaint, [*spans, *logs, *metrics]);
         opened.map_err(|error| complaint.report(&error.to_string())).ok()
     }
 
-    fn new(resource: Resource, complaint: &Arc<FailureReport>, [spans, logs, metrics]: [Protocol; 3]) -> Result<Self, ExporterBuildError> {
+    fn new(
+        resource: Resource,
+        complaint: &Arc<FailureReport>,
+        [spans, logs, metrics]: [Protocol; 3],
+    ) -> Result<Self, ExporterBuildError> {
         provide_tls();
         let once = || RetryPolicy::disabled();
-        let spans = SpanExporter::builder().with_http().with_protocol(spans).with_retry_policy(once()).build()?;
-        let logs = LogExporter::builder().with_http().with_protocol(logs).with_retry_policy(once()).build()?;
-        let metrics = MetricExporter::builder().with_http().with_protocol(metrics).with_retry_policy(once()).build()?;
+        let spans = SpanExporter::builder()
+            .with_http()
+            .with_protocol(spans)
+            .with_retry_policy(once())
+            .build()?;
+        let logs = LogExporter::builder()
+            .with_http()
+            .with_protocol(logs)
+            .with_retry_policy(once())
+            .build()?;
+        let metrics = MetricExporter::builder()
+            .with_http()
+            .with_protocol(metrics)
+            .with_retry_policy(once())
+            .build()?;
         let wanted = env::otlp_signals();
         let reader = PeriodicReader::builder(watched(metrics, wanted[2], complaint)).build();
         Ok(Self {
@@ -186,7 +227,8 @@ impl Collector {
     /// Sends what there is.
     pub(super) fn flush(&self) {
         let (sender, ended) = mpsc::channel();
-        let (meters, tracers, loggers) = (self.meters.clone(), self.tracers.clone(), self.loggers.clone());
+        let (meters, tracers, loggers) =
+            (self.meters.clone(), self.tracers.clone(), self.loggers.clone());
         std::thread::spawn(move || {
             // each of them, whatever became of the one before
             let sent = [tracers.force_flush(), loggers.force_flush(), meters.force_flush()];
@@ -195,7 +237,9 @@ impl Collector {
         match ended.recv_timeout(END_WITHIN) {
             Ok(None) => {}
             Ok(Some(failed)) => drop(self.complaint.report_failure(failed)),
-            Err(_) => self.complaint.report(&format!("it did not answer within {} s", END_WITHIN.as_secs())),
+            Err(_) => self
+                .complaint
+                .report(&format!("it did not answer within {} s", END_WITHIN.as_secs())),
         }
     }
 }

@@ -59,7 +59,11 @@ impl Evaluation<'_> {
             }
         }
         if let Some(context) = of {
-            record.set_trace_context(context.trace_id(), context.span_id(), Some(context.trace_flags()));
+            record.set_trace_context(
+                context.trace_id(),
+                context.span_id(),
+                Some(context.trace_flags()),
+            );
         }
         telemetry.logger.emit(record);
     }

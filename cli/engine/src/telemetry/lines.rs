@@ -1,4 +1,5 @@
-//! What was recorded as lines of OTLP/JSON: each a whole export request, by protobuf's rules for JSON (ids in hex, 64-bit integers as text).
+//! What was recorded as lines of OTLP/JSON: each a whole export request, by protobuf's rules for
+//! JSON (ids in hex, 64-bit integers as text).
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -24,25 +25,35 @@ impl Lines {
     }
 
     pub(super) fn spans(&self, spans: Vec<SpanData>) -> Vec<u8> {
-        line(&ExportTraceServiceRequest { resource_spans: group_spans_by_resource_and_scope(spans, &self.0) })
+        line(&ExportTraceServiceRequest {
+            resource_spans: group_spans_by_resource_and_scope(spans, &self.0),
+        })
     }
 
     pub(super) fn logs(&self, logs: &[(SdkLogRecord, InstrumentationScope)]) -> Vec<u8> {
         let borrowed: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
         let batch = LogBatch::new(&borrowed);
-        line(&ExportLogsServiceRequest { resource_logs: group_logs_by_resource_and_scope(&batch, &self.0) })
+        line(&ExportLogsServiceRequest {
+            resource_logs: group_logs_by_resource_and_scope(&batch, &self.0),
+        })
     }
 
     /// `None` when nothing was measured.
     pub(super) fn metrics(measured: &ResourceMetrics) -> Option<Vec<u8>> {
         let mut request = ExportMetricsServiceRequest::from(measured);
-        for scope in request.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics) {
+        for scope in
+            request.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics)
+        {
             scope.metrics.retain(|metric| match &metric.data {
                 Some(Data::Histogram(histogram)) => !histogram.data_points.is_empty(),
                 other => other.is_some(),
             });
         }
-        let measured = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics).any(|scope| !scope.metrics.is_empty());
+        let measured = request
+            .resource_metrics
+            .iter()
+            .flat_map(|resource| &resource.scope_metrics)
+            .any(|scope| !scope.metrics.is_empty());
         measured.then(|| line(&request))
     }
 }

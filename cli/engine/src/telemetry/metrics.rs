@@ -26,8 +26,17 @@ pub(super) struct Histograms {
 impl Histograms {
     pub(super) fn of(provider: &SdkMeterProvider) -> Self {
         let meter = provider.meter_with_scope(super::settings::scope());
-        let histogram = |name| meter.f64_histogram(name).with_unit("s").with_boundaries(names::DURATION_BOUNDS.to_vec()).build();
-        Self { server: histogram(names::SERVER_DURATION), client: histogram(names::CLIENT_DURATION) }
+        let histogram = |name| {
+            meter
+                .f64_histogram(name)
+                .with_unit("s")
+                .with_boundaries(names::DURATION_BOUNDS.to_vec())
+                .build()
+        };
+        Self {
+            server: histogram(names::SERVER_DURATION),
+            client: histogram(names::CLIENT_DURATION),
+        }
     }
 
     pub(super) fn record(&self, kind: &SpanKind, took: Duration, labels: &[KeyValue]) {
@@ -48,7 +57,8 @@ impl Measured {
     pub(super) fn new(resource: Resource) -> Self {
         let read = Slot::default();
         let reader = PeriodicReader::builder(read.clone()).with_interval(NEVER).build();
-        let provider = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
+        let provider =
+            SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
         Self { histograms: Histograms::of(&provider), provider, read }
     }
 

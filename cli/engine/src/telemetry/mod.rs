@@ -1,7 +1,10 @@
-//! Telemetry: spans, measurements and events by OpenTelemetry's conventions, as lines of OTLP/JSON in the object store, and to a collector where one is named.
+//! Telemetry: spans, measurements and events by OpenTelemetry's conventions, as lines of OTLP/JSON
+//! in the object store, and to a collector where one is named.
 //!
-//! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until `start` was called, which a verb does that has
-//! something to tell. `pipeline` takes what was recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in `agent_core::protocol::conventions`.
+//! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
+//! `start` was called, which a verb does that has something to tell. `pipeline` takes what was
+//! recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in
+//! `agent_core::protocol::conventions`.
 
 mod collector;
 mod debug;

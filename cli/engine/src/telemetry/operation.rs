@@ -1,4 +1,5 @@
-//! MCP's requests and notifications: as the server of a host sees them, and as the client of a child does. A span each, and a histogram.
+//! MCP's requests and notifications: as the server of a host sees them, and as the client of a
+//! child does. A span each, and a histogram.
 
 use super::global::{captures_content, telemetry};
 use super::span::{Parent, Span};
@@ -32,7 +33,8 @@ pub struct Request<'a> {
     pub session: Option<&'a str>,
     pub conversation: Option<&'a str>,
     pub transport: Transport,
-    /// To a server, the `_meta.traceparent` it continues; to a client, what it continues unless it is within something that goes on.
+    /// To a server, the `_meta.traceparent` it continues; to a client, what it continues unless it
+    /// is within something that goes on.
     pub traceparent: Option<&'a str>,
 }
 
@@ -68,7 +70,9 @@ impl<'a> Request<'a> {
     fn labels(&self) -> Vec<KeyValue> {
         let mut labels = Vec::with_capacity(8);
         labels.push(KeyValue::new(names::METHOD, self.method.to_owned()));
-        let mut label = |key, value: Option<&str>| labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())));
+        let mut label = |key, value: Option<&str>| {
+            labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())))
+        };
         label(names::TOOL, self.tool);
         label(names::OPERATION, self.tool.map(|_| names::EXECUTE_TOOL));
         label(names::PROMPT, self.prompt);
@@ -141,18 +145,26 @@ impl Operation {
         self.content([names::TOOL_RESULT, names::OUTPUT, names::OUTPUT_TYPE], result);
     }
 
-    fn content(&self, [by_convention, by_backends, media_type]: [&'static str; 3], content: impl FnOnce() -> String) {
+    fn content(
+        &self,
+        [by_convention, by_backends, media_type]: [&'static str; 3],
+        content: impl FnOnce() -> String,
+    ) {
         const MOST: usize = 64 << 10;
         if !captures_content() || !self.span.is_recorded() {
             return;
         }
         let content = content();
-        let end = (0..=MOST.min(content.len())).rev().find(|end| content.is_char_boundary(*end)).unwrap_or(0);
+        let end = (0..=MOST.min(content.len()))
+            .rev()
+            .find(|end| content.is_char_boundary(*end))
+            .unwrap_or(0);
         let shown = &content[..end];
         self.span.set(by_convention, shown.to_owned());
         self.span.set(by_backends, shown.to_owned());
         // what was cut is JSON no longer
-        self.span.set(media_type, if end == content.len() { "application/json" } else { "text/plain" });
+        self.span
+            .set(media_type, if end == content.len() { "application/json" } else { "text/plain" });
     }
 
     /// For the `_meta` of what is sent because of this.
@@ -205,12 +217,28 @@ mod tests {
     #[test]
     fn a_span_is_named_by_method_and_target() {
         assert_eq!(Request::call("ask").span_name(), "tools/call ask");
-        assert_eq!(Request { prompt: Some("greet"), ..Request::new("prompts/get") }.span_name(), "prompts/get greet");
-        assert_eq!(Request { resource: Some("session://c1"), ..Request::new("resources/read") }.span_name(), "resources/read");
-        let labels =
-            |request: Request<'_>| request.labels().iter().map(|label| format!("{}={}", label.key, label.value)).collect::<Vec<_>>();
         assert_eq!(
-            labels(Request { protocol: Some("2025-11-25"), transport: Transport::Http, ..Request::call("ask") }),
+            Request { prompt: Some("greet"), ..Request::new("prompts/get") }.span_name(),
+            "prompts/get greet"
+        );
+        assert_eq!(
+            Request { resource: Some("session://c1"), ..Request::new("resources/read") }
+                .span_name(),
+            "resources/read"
+        );
+        let labels = |request: Request<'_>| {
+            request
+                .labels()
+                .iter()
+                .map(|label| format!("{}={}", label.key, label.value))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            labels(Request {
+                protocol: Some("2025-11-25"),
+                transport: Transport::Http,
+                ..Request::call("ask")
+            }),
             [
                 "mcp.method.name=tools/call",
                 "gen_ai.tool.name=ask",

@@ -1,6 +1,8 @@
-//! From the hot path to the spool: a span that ends is pushed under a short lock, and a thread writes what has gathered once a second.
+//! From the hot path to the spool: a span that ends is pushed under a short lock, and a thread
+//! writes what has gathered once a second.
 //!
-//! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are dropped, counted, and the count is recorded.
+//! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are
+//! dropped, counted, and the count is recorded.
 
 use super::lines::Lines;
 use super::settings::Settings;
@@ -66,10 +68,19 @@ impl std::fmt::Debug for Buffer {
 
 impl Buffer {
     /// `measured` gives the line of what was measured since it was asked last.
-    pub(super) fn new(settings: Settings, resource: &Resource, measured: fn() -> Option<Vec<u8>>) -> Self {
-        let writer = Writer { settings, measured, lines: Lines::of(resource), spool: None, store: None };
+    pub(super) fn new(
+        settings: Settings,
+        resource: &Resource,
+        measured: fn() -> Option<Vec<u8>>,
+    ) -> Self {
+        let writer =
+            Writer { settings, measured, lines: Lines::of(resource), spool: None, store: None };
         let pending = Pending { unstarted: Some(Box::new(writer)), ..Pending::default() };
-        Self(Arc::new(Shared { pending: Mutex::new(pending), work: Condvar::new(), done: Condvar::new() }))
+        Self(Arc::new(Shared {
+            pending: Mutex::new(pending),
+            work: Condvar::new(),
+            done: Condvar::new(),
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -95,7 +106,9 @@ impl Buffer {
             None => self.0.work.notify_one(),
             Some(mut writer) => {
                 let buffer = self.clone();
-                let started = std::thread::Builder::new().name("telemetry".to_owned()).spawn(move || writer.work(&buffer));
+                let started = std::thread::Builder::new()
+                    .name("telemetry".to_owned())
+                    .spawn(move || writer.work(&buffer));
                 if let Err(error) = started {
                     pending.problem = Some(format!("cannot start a thread for telemetry: {error}"));
                 }
@@ -111,10 +124,16 @@ impl Buffer {
             let wanted = pending.flushes_wanted;
             self.0.work.notify_one();
             let waiting = |pending: &mut Pending| pending.flushes_done < wanted;
-            let (after, timeout) = self.0.done.wait_timeout_while(pending, END_WITHIN, waiting).unwrap_or_else(PoisonError::into_inner);
+            let (after, timeout) = self
+                .0
+                .done
+                .wait_timeout_while(pending, END_WITHIN, waiting)
+                .unwrap_or_else(PoisonError::into_inner);
             pending = after;
             if timeout.timed_out() {
-                pending.problem.get_or_insert_with(|| "the object store does not answer".to_owned());
+                pending
+                    .problem
+                    .get_or_insert_with(|| "the object store does not answer".to_owned());
             }
         }
         pending.problem.take()
@@ -129,17 +148,31 @@ impl Buffer {
                 break;
             }
             pending = match left {
-                Some(left) => self.0.work.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0,
+                Some(left) => {
+                    self.0
+                        .work
+                        .wait_timeout(pending, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
                 None => self.0.work.wait(pending).unwrap_or_else(PoisonError::into_inner),
             };
         }
-        let more = |pending: &mut Pending| (1..BATCH).contains(&pending.len()) && pending.flushes_wanted == pending.flushes_done;
-        pending = self.0.work.wait_timeout_while(pending, WRITE_EVERY, more).unwrap_or_else(PoisonError::into_inner).0;
+        let more = |pending: &mut Pending| {
+            (1..BATCH).contains(&pending.len()) && pending.flushes_wanted == pending.flushes_done
+        };
+        pending = self
+            .0
+            .work
+            .wait_timeout_while(pending, WRITE_EVERY, more)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0;
         Taken {
             spans: std::mem::take(&mut pending.spans),
             logs: std::mem::take(&mut pending.logs),
             dropped: std::mem::take(&mut pending.dropped),
-            flush: (pending.flushes_wanted > pending.flushes_done).then_some(pending.flushes_wanted),
+            flush: (pending.flushes_wanted > pending.flushes_done)
+                .then_some(pending.flushes_wanted),
         }
     }
 
@@ -186,7 +219,9 @@ impl Writer {
         if spool.close(flush) {
             let store = match &mut self.store {
                 Some(store) => store,
-                none => none.insert(Store::open(&self.settings.store, self.settings.layout.root())?),
+                none => {
+                    none.insert(Store::open(&self.settings.store, self.settings.layout.root())?)
+                }
             };
             // the end of a command is not kept waiting: what is not shipped now, the next one ships
             let brief = flush.then(|| store.briefly());
@@ -207,7 +242,9 @@ impl Writer {
         logs.extend((dropped > 0).then(|| said_dropped(dropped)));
         let traces = (!spans.is_empty()).then(|| lines.spans(spans));
         let logs = (!logs.is_empty()).then(|| lines.logs(&logs));
-        for (signal, line) in [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, measured())] {
+        for (signal, line) in
+            [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, measured())]
+        {
             let Some(line) = line else { continue };
             if spool.is_none() {
                 *spool = Some(Spool::begin(&settings.layout)?);
@@ -276,11 +313,16 @@ mod tests {
     fn beyond_the_bound_things_are_dropped_and_their_count_is_on_record() {
         let folder = tempfile::tempdir().unwrap();
         let layout = crate::world::layout::Layout::new(folder.path());
-        let settings = Settings { layout: layout.clone(), store: agent_core::formats::manifest::Store::default(), agent: None };
+        let settings = Settings {
+            layout: layout.clone(),
+            store: agent_core::formats::manifest::Store::default(),
+            agent: None,
+        };
         let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
         // a disk that does not take anything for a while: the thread does not come to it
         let mut writer = buffer.lock().unstarted.take().unwrap();
-        let logger = SdkLoggerProvider::builder().with_log_processor(buffer.clone()).build().logger("test");
+        let logger =
+            SdkLoggerProvider::builder().with_log_processor(buffer.clone()).build().logger("test");
         for _ in 0..MOST + 5 {
             let mut record = logger.create_log_record();
             record.set_event_name("event");
@@ -292,6 +334,13 @@ mod tests {
         let text = std::fs::read_to_string(&files[0]).unwrap();
         let events: Vec<_> = text.lines().flat_map(|line| otlp::events(line).unwrap()).collect();
         assert_eq!(events.len(), MOST + 1);
-        assert_eq!(events.iter().find(|event| event.name == names::DROPPED).unwrap().number(names::DROPPED), Some(5.0));
+        assert_eq!(
+            events
+                .iter()
+                .find(|event| event.name == names::DROPPED)
+                .unwrap()
+                .number(names::DROPPED),
+            Some(5.0)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What is on record, read back: from the object store, and from the spool what is on its way there.
+//! What is on record, read back: from the object store, and from the spool what is on its way
+//! there.
 
 use super::spool::{self, STORE_FOLDER, Signal, SpoolError};
 use crate::world::layout::Layout;
@@ -58,7 +59,11 @@ impl Records {
     }
 
     /// The files of a signal, oldest first; with a time, those that can hold something since then.
-    pub fn sources(&self, signal: Signal, since: Option<Timestamp>) -> Result<Vec<Source>, SpoolError> {
+    pub fn sources(
+        &self,
+        signal: Signal,
+        since: Option<Timestamp>,
+    ) -> Result<Vec<Source>, SpoolError> {
         let mut sources = BTreeMap::new();
         // first what is on its way: what is shipped meanwhile is found in the store
         for path in self.spooled()? {
@@ -70,12 +75,16 @@ impl Records {
             sources.insert(key.clone(), Source { key, spooled: None });
         }
         let earliest = since.map(|since| spool::key_at(signal, since - SLACK));
-        Ok(sources.into_values().filter(|source| earliest.as_ref().is_none_or(|earliest| source.key >= *earliest)).collect())
+        Ok(sources
+            .into_values()
+            .filter(|source| earliest.as_ref().is_none_or(|earliest| source.key >= *earliest))
+            .collect())
     }
 
     fn spooled(&self) -> Result<Vec<PathBuf>, SpoolError> {
         let folders = spool::folders(&self.layout.telemetry())?;
-        let files = folders.iter().map(|folder| spool::files(folder)).collect::<Result<Vec<_>, _>>()?;
+        let files =
+            folders.iter().map(|folder| spool::files(folder)).collect::<Result<Vec<_>, _>>()?;
         Ok(files.into_iter().flatten().collect())
     }
 
@@ -91,14 +100,22 @@ impl Records {
     }
 }
 
-fn stored(store: &Store, signal: Signal, since: Option<Timestamp>) -> Result<Vec<String>, StoreError> {
+fn stored(
+    store: &Store,
+    signal: Signal,
+    since: Option<Timestamp>,
+) -> Result<Vec<String>, StoreError> {
     let today = TimeZone::UTC.to_datetime(clock::now()).date();
     let first = since.map(|since| TimeZone::UTC.to_datetime(since - SLACK).date());
-    let days = first.map(|first| (first, i64::from(first.until(today).map_or(i32::MAX, |span| span.get_days()))));
+    let days = first.map(|first| {
+        (first, i64::from(first.until(today).map_or(i32::MAX, |span| span.get_days())))
+    });
     match days {
         Some((first, days)) if days < DAYS_LISTED => {
             let listed = first.series(jiff::Span::new().days(1)).take_while(|day| *day <= today);
-            let keys = listed.map(|day| store.list(&spool::day_folder(signal, day))).collect::<Result<Vec<_>, _>>()?;
+            let keys = listed
+                .map(|day| store.list(&spool::day_folder(signal, day)))
+                .collect::<Result<Vec<_>, _>>()?;
             Ok(keys.into_iter().flatten().collect())
         }
         _ => store.list(&folder(signal)),

@@ -19,11 +19,17 @@ pub struct Settings {
 impl Settings {
     /// The process as a resource, by the usual variables where they are set.
     pub(super) fn resource(&self) -> Resource {
-        let mut attributes =
-            vec![KeyValue::new("service.version", env!("CARGO_PKG_VERSION")), KeyValue::new("process.pid", i64::from(std::process::id()))];
+        let mut attributes = vec![
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("process.pid", i64::from(std::process::id())),
+        ];
         attributes.extend(self.agent.clone().map(|name| KeyValue::new("agent.name", name)));
         let builder = Resource::builder().with_attributes(attributes);
-        if env::names_service() { builder.build() } else { builder.with_service_name("agent").build() }
+        if env::names_service() {
+            builder.build()
+        } else {
+            builder.with_service_name("agent").build()
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use super::global::telemetry;
 use agent_core::protocol::conventions as names;
 use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState, Tracer as _,
+    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
+    TraceFlags, TraceId, TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue, Value};
 use std::future::Future;
@@ -175,12 +176,24 @@ impl Past<'_> {
     /// As a child of a span; gives back its `traceparent`.
     pub fn record(self, parent: &Span) -> Option<String> {
         let (telemetry, parent) = (telemetry()?, parent.context()?);
-        let error_type = self.failure.as_ref().map(|(error_type, _)| (names::ERROR_TYPE, (*error_type).to_owned()));
+        let error_type = self
+            .failure
+            .as_ref()
+            .map(|(error_type, _)| (names::ERROR_TYPE, (*error_type).to_owned()));
         let agent = agent_attributes(self.version);
-        let attributes: Vec<_> =
-            self.attributes.into_iter().chain(agent).chain(error_type).map(|(key, value)| KeyValue::new(key, value)).collect();
-        let builder = SpanBuilder::from_name(self.name).with_attributes(attributes).with_start_time(self.ended - self.took);
-        let mut span = telemetry.tracer.build_with_context(builder, &Context::new().with_remote_span_context(parent));
+        let attributes: Vec<_> = self
+            .attributes
+            .into_iter()
+            .chain(agent)
+            .chain(error_type)
+            .map(|(key, value)| KeyValue::new(key, value))
+            .collect();
+        let builder = SpanBuilder::from_name(self.name)
+            .with_attributes(attributes)
+            .with_start_time(self.ended - self.took);
+        let mut span = telemetry
+            .tracer
+            .build_with_context(builder, &Context::new().with_remote_span_context(parent));
         if let Some((_, description)) = self.failure {
             span.set_status(Status::error(description));
         }
@@ -190,7 +203,9 @@ impl Past<'_> {
 }
 
 fn agent_attributes(version: Option<String>) -> impl Iterator<Item = (&'static str, String)> {
-    let name = telemetry().and_then(|telemetry| telemetry.agent.clone()).map(|name| (names::AGENT_NAME, name));
+    let name = telemetry()
+        .and_then(|telemetry| telemetry.agent.clone())
+        .map(|name| (names::AGENT_NAME, name));
     name.into_iter().chain(version.map(|version| (names::AGENT_VERSION, version)))
 }
 
@@ -211,7 +226,13 @@ pub(super) fn parse_traceparent(text: &str) -> Option<SpanContext> {
         return None;
     }
     let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
-    let context = SpanContext::new(TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?, flags, true, TraceState::NONE);
+    let context = SpanContext::new(
+        TraceId::from_hex(trace).ok()?,
+        SpanId::from_hex(span).ok()?,
+        flags,
+        true,
+        TraceState::NONE,
+    );
     context.is_valid().then_some(context)
 }
 
@@ -223,7 +244,12 @@ mod tests {
     fn a_traceparent_is_read_and_written() {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(traceparent_of(&parse_traceparent(text).unwrap()), text);
-        assert!(parse_traceparent("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later").is_some());
+        assert!(
+            parse_traceparent(
+                "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later"
+            )
+            .is_some()
+        );
         for wrong in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",

@@ -1,6 +1,8 @@
-//! Telemetry on its way to the object store: files of this process in `.agent/telemetry/PROCESS/`, a line at a time.
+//! Telemetry on its way to the object store: files of this process in `.agent/telemetry/PROCESS/`,
+//! a line at a time.
 //!
-//! A line that was written survives a kill. The lock of a process tells whether it is alive; what a dead one left is shipped by the next.
+//! A line that was written survives a kill. The lock of a process tells whether it is alive; what a
+//! dead one left is shipped by the next.
 
 use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
@@ -87,7 +89,12 @@ impl Spool {
         let _guarded = FileLock::acquire(&all.join(LOCK))?;
         let folder = all.join(clock::fresh_id("p"));
         fs::create_dir(&folder)?;
-        Ok(Self { _lock: FileLock::acquire(&folder.join(LOCK))?, folder, open: Vec::new(), opened: 0 })
+        Ok(Self {
+            _lock: FileLock::acquire(&folder.join(LOCK))?,
+            folder,
+            open: Vec::new(),
+            opened: 0,
+        })
     }
 
     /// One line, with its newline.
@@ -96,7 +103,9 @@ impl Spool {
             self.open.push(self.create(signal)?);
             self.opened += 1;
         }
-        let Some(open) = self.open.iter_mut().find(|open| open.signal == signal) else { return Ok(()) };
+        let Some(open) = self.open.iter_mut().find(|open| open.signal == signal) else {
+            return Ok(());
+        };
         open.file.write_all(line).map_err(FsError::while_doing("write", &open.path))?;
         open.bytes += line.len() as u64;
         Ok(())
@@ -104,7 +113,11 @@ impl Spool {
 
     fn create(&self, signal: Signal) -> Result<Open, FsError> {
         let path = self.folder.join(file_name(signal, clock::now(), self.opened));
-        let file = std::fs::OpenOptions::new().create_new(true).append(true).open(&path).map_err(FsError::while_doing("create", &path))?;
+        let file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .map_err(FsError::while_doing("create", &path))?;
         Ok(Open { signal, path, file, bytes: 0, began: Instant::now() })
     }
 
@@ -116,7 +129,9 @@ impl Spool {
     /// Closes the files that are large or old enough, or all; says whether there were any.
     pub(super) fn close(&mut self, all: bool) -> bool {
         let before = self.open.len();
-        self.open.retain(|open| !all && open.bytes < SHIP_AT_BYTES && open.began.elapsed() < SHIP_AT_AGE);
+        self.open.retain(|open| {
+            !all && open.bytes < SHIP_AT_BYTES && open.began.elapsed() < SHIP_AT_AGE
+        });
         self.open.len() < before
     }
 
@@ -159,10 +174,18 @@ pub(super) fn folders(all: &Path) -> Result<Vec<PathBuf>, FsError> {
 
 /// The files of a process, by name.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
-    Ok(fs::names(folder)?.into_iter().filter(|name| name.ends_with(EXTENSION)).map(|name| folder.join(name)).collect())
+    Ok(fs::names(folder)?
+        .into_iter()
+        .filter(|name| name.ends_with(EXTENSION))
+        .map(|name| folder.join(name))
+        .collect())
 }
 
-fn ship_folder(folder: &Path, store: &Store, is_open: impl Fn(&Path) -> bool) -> Result<(), SpoolError> {
+fn ship_folder(
+    folder: &Path,
+    store: &Store,
+    is_open: impl Fn(&Path) -> bool,
+) -> Result<(), SpoolError> {
     for path in files(folder)? {
         if is_open(&path) {
             continue;
@@ -179,10 +202,18 @@ fn ship_folder(folder: &Path, store: &Store, is_open: impl Fn(&Path) -> bool) ->
     Ok(())
 }
 
-/// `traces-20261122T120000123-0.jsonl`: when its first line was written, and the how manieth file of its process it is.
+/// `traces-20261122T120000123-0.jsonl`: when its first line was written, and the how manieth file
+/// of its process it is.
 fn file_name(signal: Signal, at: jiff::Timestamp, number: usize) -> String {
     let at = utc(at);
-    format!("{}-{:04}{:02}{:02}T{}-{number}{EXTENSION}", signal.as_str(), at.year(), at.month(), at.day(), time_of(at))
+    format!(
+        "{}-{:04}{:02}{:02}T{}-{number}{EXTENSION}",
+        signal.as_str(),
+        at.year(),
+        at.month(),
+        at.day(),
+        time_of(at)
+    )
 }
 
 fn utc(at: jiff::Timestamp) -> DateTime {
@@ -195,7 +226,13 @@ fn time_of(at: DateTime) -> String {
 
 /// The folder of a day in the store.
 pub(super) fn day_folder(signal: Signal, day: Date) -> String {
-    format!("{STORE_FOLDER}/{}/{:04}/{:02}/{:02}", signal.as_str(), day.year(), day.month(), day.day())
+    format!(
+        "{STORE_FOLDER}/{}/{:04}/{:02}/{:02}",
+        signal.as_str(),
+        day.year(),
+        day.month(),
+        day.day()
+    )
 }
 
 /// No file that began at this time or later has a key before this.
@@ -213,12 +250,19 @@ fn store_key(name: &str, process: &str) -> Option<String> {
     let mut parts = name.strip_suffix(EXTENSION)?.split('-');
     let (signal, at, number) = (parts.next()?, parts.next()?, parts.next()?);
     let (date, time) = at.split_once('T')?;
-    let is_number = |text: &str, length: usize| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let is_whole = is_number(date, 8) && is_number(time, 9) && is_number(number, number.len());
     if !Signal::ALL.iter().any(|known| known.as_str() == signal) || !is_whole {
         return None;
     }
-    Some(format!("{STORE_FOLDER}/{signal}/{}/{}/{}/{time}-{process}-{number}{EXTENSION}", &date[..4], &date[4..6], &date[6..]))
+    Some(format!(
+        "{STORE_FOLDER}/{signal}/{}/{}/{}/{time}-{process}-{number}{EXTENSION}",
+        &date[..4],
+        &date[4..6],
+        &date[6..]
+    ))
 }
 
 #[cfg(test)]
@@ -228,13 +272,16 @@ mod tests {
     fn world() -> (tempfile::TempDir, Layout, Store) {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        let store = Store::open(&agent_core::formats::manifest::Store::default(), folder.path()).unwrap();
+        let store =
+            Store::open(&agent_core::formats::manifest::Store::default(), folder.path()).unwrap();
         (folder, layout, store)
     }
 
     fn shipped(store: &Store) -> Vec<String> {
         let keys = store.list(STORE_FOLDER).unwrap();
-        keys.iter().map(|key| String::from_utf8(store.get(key).unwrap().unwrap()).unwrap()).collect()
+        keys.iter()
+            .map(|key| String::from_utf8(store.get(key).unwrap().unwrap()).unwrap())
+            .collect()
     }
 
     #[test]
@@ -243,10 +290,17 @@ mod tests {
         assert_eq!(name, "traces-20261122T010203004-7.jsonl");
         let at = "2026-11-22T01:02:03.004Z".parse().unwrap();
         assert_eq!(key_at(Signal::Traces, at), "telemetry/traces/2026/11/22/010203004");
-        assert_eq!(store_key(&name, "p-1").unwrap(), "telemetry/traces/2026/11/22/010203004-p-1-7.jsonl");
-        for other in
-            ["lock", "traces.jsonl", "spans-20261122T010203004-7.jsonl", "traces-2026T01-7.jsonl", "traces-ä0261122T010203004-7.jsonl"]
-        {
+        assert_eq!(
+            store_key(&name, "p-1").unwrap(),
+            "telemetry/traces/2026/11/22/010203004-p-1-7.jsonl"
+        );
+        for other in [
+            "lock",
+            "traces.jsonl",
+            "spans-20261122T010203004-7.jsonl",
+            "traces-2026T01-7.jsonl",
+            "traces-ä0261122T010203004-7.jsonl",
+        ] {
             assert_eq!(store_key(other, "p"), None, "{other}");
         }
     }

@@ -24,8 +24,13 @@ pub struct Guard<'a> {
 
 type Complain<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the first is the one that counts. `warn` is called with what a collector did not get.
-pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn(&str) + Send + Sync + 'static) -> Guard<'a> {
+/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the
+/// first is the one that counts. `warn` is called with what a collector did not get.
+pub fn start<'a>(
+    settings: Settings,
+    complain: impl Fn(&str) + 'a,
+    warn: impl Fn(&str) + Send + Sync + 'static,
+) -> Guard<'a> {
     if env::telemetry_is_disabled() || TELEMETRY.get().is_some() {
         return Guard { complain: None };
     }
@@ -33,7 +38,9 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn
     let agent = settings.agent.clone();
     let buffer = Buffer::new(settings, &resource, || telemetry()?.measured.get()?.line());
     // a host that does not sample its own trace still has its calls on record here
-    let mut tracers = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
+    let mut tracers = SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(Sampler::AlwaysOn);
     let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
     tracers = tracers.with_span_processor(buffer.clone());
     loggers = loggers.with_log_processor(buffer.clone());
@@ -55,7 +62,16 @@ pub fn start<'a>(settings: Settings, complain: impl Fn(&str) + 'a, warn: impl Fn
     let (logger, tracer) = (loggers.logger_with_scope(scope()), tracers.tracer_with_scope(scope()));
     let collector = collected.map(|meters| Collector::new(meters, tracers, loggers, complaint));
     let captures_content = env::captures_content();
-    let telemetry = Telemetry { resource, buffer, logger, tracer, measured: OnceLock::new(), collector, agent, captures_content };
+    let telemetry = Telemetry {
+        resource,
+        buffer,
+        logger,
+        tracer,
+        measured: OnceLock::new(),
+        collector,
+        agent,
+        captures_content,
+    };
     let is_first = TELEMETRY.set(telemetry).is_ok();
     Guard { complain: is_first.then(|| Box::new(complain) as Complain<'a>) }
 }
@@ -72,7 +88,9 @@ fn listen(tracers: &SdkTracerProvider) {
         .with_context_activation(false);
     let ours = Targets::new().with_target(TARGET, LevelFilter::INFO);
     // another subscriber is there when a program that uses this library has one of its own
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(ours).with(spans));
+    let _ = tracing::subscriber::set_global_default(
+        tracing_subscriber::registry().with(ours).with(spans),
+    );
 }
 
 impl Drop for Guard<'_> {

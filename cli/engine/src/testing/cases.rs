@@ -40,11 +40,17 @@ fn define(definition: &mut String, file: &str, bytes: &[u8]) {
     definition.extend([file, "\n", &digest(bytes), "\n"]);
 }
 
-fn fill_goldens(files: &Files<'_>, case_file: &str, case: &mut Case, definition: &mut String) -> Result<(), EvaluatorsError> {
+fn fill_goldens(
+    files: &Files<'_>,
+    case_file: &str,
+    case: &mut Case,
+    definition: &mut String,
+) -> Result<(), EvaluatorsError> {
     let place = case.place.clone();
     let mut defined_by = std::mem::take(&mut case.defined_by);
     for golden in case.goldens_mut() {
-        golden.path = beside(case_file, &golden.path).ok_or_else(|| outside(&place, "golden file", &golden.path))?;
+        golden.path = beside(case_file, &golden.path)
+            .ok_or_else(|| outside(&place, "golden file", &golden.path))?;
         if let Some(bytes) = files.read(&golden.path, &place)?.map(document::normal) {
             define(definition, &golden.path, &bytes);
             defined_by.push(short_digest(&bytes));
@@ -56,11 +62,23 @@ fn fill_goldens(files: &Files<'_>, case_file: &str, case: &mut Case, definition:
 }
 
 /// Fills in what a case that looks at files is given.
-fn fill_copies(files: &Files<'_>, case_file: &str, case: &mut Case, definition: &mut String) -> Result<(), EvaluatorsError> {
+fn fill_copies(
+    files: &Files<'_>,
+    case_file: &str,
+    case: &mut Case,
+    definition: &mut String,
+) -> Result<(), EvaluatorsError> {
     for (_, given) in case.files.iter_mut().flat_map(|files| &mut files.given) {
         let Given::Copy { path, bytes } = given else { continue };
-        *path = beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
-        let absent = || DocumentError::new(&case.place, format!("there is no file {path} to copy"), "write it, or name another one");
+        *path =
+            beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
+        let absent = || {
+            DocumentError::new(
+                &case.place,
+                format!("there is no file {path} to copy"),
+                "write it, or name another one",
+            )
+        };
         *bytes = files.read(path, &case.place)?.ok_or_else(absent)?;
         define(definition, path, bytes);
         case.defined_by.push(short_digest(bytes));
@@ -80,12 +98,16 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
             let (problem, mend) = match files.named(word)? {
                 Named::Nothing | Named::Seen => continue,
                 Named::OfATier => (
-                    format!("the judge is given {word}, and judges see the Python files alone of a tier's folder"),
+                    format!(
+                        "the judge is given {word}, and judges see the Python files alone of a \
+                        tier's folder"
+                    ),
                     format!("move it to {TESTS}/, outside of the tiers' folders"),
                 ),
                 Named::Elsewhere => (
                     format!("the judge is given {word}, which is outside of tests/ and ci/"),
-                    "move it to tests/, or name it in agent.toml: `import` under [evaluators]".to_owned(),
+                    "move it to tests/, or name it in agent.toml: `import` under [evaluators]"
+                        .to_owned(),
                 ),
             };
             return Err(DocumentError::new(place, problem, mend).into());
@@ -95,18 +117,25 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
 }
 
 fn outside(place: &str, what: &str, path: &str) -> DocumentError {
-    DocumentError::new(place, format!("the {what} {path} is outside of {TESTS}/"), "keep it beside the cases")
+    DocumentError::new(
+        place,
+        format!("the {what} {path} is outside of {TESTS}/"),
+        "keep it beside the cases",
+    )
 }
 
 /// Relative to the root of the repository; `None` when it leads out of the tests.
 fn beside(case_file: &str, named: &str) -> Option<String> {
-    resolved(Path::new(case_file).parent()?, named).filter(|path| Path::new(path).starts_with(TESTS))
+    resolved(Path::new(case_file).parent()?, named)
+        .filter(|path| Path::new(path).starts_with(TESTS))
 }
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
     if is_json(file) {
         let mend = "mend it, or let `agent test --bless` write it again".to_owned();
-        return document::json(bytes, file).map(GoldenContent::Json).map_err(|error| DocumentError { mend, ..error });
+        return document::json(bytes, file)
+            .map(GoldenContent::Json)
+            .map_err(|error| DocumentError { mend, ..error });
     }
     Ok(GoldenContent::Text(document::text(bytes, file)?.to_owned()))
 }
@@ -141,10 +170,15 @@ mod tests {
         fixture.write("tests/full/heldout/a.jsonl", case("a", "none.json"));
         fixture.write("tests/golden/b.txt", "hello");
         let before = load(&fixture, Tier::Full).unwrap();
-        let ids: Vec<_> = before.cases.list.iter().map(|case| (case.id.as_str(), case.place.as_str())).collect();
+        let ids: Vec<_> =
+            before.cases.list.iter().map(|case| (case.id.as_str(), case.place.as_str())).collect();
         assert_eq!(ids, [("b", "tests/full/b.jsonl:1"), ("a", "tests/full/heldout/a.jsonl:1")]);
         fixture.write("tests/golden/b.txt", "world");
-        assert_ne!(load(&fixture, Tier::Full).unwrap().digest, before.digest, "a golden file is part of the definition");
+        assert_ne!(
+            load(&fixture, Tier::Full).unwrap().digest,
+            before.digest,
+            "a golden file is part of the definition"
+        );
         assert!(load(&fixture, Tier::Micro).unwrap().cases.list.is_empty());
     }
 
@@ -167,9 +201,17 @@ mod tests {
         let judged = |words: &[&str]| {
             let mut fixture = Fixture::new();
             fixture.manifest("[evaluators]\nimport = [\"data\"]\n");
-            let run = serde_json::json!({"id": "a", "tool": "t", "expect": {"command": {"run": words}}});
+            let run =
+                serde_json::json!({"id": "a", "tool": "t", "expect": {"command": {"run": words}}});
             fixture.write("tests/micro/a.jsonl", run.to_string());
-            for path in ["tests/judge.py", "tests/micro/rubric.txt", "ci/judge", "data/words.txt", "judge.py", "python"] {
+            for path in [
+                "tests/judge.py",
+                "tests/micro/rubric.txt",
+                "ci/judge",
+                "data/words.txt",
+                "judge.py",
+                "python",
+            ] {
                 fixture.write(path, "");
             }
             load(&fixture, Tier::Micro).map(drop).err().unwrap_or_default()
@@ -181,12 +223,14 @@ mod tests {
         ] {
             assert_eq!(judged(seen), "", "{seen:?}");
         }
-        let outside = "tests/micro/a.jsonl:1: the judge is given judge.py, which is outside of tests/ and ci/";
+        let outside = "tests/micro/a.jsonl:1: the judge is given judge.py, which is outside of \
+            tests/ and ci/";
         assert_eq!(judged(&["python", "judge.py"]), outside);
         assert_eq!(judged(&["./judge.py"]), outside.replace("given judge.py", "given ./judge.py"));
         assert_eq!(
             judged(&["python", "tests/judge.py", "tests/micro/rubric.txt"]),
-            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, and judges see the Python files alone of a tier's folder"
+            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, and judges see the \
+            Python files alone of a tier's folder"
         );
     }
 
@@ -202,7 +246,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_names_file_and_line() {
         let good = case("a", "a.json");
-        check(&[("tests/micro/a.jsonl", b"\n{\"id\": \"\xff\"}")], "tests/micro/a.jsonl:2: this line is not UTF-8");
+        check(
+            &[("tests/micro/a.jsonl", b"\n{\"id\": \"\xff\"}")],
+            "tests/micro/a.jsonl:2: this line is not UTF-8",
+        );
         check(
             &[("tests/micro/a.jsonl", good.as_bytes()), ("tests/micro/a.json", b"{\n1}")],
             "tests/micro/a.json:2:1: no JSON: key must be a string",
@@ -217,7 +264,10 @@ mod tests {
                 "{{\"id\":\"a\",\"tool\":\"t\",\"expect\":{{\"equals\":1}},\"files\":{{\"given\":{{\"in\":{{\"copy\":\"{path}\"}}}}}}}}"
             )
         };
-        check(&[("tests/micro/a.jsonl", copy("in.txt").as_bytes())], "tests/micro/a.jsonl:1: there is no file tests/micro/in.txt to copy");
+        check(
+            &[("tests/micro/a.jsonl", copy("in.txt").as_bytes())],
+            "tests/micro/a.jsonl:1: there is no file tests/micro/in.txt to copy",
+        );
         check(
             &[("tests/micro/a.jsonl", copy("../../x").as_bytes())],
             "tests/micro/a.jsonl:1: the file to copy ../../x is outside of tests/",

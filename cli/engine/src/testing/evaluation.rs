@@ -9,7 +9,11 @@ use agent_core::testing::evaluation::{Definitions, Evaluation};
 
 /// The evaluation of a target that these tiers make; `store_evaluation` names the commit.
 pub fn evaluation(target: &Target, outcomes: &[TierOutcome]) -> Evaluation {
-    evaluation_of(target.tree.as_ref().map(ToString::to_string), target.state.revision.to_string(), outcomes)
+    evaluation_of(
+        target.tree.as_ref().map(ToString::to_string),
+        target.state.revision.to_string(),
+        outcomes,
+    )
 }
 
 pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcome]) -> Evaluation {
@@ -25,10 +29,17 @@ pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcom
     evaluation
 }
 
-/// Stores the evaluation of a commit and its results case by case; false when the commit has one already, which then stays.
+/// Stores the evaluation of a commit and its results case by case; false when the commit has one
+/// already, which then stays.
 ///
-/// The summary comes first: of two who store at once one gets it in, and the results beside it are that one's.
-pub fn store_evaluation(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<bool, StoreError> {
+/// The summary comes first: of two who store at once one gets it in, and the results beside it are
+/// that one's.
+pub fn store_evaluation(
+    store: &Store,
+    commit: &ObjectId,
+    evaluation: &Evaluation,
+    outcomes: &[TierOutcome],
+) -> Result<bool, StoreError> {
     let stored = Evaluation { commit: Some(commit.to_string()), ..evaluation.clone() };
     keep_once(store, commit, &evaluation_key(commit.as_str()), &stored, (results_key, outcomes))
 }
@@ -36,7 +47,8 @@ pub fn store_evaluation(store: &Store, commit: &ObjectId, evaluation: &Evaluatio
 /// Where the results of a tier of a commit lie.
 pub type ResultsKey = fn(&str, Tier) -> String;
 
-/// Writes an evaluation where there is none, and the results it names where they are missing; false when there was one.
+/// Writes an evaluation where there is none, and the results it names where they are missing; false
+/// when there was one.
 pub fn keep_once(
     store: &Store,
     commit: &ObjectId,
@@ -46,14 +58,26 @@ pub fn keep_once(
 ) -> Result<bool, StoreError> {
     let there = store.get(key)?;
     let is_new = there.is_none() && store.put_new(key, evaluation.to_bytes())?;
-    let first = if is_new { Some(evaluation.clone()) } else { there.and_then(|bytes| Evaluation::from_bytes(&bytes)) };
+    let first = if is_new {
+        Some(evaluation.clone())
+    } else {
+        there.and_then(|bytes| Evaluation::from_bytes(&bytes))
+    };
     // beside one that is new nothing counts as present
-    let present = if is_new { Vec::new() } else { store.list(key.rsplit_once('/').map_or("", |(folder, _)| folder))? };
+    let present = if is_new {
+        Vec::new()
+    } else {
+        store.list(key.rsplit_once('/').map_or("", |(folder, _)| folder))?
+    };
     for outcome in outcomes {
         let results = results_key(commit.as_str(), outcome.tier);
-        let named = first.as_ref().and_then(|first| first.tiers.get(&outcome.tier)?.results.as_ref());
+        let named =
+            first.as_ref().and_then(|first| first.tiers.get(&outcome.tier)?.results.as_ref());
         // who was killed between the two left the results to the next who has the same
-        if named.is_some() && named == outcome.summary.results.as_ref() && !present.contains(&results) {
+        if named.is_some()
+            && named == outcome.summary.results.as_ref()
+            && !present.contains(&results)
+        {
             store.put(&results, outcome.lines.clone().into_bytes())?;
         }
     }

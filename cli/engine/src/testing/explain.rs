@@ -37,7 +37,12 @@ pub enum Why {
 }
 
 /// `None` when the tier has no such case.
-pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -> Result<Option<Explanation>, Failure> {
+pub fn explain(
+    repository: &Repository,
+    target: &Target,
+    tier: Tier,
+    id: &str,
+) -> Result<Option<Explanation>, Failure> {
     let evaluators = target.own_evaluators();
     let files = evaluators.files(&repository.git)?;
     let cases = cases::load(&files, tier)?.cases;
@@ -50,9 +55,18 @@ pub fn explain(repository: &Repository, target: &Target, tier: Tier, id: &str) -
     Ok(Some(Explanation { id: id.to_owned(), place: case.place.clone(), tier, why }))
 }
 
-fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str), tree: &ObjectId) -> Result<Why, Failure> {
+fn why(
+    repository: &Repository,
+    target: &Target,
+    (tier, definition): (Tier, &str),
+    tree: &ObjectId,
+) -> Result<Why, Failure> {
     let store = repository.store(&target.manifest)?;
-    let mut known = Known::new(&store, &repository.layout, RunKey::new(repository, &target.manifest, &target.manifest, tree)?);
+    let mut known = Known::new(
+        &store,
+        &repository.layout,
+        RunKey::new(repository, &target.manifest, &target.manifest, tree)?,
+    );
     known.read()?;
     let digests = StateDigests::new(&target.state.value, &target.state.revision);
     Ok(match known.ask(definition, &digests) {
@@ -63,10 +77,22 @@ fn why(repository: &Repository, target: &Target, (tier, definition): (Tier, &str
     })
 }
 
-fn since_last_run(repository: &Repository, target: &Target, tier: Tier, tree: &ObjectId) -> Result<Vec<String>, Failure> {
+fn since_last_run(
+    repository: &Repository,
+    target: &Target,
+    tier: Tier,
+    tree: &ObjectId,
+) -> Result<Vec<String>, Failure> {
     let last = History::read(&repository.layout, tier).last;
-    let Some(last) = last.filter(|last| repository.git.exists(&last.tree)) else { return Ok(Vec::new()) };
-    let mut changed: Vec<_> = repository.git.diff(Some(&last.tree), tree)?.into_iter().map(|change| change.path).collect();
+    let Some(last) = last.filter(|last| repository.git.exists(&last.tree)) else {
+        return Ok(Vec::new());
+    };
+    let mut changed: Vec<_> = repository
+        .git
+        .diff(Some(&last.tree), tree)?
+        .into_iter()
+        .map(|change| change.path)
+        .collect();
     changed.retain(|path| !path.starts_with("state/"));
     if last.platform != platform(repository, &target.manifest)? {
         changed.push("the interpreter".to_owned());
@@ -74,7 +100,9 @@ fn since_last_run(repository: &Repository, target: &Target, tier: Tier, tree: &O
     let now = environment(&target.manifest, &target.manifest);
     let names: BTreeSet<_> = now.keys().chain(last.environment.keys()).collect();
     let differs = |name: &&String| now.get(*name) != last.environment.get(*name);
-    changed.extend(names.into_iter().filter(differs).map(|name| format!("the environment variable {name}")));
+    changed.extend(
+        names.into_iter().filter(differs).map(|name| format!("the environment variable {name}")),
+    );
     Ok(changed)
 }
 
@@ -86,15 +114,32 @@ impl Explanation {
     /// The reason as a sentence.
     pub fn reason(&self) -> String {
         match &self.why {
-            Why::Known(result) => format!("its result is known, and holds: {}", what_it_read(result)),
-            Why::State(Changed::Keys(keys)) => format!("the state has changed where it was read: {}", keys.join(", ")),
-            Why::State(_) => "the state has changed, and it read all of it or its Runner does not report what it reads".to_owned(),
-            Why::Varies => "it gave two results where nothing had changed, so that none is certain".to_owned(),
+            Why::Known(result) => {
+                format!("its result is known, and holds: {}", what_it_read(result))
+            }
+            Why::State(Changed::Keys(keys)) => format!(
+                "the state has changed where it was read: \
+                {}",
+                keys.join(", ")
+            ),
+            Why::State(_) => "the state has changed, and it read all of it or its Runner does not \
+                report what it reads"
+                .to_owned(),
+            Why::Varies => "it gave two results where nothing had changed, so that none is \
+                certain"
+                .to_owned(),
             Why::Never(changed) if changed.is_empty() => "it was not run with this code".to_owned(),
             Why::Never(changed) => {
-                let more = if changed.len() > 5 { format!(" and {} more", changed.len() - 5) } else { String::new() };
+                let more = if changed.len() > 5 {
+                    format!(" and {} more", changed.len() - 5)
+                } else {
+                    String::new()
+                };
                 let first: Vec<_> = changed.iter().take(5).map(String::as_str).collect();
-                format!("it was not run like this yet; other than in the last run here: {}{more}", first.join(", "))
+                format!(
+                    "it was not run like this yet; other than in the last run here: {}{more}",
+                    first.join(", ")
+                )
             }
             Why::NoTree => "git cannot say what the working tree holds".to_owned(),
         }
@@ -106,7 +151,8 @@ impl Explanation {
             _ => json!([]),
         };
         let result = if let Why::Known(result) = &self.why { json!(result) } else { Value::Null };
-        json!({"schema": "agent/explanation@1", "id": self.id, "tier": self.tier, "place": self.place, "would_run": self.would_run(),
+        json!({"schema": "agent/explanation@1", "id": self.id, "tier": self.tier,
+            "place": self.place, "would_run": self.would_run(),
             "why": self.reason(), "changed_keys": keys, "result": result})
     }
 }
@@ -115,7 +161,9 @@ fn what_it_read(result: &CaseResult) -> String {
     match &result.reads {
         None => "the state is the same".to_owned(),
         Some(keys) if keys.is_empty() => "it read nothing of the state".to_owned(),
-        Some(keys) if keys.iter().any(|key| key == "*") => "it read all of the state, which is the same".to_owned(),
+        Some(keys) if keys.iter().any(|key| key == "*") => {
+            "it read all of the state, which is the same".to_owned()
+        }
         Some(keys) => format!("what it read of the state is the same: {}", keys.join(", ")),
     }
 }

@@ -1,4 +1,5 @@
-//! Programs of the repository that judge an answer; what they said is kept, so that a judge who costs money is asked once.
+//! Programs of the repository that judge an answer; what they said is kept, so that a judge who
+//! costs money is asked once.
 
 use crate::child::link::ChildSpec;
 use crate::world::process::Finished;
@@ -21,7 +22,8 @@ const SHOWN: usize = 160;
 
 /// The programs of the evaluators.
 pub struct Judges {
-    /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands. A shard that needs it starts it.
+    /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands.
+    /// A shard that needs it starts it.
     pub scorer: ChildSpec,
     /// Of all that they are made of.
     pub digest: String,
@@ -42,13 +44,15 @@ struct Kept {
 }
 
 impl Question<'_> {
-    /// Where the answer is kept. What the shim and the child told each other in `_meta` is no part of the answer.
+    /// Where the answer is kept. What the shim and the child told each other in `_meta` is no part
+    /// of the answer.
     pub(super) fn key(&self) -> String {
         let mut result = self.result.clone();
         if let Some(members) = result.as_object_mut() {
             members.shift_remove("_meta");
         }
-        let asked = json!([SCHEMA, self.call.run, self.judges.digest, self.call.votes, self.case, result]);
+        let asked =
+            json!([SCHEMA, self.call.run, self.judges.digest, self.call.votes, self.case, result]);
         let digest = digest(canonical::to_compact(&asked).as_bytes());
         let digest = digest.trim_start_matches("sha256:");
         format!("judgements/{}/{digest}.json", &digest[..2])
@@ -60,7 +64,8 @@ impl Question<'_> {
         (kept.schema == SCHEMA).then_some(kept.votes)
     }
 
-    /// The program, ready to be asked. It is started as a scorer is: in the same folder, with the same environment.
+    /// The program, ready to be asked. It is started as a scorer is: in the same folder, with the
+    /// same environment.
     pub(super) fn asking(&self, limit: Duration) -> Asking {
         let scorer = &self.judges.scorer;
         let entry = EntryPoint { command: self.call.run.clone(), ..EntryPoint::default() };
@@ -104,16 +109,25 @@ impl Asking {
         let program = self.spec.pipe();
         let finished = match timeout(self.limit, program.exchange(self.input.clone())).await {
             Ok(finished) => finished.map_err(|error| not_asked(&error))?,
-            Err(_) => return Err(format!("the judge `{name}` gave no answer within {} s", self.limit.as_secs_f64())),
+            Err(_) => {
+                return Err(format!(
+                    "the judge `{name}` gave no answer within {} s",
+                    self.limit.as_secs_f64()
+                ));
+            }
         };
         if !finished.success() {
             return Err(format!("the judge `{name}` {}", ending(&finished)));
         }
         let said = finished.text();
-        let opinion = serde_json::from_str(&said).ok().and_then(|said| Opinion::read(&said, self.at_least));
+        let opinion =
+            serde_json::from_str(&said).ok().and_then(|said| Opinion::read(&said, self.at_least));
         opinion.ok_or_else(|| {
             let shown: String = said.chars().take(SHOWN).collect();
-            format!("the judge `{name}` printed no {{\"score\": 0 to 1, \"passed\", \"why\"}}: {shown:?}")
+            format!(
+                "the judge `{name}` printed no {{\"score\": 0 to 1, \"passed\", \"why\"}}: \
+                {shown:?}"
+            )
         })
     }
 }
@@ -124,7 +138,10 @@ fn not_asked(error: &dyn std::error::Error) -> String {
 }
 
 fn ending(finished: &Finished) -> String {
-    let how = finished.code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with exit status {code}"));
+    let how = finished.code.map_or_else(
+        || "was ended by a signal".to_owned(),
+        |code| format!("ended with exit status {code}"),
+    );
     let stderr = String::from_utf8_lossy(&finished.stderr);
     let lines: Vec<_> = stderr.trim_end().lines().collect();
     if lines.is_empty() { how } else { format!("{how}: {}", last_words::shown(&lines).join("\n")) }

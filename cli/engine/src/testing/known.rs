@@ -1,5 +1,6 @@
-//! What is known of the cases of one code: cached results in the object store, where colleagues and CI find them too, and beside them those that are not
-//! there yet, so that a killed run goes on where it was.
+//! What is known of the cases of one code: cached results in the object store, where colleagues and
+//! CI find them too, and beside them those that are not there yet, so that a killed run goes on
+//! where it was.
 
 use super::memo::platforms;
 use super::pending::Pending;
@@ -17,8 +18,9 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// More packs than this are put together into one, in which each case has its newest states alone. So a run reads a bounded number of cached results of each
-/// case, and rewrites them once in so many runs, however long the history is.
+/// More packs than this are put together into one, in which each case has its newest states alone.
+/// So a run reads a bounded number of cached results of each case, and rewrites them once in so
+/// many runs, however long the history is.
 const PACKS: usize = 16;
 /// A kill loses no more than what was finished within this.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
@@ -28,9 +30,19 @@ const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 pub struct RunKey(String);
 
 impl RunKey {
-    /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which cases and scorers these are counts case by case.
-    pub fn new(repository: &Repository, manifest: &Manifest, evaluators: &Manifest, tree: &ObjectId) -> Result<Self, Failure> {
-        let parts = json!(["agent/run@3", repository.git.code_tree(tree)?, platforms(repository, manifest, evaluators)?]);
+    /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which
+    /// cases and scorers these are counts case by case.
+    pub fn new(
+        repository: &Repository,
+        manifest: &Manifest,
+        evaluators: &Manifest,
+        tree: &ObjectId,
+    ) -> Result<Self, Failure> {
+        let parts = json!([
+            "agent/run@3",
+            repository.git.code_tree(tree)?,
+            platforms(repository, manifest, evaluators)?
+        ]);
         Ok(Self(short_digest(canonical::to_compact(&parts).as_bytes())))
     }
 
@@ -39,11 +51,15 @@ impl RunKey {
     }
 
     fn pack(&self, number: u64, text: &str) -> Pack {
-        Pack { number, key: format!("{}/{number:08}-{}.jsonl", self.folder(), short_digest(text.as_bytes())) }
+        Pack {
+            number,
+            key: format!("{}/{number:08}-{}.jsonl", self.folder(), short_digest(text.as_bytes())),
+        }
     }
 }
 
-/// Cached results as an object, named `NUMBER-DIGEST.jsonl`: one that was put after others has a higher number than they.
+/// Cached results as an object, named `NUMBER-DIGEST.jsonl`: one that was put after others has a
+/// higher number than they.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Pack {
     number: u64,
@@ -54,7 +70,8 @@ impl Pack {
     /// A name without a number is of an earlier `agent`: older than all that have one.
     fn at(key: String) -> Self {
         let name = name_of(&key);
-        let number = name.split_once('-').and_then(|(number, _)| number.parse().ok()).unwrap_or_default();
+        let number =
+            name.split_once('-').and_then(|(number, _)| number.parse().ok()).unwrap_or_default();
         Self { number, key }
     }
 
@@ -80,7 +97,8 @@ pub struct Known<'a> {
     packs: Vec<Pack>,
     /// What was found out now, and what killed runs had: the pack to come.
     news: String,
-    /// Files that hold the news until they are in the store: those of killed runs, and this run's own, once there is one.
+    /// Files that hold the news until they are in the store: those of killed runs, and this run's
+    /// own, once there is one.
     adopted: Vec<Pending>,
     own: Option<Pending>,
     written: usize,
@@ -122,7 +140,8 @@ impl<'a> Known<'a> {
         packs.sort();
         for pack in &packs {
             // one that is torn says nothing; one that is gone was put together with others
-            if let Some(text) = store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
+            if let Some(text) =
+                store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
                 && pack.holds(&text)
             {
                 self.cached_results.read(&text);
@@ -170,13 +189,17 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    /// Puts the news into the store. Where that fails they stay beside it, for the next run to find.
+    /// Puts the news into the store. Where that fails they stay beside it, for the next run to
+    /// find.
     pub fn keep(mut self) -> Result<(), Unkept> {
         if self.news.is_empty() {
             return Ok(());
         }
         if let Err(error) = self.put() {
-            let beside = self.write_down().ok().and_then(|()| self.own.as_ref().map(|own| own.path().to_owned()));
+            let beside = self
+                .write_down()
+                .ok()
+                .and_then(|()| self.own.as_ref().map(|own| own.path().to_owned()));
             return Err(Unkept { error, beside });
         }
         self.forget();
@@ -217,7 +240,9 @@ pub struct Unkept {
 
 impl Unkept {
     pub fn shown(&self) -> String {
-        let beside = |path: &Path| format!("; they are in {} and the next run puts them there", path.display());
+        let beside = |path: &Path| {
+            format!("; they are in {} and the next run puts them there", path.display())
+        };
         format!(
             "the results are not in the object store: {}{}",
             self.error.messages.join(": "),
@@ -244,7 +269,11 @@ mod tests {
     impl World {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(&Settings { url: "file:store".to_owned(), ..Settings::default() }, folder.path()).unwrap();
+            let store = Store::open(
+                &Settings { url: "file:store".to_owned(), ..Settings::default() },
+                folder.path(),
+            )
+            .unwrap();
             Self { layout: Layout::new(folder.path()), store, folder }
         }
 
@@ -266,13 +295,18 @@ mod tests {
         /// The packs there are, and how many cached results they hold: what the next run reads.
         fn kept(&self) -> (usize, usize) {
             let packs = self.store.list("traces/run").unwrap();
-            let lines = |key: &String| String::from_utf8(self.store.get(key).unwrap().unwrap()).unwrap().lines().count();
+            let lines = |key: &String| {
+                String::from_utf8(self.store.get(key).unwrap().unwrap()).unwrap().lines().count()
+            };
             (packs.len(), packs.iter().map(lines).sum())
         }
 
         fn knows(&self, number: usize) -> bool {
             let (state, revision) = state(number);
-            matches!(self.known().ask("case-0", &StateDigests::new(&state, &revision)), Answer::Known(_))
+            matches!(
+                self.known().ask("case-0", &StateDigests::new(&state, &revision)),
+                Answer::Known(_)
+            )
         }
     }
 
@@ -285,7 +319,8 @@ mod tests {
     fn cached_result(case: usize, number: usize) -> CachedResult {
         let (state, revision) = state(number);
         let result = CaseResult { reads: Some(vec!["a".to_owned()]), ..CaseResult::passed("c") };
-        CachedResult::of(&format!("case-{case}"), &result, &StateDigests::new(&state, &revision)).unwrap()
+        CachedResult::of(&format!("case-{case}"), &result, &StateDigests::new(&state, &revision))
+            .unwrap()
     }
 
     #[test]
@@ -297,7 +332,10 @@ mod tests {
             let (before, _) = world.kept();
             world.run(number);
             let (packs, cached_results) = world.kept();
-            assert!(packs <= PACKS && cached_results <= most, "after {number} states: {packs} packs with {cached_results} cached_results");
+            assert!(
+                packs <= PACKS && cached_results <= most,
+                "after {number} states: {packs} packs with {cached_results} cached_results"
+            );
             if packs < before {
                 assert_eq!((packs, cached_results), (1, STATES_KEPT * CASES));
                 merges += 1;
@@ -319,6 +357,10 @@ mod tests {
         world.run(9);
         let packs = world.known().packs;
         assert_eq!(packs.iter().map(|pack| pack.number).collect::<Vec<_>>(), [0, 0, 1]);
-        assert!(world.knows(7) && world.knows(9) && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file());
+        assert!(
+            world.knows(7)
+                && world.knows(9)
+                && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A whole tier by what its results depend on: two small reads, for hooks and for whoever runs the same again.
+//! A whole tier by what its results depend on: two small reads, for hooks and for whoever runs the
+//! same again.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -20,12 +21,14 @@ use std::collections::BTreeMap;
 
 const SCHEMA: &str = "agent/tier@3";
 
-/// What the results of a tier depend on: the code with its lock, the state, the evaluators, the interpreters and the machine's kind.
+/// What the results of a tier depend on: the code with its lock, the state, the evaluators, the
+/// interpreters and the machine's kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey(String);
 
 impl CacheKey {
-    /// Starts no process: what interpreters answered is remembered. `None` where what judges can change at any time.
+    /// Starts no process: what interpreters answered is remembered. `None` where what judges can
+    /// change at any time.
     pub fn new(
         repository: &Repository,
         (manifest, code, revision): (&Manifest, &ObjectId, &ObjectId),
@@ -36,8 +39,22 @@ impl CacheKey {
         let part = request.part.map(|part| format!("{}/{}", part.index, part.of));
         let platforms = platforms(repository, manifest, &evaluators.manifest)?;
         let scoring = scoring_environment(&evaluators.manifest);
-        let parts = json!([SCHEMA, request.tier, part, code, revision, platforms, identity, scoring, templates::harness_digest()]);
-        Ok(Some(Self(digest(canonical::to_compact(&parts).as_bytes()).trim_start_matches("sha256:").to_owned())))
+        let parts = json!([
+            SCHEMA,
+            request.tier,
+            part,
+            code,
+            revision,
+            platforms,
+            identity,
+            scoring,
+            templates::harness_digest()
+        ]);
+        Ok(Some(Self(
+            digest(canonical::to_compact(&parts).as_bytes())
+                .trim_start_matches("sha256:")
+                .to_owned(),
+        )))
     }
 
     fn summary(&self) -> String {
@@ -53,24 +70,39 @@ impl CacheKey {
 pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<Value, Failure> {
     let interpreter = python::find(&repository.layout, &manifest.python.requires)?;
     let node = manifest.node.as_ref().map(|_| node::version(&repository.layout)).transpose()?;
-    let words = [interpreter.implementation, interpreter.version, std::env::consts::OS.to_owned(), std::env::consts::ARCH.to_owned()];
+    let words = [
+        interpreter.implementation,
+        interpreter.version,
+        std::env::consts::OS.to_owned(),
+        std::env::consts::ARCH.to_owned(),
+    ];
     Ok(json!(words.into_iter().chain(node).collect::<Vec<_>>()))
 }
 
-/// Where the code runs, and where its evaluators do; what it is held to, where that is not what its own manifest says.
-pub(super) fn platforms(repository: &Repository, code: &Manifest, evaluators: &Manifest) -> Result<Vec<Value>, Failure> {
+/// Where the code runs, and where its evaluators do; what it is held to, where that is not what its
+/// own manifest says.
+pub(super) fn platforms(
+    repository: &Repository,
+    code: &Manifest,
+    evaluators: &Manifest,
+) -> Result<Vec<Value>, Failure> {
     let of_code = platform(repository, code)?;
-    let of_evaluators = if (&code.python.requires, &code.node) == (&evaluators.python.requires, &evaluators.node) {
-        of_code.clone()
-    } else {
-        platform(repository, evaluators)?
-    };
+    let of_evaluators =
+        if (&code.python.requires, &code.node) == (&evaluators.python.requires, &evaluators.node) {
+            of_code.clone()
+        } else {
+            platform(repository, evaluators)?
+        };
     let held = code.held_to(evaluators);
     let bounds = (held != *code).then(|| json!([held.runner, held.limits]));
-    Ok([of_code, of_evaluators, json!(environment(code, evaluators))].into_iter().chain(bounds).collect())
+    Ok([of_code, of_evaluators, json!(environment(code, evaluators))]
+        .into_iter()
+        .chain(bounds)
+        .collect())
 }
 
-/// The variables that a Runner's answers depend on, by digest. It gets those that the judging manifest declares.
+/// The variables that a Runner's answers depend on, by digest. It gets those that the judging
+/// manifest declares.
 pub(super) fn environment(code: &Manifest, judging: &Manifest) -> BTreeMap<String, String> {
     env::depended_on(&judging.runner.env, &code.python)
 }
@@ -87,7 +119,8 @@ pub struct CachedTier {
     pub tier: Tier,
     pub summary: TierSummary,
     pub definitions: Definitions,
-    /// Every case was run under this very state. Absent in what an earlier `agent` kept, which did not know.
+    /// Every case was run under this very state. Absent in what an earlier `agent` kept, which did
+    /// not know.
     #[serde(default)]
     exact: bool,
 }
@@ -100,24 +133,37 @@ pub fn look_up(store: &Store, key: &CacheKey) -> Result<Option<CachedTier>, Stor
     let found = bytes.and_then(|bytes| serde_json::from_slice::<CachedTier>(&bytes).ok());
     // a case whose quarantine has ended since counts again
     let still_holds = |until: &String| clock::today() < *until;
-    let found = found.filter(|found| found.schema == CACHED && found.summary.quarantined_until.as_ref().is_none_or(still_holds));
+    let found = found.filter(|found| {
+        found.schema == CACHED && found.summary.quarantined_until.as_ref().is_none_or(still_holds)
+    });
     Ok(found.map(|mut found| {
         found.summary.cached = found.summary.cases;
         found
     }))
 }
 
-pub(super) fn look_up_whole(store: &Store, key: &CacheKey, reuse: Reuse) -> Result<Option<TierOutcome>, StoreError> {
+pub(super) fn look_up_whole(
+    store: &Store,
+    key: &CacheKey,
+    reuse: Reuse,
+) -> Result<Option<TierOutcome>, StoreError> {
     let takes = |found: &CachedTier| reuse == Reuse::SameReads || found.exact;
     let Some(found) = look_up(store, key)?.filter(takes) else { return Ok(None) };
     let lines = store.get(&key.lines())?.and_then(|bytes| String::from_utf8(bytes).ok());
     // lines that are not those the summary was made of are no evidence
-    let lines = lines.filter(|lines| found.summary.results.as_deref() == Some(digest(lines.as_bytes()).as_str()));
+    let lines = lines.filter(|lines| {
+        found.summary.results.as_deref() == Some(digest(lines.as_bytes()).as_str())
+    });
     let CachedTier { tier, summary, definitions, .. } = found;
     Ok(lines.map(|lines| TierOutcome::stored(tier, summary, definitions, lines)))
 }
 
-pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome, exact: bool) -> Result<(), StoreError> {
+pub(super) fn keep(
+    store: &Store,
+    key: &CacheKey,
+    outcome: &TierOutcome,
+    exact: bool,
+) -> Result<(), StoreError> {
     let cached = CachedTier {
         schema: CACHED.to_owned(),
         tier: outcome.tier,
@@ -126,20 +172,26 @@ pub(super) fn keep(store: &Store, key: &CacheKey, outcome: &TierOutcome, exact: 
         exact,
     };
     store.put_rebuildable(&key.lines(), outcome.lines.clone().into_bytes())?;
-    store.put_rebuildable(&key.summary(), serde_json::to_vec(&cached).expect("a summary serialises"))
+    store
+        .put_rebuildable(&key.summary(), serde_json::to_vec(&cached).expect("a summary serialises"))
 }
 
 pub(super) fn forget(store: &Store, key: &CacheKey) -> Result<(), StoreError> {
     store.remove(&key.summary())
 }
 
-/// Whether another run would say the same: nothing crashed or was repeated for its chance, all was run, and no time was too long.
+/// Whether another run would say the same: nothing crashed or was repeated for its chance, all was
+/// run, and no time was too long.
 pub(super) fn is_repeatable(summary: &TierSummary) -> bool {
-    let certain = summary.errored == 0 && summary.missing == 0 && summary.flaky == 0 && summary.pass_hat_k.is_none();
+    let certain = summary.errored == 0
+        && summary.missing == 0
+        && summary.flaky == 0
+        && summary.pass_hat_k.is_none();
     certain && summary.verdict != Verdict::NotEnoughEvidence && is_in_time(summary)
 }
 
 pub(super) fn is_in_time(summary: &TierSummary) -> bool {
     let Budget { wall_s, p95_ms, .. } = summary.budget;
-    wall_s.is_none_or(|most| summary.wall_s <= most) && p95_ms.is_none_or(|most| summary.p95_ms <= most)
+    wall_s.is_none_or(|most| summary.wall_s <= most)
+        && p95_ms.is_none_or(|most| summary.p95_ms <= most)
 }

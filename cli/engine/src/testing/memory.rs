@@ -14,7 +14,8 @@ pub(super) struct Memory<'a> {
     pub(super) digests: &'a StateDigests<'a>,
     /// By case id.
     pub(super) definitions: HashMap<String, String>,
-    /// What of that is taken; all of it is looked at in any case, to see what comes out differently.
+    /// What of that is taken; all of it is looked at in any case, to see what comes out
+    /// differently.
     pub(super) reuse: Reuse,
     /// Nothing was taken that rests on what a Runner says it read.
     pub(super) exact: bool,
@@ -30,7 +31,8 @@ impl Memory<'_> {
 
     pub(super) fn define(&mut self, cases: &Cases, scorers: &str) {
         if self.known.is_some() {
-            self.definitions = cases.list.iter().map(|case| (case.id.clone(), case.definition(scorers))).collect();
+            self.definitions =
+                cases.list.iter().map(|case| (case.id.clone(), case.definition(scorers))).collect();
         }
     }
 
@@ -44,13 +46,22 @@ impl Memory<'_> {
             }
             _ => return None,
         };
-        Some(CaseResult { cached: true, place: Some(case.place.clone()), quarantined: case.quarantined, ..result.clone() })
+        Some(CaseResult {
+            cached: true,
+            place: Some(case.place.clone()),
+            quarantined: case.quarantined,
+            ..result.clone()
+        })
     }
 
     /// The ids of cases that came out this way and that with nothing changed between.
     pub(super) fn varying(&self) -> Vec<String> {
         let Some(known) = &self.known else { return Vec::new() };
-        self.definitions.iter().filter(|(_, definition)| known.varies(definition)).map(|(id, _)| id.clone()).collect()
+        self.definitions
+            .iter()
+            .filter(|(_, definition)| known.varies(definition))
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// Nothing of what was found out is kept.
@@ -61,23 +72,33 @@ impl Memory<'_> {
     }
 
     pub(super) fn learn(&mut self, event: &Event) {
-        let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else { return };
+        let (Some(known), Event::CaseFinished { result, .. }) = (&mut self.known, event) else {
+            return;
+        };
         let Some(definition) = self.definitions.get(&result.id) else { return };
         let before = known.ask(definition, self.digests);
         let (varies, cached_result) = match (&before, result.runs) {
             (Answer::Varies, _) => (true, None),
-            // its runs say more than what is known: whether they agree, and not how the first of them that failed is told
-            (Answer::Known(before) | Answer::SameReads(before), Some(runs)) => (runs.is_flaky() || before.outcome != result.outcome, None),
+            // its runs say more than what is known: whether they agree, and not how the first of
+            // them that failed is told
+            (Answer::Known(before) | Answer::SameReads(before), Some(runs)) => {
+                (runs.is_flaky() || before.outcome != result.outcome, None)
+            }
             (_, Some(runs)) => (runs.is_flaky(), None),
             (Answer::Known(before), None) => (!same_result(before, result), None),
-            // it read more than its Runner said, or gives this and that: what it read tells nothing from now on
+            // it read more than its Runner said, or gives this and that: what it read tells nothing
+            // from now on
             (Answer::SameReads(before), None) if !same_result(before, result) => (true, None),
             (Answer::SameReads(_) | Answer::Changed(_) | Answer::Never, None) => {
                 (false, CachedResult::of(definition, result, self.digests))
             }
         };
         let is_news = varies && !matches!(before, Answer::Varies);
-        let cached_result = if is_news { Some(CachedResult::varying(definition, self.digests)) } else { cached_result };
+        let cached_result = if is_news {
+            Some(CachedResult::varying(definition, self.digests))
+        } else {
+            cached_result
+        };
         self.certain &= !varies;
         if let Some(Err(error)) = cached_result.map(|cached_result| known.learn(&cached_result)) {
             self.not_written(&error);

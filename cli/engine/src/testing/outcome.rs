@@ -20,15 +20,25 @@ pub struct TierOutcome {
 }
 
 impl TierOutcome {
-    /// The lines are by case id, so that the same results have the same digest whichever shard or part was first.
+    /// The lines are by case id, so that the same results have the same digest whichever shard or
+    /// part was first.
     pub fn of(tier: Tier, fold: TierFold, budget: Budget, definitions: Definitions) -> Self {
         let lines: String = fold.results().map(|result| Event::case_line(tier, result)).collect();
-        let summary = TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) };
-        Self { results: OnceCell::from(fold.into_results()), ..Self::stored(tier, summary, definitions, lines) }
+        let summary =
+            TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) };
+        Self {
+            results: OnceCell::from(fold.into_results()),
+            ..Self::stored(tier, summary, definitions, lines)
+        }
     }
 
     /// As it was stored: `lines` are read when the results are first used.
-    pub fn stored(tier: Tier, summary: TierSummary, definitions: Definitions, lines: String) -> Self {
+    pub fn stored(
+        tier: Tier,
+        summary: TierSummary,
+        definitions: Definitions,
+        lines: String,
+    ) -> Self {
         Self { tier, summary, definitions, goldens: Vec::new(), lines, results: OnceCell::new() }
     }
 

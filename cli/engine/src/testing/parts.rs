@@ -1,4 +1,5 @@
-//! Parts of a tier in the object store: each machine of a matrix puts its own there, and a merge finds them.
+//! Parts of a tier in the object store: each machine of a matrix puts its own there, and a merge
+//! finds them.
 
 use super::memo::platform;
 use super::outcome::TierOutcome;
@@ -16,7 +17,12 @@ use serde_json::json;
 pub struct PartsKey(String);
 
 impl PartsKey {
-    pub fn new(repository: &Repository, manifest: &Manifest, tier: Tier, tree: &ObjectId) -> Result<Self, Failure> {
+    pub fn new(
+        repository: &Repository,
+        manifest: &Manifest,
+        tier: Tier,
+        tree: &ObjectId,
+    ) -> Result<Self, Failure> {
         let parts = json!(["agent/parts@2", tier, tree, platform(repository, manifest)?]);
         Ok(Self(format!("parts/{}", short_digest(canonical::to_compact(&parts).as_bytes()))))
     }

@@ -1,4 +1,5 @@
-//! Results on their way to the object store: a file for each run, locked while its process lives, so that the next run knows what a killed one left.
+//! Results on their way to the object store: a file for each run, locked while its process lives,
+//! so that the next run knows what a killed one left.
 
 use crate::world::fs::{FileLock, FsError, remove_if_there};
 use crate::world::layout::Layout;
@@ -13,7 +14,9 @@ pub struct Pending {
 
 impl Pending {
     pub fn create(layout: &Layout, run: &str) -> Result<Self, FsError> {
-        let free = (0..).map(|number| layout.pending().join(format!("{run}-{}-{number}.jsonl", std::process::id())));
+        let free = (0..).map(|number| {
+            layout.pending().join(format!("{run}-{}-{number}.jsonl", std::process::id()))
+        });
         let path = free.into_iter().find(|path| !path.exists()).expect("numbers do not end");
         Ok(Self { lock: FileLock::acquire(&path)?, path })
     }
@@ -21,7 +24,9 @@ impl Pending {
     /// What killed runs of the same left, whole lines only; they are the caller's now.
     pub fn adopt(layout: &Layout, run: &str) -> Result<Vec<(Self, String)>, FsError> {
         let Ok(entries) = std::fs::read_dir(layout.pending()) else { return Ok(Vec::new()) };
-        let of_run = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(run));
+        let of_run = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(run))
+        };
         let mut adopted = Vec::new();
         for path in entries.flatten().map(|entry| entry.path()).filter(of_run) {
             if let Some(lock) = FileLock::try_acquire(&path)? {
@@ -33,7 +38,10 @@ impl Pending {
     }
 
     pub fn append(&self, text: &str) -> Result<(), FsError> {
-        self.lock.to_write()?.write_all(text.as_bytes()).map_err(FsError::while_doing("write", &self.path))
+        self.lock
+            .to_write()?
+            .write_all(text.as_bytes())
+            .map_err(FsError::while_doing("write", &self.path))
     }
 
     pub fn path(&self) -> &Path {

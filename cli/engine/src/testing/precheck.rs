@@ -1,4 +1,5 @@
-//! The tier that a hook asks for: from the cache, or run within the time a person will wait for their git.
+//! The tier that a hook asks for: from the cache, or run within the time a person will wait for
+//! their git.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -45,25 +46,39 @@ impl Precheck {
         Self { tier, limit, deadline: began + limit }
     }
 
-    /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the commit that it is, or is to be made on.
-    pub fn judge(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<PrecheckOutcome, Failure> {
+    /// Judges a tree by its own cases and budget, as a release of it would be served; `on` is the
+    /// commit that it is, or is to be made on.
+    pub fn judge(
+        &self,
+        repository: &Repository,
+        tree: &ObjectId,
+        on: Option<&ObjectId>,
+    ) -> Result<PrecheckOutcome, Failure> {
         match self.tier_of(repository, tree, on) {
             Ok(None) => Ok(PrecheckOutcome::Nothing),
             Ok(Some(outcome)) => Ok(said(outcome)),
             // the same on a machine that is slow, or has no Python: a server will tell
             Err(error) => match error.kind {
                 FailureKind::NotEnoughEvidence => Ok(self.out_of_time()),
-                FailureKind::Surroundings => Ok(PrecheckOutcome::Skipped(error.messages.join(": "))),
+                FailureKind::Surroundings => {
+                    Ok(PrecheckOutcome::Skipped(error.messages.join(": ")))
+                }
                 _ => Err(error),
             },
         }
     }
 
     /// The outcome, unless the cache already says that there is nothing against it.
-    fn tier_of(&self, repository: &Repository, tree: &ObjectId, on: Option<&ObjectId>) -> Result<Option<TierOutcome>, Failure> {
+    fn tier_of(
+        &self,
+        repository: &Repository,
+        tree: &ObjectId,
+        on: Option<&ObjectId>,
+    ) -> Result<Option<TierOutcome>, Failure> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
         let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
-        let at_once = on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
+        let at_once =
+            on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
         let (tree, carried) = match (at_once, on) {
             (None, Some(on)) => {
                 let code = target(tree)?;
@@ -78,11 +93,16 @@ impl Precheck {
         }
         let target = carried.map_or_else(|| target(&tree), Ok)?;
         expect_environment(repository, &target)?;
-        testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {}).map(Some)
+        testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})
+            .map(Some)
     }
 
     fn out_of_time(&self) -> PrecheckOutcome {
-        PrecheckOutcome::Skipped(format!("{} did not finish within {} s", self.tier, self.limit.as_secs_f64()))
+        PrecheckOutcome::Skipped(format!(
+            "{} did not finish within {} s",
+            self.tier,
+            self.limit.as_secs_f64()
+        ))
     }
 }
 
@@ -108,14 +128,23 @@ fn verdict_within(budget: Budget, outcome: &TierOutcome) -> Verdict {
 }
 
 /// One small read, and no process.
-fn is_known_to_be_well(repository: &Repository, tree: &ObjectId, request: &Request) -> Result<bool, Failure> {
+fn is_known_to_be_well(
+    repository: &Repository,
+    tree: &ObjectId,
+    request: &Request,
+) -> Result<bool, Failure> {
     let manifest = repository.manifest(tree)?;
     let Some(state) = repository.git.entry(tree, STATE_FILE)? else { return Ok(false) };
     let store = Store::open(&manifest.store, repository.layout.root())?.briefly();
     let code = repository.git.code_tree(tree)?;
     let evaluators = Evaluators { source: Source::Objects(tree.clone()), manifest };
-    let Some(key) = CacheKey::new(repository, (&evaluators.manifest, &code, &state.id), &evaluators, request)? else { return Ok(false) };
-    Ok(testing::look_up(&store, &key)?.is_some_and(|cached| cached.summary.verdict != Verdict::Fail))
+    let Some(key) =
+        CacheKey::new(repository, (&evaluators.manifest, &code, &state.id), &evaluators, request)?
+    else {
+        return Ok(false);
+    };
+    Ok(testing::look_up(&store, &key)?
+        .is_some_and(|cached| cached.summary.verdict != Verdict::Fail))
 }
 
 /// Installing packages takes longer than any hook may.
@@ -123,5 +152,8 @@ fn expect_environment(repository: &Repository, target: &Target) -> Result<(), Fa
     if toolchain::is_ready(&repository.layout, &target.directory, &target.manifest)? {
         return Ok(());
     }
-    Err(Failure::new(FailureKind::Surroundings, "its environment is not made yet (`agent test` makes it)"))
+    Err(Failure::new(
+        FailureKind::Surroundings,
+        "its environment is not made yet (`agent test` makes it)",
+    ))
 }

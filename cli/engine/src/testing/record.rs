@@ -1,7 +1,8 @@
 //! A tier on record: its span and its score, and of its cases those that did not pass.
 //!
-//! Ten thousand cases are judged in a quarter of a second. A span for each would be most of that time and tell nothing that the stored results
-//! do not tell better; so passed cases have none, and of the others the first hundred do, made when the case is over.
+//! Ten thousand cases are judged in a quarter of a second. A span for each would be most of that
+//! time and tell nothing that the stored results do not tell better; so passed cases have none, and
+//! of the others the first hundred do, made when the case is over.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -78,7 +79,13 @@ impl Record {
         let reasons = summary.reasons.join("; ");
         let tier = format!("tier {}", outcome.tier);
         let explanation = Some(reasons.as_str()).filter(|reasons| !reasons.is_empty());
-        let score = Evaluation { name: &tier, score: Some(summary.score), label: Some(verdict), explanation, ..Evaluation::default() };
+        let score = Evaluation {
+            name: &tier,
+            score: Some(summary.score),
+            label: Some(verdict),
+            explanation,
+            ..Evaluation::default()
+        };
         score.record(&self.span);
         for (result, ended) in self.failed {
             record_case(&result, ended, self.version.clone(), &self.span);
@@ -87,7 +94,8 @@ impl Record {
 }
 
 fn record_case(result: &CaseResult, ended: SystemTime, version: Option<String>, tier: &Span) {
-    let error_type = if result.outcome == Outcome::Errored { "case_errored" } else { "case_failed" };
+    let error_type =
+        if result.outcome == Outcome::Errored { "case_errored" } else { "case_failed" };
     let why: String = result.why.iter().flat_map(|why| why.chars()).take(WHY_SHOWN).collect();
     let case = Past {
         name: format!("case {}", result.id),
@@ -102,8 +110,13 @@ fn record_case(result: &CaseResult, ended: SystemTime, version: Option<String>, 
         failure: Some((error_type, why)),
     };
     if let Some(traceparent) = case.record(tier) {
-        let score =
-            Evaluation { name: "case", score: Some(result.score), label: Some("fail"), case: Some(&result.id), ..Evaluation::default() };
+        let score = Evaluation {
+            name: "case",
+            score: Some(result.score),
+            label: Some("fail"),
+            case: Some(&result.id),
+            ..Evaluation::default()
+        };
         score.record_for(&traceparent);
     }
 }

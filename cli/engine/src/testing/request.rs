@@ -34,7 +34,8 @@ pub struct Request {
     /// Which stored results of the same code are taken.
     pub reuse: Reuse,
     pub keep_goldens: bool,
-    /// `on_event` gets every event, as a part to merge: of what it is a part, and what was known as well.
+    /// `on_event` gets every event, as a part to merge: of what it is a part, and what was known as
+    /// well.
     pub tells_all: bool,
     /// When it is given up, having said nothing.
     pub deadline: Option<Instant>,
@@ -72,7 +73,10 @@ impl Request {
             let there: BTreeSet<&str> = cases.list.iter().map(|case| case.id.as_str()).collect();
             if let Some(missing) = only.iter().find(|id| !there.contains(id.as_str())) {
                 let suggestion = did_you_mean(missing, there.iter().copied());
-                return Err(Failure::input(format!("there is no case `{missing}` in {}{suggestion}", self.tier)));
+                return Err(Failure::input(format!(
+                    "there is no case `{missing}` in {}{suggestion}",
+                    self.tier
+                )));
             }
             cases.list.retain(|case| only.contains(&case.id));
         }

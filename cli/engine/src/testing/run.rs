@@ -19,7 +19,8 @@ pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> 
     history::History::read(&repository.layout, tier).slow_ms
 }
 
-/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event` gets each event.
+/// Runs a tier of a target under these evaluators, as far as its results are not known. `on_event`
+/// gets each event.
 pub fn run_tier(
     repository: &Repository,
     target: &Target,
@@ -29,7 +30,8 @@ pub fn run_tier(
 ) -> Result<TierOutcome, Failure> {
     // where a change would keep results, it could have put some
     let store = repository.store(&evaluators.manifest)?;
-    let tree = repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
+    let tree =
+        repository.tree_of(target)?.filter(|_| matches!(evaluators.source, Source::Objects(_)));
     let subject = Subject { repository, target, evaluators, request, store: &store, tree };
     let memo = subject.memo_key()?;
     if let (Some(key), true) = (&memo, request.reuse != Reuse::Nothing)

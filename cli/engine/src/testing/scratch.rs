@@ -1,4 +1,5 @@
-//! The scratch folder of a shard: emptied and filled for each case that looks at files, and judged after it.
+//! The scratch folder of a shard: emptied and filled for each case that looks at files, and judged
+//! after it.
 
 use crate::world::child_folder::{ChildFolder, Found};
 use crate::world::fs::FsError;
@@ -38,7 +39,8 @@ impl Scratch {
         Ok(())
     }
 
-    /// A judgement for each file that something is expected of, and what the golden files among them should hold.
+    /// A judgement for each file that something is expected of, and what the golden files among
+    /// them should hold.
     pub(super) fn judge(&self, files: &Files) -> (Vec<Judgement>, Vec<Answered>) {
         let mut goldens = Vec::new();
         let judge = |(name, check): &(String, FileCheck)| {
@@ -75,9 +77,14 @@ mod tests {
         assert_eq!(std::fs::read_to_string(scratch.folder().join("a/in.txt")).unwrap(), "one");
         std::fs::write(parent.path().join("beside"), "mine").unwrap();
         std::os::unix::fs::symlink(parent.path(), scratch.folder().join("out")).unwrap();
-        let why = |expect: Value| scratch.judge(&files(json!({"expect": expect}))).0[0].why.clone().unwrap_or_default();
+        let why = |expect: Value| {
+            scratch.judge(&files(json!({"expect": expect}))).0[0].why.clone().unwrap_or_default()
+        };
         assert_eq!(why(json!({"b": {"equals": "two"}})), "");
-        assert_eq!(why(json!({"out/beside": {"equals": "mine"}})), "file out/beside: it is a symbolic link, or lies behind one");
+        assert_eq!(
+            why(json!({"out/beside": {"equals": "mine"}})),
+            "file out/beside: it is a symbolic link, or lies behind one"
+        );
         assert_eq!(why(json!({"a": {"equals": "one"}})), "file a: it is not a file");
         assert_eq!(why(json!({"c/d": {"absent": true}})), "");
         // the next case finds nothing of this one, and what a link led to stays

@@ -67,9 +67,16 @@ impl Subject<'_> {
     pub(super) fn memo_key(&self) -> Result<Option<CacheKey>, Failure> {
         let Self { repository, target, evaluators, request, .. } = self;
         match &self.tree {
-            Some(tree) if !request.keep_goldens && request.only.is_none() && request.repeats == 1 => {
+            Some(tree)
+                if !request.keep_goldens && request.only.is_none() && request.repeats == 1 =>
+            {
                 let code = repository.git.code_tree(tree)?;
-                CacheKey::new(repository, (&target.manifest, &code, &target.state.revision), evaluators, request)
+                CacheKey::new(
+                    repository,
+                    (&target.manifest, &code, &target.state.revision),
+                    evaluators,
+                    request,
+                )
             }
             _ => Ok(None),
         }
@@ -77,25 +84,37 @@ impl Subject<'_> {
 
     /// A store that cannot be read knows nothing.
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
-        memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(|error| {
-            self.repository.notices.warn(format!("what was run before is not known: {error}"));
-            None
-        })
+        memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(
+            |error| {
+                self.repository.notices.warn(format!("what was run before is not known: {error}"));
+                None
+            },
+        )
     }
 
     /// A result that may come out otherwise is not only not kept: an older one would be no truer.
     pub(super) fn remember_whole(&self, key: &CacheKey, Ran { outcome, certain, exact }: &Ran) {
-        let kept = if *certain { memo::keep(self.store, key, outcome, *exact) } else { memo::forget(&self.store.briefly(), key) };
+        let kept = if *certain {
+            memo::keep(self.store, key, outcome, *exact)
+        } else {
+            memo::forget(&self.store.briefly(), key)
+        };
         if let Err(error) = kept {
-            self.repository.notices.warn(format!("the tier's result is not kept for the next time: {error}"));
+            self.repository
+                .notices
+                .warn(format!("the tier's result is not kept for the next time: {error}"));
         }
     }
 
     fn known(&self) -> Result<Option<Known<'_>>, Failure> {
-        let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else { return Ok(None) };
+        let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else {
+            return Ok(None);
+        };
         let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
         if let Err(error) = known.read() {
-            self.repository.notices.warn(format!("what was run before is not known: {}", error.messages.join(": ")));
+            self.repository
+                .notices
+                .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
         }
         Ok(Some(known))
     }
@@ -121,15 +140,27 @@ impl Subject<'_> {
     }
 
     /// The whole story of what was found as a whole, for who asked to hear it.
-    pub(super) fn tell(&self, found: &TierOutcome, on_event: &mut dyn FnMut(&Event)) -> Result<(), Failure> {
+    pub(super) fn tell(
+        &self,
+        found: &TierOutcome,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<(), Failure> {
         if !self.request.tells_all {
             return Ok(());
         }
         let tier = self.request.tier;
-        let cases = cases::load(&self.evaluators.files(&self.repository.git)?, tier)?.cases.list.len();
-        on_event(&Event::PartStarted(Box::new(self.head(cases, found.summary.budget, found.definitions.clone()))));
+        let cases =
+            cases::load(&self.evaluators.files(&self.repository.git)?, tier)?.cases.list.len();
+        on_event(&Event::PartStarted(Box::new(self.head(
+            cases,
+            found.summary.budget,
+            found.definitions.clone(),
+        ))));
         for result in found.results() {
-            on_event(&Event::CaseFinished { tier, result: CaseResult { cached: true, ..result.clone() } });
+            on_event(&Event::CaseFinished {
+                tier,
+                result: CaseResult { cached: true, ..result.clone() },
+            });
         }
         on_event(&Event::TierFinished { tier, wall_s: found.summary.wall_s });
         Ok(())
@@ -152,8 +183,11 @@ impl Subject<'_> {
         let on_event = RefCell::new(on_event);
         let mut watches = Vec::new();
         // what is known may be all there is to know: then no Runner is started
-        let selected =
-            if memory.has_answers() { Some(self.select(&mut memory, &mut defined, &mut fold, &mut watches, &on_event)?) } else { None };
+        let selected = if memory.has_answers() {
+            Some(self.select(&mut memory, &mut defined, &mut fold, &mut watches, &on_event)?)
+        } else {
+            None
+        };
         let mut goldens = Vec::new();
         if selected.as_ref().is_none_or(|work| !work.is_empty()) {
             let mut job = self.job(&mut watches)?;
@@ -161,7 +195,13 @@ impl Subject<'_> {
             let shared = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
-                None => self.select(&mut shared.borrow_mut(), &mut defined, &mut fold, &mut watches, &on_event),
+                None => self.select(
+                    &mut shared.borrow_mut(),
+                    &mut defined,
+                    &mut fold,
+                    &mut watches,
+                    &on_event,
+                ),
             };
             let run = tier::run(&job, load, &mut |event| match event {
                 Some(event) => {
@@ -180,7 +220,10 @@ impl Subject<'_> {
         }
         let varying = memory.varying();
         if request.tells_all && !varying.is_empty() {
-            (on_event.borrow_mut())(&Event::KnownFlaky { tier: request.tier, ids: varying.clone() });
+            (on_event.borrow_mut())(&Event::KnownFlaky {
+                tier: request.tier,
+                ids: varying.clone(),
+            });
         }
         fold.flaky_by_history(varying);
         self.remember(&fold);
@@ -202,27 +245,40 @@ impl Subject<'_> {
     /// For the next run here.
     fn remember(&self, fold: &TierFold) {
         let Self { repository, target, request, .. } = self;
-        let (Some(tree), Ok(platform)) = (&self.tree, memo::platform(repository, &target.manifest)) else { return };
+        let (Some(tree), Ok(platform)) = (&self.tree, memo::platform(repository, &target.manifest))
+        else {
+            return;
+        };
         let before = History::read(&repository.layout, request.tier);
         let environment = memo::environment(&target.manifest, &self.evaluators.manifest);
-        let mut history = History { last: Some(LastRun { tree: tree.clone(), platform, environment }), ..before.clone() };
+        let mut history = History {
+            last: Some(LastRun { tree: tree.clone(), platform, environment }),
+            ..before.clone()
+        };
         history.note(fold.results());
         if history != before {
             history.write(&repository.layout, request.tier);
         }
     }
 
-    /// What was answered, or judged, from a checkout that was not as git has it at all times says nothing about the target.
+    /// What was answered, or judged, from a checkout that was not as git has it at all times says
+    /// nothing about the target.
     fn changed(&self, watches: Vec<Watched>) -> Result<Option<Failure>, Failure> {
         let mut changed = None;
         for Watched { of, place, watch } in watches {
             if let Some(difference) = watch.end(&self.repository.git)? {
                 let tier = self.request.tier;
-                let what = format!("the checkout of {of} changed while {tier} ran on it: {difference}. No result of this run was kept");
+                let what = format!(
+                    "the checkout of {of} changed while {tier} ran on it: {difference}. No result \
+                    of this run was kept"
+                );
                 let place = place.display();
-                let mend =
-                    format!("{place} is as git has it again: run it again. A Runner may write to its scratch folder, not beside its code");
-                changed.get_or_insert(Failure::new(FailureKind::Surroundings, what).with_hint(mend));
+                let mend = format!(
+                    "{place} is as git has it again: run it again. A Runner may write to its \
+                    scratch folder, not beside its code"
+                );
+                changed
+                    .get_or_insert(Failure::new(FailureKind::Surroundings, what).with_hint(mend));
             }
         }
         Ok(changed)
@@ -231,7 +287,10 @@ impl Subject<'_> {
     /// What is to be run.
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, Failure> {
         let Self { repository, request, .. } = self;
-        let target = &Target { manifest: self.target.manifest.held_to(&self.evaluators.manifest), ..self.target.clone() };
+        let target = &Target {
+            manifest: self.target.manifest.held_to(&self.evaluators.manifest),
+            ..self.target.clone()
+        };
         let verified = spec::verified(target, repository)?;
         let mut runner = spec::runner_on(verified.as_ref(), target, repository)?;
         // the folder of the working tree is the user's own, and no evidence comes of it
@@ -270,7 +329,8 @@ impl Subject<'_> {
         let whole = cases.list.len();
         let judging = judging(&files, &cases)?;
         request.narrow(&mut cases)?;
-        let (budget, definitions) = defined.insert(definitions(&files, request.tier, digest.clone(), judging.as_ref())?);
+        let (budget, definitions) =
+            defined.insert(definitions(&files, request.tier, digest.clone(), judging.as_ref())?);
         let tell = |event: &Event| {
             if request.tells_all {
                 (on_event.borrow_mut())(event);
@@ -288,16 +348,24 @@ impl Subject<'_> {
             }
             None => true,
         });
-        let judges =
-            judging.filter(|_| cases.list.iter().any(Case::is_scored)).map(|judging| self.judges(&judging, watches)).transpose()?;
-        let work = Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms);
+        let judges = judging
+            .filter(|_| cases.list.iter().any(Case::is_scored))
+            .map(|judging| self.judges(&judging, watches))
+            .transpose()?;
+        let work =
+            Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms);
         Ok(work.judged_by(judges).kept_secret_by(digest))
     }
 
     fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, Failure> {
-        let Scorer { spec, checkout, verified } = spec::scorer(self.evaluators, judging, self.repository)?;
+        let Scorer { spec, checkout, verified } =
+            spec::scorer(self.evaluators, judging, self.repository)?;
         let watch = checkout.watch(verified, &self.repository.git)?;
-        watches.push(Watched { of: "the evaluators".to_owned(), place: checkout.path().to_owned(), watch });
+        watches.push(Watched {
+            of: "the evaluators".to_owned(),
+            place: checkout.path().to_owned(),
+            watch,
+        });
         Ok(Judges { scorer: spec, digest: scoring(Some(judging)) })
     }
 
@@ -321,25 +389,44 @@ pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definiti
 }
 
 /// What the programs that score see; `None` where no case is scored by one.
-pub(super) fn judging<'a>(files: &Files<'a>, cases: &Cases) -> Result<Option<Judging<'a>>, Failure> {
+pub(super) fn judging<'a>(
+    files: &Files<'a>,
+    cases: &Cases,
+) -> Result<Option<Judging<'a>>, Failure> {
     Ok(cases.list.iter().any(Case::is_scored).then(|| files.judging()).transpose()?)
 }
 
-/// The digest of all that can change a score: the programs with what they see, the variables they read, and the harness that runs them.
+/// The digest of all that can change a score: the programs with what they see, the variables they
+/// read, and the harness that runs them.
 pub(super) fn scoring(judging: Option<&Judging<'_>>) -> String {
     let of = |judging: &Judging<'_>| {
         let environment = memo::scoring_environment(judging.manifest());
-        digest(format!("{} {environment:?} {}", judging.digest(), templates::harness_digest()).as_bytes())
+        digest(
+            format!("{} {environment:?} {}", judging.digest(), templates::harness_digest())
+                .as_bytes(),
+        )
     };
     judging.map_or_else(String::new, of)
 }
 
-fn definitions(files: &Files<'_>, tier: Tier, cases: String, judging: Option<&Judging<'_>>) -> Result<(Budget, Definitions), Failure> {
+fn definitions(
+    files: &Files<'_>,
+    tier: Tier,
+    cases: String,
+    judging: Option<&Judging<'_>>,
+) -> Result<(Budget, Definitions), Failure> {
     let budgets = files.budgets()?;
     let budget = match &budgets {
         None => Budget::default(),
         Some(bytes) => Budgets::read(bytes, budget::FILE)?.of(tier),
     };
     let scorers = judging.map(Judging::digest);
-    Ok((budget, Definitions { cases: [(tier, cases)].into(), scorers, budgets: budgets.as_deref().map(digest) }))
+    Ok((
+        budget,
+        Definitions {
+            cases: [(tier, cases)].into(),
+            scorers,
+            budgets: budgets.as_deref().map(digest),
+        },
+    ))
 }

@@ -71,7 +71,8 @@ pub struct Work {
     cases: Cases,
     limit: Option<Duration>,
     spend_usd: Option<f64>,
-    /// Which case comes when: slow ones first, so that none of them is what everybody waits for at the end.
+    /// Which case comes when: slow ones first, so that none of them is what everybody waits for at
+    /// the end.
     order: Vec<usize>,
     /// How many at the start of the order are known to be slow.
     slow: usize,
@@ -84,11 +85,22 @@ pub struct Work {
 impl Work {
     /// `slow_ms` is what slow cases took the last time, by id.
     pub fn new(cases: Cases, budget: &Budget, slow_ms: &BTreeMap<String, f64>) -> Self {
-        let expected = |case: &Case| slow_ms.get(&case.id).map_or(0.0, |ms| ms * f64::from(case.repeats));
+        let expected =
+            |case: &Case| slow_ms.get(&case.id).map_or(0.0, |ms| ms * f64::from(case.repeats));
         let mut order: Vec<_> = (0..cases.list.len()).collect();
-        order.sort_by(|one, other| expected(&cases.list[*other]).total_cmp(&expected(&cases.list[*one])));
+        order.sort_by(|one, other| {
+            expected(&cases.list[*other]).total_cmp(&expected(&cases.list[*one]))
+        });
         let slow = cases.list.iter().filter(|case| expected(case) > 0.0).count();
-        Self { cases, limit: budget.limit(), spend_usd: budget.spend_usd, order, slow, judges: None, secret: String::new() }
+        Self {
+            cases,
+            limit: budget.limit(),
+            spend_usd: budget.spend_usd,
+            order,
+            slow,
+            judges: None,
+            secret: String::new(),
+        }
     }
 
     #[must_use]
@@ -96,7 +108,8 @@ impl Work {
         Self { judges, ..self }
     }
 
-    /// The Runner sees no case's id, which may say what is expected. It gets an id for each conversation that cannot be worked out without this text.
+    /// The Runner sees no case's id, which may say what is expected. It gets an id for each
+    /// conversation that cannot be worked out without this text.
     #[must_use]
     pub fn kept_secret_by(self, secret: String) -> Self {
         Self { secret, ..self }
@@ -117,7 +130,8 @@ pub struct TierJob {
     /// How many Runners at once; `None` is as many as there are cores.
     pub shards: Option<usize>,
     pub keeps: Keeps,
-    /// An earlier run of the same code answered other cases: however many fail now, it is their own doing.
+    /// An earlier run of the same code answered other cases: however many fail now, it is their own
+    /// doing.
     pub has_answered: bool,
     /// Keeps what judging programs said, and knows what they have said.
     pub judgements: Option<Store>,
@@ -138,9 +152,15 @@ pub struct TierRun {
 }
 
 impl TierJob {
-    pub fn new(tier: Tier, runner: ChildSpec, state: (&ObjectId, &Path), temporary: PathBuf) -> Self {
+    pub fn new(
+        tier: Tier,
+        runner: ChildSpec,
+        state: (&ObjectId, &Path),
+        temporary: PathBuf,
+    ) -> Self {
         let (revision, path) = state;
-        let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path})).expect("a state's name serialises");
+        let state = to_raw_value(&serde_json::json!({"revision": revision, "path": path}))
+            .expect("a state's name serialises");
         Self {
             tier,
             work: OnceLock::new(),
@@ -163,7 +183,11 @@ impl TierJob {
 
     /// Who is asked about the answers of a case that is scored.
     pub(super) fn judges(&self) -> &Judges {
-        self.work.wait().judges.as_ref().expect("who has cases that are scored gives them their judges")
+        self.work
+            .wait()
+            .judges
+            .as_ref()
+            .expect("who has cases that are scored gives them their judges")
     }
 
     /// What the ids of conversations are made from.
@@ -187,7 +211,8 @@ impl TierJob {
 
     pub(super) fn shard_count(&self) -> usize {
         let count = self.cases().list.len();
-        let wanted = self.shards.unwrap_or_else(|| limits::cores().min(count.div_ceil(CASES_PER_SHARD)));
+        let wanted =
+            self.shards.unwrap_or_else(|| limits::cores().min(count.div_ceil(CASES_PER_SHARD)));
         wanted.clamp(1, count.max(1))
     }
 
@@ -195,9 +220,14 @@ impl TierJob {
     pub fn check_scorers(&self, there: &[&str]) -> Result<(), DocumentError> {
         let missing = self.cases().scorers().into_iter().find(|(name, _)| !there.contains(name));
         missing.map_or(Ok(()), |(name, place)| {
-            let suggestion = agent_core::formats::suggestion::did_you_mean(name, there.iter().copied());
+            let suggestion =
+                agent_core::formats::suggestion::did_you_mean(name, there.iter().copied());
             let mend = format!("write it there, or name one of {}", there.join(", "));
-            Err(DocumentError::new(place, format!("there is no scorer \"{name}\" in {SCORERS}{suggestion}"), mend))
+            Err(DocumentError::new(
+                place,
+                format!("there is no scorer \"{name}\" in {SCORERS}{suggestion}"),
+                mend,
+            ))
         })
     }
 }
@@ -252,7 +282,10 @@ impl Queue {
         if let Some(most) = job.work.wait().spend_usd.filter(|most| *spent > *most)
             && !self.stopped.load(Ordering::Relaxed)
         {
-            self.stop(format!("the spend of ${:.4} has passed the budget of ${most}: no further case was started", *spent));
+            self.stop(format!(
+                "the spend of ${:.4} has passed the budget of ${most}: no further case was started",
+                *spent
+            ));
         }
     }
 }
@@ -264,9 +297,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// After so long without an event, `hear` is called without one.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started it; the events meet here.
+/// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started
+/// it; the events meet here.
 ///
-/// `load` reads the cases while the first Runner starts. `hear` gets each event, and `None` where none came for a while.
+/// `load` reads the cases while the first Runner starts. `hear` gets each event, and `None` where
+/// none came for a while.
 pub fn run<E: From<TierError>>(
     job: &TierJob,
     load: impl FnOnce() -> Result<Work, E>,
@@ -292,7 +327,9 @@ pub fn run<E: From<TierError>>(
         let (work, error) = match load() {
             Ok(work) => (work, None),
             // the first worker waits for cases: none lets it go
-            Err(error) => (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error)),
+            Err(error) => {
+                (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error))
+            }
         };
         if work.is_empty() {
             queue.nothing_to_do.notify_one();
@@ -312,7 +349,10 @@ pub fn run<E: From<TierError>>(
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
-        Ok(workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(given_up()))).collect::<Vec<_>>())
+        Ok(workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err(given_up())))
+            .collect::<Vec<_>>())
     })?;
     let mut goldens = Vec::new();
     let mut last_failure = None;
@@ -327,7 +367,10 @@ pub fn run<E: From<TierError>>(
     tell(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
     match last_failure {
         // a tier of which no case could be judged says nothing about the agent
-        Some(error) if !job.has_answered && fold.results().all(|result| result.outcome == Outcome::Errored) => {
+        Some(error)
+            if !job.has_answered
+                && fold.results().all(|result| result.outcome == Outcome::Errored) =>
+        {
             Err(TierError::from(error).into())
         }
         _ => Ok(TierRun { fold, goldens }),
@@ -369,7 +412,12 @@ impl Folders {
     }
 }
 
-fn work(job: &TierJob, queue: &Queue, below: &Path, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+fn work(
+    job: &TierJob,
+    queue: &Queue,
+    below: &Path,
+    events: mpsc::Sender<Vec<Event>>,
+) -> Result<ShardEnd, TierError> {
     let folders = Folders::make(below)?;
     let ended = event_loop::block_on(async {
         tokio::select! {

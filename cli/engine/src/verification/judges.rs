@@ -26,13 +26,22 @@ impl<'a> JudgesByTree<'a> {
     }
 
     /// Of a commit, for these tiers; nothing where its tree cannot be read, which its objects tell.
-    pub fn of(&mut self, commit: &ObjectId, manifest: Option<&Manifest>, tiers: &BTreeSet<Tier>) -> Judges {
+    pub fn of(
+        &mut self,
+        commit: &ObjectId,
+        manifest: Option<&Manifest>,
+        tiers: &BTreeSet<Tier>,
+    ) -> Judges {
         let Some(manifest) = manifest else { return Judges::new() };
         let evaluators = Evaluators { source: Objects(commit.clone()), manifest: manifest.clone() };
-        let Ok(Some(identity)) = evaluators.identity(&self.repository.git) else { return Judges::new() };
+        let Ok(Some(identity)) = evaluators.identity(&self.repository.git) else {
+            return Judges::new();
+        };
         let judge = |tier: &Tier| {
             let known = self.known.entry((identity.clone(), *tier));
-            let judge = known.or_insert_with(|| self.repository.judge(&evaluators, *tier).map_err(|error| error.messages.join(": ")));
+            let judge = known.or_insert_with(|| {
+                self.repository.judge(&evaluators, *tier).map_err(|error| error.messages.join(": "))
+            });
             (*tier, judge.clone())
         };
         tiers.iter().map(judge).collect()

@@ -32,8 +32,14 @@ pub struct Evidence {
 impl Evidence {
     /// The results that are what the commit's own evaluation names.
     pub fn named_results(&self) -> BTreeMap<Tier, Arc<Results>> {
-        let is_named = |(tier, results): &(&Tier, &Arc<Results>)| self.named.get(*tier) == Some(&results.digest);
-        self.results.iter().filter(is_named).map(|(tier, results)| (*tier, Arc::clone(results))).collect()
+        let is_named = |(tier, results): &(&Tier, &Arc<Results>)| {
+            self.named.get(*tier) == Some(&results.digest)
+        };
+        self.results
+            .iter()
+            .filter(is_named)
+            .map(|(tier, results)| (*tier, Arc::clone(results)))
+            .collect()
     }
 }
 
@@ -65,11 +71,17 @@ impl<'a> Reader<'a> {
         let store = self.store(&commit.id)?;
         let evaluation = store.get(&evaluation_key(commit.id.as_str()))?;
         let read = evaluation.as_deref().and_then(Evaluation::from_bytes);
-        let mut evidence = Evidence { evaluation, record: store.get(&record::key(commit.id.as_str()))?, ..Evidence::default() };
+        let mut evidence = Evidence {
+            evaluation,
+            record: store.get(&record::key(commit.id.as_str()))?,
+            ..Evidence::default()
+        };
         for (tier, summary) in read.iter().flat_map(|evaluation| &evaluation.tiers) {
             evidence.tiers.push(*tier);
             let lines = store.get(&results_key(commit.id.as_str(), *tier))?;
-            evidence.results.extend(lines.map(|lines| (*tier, Arc::new(Results::of(*tier, &lines)))));
+            evidence
+                .results
+                .extend(lines.map(|lines| (*tier, Arc::new(Results::of(*tier, &lines)))));
             if read.as_ref().map(Evaluation::digest) == commit.trailers.eval {
                 evidence.named.extend(summary.results.clone().map(|results| (*tier, results)));
             }
@@ -89,7 +101,8 @@ impl<'a> Reader<'a> {
 
     /// The store that the commit's manifest names; the usual one where that cannot be read.
     fn store(&self, commit: &ObjectId) -> Result<Store, Failure> {
-        let settings = self.repository.manifest(commit).map(|manifest| manifest.store).unwrap_or_default();
+        let settings =
+            self.repository.manifest(commit).map(|manifest| manifest.store).unwrap_or_default();
         if let Some(store) = self.stores.borrow().get(&settings.url) {
             return Ok(store.clone());
         }

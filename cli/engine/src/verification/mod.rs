@@ -84,16 +84,25 @@ impl<'a> Verifier<'a> {
 
     /// The branches' own versions without a tag, newest first, to be tagged again.
     pub fn untagged(&self) -> Vec<(Version, ObjectId)> {
-        let links = self.chains.iter().flat_map(|chain| &chain.links).filter(|link| link.tagged.is_none());
+        let links =
+            self.chains.iter().flat_map(|chain| &chain.links).filter(|link| link.tagged.is_none());
         links.map(|link| (link.version().clone(), link.commit.clone())).collect()
     }
 
-    /// Every version of the branches, newest first, and every tag that names another commit than these.
+    /// Every version of the branches, newest first, and every tag that names another commit than
+    /// these.
     pub fn all(&self) -> Result<Vec<Subject>, Failure> {
         let mut seen = BTreeSet::new();
-        let links = self.chains.iter().flat_map(|chain| &chain.links).filter(|link| seen.insert(&link.commit));
-        let mut all: Vec<Subject> = links.map(|link| Subject { version: link.version().clone(), commit: link.commit.clone() }).collect();
-        let ours: BTreeSet<(Version, ObjectId)> = all.iter().map(|subject| (subject.version.clone(), subject.commit.clone())).collect();
+        let links = self
+            .chains
+            .iter()
+            .flat_map(|chain| &chain.links)
+            .filter(|link| seen.insert(&link.commit));
+        let mut all: Vec<Subject> = links
+            .map(|link| Subject { version: link.version().clone(), commit: link.commit.clone() })
+            .collect();
+        let ours: BTreeSet<(Version, ObjectId)> =
+            all.iter().map(|subject| (subject.version.clone(), subject.commit.clone())).collect();
         for version in self.repository.git.versions()?.into_iter().rev() {
             // a tag that cannot be read is looked at by itself
             let Ok(Some(commit)) = self.repository.git.version_commit(&version) else { continue };
@@ -108,18 +117,28 @@ impl<'a> Verifier<'a> {
     pub fn repository_report(&self) -> Result<RepositoryReport, Failure> {
         let git = &self.repository.git;
         let wrong = |check, message| Check { check, status: Status::Wrong, message };
-        let mut checks: Vec<Check> =
-            git.garbled_tags()?.into_iter().map(|tag| wrong("tags", format!("refs/tags/{tag} cannot be read"))).collect();
+        let mut checks: Vec<Check> = git
+            .garbled_tags()?
+            .into_iter()
+            .map(|tag| wrong("tags", format!("refs/tags/{tag} cannot be read")))
+            .collect();
+        checks.extend(git.damaged_tags()?.into_iter().map(|(name, why)| {
+            wrong("tags", format!("the tag object of {name} is damaged: {why}"))
+        }));
+        let shown = |path: &std::path::PathBuf| {
+            path.strip_prefix(git.common_dir()).unwrap_or(path).display().to_string()
+        };
         checks.extend(
-            git.damaged_tags()?.into_iter().map(|(name, why)| wrong("tags", format!("the tag object of {name} is damaged: {why}"))),
+            git.damaged_packs()?.iter().map(|path| {
+                wrong("packs", format!("{} is not what its checksum says", shown(path)))
+            }),
         );
-        let shown = |path: &std::path::PathBuf| path.strip_prefix(git.common_dir()).unwrap_or(path).display().to_string();
-        checks.extend(git.damaged_packs()?.iter().map(|path| wrong("packs", format!("{} is not what its checksum says", shown(path)))));
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
         Ok(RepositoryReport { status, checks })
     }
 
-    /// One version, checked; whatever cannot be read is a finding and no error, unless the store does not answer.
+    /// One version, checked; whatever cannot be read is a finding and no error, unless the store
+    /// does not answer.
     pub fn verify(&mut self, subject: &Subject) -> Result<Report, Failure> {
         let commit = match self.repository.git.commit(&subject.commit) {
             Ok(commit) => commit,
@@ -134,19 +153,31 @@ impl<'a> Verifier<'a> {
     fn facts(&mut self, version: &Version, commit: CommitInfo) -> Result<Facts, Failure> {
         let git = &self.repository.git;
         let objects = self.integrity.of_commit(&commit.id, &commit.tree);
-        let chain = self.places.get(&commit.id).map(|(chain, position)| (&self.chains[*chain], *position));
+        let chain =
+            self.places.get(&commit.id).map(|(chain, position)| (&self.chains[*chain], *position));
         let is_rollback = commit.trailers.kind == Some(Kind::Rollback);
         let branch = chain.map(|(chain, _)| chain.branch.clone());
-        let restored = chain.filter(|_| is_rollback).map(|(chain, position)| chain.restored(position));
-        let recorded_before = chain.and_then(|(chain, position)| chain.recorded_before(position).cloned());
-        let ledger_named_before = chain.and_then(|(chain, position)| chain.ledger_named_before(position).cloned());
+        let restored =
+            chain.filter(|_| is_rollback).map(|(chain, position)| chain.restored(position));
+        let recorded_before =
+            chain.and_then(|(chain, position)| chain.recorded_before(position).cloned());
+        let ledger_named_before =
+            chain.and_then(|(chain, position)| chain.ledger_named_before(position).cloned());
         let kept = self.kept.of(&commit)?;
         let base = self.base(&commit)?;
         let manifest = self.repository.manifest(&commit.id).ok();
-        let record = kept.record.as_deref().and_then(|bytes| Record::from_bytes(bytes).ok()).map(|(record, _)| record);
-        let mut tiers: BTreeSet<Tier> = kept.results.keys().copied().chain(kept.tiers.iter().copied()).collect();
+        let record = kept
+            .record
+            .as_deref()
+            .and_then(|bytes| Record::from_bytes(bytes).ok())
+            .map(|(record, _)| record);
+        let mut tiers: BTreeSet<Tier> =
+            kept.results.keys().copied().chain(kept.tiers.iter().copied()).collect();
         tiers.extend(record.iter().map(|record| record.gated.tier));
-        let before = match record.as_ref().and_then(|record| record.compared.as_ref()?.before.as_ref().map(|_| record.gated.tier)) {
+        let before = match record
+            .as_ref()
+            .and_then(|record| record.compared.as_ref()?.before.as_ref().map(|_| record.gated.tier))
+        {
             Some(tier) => self.kept.before(&commit)?.map(|bytes| Results::of(tier, &bytes)),
             None => None,
         };
@@ -190,30 +221,46 @@ impl<'a> Verifier<'a> {
         let git = &self.repository.git;
         let parent = commit.parents.first().filter(|parent| git.exists(parent));
         // where a tree cannot be read, its objects tell
-        git.diff(parent, &commit.id).unwrap_or_default().into_iter().map(|change| change.path).collect()
+        git.diff(parent, &commit.id)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|change| change.path)
+            .collect()
     }
 
     /// The version it stands on, with what a gate needs of it.
     fn base(&mut self, commit: &CommitInfo) -> Result<Option<Base>, Failure> {
         let git = &self.repository.git;
-        let Some(parent) = commit.parents.first().and_then(|parent| git.commit(parent).ok()) else { return Ok(None) };
+        let Some(parent) = commit.parents.first().and_then(|parent| git.commit(parent).ok()) else {
+            return Ok(None);
+        };
         let Some((_, version)) = parent.trailers.as_version() else { return Ok(None) };
         let state = git.entry(&parent.id, STATE_FILE).ok().flatten().map(|entry| entry.id);
-        let value = git.read(&parent.id, STATE_FILE).ok().flatten().and_then(|bytes| state_value(&bytes, STATE_FILE).ok());
+        let value = git
+            .read(&parent.id, STATE_FILE)
+            .ok()
+            .flatten()
+            .and_then(|bytes| state_value(&bytes, STATE_FILE).ok());
         let kept: Evidence = self.kept.of(&parent)?;
         Ok(Some(Base {
             version: version.clone(),
             state,
             canonical: value.map(|value| canonical::revision(&value)),
-            judges: self.judges_of(&evaluators::judging_on(git, &parent.id)?, &Tier::ALL.into_iter().collect()),
+            judges: self.judges_of(
+                &evaluators::judging_on(git, &parent.id)?,
+                &Tier::ALL.into_iter().collect(),
+            ),
             results: kept.named_results(),
         }))
     }
 
-    /// What the manifest that judges asks of a version's kind: of a promotion that of the version it was made from, of a release its own.
+    /// What the manifest that judges asks of a version's kind: of a promotion that of the version
+    /// it was made from, of a release its own.
     fn gated(&self, commit: &CommitInfo, own: Option<&Manifest>) -> Option<Gated> {
         match commit.trailers.kind? {
-            Kind::Promotion => Some(self.repository.manifest(commit.parents.first()?).ok()?.promote.gated()),
+            Kind::Promotion => {
+                Some(self.repository.manifest(commit.parents.first()?).ok()?.promote.gated())
+            }
             Kind::Release => own.map(|manifest| manifest.release.clone()),
             // it has the evidence of the version it goes back to
             Kind::Rollback => None,
@@ -227,27 +274,44 @@ impl<'a> Verifier<'a> {
             (Kind::Release, [source]) if commit.trailers.base.is_none() => source,
             _ => return None,
         };
-        let differing = git.diff(Some(source), &commit.id).ok()?.into_iter().map(|change| change.path).filter(|path| path != STATE_FILE);
-        Some(Source { commit: source.clone(), differing: differing.collect(), changes_state: self.changes_state(commit, source) })
+        let differing = git
+            .diff(Some(source), &commit.id)
+            .ok()?
+            .into_iter()
+            .map(|change| change.path)
+            .filter(|path| path != STATE_FILE);
+        Some(Source {
+            commit: source.clone(),
+            differing: differing.collect(),
+            changes_state: self.changes_state(commit, source),
+        })
     }
 
-    /// Whether the source of a release has another state, schema or migration than where it parted from what was served.
+    /// Whether the source of a release has another state, schema or migration than where it parted
+    /// from what was served.
     fn changes_state(&self, commit: &CommitInfo, source: &ObjectId) -> bool {
         let git = &self.repository.git;
         let Some(base) = commit.parents.first() else { return true };
         let in_state = |from: &ObjectId| {
-            git.diff(Some(from), source).is_ok_and(|changes| changes.iter().any(|change| change.path.starts_with("state/")))
+            git.diff(Some(from), source)
+                .is_ok_and(|changes| changes.iter().any(|change| change.path.starts_with("state/")))
         };
         let parted = git.merge_base(base, source).ok().flatten();
         // a schema is compared with the one that is served, a state with the one both began from
-        let schema_changed = git
-            .diff(Some(base), source)
-            .is_ok_and(|changes| changes.iter().any(|change| change.path.starts_with("state/") && change.path != STATE_FILE));
+        let schema_changed = git.diff(Some(base), source).is_ok_and(|changes| {
+            changes
+                .iter()
+                .any(|change| change.path.starts_with("state/") && change.path != STATE_FILE)
+        });
         schema_changed || parted.is_none_or(|parted| in_state(&parted))
     }
 
     /// What a version that no person decided on did to the evaluators.
-    fn evaluators(&self, commit: &CommitInfo, base: Option<&Base>) -> Option<Result<Effect, String>> {
+    fn evaluators(
+        &self,
+        commit: &CommitInfo,
+        base: Option<&Base>,
+    ) -> Option<Result<Effect, String>> {
         if !is_unattended(commit.trailers.coder.as_deref()) || base.is_none() {
             return None;
         }
@@ -272,13 +336,18 @@ impl<'a> Verifier<'a> {
         for item in items {
             // one that cannot be read is not there
             let path = format!("items/{item}.json");
-            let stored = inbox.read(&path).ok().flatten().filter(|bytes| Feedback::parse(bytes, &path).is_ok());
+            let stored = inbox
+                .read(&path)
+                .ok()
+                .flatten()
+                .filter(|bytes| Feedback::parse(bytes, &path).is_ok());
             found.extend(stored.map(|_| item.clone()));
         }
         Ok(found)
     }
 
-    /// How many versions up to the baseline an accepted attempt made; asked only where an attempt is named.
+    /// How many versions up to the baseline an accepted attempt made; asked only where an attempt
+    /// is named.
     fn discoveries(&self, record: Option<&Record>) -> Option<u64> {
         let compared = record?.compared.as_ref()?;
         compared.verdict.ledger?;
@@ -288,15 +357,24 @@ impl<'a> Verifier<'a> {
 }
 
 impl Repository {
-    /// The commit that is to be looked at as a version: a branch's tip itself, and what a tag names.
-    pub fn subject(&self, what: &agent_core::version::what::What) -> Result<Option<Subject>, Failure> {
+    /// The commit that is to be looked at as a version: a branch's tip itself, and what a tag
+    /// names.
+    pub fn subject(
+        &self,
+        what: &agent_core::version::what::What,
+    ) -> Result<Option<Subject>, Failure> {
         use agent_core::version::what::What;
         let commit = match what {
             What::Active => match self.git.reference(crate::world::git::ACTIVE)? {
                 Some(tip) => tip,
                 None => return self.expect_tip().map(|_| None),
             },
-            What::Version(version) => return Ok(Some(Subject { version: version.clone(), commit: self.commit_of(version)? })),
+            What::Version(version) => {
+                return Ok(Some(Subject {
+                    version: version.clone(),
+                    commit: self.commit_of(version)?,
+                }));
+            }
             other => self.commit_named(other)?,
         };
         let version = self.git.commit(&commit).ok().and_then(|commit| commit.trailers.version);

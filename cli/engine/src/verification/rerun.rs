@@ -1,4 +1,5 @@
-//! The evidence of a version, run again: its tiers under the evaluators that judged, without what is known, and its Journal through the Tuner.
+//! The evidence of a version, run again: its tiers under the evaluators that judged, without what
+//! is known, and its Journal through the Tuner.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -28,15 +29,20 @@ impl Verifier<'_> {
     pub fn run_again(&mut self, commit: &CommitInfo) -> Result<Vec<Check>, Failure> {
         let evidence = self.kept.of(commit)?;
         let read = evidence.evaluation.as_deref().and_then(Evaluation::from_bytes);
-        let Some(evaluation) = read.filter(|evaluation| Some(evaluation.digest()) == commit.trailers.eval) else {
+        let Some(evaluation) =
+            read.filter(|evaluation| Some(evaluation.digest()) == commit.trailers.eval)
+        else {
             let (status, message) = missing("there is no evaluation to compare with");
             return Ok(vec![Check { check: "run", status, message }]);
         };
-        let record = evidence.record.as_deref().filter(|bytes| Some(digest(bytes)) == commit.trailers.gate);
+        let record =
+            evidence.record.as_deref().filter(|bytes| Some(digest(bytes)) == commit.trailers.gate);
         let record = record.and_then(|bytes| Record::from_bytes(bytes).ok());
         let rerun = Rerun { repository: self.repository, commit };
         let mut checks = Vec::new();
-        let mut check = |check: &'static str, (status, message): Finding| checks.push(Check { check, status, message });
+        let mut check = |check: &'static str, (status, message): Finding| {
+            checks.push(Check { check, status, message })
+        };
         for (tier, summary) in &evaluation.tiers {
             check("run", rerun.own(*tier, summary, &evidence)?);
         }
@@ -49,7 +55,11 @@ impl Verifier<'_> {
                 let stored = self.kept.before(commit)?.map(|bytes| Results::of(tier, &bytes));
                 check("run-before", rerun.by_those_before(tier, before, stored.as_ref(), base)?);
             }
-            let known = self.kept.of(&self.repository.git.commit(base)?)?.named_results().contains_key(&tier);
+            let known = self
+                .kept
+                .of(&self.repository.git.commit(base)?)?
+                .named_results()
+                .contains_key(&tier);
             // a baseline whose own evaluation has these results is run again as what it is
             if !known || !compared.varying.is_empty() {
                 check("run-base", rerun.baseline(tier, pairs, base)?);
@@ -73,26 +83,55 @@ impl Rerun<'_> {
         self.repository.target(&What::Name(commit.to_string()))
     }
 
-    fn own(&self, tier: Tier, summary: &TierSummary, evidence: &Evidence) -> Result<Finding, Failure> {
-        let stored = evidence.results.get(&tier).filter(|stored| Some(&stored.digest) == summary.results.as_ref());
+    fn own(
+        &self,
+        tier: Tier,
+        summary: &TierSummary,
+        evidence: &Evidence,
+    ) -> Result<Finding, Failure> {
+        let stored = evidence
+            .results
+            .get(&tier)
+            .filter(|stored| Some(&stored.digest) == summary.results.as_ref());
         let Some(fold) = stored.and_then(|stored| stored.fold.as_ref().ok()) else {
-            return Ok(missing(format!("there are no results of {tier}, case by case, to compare with")));
+            return Ok(missing(format!(
+                "there are no results of {tier}, case by case, to compare with"
+            )));
         };
         let target = self.target(&self.commit.id)?;
         let evaluators = target.own_evaluators();
         self.compared(&target, &evaluators, (tier.as_str(), tier), &results(fold), summary)
     }
 
-    fn by_those_before(&self, tier: Tier, summary: &TierSummary, stored: Option<&Results>, base: &ObjectId) -> Result<Finding, Failure> {
+    fn by_those_before(
+        &self,
+        tier: Tier,
+        summary: &TierSummary,
+        stored: Option<&Results>,
+        base: &ObjectId,
+    ) -> Result<Finding, Failure> {
         let Some(fold) = stored.and_then(|stored| stored.fold.as_ref().ok()) else {
-            return Ok(missing(format!("there are no results of {tier} by the evaluators before it to compare with")));
+            return Ok(missing(format!(
+                "there are no results of {tier} by the evaluators before it to compare with"
+            )));
         };
         let evaluators = self.target(base)?.own_evaluators();
         let named = format!("{tier} by the evaluators before it");
-        self.compared(&self.target(&self.commit.id)?, &evaluators, (&named, tier), &results(fold), summary)
+        self.compared(
+            &self.target(&self.commit.id)?,
+            &evaluators,
+            (&named, tier),
+            &results(fold),
+            summary,
+        )
     }
 
-    fn baseline(&self, tier: Tier, pairs: &StoredPairs, base: &ObjectId) -> Result<Finding, Failure> {
+    fn baseline(
+        &self,
+        tier: Tier,
+        pairs: &StoredPairs,
+        base: &ObjectId,
+    ) -> Result<Finding, Failure> {
         let target = self.target(base)?;
         let evaluators = target.own_evaluators();
         let paired = pairs.baseline();
@@ -101,7 +140,11 @@ impl Rerun<'_> {
         let now = outcome.results().iter().filter(|result| named.contains(result.id.as_str()));
         let mut again = Again::new(&paired, &now.map(StoredPairs::as_kept).collect::<Vec<_>>());
         self.settle(&target, &evaluators, tier, &mut again, StoredPairs::as_kept)?;
-        Ok(again.finding(&format!("{tier} of the version before it"), &outcome.summary, &outcome.summary))
+        Ok(again.finding(
+            &format!("{tier} of the version before it"),
+            &outcome.summary,
+            &outcome.summary,
+        ))
     }
 
     fn compared(
@@ -132,15 +175,30 @@ impl Rerun<'_> {
             if open.is_empty() {
                 break;
             }
-            let outcome = self.tier(target, evaluators, &Request { only: Some(open), ..Request::anew(tier) })?;
+            let outcome = self.tier(
+                target,
+                evaluators,
+                &Request { only: Some(open), ..Request::anew(tier) },
+            )?;
             again.take(&outcome.results().iter().map(&as_compared).collect::<Vec<_>>());
         }
         Ok(())
     }
 
-    fn tier(&self, target: &Target, evaluators: &Evaluators, request: &Request) -> Result<TierOutcome, Failure> {
+    fn tier(
+        &self,
+        target: &Target,
+        evaluators: &Evaluators,
+        request: &Request,
+    ) -> Result<TierOutcome, Failure> {
         let slow_ms = [(request.tier, testing::slow_cases(self.repository, request.tier))].into();
-        testing::run_tier(self.repository, target, evaluators, request, &mut self.repository.notices.tiers(slow_ms))
+        testing::run_tier(
+            self.repository,
+            target,
+            evaluators,
+            request,
+            &mut self.repository.notices.tiers(slow_ms),
+        )
     }
 
     /// Its updates through the Tuner of the version it was made from.
@@ -150,7 +208,9 @@ impl Rerun<'_> {
             journal::walk(bytes, |record, state| walked.push((record.clone(), state.clone())))?;
             Ok(begin.state)
         });
-        let (Ok(start), Some(base)) = (begun, &self.commit.trailers.base) else { return Ok(missing("there is no Journal to replay")) };
+        let (Ok(start), Some(base)) = (begun, &self.commit.trailers.base) else {
+            return Ok(missing("there is no Journal to replay"));
+        };
         let target = self.target(base)?;
         let advance = self.repository.notices.steps("replaying", Some(walked.len() as u64));
         let mismatch = event_loop::block_on(async {
@@ -160,10 +220,14 @@ impl Rerun<'_> {
             Ok::<_, Failure>(mismatch?)
         })??;
         Ok(match mismatch {
-            None => ok(format!("{} updates of its Journal replayed through the Tuner, each to the same bytes", walked.len())),
-            Some(one) => {
-                wrong(format!("update {} of its Journal (`{}`, signal `{}`) {}", one.record.seq, one.record.tool, one.record.id, one.what))
-            }
+            None => ok(format!(
+                "{} updates of its Journal replayed through the Tuner, each to the same bytes",
+                walked.len()
+            )),
+            Some(one) => wrong(format!(
+                "update {} of its Journal (`{}`, signal `{}`) {}",
+                one.record.seq, one.record.tool, one.record.id, one.what
+            )),
         })
     }
 }

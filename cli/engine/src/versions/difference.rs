@@ -1,4 +1,5 @@
-//! `agent versions diff`: the difference of two versions, from git and from what the object store keeps. It starts nothing.
+//! `agent versions diff`: the difference of two versions, from git and from what the object store
+//! keeps. It starts nothing.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -6,7 +7,9 @@ use crate::target::contracts;
 use crate::versions::stored::Kept;
 use crate::world::git::{CommitInfo, STATE_FILE};
 use agent_core::bisection::code_difference::{self, CodeDifference, Files, Sides, Withheld};
-use agent_core::bisection::difference::{Missing, SCHEMA, StateChange, VersionDifference, side_name};
+use agent_core::bisection::difference::{
+    Missing, SCHEMA, StateChange, VersionDifference, side_name,
+};
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -16,7 +19,12 @@ use agent_core::testing::evaluation::is_held_out;
 use std::collections::BTreeSet;
 
 /// The tiers named, or all that either side has.
-pub fn difference(repository: &Repository, from: &ObjectId, to: &ObjectId, tiers: &BTreeSet<Tier>) -> Result<VersionDifference, Failure> {
+pub fn difference(
+    repository: &Repository,
+    from: &ObjectId,
+    to: &ObjectId,
+    tiers: &BTreeSet<Tier>,
+) -> Result<VersionDifference, Failure> {
     let (from, to) = (repository.git.commit(from)?, repository.git.commit(to)?);
     let mut missing = Vec::new();
     let state = differences(&repository.state_at(&from.id)?, &repository.state_at(&to.id)?);
@@ -37,8 +45,14 @@ pub fn difference(repository: &Repository, from: &ObjectId, to: &ObjectId, tiers
     })
 }
 
-/// The lines of the code that differ. Those of held-out cases are shown where `shows_held_out`; the learned state is no code.
-pub fn code(repository: &Repository, from: &CommitInfo, to: &CommitInfo, shows_held_out: bool) -> Result<CodeDifference, Failure> {
+/// The lines of the code that differ. Those of held-out cases are shown where `shows_held_out`; the
+/// learned state is no code.
+pub fn code(
+    repository: &Repository,
+    from: &CommitInfo,
+    to: &CommitInfo,
+    shows_held_out: bool,
+) -> Result<CodeDifference, Failure> {
     let mut changes = repository.git.diff(Some(&from.id), &to.id)?;
     changes.retain(|change| change.path != STATE_FILE);
     let left_off = changes.len().saturating_sub(code_difference::FILES);
@@ -49,7 +63,10 @@ pub fn code(repository: &Repository, from: &CommitInfo, to: &CommitInfo, shows_h
             files.withhold(change, Withheld::HeldOut);
             continue;
         }
-        let [old, new] = [repository.git.read(&from.id, &change.path)?, repository.git.read(&to.id, &change.path)?];
+        let [old, new] = [
+            repository.git.read(&from.id, &change.path)?,
+            repository.git.read(&to.id, &change.path)?,
+        ];
         files.add(change, &Sides { old: old.as_deref(), new: new.as_deref() });
     }
     Ok(CodeDifference {
@@ -72,7 +89,11 @@ fn contract(
     let assessed = contracts::assessed_from_kept(repository, from, to)?;
     if assessed.is_none() {
         let [one, two] = [name(from), name(to)];
-        missing.push(Missing { of: format!("{one}..{two}"), what: "contract".to_owned(), how: format!("agent semver {one}..{two}") });
+        missing.push(Missing {
+            of: format!("{one}..{two}"),
+            what: "contract".to_owned(),
+            how: format!("agent semver {one}..{two}"),
+        });
     }
     Ok(assessed)
 }
@@ -101,9 +122,15 @@ fn compared(
                 missing.push(Missing { of, what: tier.to_string(), how });
             }
         }
-        if let ([Some(old), Some(new)], (Some(before), Some(now))) = (&results, (kept[0].tier(tier), kept[1].tier(tier))) {
+        if let ([Some(old), Some(new)], (Some(before), Some(now))) =
+            (&results, (kept[0].tier(tier), kept[1].tier(tier)))
+        {
             let side = |(summary, definitions), results| Side { summary, definitions, results };
-            compared.push(TierComparison::of(tier, side((&before.0, &before.1), old), side((&now.0, &now.1), new)));
+            compared.push(TierComparison::of(
+                tier,
+                side((&before.0, &before.1), old),
+                side((&now.0, &now.1), new),
+            ));
         }
     }
     Ok(compared)

@@ -1,4 +1,5 @@
-//! Which evaluators judge a version, and what a change does to them: gathered from git objects, judged in core.
+//! Which evaluators judge a version, and what a change does to them: gathered from git objects,
+//! judged in core.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -14,14 +15,20 @@ use agent_core::version::Kind;
 use agent_core::version::trailers::is_unattended;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What judges that which is made on top of a version. Cases that coders added since a person last released are not among it: whoever could add cases that
-/// judge the next change could outweigh the others with them.
+/// What judges that which is made on top of a version. Cases that coders added since a person last
+/// released are not among it: whoever could add cases that judge the next change could outweigh the
+/// others with them.
 pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, Failure> {
     let own = served.own_evaluators();
     match &served.commit {
-        Some(commit) if served.manifest.architect.evaluators == EvaluatorChanges::AllowAdditions => {
+        Some(commit)
+            if served.manifest.architect.evaluators == EvaluatorChanges::AllowAdditions =>
+        {
             let decided = decided_on(&repository.git, commit)?;
-            Ok(Evaluators { manifest: repository.manifest(&decided)?, source: Source::Objects(decided) })
+            Ok(Evaluators {
+                manifest: repository.manifest(&decided)?,
+                source: Source::Objects(decided),
+            })
         }
         // nobody else adds any
         _ => Ok(own),
@@ -33,21 +40,27 @@ pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, Failure> {
     decided_or(git, served, served)
 }
 
-/// The commit whose evaluators a person decided on, where coders may add cases to those of `served`, else `otherwise`.
+/// The commit whose evaluators a person decided on, where coders may add cases to those of
+/// `served`, else `otherwise`.
 fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<ObjectId, Failure> {
     let bytes = git.read(served, manifest::FILE).ok().flatten();
     let manifest = bytes.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
-    let allows_additions = manifest.is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions);
+    let allows_additions = manifest
+        .is_some_and(|manifest| manifest.architect.evaluators == EvaluatorChanges::AllowAdditions);
     if allows_additions { decided_on(git, served) } else { Ok(otherwise.clone()) }
 }
 
-/// The commit whose evaluators the evaluation of a version was made with. A rollback has the evaluation of the version that it serves again.
+/// The commit whose evaluators the evaluation of a version was made with. A rollback has the
+/// evaluation of the version that it serves again.
 pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, Failure> {
     let parent = version.parents.first().filter(|parent| git.exists(parent));
-    // where coders may not add cases, a version's own tree has what judged it, and what differs there is found
+    // where coders may not add cases, a version's own tree has what judged it, and what differs
+    // there is found
     match (version.trailers.kind, parent) {
         (Some(Kind::Promotion), Some(parent)) => decided_or(git, parent, &version.id),
-        (Some(Kind::Release), Some(parent)) if is_unattended(version.trailers.coder.as_deref()) => decided_or(git, parent, &version.id),
+        (Some(Kind::Release), Some(parent)) if is_unattended(version.trailers.coder.as_deref()) => {
+            decided_or(git, parent, &version.id)
+        }
         (Some(Kind::Rollback), Some(parent)) => {
             for earlier in git.first_parents(parent) {
                 let earlier = earlier?;
@@ -83,12 +96,18 @@ fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, Failure> {
     Ok(newest)
 }
 
-/// What a version that a coder made did to the evaluators of the one it replaced. Both are commits or trees.
-pub fn between(repository: &Repository, served: &ObjectId, new: &ObjectId) -> Result<Effect, Failure> {
+/// What a version that a coder made did to the evaluators of the one it replaced. Both are commits
+/// or trees.
+pub fn between(
+    repository: &Repository,
+    served: &ObjectId,
+    new: &ObjectId,
+) -> Result<Effect, Failure> {
     let changed = repository.git.diff(Some(served), new)?;
     let (old, new_manifest) = (repository.manifest(served)?, repository.manifest(new)?);
     let judges = judges(&repository.git, served)?;
-    let touched = evaluators(&changed, &Manifests { old: &old, new: &new_manifest, judges: &judges });
+    let touched =
+        evaluators(&changed, &Manifests { old: &old, new: &new_manifest, judges: &judges });
     of(repository, served, new, &old, &touched)
 }
 
@@ -102,7 +121,10 @@ pub fn of(
 ) -> Result<Effect, Failure> {
     let mode = manifest.architect.evaluators;
     let Some(paths) = files_to_read(touched, mode) else { return Ok(effect(touched, mode, None)) };
-    let files = paths.into_iter().map(|path| case_file(&repository.git, served, new, path)).collect::<Result<Vec<_>, _>>()?;
+    let files = paths
+        .into_iter()
+        .map(|path| case_file(&repository.git, served, new, path))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(effect(touched, mode, Some((&files, &served_cases(&repository.git, served)?))))
 }
 
@@ -111,7 +133,9 @@ pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, Failure> {
     let texts = case_files(git, tree)?.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>();
     let mut judges = judging_words(texts.iter().map(String::as_str));
     // the others are options, and programs of the machine
-    judges.retain(|word| matches!(git.entry(tree, word), Ok(Some(Entry { mode: Mode::File | Mode::Executable, .. }))));
+    judges.retain(|word| {
+        matches!(git.entry(tree, word), Ok(Some(Entry { mode: Mode::File | Mode::Executable, .. })))
+    });
     Ok(judges)
 }
 
@@ -127,13 +151,30 @@ fn served_cases(git: &Git, tree: &ObjectId) -> Result<BTreeMap<Tier, Cases>, Fai
 pub fn case_files(git: &Git, tree: &ObjectId) -> Result<Vec<(Tier, String, String)>, Failure> {
     let mut files = Vec::new();
     for tier in Tier::ALL {
-        for file in git.files(tree, &format!("tests/{tier}"))?.into_iter().filter(|file| file.path.strip_suffix(".jsonl").is_some()) {
-            files.push((tier, file.path, String::from_utf8_lossy(&git.blob(&file.id)?).into_owned()));
+        for file in git
+            .files(tree, &format!("tests/{tier}"))?
+            .into_iter()
+            .filter(|file| file.path.strip_suffix(".jsonl").is_some())
+        {
+            files.push((
+                tier,
+                file.path,
+                String::from_utf8_lossy(&git.blob(&file.id)?).into_owned(),
+            ));
         }
     }
     Ok(files)
 }
 
-fn case_file(git: &Git, served: &ObjectId, new: &ObjectId, path: &str) -> Result<CaseFile, Failure> {
-    Ok(CaseFile { path: path.to_owned(), before: git.read(served, path)?, after: git.read(new, path)? })
+fn case_file(
+    git: &Git,
+    served: &ObjectId,
+    new: &ObjectId,
+    path: &str,
+) -> Result<CaseFile, Failure> {
+    Ok(CaseFile {
+        path: path.to_owned(),
+        before: git.read(served, path)?,
+        after: git.read(new, path)?,
+    })
 }

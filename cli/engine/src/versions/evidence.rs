@@ -1,4 +1,5 @@
-//! The evidence a version rests on: an evaluation made on its tree before its commit exists, and the gate against what it replaces.
+//! The evidence a version rests on: an evaluation made on its tree before its commit exists, and
+//! the gate against what it replaces.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -27,18 +28,22 @@ pub struct Evidence {
     outcomes: Vec<TierOutcome>,
     pub contract: Option<String>,
     tier: Option<Tier>,
-    /// Against what it replaces; `None` for the first version and for a tree that was judged before.
+    /// Against what it replaces; `None` for the first version and for a tree that was judged
+    /// before.
     gate: Option<GateVerdict>,
-    /// Where it is refused: the cases that came out worse than with what it replaces, the gravest first.
+    /// Where it is refused: the cases that came out worse than with what it replaces, the gravest
+    /// first.
     worse: Vec<Flip>,
-    /// The evaluators were changed with it: it was judged by the old ones, and is not comparable with what was before.
+    /// The evaluators were changed with it: it was judged by the old ones, and is not comparable
+    /// with what was before.
     evaluators_changed: Vec<&'static str>,
     record: Option<StoredRecord>,
     /// What it is to be compared with, measured and not compared yet.
     baseline: Option<Baseline>,
 }
 
-/// Results of the version that the candidate would replace, and of the candidate by that version's evaluators, where it has others.
+/// Results of the version that the candidate would replace, and of the candidate by that version's
+/// evaluators, where it has others.
 #[derive(Debug)]
 struct Baseline {
     commit: ObjectId,
@@ -63,7 +68,8 @@ impl Judged<'_> {
     }
 }
 
-/// The gate's record as it is kept. Versions made by an `agent` that kept none have none, and a rollback to one of them neither.
+/// The gate's record as it is kept. Versions made by an `agent` that kept none have none, and a
+/// rollback to one of them neither.
 #[derive(Debug)]
 struct StoredRecord {
     bytes: Vec<u8>,
@@ -73,9 +79,14 @@ struct StoredRecord {
 
 impl StoredRecord {
     /// The record that a commit names, from the store.
-    fn of(store: &Store, commit: &ObjectId, named: Option<&String>) -> Result<Option<Self>, Failure> {
+    fn of(
+        store: &Store,
+        commit: &ObjectId,
+        named: Option<&String>,
+    ) -> Result<Option<Self>, Failure> {
         let Some(named) = named else { return Ok(None) };
-        let bytes = store.get(&record::key(commit.as_str()))?.filter(|bytes| digest(bytes) == *named);
+        let bytes =
+            store.get(&record::key(commit.as_str()))?.filter(|bytes| digest(bytes) == *named);
         let bytes = bytes.ok_or_else(|| not_in_store("record of the gate", commit))?;
         Ok(Some(Self { bytes, before: store.get(&record::before_key(commit.as_str()))? }))
     }
@@ -89,11 +100,17 @@ impl StoredRecord {
 }
 
 fn not_in_store(what: &str, commit: &ObjectId) -> Failure {
-    Failure::new(FailureKind::NotEnoughEvidence, format!("the {what} of {} is not in the object store", commit.short()))
-        .with_hint("fetch the store of the clone that made it, or release the commit it came from again")
+    Failure::new(
+        FailureKind::NotEnoughEvidence,
+        format!("the {what} of {} is not in the object store", commit.short()),
+    )
+    .with_hint(
+        "fetch the store of the clone that made it, or release the commit it came from again",
+    )
 }
 
-/// Which evaluators judge a candidate by itself. Beside what it replaces, those of that version judge both.
+/// Which evaluators judge a candidate by itself. Beside what it replaces, those of that version
+/// judge both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judges {
     /// Those it brings: a person decides on it.
@@ -103,16 +120,19 @@ pub enum Judges {
 }
 
 impl Evidence {
-    /// Runs the tier on a candidate, and on the baseline where that is not in the cache. `record` and `decide` come after it.
+    /// Runs the tier on a candidate, and on the baseline where that is not in the cache. `record`
+    /// and `decide` come after it.
     pub fn measure(repository: &Repository, judged: &Judged<'_>) -> Result<Self, Failure> {
         let Judged { candidate, judges, baseline, gated, .. } = *judged;
         if baseline.is_some() {
             LedgerRef::new(&repository.git).expect_whole()?;
         }
-        let served = baseline.map(|baseline| evaluators::judging(repository, baseline)).transpose()?;
+        let served =
+            baseline.map(|baseline| evaluators::judging(repository, baseline)).transpose()?;
         let own = candidate.own_evaluators();
         let judging = served.as_ref().filter(|_| judges == Judges::Served).unwrap_or(&own);
-        let mut evidence = Self::of(candidate, evaluate(repository, candidate, judging, gated.tier)?);
+        let mut evidence =
+            Self::of(candidate, evaluate(repository, candidate, judging, gated.tier)?);
         evidence.contract = Some(contract(repository, candidate, baseline)?);
         if let (Some(baseline), Some(served)) = (baseline, &served) {
             evidence.measure_baseline(repository, judged, (baseline, served))?;
@@ -138,7 +158,8 @@ impl Evidence {
         }
     }
 
-    /// Law 5: where the candidate was judged by others than those of the version that is served, those judge its code as well.
+    /// Law 5: where the candidate was judged by others than those of the version that is served,
+    /// those judge its code as well.
     fn measure_baseline(
         &mut self,
         repository: &Repository,
@@ -148,7 +169,8 @@ impl Evidence {
         let Judged { candidate, gated, .. } = *judged;
         let old = evaluate(repository, baseline, evaluators, gated.tier)?;
         let commit = baseline.commit.clone().expect("a version is a commit");
-        self.evaluators_changed = self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
+        self.evaluators_changed =
+            self.outcomes[0].definitions.differences(&old.definitions, gated.tier);
         let before = if self.evaluators_changed.is_empty() {
             self.evaluation.comparable_with = vec![commit.to_string()];
             None
@@ -159,15 +181,23 @@ impl Evidence {
         Ok(())
     }
 
-    /// Lets the gate compare the candidate with the baseline, at the level that the ledger leaves it, and keeps that in the ledger.
+    /// Lets the gate compare the candidate with the baseline, at the level that the ledger leaves
+    /// it, and keeps that in the ledger.
     pub fn record(&mut self, repository: &Repository, judged: &Judged<'_>) -> Result<(), Failure> {
         let Judged { candidate, gated, .. } = *judged;
-        let Baseline { commit, old, before } = self.baseline.take().expect("a baseline was measured");
+        let Baseline { commit, old, before } =
+            self.baseline.take().expect("a baseline was measured");
         let results = before.as_ref().unwrap_or(&self.outcomes[0]);
         let comparison = Comparison::of(gated.into(), old.results(), results.results());
         let tree = candidate.tree.clone().expect("a candidate has a tree");
-        let asked = CandidateTest::new(&commit, &tree, gated, &old.definitions, comparison.digest());
-        let judgement = LedgerRef::new(&repository.git).judge(&comparison, &asked, &candidate.state.revision, gated.alpha)?;
+        let asked =
+            CandidateTest::new(&commit, &tree, gated, &old.definitions, comparison.digest());
+        let judgement = LedgerRef::new(&repository.git).judge(
+            &comparison,
+            &asked,
+            &candidate.state.revision,
+            gated.alpha,
+        )?;
         let verdict = repository.settle(judgement);
         let (recorded, varying) = recorded(repository, &commit, &old, results)?;
         let compared = Compared {
@@ -183,7 +213,10 @@ impl Evidence {
         if self.decision() != Verdict::Pass {
             self.worse = comparison::worse(old.results(), results.results());
         }
-        let record = Record { compared: Some(compared), ..Record::new(self.evaluation.digest(), gated.clone(), judged.given()) };
+        let record = Record {
+            compared: Some(compared),
+            ..Record::new(self.evaluation.digest(), gated.clone(), judged.given())
+        };
         self.record = Some(StoredRecord {
             bytes: record.to_bytes(Some(&comparison)),
             before: before.map(|before| before.lines().as_bytes().to_vec()),
@@ -195,15 +228,23 @@ impl Evidence {
     pub fn of_version(repository: &Repository, commit: &ObjectId) -> Result<Self, Failure> {
         let info = repository.git.commit(commit)?;
         let store = repository.store(&repository.manifest(commit)?)?;
-        let stored = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
-        let evaluation = stored.filter(|evaluation| Some(evaluation.digest()) == info.trailers.eval);
+        let stored = store
+            .get(&evaluation_key(commit.as_str()))?
+            .and_then(|bytes| Evaluation::from_bytes(&bytes));
+        let evaluation =
+            stored.filter(|evaluation| Some(evaluation.digest()) == info.trailers.eval);
         let evaluation = evaluation.ok_or_else(|| not_in_store("evaluation", commit))?;
         let record = StoredRecord::of(&store, commit, info.trailers.gate.as_ref())?;
         let mut outcomes = Vec::new();
         for (tier, summary) in &evaluation.tiers {
             let lines = store.get(&results_key(commit.as_str(), *tier))?.unwrap_or_default();
             let lines = String::from_utf8_lossy(&lines).into_owned();
-            outcomes.push(TierOutcome::stored(*tier, summary.clone(), evaluation.definitions.clone(), lines));
+            outcomes.push(TierOutcome::stored(
+                *tier,
+                summary.clone(),
+                evaluation.definitions.clone(),
+                lines,
+            ));
         }
         let contract = info.trailers.contract;
         Ok(Self {
@@ -219,7 +260,8 @@ impl Evidence {
         })
     }
 
-    /// Puts it where the commit's trailer will look for it. Written before anything points to the commit.
+    /// Puts it where the commit's trailer will look for it. Written before anything points to the
+    /// commit.
     pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), Failure> {
         let store = repository.store_of_evidence(&repository.manifest(commit)?)?;
         testing::store_evaluation(&store, commit, &self.evaluation, &self.outcomes)?;
@@ -238,16 +280,27 @@ impl Evidence {
     }
 
     fn reasons(&self) -> Vec<String> {
-        let tiers = self.evaluation.tiers.iter().filter(|(_, summary)| summary.verdict != Verdict::Pass);
-        let of_tiers = tiers.flat_map(|(tier, summary)| summary.reasons.iter().map(move |reason| format!("{tier}: {reason}")));
-        let of_gate = self.gate.iter().filter(|gate| gate.verdict != Verdict::Pass).flat_map(|gate| gate.reasons.iter().cloned());
+        let tiers =
+            self.evaluation.tiers.iter().filter(|(_, summary)| summary.verdict != Verdict::Pass);
+        let of_tiers = tiers.flat_map(|(tier, summary)| {
+            summary.reasons.iter().map(move |reason| format!("{tier}: {reason}"))
+        });
+        let of_gate = self
+            .gate
+            .iter()
+            .filter(|gate| gate.verdict != Verdict::Pass)
+            .flat_map(|gate| gate.reasons.iter().cloned());
         of_tiers.chain(of_gate).collect()
     }
 
     /// Why there will be no version; `None` when there may be one.
     pub fn refusal(&self) -> Option<Outcome> {
         let kind = self.evaluation.failure(self.decision())?;
-        Some(Outcome { verdict: Some(self.verdict()), worse: self.worse.clone(), ..Outcome::refused(self.reasons().join("; "), kind) })
+        Some(Outcome {
+            verdict: Some(self.verdict()),
+            worse: self.worse.clone(),
+            ..Outcome::refused(self.reasons().join("; "), kind)
+        })
     }
 
     /// Whether cases came out better than with what it replaces.
@@ -271,7 +324,10 @@ impl Evidence {
         let changed = if self.evaluators_changed.is_empty() {
             String::new()
         } else {
-            format!("; evaluators changed ({}); judged by the previous ones", self.evaluators_changed.join(" and "))
+            format!(
+                "; evaluators changed ({}); judged by the previous ones",
+                self.evaluators_changed.join(" and ")
+            )
         };
         let of_tier = self.tier.and_then(|tier| Some((tier, self.evaluation.tiers.get(&tier)?)));
         match (&self.gate, of_tier) {
@@ -286,7 +342,10 @@ impl Evidence {
                     gate.told()
                 )
             }
-            (None, Some((tier, summary))) => format!("{tier} {}/{} passed, score {:.3}", summary.passed, summary.cases, summary.score),
+            (None, Some((tier, summary))) => format!(
+                "{tier} {}/{} passed, score {:.3}",
+                summary.passed, summary.cases, summary.score
+            ),
             (_, None) => "judged before, on the same tree".to_owned(),
         }
     }
@@ -298,7 +357,8 @@ fn gate_shown(gate: &GateVerdict) -> Value {
     shown
 }
 
-/// The digest of the baseline's results on record, and the cases that have another result of it now, or none.
+/// The digest of the baseline's results on record, and the cases that have another result of it
+/// now, or none.
 fn recorded(
     repository: &Repository,
     baseline: &ObjectId,
@@ -315,7 +375,11 @@ fn recorded(
 }
 
 /// The Contract's digest; code that is served already promises what its version says.
-fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Target>) -> Result<String, Failure> {
+fn contract(
+    repository: &Repository,
+    candidate: &Target,
+    baseline: Option<&Target>,
+) -> Result<String, Failure> {
     if let Some(baseline) = baseline.filter(|baseline| baseline.code == candidate.code)
         && let Some(commit) = &baseline.commit
         && let Some(recorded) = repository.git.commit(commit)?.trailers.contract
@@ -325,6 +389,11 @@ fn contract(repository: &Repository, candidate: &Target, baseline: Option<&Targe
     Ok(contracts::of(candidate, repository)?.digest())
 }
 
-fn evaluate(repository: &Repository, target: &Target, evaluators: &Evaluators, tier: Tier) -> Result<TierOutcome, Failure> {
+fn evaluate(
+    repository: &Repository,
+    target: &Target,
+    evaluators: &Evaluators,
+    tier: Tier,
+) -> Result<TierOutcome, Failure> {
     testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})
 }

@@ -84,8 +84,8 @@ impl Made {
 }
 
 impl Execution<'_> {
-    /// Carries out the steps of a plan; nothing where another process was first. Once the branch has moved the version is out: what fails after that is a
-    /// warning.
+    /// Carries out the steps of a plan; nothing where another process was first. Once the branch
+    /// has moved the version is out: what fails after that is a warning.
     pub fn carry_out(mut self, steps: &[Step]) -> Result<Option<Outcome>, Failure> {
         let mut made = Made::default();
         for step in steps {
@@ -95,7 +95,8 @@ impl Execution<'_> {
                 Some(End::Lost) => return Ok(None),
             }
         }
-        let (tip, evidence) = (made.tip.as_ref().expect("a plan ends with a version"), made.evidence());
+        let (tip, evidence) =
+            (made.tip.as_ref().expect("a plan ends with a version"), made.evidence());
         Ok(Some(Outcome::published(tip, evidence, (self.why)(tip, evidence))))
     }
 
@@ -103,38 +104,58 @@ impl Execution<'_> {
     fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<End>, Failure> {
         let repository = self.repository;
         match (step, &self.basis) {
-            (Step::RunTier { .. }, Basis::Tier(judged)) => made.evidence = Some(Evidence::measure(repository, judged)?),
-            (Step::ReuseEvaluation { .. }, Basis::Version(commit)) => made.evidence = Some(Evidence::of_version(repository, commit)?),
-            (Step::RecordAttempt, Basis::Tier(judged)) => {
-                made.evidence.as_mut().expect("a tier is run before it is recorded").record(repository, judged)?;
+            (Step::RunTier { .. }, Basis::Tier(judged)) => {
+                made.evidence = Some(Evidence::measure(repository, judged)?)
             }
-            (Step::RunTier { .. } | Step::RecordAttempt, Basis::Version(_)) | (Step::ReuseEvaluation { .. }, Basis::Tier(_)) => {
+            (Step::ReuseEvaluation { .. }, Basis::Version(commit)) => {
+                made.evidence = Some(Evidence::of_version(repository, commit)?)
+            }
+            (Step::RecordAttempt, Basis::Tier(judged)) => {
+                made.evidence
+                    .as_mut()
+                    .expect("a tier is run before it is recorded")
+                    .record(repository, judged)?;
+            }
+            (Step::RunTier { .. } | Step::RecordAttempt, Basis::Version(_))
+            | (Step::ReuseEvaluation { .. }, Basis::Tier(_)) => {
                 unreachable!("a plan takes its evidence from what it was made for")
             }
-            (Step::Decide, _) => return Ok((self.refusal)(made.evidence()).map(|refusal| End::Refused(Box::new(refusal)))),
+            (Step::Decide, _) => {
+                return Ok(
+                    (self.refusal)(made.evidence()).map(|refusal| End::Refused(Box::new(refusal)))
+                );
+            }
             (Step::ArchiveJournal { .. }, _) => match self.archive_journal()? {
                 Some(digest) => made.journal = Some(digest),
                 None => return Ok(Some(End::Lost)),
             },
-            (Step::WriteCommit { undoes, .. }, _) => made.commit = Some(self.write_commit(undoes, made)?),
+            (Step::WriteCommit { undoes, .. }, _) => {
+                made.commit = Some(self.write_commit(undoes, made)?)
+            }
             (Step::StoreEvaluation, _) => made.evidence().store(repository, made.commit())?,
             (Step::Publish { .. }, _) => match self.publish(made.commit())? {
                 Some(tip) => made.tip = Some(tip),
                 None => return Ok(Some(End::Lost)),
             },
-            (Step::SealStaging, _) => self.seal(made.tip.as_ref().expect("staging is sealed by a version")),
+            (Step::SealStaging, _) => {
+                self.seal(made.tip.as_ref().expect("staging is sealed by a version"))
+            }
         }
         Ok(None)
     }
 
-    /// The updates up to the snapshot go to the object store; nothing where another process took them.
+    /// The updates up to the snapshot go to the object store; nothing where another process took
+    /// them.
     fn archive_journal(&mut self) -> Result<Option<String>, Failure> {
-        let Staged { staging, snapshot, manifest } = self.staged.as_mut().expect("only staging has a Journal");
+        let Staged { staging, snapshot, manifest } =
+            self.staged.as_mut().expect("only staging has a Journal");
         let sealed = match staging.sealed(snapshot.seq) {
             Err(StagingError::Gone(_)) => return Ok(None),
             other => other?,
         };
-        self.repository.store_of_evidence(manifest)?.put(&journal_key(&sealed.digest), sealed.bytes)?;
+        self.repository
+            .store_of_evidence(manifest)?
+            .put(&journal_key(&sealed.digest), sealed.bytes)?;
         Ok(Some(sealed.digest))
     }
 
@@ -159,14 +180,16 @@ impl Execution<'_> {
             ..Trailers::default()
         };
         let message = trailers.message(&words.subject, &words.body);
-        let spec = CommitSpec { tree: (*tree).clone(), parents: candidate.parents.clone(), message };
+        let spec =
+            CommitSpec { tree: (*tree).clone(), parents: candidate.parents.clone(), message };
         Ok(repository.git.write_commit(&spec)?)
     }
 
     /// The commit point; nothing where another process moved the branch.
     fn publish(&self, commit: &ObjectId) -> Result<Option<Tip>, Failure> {
         let Candidate { branch, expect, version, revision, .. } = self.candidate.clone();
-        let publication = Publication { branch, expect, commit: commit.clone(), version: version.clone() };
+        let publication =
+            Publication { branch, expect, commit: commit.clone(), version: version.clone() };
         match self.repository.settle(self.repository.git.publish(&publication)?) {
             Published::Done => Ok(Some(Tip { version, commit: commit.clone(), revision })),
             Published::Conflict { .. } => Ok(None),
@@ -176,25 +199,39 @@ impl Execution<'_> {
 
     /// The updates of a version leave staging now, or with the next command that opens it.
     fn seal(&mut self, tip: &Tip) {
-        let Staged { staging, snapshot, .. } = self.staged.as_mut().expect("only staging has a Journal");
+        let Staged { staging, snapshot, .. } =
+            self.staged.as_mut().expect("only staging has a Journal");
         let mut warnings = Warnings::none();
-        let sealed = self.repository.active_at(tip).and_then(|now| Ok(staging.seal(snapshot.seq, &now)?));
-        let meaning = format!("the updates of v{} are still in staging's Journal, and the next command seals them", tip.version);
+        let sealed =
+            self.repository.active_at(tip).and_then(|now| Ok(staging.seal(snapshot.seq, &now)?));
+        let meaning = format!(
+            "the updates of v{} are still in staging's Journal, and the next command seals them",
+            tip.version
+        );
         let afterwards = warnings.note(sealed, &meaning).unwrap_or_default();
         warnings.extend(afterwards);
         self.repository.say(warnings);
     }
 }
 
-/// The tag is on a commit that the branch does not have: another clone was first and its branch was not fetched.
+/// The tag is on a commit that the branch does not have: another clone was first and its branch was
+/// not fetched.
 fn tag_taken(candidate: &Candidate, by: &ObjectId) -> Failure {
     let tag = tag(&candidate.version);
     let hint = match candidate.expect {
         Some(_) => "`agent sync` brings both together; then run it again",
         None => {
-            "`agent sync` brings both together, where another clone released it; else name the first version in agent.toml: first_version = \"X.Y.Z\""
+            "`agent sync` brings both together, where another clone released it; else name the \
+            first version in agent.toml: first_version = \"X.Y.Z\""
         }
     };
-    Failure::new(FailureKind::Conflict, format!("{tag} is taken: it is commit {}, which is not on `{}`", by.short(), candidate.branch))
-        .with_hint(hint)
+    Failure::new(
+        FailureKind::Conflict,
+        format!(
+            "{tag} is taken: it is commit {}, which is not on `{}`",
+            by.short(),
+            candidate.branch
+        ),
+    )
+    .with_hint(hint)
 }

@@ -1,4 +1,5 @@
-//! What each version did while it served, from what is on record. What was read of the store once is kept, so that the next look reads what is new.
+//! What each version did while it served, from what is on record. What was read of the store once
+//! is kept, so that the next look reads what is new.
 
 use crate::conversations;
 use crate::error::Failure;
@@ -22,7 +23,8 @@ pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), Failu
     since(repository, Timestamp::UNIX_EPOCH)
 }
 
-/// The same from the beginning of the hour that holds a moment. A store that does not answer takes what it has out of it, and nothing else.
+/// The same from the beginning of the hour that holds a moment. A store that does not answer takes
+/// what it has out of it, and nothing else.
 pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), Failure> {
     let records = repository.records()?;
     let mut tally = Kept::read(repository).brought_up_to_date(repository, &records)?;
@@ -52,12 +54,22 @@ impl Kept {
     /// A file that is missing, torn or of another time is begun anew.
     fn read(repository: &Repository) -> Self {
         let bytes = fs::read_if_there(&repository.layout.tally()).ok().flatten();
-        let kept = bytes.and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok()).filter(|kept| kept.schema == SCHEMA);
-        kept.unwrap_or_else(|| Self { schema: SCHEMA.to_owned(), read: BTreeSet::new(), tally: Tally::default() })
+        let kept = bytes
+            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
+            .filter(|kept| kept.schema == SCHEMA);
+        kept.unwrap_or_else(|| Self {
+            schema: SCHEMA.to_owned(),
+            read: BTreeSet::new(),
+            tally: Tally::default(),
+        })
     }
 
     /// With what is on its way to the store, which is read anew each time.
-    fn brought_up_to_date(mut self, repository: &Repository, records: &Records) -> Result<Tally, Failure> {
+    fn brought_up_to_date(
+        mut self,
+        repository: &Repository,
+        records: &Records,
+    ) -> Result<Tally, Failure> {
         let mut under_way = Tally::default();
         let mut is_new = false;
         for signal in [Signal::Traces, Signal::Logs] {
@@ -77,7 +89,9 @@ impl Kept {
         if is_new {
             let bytes = serde_json::to_vec(&self).expect("a tally is JSON");
             // it is kept for speed alone
-            if let Err(error) = fs::replace(&repository.layout.tally(), &bytes, Durability::Rebuildable) {
+            if let Err(error) =
+                fs::replace(&repository.layout.tally(), &bytes, Durability::Rebuildable)
+            {
                 repository.warn(&format!("what was read of the telemetry is not kept: {error}"));
             }
         }
@@ -87,11 +101,21 @@ impl Kept {
 }
 
 /// A line that cannot be read is somebody else's.
-fn take(tally: &mut Tally, signal: Signal, records: &Records, source: &Source) -> Result<(), Failure> {
+fn take(
+    tally: &mut Tally,
+    signal: Signal,
+    records: &Records,
+    source: &Source,
+) -> Result<(), Failure> {
     for line in records.read(source)?.lines() {
         match signal {
-            Signal::Traces => otlp::spans(line).unwrap_or_default().iter().for_each(|span| tally.take_span(span)),
-            _ => otlp::events(line).unwrap_or_default().iter().for_each(|event| tally.take_event(event)),
+            Signal::Traces => {
+                otlp::spans(line).unwrap_or_default().iter().for_each(|span| tally.take_span(span))
+            }
+            _ => otlp::events(line)
+                .unwrap_or_default()
+                .iter()
+                .for_each(|event| tally.take_event(event)),
         }
     }
     Ok(())
@@ -100,10 +124,16 @@ fn take(tally: &mut Tally, signal: Signal, records: &Records, source: &Source) -
 /// Each item with the version it is about: that of its conversation.
 fn feedback(repository: &Repository) -> Result<Vec<(String, u64)>, Failure> {
     let items = Inbox::new(&repository.git).items()?;
-    Ok(items.iter().filter_map(|item| Some((version_of(item, repository)?, nanoseconds(item.at.parse().ok()?)))).collect())
+    Ok(items
+        .iter()
+        .filter_map(|item| {
+            Some((version_of(item, repository)?, nanoseconds(item.at.parse().ok()?)))
+        })
+        .collect())
 }
 
 fn version_of(item: &Feedback, repository: &Repository) -> Option<String> {
-    let conversation = conversations::load(&repository.layout, item.conversation.as_deref()?).ok().flatten()?;
+    let conversation =
+        conversations::load(&repository.layout, item.conversation.as_deref()?).ok().flatten()?;
     conversation.header.version
 }

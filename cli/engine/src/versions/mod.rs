@@ -1,5 +1,5 @@
-//! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers evidence, and publishes.
-//! And how they are compared afterwards, by what is kept of them.
+//! How versions are made: promotion, release, rollback. Each observes, plans (in core), gathers
+//! evidence, and publishes. And how they are compared afterwards, by what is kept of them.
 
 pub mod kpi;
 

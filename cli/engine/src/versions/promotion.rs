@@ -14,7 +14,8 @@ use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::what::What;
 
 /// What to do about a promotion that was refused.
-const NEXT: &str = "`agent test --at staging --against active` shows what changed; `agent state reset` discards the updates";
+const NEXT: &str = "`agent test --at staging --against active` shows what changed; `agent state \
+    reset` discards the updates";
 
 #[derive(Default)]
 pub struct Options {
@@ -57,22 +58,30 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
     let staged = staging.durable_snapshot()?;
     let snapshot = Snapshot {
         branch: "active".to_owned(),
-        staging: promotion::Staging { base: staged.base.commit.clone(), revision: staged.revision.clone(), updates: staged.updates },
+        staging: promotion::Staging {
+            base: staged.base.commit.clone(),
+            revision: staged.revision.clone(),
+            updates: staged.updates,
+        },
         gated: gated(repository, &tip, options)?,
         active: tip,
     };
     match promotion::plan(&snapshot) {
-        Plan::Nothing => Ok(Some(Outcome::nothing("staging holds nothing that active does not serve"))),
-        Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
-        Plan::Replay { onto } if options.dry_run => {
-            Ok(Some(Outcome::nothing(format!("staging's {} updates would be replayed on v{} first", staged.updates, onto.version))))
+        Plan::Nothing => {
+            Ok(Some(Outcome::nothing("staging holds nothing that active does not serve")))
         }
+        Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
+        Plan::Replay { onto } if options.dry_run => Ok(Some(Outcome::nothing(format!(
+            "staging's {} updates would be replayed on v{} first",
+            staged.updates, onto.version
+        )))),
         Plan::Replay { .. } => {
             tuner::replay(repository, &mut staging, &active)?;
             Ok(None)
         }
         Plan::Judge { candidate, steps } => {
-            let given = options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
+            let given =
+                options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
             judge(repository, (&snapshot, &given), (&candidate, &steps), &staged, &mut staging)
         }
     }
@@ -80,7 +89,11 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
 
 fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated, Failure> {
     let gated = repository.manifest(&tip.commit)?.promote.gated();
-    let gated = Gated { gate: options.gate.unwrap_or(gated.gate), test: options.test.unwrap_or(gated.test), ..gated };
+    let gated = Gated {
+        gate: options.gate.unwrap_or(gated.gate),
+        test: options.test.unwrap_or(gated.test),
+        ..gated
+    };
     match gated.problem() {
         Some((key, problem)) => Err(Failure::usage(format!("the gate's `{key}` {problem}"))),
         None => Ok(gated),
@@ -96,7 +109,13 @@ fn judge(
 ) -> Result<Option<Outcome>, Failure> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
-    let judged = Judged { candidate: &target, judges: Judges::Served, baseline: Some(&baseline), gated: &snapshot.gated, given };
+    let judged = Judged {
+        candidate: &target,
+        judges: Judges::Served,
+        baseline: Some(&baseline),
+        gated: &snapshot.gated,
+        given,
+    };
     let execution = Execution {
         repository,
         candidate,
@@ -109,7 +128,13 @@ fn judge(
             body: evidence.told(),
             ..Words::default()
         },
-        why: &|tip, evidence| format!("{}: {}", publish::step_shown(Some(&snapshot.active.version), &tip.version, None), evidence.told()),
+        why: &|tip, evidence| {
+            format!(
+                "{}: {}",
+                publish::step_shown(Some(&snapshot.active.version), &tip.version, None),
+                evidence.told()
+            )
+        },
     };
     execution.carry_out(steps)
 }

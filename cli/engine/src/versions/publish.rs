@@ -25,7 +25,8 @@ pub struct Outcome {
     pub tag: Option<String>,
     pub verdict: Option<serde_json::Value>,
     pub why: String,
-    /// Of what was refused: the cases that came out worse than with what it would replace, the gravest first.
+    /// Of what was refused: the cases that came out worse than with what it would replace, the
+    /// gravest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub worse: Vec<Flip>,
     /// What to do next, where it was refused.
@@ -82,12 +83,20 @@ impl Outcome {
 
     /// A run does not release what nothing shows to help, however little speaks against it.
     pub fn unproven(evidence: &Evidence) -> Self {
-        let why = "it passes, but no case came out better than before: nothing shows that it helps, so a person decides";
-        Self { is_unproven: true, verdict: Some(evidence.verdict()), ..Self::refused(why, FailureKind::Refused) }
+        let why = "it passes, but no case came out better than before: nothing shows that it \
+            helps, so a person decides";
+        Self {
+            is_unproven: true,
+            verdict: Some(evidence.verdict()),
+            ..Self::refused(why, FailureKind::Refused)
+        }
     }
 
     pub fn planned(steps: &[Step]) -> Self {
-        Self { plan: steps.iter().map(ToString::to_string).collect(), ..Self::nothing("this is a dry run: nothing was changed") }
+        Self {
+            plan: steps.iter().map(ToString::to_string).collect(),
+            ..Self::nothing("this is a dry run: nothing was changed")
+        }
     }
 
     pub fn published(tip: &Tip, evidence: &Evidence, why: impl Into<String>) -> Self {
@@ -103,7 +112,10 @@ impl Outcome {
 }
 
 /// The making of a version, on record.
-pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+pub(super) fn on_record(
+    kind: &'static str,
+    work: impl FnOnce() -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
     let span = Span::internal(kind, kind);
     let made = span.within(work);
     match &made {
@@ -121,7 +133,11 @@ pub(super) fn on_record(kind: &'static str, work: impl FnOnce() -> Result<Outcom
 
 /// Races were lost too often.
 pub fn too_many_races(branch: &str) -> Failure {
-    Failure::new(FailureKind::Conflict, format!("others kept moving `{branch}`; nothing was changed")).with_hint("run it again")
+    Failure::new(
+        FailureKind::Conflict,
+        format!("others kept moving `{branch}`; nothing was changed"),
+    )
+    .with_hint("run it again")
 }
 
 /// `v0.1.3 -> v0.1.4 (patch)`.

@@ -7,25 +7,44 @@ use crate::versions::Outcome;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 
-/// Before a version is made that takes long: this clone gets what the remote serves where versions are pushed, and else has to have it.
+/// Before a version is made that takes long: this clone gets what the remote serves where versions
+/// are pushed, and else has to have it.
 pub fn level(repository: &Repository, push: bool) -> Result<(), Failure> {
-    if push { sync::sync(repository, &options(repository)).map(drop) } else { sync::expect_level(repository) }
+    if push {
+        sync::sync(repository, &options(repository)).map(drop)
+    } else {
+        sync::expect_level(repository)
+    }
 }
 
-/// Pushes a version that is made already; says where to. One that was superseded meanwhile is a conflict.
-pub fn push_made(repository: &Repository, version: &str, commit: &ObjectId) -> Result<String, Failure> {
+/// Pushes a version that is made already; says where to. One that was superseded meanwhile is a
+/// conflict.
+pub fn push_made(
+    repository: &Repository,
+    version: &str,
+    commit: &ObjectId,
+) -> Result<String, Failure> {
     let after = sync::sync(repository, &options(repository))?;
     let Some(remote) = after.remote() else { return Err(no_remote()) };
     if after.has_lost(commit) {
         let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
-        return Err(Failure::new(FailureKind::Conflict, format!("another clone published first, and {version} is superseded"))
-            .with_hint(mends.join("; ")));
+        return Err(Failure::new(
+            FailureKind::Conflict,
+            format!("another clone published first, and {version} is superseded"),
+        )
+        .with_hint(mends.join("; ")));
     }
     Ok(remote.to_owned())
 }
 
 fn options(repository: &Repository) -> Options {
-    Options { remote: repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name), dry_run: false }
+    Options {
+        remote: repository
+            .served_manifest()
+            .and_then(|manifest| manifest.remote)
+            .map(|remote| remote.name),
+        dry_run: false,
+    }
 }
 
 fn no_remote() -> Failure {
@@ -33,20 +52,25 @@ fn no_remote() -> Failure {
 }
 
 /// Makes a version and pushes it; makes it again on top of what another clone published meanwhile.
-pub fn made_and_pushed(repository: &Repository, mut attempt: impl FnMut() -> Result<Outcome, Failure>) -> Result<Outcome, Failure> {
+pub fn made_and_pushed(
+    repository: &Repository,
+    mut attempt: impl FnMut() -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
     let options = options(repository);
     for _ in 0..super::ATTEMPTS {
         let before = sync::sync(repository, &options)?;
         let Some(remote) = before.remote() else { return Err(no_remote()) };
         let made = attempt()?;
-        // an attempt that the gate refused is on record as well, and other clones have to know of it
+        // an attempt that the gate refused is on record as well, and other clones have to know of
+        // it
         let after = sync::sync(repository, &options).map_err(|error| unpushed(error, &made))?;
         if !made.commit.as_ref().is_some_and(|commit| after.has_lost(commit)) {
             let pushed = made.done.then(|| remote.to_owned());
             return Ok(Outcome { pushed, ..made });
         }
     }
-    Err(Failure::new(FailureKind::Conflict, "other clones kept publishing first").with_hint("run it again; nothing was lost"))
+    Err(Failure::new(FailureKind::Conflict, "other clones kept publishing first")
+        .with_hint("run it again; nothing was lost"))
 }
 
 fn unpushed(mut error: Failure, made: &Outcome) -> Failure {

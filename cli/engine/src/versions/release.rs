@@ -1,4 +1,5 @@
-//! A commit's code becomes active: the state that is served flows forward, the bump is computed, the full tier judges.
+//! A commit's code becomes active: the state that is served flows forward, the bump is computed,
+//! the full tier judges.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -76,44 +77,81 @@ struct Observation {
 }
 
 /// One try; `None` when another process moved active meanwhile.
-fn attempt(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Option<Outcome>, Failure> {
+fn attempt(
+    repository: &Repository,
+    source: &ObjectId,
+    options: &Options,
+) -> Result<Option<Outcome>, Failure> {
     let seen = observe(repository, source, options)?;
     if let Some(refused) = for_a_person(repository, &seen, options)? {
         return Ok(Some(refused));
     }
     match release::plan(&seen.snapshot) {
-        Plan::Nothing => Ok(Some(Outcome::nothing(format!("active already serves the code of {}", source.short())))),
+        Plan::Nothing => Ok(Some(Outcome::nothing(format!(
+            "active already serves the code of {}",
+            source.short()
+        )))),
         Plan::Lacks(lacked) => Err(lacks(&name_of(repository, source, options), &lacked)),
-        Plan::TakenOut(taken_out) => Err(is_taken_out(&name_of(repository, source, options), &taken_out)),
-        Plan::UnderBumped { declared, computed } => Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref()))),
+        Plan::TakenOut(taken_out) => {
+            Err(is_taken_out(&name_of(repository, source, options), &taken_out))
+        }
+        Plan::UnderBumped { declared, computed } => {
+            Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref())))
+        }
         Plan::Judge { steps, .. } if options.dry_run => Ok(Some(Outcome::planned(&steps))),
-        Plan::Judge { candidate, bump, steps } => judge(repository, &seen, (&candidate, &steps), bump, options),
+        Plan::Judge { candidate, bump, steps } => {
+            judge(repository, &seen, (&candidate, &steps), bump, options)
+        }
     }
 }
 
-/// Law 5: what a coder made is no version when the evaluators of what is served now are not those it brings, whatever it started from.
-fn for_a_person(repository: &Repository, seen: &Observation, options: &Options) -> Result<Option<Outcome>, Failure> {
+/// Law 5: what a coder made is no version when the evaluators of what is served now are not those
+/// it brings, whatever it started from.
+fn for_a_person(
+    repository: &Repository,
+    seen: &Observation,
+    options: &Options,
+) -> Result<Option<Outcome>, Failure> {
     let unattended = is_unattended(options.coder.as_deref());
-    let (Some(served), Some(tree), true) = (&seen.snapshot.served, &seen.candidate.tree, unattended) else { return Ok(None) };
+    let (Some(served), Some(tree), true) =
+        (&seen.snapshot.served, &seen.candidate.tree, unattended)
+    else {
+        return Ok(None);
+    };
     Ok(match evaluators::between(repository, &served.tip.commit, tree)? {
         Effect::Person { why } => Some(Outcome::refused(why, FailureKind::Refused)),
         Effect::None | Effect::Additions { .. } => None,
     })
 }
 
-fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Result<Observation, Failure> {
+fn observe(
+    repository: &Repository,
+    source: &ObjectId,
+    options: &Options,
+) -> Result<Observation, Failure> {
     let tip = repository.tip()?;
     let candidate = candidate(repository, tip.as_ref(), source)?;
-    let baseline = tip.as_ref().map(|tip| repository.target(&What::Version(tip.version.clone()))).transpose()?;
+    let baseline = tip
+        .as_ref()
+        .map(|tip| repository.target(&What::Version(tip.version.clone())))
+        .transpose()?;
     if let Some(baseline) = &baseline {
         spec::warn_of_own_files(baseline, repository);
     }
-    let assessment = baseline.as_ref().map(|baseline| contracts::assessed(baseline, &candidate, repository)).transpose()?;
+    let assessment = baseline
+        .as_ref()
+        .map(|baseline| contracts::assessed(baseline, &candidate, repository))
+        .transpose()?;
     let (lacked, taken_out) = match &tip {
-        Some(tip) => (lineage::lacked(&repository.git, &tip.commit, source)?, lineage::taken_out(&repository.git, &tip.commit, source)?),
+        Some(tip) => (
+            lineage::lacked(&repository.git, &tip.commit, source)?,
+            lineage::taken_out(&repository.git, &tip.commit, source)?,
+        ),
         None => (Vec::new(), None),
     };
-    let served = tip.map(|tip| Ok::<_, Failure>(Served { code: code_of(repository, &tip.commit)?, tip })).transpose()?;
+    let served = tip
+        .map(|tip| Ok::<_, Failure>(Served { code: code_of(repository, &tip.commit)?, tip }))
+        .transpose()?;
     let snapshot = Snapshot {
         branch: "active".to_owned(),
         served,
@@ -131,15 +169,27 @@ fn observe(repository: &Repository, source: &ObjectId, options: &Options) -> Res
 }
 
 /// The source as it would be served: under the state of active, carried over.
-pub fn candidate(repository: &Repository, tip: Option<&Tip>, source: &ObjectId) -> Result<Target, Failure> {
+pub fn candidate(
+    repository: &Repository,
+    tip: Option<&Tip>,
+    source: &ObjectId,
+) -> Result<Target, Failure> {
     let what = What::Name(source.to_string());
     let code = repository.target(&what)?;
     let state = match tip {
         Some(tip) => {
             let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
-            carried::refusal(carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?, source.short())?
+            carried::refusal(
+                carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?,
+                source.short(),
+            )?
         }
-        None => migrations::migrate(repository, &code.state.value, contracts::state_schema(&code, repository)?.as_ref(), &code)?,
+        None => migrations::migrate(
+            repository,
+            &code.state.value,
+            contracts::state_schema(&code, repository)?.as_ref(),
+            &code,
+        )?,
     };
     repository.candidate(&what, source, &state)
 }
@@ -156,30 +206,50 @@ fn name_of(repository: &Repository, source: &ObjectId, options: &Options) -> Nam
     let full = format!("refs/heads/{asked}");
     let is_branch = repository.git.reference(&full).is_ok_and(|tip| tip.as_ref() == Some(source));
     let head = repository.git.head_branch().ok().flatten();
-    Named { name: if is_branch { asked } else { source.short() }.to_owned(), is_here: head == Some(full) }
+    Named {
+        name: if is_branch { asked } else { source.short() }.to_owned(),
+        is_here: head == Some(full),
+    }
 }
 
 fn lacks(source: &Named, lacked: &[Lacked]) -> Failure {
     let name = &source.name;
     let versions: Vec<_> = lacked.iter().map(|lacked| tag(&lacked.version)).collect();
-    let mut message = format!("{name} lacks the code of {}, which is served: a release of {name} would take it out", versions.join(", "));
+    let mut message = format!(
+        "{name} lacks the code of {}, which is served: a release of {name} would take it out",
+        versions.join(", ")
+    );
     let rollbacks: Vec<_> = lacked.iter().filter(|lacked| !lacked.took_out.is_empty()).collect();
     for Lacked { version, took_out, reason } in &rollbacks {
         let took_out: Vec<_> = took_out.iter().map(tag).collect();
-        message = format!("{message}; {} took the code of {} out of service{}", tag(version), took_out.join(", "), because(reason));
+        message = format!(
+            "{message}; {} took the code of {} out of service{}",
+            tag(version),
+            took_out.join(", "),
+            because(reason)
+        );
     }
     let switch = if source.is_here { String::new() } else { format!("git switch {name} && ") };
     let mut hint = format!("{switch}git merge active, then run it again");
     if rollbacks.len() == lacked.len() {
-        hint = format!("{hint}; to serve again what was taken out of service, as {name} has it: agent release --again REASON");
+        hint = format!(
+            "{hint}; to serve again what was taken out of service, as {name} has it: agent release \
+            --again REASON"
+        );
     }
     Failure::new(FailureKind::Conflict, message).with_hint(hint)
 }
 
 fn is_taken_out(source: &Named, TakenOut { version, by, reason }: &TakenOut) -> Failure {
     let (name, version, by) = (&source.name, tag(version), tag(by));
-    Failure::new(FailureKind::Conflict, format!("{name} has the code of {version}, which {by} took out of service{}", because(reason)))
-        .with_hint("to serve it again: agent release --again REASON")
+    Failure::new(
+        FailureKind::Conflict,
+        format!(
+            "{name} has the code of {version}, which {by} took out of service{}",
+            because(reason)
+        ),
+    )
+    .with_hint("to serve it again: agent release --again REASON")
 }
 
 fn because(reason: &str) -> String {
@@ -191,9 +261,14 @@ fn because(reason: &str) -> String {
 
 fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>) -> Outcome {
     let strongest = assessment.and_then(|assessment| assessment.changes.first());
-    let because = strongest.map(|change| format!(": {} [{}]", change.message, change.rule)).unwrap_or_default();
+    let because = strongest
+        .map(|change| format!(": {} [{}]", change.message, change.rule))
+        .unwrap_or_default();
     Outcome::refused(
-        format!("a {declared} was declared, but the change asks for a {computed}{because}; `agent semver` lists why"),
+        format!(
+            "a {declared} was declared, but the change asks for a {computed}{because}; `agent \
+            semver` lists why"
+        ),
         FailureKind::Refused,
     )
 }
@@ -212,10 +287,19 @@ fn judge(
         repository,
         candidate,
         tree: seen.candidate.tree.as_ref().expect("a candidate has a tree"),
-        basis: Basis::Tier(Judged { candidate: &seen.candidate, judges, baseline: seen.baseline.as_ref(), gated, given: &[] }),
+        basis: Basis::Tier(Judged {
+            candidate: &seen.candidate,
+            judges,
+            baseline: seen.baseline.as_ref(),
+            gated,
+            given: &[],
+        }),
         staged: None,
         refusal: &|evidence| {
-            let unproven = || (options.only_if_better && !evidence.shows_gain()).then(|| Outcome::unproven(evidence));
+            let unproven = || {
+                (options.only_if_better && !evidence.shows_gain())
+                    .then(|| Outcome::unproven(evidence))
+            };
             evidence.refusal().or_else(unproven)
         },
         words: &|evidence| Words {
@@ -226,7 +310,8 @@ fn judge(
         },
         why: &|tip, evidence| {
             let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
-            let why = format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+            let why =
+                format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
             again.iter().fold(why, |why, again| format!("{why}; {again}"))
         },
     };
@@ -235,8 +320,12 @@ fn judge(
 
 /// What is served again, and why.
 fn served_again(snapshot: &Snapshot, reason: Option<&str>) -> Option<String> {
-    let mut versions: Vec<_> =
-        snapshot.lacked.iter().flat_map(|lacked| &lacked.took_out).chain(snapshot.taken_out.iter().map(|taken| &taken.version)).collect();
+    let mut versions: Vec<_> = snapshot
+        .lacked
+        .iter()
+        .flat_map(|lacked| &lacked.took_out)
+        .chain(snapshot.taken_out.iter().map(|taken| &taken.version))
+        .collect();
     versions.sort();
     versions.dedup();
     let versions: Vec<_> = versions.into_iter().map(tag).collect();

@@ -34,10 +34,14 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> 
             again: options.again.is_some(),
         };
         let publish = match rollback::plan(&snapshot) {
-            Plan::Nothing { at } => return Ok(Outcome::nothing(format!("active already serves what v{at} does"))),
+            Plan::Nothing { at } => {
+                return Ok(Outcome::nothing(format!("active already serves what v{at} does")));
+            }
             Plan::NoTarget => return Err(no_target(options)),
             Plan::TakenOut { version } => return Err(is_taken_out(&version)),
-            Plan::Publish(publish) if options.dry_run => return Ok(Outcome::planned(&publish.steps)),
+            Plan::Publish(publish) if options.dry_run => {
+                return Ok(Outcome::planned(&publish.steps));
+            }
             Plan::Publish(publish) => publish,
         };
         if let Some(outcome) = apply(repository, &publish, options)? {
@@ -54,7 +58,11 @@ fn history(repository: &Repository) -> Result<Vec<Past>, Failure> {
     let mut history = Vec::new();
     for commit in repository.git.first_parents(&tip.commit) {
         let commit = commit?;
-        let (Some((_, version)), Some(revision)) = (commit.trailers.as_version(), commit.trailers.state.clone()) else { break };
+        let (Some((_, version)), Some(revision)) =
+            (commit.trailers.as_version(), commit.trailers.state.clone())
+        else {
+            break;
+        };
         undone.extend(commit.trailers.undoes.iter().cloned());
         history.push(Past {
             version: version.clone(),
@@ -67,7 +75,11 @@ fn history(repository: &Repository) -> Result<Vec<Past>, Failure> {
     Ok(history)
 }
 
-fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<Option<Outcome>, Failure> {
+fn apply(
+    repository: &Repository,
+    plan: &Publish,
+    options: &Options,
+) -> Result<Option<Outcome>, Failure> {
     let Publish { candidate, target, undoes, steps } = plan;
     let execution = Execution {
         repository,
@@ -78,12 +90,23 @@ fn apply(repository: &Repository, plan: &Publish, options: &Options) -> Result<O
         refusal: &|_| None,
         words: &|_| Words {
             subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
-            body: options.reason.iter().chain(&options.again).cloned().collect::<Vec<_>>().join("\n\n"),
+            body: options
+                .reason
+                .iter()
+                .chain(&options.again)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n\n"),
             ..Words::default()
         },
         why: &|tip, _| {
             let undone: Vec<_> = undoes.iter().map(tag).collect();
-            format!("v{} serves what v{} did; yanked: {}", tip.version, target.version, undone.join(", "))
+            format!(
+                "v{} serves what v{} did; yanked: {}",
+                tip.version,
+                target.version,
+                undone.join(", ")
+            )
         },
     };
     execution.carry_out(steps)
@@ -98,7 +121,8 @@ fn is_taken_out(version: &Version) -> Failure {
 fn no_target(options: &Options) -> Failure {
     match &options.version {
         Some(version) => {
-            Failure::input(format!("there is no v{version} before the version that is served")).with_hint("`agent versions` lists them")
+            Failure::input(format!("there is no v{version} before the version that is served"))
+                .with_hint("`agent versions` lists them")
         }
         None => Failure::new(FailureKind::Refused, "there is no earlier version to go back to"),
     }

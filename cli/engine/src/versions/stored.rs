@@ -1,8 +1,11 @@
 //! What the object store keeps of a commit's tiers. Reading it starts nothing.
 //!
-//! A version's own evaluation lies at `evals/{commit}/summary.json` and is never replaced. Tiers that were run later lie beside it, each as an
-//! evaluation of its own at `evals/{commit}/{tier}.json`, written once, with its results at `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence
-//! can test it, and nothing lies where that evidence belongs. (An earlier `agent` kept late results at `evals/{commit}/{tier}.jsonl`.)
+//! A version's own evaluation lies at `evals/{commit}/summary.json` and is never replaced. Tiers
+//! that were run later lie beside it, each as an evaluation of its own at
+//! `evals/{commit}/{tier}.json`, written once, with its results at
+//! `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence can test it, and
+//! nothing lies where that evidence belongs. (An earlier `agent` kept late results at
+//! `evals/{commit}/{tier}.jsonl`.)
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -24,8 +27,15 @@ fn late_results_key(commit: &str, tier: Tier) -> String {
 }
 
 /// Keeps the tiers that a commit's evaluation has not, once; says which were new.
-pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outcomes: &[TierOutcome]) -> Result<Vec<Tier>, StoreError> {
-    let first = store.get(&evaluation_key(commit.as_str()))?.and_then(|bytes| Evaluation::from_bytes(&bytes));
+pub fn keep_late(
+    store: &Store,
+    commit: &ObjectId,
+    evaluation: &Evaluation,
+    outcomes: &[TierOutcome],
+) -> Result<Vec<Tier>, StoreError> {
+    let first = store
+        .get(&evaluation_key(commit.as_str()))?
+        .and_then(|bytes| Evaluation::from_bytes(&bytes));
     let is_there = |tier| first.as_ref().is_some_and(|first| first.tiers.contains_key(&tier));
     let mut kept = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| !is_there(outcome.tier)) {
@@ -35,7 +45,13 @@ pub fn keep_late(store: &Store, commit: &ObjectId, evaluation: &Evaluation, outc
             definitions: outcome.definitions.clone(),
             ..evaluation.clone()
         };
-        if testing::keep_once(store, commit, &late_key(commit, outcome.tier), &late, (late_results_key, std::slice::from_ref(outcome)))? {
+        if testing::keep_once(
+            store,
+            commit,
+            &late_key(commit, outcome.tier),
+            &late,
+            (late_results_key, std::slice::from_ref(outcome)),
+        )? {
             kept.push(outcome.tier);
         }
     }
@@ -68,7 +84,8 @@ impl Kept {
         let mut kept = Self { store, commit: commit.id.clone(), tiers: BTreeMap::new() };
         let own = kept.evaluation(&evaluation_key(commit.id.as_str()))?;
         // an evaluation that is not the one the commit names is no evidence
-        let own = own.filter(|own| commit.trailers.eval.as_ref().is_none_or(|named| own.digest() == *named));
+        let own = own
+            .filter(|own| commit.trailers.eval.as_ref().is_none_or(|named| own.digest() == *named));
         kept.tiers.extend(own.into_iter().flat_map(by_tier));
         Ok(kept)
     }
@@ -88,7 +105,8 @@ impl Kept {
     /// The stored lines of a tier, if they are those its summary names.
     fn lines(&self, tier: Tier) -> Result<Option<String>, StoreError> {
         let Some((summary, _)) = self.tier(tier) else { return Ok(None) };
-        let named = |lines: &Vec<u8>| summary.results.as_ref().is_none_or(|named| digest(lines) == *named);
+        let named =
+            |lines: &Vec<u8>| summary.results.as_ref().is_none_or(|named| digest(lines) == *named);
         for key in [results_key, late_results_key] {
             if let Some(lines) = self.store.get(&key(self.commit.as_str(), tier))?.filter(named) {
                 return Ok(String::from_utf8(lines).ok());
@@ -107,9 +125,11 @@ impl Kept {
         let Some(lines) = self.lines(tier)? else { return Ok(None) };
         // only lines that can be about it are parsed
         let named = format!("\"id\":{}", serde_json::Value::from(id));
-        let result = lines.lines().filter(|line| line.contains(&named)).find_map(|line| match Event::from_line(line) {
-            Some(Event::CaseFinished { result, .. }) if result.id == id => Some(result),
-            _ => None,
+        let result = lines.lines().filter(|line| line.contains(&named)).find_map(|line| {
+            match Event::from_line(line) {
+                Some(Event::CaseFinished { result, .. }) if result.id == id => Some(result),
+                _ => None,
+            }
         });
         Ok(Some(result.map_or(KeptCase::Absent, KeptCase::Result)))
     }

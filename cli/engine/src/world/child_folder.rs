@@ -1,5 +1,5 @@
-//! A folder that a child writes while this process reads and fills it. No symbolic link in it is followed, whenever it is put there, and nothing is read
-//! that is not a file.
+//! A folder that a child writes while this process reads and fills it. No symbolic link in it is
+//! followed, whenever it is put there, and nothing is read that is not a file.
 
 use crate::world::fs::{self, FsError};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat};
@@ -40,7 +40,10 @@ impl ChildFolder {
 
     /// Removes all that is in it; the folder itself stays the same one.
     pub fn clear(&self) -> Result<(), FsError> {
-        for entry in std::fs::read_dir(&self.path).map_err(FsError::while_doing("list", &self.path))?.flatten() {
+        for entry in std::fs::read_dir(&self.path)
+            .map_err(FsError::while_doing("list", &self.path))?
+            .flatten()
+        {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => fs::remove_folder(&entry.path())?,
                 _ => fs::remove_if_there(&entry.path())?,
@@ -71,7 +74,9 @@ impl ChildFolder {
         match self.look(name, most_bytes) {
             Ok(found) => found,
             Err(Errno::NOENT) => Found::Nothing,
-            Err(error) => Found::Odd(format!("it cannot be looked at: {}", std::io::Error::from(error))),
+            Err(error) => {
+                Found::Odd(format!("it cannot be looked at: {}", std::io::Error::from(error)))
+            }
         }
     }
 
@@ -99,7 +104,9 @@ impl ChildFolder {
         let mut bytes = Vec::new();
         match file.take(most_bytes + 1).read_to_end(&mut bytes) {
             Err(error) => Ok(Found::Odd(format!("it cannot be read: {error}"))),
-            Ok(_) if bytes.len() as u64 > most_bytes => Ok(Found::Odd(format!("it has more than {} MiB", most_bytes >> 20))),
+            Ok(_) if bytes.len() as u64 > most_bytes => {
+                Ok(Found::Odd(format!("it has more than {} MiB", most_bytes >> 20)))
+            }
             Ok(_) => Ok(Found::Bytes(bytes)),
         }
     }
@@ -161,7 +168,10 @@ mod tests {
         assert_eq!(world.folder.find("a/d/c", MOST), Found::Nothing);
         assert_eq!(world.folder.find("a/b", MOST), Found::Odd("it is not a file".to_owned()));
         std::fs::write(world.at("long"), vec![0; (MOST + 1).try_into().unwrap()]).unwrap();
-        assert_eq!(world.folder.find("long", MOST), Found::Odd("it has more than 1 MiB".to_owned()));
+        assert_eq!(
+            world.folder.find("long", MOST),
+            Found::Odd("it has more than 1 MiB".to_owned())
+        );
         world.folder.clear().unwrap();
         assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 0);
     }
@@ -184,7 +194,14 @@ mod tests {
     #[test]
     fn a_pipe_is_not_waited_for() {
         let world = World::new();
-        rustix::fs::mknodat(rustix::fs::CWD, world.at("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            world.at("pipe"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
         assert_eq!(world.folder.find("pipe", MOST), Found::Odd("it is not a file".to_owned()));
     }
 
@@ -192,7 +209,8 @@ mod tests {
     #[test]
     fn a_link_that_comes_and_goes_is_not_followed_either() {
         let world = World::new();
-        let (at, target, other) = (world.at("file"), world.outside.path().join("secret"), world.at("other"));
+        let (at, target, other) =
+            (world.at("file"), world.outside.path().join("secret"), world.at("other"));
         let swapped = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,4 +1,5 @@
-//! Children that `agent` exchanges messages with, and what ends them: the only file that names `tokio::process`.
+//! Children that `agent` exchanges messages with, and what ends them: the only file that names
+//! `tokio::process`.
 
 use crate::world::event_loop::block_on;
 #[cfg(target_os = "linux")]
@@ -27,7 +28,8 @@ use tokio::time::timeout;
 pub const LAUNCH: &str = "launch";
 pub const MEMORY: &str = "--memory";
 
-/// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has a guard then.
+/// True in the `agent` binary on Linux, which starts its children through `agent launch`: each has
+/// a guard then.
 static GUARDS: AtomicBool = AtomicBool::new(false);
 
 /// Called once by `main`: this executable can be a guard.
@@ -39,7 +41,8 @@ fn guards() -> bool {
     GUARDS.load(Ordering::Relaxed)
 }
 
-/// The signal that ends a child at once: with a guard, the one on which it ends all descendants; without, SIGKILL to its group.
+/// The signal that ends a child at once: with a guard, the one on which it ends all descendants;
+/// without, SIGKILL to its group.
 fn end_at_once() -> Signal {
     if guards() { END } else { Signal::KILL }
 }
@@ -50,8 +53,9 @@ const END: Signal = Signal::KILL;
 /// The process groups of the children that run, or of their guards.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// From now on an interrupt (Ctrl-C), SIGTERM or SIGHUP ends the children, each with all it started, removes the temporary folders, and then ends this process
-/// with the code for it: 128 and the signal's number.
+/// From now on an interrupt (Ctrl-C), SIGTERM or SIGHUP ends the children, each with all it
+/// started, removes the temporary folders, and then ends this process with the code for it: 128 and
+/// the signal's number.
 ///
 /// For verbs that can be cut off anywhere, since what they write is whole or not there.
 pub fn end_on_interrupt() {
@@ -69,7 +73,8 @@ pub fn end_on_interrupt() {
     });
 }
 
-/// The signal that ends this process. One that is ignored from the start, as SIGHUP is under `nohup`, stays ignored.
+/// The signal that ends this process. One that is ignored from the start, as SIGHUP is under
+/// `nohup`, stays ignored.
 async fn ending_signal() -> std::io::Result<Signal> {
     let arrived = |kind: SignalKind| async move {
         if inherited::ignores(kind.as_raw_value()) {
@@ -128,23 +133,33 @@ pub struct Piped {
 }
 
 impl Pipe {
-    /// Starts the child. Its guard's parent-death signal is bound to the calling thread, so that thread has to live as long as the child should.
+    /// Starts the child. Its guard's parent-death signal is bound to the calling thread, so that
+    /// thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
         adopt_strays();
-        let mut child = self.tokio_command().spawn().map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let mut child = self
+            .tokio_command()
+            .spawn()
+            .map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         groups().extend(group);
         let stderr = OutputTail::of(stderr.expect("stderr is piped"), self.listener.clone());
         let (end, ended) = watch::channel(None);
         let waiting = tokio::spawn(async move {
             let status = child.wait().await.ok();
-            if let (Some(guard), Some(KILLED)) = (group, status.and_then(|status| status.signal())) {
+            if let (Some(guard), Some(KILLED)) = (group, status.and_then(|status| status.signal()))
+            {
                 end_strays(guard);
             }
             let _ = end.send(status);
         });
-        Ok((Piped { group, ended, waiting, stderr }, stdin.expect("stdin is piped"), stdout.expect("stdout is piped")))
+        Ok((
+            Piped { group, ended, waiting, stderr },
+            stdin.expect("stdin is piped"),
+            stdout.expect("stdout is piped"),
+        ))
     }
 
     /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
@@ -153,7 +168,11 @@ impl Pipe {
     }
 
     /// The same, reading so many bytes of its stdout at most.
-    pub async fn exchange_within(&self, input: Vec<u8>, most: u64) -> Result<Finished, ProcessError> {
+    pub async fn exchange_within(
+        &self,
+        input: Vec<u8>,
+        most: u64,
+    ) -> Result<Finished, ProcessError> {
         let (mut child, mut stdin, stdout) = self.start()?;
         let mut output = Vec::new();
         let write = async {
@@ -168,11 +187,18 @@ impl Pipe {
         read.map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let status = child.wait().await;
         child.stderr.to_the_end().await;
-        Ok(Finished { code: status.and_then(|status| status.code()), stdout: output, stderr: child.stderr_tail().join("\n").into_bytes() })
+        Ok(Finished {
+            code: status.and_then(|status| status.code()),
+            stdout: output,
+            stderr: child.stderr_tail().join("\n").into_bytes(),
+        })
     }
 
     fn program(&self) -> String {
-        self.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
+        self.command
+            .first()
+            .map(|program| program.to_string_lossy().into_owned())
+            .unwrap_or_default()
     }
 
     fn tokio_command(&self) -> tokio::process::Command {
@@ -275,8 +301,13 @@ impl Drop for Piped {
 /// Of a process whose end was not taken notice of yet.
 fn was_killed(process: Pid) -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let ended = waitid(WaitId::Pid(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT);
-    ended.is_ok_and(|status| status.is_some_and(|status| status.terminating_signal() == Some(KILLED)))
+    let ended = waitid(
+        WaitId::Pid(process),
+        WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+    );
+    ended.is_ok_and(|status| {
+        status.is_some_and(|status| status.terminating_signal() == Some(KILLED))
+    })
 }
 
 const KILLED: i32 = Signal::KILL.as_raw();
@@ -302,7 +333,8 @@ fn adopt_strays() {
     }
 }
 
-/// What a child writes to one of its streams: it is read to the end, so that the child never blocks, and the last part is kept. Dropped, it reads no more.
+/// What a child writes to one of its streams: it is read to the end, so that the child never
+/// blocks, and the last part is kept. Dropped, it reads no more.
 #[derive(Debug)]
 pub struct OutputTail {
     tail: Arc<Mutex<LastWords>>,
@@ -310,7 +342,10 @@ pub struct OutputTail {
 }
 
 impl OutputTail {
-    pub fn of(stream: impl tokio::io::AsyncRead + Unpin + Send + 'static, listener: Option<Listener>) -> Self {
+    pub fn of(
+        stream: impl tokio::io::AsyncRead + Unpin + Send + 'static,
+        listener: Option<Listener>,
+    ) -> Self {
         let tail = Arc::<Mutex<LastWords>>::default();
         let task = tokio::spawn(read_lines(stream, Arc::clone(&tail), listener));
         Self { tail, task }
@@ -321,8 +356,9 @@ impl OutputTail {
         self.tail.lock().expect("no panic while it is held").lines()
     }
 
-    /// Reads what a child that has ended wrote last. With a guard nothing is left that holds the stream open, and its end comes as soon as this process is
-    /// given the time to read; without one, a process that the child left behind may hold it open for ever.
+    /// Reads what a child that has ended wrote last. With a guard nothing is left that holds the
+    /// stream open, and its end comes as soon as this process is given the time to read; without
+    /// one, a process that the child left behind may hold it open for ever.
     pub async fn to_the_end(&mut self) {
         let limit = if guards() { LONGEST_END } else { GRACE };
         if !self.task.is_finished() {
@@ -337,7 +373,11 @@ impl Drop for OutputTail {
     }
 }
 
-async fn read_lines(stream: impl tokio::io::AsyncRead + Unpin, tail: Arc<Mutex<LastWords>>, listener: Option<Listener>) {
+async fn read_lines(
+    stream: impl tokio::io::AsyncRead + Unpin,
+    tail: Arc<Mutex<LastWords>>,
+    listener: Option<Listener>,
+) {
     let mut reader = tokio::io::BufReader::new(stream);
     let mut line = Vec::new();
     while read_line_bounded(&mut reader, &mut line).await {
@@ -350,7 +390,10 @@ async fn read_lines(stream: impl tokio::io::AsyncRead + Unpin, tail: Arc<Mutex<L
 }
 
 /// Reads one line, of which at most `last_words::LIMIT` are kept; false at the end.
-async fn read_line_bounded(reader: &mut (impl tokio::io::AsyncBufRead + Unpin), line: &mut Vec<u8>) -> bool {
+async fn read_line_bounded(
+    reader: &mut (impl tokio::io::AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> bool {
     line.clear();
     loop {
         let Ok(chunk) = reader.fill_buf().await else { return false };

@@ -29,7 +29,11 @@ fn boot() -> String {
     #[cfg(target_os = "linux")]
     let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     #[cfg(not(target_os = "linux"))]
-    let told = crate::world::process::Run::new("sysctl").args(["-n", "kern.bootsessionuuid"]).succeed().ok().map(|said| said.text());
+    let told = crate::world::process::Run::new("sysctl")
+        .args(["-n", "kern.bootsessionuuid"])
+        .succeed()
+        .ok()
+        .map(|said| said.text());
     told.map_or_else(|| fresh_id("boot"), |told| told.trim().to_owned())
 }
 
@@ -45,5 +49,9 @@ pub fn today() -> String {
 
 /// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
 pub fn fresh_id(kind: &str) -> String {
-    format!("{kind}-{}-{:016x}", now().as_millisecond(), RandomState::new().hash_one(std::process::id()))
+    format!(
+        "{kind}-{}-{:016x}",
+        now().as_millisecond(),
+        RandomState::new().hash_one(std::process::id())
+    )
 }

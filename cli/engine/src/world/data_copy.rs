@@ -1,4 +1,5 @@
-//! A copy of the Runner's own files, for a shadow child, whose answers are dropped: what it writes changes nothing of what is served.
+//! A copy of the Runner's own files, for a shadow child, whose answers are dropped: what it writes
+//! changes nothing of what is served.
 
 use super::fs::{self, FsError};
 use super::layout::Layout;
@@ -35,12 +36,15 @@ impl DataCopy {
     }
 }
 
-/// Copies regular files, and links to them as files: a link would lead back to what is served. `false` where there is more than `left`.
+/// Copies regular files, and links to them as files: a link would lead back to what is served.
+/// `false` where there is more than `left`.
 fn copy_below(from: &Path, to: &Path, except: &Path, left: &mut u64) -> Result<bool, FsError> {
     for name in fs::names(from)? {
         let (source, target) = (from.join(&name), to.join(&name));
         // gone meanwhile, or a link to nothing
-        let (Ok(own), Ok(metadata)) = (source.symlink_metadata(), source.metadata()) else { continue };
+        let (Ok(own), Ok(metadata)) = (source.symlink_metadata(), source.metadata()) else {
+            continue;
+        };
         if source == except {
             continue;
         }
@@ -53,7 +57,9 @@ fn copy_below(from: &Path, to: &Path, except: &Path, left: &mut u64) -> Result<b
             let Some(rest) = left.checked_sub(metadata.len()) else { return Ok(false) };
             *left = rest;
             match std::fs::copy(&source, &target) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FsError::while_doing("copy", &source)(error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(FsError::while_doing("copy", &source)(error));
+                }
                 _ => {}
             }
         }

@@ -21,7 +21,8 @@ pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
 pub const PYTHON: &str = "AGENT_PYTHON";
 /// The Python that has `ray`, for tests on a cluster.
 pub const RAY_PYTHON: &str = "AGENT_RAY_PYTHON";
-/// Told to a coder: where its brief lies as a page, and as JSON; where it may write the message of the commit.
+/// Told to a coder: where its brief lies as a page, and as JSON; where it may write the message of
+/// the commit.
 pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
@@ -37,11 +38,13 @@ pub const TOKEN: &str = "AGENT_TOKEN";
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 /// `1` prints every span and event on stderr as well, as text, when it ends.
 pub const SHOW_TELEMETRY: &str = "AGENT_SHOW_TELEMETRY";
-/// Where telemetry goes besides the object store: a collector that speaks OTLP over HTTP with JSON. `OTEL_EXPORTER_OTLP_HEADERS`,
-/// `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
+/// Where telemetry goes besides the object store: a collector that speaks OTLP over HTTP with JSON.
+/// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone
+/// (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
 /// `OTEL_METRIC_EXPORT_*` of the batches are read by OpenTelemetry's SDK itself.
 pub const OTEL_COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// Who this is in telemetry, in place of `agent`; `OTEL_RESOURCE_ATTRIBUTES` may say it as well, and whatever else is to be said of it.
+/// Who this is in telemetry, in place of `agent`; `OTEL_RESOURCE_ATTRIBUTES` may say it as well,
+/// and whatever else is to be said of it.
 pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
@@ -70,20 +73,32 @@ pub fn names_collector() -> bool {
     std::env::var_os(OTEL_COLLECTOR).is_some_and(|value| !value.is_empty())
 }
 
-/// How spans, logs and measurements go to a collector: by a variable for each of them, else by one for all.
+/// How spans, logs and measurements go to a collector: by a variable for each of them, else by one
+/// for all.
 pub fn otlp_protocols() -> [Option<String>; 3] {
-    let said = |name: &str| std::env::var(name).ok().map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty());
-    ["TRACES_", "LOGS_", "METRICS_"]
-        .map(|signal| said(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL")).or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL")))
+    let said = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|value| value.trim().to_ascii_lowercase())
+            .filter(|value| !value.is_empty())
+    };
+    ["TRACES_", "LOGS_", "METRICS_"].map(|signal| {
+        said(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL"))
+            .or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL"))
+    })
 }
 
-/// Whether spans, logs and measurements go to a collector at all: `OTEL_METRICS_EXPORTER=none` says that one does not.
+/// Whether spans, logs and measurements go to a collector at all: `OTEL_METRICS_EXPORTER=none` says
+/// that one does not.
 pub fn otlp_signals() -> [bool; 3] {
-    ["TRACES", "LOGS", "METRICS"]
-        .map(|signal| !std::env::var(format!("OTEL_{signal}_EXPORTER")).is_ok_and(|value| value.trim().eq_ignore_ascii_case("none")))
+    ["TRACES", "LOGS", "METRICS"].map(|signal| {
+        !std::env::var(format!("OTEL_{signal}_EXPORTER"))
+            .is_ok_and(|value| value.trim().eq_ignore_ascii_case("none"))
+    })
 }
 
-/// Whether what tools are given and what they answer goes on record: it may be anything, so that it does by request alone.
+/// Whether what tools are given and what they answer goes on record: it may be anything, so that it
+/// does by request alone.
 pub fn captures_content() -> bool {
     std::env::var("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT").is_ok_and(|value| {
         let value = value.trim().to_ascii_lowercase();
@@ -93,7 +108,8 @@ pub fn captures_content() -> bool {
 
 pub fn names_service() -> bool {
     let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    says(OTEL_SERVICE_NAME).is_some() || says(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
+    says(OTEL_SERVICE_NAME).is_some()
+        || says(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
 }
 
 pub fn frozen_now() -> Option<String> {
@@ -149,7 +165,10 @@ pub fn system_files() -> Vec<std::path::PathBuf> {
         "LD_LIBRARY_PATH",
     ];
     let values = NAMES.iter().filter_map(std::env::var_os);
-    values.flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>()).filter(|path| path.is_absolute()).collect()
+    values
+        .flat_map(|value| std::env::split_paths(&value).collect::<Vec<_>>())
+        .filter(|path| path.is_absolute())
+        .collect()
 }
 
 /// What git set for the hook that this process runs in; nothing outside of a hook.
@@ -157,7 +176,10 @@ pub fn of_a_hook() -> Vec<OsString> {
     if variable::GIT_LOCAL.iter().all(|name| std::env::var_os(name).is_none()) {
         return Vec::new();
     }
-    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(variable::is_of_a_hook)).collect()
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.to_str().is_some_and(variable::is_of_a_hook))
+        .collect()
 }
 
 /// Variables that no child gets: what git set for a hook, and the token of our own servers.
@@ -167,32 +189,53 @@ pub fn never_passed_on() -> Vec<OsString> {
 
 /// Variables that code under test does not get undeclared, as far as their names and values say.
 pub fn secrets() -> Vec<OsString> {
-    std::env::vars_os().filter(|(name, value)| is_secret(name, value)).map(|(name, _)| name).collect()
+    std::env::vars_os()
+        .filter(|(name, value)| is_secret(name, value))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     confinement::is_secret(&name.to_string_lossy(), &value.to_string_lossy())
 }
 
-/// Variables that a child does not get whose results are kept: all but those that every program needs, as far as these hold no secret.
+/// Variables that a child does not get whose results are kept: all but those that every program
+/// needs, as far as these hold no secret.
 pub fn undeclared() -> Vec<OsString> {
-    let is_given = |name: &OsString, value: &OsString| name.to_str().is_some_and(variable::is_passed_on) && !is_secret(name, value);
-    std::env::vars_os().filter(|(name, value)| !is_given(name, value)).map(|(name, _)| name).collect()
+    let is_given = |name: &OsString, value: &OsString| {
+        name.to_str().is_some_and(variable::is_passed_on) && !is_secret(name, value)
+    };
+    std::env::vars_os()
+        .filter(|(name, value)| !is_given(name, value))
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// The values of declared variables, of those that have one.
 pub fn declared(variables: &[Variable]) -> Vec<(OsString, OsString)> {
-    let value = |variable: &Variable| variable.value.clone().map(OsString::from).or_else(|| std::env::var_os(&variable.name));
-    variables.iter().filter_map(|variable| Some((OsString::from(&variable.name), value(variable)?))).collect()
+    let value = |variable: &Variable| {
+        variable.value.clone().map(OsString::from).or_else(|| std::env::var_os(&variable.name))
+    };
+    variables
+        .iter()
+        .filter_map(|variable| Some((OsString::from(&variable.name), value(variable)?)))
+        .collect()
 }
 
-/// The variables that a result depends on, each with the digest of its value: a value may be a secret.
+/// The variables that a result depends on, each with the digest of its value: a value may be a
+/// secret.
 pub fn depended_on(variables: &[Variable], python: &Python) -> BTreeMap<String, String> {
     let has_meaning = |name: &OsString| name.to_str().is_some_and(variable::has_meaning);
     let mut found: Vec<_> = std::env::vars_os().filter(|(name, _)| has_meaning(name)).collect();
-    found.extend(python_path().filter(|_| python.lock.is_none()).map(|folders| ("PYTHONPATH".into(), folders)));
+    found.extend(
+        python_path()
+            .filter(|_| python.lock.is_none())
+            .map(|folders| ("PYTHONPATH".into(), folders)),
+    );
     found.extend(declared(variables));
-    let digested = |(name, value): (OsString, OsString)| (name.to_string_lossy().into_owned(), short_digest(value.as_encoded_bytes()));
+    let digested = |(name, value): (OsString, OsString)| {
+        (name.to_string_lossy().into_owned(), short_digest(value.as_encoded_bytes()))
+    };
     found.into_iter().map(digested).collect()
 }
 
@@ -206,14 +249,16 @@ pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)
 }
 
-/// The binary that is running, for shims that hand over to it; `None` where the system does not tell.
+/// The binary that is running, for shims that hand over to it; `None` where the system does not
+/// tell.
 pub fn binary() -> Option<std::path::PathBuf> {
     std::env::current_exe().ok()
 }
 
 /// The settings of an object store at an `s3://` URL: keys, region, endpoint, timeouts.
 pub fn aws() -> Vec<(String, String)> {
-    let told = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let told = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     told.filter(|(name, _)| name.starts_with("AWS_")).collect()
 }
 
@@ -228,7 +273,8 @@ pub fn path() -> Option<OsString> {
 
 pub const HOME: &str = "HOME";
 /// Where programs keep what is the user's, when it is not in the usual folders of HOME.
-pub const XDG_FOLDERS: [&str; 4] = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
+pub const XDG_FOLDERS: [&str; 4] =
+    ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"];
 
 pub fn home() -> Option<OsString> {
     std::env::var_os(HOME).filter(|value| !value.is_empty())

@@ -9,13 +9,18 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, ProcessError> {
     Ok(runtime.block_on(future))
 }
 
-/// How tokio says that the kernel does not let it wake its own event loop, which it cannot go on from.
+/// How tokio says that the kernel does not let it wake its own event loop, which it cannot go on
+/// from.
 const NOT_WOKEN: &str = "failed to wake I/O driver";
 
-/// Runs what may run event loops. One that the kernel fails is an error of the surroundings, and no bug to print a stack of.
+/// Runs what may run event loops. One that the kernel fails is an error of the surroundings, and no
+/// bug to print a stack of.
 pub fn with_event_loops<T>(work: impl FnOnce() -> T) -> Result<T, ProcessError> {
     let failure = |payload: &(dyn std::any::Any + Send)| {
-        let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(payload.downcast_ref::<&str>().copied());
         message.filter(|message| message.starts_with(NOT_WOKEN)).map(str::to_owned)
     };
     let usual = std::panic::take_hook();
@@ -24,13 +29,16 @@ pub fn with_event_loops<T>(work: impl FnOnce() -> T) -> Result<T, ProcessError> 
             usual(panic);
         }
     }));
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|payload| match failure(&*payload) {
-        Some(failure) => ProcessError::EventLoop { failure },
-        None => std::panic::resume_unwind(payload),
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|payload| {
+        match failure(&*payload) {
+            Some(failure) => ProcessError::EventLoop { failure },
+            None => std::panic::resume_unwind(payload),
+        }
     })
 }
 
-/// The same for a future that may leave a read of stdin behind, which nothing can take back: it is not waited for.
+/// The same for a future that may leave a read of stdin behind, which nothing can take back: it is
+/// not waited for.
 pub fn block_on_and_leave<F: Future>(future: F) -> Result<F::Output, ProcessError> {
     let runtime = event_loop()?;
     let output = runtime.block_on(future);
@@ -40,5 +48,8 @@ pub fn block_on_and_leave<F: Future>(future: F) -> Result<F::Output, ProcessErro
 
 fn event_loop() -> Result<tokio::runtime::Runtime, ProcessError> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder.enable_all().build().map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })
+    builder
+        .enable_all()
+        .build()
+        .map_err(|source| ProcessError::NotStarted { program: "the event loop".to_owned(), source })
 }

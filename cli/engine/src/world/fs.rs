@@ -28,26 +28,39 @@ impl FsError {
 
     /// Whether this place cannot be written for now: it is read-only, another user's, or full.
     pub fn is_refused(&self) -> bool {
-        use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        matches!(self.io_kind(), PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+        use std::io::ErrorKind::{
+            PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        matches!(
+            self.io_kind(),
+            PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull
+        )
     }
 
     /// The same error once more.
     #[must_use]
     pub fn again(&self) -> Self {
-        let source = self.source.raw_os_error().map_or_else(|| self.io_kind().into(), std::io::Error::from_raw_os_error);
+        let source = self
+            .source
+            .raw_os_error()
+            .map_or_else(|| self.io_kind().into(), std::io::Error::from_raw_os_error);
         Self { action: self.action, path: self.path.clone(), source }
     }
 }
 
-/// Why nothing can be made in a folder, or in the one that it would be made in; `None` where something can be. Where a file is in its place, `None` too: whatever
-/// uses the folder then fails with the reason.
+/// Why nothing can be made in a folder, or in the one that it would be made in; `None` where
+/// something can be. Where a file is in its place, `None` too: whatever uses the folder then fails
+/// with the reason.
 pub fn refusal(folder: &Path) -> Option<FsError> {
     let there = folder.ancestors().find(|folder| folder.exists()).filter(|there| there.is_dir())?;
-    may_write(there).and_then(|()| has_room(there)).err().map(|error| FsError::while_doing("write to", folder)(error.into()))
+    may_write(there)
+        .and_then(|()| has_room(there))
+        .err()
+        .map(|error| FsError::while_doing("write to", folder)(error.into()))
 }
 
-/// The same of folders by their names below one that can be written; those that are not there are left out. The room of a file system is looked at once.
+/// The same of folders by their names below one that can be written; those that are not there are
+/// left out. The room of a file system is looked at once.
 pub fn refusals_below(writable: &Path, names: &[&'static str]) -> Vec<(&'static str, FsError)> {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(above) = writable.metadata() else { return Vec::new() };
@@ -81,9 +94,13 @@ impl Diagnose for FsError {
 
     fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            std::io::ErrorKind::StorageFull => Some("the disk is full: free some room and run it again".to_owned()),
+            std::io::ErrorKind::StorageFull => {
+                Some("the disk is full: free some room and run it again".to_owned())
+            }
             std::io::ErrorKind::PermissionDenied => Some("check who owns it".to_owned()),
-            std::io::ErrorKind::ReadOnlyFilesystem => Some("it is on a file system that is mounted read-only".to_owned()),
+            std::io::ErrorKind::ReadOnlyFilesystem => {
+                Some("it is on a file system that is mounted read-only".to_owned())
+            }
             _ => None,
         }
     }
@@ -93,12 +110,20 @@ impl Diagnose for FsError {
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(FsError::while_doing("read", path)(error)),
     }
 }
 
-/// The bytes of a regular file that others may have put there: no link is followed, and nothing that is no file is waited for.
+/// The bytes of a regular file that others may have put there: no link is followed, and nothing
+/// that is no file is waited for.
 pub fn read_regular(path: &Path) -> Result<Vec<u8>, FsError> {
     read_at_most(path, u64::MAX)
 }
@@ -128,8 +153,11 @@ pub fn link_target(path: &Path) -> Result<PathBuf, FsError> {
 /// How much of a file is read at once when only its ends are wanted.
 const END: u64 = 64 << 10;
 
-/// The first line of a file of lines, and the last whole one where that is another; `None` without a whole line.
-pub fn first_and_last_line(file: &std::fs::File) -> std::io::Result<Option<(String, Option<String>)>> {
+/// The first line of a file of lines, and the last whole one where that is another; `None` without
+/// a whole line.
+pub fn first_and_last_line(
+    file: &std::fs::File,
+) -> std::io::Result<Option<(String, Option<String>)>> {
     use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
     let mut reader = BufReader::new(file);
     reader.rewind()?;
@@ -144,7 +172,9 @@ pub fn first_and_last_line(file: &std::fs::File) -> std::io::Result<Option<(Stri
         // without what a killed writer left behind the last newline
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map(|last| &tail[..last]);
         let start = whole.and_then(|whole| whole.iter().rposition(|byte| *byte == b'\n'));
-        if let (Some(whole), Some(start)) = (whole, start.map(|at| at + 1).or((from == begin).then_some(0))) {
+        if let (Some(whole), Some(start)) =
+            (whole, start.map(|at| at + 1).or((from == begin).then_some(0)))
+        {
             return Ok(Some((first, Some(String::from_utf8_lossy(&whole[start..]).into_owned()))));
         }
         if from == begin {
@@ -160,7 +190,8 @@ pub fn first_and_last_line(file: &std::fs::File) -> std::io::Result<Option<(Stri
     }
 }
 
-/// Adds whole lines to a file of lines that the caller has locked, in the place of a line that was cut short. All of them stand there, or none.
+/// Adds whole lines to a file of lines that the caller has locked, in the place of a line that was
+/// cut short. All of them stand there, or none.
 pub fn append_lines(file: &std::fs::File, lines: &str) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt as _;
     let end = end_of_lines(file)?;
@@ -211,7 +242,8 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     let mut builder = tempfile::Builder::new();
     // as any file that is created: the umask takes from it what it takes
     builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    let mut file =
+        builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if durability == Durability::Durable {
         file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;
@@ -223,22 +255,28 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     }
 }
 
-/// As `replace`, durably, but the file under way has a fixed name of the caller's: whoever calls holds a lock, and a kill leaves one file at most.
+/// As `replace`, durably, but the file under way has a fixed name of the caller's: whoever calls
+/// holds a lock, and a kill leaves one file at most.
 ///
 /// The rename is the commit point: a folder that cannot be synced after it is a warning.
 pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
-    let mut file = std::fs::File::create(under_way).map_err(FsError::while_doing("create", under_way))?;
+    let mut file =
+        std::fs::File::create(under_way).map_err(FsError::while_doing("create", under_way))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", under_way))?;
     file.sync_data().map_err(FsError::while_doing("sync", under_way))?;
     rename(under_way, path)?;
     let mut warnings = Warnings::none();
-    warnings.note(sync_dir(folder), &format!("a power cut may bring back what {} held before", path.display()));
+    warnings.note(
+        sync_dir(folder),
+        &format!("a power cut may bring back what {} held before", path.display()),
+    );
     Ok(warnings)
 }
 
-/// Puts a view in place, which is made again when it is lost: by a rename from `under_way`, or from beside it where that is on another file system.
+/// Puts a view in place, which is made again when it is lost: by a rename from `under_way`, or from
+/// beside it where that is on another file system.
 pub fn replace_view(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::write(under_way, bytes).map_err(FsError::while_doing("write", under_way))?;
@@ -267,7 +305,11 @@ pub fn append(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), F
     let folder = path.parent().unwrap_or(Path::new("."));
     create_dir(folder)?;
     let is_new = !path.exists();
-    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(FsError::while_doing("open", path))?;
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(FsError::while_doing("open", path))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if durability == Durability::Durable {
         file.sync_data().map_err(FsError::while_doing("sync", path))?;
@@ -284,10 +326,17 @@ pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
     std::fs::File::create(path).map_err(FsError::while_doing("create", path))
 }
 
-/// Puts new bytes in the place of a file of the user's, whole or not at all, with its mode; a link stays one and what it leads to is replaced.
+/// Puts new bytes in the place of a file of the user's, whole or not at all, with its mode; a link
+/// stays one and what it leads to is replaced.
 ///
-/// What was there is kept beside it under its name and `kept_as`; gives that path. When the file is no longer as `before` says, nothing is done and there is none.
-pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) -> Result<Option<PathBuf>, FsError> {
+/// What was there is kept beside it under its name and `kept_as`; gives that path. When the file is
+/// no longer as `before` says, nothing is done and there is none.
+pub fn rewrite(
+    path: &Path,
+    before: Option<&[u8]>,
+    bytes: &[u8],
+    kept_as: &str,
+) -> Result<Option<PathBuf>, FsError> {
     let file = followed(path)?;
     let like = file.metadata().ok();
     create_dir(file.parent().unwrap_or(Path::new(".")))?;
@@ -299,23 +348,35 @@ pub fn rewrite(path: &Path, before: Option<&[u8]>, bytes: &[u8], kept_as: &str) 
     kept.push(kept_as);
     let kept = PathBuf::from(kept);
     if let Some(before) = before {
-        beside(&kept, before, like.as_ref())?.persist(&kept).map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
+        beside(&kept, before, like.as_ref())?
+            .persist(&kept)
+            .map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
     }
     new.persist(&file).map_err(|error| FsError::while_doing("put in place", &file)(error.error))?;
     sync_dir(file.parent().unwrap_or(Path::new(".")))?;
     Ok(Some(kept))
 }
 
-/// A synced file that is to be put in the place of another, with the mode and the owner of that one.
-pub(super) fn beside(path: &Path, bytes: &[u8], like: Option<&std::fs::Metadata>) -> Result<tempfile::NamedTempFile, FsError> {
+/// A synced file that is to be put in the place of another, with the mode and the owner of that
+/// one.
+pub(super) fn beside(
+    path: &Path,
+    bytes: &[u8],
+    like: Option<&std::fs::Metadata>,
+) -> Result<tempfile::NamedTempFile, FsError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(if like.is_some() { 0o600 } else { 0o666 }));
-    let mut file = builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
+    builder.prefix(UNDER_WAY).permissions(std::os::unix::fs::PermissionsExt::from_mode(
+        if like.is_some() { 0o600 } else { 0o666 },
+    ));
+    let mut file =
+        builder.tempfile_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
     file.write_all(bytes).map_err(FsError::while_doing("write", path))?;
     if let Some(like) = like {
         own_as(file.as_file(), like).map_err(FsError::while_doing("set the owner of", path))?;
-        file.as_file().set_permissions(like.permissions()).map_err(FsError::while_doing("set the mode of", path))?;
+        file.as_file()
+            .set_permissions(like.permissions())
+            .map_err(FsError::while_doing("set the mode of", path))?;
     }
     file.as_file().sync_data().map_err(FsError::while_doing("sync", path))?;
     Ok(file)
@@ -327,7 +388,8 @@ fn own_as(file: &std::fs::File, like: &std::fs::Metadata) -> std::io::Result<()>
     if (now.uid(), now.gid()) == (like.uid(), like.gid()) {
         return Ok(());
     }
-    let (owner, group) = (rustix::fs::Uid::from_raw(like.uid()), rustix::fs::Gid::from_raw(like.gid()));
+    let (owner, group) =
+        (rustix::fs::Uid::from_raw(like.uid()), rustix::fs::Gid::from_raw(like.gid()));
     Ok(rustix::fs::fchown(file, Some(owner), Some(group))?)
 }
 
@@ -350,20 +412,25 @@ pub fn replace_program(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 
 pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(FsError::while_doing("set the mode of", path))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(FsError::while_doing("set the mode of", path))
 }
 
 /// Whether there is a file that can be run.
 pub fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// A path in a folder that nobody has, with an empty file there.
 pub fn unused_path(folder: &Path) -> Result<PathBuf, FsError> {
     create_dir(folder)?;
-    let file = tempfile::NamedTempFile::new_in(folder).map_err(FsError::while_doing("create a file in", folder))?;
-    let (_, path) = file.keep().map_err(|error| FsError::while_doing("create a file in", folder)(error.error))?;
+    let file = tempfile::NamedTempFile::new_in(folder)
+        .map_err(FsError::while_doing("create a file in", folder))?;
+    let (_, path) = file
+        .keep()
+        .map_err(|error| FsError::while_doing("create a file in", folder)(error.error))?;
     Ok(path)
 }
 
@@ -383,13 +450,17 @@ pub fn exchange(one: &Path, other: &Path) -> Result<(), FsError> {
             rename(one, other)?;
             rename(Path::new(&aside), one)
         }
-        exchanged => exchanged.map_err(|error| FsError::while_doing("replace", other)(error.into())),
+        exchanged => {
+            exchanged.map_err(|error| FsError::while_doing("replace", other)(error.into()))
+        }
     }
 }
 
-/// Notes that a file is in use, by its time. Where that cannot be noted it counts as unused a little earlier.
+/// Notes that a file is in use, by its time. Where that cannot be noted it counts as unused a
+/// little earlier.
 pub fn mark_used(path: &Path) {
-    let _ = std::fs::File::open(path).and_then(|file| file.set_modified(crate::world::clock::now().into()));
+    let _ = std::fs::File::open(path)
+        .and_then(|file| file.set_modified(crate::world::clock::now().into()));
 }
 
 /// By what a file is known to be untouched: whoever writes it cannot set all of this.
@@ -416,7 +487,11 @@ impl Stamp {
 }
 
 /// The stamps of the files at or below a path, which need not exist; links are not followed.
-pub fn stamp_below(path: &Path, leaves_out: &dyn Fn(&Path) -> bool, into: &mut BTreeMap<PathBuf, Stamp>) -> Result<(), FsError> {
+pub fn stamp_below(
+    path: &Path,
+    leaves_out: &dyn Fn(&Path) -> bool,
+    into: &mut BTreeMap<PathBuf, Stamp>,
+) -> Result<(), FsError> {
     let mut paths = vec![path.to_owned()];
     while let Some(path) = paths.pop() {
         // what goes meanwhile is not there
@@ -426,12 +501,14 @@ pub fn stamp_below(path: &Path, leaves_out: &dyn Fn(&Path) -> bool, into: &mut B
             continue;
         }
         let names = names(&path)?;
-        paths.extend(names.into_iter().map(|name| path.join(name)).filter(|path| !leaves_out(path)));
+        paths
+            .extend(names.into_iter().map(|name| path.join(name)).filter(|path| !leaves_out(path)));
     }
     Ok(())
 }
 
-/// Moves a file, link or whole folder away, also to another file system; false when there is none. A link is not followed.
+/// Moves a file, link or whole folder away, also to another file system; false when there is none.
+/// A link is not followed.
 pub fn move_aside(from: &Path, to: &Path) -> Result<bool, FsError> {
     let Ok(metadata) = from.symlink_metadata() else { return Ok(false) };
     if std::fs::rename(from, to).is_ok() {
@@ -458,7 +535,9 @@ pub fn link(to: &Path, at: &Path) -> Result<(), FsError> {
 /// Removes a file; one that is not there is as good.
 pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FsError::while_doing("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -466,7 +545,9 @@ pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
 /// Removes a folder with all that is in it; nothing happens when there is none.
 pub fn remove_folder(path: &Path) -> Result<(), FsError> {
     match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("remove the folder", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FsError::while_doing("remove the folder", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -497,7 +578,11 @@ fn soften(path: &Path) {
 #[cfg(target_os = "linux")]
 fn make_mutable(path: &Path) {
     use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags, open};
-    let file = open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    let file = open(
+        path,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
+        Mode::empty(),
+    );
     if let Ok(file) = file
         && let Ok(flags) = ioctl_getflags(&file)
         && flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND)
@@ -525,7 +610,9 @@ pub fn names(folder: &Path) -> Result<Vec<String>, FsError> {
 }
 
 pub fn sync_dir(folder: &Path) -> Result<(), FsError> {
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FsError::while_doing("sync the folder", folder))
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(FsError::while_doing("sync the folder", folder))
 }
 
 /// A file system, as far as one sync makes durable what was written to it.
@@ -562,7 +649,9 @@ impl FileLock {
         match lock.file.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(FsError::while_doing("lock", path)(error)),
+            Err(std::fs::TryLockError::Error(error)) => {
+                Err(FsError::while_doing("lock", path)(error))
+            }
         }
     }
 
@@ -606,7 +695,8 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // closing the file releases it as well, but not while a child that is just being started shares it
+        // closing the file releases it as well, but not while a child that is just being started
+        // shares it
         let _ = self.file.unlock();
     }
 }
@@ -625,7 +715,9 @@ mod tests {
             let file = std::fs::File::open(&path).unwrap();
             let end = usize::try_from(end_of_lines(&file).unwrap()).unwrap();
             assert_eq!(end, text.rfind('\n').map_or(0, |at| at + 1), "{}", text.len());
-            first_and_last_line(&file).unwrap().map(|(first, last)| (first.trim_end().to_owned(), last))
+            first_and_last_line(&file)
+                .unwrap()
+                .map(|(first, last)| (first.trim_end().to_owned(), last))
         };
         for (text, expected) in [
             ("", None),
@@ -637,7 +729,9 @@ mod tests {
             (&format!("a\nb\n{long}\n"), Some(("a", Some(long.as_str())))),
             (&format!("{long}\nb\n{long}"), Some((long.as_str(), Some("b")))),
         ] {
-            let expected = expected.map(|(first, last): (&str, Option<&str>)| (first.to_owned(), last.map(str::to_owned)));
+            let expected = expected.map(|(first, last): (&str, Option<&str>)| {
+                (first.to_owned(), last.map(str::to_owned))
+            });
             assert_eq!(ends(text), expected, "{}", text.len());
         }
     }

@@ -1,4 +1,5 @@
-//! The user's own `git` as a program: what has to obey their configuration, their hooks and their index.
+//! The user's own `git` as a program: what has to obey their configuration, their hooks and their
+//! index.
 
 use crate::world::env;
 use crate::world::process::{ProcessError, Run};
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 /// Configuration that a command line or the environment gives to git.
 const CONFIGURATION: [&str; 3] = ["GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"];
 
-/// The variables of a hook, for programs whose git is to find another repository, and to be configured by files alone.
+/// The variables of a hook, for programs whose git is to find another repository, and to be
+/// configured by files alone.
 pub fn local_variables() -> impl Iterator<Item = OsString> {
     variable::GIT_LOCAL.into_iter().chain(CONFIGURATION).map(OsString::from)
 }
@@ -81,11 +83,29 @@ impl GitCommand {
         Ok(self.directory.join(self.text(&["rev-parse", "--git-common-dir"])?))
     }
 
-    /// The difference of two commits but for some folders, whatever the user's configuration makes of differences.
-    pub fn diff(&self, from: &ObjectId, to: &ObjectId, without: &[&str]) -> Result<String, ProcessError> {
-        let plain = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/"];
+    /// The difference of two commits but for some folders, whatever the user's configuration makes
+    /// of differences.
+    pub fn diff(
+        &self,
+        from: &ObjectId,
+        to: &ObjectId,
+        without: &[&str],
+    ) -> Result<String, ProcessError> {
+        let plain = [
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--src-prefix=a/",
+            "--dst-prefix=b/",
+        ];
         let excluded = without.iter().map(|folder| format!(":(top,exclude,literal){folder}"));
-        let finished = self.run().args(plain).args([from.as_str(), to.as_str(), "--", ":(top)"]).args(excluded).succeed()?;
+        let finished = self
+            .run()
+            .args(plain)
+            .args([from.as_str(), to.as_str(), "--", ":(top)"])
+            .args(excluded)
+            .succeed()?;
         Ok(String::from_utf8_lossy(&finished.stdout).into_owned())
     }
 
@@ -101,7 +121,9 @@ impl GitCommand {
     }
 
     pub fn init(&self) -> Result<(), ProcessError> {
-        of_readable_format(self.run().args(["init", "--quiet", "--initial-branch=main"])).succeed().map(drop)
+        of_readable_format(self.run().args(["init", "--quiet", "--initial-branch=main"]))
+            .succeed()
+            .map(drop)
     }
 
     pub fn head(&self) -> Result<String, ProcessError> {
@@ -159,11 +181,21 @@ impl GitCommand {
 
     /// Stages exactly these paths, ignored or not.
     pub fn add(&self, paths: &[PathBuf]) -> Result<(), ProcessError> {
-        let list = paths.iter().flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\0"]).flatten().copied().collect::<Vec<u8>>();
-        self.run().args(["add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"]).stdin(list).succeed().map(drop)
+        let list = paths
+            .iter()
+            .flat_map(|path| [path.as_os_str().as_encoded_bytes(), b"\0"])
+            .flatten()
+            .copied()
+            .collect::<Vec<u8>>();
+        self.run()
+            .args(["add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"])
+            .stdin(list)
+            .succeed()
+            .map(drop)
     }
 
-    /// Commits the index without running hooks; where git knows no identity the program's own stands in.
+    /// Commits the index without running hooks; where git knows no identity the program's own
+    /// stands in.
     pub fn commit(&self, message: &str) -> Result<(), ProcessError> {
         let run = self.run().args(["commit", "--quiet", "--no-verify", "--file=-"]).stdin(message);
         self.with_identity(run)?.succeed().map(drop)
@@ -173,19 +205,23 @@ impl GitCommand {
         let mut run = run;
         for role in ["AUTHOR", "COMMITTER"] {
             if self.answer(&["var", &format!("GIT_{role}_IDENT")])?.is_none() {
-                run = run.env(format!("GIT_{role}_NAME"), FALLBACK_NAME).env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL);
+                run = run
+                    .env(format!("GIT_{role}_NAME"), FALLBACK_NAME)
+                    .env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL);
             }
         }
         Ok(run)
     }
 }
 
-/// Without what says which repository a hook runs for. What the user configures by the environment stays, such as `safe.directory`.
+/// Without what says which repository a hook runs for. What the user configures by the environment
+/// stays, such as `safe.directory`.
 pub(super) fn isolated(run: Run) -> Run {
     variable::GIT_LOCAL.into_iter().fold(run, Run::env_remove)
 }
 
-/// `git init` that makes what `agent` can read, whatever the user's git makes by default. Older versions of git, which make nothing else, have no options for it.
+/// `git init` that makes what `agent` can read, whatever the user's git makes by default. Older
+/// versions of git, which make nothing else, have no options for it.
 pub(super) fn of_readable_format(init: Run) -> Run {
     init.env("GIT_DEFAULT_HASH", "sha1").env("GIT_DEFAULT_REF_FORMAT", "files")
 }
@@ -194,14 +230,16 @@ pub(super) fn of_readable_format(init: Run) -> Run {
 pub const FALLBACK_NAME: &str = "agent";
 pub const FALLBACK_EMAIL: &str = "agent@localhost";
 
-/// The git directory that all worktrees share, for a hook that git started in `directory`; found without a process.
+/// The git directory that all worktrees share, for a hook that git started in `directory`; found
+/// without a process.
 pub fn common_dir_of_hook(directory: &Path) -> PathBuf {
     let given = env::git_dir().map_or_else(|| PathBuf::from(".git"), PathBuf::from);
     let git_dir = through_link(&directory.join(given), "gitdir: ");
     through_link(&git_dir.join("commondir"), "").canonicalize().unwrap_or(git_dir)
 }
 
-/// What a file of git's that stands for a folder points at; a folder, or nothing, stands for itself or its parent.
+/// What a file of git's that stands for a folder points at; a folder, or nothing, stands for itself
+/// or its parent.
 fn through_link(path: &Path, prefix: &str) -> PathBuf {
     let folder = path.parent().unwrap_or(Path::new("."));
     match std::fs::read_to_string(path) {

@@ -1,10 +1,13 @@
-//! The guard: a process between `agent` and a child, the child's parent and the subreaper of its orphaned descendants. Linux only.
+//! The guard: a process between `agent` and a child, the child's parent and the subreaper of its
+//! orphaned descendants. Linux only.
 //!
-//! A parent-death signal reaches direct children only, and a process can leave its process group. An ancestor of everything that was
-//! started, with a parent-death signal of its own, can end all of it. So a guard starts the child with its own streams, waits, and exits
-//! as the child did, once no descendant is left.
+//! A parent-death signal reaches direct children only, and a process can leave its process group.
+//! An ancestor of everything that was started, with a parent-death signal of its own, can end all
+//! of it. So a guard starts the child with its own streams, waits, and exits as the child did, once
+//! no descendant is left.
 //!
-//! The child is confined and the guard is not: it has to signal the child, and the child must reach neither its memory nor its open files.
+//! The child is confined and the guard is not: it has to signal the child, and the child must reach
+//! neither its memory nor its open files.
 
 use crate::world::event_loop::block_on;
 use crate::world::limits::ALLOCATOR_RESERVES;
@@ -24,7 +27,8 @@ pub const END: Signal = Signal::USR1;
 
 /// Asks the kernel for a signal when the thread that started this process ends.
 ///
-/// `parent` is the expected parent process: when it has ended already, no signal will come, and this is an error.
+/// `parent` is the expected parent process: when it has ended already, no signal will come, and
+/// this is an error.
 pub fn set_parent_death_signal(parent: Option<u32>, signal: Signal) -> std::io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(signal))?;
     let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
@@ -43,7 +47,10 @@ pub enum End {
 
 /// Starts the program and comes back when nothing of it is left.
 pub fn guard(command: &[OsString], confinement: Option<&Confinement>) -> Result<End, ProcessError> {
-    let failed = |source: std::io::Error| ProcessError::NotStarted { program: command[0].to_string_lossy().into_owned(), source };
+    let failed = |source: std::io::Error| ProcessError::NotStarted {
+        program: command[0].to_string_lossy().into_owned(),
+        source,
+    };
     block_on(async { watch(command, confinement).await })?.map_err(failed)
 }
 
@@ -68,8 +75,8 @@ async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::
     Ok(end)
 }
 
-/// The child has this process's streams, a group of its own, and this process for its parent. Here the streams are closed: their end of
-/// file is the child's.
+/// The child has this process's streams, a group of its own, and this process for its parent. Here
+/// the streams are closed: their end of file is the child's.
 #[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
 fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
@@ -130,7 +137,8 @@ impl Signals {
     }
 }
 
-/// Reaps processes that have exited, adopted ones too; gives the child's exit when it is among them.
+/// Reaps processes that have exited, adopted ones too; gives the child's exit when it is among
+/// them.
 fn reap(child: Pid) -> Option<End> {
     let mut end = None;
     while let Ok(Some((process, status))) = rustix::process::wait(WaitOptions::NOHANG) {
@@ -147,10 +155,12 @@ fn ended(status: WaitStatus) -> Option<End> {
 
 /// Between two looks at which processes are left.
 const PAUSE: Duration = Duration::from_millis(5);
-/// After so many, processes that cannot be killed (another user's, or stuck in the kernel) are left.
+/// After so many, processes that cannot be killed (another user's, or stuck in the kernel) are
+/// left.
 const ROUNDS: usize = 1000;
 
-/// Kills until no descendant is left: an orphan becomes a child of this process, so that no children means no descendants.
+/// Kills until no descendant is left: an orphan becomes a child of this process, so that no
+/// children means no descendants.
 fn end_all() {
     for _ in 0..ROUNDS {
         loop {
@@ -173,22 +183,26 @@ pub fn adopt_strays() {
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Ends what a guard of this process left behind when it was killed: its children, which are this process's now, with all their descendants. They are known by
-/// a variable that the guard set.
+/// Ends what a guard of this process left behind when it was killed: its children, which are this
+/// process's now, with all their descendants. They are known by a variable that the guard set.
 pub fn end_strays(guard: Pid) {
     let own = rustix::process::getpid();
     let mark = format!("{}={}", wire::ENV_GUARD, guard.as_raw_nonzero());
     let mut killed: Vec<Pid> = Vec::new();
     for _ in 0..ROUNDS {
         let processes = processes();
-        let adopted =
-            processes.iter().filter(|(process, parent)| *parent == own && is_marked(*process, &mark)).map(|(process, _)| *process);
+        let adopted = processes
+            .iter()
+            .filter(|(process, parent)| *parent == own && is_marked(*process, &mark))
+            .map(|(process, _)| *process);
         let adopted: Vec<_> = adopted.collect();
         for process in adopted.iter().copied().chain(descendants(&adopted, &processes)) {
             let _ = rustix::process::kill_process(process, Signal::KILL);
         }
         killed.extend(&adopted);
-        killed.retain(|process| matches!(rustix::process::waitpid(Some(*process), WaitOptions::NOHANG), Ok(None)));
+        killed.retain(|process| {
+            matches!(rustix::process::waitpid(Some(*process), WaitOptions::NOHANG), Ok(None))
+        });
         if adopted.is_empty() && killed.is_empty() {
             return;
         }
@@ -197,16 +211,18 @@ pub fn end_strays(guard: Pid) {
 }
 
 fn is_marked(process: Pid, mark: &str) -> bool {
-    let environment = std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).unwrap_or_default();
+    let environment =
+        std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).unwrap_or_default();
     environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
 }
 
 /// Each process with its parent, as far as `/proc` tells at this moment.
 fn processes() -> Vec<(Pid, Pid)> {
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
-        let process = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-        Some((process, parent(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?))
-    });
+    let processes =
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+            let process = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+            Some((process, parent(&std::fs::read_to_string(entry.path().join("stat")).ok()?)?))
+        });
     processes.collect()
 }
 
@@ -221,7 +237,8 @@ fn descendants(of: &[Pid], processes: &[(Pid, Pid)]) -> Vec<Pid> {
     found.split_off(of.len())
 }
 
-/// The parent in a line of `/proc/PID/stat`: the second word after the name, which stands in parentheses and may hold any character.
+/// The parent in a line of `/proc/PID/stat`: the second word after the name, which stands in
+/// parentheses and may hold any character.
 fn parent(stat: &str) -> Option<Pid> {
     Pid::from_raw(stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }
@@ -234,7 +251,10 @@ pub fn end_as(end: End) -> ! {
         End::Code(code) => std::process::exit(code),
         End::Signal(number) => {
             // the program has dumped its core, if it was to
-            let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+            let _ = rustix::process::setrlimit(
+                Resource::Core,
+                Rlimit { current: Some(0), maximum: Some(0) },
+            );
             if let Some(signal) = Signal::from_named_raw(number) {
                 // Rust listens to some itself, once
                 for _ in 0..2 {

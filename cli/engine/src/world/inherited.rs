@@ -1,5 +1,5 @@
-//! What a process takes over from the program that started it, and cannot work with: ignored signals, the signal
-//! mask, limits, and git's variables.
+//! What a process takes over from the program that started it, and cannot work with: ignored
+//! signals, the signal mask, limits, and git's variables.
 
 use crate::world::env;
 use crate::world::limits;
@@ -11,39 +11,52 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What a tier with many children, or a host with many conversations, needs. Servers ask for more themselves.
+/// What a tier with many children, or a host with many conversations, needs. Servers ask for more
+/// themselves.
 const OPEN_FILES: u64 = 4096;
 
-/// Sets them as a shell would have. Said once, by `main`, before there are other threads: these take the mask over.
+/// Sets them as a shell would have. Said once, by `main`, before there are other threads: these
+/// take the mask over.
 pub fn reset() {
     // signals that are blocked never end this process, and never tell it of a child
     let _ = SigSet::empty().thread_set_mask();
     if ignores(SIGCHLD) {
-        // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring, and children begin with the default
+        // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring,
+        // and children begin with the default
         let _ = signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)));
     }
     limits::allow_open_files(OPEN_FILES);
 }
 
-/// Starts this program once more, without what git set for a hook; comes back where there is nothing of that. For whatever is no hook itself: `-C DIR` and the
-/// folder it is started in say which repository is meant.
-#[expect(clippy::disallowed_methods, reason = "this process goes on as another program, which the door to processes does not do")]
+/// Starts this program once more, without what git set for a hook; comes back where there is
+/// nothing of that. For whatever is no hook itself: `-C DIR` and the folder it is started in say
+/// which repository is meant.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process goes on as another program, which the door to processes does not do"
+)]
 pub fn leave_hook() -> Result<(), ProcessError> {
     let variables = env::of_a_hook();
     if variables.is_empty() {
         return Ok(());
     }
     let mut words = std::env::args_os();
-    let program = env::binary().filter(|path| path.exists()).map_or_else(process::own_program, PathBuf::into_os_string);
+    let program = env::binary()
+        .filter(|path| path.exists())
+        .map_or_else(process::own_program, PathBuf::into_os_string);
     let mut anew = std::process::Command::new(&program);
     anew.arg0(words.next().unwrap_or_default()).args(words);
     for name in &variables {
         anew.env_remove(name);
     }
-    Err(ProcessError::NotStarted { program: program.to_string_lossy().into_owned(), source: anew.exec() })
+    Err(ProcessError::NotStarted {
+        program: program.to_string_lossy().into_owned(),
+        source: anew.exec(),
+    })
 }
 
-/// Whether this process ignores a signal, which it does where the program that started it did; true where the kernel does not tell.
+/// Whether this process ignores a signal, which it does where the program that started it did; true
+/// where the kernel does not tell.
 pub fn ignores(signal: i32) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,5 @@
-//! Files that a user names to be read. Each is opened once and read from its start to its end, so that a pipe does as well as a file.
+//! Files that a user names to be read. Each is opened once and read from its start to its end, so
+//! that a pipe does as well as a file.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use std::io::Read;
@@ -46,13 +47,20 @@ pub fn open(path: &Path) -> Result<Open, InputError> {
     }
     let failed = |source: std::io::Error| {
         let file = shown(path);
-        if source.kind() == std::io::ErrorKind::NotFound { InputError::Missing { file } } else { InputError::Io { file, source } }
+        if source.kind() == std::io::ErrorKind::NotFound {
+            InputError::Missing { file }
+        } else {
+            InputError::Io { file, source }
+        }
     };
     // before it is opened: to open a device may do something, and never end
     let metadata = std::fs::metadata(path).map_err(failed)?;
     let kind = metadata.file_type();
-    let other =
-        [(kind.is_dir(), "a folder"), (kind.is_char_device() || kind.is_block_device(), "a device"), (kind.is_socket(), "a socket")];
+    let other = [
+        (kind.is_dir(), "a folder"),
+        (kind.is_char_device() || kind.is_block_device(), "a device"),
+        (kind.is_socket(), "a socket"),
+    ];
     if let Some((_, kind)) = other.into_iter().find(|(is, _)| *is) {
         return Err(InputError::Kind { file: shown(path), kind });
     }
@@ -81,7 +89,8 @@ mod tests {
     fn a_pipe_with_a_name_is_read_once() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
         let written = {
             let pipe = pipe.clone();
             std::thread::spawn(move || std::fs::write(pipe, "all of it").unwrap())
@@ -95,10 +104,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        for (path, kind) in [(folder.path(), "a folder"), (Path::new("/dev/zero"), "a device"), (&socket, "a socket")] {
+        for (path, kind) in [
+            (folder.path(), "a folder"),
+            (Path::new("/dev/zero"), "a device"),
+            (&socket, "a socket"),
+        ] {
             let refused = read(path).unwrap_err();
-            assert_eq!(refused.to_string(), format!("{} is {kind}, not a file or a pipe", path.display()));
+            assert_eq!(
+                refused.to_string(),
+                format!("{} is {kind}, not a file or a pipe", path.display())
+            );
         }
-        assert!(read(&folder.path().join("nothing")).unwrap_err().to_string().starts_with("there is no file"));
+        assert!(
+            read(&folder.path().join("nothing"))
+                .unwrap_err()
+                .to_string()
+                .starts_with("there is no file")
+        );
     }
 }

@@ -12,7 +12,9 @@ pub struct Interrupt {
 impl Interrupt {
     pub fn expected() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| Failure::new(FailureKind::Surroundings, format!("cannot listen for signals: {error}"));
+        let failed = |error: std::io::Error| {
+            Failure::new(FailureKind::Surroundings, format!("cannot listen for signals: {error}"))
+        };
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,

@@ -1,4 +1,5 @@
-//! Where everything of ours lies: `.agent/` beside the code, shared by every worktree of the repository.
+//! Where everything of ours lies: `.agent/` beside the code, shared by every worktree of the
+//! repository.
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::overlay::Overlay;
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// The folder, at the root of the main working tree.
 pub const HOME: &str = ".agent";
 
-/// What is made again when it is missing, or is only nice to have: where one of these cannot be written, an overlay stands in for it.
+/// What is made again when it is missing, or is only nice to have: where one of these cannot be
+/// written, an overlay stands in for it.
 const PARTS: [&str; 17] = [
     "bytecode",
     "checkouts",
@@ -222,7 +224,8 @@ impl Layout {
         self.item(self.home().join("conversations").join(name))
     }
 
-    /// Telemetry on its way to the object store: a folder for each process that is alive, or was killed.
+    /// Telemetry on its way to the object store: a folder for each process that is alive, or was
+    /// killed.
     pub fn telemetry(&self) -> PathBuf {
         self.folder("telemetry")
     }
@@ -263,15 +266,18 @@ impl Layout {
 
     /// The index of ours that `folder`, a working tree of the repository, is read through.
     pub fn worktree_index(&self, folder: &Path) -> PathBuf {
-        self.folder("worktrees").join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
+        self.folder("worktrees")
+            .join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
     }
 
-    /// Results that are not in the object store yet: a file for each run of a tier that is under way, or was killed.
+    /// Results that are not in the object store yet: a file for each run of a tier that is under
+    /// way, or was killed.
     pub fn pending(&self) -> PathBuf {
         self.folder("pending")
     }
 
-    /// What this machine remembers of earlier runs of a tier: how long its slow cases took, and with what it was run last.
+    /// What this machine remembers of earlier runs of a tier: how long its slow cases took, and
+    /// with what it was run last.
     pub fn tier_history(&self, tier: Tier) -> PathBuf {
         self.item(self.home().join("history").join(format!("{tier}.json")))
     }

@@ -1,7 +1,8 @@
-//! Leases: a process that uses a file or folder which `agent gc` may remove holds a shared lock on it, and gc removes only what it can lock for itself.
+//! Leases: a process that uses a file or folder which `agent gc` may remove holds a shared lock on
+//! it, and gc removes only what it can lock for itself.
 //!
-//! The lock is on the file or folder itself, so it needs no file of its own, leaves every time stamp alone, works on a read-only file system and ends with
-//! the process.
+//! The lock is on the file or folder itself, so it needs no file of its own, leaves every time
+//! stamp alone, works on a read-only file system and ends with the process.
 
 use crate::world::fs::FsError;
 use rustix::fs::{Mode, OFlags};
@@ -11,7 +12,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long gc may hold what it is about to rename. A lock that is held for longer is not gc's, and the use goes on without a lease.
+/// How long gc may hold what it is about to rename. A lock that is held for longer is not gc's, and
+/// the use goes on without a lease.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -29,17 +31,22 @@ impl Lease {
         loop {
             let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
             match file.try_lock_shared() {
-                Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(PAUSE)
+                }
                 // on a file system without locks age alone keeps gc away
                 Err(_) => return Ok(Some(Self { _locked: file })),
-                Ok(()) if is_at(&file, path).map_err(failed())? => return Ok(Some(Self { _locked: file })),
+                Ok(()) if is_at(&file, path).map_err(failed())? => {
+                    return Ok(Some(Self { _locked: file }));
+                }
                 // it was renamed between the two
                 Ok(()) => {}
             }
         }
     }
 
-    /// For the removal of what is at this path; `None` while a process uses it, and when nothing is there.
+    /// For the removal of what is at this path; `None` while a process uses it, and when nothing is
+    /// there.
     pub fn take_alone(path: &Path) -> Result<Option<Self>, FsError> {
         let failed = || FsError::while_doing("lock", path);
         let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
@@ -72,7 +79,8 @@ fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
 
 #[cfg(test)]
 impl Lease {
-    /// The same for what no process uses any more. One that another thread of the tests starts has a copy of each open file until it is executed, and of its lock.
+    /// The same for what no process uses any more. One that another thread of the tests starts has
+    /// a copy of each open file until it is executed, and of its lock.
     pub fn take_alone_at_last(path: &Path) -> Self {
         let until = Instant::now() + Duration::from_secs(30);
         loop {
@@ -96,7 +104,8 @@ mod tests {
         assert!(Lease::take(&used).unwrap().is_none());
         std::fs::create_dir(&used).unwrap();
         let before = used.metadata().unwrap();
-        let (one, other) = (Lease::take(&used).unwrap().unwrap(), Lease::take(&used).unwrap().unwrap());
+        let (one, other) =
+            (Lease::take(&used).unwrap().unwrap(), Lease::take(&used).unwrap().unwrap());
         drop(one);
         assert!(Lease::take_alone(&used).unwrap().is_none());
         drop(other);
@@ -109,7 +118,8 @@ mod tests {
         assert!(Lease::take_alone(&folder.path().join("gone")).unwrap().is_none());
     }
 
-    /// A process that waits for the lock of a folder which is then renamed away gets the lease of the folder that took its place.
+    /// A process that waits for the lock of a folder which is then renamed away gets the lease of
+    /// the folder that took its place.
     #[test]
     fn a_lease_is_of_what_stands_at_the_path() {
         let folder = tempfile::tempdir().unwrap();

@@ -3,17 +3,20 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
 
-/// Has the allocator of a guard reserve its memory without the right to write it: otherwise it counts as 1 GiB against the limit that the guard hands on.
+/// Has the allocator of a guard reserve its memory without the right to write it: otherwise it
+/// counts as 1 GiB against the limit that the guard hands on.
 #[cfg(target_os = "linux")]
 pub const ALLOCATOR_RESERVES: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
-/// Limits what this process, and each that it starts, may allocate: private memory that is written to. Address space that is only reserved does not
-/// count, since runtimes with a compiler of their own reserve more of it than there is memory.
+/// Limits what this process, and each that it starts, may allocate: private memory that is written
+/// to. Address space that is only reserved does not count, since runtimes with a compiler of their
+/// own reserve more of it than there is memory.
 pub fn limit_memory(bytes: Option<u64>) -> std::io::Result<()> {
     bytes.map_or(Ok(()), |bytes| limit(Resource::Data, bytes))
 }
 
-/// Limits the files that this process, and each that it starts, may write, and has none of them leave its memory in one.
+/// Limits the files that this process, and each that it starts, may write, and has none of them
+/// leave its memory in one.
 pub fn limit_files() -> std::io::Result<()> {
     limit(Resource::Fsize, FILE_SIZE)?;
     limit(Resource::Core, 0)

@@ -1,7 +1,7 @@
 //! All side effects: files, processes, git, the clock, the environment, the object store.
 //!
-//! One place for each outside crate: `git` names gix, `process` duct, `child_process` `tokio::process`, `store` `object_store`,
-//! `watch` notify.
+//! One place for each outside crate: `git` names gix, `process` duct, `child_process`
+//! `tokio::process`, `store` `object_store`, `watch` notify.
 
 pub mod checkout;
 pub mod child_folder;

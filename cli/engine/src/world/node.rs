@@ -1,4 +1,5 @@
-//! Node: the packages of a repository. `npm ci` makes them once for a lock; checkouts have a link to them where Node looks.
+//! Node: the packages of a repository. `npm ci` makes them once for a lock; checkouts have a link
+//! to them where Node looks.
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
@@ -22,7 +23,8 @@ const MARKED: &str = "agent/node-environment@1";
 pub enum NodeError {
     #[error("`{program}` is not on PATH, and agent.toml has [node]")]
     NotFound { program: &'static str },
-    #[error("agent.toml: `node.lock` names {}, and {} is not there", lock.display(), missing.display())]
+    #[error("agent.toml: `node.lock` names {}, and {} is not there", lock.display(),
+        missing.display())]
     NoLock { lock: PathBuf, missing: PathBuf },
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -50,11 +52,19 @@ impl Diagnose for NodeError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { .. } => Some("install Node with npm, from nodejs.org or your system's packages".to_owned()),
-            Self::NoLock { .. } => Some("commit both files; `npm install --package-lock-only` makes the lock".to_owned()),
-            Self::Package(PackageError::Local { .. }) => Some("publish that package, or name it by a version of a registry".to_owned()),
+            Self::NotFound { .. } => {
+                Some("install Node with npm, from nodejs.org or your system's packages".to_owned())
+            }
+            Self::NoLock { .. } => Some(
+                "commit both files; `npm install --package-lock-only` makes the lock".to_owned(),
+            ),
+            Self::Package(PackageError::Local { .. }) => {
+                Some("publish that package, or name it by a version of a registry".to_owned())
+            }
             Self::Package(PackageError::Malformed { .. }) => None,
-            Self::Environment { .. } => Some("nothing was changed; run it again once the cause is mended".to_owned()),
+            Self::Environment { .. } => {
+                Some("nothing was changed; run it again once the cause is mended".to_owned())
+            }
             Self::Process(error) => error.hint(),
             Self::Fs(error) => error.hint(),
         }
@@ -73,7 +83,11 @@ pub struct Packages {
 
 impl Packages {
     /// `read` gives a file of the version, by its path from the root.
-    pub fn of<E>(layout: &Layout, node: &Node, read: impl Fn(&Path) -> Result<Option<Vec<u8>>, E>) -> Result<Self, E>
+    pub fn of<E>(
+        layout: &Layout,
+        node: &Node,
+        read: impl Fn(&Path) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Self, E>
     where
         E: From<NodeError>,
     {
@@ -83,7 +97,9 @@ impl Packages {
             let missing = || NodeError::NoLock { lock: lock.clone(), missing: path.to_owned() };
             read(path)?.ok_or_else(|| E::from(missing()))
         };
-        let description = Package::parse(&need(&beside(package::FILE))?, package::FILE).map_err(NodeError::from)?.to_install();
+        let description = Package::parse(&need(&beside(package::FILE))?, package::FILE)
+            .map_err(NodeError::from)?
+            .to_install();
         let locked = need(&lock)?;
         let settings = read(&beside(SETTINGS))?.unwrap_or_default();
         let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
@@ -134,9 +150,19 @@ impl Packages {
             fs::write(&self.folder.join(SETTINGS), &self.settings)?;
         }
         let run = Run::new(npm).directory(&self.folder).env_remove("NODE_ENV");
-        // hashes in the lock say what a package is, so one that npm has in its cache needs no question to the registry
-        let run = run.args(["ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"]);
-        run.succeed().map_err(|source| NodeError::Environment { lock: self.lock.clone(), source })?;
+        // hashes in the lock say what a package is, so one that npm has in its cache needs no
+        // question to the registry
+        let run = run.args([
+            "ci",
+            "--prefer-offline",
+            "--no-audit",
+            "--no-fund",
+            "--no-update-notifier",
+            "--loglevel",
+            "error",
+        ]);
+        run.succeed()
+            .map_err(|source| NodeError::Environment { lock: self.lock.clone(), source })?;
         // a lock without packages makes none
         fs::create_dir(&self.modules())?;
         let marker = json!({"schema": MARKED, "lock": self.lock, "made_with": "npm"}).to_string();
@@ -148,7 +174,13 @@ impl Packages {
 pub fn version(layout: &Layout) -> Result<String, NodeError> {
     let node = on_path(OsStr::new("node")).ok_or(NodeError::NotFound { program: "node" })?;
     let metadata = node.metadata().map_err(FsError::while_doing("look at", &node))?;
-    let key = format!("{} {}.{} {}", node.display(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
+    let key = format!(
+        "{} {}.{} {}",
+        node.display(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.size()
+    );
     let known = fs::read_if_there(&layout.node())?.unwrap_or_default();
     if let Some(version) = String::from_utf8_lossy(&known).strip_prefix(&format!("{key}\n")) {
         return Ok(version.to_owned());
@@ -156,7 +188,11 @@ pub fn version(layout: &Layout) -> Result<String, NodeError> {
     let version = Run::new(&node).arg("--version").succeed()?.text();
     if layout.root().is_dir() {
         // a cache: where it cannot be written the program is asked again
-        let _ = fs::replace(&layout.node(), format!("{key}\n{version}").as_bytes(), fs::Durability::Rebuildable);
+        let _ = fs::replace(
+            &layout.node(),
+            format!("{key}\n{version}").as_bytes(),
+            fs::Durability::Rebuildable,
+        );
     }
     Ok(version)
 }

@@ -1,5 +1,5 @@
-//! Files that a user wants something written to. What stands there stays what it is: a pipe or a device is written to, a link is followed, a file keeps its
-//! mode and its owner.
+//! Files that a user wants something written to. What stands there stays what it is: a pipe or a
+//! device is written to, a link is followed, a file keeps its mode and its owner.
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::stdout;
@@ -43,7 +43,8 @@ impl Output {
         }
     }
 
-    /// Writes a whole document, in the place of what was there. A file is the old one or the new one, never a part, wherever that can be.
+    /// Writes a whole document, in the place of what was there. A file is the old one or the new
+    /// one, never a part, wherever that can be.
     pub fn write(&self, bytes: &[u8]) -> Result<(), FsError> {
         match self {
             Self::Stdout => delivered(stdout::write_all(bytes), Path::new("stdout")),
@@ -71,7 +72,10 @@ pub struct Open {
 
 impl Open {
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FsError> {
-        let written = self.file.as_mut().map_or_else(|| stdout::write_all(bytes), |file| file.write_all(bytes));
+        let written = self
+            .file
+            .as_mut()
+            .map_or_else(|| stdout::write_all(bytes), |file| file.write_all(bytes));
         delivered(written, &self.path)
     }
 }
@@ -87,7 +91,9 @@ fn delivered(written: std::io::Result<()>, path: &Path) -> Result<(), FsError> {
 /// Writes a file of the user's.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     match std::fs::metadata(path) {
-        Ok(metadata) if is_through(path, &metadata) => delivered(through(path)?.write_all(bytes), path),
+        Ok(metadata) if is_through(path, &metadata) => {
+            delivered(through(path)?.write_all(bytes), path)
+        }
         Ok(metadata) if metadata.is_file() => replace(path, &metadata, bytes),
         Ok(_) => Err(FsError::while_doing("write", path)(ErrorKind::IsADirectory.into())),
         // perhaps a link to where nothing is yet
@@ -95,9 +101,12 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     }
 }
 
-/// Whether it is no file to be replaced: a pipe, a device, or something that is open already and merely has a path.
+/// Whether it is no file to be replaced: a pipe, a device, or something that is open already and
+/// merely has a path.
 fn is_through(path: &Path, metadata: &std::fs::Metadata) -> bool {
-    let is_descriptor = ["/dev/fd", "/dev/stdout", "/dev/stderr", "/proc/self/fd"].iter().any(|place| path.starts_with(place));
+    let is_descriptor = ["/dev/fd", "/dev/stdout", "/dev/stderr", "/proc/self/fd"]
+        .iter()
+        .any(|place| path.starts_with(place));
     !metadata.is_dir() && (is_descriptor || !metadata.is_file())
 }
 
@@ -112,7 +121,10 @@ fn replace(path: &Path, metadata: &std::fs::Metadata, bytes: &[u8]) -> Result<()
     if metadata.nlink() == 1
         && let Ok(new) = fs::beside(&real, bytes, Some(metadata))
     {
-        return new.persist(&real).map(drop).map_err(|error| FsError::while_doing("put in place", path)(error.error));
+        return new
+            .persist(&real)
+            .map(drop)
+            .map_err(|error| FsError::while_doing("put in place", path)(error.error));
     }
     std::fs::write(&real, bytes).map_err(FsError::while_doing("write", path))
 }
@@ -145,7 +157,9 @@ mod tests {
         assert_eq!(at("file").metadata().unwrap().permissions().mode() & 0o777, 0o640);
         symlink("later", at("dangling")).unwrap();
         written(&at("dangling"), "x");
-        assert!(at("dangling").is_symlink() && std::fs::read_to_string(at("later")).unwrap() == "x");
+        assert!(
+            at("dangling").is_symlink() && std::fs::read_to_string(at("later")).unwrap() == "x"
+        );
         let names = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names, 4, "nothing is left beside");
     }
@@ -154,7 +168,8 @@ mod tests {
     fn a_pipe_and_a_device_are_written_to() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600))
+            .unwrap();
         let read = {
             let pipe = pipe.clone();
             std::thread::spawn(move || std::fs::read_to_string(pipe).unwrap())

@@ -1,7 +1,9 @@
-//! An overlay: where a repository cannot be written, what it lacks is made in a temporary folder of this process, and what it has is read where it is.
+//! An overlay: where a repository cannot be written, what it lacks is made in a temporary folder of
+//! this process, and what it has is read where it is.
 //!
-//! One process has one such folder for a repository, whichever of its parts cannot be written. Nothing in it may be acknowledged: refs do not move and
-//! staging takes no update while their own place cannot be written.
+//! One process has one such folder for a repository, whichever of its parts cannot be written.
+//! Nothing in it may be acknowledged: refs do not move and staging takes no update while their own
+//! place cannot be written.
 
 use crate::world::fs::{self, FsError};
 use crate::world::temporary::{OVERLAY, Temporary};
@@ -26,7 +28,10 @@ impl Folder {
 
     /// Where none can be made, each write fails with the reason.
     fn path(&self) -> &Path {
-        self.made.get_or_init(|| Temporary::outside(OVERLAY).map_or_else(|_| std::env::temp_dir(), Temporary::kept_to_the_end))
+        self.made.get_or_init(|| {
+            Temporary::outside(OVERLAY)
+                .map_or_else(|_| std::env::temp_dir(), Temporary::kept_to_the_end)
+        })
     }
 }
 
@@ -41,10 +46,16 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Over a folder of a repository, if it cannot be written, or one of its parts that are there: each a name below it, which may hold others.
+    /// Over a folder of a repository, if it cannot be written, or one of its parts that are there:
+    /// each a name below it, which may hold others.
     pub fn needed(root: &Path, lower: &Path, parts: &[&'static str]) -> Option<Self> {
         let over = |parts: Vec<&'static str>, refusal| {
-            Some(Self { lower: lower.to_owned(), parts: parts.into(), refusal: Arc::new(refusal), upper: Folder::over(root) })
+            Some(Self {
+                lower: lower.to_owned(),
+                parts: parts.into(),
+                refusal: Arc::new(refusal),
+                upper: Folder::over(root),
+            })
         };
         if let Some(refusal) = fs::refusal(lower) {
             return over(Vec::new(), refusal);
@@ -69,7 +80,8 @@ impl Overlay {
         self.parts.is_empty()
     }
 
-    /// Where the file or folder at a path of the place below is: there, unless it is missing and cannot be made there.
+    /// Where the file or folder at a path of the place below is: there, unless it is missing and
+    /// cannot be made there.
     pub fn find(&self, path: PathBuf) -> PathBuf {
         match self.above(&path) {
             Some(above) if above.exists() || !path.exists() => above,
@@ -91,8 +103,10 @@ impl Overlay {
     /// Where something new is made; `None` where that is the place itself.
     pub fn above(&self, path: &Path) -> Option<PathBuf> {
         let below = path.strip_prefix(&self.lower).ok()?;
-        let is_over = self.parts.is_empty() || self.parts.iter().any(|part| below.starts_with(part));
-        is_over.then(|| self.upper.path().join(self.lower.file_name().unwrap_or_default()).join(below))
+        let is_over =
+            self.parts.is_empty() || self.parts.iter().any(|part| below.starts_with(part));
+        is_over
+            .then(|| self.upper.path().join(self.lower.file_name().unwrap_or_default()).join(below))
     }
 
     /// The path of the place below that one above stands over.
@@ -113,9 +127,14 @@ mod tests {
         std::fs::create_dir_all(lower.join("a")).unwrap();
         std::fs::write(lower.join("a/there"), "old").unwrap();
         assert!(Overlay::needed(root.path(), &lower, &["a", "b"]).is_none());
-        let refusal = FsError::while_doing("write to", &lower)(std::io::ErrorKind::ReadOnlyFilesystem.into());
-        let overlay =
-            Overlay { lower: lower.clone(), parts: Arc::new(["a"]), refusal: Arc::new(refusal), upper: Folder::over(root.path()) };
+        let refusal =
+            FsError::while_doing("write to", &lower)(std::io::ErrorKind::ReadOnlyFilesystem.into());
+        let overlay = Overlay {
+            lower: lower.clone(),
+            parts: Arc::new(["a"]),
+            refusal: Arc::new(refusal),
+            upper: Folder::over(root.path()),
+        };
         assert_eq!(overlay.find(lower.join("a/there")), lower.join("a/there"));
         assert_eq!(overlay.find(lower.join("b/missing")), lower.join("b/missing"));
         let missing = overlay.find(lower.join("a/missing"));

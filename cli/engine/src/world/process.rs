@@ -40,7 +40,9 @@ impl Diagnose for ProcessError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotStarted { program, .. } => Some(format!("is `{program}` installed and on PATH? `agent doctor` looks")),
+            Self::NotStarted { program, .. } => {
+                Some(format!("is `{program}` installed and on PATH? `agent doctor` looks"))
+            }
             Self::EventLoop { .. } => Some("look what was done before it is run again".to_owned()),
             Self::Failed { .. } => None,
         }
@@ -153,19 +155,24 @@ impl Run {
     pub fn finish_within(&self, limit: Duration) -> Result<Option<Finished>, ProcessError> {
         let expression = self.expression()?.stdout_capture().stderr_capture();
         let started = expression.unchecked().start().map_err(|source| self.not_started(source))?;
-        let output = started.wait_timeout(limit).map_err(|source| self.not_started(source))?.cloned();
+        let output =
+            started.wait_timeout(limit).map_err(|source| self.not_started(source))?.cloned();
         if output.is_none() {
             started.kill().map_err(|source| self.not_started(source))?;
         }
         Ok(output.map(Finished::of))
     }
 
-    /// Runs to the end with our own stdout and stderr as its own; gives the exit code, `None` after a signal.
+    /// Runs to the end with our own stdout and stderr as its own; gives the exit code, `None` after
+    /// a signal.
     pub fn pass_through(&self) -> Result<Option<i32>, ProcessError> {
         self.run_to_end(&self.expression()?).map(|output| output.status.code())
     }
 
-    fn run_to_end(&self, expression: &duct::Expression) -> Result<std::process::Output, ProcessError> {
+    fn run_to_end(
+        &self,
+        expression: &duct::Expression,
+    ) -> Result<std::process::Output, ProcessError> {
         expression.unchecked().run().map_err(|source| self.not_started(source))
     }
 
@@ -177,7 +184,9 @@ impl Run {
         let mut expression = duct::cmd(&self.program, &self.arguments);
         expression = match &self.stdin {
             Stdin::Bytes(bytes) => expression.stdin_bytes(bytes.clone()),
-            Stdin::File(file) => expression.stdin_file(file.try_clone().map_err(|source| self.not_started(source))?),
+            Stdin::File(file) => {
+                expression.stdin_file(file.try_clone().map_err(|source| self.not_started(source))?)
+            }
         };
         if let Some(directory) = &self.directory {
             expression = expression.dir(directory);
@@ -193,11 +202,19 @@ impl Run {
     }
 
     /// Starts a process that outlives this one: in a group of its own, its stderr in a file.
-    #[expect(clippy::disallowed_methods, reason = "this is the door to processes, and duct ends what it started")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the door to processes, and duct ends what it started"
+    )]
     pub fn start_apart(&self, stderr: std::fs::File) -> Result<Apart, ProcessError> {
         use std::os::unix::process::CommandExt as _;
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).process_group(0);
+        command
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .process_group(0);
         for (name, value) in &self.environment {
             match value {
                 Some(value) => command.env(name, value),
@@ -209,7 +226,8 @@ impl Run {
         Ok(Apart { child, stdout })
     }
 
-    /// Runs to the end; anything but success is an error that shows command, status and both streams.
+    /// Runs to the end; anything but success is an error that shows command, status and both
+    /// streams.
     pub fn succeed(&self) -> Result<Finished, ProcessError> {
         self.end_with(&[0])
     }
@@ -222,14 +240,20 @@ impl Run {
         }
         Err(ProcessError::Failed {
             command: self.shown(),
-            status: finished.code.map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}")),
+            status: finished
+                .code
+                .map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}")),
             stdout: String::from_utf8_lossy(&finished.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&finished.stderr).into_owned(),
         })
     }
 
     fn shown(&self) -> String {
-        std::iter::once(&self.program).chain(&self.arguments).map(|part| part.to_string_lossy()).collect::<Vec<_>>().join(" ")
+        std::iter::once(&self.program)
+            .chain(&self.arguments)
+            .map(|part| part.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -268,12 +292,14 @@ pub fn own_program() -> OsString {
     crate::world::env::binary().map_or_else(|| "agent".into(), PathBuf::into_os_string)
 }
 
-/// The arguments of the `git push` that runs this hook, which the hook does not get: as far as its command line can be seen (Linux).
+/// The arguments of the `git push` that runs this hook, which the hook does not get: as far as its
+/// command line can be seen (Linux).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PushFlags {
     /// It changes nothing, and runs the hook all the same.
     pub dry_run: bool,
-    /// It makes the remote what is here, and deletes the rest, which git leaves out of what it lists.
+    /// It makes the remote what is here, and deletes the rest, which git leaves out of what it
+    /// lists.
     pub mirror: bool,
     /// It deletes what is not here among what it pushes, likewise.
     pub prune: bool,
@@ -281,13 +307,18 @@ pub struct PushFlags {
 
 pub fn parent_push_flags() -> PushFlags {
     let parent = rustix::process::getppid();
-    let arguments = parent.and_then(|parent| std::fs::read(format!("/proc/{}/cmdline", parent.as_raw_nonzero())).ok());
+    let arguments = parent.and_then(|parent| {
+        std::fs::read(format!("/proc/{}/cmdline", parent.as_raw_nonzero())).ok()
+    });
     push_flags(&arguments.unwrap_or_default())
 }
 
 /// From words that end in zero bytes.
 fn push_flags(arguments: &[u8]) -> PushFlags {
-    let words = arguments.split(|byte| *byte == 0).skip_while(|word| *word != b"push").take_while(|word| *word != b"--");
+    let words = arguments
+        .split(|byte| *byte == 0)
+        .skip_while(|word| *word != b"push")
+        .take_while(|word| *word != b"--");
     let mut flags = PushFlags::default();
     for word in words.skip(1) {
         let is_short = word.starts_with(b"-") && !word.starts_with(b"--");

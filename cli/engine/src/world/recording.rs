@@ -1,6 +1,8 @@
-//! Calls that servers answer while they are recorded: `agent mcp runner` writes them, `agent adopt --record` reads them.
+//! Calls that servers answer while they are recorded: `agent mcp runner` writes them,
+//! `agent adopt --record` reads them.
 //!
-//! The folder is there while calls are recorded, and its lock is held by who records: a folder that a killed command left records nothing.
+//! The folder is there while calls are recorded, and its lock is held by who records: a folder that
+//! a killed command left records nothing.
 
 use super::fs::{self, Durability, FileLock, FsError};
 use super::layout::Layout;
@@ -51,13 +53,17 @@ impl Recording {
         let path = self.folder.join(CALLS);
         let mut text = Vec::new();
         let mut file = std::fs::File::open(&path).map_err(FsError::while_doing("read", &path))?;
-        let sought = file.seek(SeekFrom::Start(self.read)).and_then(|_| file.read_to_end(&mut text));
+        let sought =
+            file.seek(SeekFrom::Start(self.read)).and_then(|_| file.read_to_end(&mut text));
         sought.map_err(FsError::while_doing("read", &path))?;
         // a line that is still being written is read next time
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         self.read += whole as u64;
         let lines = text[..whole].split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        Ok(lines.filter_map(|line| serde_json::from_slice::<Recorded>(line).ok()).filter(|call| call.schema == SCHEMA).collect())
+        Ok(lines
+            .filter_map(|line| serde_json::from_slice::<Recorded>(line).ok())
+            .filter(|call| call.schema == SCHEMA)
+            .collect())
     }
 }
 
@@ -67,15 +73,22 @@ impl Drop for Recording {
     }
 }
 
-/// Whether calls are recorded here. Asked at each call, so one look at the file system where they are not.
+/// Whether calls are recorded here. Asked at each call, so one look at the file system where they
+/// are not.
 pub fn is_under_way(layout: &Layout) -> bool {
     let folder = layout.recording();
     folder.join(CALLS).exists() && matches!(FileLock::try_acquire(&folder.join(LOCK)), Ok(None))
 }
 
-/// Keeps a finished call. Where it cannot be kept it becomes no case: the call itself is answered all the same.
+/// Keeps a finished call. Where it cannot be kept it becomes no case: the call itself is answered
+/// all the same.
 pub fn keep(layout: &Layout, tool: &str, arguments: Box<RawValue>, result: &RawValue) {
-    let call = Recorded { schema: SCHEMA.to_owned(), tool: tool.to_owned(), arguments, result: result.to_owned() };
+    let call = Recorded {
+        schema: SCHEMA.to_owned(),
+        tool: tool.to_owned(),
+        arguments,
+        result: result.to_owned(),
+    };
     let Ok(mut line) = serde_json::to_vec(&call) else { return };
     // a server may break its lines within a value
     line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
@@ -104,7 +117,10 @@ mod tests {
         keep(&layout, "b", raw("{}"), &raw(&format!("\"{}\"", "x".repeat(MOST))));
         std::fs::write(folder.path().join("torn"), "").unwrap();
         let calls = recording.new_calls().unwrap();
-        assert_eq!(calls.iter().map(|call| (call.tool.as_str(), call.result.get())).collect::<Vec<_>>(), [("a", "{\"content\": []}")]);
+        assert_eq!(
+            calls.iter().map(|call| (call.tool.as_str(), call.result.get())).collect::<Vec<_>>(),
+            [("a", "{\"content\": []}")]
+        );
         assert!(recording.new_calls().unwrap().is_empty());
         // half a line is one later
         let calls = layout.recording().join(CALLS);

@@ -7,7 +7,8 @@ use agent_core::formats::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that holds a state. `agent gc` does not remove it while this value, or a clone of it, lives.
+/// A file that holds a state. `agent gc` does not remove it while this value, or a clone of it,
+/// lives.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
@@ -15,7 +16,8 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// The file with the bytes of a Revision; made when it is not there yet, and again when it holds other bytes.
+    /// The file with the bytes of a Revision; made when it is not there yet, and again when it
+    /// holds other bytes.
     pub fn of(layout: &Layout, revision: &ObjectId, bytes: &[u8]) -> Result<Self, FsError> {
         let mut path = layout.state(revision);
         // what is no file is replaced by one

@@ -1,4 +1,5 @@
-//! stdout, written to its end: what a write cut short, and a disk that was full for a moment, does not tear a document.
+//! stdout, written to its end: what a write cut short, and a disk that was full for a moment, does
+//! not tear a document.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -7,7 +8,8 @@ use std::io::Write as _;
 /// How often a write is tried again that came to nothing.
 const RETRIES: u32 = 2;
 
-/// Writes all of it. Without the buffer of the standard library, which does not say how much of it was written when a write fails.
+/// Writes all of it. Without the buffer of the standard library, which does not say how much of it
+/// was written when a write fails.
 pub fn write_all(bytes: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.flush()?;

@@ -1,4 +1,5 @@
-//! The object store, the only room that names `object_store`: `file:` and `s3://`. A put is whole or not at all; into files it is synced.
+//! The object store, the only room that names `object_store`: `file:` and `s3://`. A put is whole
+//! or not at all; into files it is synced.
 
 mod bound;
 mod s3;
@@ -47,13 +48,22 @@ impl Diagnose for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Url { .. } => Some("write `url = \"file:PATH\"` or `url = \"s3://BUCKET/PREFIX\"` under [store] in agent.toml".to_owned()),
+            Self::Url { .. } => Some(
+                "write `url = \"file:PATH\"` or `url \
+                = \"s3://BUCKET/PREFIX\"` under [store] in agent.toml"
+                    .to_owned(),
+            ),
             Self::Failed { store, .. } if store.starts_with(S3_SCHEME) => Some(
-                "its keys, region and endpoint are told by AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL (for http also \
+                "its keys, region and endpoint are told by AWS_ACCESS_KEY_ID, \
+                AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL (for http also \
                  AWS_ALLOW_HTTP=true); `agent doctor` tries it"
                     .to_owned(),
             ),
-            Self::Failed { .. } => Some("is there room, and may it be written? [store] in agent.toml says where it is".to_owned()),
+            Self::Failed { .. } => Some(
+                "is there room, and may it be written? [store] in \
+                agent.toml says where it is"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -85,7 +95,8 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Place {
-    /// Opened when it is first needed: it is made by the first write, and one that is not there holds nothing.
+    /// Opened when it is first needed: it is made by the first write, and one that is not there
+    /// holds nothing.
     Folder {
         path: PathBuf,
         opened: Arc<OnceLock<Files>>,
@@ -128,31 +139,52 @@ pub struct Probe {
 }
 
 impl Store {
-    /// A store by its settings; a relative `file:` path starts at `root`. Nothing is asked of it yet.
+    /// A store by its settings; a relative `file:` path starts at `root`. Nothing is asked of it
+    /// yet.
     pub fn open(settings: &Settings, root: &Path) -> Result<Self, StoreError> {
         let url = &settings.url;
         let bound = Bound::usual(settings.timeout());
         if let Some(bucket) = url.strip_prefix(S3_SCHEME).filter(|bucket| !bucket.is_empty()) {
             let S3 { quick, patient } = S3::open(bucket).map_err(failed("open", "", url))?;
             let place = Place::Bucket { quick: Arc::new(quick), patient: Arc::new(patient) };
-            return Ok(Self { place, shown: url.clone(), bound, waits: None, synced_later: None, above: None });
+            return Ok(Self {
+                place,
+                shown: url.clone(),
+                bound,
+                waits: None,
+                synced_later: None,
+                above: None,
+            });
         }
         let path = url.strip_prefix("file:").ok_or_else(|| StoreError::Url { url: url.clone() })?;
         let path = root.join(path.strip_prefix("//").unwrap_or(path));
         let shown = path.display().to_string();
-        Ok(Self { place: Place::Folder { path, opened: Arc::default() }, shown, bound, waits: None, synced_later: None, above: None })
+        Ok(Self {
+            place: Place::Folder { path, opened: Arc::default() },
+            shown,
+            bound,
+            waits: None,
+            synced_later: None,
+            above: None,
+        })
     }
 
-    /// The same, which takes what it is given also where its folder cannot be written: then for as long as this process lives. Evidence is not put there.
+    /// The same, which takes what it is given also where its folder cannot be written: then for as
+    /// long as this process lives. Evidence is not put there.
     #[must_use]
     pub fn over(self, layout: &Layout) -> Self {
         let Place::Folder { path, .. } = &self.place else { return self };
-        let Some(path) = Overlay::needed(layout.root(), path, &[]).and_then(|overlay| overlay.above(path)) else { return self };
+        let Some(path) =
+            Overlay::needed(layout.root(), path, &[]).and_then(|overlay| overlay.above(path))
+        else {
+            return self;
+        };
         let place = Place::Folder { path, opened: Arc::default() };
         Self { above: Some(Arc::new(Self { place, ..self.clone() })), ..self }
     }
 
-    /// The same for what is only nice to have: a store elsewhere has two seconds, and is left alone for a while once it did not answer.
+    /// The same for what is only nice to have: a store elsewhere has two seconds, and is left alone
+    /// for a while once it did not answer.
     #[must_use]
     pub fn briefly(&self) -> Self {
         Self { bound: self.bound.briefly(), waits: None, ..self.clone() }
@@ -164,7 +196,8 @@ impl Store {
         Self { waits: Some(Waits(Arc::new(says))), ..self }
     }
 
-    /// The same for a caller that syncs this file system before anything names what was written: objects there are not synced one by one.
+    /// The same for a caller that syncs this file system before anything names what was written:
+    /// objects there are not synced one by one.
     #[must_use]
     pub fn synced_with(self, file_system: Option<FileSystem>) -> Self {
         Self { synced_later: file_system, ..self }
@@ -181,7 +214,8 @@ impl Store {
         place.write(key, bytes.into(), PutMode::Overwrite, true).map_err(self.failed("write", key))
     }
 
-    /// The same for what can be made again, and is checked when it is read: a power cut may take it.
+    /// The same for what can be made again, and is checked when it is read: a power cut may take
+    /// it.
     pub fn put_rebuildable(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let place = self.above.as_deref().unwrap_or(self);
         place.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))
@@ -192,7 +226,9 @@ impl Store {
         if let Some(above) = &self.above {
             return above.remove(key);
         }
-        let remove = |objects: Objects, at: Key, bound: Bound| async move { bound.keep(0, objects.delete(&at)).await };
+        let remove = |objects: Objects, at: Key, bound: Bound| async move {
+            bound.keep(0, objects.delete(&at)).await
+        };
         match self.ask("remove", key, remove) {
             None | Some(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Some(Err(error)) => Err(self.failed("remove", key)(error)),
@@ -208,10 +244,15 @@ impl Store {
         for attempt in 1.. {
             let error = match self.write(key, payload.clone(), PutMode::Create, true) {
                 Ok(()) => return Ok(true),
-                Err(object_store::Error::AlreadyExists { .. }) if !self.is_remote() => return Ok(false),
+                Err(object_store::Error::AlreadyExists { .. }) if !self.is_remote() => {
+                    return Ok(false);
+                }
                 Err(error) => error,
             };
-            let answers = matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Generic { .. });
+            let answers = matches!(
+                error,
+                object_store::Error::AlreadyExists { .. } | object_store::Error::Generic { .. }
+            );
             if !self.is_remote() || !answers || attempt > LOST_ANSWERS {
                 return Err(self.failed("write", key)(error));
             }
@@ -227,7 +268,9 @@ impl Store {
         if let Some(found) = self.above.as_ref().and_then(|above| above.get(key).transpose()) {
             return found.map(Some);
         }
-        let read = |objects: Objects, at: Key, bound: Bound| async move { bound.read(objects.get(&at)).await };
+        let read = |objects: Objects, at: Key, bound: Bound| async move {
+            bound.read(objects.get(&at)).await
+        };
         match self.ask("read", key, read) {
             None | Some(Err(object_store::Error::NotFound { .. })) => Ok(None),
             Some(found) => found.map(Some).map_err(self.failed("read", key)),
@@ -236,15 +279,29 @@ impl Store {
 
     /// All keys under a folder, sorted.
     pub fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let list = |objects: Objects, at: Key, bound: Bound| async move { bound.keep(0, objects.list_with_delimiter(Some(&at))).await };
+        let list = |objects: Objects, at: Key, bound: Bound| async move {
+            bound.keep(0, objects.list_with_delimiter(Some(&at))).await
+        };
         let mut keys = Vec::new();
         let mut folders = VecDeque::from([prefix.to_owned()]);
         while let Some(folder) = folders.pop_front() {
-            let Some(found) = self.ask("list", &folder, list).transpose().map_err(self.failed("list", &folder))? else { continue };
+            let Some(found) = self
+                .ask("list", &folder, list)
+                .transpose()
+                .map_err(self.failed("list", &folder))?
+            else {
+                continue;
+            };
             keys.extend(found.objects.into_iter().map(|object| object.location.to_string()));
             folders.extend(found.common_prefixes.into_iter().map(|folder| folder.to_string()));
         }
-        keys.extend(self.above.iter().map(|above| above.list(prefix)).collect::<Result<Vec<_>, _>>()?.concat());
+        keys.extend(
+            self.above
+                .iter()
+                .map(|above| above.list(prefix))
+                .collect::<Result<Vec<_>, _>>()?
+                .concat(),
+        );
         keys.sort();
         keys.dedup();
         Ok(keys)
@@ -254,7 +311,9 @@ impl Store {
     pub fn probe(&self, key: &str) -> Result<Probe, StoreError> {
         self.put_new(key, b"first".to_vec())?;
         let refuses = !self.put_new(key, b"second".to_vec())?;
-        let keeps = self.get(key)?.is_some_and(|bytes| bytes == if refuses { &b"first"[..] } else { b"second" });
+        let keeps = self
+            .get(key)?
+            .is_some_and(|bytes| bytes == if refuses { &b"first"[..] } else { b"second" });
         self.remove(key)?;
         Ok(Probe { keeps, refuses })
     }
@@ -276,27 +335,50 @@ impl Store {
         matches!(self.place, Place::Bucket { .. })
     }
 
-    fn write(&self, key: &str, payload: PutPayload, mode: PutMode, durably: bool) -> Result<(), object_store::Error> {
+    fn write(
+        &self,
+        key: &str,
+        payload: PutPayload,
+        mode: PutMode,
+        durably: bool,
+    ) -> Result<(), object_store::Error> {
         let size = payload.content_length();
         let at = Key::from(key);
         match &self.place {
             Place::Folder { path, .. } => {
                 std::fs::create_dir_all(path).map_err(|error| generic(error.into()))?;
-                let Some(files) = self.files()? else { return Err(generic("its folder was removed".into())) };
-                let is_synced_later = || self.synced_later.is_some() && self.synced_later == FileSystem::of(&path.join(key));
-                let objects = if durably && !is_synced_later() { files.synced } else { files.unsynced };
+                let Some(files) = self.files()? else {
+                    return Err(generic("its folder was removed".into()));
+                };
+                let is_synced_later = || {
+                    self.synced_later.is_some()
+                        && self.synced_later == FileSystem::of(&path.join(key))
+                };
+                let objects =
+                    if durably && !is_synced_later() { files.synced } else { files.unsynced };
                 wait(async move { objects.put_opts(&at, payload, mode.into()).await.map(drop) })
             }
             Place::Bucket { quick, patient } => {
-                let (objects, bound) = (if size >= s3::LARGE { patient } else { quick }.clone(), self.bound);
-                let put = async move { bound.keep(size as u64, objects.put_opts(&at, payload, mode.into())).await.map(drop) };
+                let (objects, bound) =
+                    (if size >= s3::LARGE { patient } else { quick }.clone(), self.bound);
+                let put = async move {
+                    bound
+                        .keep(size as u64, objects.put_opts(&at, payload, mode.into()))
+                        .await
+                        .map(drop)
+                };
                 self.wait("write", key, put)
             }
         }
     }
 
     /// Does something with what is there; `None` where there is no store yet.
-    fn ask<T, F>(&self, action: &str, key: &str, operation: impl FnOnce(Objects, Key, Bound) -> F) -> Option<Result<T, object_store::Error>>
+    fn ask<T, F>(
+        &self,
+        action: &str,
+        key: &str,
+        operation: impl FnOnce(Objects, Key, Bound) -> F,
+    ) -> Option<Result<T, object_store::Error>>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, object_store::Error>> + Send + 'static,
@@ -307,7 +389,9 @@ impl Store {
                 Ok(files) => files.map(|files| wait(operation(files.unsynced, at, Bound::NONE))),
                 Err(error) => Some(Err(error)),
             },
-            Place::Bucket { quick, .. } => Some(self.wait(action, key, operation(quick.clone(), at, self.bound))),
+            Place::Bucket { quick, .. } => {
+                Some(self.wait(action, key, operation(quick.clone(), at, self.bound)))
+            }
         }
     }
 
@@ -322,11 +406,18 @@ impl Store {
             found => found.map_err(|error| generic(error.into()))?,
         };
         let unsynced = LocalFileSystem::new_with_prefix(path)?;
-        let files = Files { synced: Arc::new(unsynced.clone().with_fsync(true)), unsynced: Arc::new(unsynced) };
+        let files = Files {
+            synced: Arc::new(unsynced.clone().with_fsync(true)),
+            unsynced: Arc::new(unsynced),
+        };
         Ok(Some(opened.get_or_init(|| files).clone()))
     }
 
-    fn failed(&self, action: &'static str, key: &str) -> impl FnOnce(object_store::Error) -> StoreError {
+    fn failed(
+        &self,
+        action: &'static str,
+        key: &str,
+    ) -> impl FnOnce(object_store::Error) -> StoreError {
         let failed = failed(action, key, &self.shown);
         let remote = self.is_remote().then(|| self.shown.clone());
         let brief = self.bound.brief;
@@ -338,7 +429,8 @@ impl Store {
         }
     }
 
-    /// Runs a future of a store elsewhere to its end on this thread, inside an event loop or outside of any.
+    /// Runs a future of a store elsewhere to its end on this thread, inside an event loop or
+    /// outside of any.
     fn wait<T, F>(&self, action: &str, key: &str, future: F) -> Result<T, object_store::Error>
     where
         T: Send + 'static,
@@ -352,7 +444,8 @@ impl Store {
             if let Some(Waits(says)) = &self.waits {
                 let within = self.bound.seconds();
                 says(&format!(
-                    "waiting for the object store {} to {action} `{key}`, {within} s at most and longer only while bytes move",
+                    "waiting for the object store {} to {action} `{key}`, {within} s at most and \
+                    longer only while bytes move",
                     self.shown
                 ));
             }
@@ -368,7 +461,11 @@ fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> object_store::Er
 /// So often an object is written anew whose answer was lost, and that is not there.
 const LOST_ANSWERS: u32 = 2;
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(action: &'static str, key: &str, store: &str) -> impl FnOnce(E) -> StoreError {
+fn failed<E: std::error::Error + Send + Sync + 'static>(
+    action: &'static str,
+    key: &str,
+    store: &str,
+) -> impl FnOnce(E) -> StoreError {
     let (key, store) = (key.to_owned(), store.to_owned());
     move |source| StoreError::Failed { action, key, store, source: Box::new(source) }
 }
@@ -430,8 +527,10 @@ mod tests {
     #[test]
     fn it_works_inside_an_event_loop() {
         let folder = tempfile::tempdir().unwrap();
-        let store = open(&format!("file://{}", folder.path().display()), Path::new("/nowhere")).unwrap();
-        crate::world::event_loop::block_on(async { store.put("a/b", b"x".to_vec()).unwrap() }).unwrap();
+        let store =
+            open(&format!("file://{}", folder.path().display()), Path::new("/nowhere")).unwrap();
+        crate::world::event_loop::block_on(async { store.put("a/b", b"x".to_vec()).unwrap() })
+            .unwrap();
         assert_eq!(store.get("a/b").unwrap().as_deref(), Some(&b"x"[..]));
     }
 
@@ -460,7 +559,14 @@ mod tests {
         wait(holds.put(&Key::from("a"), PutPayload::from(vec![b'x'; 100_000]))).unwrap();
         let objects: Objects = Arc::new(ThrottledStore::new(holds, config));
         let place = Place::Bucket { quick: objects.clone(), patient: objects };
-        Store { place, shown: format!("s3://{name}"), bound: Bound::usual(within), waits: None, synced_later: None, above: None }
+        Store {
+            place,
+            shown: format!("s3://{name}"),
+            bound: Bound::usual(within),
+            waits: None,
+            synced_later: None,
+            above: None,
+        }
     }
 
     #[track_caller]
@@ -495,11 +601,13 @@ mod tests {
     fn what_is_waited_for_is_said() {
         let said = Arc::new(std::sync::Mutex::new(Vec::new()));
         let heard = said.clone();
-        let store = slow("said", SAID_AFTER + Duration::from_millis(500)).waiting(move |text| heard.lock().unwrap().push(text.to_owned()));
+        let store = slow("said", SAID_AFTER + Duration::from_millis(500))
+            .waiting(move |text| heard.lock().unwrap().push(text.to_owned()));
         says(store.get("a"), "within 2.5 s");
         assert_eq!(
             *said.lock().unwrap(),
-            ["waiting for the object store s3://said to read `a`, 2.5 s at most and longer only while bytes move"]
+            ["waiting for the object store s3://said to read `a`, 2.5 s at most and longer only \
+                while bytes move"]
         );
     }
 
@@ -515,7 +623,11 @@ mod tests {
     fn what_cannot_be_served_is_said() {
         let folder = tempfile::tempdir().unwrap();
         for wrong in ["gs://bucket", "s3://", "bucket"] {
-            assert_eq!(open(wrong, folder.path()).unwrap_err().kind(), FailureKind::Input, "{wrong}");
+            assert_eq!(
+                open(wrong, folder.path()).unwrap_err().kind(),
+                FailureKind::Input,
+                "{wrong}"
+            );
         }
         std::fs::write(folder.path().join("file"), "").unwrap();
         let store = open("file:file/store", folder.path()).unwrap();

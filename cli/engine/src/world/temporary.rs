@@ -1,4 +1,5 @@
-//! Folders for what is under way. Each is in use while its value lives and goes with it; those of processes that were killed at once (SIGKILL) are left to `agent gc`.
+//! Folders for what is under way. Each is in use while its value lives and goes with it; those of
+//! processes that were killed at once (SIGKILL) are left to `agent gc`.
 
 use crate::world::fs::{self, FsError};
 use crate::world::lease::Lease;
@@ -48,14 +49,17 @@ fn in_use() -> MutexGuard<'static, Vec<PathBuf>> {
     IN_USE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the folders of this process before it ends. Children that are being killed may still write for a moment, so it is tried again for as
-/// long as a terminal may wait; what stays then is left to `agent gc`.
+/// Removes the folders of this process before it ends. Children that are being killed may still
+/// write for a moment, so it is tried again for as long as a terminal may wait; what stays then is
+/// left to `agent gc`.
 pub fn remove_all() {
     const TRIES: u32 = 20;
     const PAUSE: Duration = Duration::from_millis(10);
     let mut folders = std::mem::take(&mut *in_use());
     for _ in 0..TRIES {
-        folders.retain(|folder| std::fs::remove_dir_all(folder).is_err_and(|error| error.kind() != ErrorKind::NotFound));
+        folders.retain(|folder| {
+            std::fs::remove_dir_all(folder).is_err_and(|error| error.kind() != ErrorKind::NotFound)
+        });
         if folders.is_empty() {
             return;
         }
@@ -96,16 +100,23 @@ impl Temporary {
     }
 }
 
-/// The folders that processes of this user made outside of any repository, with those that are in use.
+/// The folders that processes of this user made outside of any repository, with those that are in
+/// use.
 pub fn outside() -> Vec<PathBuf> {
     use std::os::unix::fs::MetadataExt as _;
     let user = rustix::process::geteuid().as_raw();
     let is_ours = |path: &PathBuf| {
-        if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user) {
+        if !path
+            .symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user)
+        {
             return false;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let purpose = name.strip_prefix(OURS).and_then(|rest| rest.rsplit_once('-')).map(|(purpose, _)| purpose);
+        let purpose = name
+            .strip_prefix(OURS)
+            .and_then(|rest| rest.rsplit_once('-'))
+            .map(|(purpose, _)| purpose);
         purpose.is_some_and(|purpose| PURPOSES.contains(&purpose))
     };
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();

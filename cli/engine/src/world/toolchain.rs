@@ -1,4 +1,5 @@
-//! What a checkout's children run on: the interpreter of its lock, the project as if it was installed, the packages of Node.
+//! What a checkout's children run on: the interpreter of its lock, the project as if it was
+//! installed, the packages of Node.
 
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
@@ -12,7 +13,8 @@ use std::path::{Component, Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
-    #[error("there is no program `{program}`{}", did_you_mean(program, known.iter().map(String::as_str)))]
+    #[error("there is no program `{program}`{}", did_you_mean(program,
+        known.iter().map(String::as_str)))]
     NoProgram { program: String, known: Vec<String> },
     #[error(transparent)]
     Python(#[from] PythonError),
@@ -34,8 +36,12 @@ impl Diagnose for ToolchainError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoProgram { known, .. } if known.is_empty() => Some("it is neither on PATH nor in the environment".to_owned()),
-            Self::NoProgram { known, .. } => Some(format!("it is not on PATH either; the environment has {}", known.join(", "))),
+            Self::NoProgram { known, .. } if known.is_empty() => {
+                Some("it is neither on PATH nor in the environment".to_owned())
+            }
+            Self::NoProgram { known, .. } => {
+                Some(format!("it is not on PATH either; the environment has {}", known.join(", ")))
+            }
             Self::Python(error) => error.hint(),
             Self::Node(error) => error.hint(),
             Self::Fs(error) => error.hint(),
@@ -54,17 +60,27 @@ pub struct Toolchain {
 /// Whether all that takes its time is made already.
 pub fn is_ready(layout: &Layout, code: &Path, manifest: &Manifest) -> Result<bool, ToolchainError> {
     let packages = packages(layout, code, manifest)?;
-    Ok(packages.is_none_or(|packages| packages.is_ready()) && python::is_ready(layout, code, &manifest.python)?)
+    Ok(packages.is_none_or(|packages| packages.is_ready())
+        && python::is_ready(layout, code, &manifest.python)?)
 }
 
-fn packages(layout: &Layout, code: &Path, manifest: &Manifest) -> Result<Option<Packages>, ToolchainError> {
+fn packages(
+    layout: &Layout,
+    code: &Path,
+    manifest: &Manifest,
+) -> Result<Option<Packages>, ToolchainError> {
     let read = |path: &Path| Ok::<_, ToolchainError>(fs::read_if_there(&code.join(path))?);
     manifest.node.as_ref().map(|node| Packages::of(layout, node, read)).transpose()
 }
 
 impl Toolchain {
     /// Of a checkout; what is missing is made. `say` is called with what takes time.
-    pub fn of(layout: &Layout, code: &Path, manifest: &Manifest, say: &dyn Fn(&str)) -> Result<Self, ToolchainError> {
+    pub fn of(
+        layout: &Layout,
+        code: &Path,
+        manifest: &Manifest,
+        say: &dyn Fn(&str),
+    ) -> Result<Self, ToolchainError> {
         Self::by(Installer::found, layout, code, manifest, say)
     }
 
@@ -90,52 +106,81 @@ impl Toolchain {
         Ok(Self { interpreter, project, programs })
     }
 
-    /// A child's command line: `python` and `python3` stand for the interpreter, a bare name for what the environment, the project or a package of Node has of
-    /// that name, else for a program on PATH.
+    /// A child's command line: `python` and `python3` stand for the interpreter, a bare name for
+    /// what the environment, the project or a package of Node has of that name, else for a program
+    /// on PATH.
     pub fn command(&self, entry: &EntryPoint) -> Result<Vec<OsString>, ToolchainError> {
         let mut command = python::command(entry, &self.interpreter);
-        let Some(program) = command.first().cloned().filter(|program| Path::new(program).components().count() == 1) else {
+        let Some(program) =
+            command.first().cloned().filter(|program| Path::new(program).components().count() == 1)
+        else {
             return Ok(command);
         };
-        let script = self.project.as_ref().map(|folder| folder.join("bin").join(&program)).filter(|path| path.is_file());
+        let script = self
+            .project
+            .as_ref()
+            .map(|folder| folder.join("bin").join(&program))
+            .filter(|path| path.is_file());
         if let Some(script) = script {
             command.splice(..1, [self.interpreter.clone().into(), script.into()]);
             return Ok(command);
         }
-        if let Some(found) = self.programs.iter().map(|folder| folder.join(&program)).find(|path| fs::is_program(path)) {
+        if let Some(found) = self
+            .programs
+            .iter()
+            .map(|folder| folder.join(&program))
+            .find(|path| fs::is_program(path))
+        {
             command[0] = found.into();
         } else if on_path(&program).is_none() {
-            return Err(ToolchainError::NoProgram { program: program.to_string_lossy().into_owned(), known: self.known() });
+            return Err(ToolchainError::NoProgram {
+                program: program.to_string_lossy().into_owned(),
+                known: self.known(),
+            });
         }
         Ok(command)
     }
 
     /// The programs that packages and the project brought, by name.
     fn known(&self) -> Vec<String> {
-        const OF_EVERY_ENVIRONMENT: [&str; 6] = ["activate", "deactivate", "pip", "python", "pydoc", "Activate"];
+        const OF_EVERY_ENVIRONMENT: [&str; 6] =
+            ["activate", "deactivate", "pip", "python", "pydoc", "Activate"];
         let has_environment = python::environment_of(&self.interpreter).is_some();
         let folders = self.programs.iter().skip(usize::from(!has_environment));
         let names = folders.flat_map(|folder| fs::names(folder).unwrap_or_default());
-        let mut names: Vec<_> = names.filter(|name| !OF_EVERY_ENVIRONMENT.iter().any(|known| name.starts_with(known))).collect();
+        let mut names: Vec<_> = names
+            .filter(|name| !OF_EVERY_ENVIRONMENT.iter().any(|known| name.starts_with(known)))
+            .collect();
         names.sort();
         names.dedup();
         names
     }
 
     /// What every child finds in its environment besides the user's own.
-    pub fn environment(&self, bytecode: &Bytecode, code: &Path, python: &Python) -> Vec<(OsString, OsString)> {
+    pub fn environment(
+        &self,
+        bytecode: &Bytecode,
+        code: &Path,
+        python: &Python,
+    ) -> Vec<(OsString, OsString)> {
         let mut environment = python::child_environment(bytecode, code, python);
         let searched = environment.iter_mut().find(|(name, _)| name == "PYTHONPATH");
         if let (Some((_, searched)), Some(project)) = (searched, &self.project) {
-            let roots = std::env::split_paths(&*searched).chain([project.clone()]).collect::<Vec<_>>();
+            let roots =
+                std::env::split_paths(&*searched).chain([project.clone()]).collect::<Vec<_>>();
             *searched = std::env::join_paths(roots).unwrap_or_else(|_| searched.clone());
         }
         environment
     }
 }
 
-/// The folders of ours that a command line and an environment lead to: environments, projects, packages.
-pub fn led_to<'a>(layout: &Layout, code: &Path, words: impl IntoIterator<Item = &'a OsStr>) -> Vec<PathBuf> {
+/// The folders of ours that a command line and an environment lead to: environments, projects,
+/// packages.
+pub fn led_to<'a>(
+    layout: &Layout,
+    code: &Path,
+    words: impl IntoIterator<Item = &'a OsStr>,
+) -> Vec<PathBuf> {
     let folders = layout.environment_folders();
     let own = |path: &Path| {
         let environments = folders.iter().find(|folder| path.starts_with(folder))?;

@@ -1,4 +1,5 @@
-//! What is owed to others when code of ours panics: the runtime ends the task, and nothing else would say so.
+//! What is owed to others when code of ours panics: the runtime ends the task, and nothing else
+//! would say so.
 
 /// Does something when a panic passes it, and nothing when its task ends or is aborted.
 pub struct OnPanic<F: FnOnce()>(Option<F>);
@@ -29,7 +30,8 @@ mod tests {
         event_loop::block_on(async {
             let (started, has_started) = tokio::sync::oneshot::channel();
             let task = tokio::spawn(async move {
-                let _owed = OnPanic::new(move || sender.send("an answer").expect("the receiver is there"));
+                let _owed =
+                    OnPanic::new(move || sender.send("an answer").expect("the receiver is there"));
                 started.send(()).expect("the receiver is there");
                 match end {
                     "ends" => {}
@@ -49,6 +51,9 @@ mod tests {
 
     #[test]
     fn only_a_panic_calls_for_it() {
-        assert_eq!((left("ends"), left("is aborted"), left("panics")), (vec![], vec![], vec!["an answer"]));
+        assert_eq!(
+            (left("ends"), left("is aborted"), left("panics")),
+            (vec![], vec![], vec!["an answer"])
+        );
     }
 }

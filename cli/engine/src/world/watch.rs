@@ -26,21 +26,32 @@ impl Watch {
     pub fn start(root: &Path) -> Result<Self, FsError> {
         let failed = || FsError::while_doing("watch", root);
         let (sender, events) = channel();
-        let watcher = notify::recommended_watcher(sender).map_err(|error| failed()(std::io::Error::other(error)))?;
+        let watcher = notify::recommended_watcher(sender)
+            .map_err(|error| failed()(std::io::Error::other(error)))?;
         let mut watch = Self { watcher, events, root: root.to_owned() };
-        watch.watcher.watch(root, RecursiveMode::NonRecursive).map_err(|error| failed()(std::io::Error::other(error)))?;
+        watch
+            .watcher
+            .watch(root, RecursiveMode::NonRecursive)
+            .map_err(|error| failed()(std::io::Error::other(error)))?;
         watch.add_folders()?;
         Ok(watch)
     }
 
-    /// Folders at the root, each with all below: not ours and git's, where something is written all the time.
+    /// Folders at the root, each with all below: not ours and git's, where something is written all
+    /// the time.
     fn add_folders(&mut self) -> Result<(), FsError> {
-        let entries = std::fs::read_dir(&self.root).map_err(FsError::while_doing("list", &self.root))?;
-        let folders: Vec<_> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !self.is_unwatched(path)).collect();
+        let entries =
+            std::fs::read_dir(&self.root).map_err(FsError::while_doing("list", &self.root))?;
+        let folders: Vec<_> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir() && !self.is_unwatched(path))
+            .collect();
         for path in folders {
             let watched = self.watcher.watch(&path, RecursiveMode::Recursive);
-            watched.map_err(|error| FsError::while_doing("watch", &path)(std::io::Error::other(error)))?;
+            watched.map_err(|error| {
+                FsError::while_doing("watch", &path)(std::io::Error::other(error))
+            })?;
         }
         Ok(())
     }
@@ -52,7 +63,11 @@ impl Watch {
 
     /// Waits until something has changed and is at rest again.
     pub fn wait(&mut self) -> Result<(), FsError> {
-        let gone = || FsError::while_doing("watch", &self.root)(std::io::Error::other("the watcher has ended"));
+        let gone = || {
+            FsError::while_doing("watch", &self.root)(std::io::Error::other(
+                "the watcher has ended",
+            ))
+        };
         loop {
             let event = self.events.recv().map_err(|_| gone())?;
             if self.matters(&event) {
@@ -75,7 +90,9 @@ impl Watch {
     fn matters(&self, event: &notify::Result<Event>) -> bool {
         match event {
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
-            Ok(event) => event.paths.is_empty() || event.paths.iter().any(|path| !self.is_unwatched(path)),
+            Ok(event) => {
+                event.paths.is_empty() || event.paths.iter().any(|path| !self.is_unwatched(path))
+            }
             Err(_) => true,
         }
     }
@@ -87,12 +104,19 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Each with all below it, where that is said. The receiver gets the paths that were written, made or removed; one that is not emptied in
-    /// time misses some, and has then others to look at.
-    pub fn start(folders: &[(PathBuf, bool)]) -> Result<(Self, tokio::sync::mpsc::Receiver<PathBuf>), FsError> {
+    /// Each with all below it, where that is said. The receiver gets the paths that were written,
+    /// made or removed; one that is not emptied in time misses some, and has then others to look
+    /// at.
+    pub fn start(
+        folders: &[(PathBuf, bool)],
+    ) -> Result<(Self, tokio::sync::mpsc::Receiver<PathBuf>), FsError> {
         let (sender, paths) = tokio::sync::mpsc::channel(PATHS_KEPT);
         let told = move |event: notify::Result<Event>| {
-            for path in event.into_iter().filter(|event| !matches!(event.kind, EventKind::Access(_))).flat_map(|event| event.paths) {
+            for path in event
+                .into_iter()
+                .filter(|event| !matches!(event.kind, EventKind::Access(_)))
+                .flat_map(|event| event.paths)
+            {
                 let _ = sender.try_send(path);
             }
         };
@@ -101,7 +125,9 @@ impl Folders {
         let mut watcher = notify::recommended_watcher(told).map_err(failed)?;
         for (folder, below) in folders {
             let mode = if *below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-            watcher.watch(folder, mode).map_err(|error| FsError::while_doing("watch", folder)(std::io::Error::other(error)))?;
+            watcher.watch(folder, mode).map_err(|error| {
+                FsError::while_doing("watch", folder)(std::io::Error::other(error))
+            })?;
         }
         Ok((Self { _watcher: watcher }, paths))
     }

@@ -16,7 +16,9 @@ impl Reply {
     pub fn give(&self, client: &Client, answer: String, id: Option<&RawValue>) {
         match self {
             Self::Single => client.deliver(answer, id.map_or(About::Nothing, About::Answer)),
-            Self::Batch(batch) => batch.answers.borrow_mut().push((answer, id.map(ToOwned::to_owned))),
+            Self::Batch(batch) => {
+                batch.answers.borrow_mut().push((answer, id.map(ToOwned::to_owned)))
+            }
         }
     }
 }
@@ -39,7 +41,8 @@ impl Drop for Batch {
         if answers.is_empty() {
             return;
         }
-        let about = answers.iter().find_map(|(_, id)| id.as_deref()).map_or(About::Nothing, About::Answer);
+        let about =
+            answers.iter().find_map(|(_, id)| id.as_deref()).map_or(About::Nothing, About::Answer);
         let frames: Vec<_> = answers.iter().map(|(answer, _)| answer.as_str()).collect();
         self.client.deliver(format!("[{}]", frames.join(",")), about);
     }

@@ -31,12 +31,21 @@ pub struct CallContext {
 impl CallContext {
     /// The context of a request, and its parameters.
     pub fn of(request: Incoming, is_initialized: bool) -> Result<(Self, RawObject), RpcError> {
-        let (id, method) = (request.id.clone().expect("a request has an id"), request.method.clone().unwrap_or_default());
+        let (id, method) = (
+            request.id.clone().expect("a request has an id"),
+            request.method.clone().unwrap_or_default(),
+        );
         let (params, meta) = request.into_params()?;
         let era = era(&method, meta.as_ref(), is_initialized)?;
         let (conversation, thread) = {
-            let thread = meta.as_ref().and_then(|meta| meta.text(HOST_THREAD)).filter(|thread| !thread.is_empty());
-            (call::conversation_of(meta.as_ref(), &params), thread.map(|thread| conversations::id_of(&thread)))
+            let thread = meta
+                .as_ref()
+                .and_then(|meta| meta.text(HOST_THREAD))
+                .filter(|thread| !thread.is_empty());
+            (
+                call::conversation_of(meta.as_ref(), &params),
+                thread.map(|thread| conversations::id_of(&thread)),
+            )
         };
         let context = Self {
             id,
@@ -44,7 +53,10 @@ impl CallContext {
             conversation,
             thread,
             traceparent: meta.as_ref().and_then(|meta| meta.text(wire::TRACEPARENT)),
-            progress_token: meta.as_ref().and_then(|meta| meta.get("progressToken")).map(ToOwned::to_owned),
+            progress_token: meta
+                .as_ref()
+                .and_then(|meta| meta.get("progressToken"))
+                .map(ToOwned::to_owned),
             wants_logs: meta.as_ref().is_some_and(|meta| meta.get(mcp::META_LOG_LEVEL).is_some()),
             meta,
         };
@@ -54,14 +66,19 @@ impl CallContext {
 
 /// Each request chooses its era, but `initialize`, which is the handshake.
 fn era(method: &str, meta: Option<&RawObject>, is_initialized: bool) -> Result<Era, RpcError> {
-    let Some(meta) = meta.filter(|meta| meta.get(mcp::META_VERSION).is_some() && method != "initialize") else {
+    let Some(meta) =
+        meta.filter(|meta| meta.get(mcp::META_VERSION).is_some() && method != "initialize")
+    else {
         let is_handshake = is_initialized || matches!(method, "initialize" | "ping");
         return match (is_handshake, method) {
             (_, "server/discover") => Err(json_rpc::no_such_method(method)),
             (true, _) => Ok(Era::Handshake),
             (false, _) => Err(json_rpc::error(
                 mcp::INVALID_PARAMS,
-                format!("no `initialize` came before this request, and its params._meta lacks {}", mcp::META_VERSION),
+                format!(
+                    "no `initialize` came before this request, and its params._meta lacks {}",
+                    mcp::META_VERSION
+                ),
             )),
         };
     };
@@ -72,7 +89,10 @@ fn era(method: &str, meta: Option<&RawObject>, is_initialized: bool) -> Result<E
         return Err(RpcError { code: mcp::UNSUPPORTED_VERSION, message, data: Some(known) });
     }
     if meta.get(mcp::META_CAPABILITIES).is_none() {
-        return Err(json_rpc::error(mcp::INVALID_PARAMS, format!("params._meta lacks {}", mcp::META_CAPABILITIES)));
+        return Err(json_rpc::error(
+            mcp::INVALID_PARAMS,
+            format!("params._meta lacks {}", mcp::META_CAPABILITIES),
+        ));
     }
     if mcp::HANDSHAKE_ONLY.contains(&method) {
         return Err(json_rpc::no_such_method(method));

@@ -81,7 +81,11 @@ impl<S: Server> Caller<'_, S> {
     }
 
     /// A child for the target of a route.
-    pub async fn serving_target(&self, route: &Route, target: &Rc<Target>) -> Result<Served<S>, Failure> {
+    pub async fn serving_target(
+        &self,
+        route: &Route,
+        target: &Rc<Target>,
+    ) -> Result<Served<S>, Failure> {
         self.shim.acquire(&self.key(route, target), target).await
     }
 
@@ -91,7 +95,11 @@ impl<S: Server> Caller<'_, S> {
     }
 
     /// The server's discovery: as recorded, while its child starts; without a record, once it has.
-    pub async fn discovery_of(&self, route: &Route, target: &Rc<Target>) -> Result<Rc<Discovery>, Failure> {
+    pub async fn discovery_of(
+        &self,
+        route: &Route,
+        target: &Rc<Target>,
+    ) -> Result<Rc<Discovery>, Failure> {
         let key = self.key(route, target);
         if let Some(served) = self.shim.pool.alive(&key) {
             return Ok(Rc::clone(&served.server.discovery.borrow()));
@@ -110,7 +118,8 @@ impl<S: Server> Caller<'_, S> {
         Ok(record)
     }
 
-    /// A list of the server's: from the record while its child starts, since then it may have changed.
+    /// A list of the server's: from the record while its child starts, since then it may have
+    /// changed.
     pub async fn listed(self, method: &str, params: RawObject) -> Answer {
         let route = self.route();
         let target = self.shim.current(&route).map_err(|error| internal(&error))?;
@@ -127,11 +136,17 @@ impl<S: Server> Caller<'_, S> {
     /// Any request but a call, its bytes as they are.
     pub async fn pass(self, method: &str, params: RawObject) -> Answer {
         let served = self.serving(&self.route()).await.map_err(|error| internal(&error))?;
-        let result = self.pass_to(&served.server, method, params).await.map_err(json_rpc::child_error)?;
+        let result =
+            self.pass_to(&served.server, method, params).await.map_err(json_rpc::child_error)?;
         Ok(signed::<S>(self.era(), &served.target, result))
     }
 
-    pub async fn pass_to(self, server: &Rc<Running<S>>, method: &str, mut params: RawObject) -> Result<Box<RawValue>, ChildError> {
+    pub async fn pass_to(
+        self,
+        server: &Rc<Running<S>>,
+        method: &str,
+        mut params: RawObject,
+    ) -> Result<Box<RawValue>, ChildError> {
         loop {
             let (registered, meta) = self.register(server, false);
             if let Some(meta) = meta {
@@ -141,19 +156,31 @@ impl<S: Server> Caller<'_, S> {
             if !server.requires_input(self.era(), &result) {
                 return Ok(server.adapt_result(self.era(), method, result));
             }
-            let refused = |error| ChildError::Refused { role: S::ROLE, what: method.to_owned(), error: Box::new(error) };
+            let refused = |error| ChildError::Refused {
+                role: S::ROLE,
+                what: method.to_owned(),
+                error: Box::new(error),
+            };
             Box::pin(self.provide_input(&result, &mut params)).await.map_err(refused)?;
         }
     }
 
     /// Notes the request under an id of the child's. Gives the `_meta` for this child where that is
     /// another than the client's.
-    pub fn register(&self, server: &Running<S>, is_subscription: bool) -> (Registered, Option<RawObject>) {
+    pub fn register(
+        &self,
+        server: &Running<S>,
+        is_subscription: bool,
+    ) -> (Registered, Option<RawObject>) {
         let (context, id) = (self.context, server.child().fresh_id());
         let mut meta = self.adapted_meta(server);
         // progress tokens of several clients would collide: the child gets one of ours
-        if context.progress_token.is_some() && self.shim.has_many_hosts() && server.audience.owner.is_none() {
-            meta.get_or_insert_with(|| context.meta.clone().unwrap_or_default()).set("progressToken", &id);
+        if context.progress_token.is_some()
+            && self.shim.has_many_hosts()
+            && server.audience.owner.is_none()
+        {
+            meta.get_or_insert_with(|| context.meta.clone().unwrap_or_default())
+                .set("progressToken", &id);
         }
         let request = InFlight {
             client: self.client.number,
@@ -166,7 +193,8 @@ impl<S: Server> Caller<'_, S> {
         (server.in_flight.register(id, request), meta)
     }
 
-    /// A child of the stateless era requires in each request what a client of the other era says once.
+    /// A child of the stateless era requires in each request what a client of the other era says
+    /// once.
     fn adapted_meta(&self, server: &Running<S>) -> Option<RawObject> {
         if server.child().era() != Era::Stateless || self.era() == Era::Stateless {
             return None;
@@ -178,21 +206,30 @@ impl<S: Server> Caller<'_, S> {
         Some(meta)
     }
 
-    /// Requests the input that a result asks for from a client of the handshake era, and puts it into
-    /// the parameters of the request to be made again.
-    pub async fn provide_input(&self, result: &RawValue, params: &mut RawObject) -> Result<(), RpcError> {
+    /// Requests the input that a result asks for from a client of the handshake era, and puts it
+    /// into the parameters of the request to be made again.
+    pub async fn provide_input(
+        &self,
+        result: &RawValue,
+        params: &mut RawObject,
+    ) -> Result<(), RpcError> {
         let result = RawObject::parse(result).unwrap_or_default();
         let requests: BTreeMap<String, InputRequest> = match result.get("inputRequests") {
-            Some(raw) => {
-                serde_json::from_str(raw.get()).map_err(|error| json_rpc::error(mcp::INTERNAL_ERROR, format!("inputRequests: {error}")))?
-            }
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|error| {
+                json_rpc::error(mcp::INTERNAL_ERROR, format!("inputRequests: {error}"))
+            })?,
             None => BTreeMap::new(),
         };
         let mut responses = RawObject::default();
         for (name, request) in &requests {
             let (sender, answer) = oneshot::channel();
             let on_answer = move |answer| drop(sender.send(answer));
-            self.client.request(&request.method, request.params.as_deref(), About::Request(&self.context.id), on_answer);
+            self.client.request(
+                &request.method,
+                request.params.as_deref(),
+                About::Request(&self.context.id),
+                on_answer,
+            );
             let answer = answer.await.unwrap_or_else(|_| Err(Client::is_gone()))?;
             responses.set(name, &answer);
         }

@@ -1,4 +1,5 @@
-//! One client, that is the host's end of a session: what it said of itself, its subscriptions, and the requests made of it.
+//! One client, that is the host's end of a session: what it said of itself, its subscriptions, and
+//! the requests made of it.
 
 use crate::mcp::json_rpc::{self, Answer, Incoming};
 use crate::mcp::outlet::{About, Outlet};
@@ -63,13 +64,21 @@ impl Client {
     /// Answers the subscriptions, which ends them.
     pub fn end_subscriptions(&self) {
         for id in self.subscriptions.close() {
-            let result = json_rpc::raw(&json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}));
+            let result = json_rpc::raw(
+                &json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}),
+            );
             self.deliver(json_rpc::answer(&id, &result), About::Answer(&id));
         }
     }
 
     /// Sends a request to the client; one of the stateless era takes none.
-    pub fn request(&self, method: &str, params: Option<&RawValue>, about: About<'_>, on_answer: impl FnOnce(Answer) + 'static) {
+    pub fn request(
+        &self,
+        method: &str,
+        params: Option<&RawValue>,
+        about: About<'_>,
+        on_answer: impl FnOnce(Answer) + 'static,
+    ) {
         let number = self.next_request.get();
         self.next_request.set(number + 1);
         self.pending.borrow_mut().insert(number, Box::new(on_answer));
@@ -99,7 +108,8 @@ impl Client {
 
     pub fn initialize(&self, params: RawObject) {
         let requested = params.text("protocolVersion").unwrap_or_default();
-        let revision = mcp::HANDSHAKES.into_iter().find(|known| *known == requested).unwrap_or(mcp::HANDSHAKE);
+        let revision =
+            mcp::HANDSHAKES.into_iter().find(|known| *known == requested).unwrap_or(mcp::HANDSHAKE);
         *self.initialization.borrow_mut() = Some(Initialization { revision, params });
     }
 
@@ -119,11 +129,16 @@ impl Client {
         self.revision().map_or(ProtocolVersion::Stateless, ProtocolVersion::Handshake)
     }
 
-    /// Whether it takes no requests: neither for a sample nor for its user's input nor for its roots.
+    /// Whether it takes no requests: neither for a sample nor for its user's input nor for its
+    /// roots.
     pub fn takes_no_requests(&self) -> bool {
         let initialization = self.initialization.borrow();
-        let capabilities = initialization.as_ref().and_then(|initialization| initialization.params.object("capabilities"));
-        capabilities.is_none_or(|known| ["sampling", "elicitation", "roots"].iter().all(|name| known.get(name).is_none()))
+        let capabilities = initialization
+            .as_ref()
+            .and_then(|initialization| initialization.params.object("capabilities"));
+        capabilities.is_none_or(|known| {
+            ["sampling", "elicitation", "roots"].iter().all(|name| known.get(name).is_none())
+        })
     }
 
     /// How a child of this client's own is initialized: as the client initialized us.
@@ -138,7 +153,14 @@ impl Client {
     /// What the client said of itself, as the stateless era has it in each request.
     pub fn stateless_meta(&self) -> serde_json::Value {
         let initialization = self.initialization.borrow();
-        let part = |name: &str| initialization.as_ref().and_then(|known| serde_json::from_str(known.params.get(name)?.get()).ok());
-        mcp::stateless_meta(&part("clientInfo").unwrap_or_else(client_info), &part("capabilities").unwrap_or_else(|| json!({})))
+        let part = |name: &str| {
+            initialization
+                .as_ref()
+                .and_then(|known| serde_json::from_str(known.params.get(name)?.get()).ok())
+        };
+        mcp::stateless_meta(
+            &part("clientInfo").unwrap_or_else(client_info),
+            &part("capabilities").unwrap_or_else(|| json!({})),
+        )
     }
 }

@@ -27,7 +27,11 @@ impl DiscoveryRecords {
             return Some(Rc::clone(known));
         }
         let found = contracts::discovery(repository, target, self.role).unwrap_or_else(|error| {
-            repository.notices.warn(format!("what {} says of itself cannot be looked up: {}", target.shown(), error.messages.join(": ")));
+            repository.notices.warn(format!(
+                "what {} says of itself cannot be looked up: {}",
+                target.shown(),
+                error.messages.join(": ")
+            ));
             None
         });
         let found = Rc::new(found?);
@@ -36,21 +40,36 @@ impl DiscoveryRecords {
     }
 
     /// The record of a started child: what was recorded of its code before, or what it answers now.
-    pub fn with(&self, repository: &Repository, target: &Target, child: &Child, tools: Vec<serde_json::Value>) -> Rc<Discovery> {
+    pub fn with(
+        &self,
+        repository: &Repository,
+        target: &Target,
+        child: &Child,
+        tools: Vec<serde_json::Value>,
+    ) -> Rc<Discovery> {
         let greeting = child.greeting().clone();
         match (self.of(repository, target), child.era()) {
             // what was recorded in one era is completed in the other
-            (Some(record), Era::Stateless) if !record.knows(Era::Stateless) && record.undeclared_tools(&tools).is_empty() => {
+            (Some(record), Era::Stateless)
+                if !record.knows(Era::Stateless) && record.undeclared_tools(&tools).is_empty() =>
+            {
                 let complete = (*record).clone().with_stateless(greeting, tools);
                 self.keep(repository, target, Rc::new(complete))
             }
             (Some(record), _) => record,
-            (None, Era::Handshake) => self.keep(repository, target, Rc::new(Discovery::new(Some(greeting), None, tools))),
+            (None, Era::Handshake) => {
+                self.keep(repository, target, Rc::new(Discovery::new(Some(greeting), None, tools)))
+            }
             (None, Era::Stateless) => Rc::new(Discovery::new(None, Some(greeting), tools)),
         }
     }
 
-    fn keep(&self, repository: &Repository, target: &Target, discovery: Rc<Discovery>) -> Rc<Discovery> {
+    fn keep(
+        &self,
+        repository: &Repository,
+        target: &Target,
+        discovery: Rc<Discovery>,
+    ) -> Rc<Discovery> {
         if let Some(code) = &target.code {
             // a record that cannot be kept costs the next start a few milliseconds
             let _ = contracts::keep_discovery(repository, target, self.role, &discovery);
@@ -60,13 +79,20 @@ impl DiscoveryRecords {
     }
 
     /// Warns of tools that differ from the recorded ones.
-    pub fn report(&self, repository: &Repository, target: &Target, undeclared_tools: &BTreeMap<String, &'static str>) {
+    pub fn report(
+        &self,
+        repository: &Repository,
+        target: &Target,
+        undeclared_tools: &BTreeMap<String, &'static str>,
+    ) {
         if !undeclared_tools.is_empty() {
-            let list: Vec<_> = undeclared_tools.iter().map(|(tool, how)| format!("`{tool}` {how}")).collect();
+            let list: Vec<_> =
+                undeclared_tools.iter().map(|(tool, how)| format!("`{tool}` {how}")).collect();
             let (role, shown) = (self.role, target.shown());
-            repository
-                .notices
-                .warn(format!("the {role} of {shown} lists other tools than the Contract recorded for it: {}", list.join(", ")));
+            repository.notices.warn(format!(
+                "the {role} of {shown} lists other tools than the Contract recorded for it: {}",
+                list.join(", ")
+            ));
         }
     }
 }

@@ -5,8 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a child that keeps failing waits before it is started again.
-const BACK_OFF: [Duration; 5] =
-    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(2), Duration::from_secs(10)];
+const BACK_OFF: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_secs(2),
+    Duration::from_secs(10),
+];
 /// A failure after this long without one is the first in a row again.
 const STEADY: Duration = Duration::from_secs(60);
 

@@ -21,7 +21,8 @@ impl Filter {
         self.prompts_list_changed &= offers("prompts", "listChanged");
         self.resources_list_changed &= offers("resources", "listChanged");
         let subscribes = offers("resources", "subscribe");
-        self.resource_subscriptions.retain(|uri| if uri.starts_with(SCHEME) { has_conversations } else { subscribes });
+        self.resource_subscriptions
+            .retain(|uri| if uri.starts_with(SCHEME) { has_conversations } else { subscribes });
         self
     }
 
@@ -31,8 +32,11 @@ impl Filter {
             ("promptsListChanged", self.prompts_list_changed),
             ("resourcesListChanged", self.resources_list_changed),
         ];
-        let mut shown: Map<String, Value> =
-            kinds.iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| ((*kind).to_owned(), json!(true))).collect();
+        let mut shown: Map<String, Value> = kinds
+            .iter()
+            .filter(|(_, wanted)| *wanted)
+            .map(|(kind, _)| ((*kind).to_owned(), json!(true)))
+            .collect();
         if !self.resource_subscriptions.is_empty() {
             shown.insert("resourceSubscriptions".to_owned(), json!(self.resource_subscriptions));
         }

@@ -17,7 +17,11 @@ pub(crate) trait Host: 'static {
     fn opening(&self, audience: Audience) -> Opening;
 
     /// A child was started: its server-initiated messages are to be received.
-    fn started(self: &Rc<Self>, server: &Rc<Running<Self::Server>>, messages: mpsc::Receiver<ServerMessage>);
+    fn started(
+        self: &Rc<Self>,
+        server: &Rc<Running<Self::Server>>,
+        messages: mpsc::Receiver<ServerMessage>,
+    );
 
     /// A child has taken the place of an older one.
     fn replaced(&self, server: &Rc<Running<Self::Server>>, are_tools_changed: bool);

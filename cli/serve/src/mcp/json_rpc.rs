@@ -1,6 +1,8 @@
 //! JSON-RPC frames between a client and the shim.
 
-use agent_core::protocol::mcp::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use agent_core::protocol::mcp::{
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR,
+};
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::{ChildError, RpcError};
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 
-/// What a client sent: a request when it has an id, a notification when not, an answer when it has no method.
+/// What a client sent: a request when it has an id, a notification when not, an answer when it has
+/// no method.
 #[derive(Debug, Deserialize)]
 pub struct Incoming {
     jsonrpc: Option<String>,
@@ -27,7 +30,9 @@ pub struct Incoming {
 }
 
 /// `"id": null` is an id, and a wrong one; no `id` is none.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
@@ -63,7 +68,8 @@ pub fn read(text: &str) -> Result<Frame, Wrong> {
     if let Ok(message) = message {
         return Ok(Frame::One(Box::new(message)));
     }
-    let whole: &RawValue = serde_json::from_str(text).map_err(|_| Wrong { id: None, error: error(PARSE_ERROR, "not JSON") })?;
+    let whole: &RawValue = serde_json::from_str(text)
+        .map_err(|_| Wrong { id: None, error: error(PARSE_ERROR, "not JSON") })?;
     match serde_json::from_str(whole.get()) {
         Ok(elements) => Ok(Frame::Batch(elements)),
         Err(_) => message.map(|message| Frame::One(Box::new(message))),
@@ -74,9 +80,18 @@ impl Incoming {
     /// Reads one message.
     pub fn read(text: &str) -> Result<Self, Wrong> {
         // a sequence would be read as the members in order
-        let incoming = if text.trim_start().starts_with('{') { serde_json::from_str::<Self>(text).ok() } else { None };
-        let incoming = incoming.ok_or_else(|| Wrong::request("not a JSON-RPC message: one object with `jsonrpc` and `method`"))?;
-        let wrong = |message: &str| Wrong { id: incoming.id.clone().filter(|id| is_identifier(id)), ..Wrong::request(message) };
+        let incoming = if text.trim_start().starts_with('{') {
+            serde_json::from_str::<Self>(text).ok()
+        } else {
+            None
+        };
+        let incoming = incoming.ok_or_else(|| {
+            Wrong::request("not a JSON-RPC message: one object with `jsonrpc` and `method`")
+        })?;
+        let wrong = |message: &str| Wrong {
+            id: incoming.id.clone().filter(|id| is_identifier(id)),
+            ..Wrong::request(message)
+        };
         if incoming.jsonrpc.as_deref() != Some("2.0") {
             return Err(wrong("`jsonrpc` is not \"2.0\""));
         }
@@ -103,7 +118,9 @@ impl Incoming {
         let read = || {
             let given = self.raw_params.as_deref();
             let read = given.map_or_else(|| Ok(RawObject::default()), RawObject::read);
-            read.map_err(|problem| error(INVALID_PARAMS, format!("`params` cannot be read: {problem}")))
+            read.map_err(|problem| {
+                error(INVALID_PARAMS, format!("`params` cannot be read: {problem}"))
+            })
         };
         self.params.get_or_init(read).as_ref().map_err(Clone::clone)
     }
@@ -129,7 +146,8 @@ impl Incoming {
 
 fn is_identifier(id: &RawValue) -> bool {
     let integer = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    serde_json::from_str::<String>(id.get()).is_ok() || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
+    serde_json::from_str::<String>(id.get()).is_ok()
+        || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
 /// The frame of an answer; neither part holds a newline, for both were read from lines.
@@ -158,7 +176,11 @@ pub fn error(code: i64, message: impl Into<String>) -> RpcError {
 }
 
 pub fn no_such_method(method: &str) -> RpcError {
-    RpcError { code: METHOD_NOT_FOUND, message: "Method not found".to_owned(), data: Some(json!(method)) }
+    RpcError {
+        code: METHOD_NOT_FOUND,
+        message: "Method not found".to_owned(),
+        data: Some(json!(method)),
+    }
 }
 
 /// The result of a tool call that failed on our side: the model reads it and can go on.
@@ -190,10 +212,15 @@ mod tests {
     #[test]
     fn what_is_a_message_and_what_is_not() {
         let read = |text: &str| match Incoming::read(text) {
-            Ok(incoming) => format!("{:?} {:?}", incoming.id.as_deref().map(RawValue::get), incoming.method),
+            Ok(incoming) => {
+                format!("{:?} {:?}", incoming.id.as_deref().map(RawValue::get), incoming.method)
+            }
             Err(wrong) => wrong.frame(),
         };
-        assert_eq!(read(r#"{"jsonrpc":"2.0","id":"a\n","method":"ping"}"#), r#"Some("\"a\\n\"") Some("ping")"#);
+        assert_eq!(
+            read(r#"{"jsonrpc":"2.0","id":"a\n","method":"ping"}"#),
+            r#"Some("\"a\\n\"") Some("ping")"#
+        );
         assert_eq!(
             read(r#"{"jsonrpc":"2.0","id":12345678901234567890123,"method":"ping"}"#),
             r#"Some("12345678901234567890123") Some("ping")"#
@@ -202,14 +229,31 @@ mod tests {
         for (text, id, problem) in [
             (r#"["2.0", 1, "ping"]"#, "null", "not a JSON-RPC message"),
             ("7", "null", "not a JSON-RPC message"),
-            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, "null", "neither a string nor an integer"),
-            (r#"{"jsonrpc":"2.0","id":"\ud83d","method":"ping"}"#, "null", "neither a string nor an integer"),
-            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, "null", "neither a string nor an integer"),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#,
+                "null",
+                "neither a string nor an integer",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":"\ud83d","method":"ping"}"#,
+                "null",
+                "neither a string nor an integer",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#,
+                "null",
+                "neither a string nor an integer",
+            ),
             (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "1", "`jsonrpc` is not"),
             (r#"{"jsonrpc":"2.0","id":1}"#, "1", "there is no `method`"),
         ] {
             let line = read(text);
-            assert!(line.contains(&format!("\"id\":{id},")) && line.contains(problem) && line.contains("-32600"), "{text}: {line}");
+            assert!(
+                line.contains(&format!("\"id\":{id},"))
+                    && line.contains(problem)
+                    && line.contains("-32600"),
+                "{text}: {line}"
+            );
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The MCP shim between a host and the Runner or the Tuner.
 //!
-//! - Messages: `stdio` and `http` carry frames, `json_rpc` reads and writes them, `session` takes those of one client, `client` is what is known of it,
-//!   `call_context` what one request says about itself, `requests` answers by method, `resources` lists conversations.
-//! - Children: `shim` joins clients and children, `targets` resolves what is served, `pool` keeps the right children running for its `host`, `running` is one of them,
-//!   `notifications` forwards its server-initiated messages, `tasks` knows which child made which task, `watching` sees refs and files change.
+//! - Messages: `stdio` and `http` carry frames, `json_rpc` reads and writes them, `session` takes
+//!   those of one client, `client` is what is known of it, `call_context` what one request says
+//!   about itself, `requests` answers by method, `resources` lists conversations.
+//! - Children: `shim` joins clients and children, `targets` resolves what is served, `pool` keeps
+//!   the right children running for its `host`, `running` is one of them, `notifications` forwards
+//!   its server-initiated messages, `tasks` knows which child made which task, `watching` sees refs
+//!   and files change.
 //! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
 mod batch;
@@ -55,12 +58,21 @@ use std::rc::Rc;
 use tool_server::ToolServer;
 
 /// Serves a Runner: to one host over stdio, or to many over HTTP.
-pub fn serve_runner(repository: Repository, at: Traffic, shadow: Option<What>, over_http: Option<http::Options>) -> Result<Ended, Failure> {
+pub fn serve_runner(
+    repository: Repository,
+    at: Traffic,
+    shadow: Option<What>,
+    over_http: Option<http::Options>,
+) -> Result<Ended, Failure> {
     serve::<Runner>(repository, at, shadow, over_http)
 }
 
 /// The same of a Tuner; its signals go to staging.
-pub fn serve_tuner(repository: Repository, at: What, over_http: Option<http::Options>) -> Result<Ended, Failure> {
+pub fn serve_tuner(
+    repository: Repository,
+    at: What,
+    over_http: Option<http::Options>,
+) -> Result<Ended, Failure> {
     serve::<Tuner>(repository, Traffic::all(at), None, over_http)
 }
 

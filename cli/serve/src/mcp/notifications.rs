@@ -1,5 +1,5 @@
-//! Server-initiated messages of children, and the client each is for. What could be meant for several clients is sent
-//! to none.
+//! Server-initiated messages of children, and the client each is for. What could be meant for
+//! several clients is sent to none.
 
 use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::UPDATED;
@@ -53,21 +53,33 @@ impl<S: Server> Host for Shim<S> {
 
 /// Subscribes a new child to the resources that its clients have subscribed to.
 fn subscribe_again<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>) {
-    for uri in shim.audience(server).iter().flat_map(|client| client.subscriptions.of_the_server()) {
+    for uri in shim.audience(server).iter().flat_map(|client| client.subscriptions.of_the_server())
+    {
         let server = Rc::clone(server);
         tokio::task::spawn_local(async move {
-            let _ = server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await;
+            let _ = server
+                .child()
+                .pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri})))
+                .await;
         });
     }
 }
 
 /// Receives the messages of a child until it is gone.
-async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut messages: mpsc::Receiver<ServerMessage>) {
+async fn receive<S: Server>(
+    shim: Weak<Shim<S>>,
+    server: Weak<Running<S>>,
+    mut messages: mpsc::Receiver<ServerMessage>,
+) {
     while let Some(message) = messages.recv().await {
         let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };
         match message {
-            ServerMessage::Request { id, method, params } => requested(&shim, &server, id, &method, params.as_deref()),
-            ServerMessage::Notification { method, frame } => notified(&shim, &server, &method, &frame).await,
+            ServerMessage::Request { id, method, params } => {
+                requested(&shim, &server, id, &method, params.as_deref())
+            }
+            ServerMessage::Notification { method, frame } => {
+                notified(&shim, &server, &method, &frame).await
+            }
         }
     }
 }
@@ -76,28 +88,50 @@ async fn receive<S: Server>(shim: Weak<Shim<S>>, server: Weak<Running<S>>, mut m
 type Origin = (Rc<Client>, Box<RawValue>);
 
 /// The latest matching request, where all of them are of one client.
-fn latest_request<S: Server>(shim: &Shim<S>, server: &Running<S>, matches: impl Fn(&InFlight) -> bool) -> Option<Origin> {
+fn latest_request<S: Server>(
+    shim: &Shim<S>,
+    server: &Running<S>,
+    matches: impl Fn(&InFlight) -> bool,
+) -> Option<Origin> {
     let in_flight = server.in_flight.borrow();
-    let mut found = in_flight.values().rev().filter(|request| !request.is_subscription && matches(request));
+    let mut found =
+        in_flight.values().rev().filter(|request| !request.is_subscription && matches(request));
     let last = found.next()?;
     let client = shim.client(last.client)?;
     found.all(|other| other.client == last.client).then(|| (client, last.id.clone()))
 }
 
-fn requested<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>) {
+fn requested<S: Server>(
+    shim: &Shim<S>,
+    server: &Rc<Running<S>>,
+    id: Box<RawValue>,
+    method: &str,
+    params: Option<&RawValue>,
+) {
     // a client of the stateless era takes no requests: a result asks it for input
-    if let Some((client, about)) = latest_request(shim, server, |request| request.era == Era::Handshake) {
+    if let Some((client, about)) =
+        latest_request(shim, server, |request| request.era == Era::Handshake)
+    {
         return ask(&client, server, id, method, params, About::Request(&about));
     }
     let is_idle = server.in_flight.is_empty();
     match shim.audience(server).as_slice() {
-        [only] if is_idle && only.revision().is_some() => ask(only, server, id, method, params, About::Nothing),
+        [only] if is_idle && only.revision().is_some() => {
+            ask(only, server, id, method, params, About::Nothing)
+        }
         _ => server.child().reply(id, Err(not_offered(method))),
     }
 }
 
 /// Forwards a request of a child to a client.
-fn ask<S: Server>(client: &Client, server: &Rc<Running<S>>, id: Box<RawValue>, method: &str, params: Option<&RawValue>, about: About<'_>) {
+fn ask<S: Server>(
+    client: &Client,
+    server: &Rc<Running<S>>,
+    id: Box<RawValue>,
+    method: &str,
+    params: Option<&RawValue>,
+    about: About<'_>,
+) {
     let server = Rc::downgrade(server);
     client.request(method, params, about, move |answer| {
         if let Some(server) = server.upgrade() {
@@ -106,31 +140,52 @@ fn ask<S: Server>(client: &Client, server: &Rc<Running<S>>, id: Box<RawValue>, m
     });
 }
 
-async fn notified<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>, method: &str, frame: &RawValue) {
-    let params = || RawObject::parse(frame).and_then(|frame| frame.object("params")).unwrap_or_default();
+async fn notified<S: Server>(
+    shim: &Rc<Shim<S>>,
+    server: &Rc<Running<S>>,
+    method: &str,
+    frame: &RawValue,
+) {
+    let params =
+        || RawObject::parse(frame).and_then(|frame| frame.object("params")).unwrap_or_default();
     match method {
         PROGRESS => progressed(shim, server, frame, &params()),
         TOOLS_CHANGED if !tools_may_change(shim, server).await => {}
-        _ if server.child().era() == Era::Stateless && frame.get().contains(mcp::META_SUBSCRIPTION) => {
+        _ if server.child().era() == Era::Stateless
+            && frame.get().contains(mcp::META_SUBSCRIPTION) =>
+        {
             subscribed(shim, server, method, frame);
         }
         TOOLS_CHANGED => shim.notify_tools_changed(),
         UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
-        "notifications/resources/list_changed" | "notifications/prompts/list_changed" => shim.list_changed(server, method, frame),
+        "notifications/resources/list_changed" | "notifications/prompts/list_changed" => {
+            shim.list_changed(server, method, frame)
+        }
         _ => forward_unattributed(shim, server, frame),
     }
 }
 
-fn progressed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue, params: &RawObject) {
+fn progressed<S: Server>(
+    shim: &Shim<S>,
+    server: &Running<S>,
+    frame: &RawValue,
+    params: &RawObject,
+) {
     let Some(token) = params.get("progressToken") else { return };
     let is_ours = shim.has_many_hosts() && server.audience.owner.is_none();
     let in_flight = server.in_flight.borrow();
     let request = if is_ours {
         token.get().parse().ok().and_then(|id: u64| in_flight.get(&id))
     } else {
-        in_flight.values().find(|request| request.progress_token.as_deref().is_some_and(|other| other.get() == token.get()))
+        in_flight.values().find(|request| {
+            request.progress_token.as_deref().is_some_and(|other| other.get() == token.get())
+        })
     };
-    let Some((client, request)) = request.and_then(|request| Some((shim.client(request.client)?, request))) else { return };
+    let Some((client, request)) =
+        request.and_then(|request| Some((shim.client(request.client)?, request)))
+    else {
+        return;
+    };
     let forwarded = match &request.progress_token {
         Some(token) if is_ours => with_params(frame, |params| params.set("progressToken", token)),
         _ => Some(frame.get().to_owned()),
@@ -155,7 +210,9 @@ fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, fram
         return; // the client had its own from us
     }
     let meta = |params: &RawObject| params.object("_meta").unwrap_or_default();
-    let named = RawObject::parse(frame).and_then(|frame| meta(&frame.object("params")?).get(mcp::META_SUBSCRIPTION)?.get().parse().ok());
+    let named = RawObject::parse(frame).and_then(|frame| {
+        meta(&frame.object("params")?).get(mcp::META_SUBSCRIPTION)?.get().parse().ok()
+    });
     let in_flight = server.in_flight.borrow();
     let Some(request) = named.and_then(|id: u64| in_flight.get(&id)) else { return };
     let Some(client) = shim.client(request.client) else { return };

@@ -1,4 +1,5 @@
-//! The children that run, by what they serve and for whom. The old one serves until the new one is ready.
+//! The children that run, by what they serve and for whom. The old one serves until the new one is
+//! ready.
 
 use crate::mcp::discovery_records::DiscoveryRecords;
 use crate::mcp::failures::Failures;
@@ -83,7 +84,9 @@ impl<S: Server> Pool<S> {
 
     /// The next call starts another child.
     pub fn drop_server(&self, server: &Rc<Running<S>>) {
-        let is_it = |slot: &Slot<S>| slot.served.as_ref().is_some_and(|served| Rc::ptr_eq(&served.server, server));
+        let is_it = |slot: &Slot<S>| {
+            slot.served.as_ref().is_some_and(|served| Rc::ptr_eq(&served.server, server))
+        };
         for slot in self.slots.borrow_mut().values_mut().filter(|slot| is_it(slot)) {
             slot.served = None;
         }
@@ -91,12 +94,20 @@ impl<S: Server> Pool<S> {
 
     /// The children of a route run on code that is outdated.
     pub fn mark_stale(&self, route: &Route) {
-        self.slots.borrow_mut().iter_mut().filter(|((of, _), _)| of == route).for_each(|(_, slot)| slot.is_stale = true);
+        self.slots
+            .borrow_mut()
+            .iter_mut()
+            .filter(|((of, _), _)| of == route)
+            .for_each(|(_, slot)| slot.is_stale = true);
     }
 
     pub fn children_of(&self, owner: u64) -> Vec<Served<S>> {
         let slots = self.slots.borrow();
-        slots.iter().filter(|((_, audience), _)| audience.owner == Some(owner)).filter_map(|(_, slot)| slot.alive().cloned()).collect()
+        slots
+            .iter()
+            .filter(|((_, audience), _)| audience.owner == Some(owner))
+            .filter_map(|(_, slot)| slot.alive().cloned())
+            .collect()
     }
 
     /// Takes children out of the pool; those without a request in flight end.
@@ -112,19 +123,32 @@ impl<S: Server> Pool<S> {
     /// Ends children that were idle for too long, and those that are too many.
     fn sweep(&self) {
         let mut slots = self.slots.borrow_mut();
-        let is_idle =
-            |slot: &Slot<S>| slot.served.as_ref().is_none_or(|served| Rc::strong_count(&served.server) == 1) && !slot.is_replacing;
-        slots.retain(|_, slot| !(is_idle(slot) && Rc::strong_count(&slot.starting) == 1 && slot.used.elapsed() > IDLE));
+        let is_idle = |slot: &Slot<S>| {
+            slot.served.as_ref().is_none_or(|served| Rc::strong_count(&served.server) == 1)
+                && !slot.is_replacing
+        };
+        slots.retain(|_, slot| {
+            !(is_idle(slot) && Rc::strong_count(&slot.starting) == 1 && slot.used.elapsed() > IDLE)
+        });
         while slots.len() > CHILDREN {
-            let oldest = slots.iter().filter(|(_, slot)| is_idle(slot)).min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone());
+            let oldest = slots
+                .iter()
+                .filter(|(_, slot)| is_idle(slot))
+                .min_by_key(|(_, slot)| slot.used)
+                .map(|(key, _)| key.clone());
             let Some(key) = oldest else { return };
             slots.remove(&key);
         }
     }
 
-    /// The child for a target: the running one, under a newer state too; an older one while the new one
-    /// starts; else a new one.
-    pub async fn acquire<H: Host<Server = S>>(self: &Rc<Self>, host: &Rc<H>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, Failure> {
+    /// The child for a target: the running one, under a newer state too; an older one while the new
+    /// one starts; else a new one.
+    pub async fn acquire<H: Host<Server = S>>(
+        self: &Rc<Self>,
+        host: &Rc<H>,
+        key: &Key,
+        target: &Rc<Target>,
+    ) -> Result<Served<S>, Failure> {
         match self.running(host, key, target) {
             Some(served) => Ok(served),
             // seldom, and large: it would make every call's future as large
@@ -138,7 +162,8 @@ impl<S: Server> Pool<S> {
         key: &Key,
         target: &Rc<Target>,
     ) -> Result<Served<S>, Failure> {
-        let (starting, failed_before) = self.with(key, |slot| (Rc::clone(&slot.starting), slot.failures.count));
+        let (starting, failed_before) =
+            self.with(key, |slot| (Rc::clone(&slot.starting), slot.failures.count));
         let _turn = starting.lock().await;
         if let Some(served) = self.running(host, key, target) {
             return Ok(served);
@@ -147,7 +172,9 @@ impl<S: Server> Pool<S> {
         if let Some(error) = self.with(key, |slot| slot.failures.since(failed_before)) {
             return Err(error);
         }
-        let (died, wait) = self.with(key, |slot| (slot.served.is_some() && slot.alive().is_none(), slot.failures.wait()));
+        let (died, wait) = self.with(key, |slot| {
+            (slot.served.is_some() && slot.alive().is_none(), slot.failures.wait())
+        });
         tokio::time::sleep_until(wait).await;
         self.sweep();
         let started = self.start(host, key, target).await;
@@ -163,7 +190,12 @@ impl<S: Server> Pool<S> {
     }
 
     /// A running child that can serve the target; an outdated one is replaced meanwhile.
-    fn running<H: Host<Server = S>>(self: &Rc<Self>, host: &Rc<H>, key: &Key, target: &Rc<Target>) -> Option<Served<S>> {
+    fn running<H: Host<Server = S>>(
+        self: &Rc<Self>,
+        host: &Rc<H>,
+        key: &Key,
+        target: &Rc<Target>,
+    ) -> Option<Served<S>> {
         let (served, replace) = self.with(key, |slot| {
             slot.used = Instant::now();
             slot.alive()?;
@@ -182,20 +214,35 @@ impl<S: Server> Pool<S> {
             slot.served.clone().filter(|_| S::MAY_LAG).map(|served| (served, replace))
         })?;
         if replace {
-            tokio::task::spawn_local(Rc::clone(self).replace(Rc::clone(host), key.clone(), Rc::clone(target)));
+            tokio::task::spawn_local(Rc::clone(self).replace(
+                Rc::clone(host),
+                key.clone(),
+                Rc::clone(target),
+            ));
         }
         Some(served)
     }
 
     /// Replaces a running child if it is outdated, without waiting for that.
-    pub fn start_ahead<H: Host<Server = S>>(self: &Rc<Self>, host: &Rc<H>, key: &Key, target: &Rc<Target>) {
+    pub fn start_ahead<H: Host<Server = S>>(
+        self: &Rc<Self>,
+        host: &Rc<H>,
+        key: &Key,
+        target: &Rc<Target>,
+    ) {
         if self.alive(key).is_some() {
             self.running(host, key, target);
         }
     }
 
-    /// Starts a child for the target, and then puts it in the place of the old one, which ends with its last call.
-    async fn replace<H: Host<Server = S>>(self: Rc<Self>, host: Rc<H>, key: Key, target: Rc<Target>) {
+    /// Starts a child for the target, and then puts it in the place of the old one, which ends with
+    /// its last call.
+    async fn replace<H: Host<Server = S>>(
+        self: Rc<Self>,
+        host: Rc<H>,
+        key: Key,
+        target: Rc<Target>,
+    ) {
         self.with(&key, |slot| slot.is_stale = false);
         let started = self.start(&host, &key, &target).await;
         let replaced = self.with(&key, |slot| {
@@ -222,13 +269,19 @@ impl<S: Server> Pool<S> {
         }
     }
 
-    async fn start<H: Host<Server = S>>(&self, host: &Rc<H>, key: &Key, target: &Rc<Target>) -> Result<Rc<Running<S>>, Failure> {
+    async fn start<H: Host<Server = S>>(
+        &self,
+        host: &Rc<H>,
+        key: &Key,
+        target: &Rc<Target>,
+    ) -> Result<Rc<Running<S>>, Failure> {
         let repository = host.repository();
         let mut server = S::start(repository, &key.0, target, &host.opening(key.1)).await?;
         let messages = server.child_mut().take_messages();
         let tools = tools_of(server.child()).await?;
         let recorded = self.records.of(repository, target);
-        let undeclared_tools = recorded.as_ref().map(|record| record.undeclared_tools(&tools)).unwrap_or_default();
+        let undeclared_tools =
+            recorded.as_ref().map(|record| record.undeclared_tools(&tools)).unwrap_or_default();
         self.records.report(repository, target, &undeclared_tools);
         let discovery = self.records.with(repository, target, server.child(), tools);
         let running = Rc::new(Running {

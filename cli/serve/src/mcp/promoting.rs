@@ -1,8 +1,10 @@
-//! `[promote] auto`: staging is promoted after enough signals, or when the first of them waited long enough.
+//! `[promote] auto`: staging is promoted after enough signals, or when the first of them waited
+//! long enough.
 //!
-//! A promotion is a process of its own, `agent promote`: it has to pass the same gate, and a signal that staging has is acknowledged whatever becomes of it. What an attempt
-//! has seen is not tried again: its last signal is written down before it begins, where other servers of the repository read it as well, so that a staging which
-//! is refused waits for new signals.
+//! A promotion is a process of its own, `agent promote`: it has to pass the same gate, and a signal
+//! that staging has is acknowledged whatever becomes of it. What an attempt has seen is not tried
+//! again: its last signal is written down before it begins, where other servers of the repository
+//! read it as well, so that a staging which is refused waits for new signals.
 
 use crate::mcp::shim::Shim;
 use agent_engine::error::Failure;
@@ -42,14 +44,19 @@ pub struct Promoter {
 /// Promotes staging if that is due. A failure here is no error of the signal before it.
 pub fn look(shim: &Rc<Shim<Tuner>>) {
     if let Err(error) = looked(shim) {
-        shim.repository.warn(&format!("whether staging is to promote itself is not known: {}", error.messages.join(": ")));
+        shim.repository.warn(&format!(
+            "whether staging is to promote itself is not known: {}",
+            error.messages.join(": ")
+        ));
     }
 }
 
 fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     let promoter = &shim.state.promoter;
     let target = shim.main_target()?;
-    let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else { return Ok(()) };
+    let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else {
+        return Ok(());
+    };
     let (staged, kept) = shim.state.staging.take().snapshot(&shim.repository)?;
     shim.state.staging.replace(kept);
     let waiting = waiting(&staged, tried(&shim.repository.layout)?);
@@ -75,7 +82,9 @@ fn waiting(staged: &Snapshot, tried: u64) -> u64 {
 
 fn tried(layout: &Layout) -> Result<u64, Failure> {
     let bytes = fs::read_if_there(&layout.auto_promotion())?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice::<LastAttempt>(&bytes).ok()).map_or(0, |tried| tried.seq))
+    Ok(bytes
+        .and_then(|bytes| serde_json::from_slice::<LastAttempt>(&bytes).ok())
+        .map_or(0, |tried| tried.seq))
 }
 
 fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
@@ -98,7 +107,8 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
         look_after(shim, ANOTHER);
         return Ok(());
     };
-    let tried = serde_json::to_vec(&LastAttempt { schema: SCHEMA.to_owned(), seq }).expect("a number is JSON");
+    let tried = serde_json::to_vec(&LastAttempt { schema: SCHEMA.to_owned(), seq })
+        .expect("a number is JSON");
     fs::replace(&layout.auto_promotion(), &tried, Durability::Rebuildable)?;
     shim.state.promoter.first.set(None);
     shim.state.promoter.is_under_way.set(true);
@@ -115,11 +125,17 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
         let Some(shim) = shim.upgrade() else { return };
         shim.state.promoter.is_under_way.set(false);
         match outcome {
-            Ok(Ok(why)) => shim.repository.notices.info(format!("promoted by [promote] auto: {why}")),
-            Ok(Err(why)) => {
-                shim.repository.warn(&format!("[promote] auto: nothing was promoted, and staging waits for new signals: {why}"));
+            Ok(Ok(why)) => {
+                shim.repository.notices.info(format!("promoted by [promote] auto: {why}"))
             }
-            Err(_) => shim.repository.warn("[promote] auto: the promotion ended without a word; staging waits for new signals"),
+            Ok(Err(why)) => {
+                shim.repository.warn(&format!(
+                    "[promote] auto: nothing was promoted, and staging waits for new signals: {why}"
+                ));
+            }
+            Err(_) => shim.repository.warn(
+                "[promote] auto: the promotion ended without a word; staging waits for new signals",
+            ),
         }
         look(&shim);
     });
@@ -128,7 +144,11 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
 
 /// Promotes: the version and its evidence, or why there is none.
 fn promote(directory: &Path) -> Result<String, String> {
-    let command = Run::new(process::own_program()).arg("-C").arg(directory).args(["promote", "--json"]).stdin(Vec::new());
+    let command = Run::new(process::own_program())
+        .arg("-C")
+        .arg(directory)
+        .args(["promote", "--json"])
+        .stdin(Vec::new());
     let finished = command.finish().map_err(|error| error.to_string())?;
     let said: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
     let why = said["why"].as_str().or(said["error"].as_str()).map(str::to_owned);
@@ -145,8 +165,19 @@ mod tests {
     #[test]
     fn what_an_attempt_has_seen_does_not_wait() {
         let id = ObjectId::of_blob(b"");
-        let base = Base { version: semver::Version::new(0, 1, 0), commit: id.clone(), revision: id.clone() };
-        let staged = |seq, updates| Snapshot { base: base.clone(), state: Value::Null, revision: id.clone(), seq, updates, dirty: true };
+        let base = Base {
+            version: semver::Version::new(0, 1, 0),
+            commit: id.clone(),
+            revision: id.clone(),
+        };
+        let staged = |seq, updates| Snapshot {
+            base: base.clone(),
+            state: Value::Null,
+            revision: id.clone(),
+            seq,
+            updates,
+            dirty: true,
+        };
         let waits = [(0, 0, 0), (3, 3, 0), (3, 3, 3), (5, 5, 3), (9, 2, 3), (2, 2, 7)]
             .map(|(seq, updates, tried)| waiting(&staged(seq, updates), tried));
         assert_eq!(waits, [0, 3, 0, 2, 2, 2]);

@@ -13,15 +13,23 @@ use agent_engine::child::ChildError;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-pub async fn answer<S: ToolServer>(caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+pub async fn answer<S: ToolServer>(
+    caller: Caller<'_, S>,
+    method: &str,
+    params: RawObject,
+) -> Answer {
     match method {
         "ping" => Ok(json_rpc::raw(&json!({}))),
         "initialize" => Ok(Box::pin(initialize(caller)).await),
         "server/discover" | "tools/list" => Box::pin(described(caller, method)).await,
         "prompts/list" => Box::pin(caller.listed(method, params)).await,
-        "tasks/get" | "tasks/result" | "tasks/cancel" => Box::pin(task(caller, method, params)).await,
+        "tasks/get" | "tasks/result" | "tasks/cancel" => {
+            Box::pin(task(caller, method, params)).await
+        }
         "tools/call" => call(caller, params).await,
-        _ if method.starts_with("resources/") => Box::pin(resources::answer(caller, method, params)).await,
+        _ if method.starts_with("resources/") => {
+            Box::pin(resources::answer(caller, method, params)).await
+        }
         _ => caller.pass(method, params).await,
     }
 }
@@ -46,12 +54,14 @@ async fn initialize<S: ToolServer>(caller: Caller<'_, S>) -> Box<RawValue> {
     let requested = caller.client.revision().unwrap_or(mcp::HANDSHAKE);
     let route = caller.session_route();
     let mut result = if let Ok(discovery) = caller.discovery(&route).await {
-        let agreed = discovery.newest_handshake().filter(|newest| *newest < requested).unwrap_or(requested);
+        let agreed =
+            discovery.newest_handshake().filter(|newest| *newest < requested).unwrap_or(requested);
         caller.client.settle_on(agreed);
         discovery.initialize(agreed)
     } else {
         let server = json!({"name": "agent", "version": env!("CARGO_PKG_VERSION")});
-        json!({"protocolVersion": requested, "capabilities": {"tools": {"listChanged": true}}, "serverInfo": server})
+        json!({"protocolVersion": requested, "capabilities": {"tools": {"listChanged": true}},
+            "serverInfo": server})
     };
     if let Some(identity) = identity(caller, &route) {
         identity.sign_greeting(&mut result);
@@ -67,9 +77,10 @@ fn identity<S: ToolServer>(caller: Caller<'_, S>, route: &Route) -> Option<Ident
 async fn call<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer {
     match S::call(caller, params).await {
         Ok(result) => Ok(result),
-        Err(CallFailure::Child(error @ (ChildError::Refused { .. } | ChildError::Unreadable { .. }), _)) => {
-            Err(json_rpc::child_error(error))
-        }
+        Err(CallFailure::Child(
+            error @ (ChildError::Refused { .. } | ChildError::Unreadable { .. }),
+            _,
+        )) => Err(json_rpc::child_error(error)),
         Err(CallFailure::Child(error, server)) => {
             Box::pin(caller.shim.replace_if_unresponsive(&server, &error)).await;
             Ok(tool_error(caller.era(), &error_text(&error.into())))
@@ -82,7 +93,9 @@ async fn call<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer
 async fn task<S: ToolServer>(caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
     let made_by = params.text("taskId").and_then(|id| caller.shim.tasks.of(&id));
     match made_by {
-        Some(server) => caller.pass_to(&server, method, params).await.map_err(json_rpc::child_error),
+        Some(server) => {
+            caller.pass_to(&server, method, params).await.map_err(json_rpc::child_error)
+        }
         None => caller.pass(method, params).await,
     }
 }

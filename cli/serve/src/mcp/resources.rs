@@ -23,13 +23,19 @@ const CURSOR: &str = "dev.agentvc/sessions:";
 /// Subscriptions one client may have.
 const LISTENS: usize = 64;
 
-pub async fn answer<S: ToolServer>(caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
+pub async fn answer<S: ToolServer>(
+    caller: Caller<'_, S>,
+    method: &str,
+    params: RawObject,
+) -> Answer {
     let subscriptions = &caller.client.subscriptions;
     let named = params.text("uri");
     let conversation = named.as_deref().and_then(|uri| uri.strip_prefix(SCHEME)).map(str::to_owned);
     match (method, conversation) {
         ("resources/list", _) if has_conversations(caller).await => list(caller, params).await,
-        ("resources/templates/list", _) if has_conversations(caller).await => templates(caller, params).await,
+        ("resources/templates/list", _) if has_conversations(caller).await => {
+            templates(caller, params).await
+        }
         ("resources/list" | "resources/templates/list", _) => caller.listed(method, params).await,
         ("resources/read", Some(id)) => read(caller, &id),
         ("resources/subscribe", Some(_)) => {
@@ -54,17 +60,28 @@ pub async fn answer<S: ToolServer>(caller: Caller<'_, S>, method: &str, params: 
 }
 
 async fn has_conversations<S: ToolServer>(caller: Caller<'_, S>) -> bool {
-    caller.discovery(&caller.session_route()).await.is_ok_and(|discovery| discovery.has_conversations())
+    caller
+        .discovery(&caller.session_route())
+        .await
+        .is_ok_and(|discovery| discovery.has_conversations())
 }
 
 /// The server's own list, its members untouched; empty where it has no resources.
-async fn own<S: ToolServer>(caller: Caller<'_, S>, method: &str, member: &str, params: RawObject) -> Result<RawObject, RpcError> {
+async fn own<S: ToolServer>(
+    caller: Caller<'_, S>,
+    method: &str,
+    member: &str,
+    params: RawObject,
+) -> Result<RawObject, RpcError> {
     let discovery = caller.discovery(&caller.session_route()).await.ok();
-    if discovery.is_some_and(|discovery| discovery.capabilities(caller.era())["resources"].is_object()) {
+    if discovery
+        .is_some_and(|discovery| discovery.capabilities(caller.era())["resources"].is_object())
+    {
         let result = caller.listed(method, params).await?;
         return Ok(RawObject::parse(&result).unwrap_or_default());
     }
-    Ok(RawObject::parse(&results::own(caller.era(), method, &json!({ member: [] }))).expect("it is an object"))
+    Ok(RawObject::parse(&results::own(caller.era(), method, &json!({ member: [] })))
+        .expect("it is an object"))
 }
 
 /// The server's pages come first, then ours.
@@ -72,16 +89,30 @@ async fn list<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer
     let cursor = params.text("cursor");
     let (from, mut page) = match cursor.as_deref().and_then(|cursor| cursor.strip_prefix(CURSOR)) {
         Some(from) => {
-            let from = from.parse().map_err(|_| json_rpc::error(mcp::INVALID_PARAMS, "params.cursor was never given out"))?;
-            (from, RawObject::parse(&results::own(caller.era(), "resources/list", &json!({"resources": []}))).expect("it is an object"))
+            let from = from.parse().map_err(|_| {
+                json_rpc::error(mcp::INVALID_PARAMS, "params.cursor was never given out")
+            })?;
+            (
+                from,
+                RawObject::parse(&results::own(
+                    caller.era(),
+                    "resources/list",
+                    &json!({"resources": []}),
+                ))
+                .expect("it is an object"),
+            )
         }
         None => (0, own(caller, "resources/list", "resources", params).await?),
     };
     if page.get("nextCursor").is_some_and(|next| next.get() != "null") {
         return Ok(page.to_raw());
     }
-    let ids = conversations::ids(&caller.shim.repository.layout).map_err(|error| refused(&error))?;
-    let mut resources: Vec<Box<RawValue>> = page.get("resources").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let ids =
+        conversations::ids(&caller.shim.repository.layout).map_err(|error| refused(&error))?;
+    let mut resources: Vec<Box<RawValue>> = page
+        .get("resources")
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
     resources.extend(ids.iter().skip(from).take(PAGE).map(|id| json_rpc::raw(&resource(id))));
     page.set("resources", &resources);
     if ids.len() > from + PAGE {
@@ -91,17 +122,22 @@ async fn list<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer
 }
 
 fn resource(id: &str) -> Value {
-    json!({"uri": uri(id), "name": id, "title": format!("Conversation {id}"), "mimeType": "application/json"})
+    json!({"uri": uri(id), "name": id, "title": format!("Conversation {id}"),
+        "mimeType": "application/json"})
 }
 
 async fn templates<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer {
     let mut page = own(caller, "resources/templates/list", "resourceTemplates", params).await?;
-    let mut templates: Vec<Box<RawValue>> =
-        page.get("resourceTemplates").and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let mut templates: Vec<Box<RawValue>> = page
+        .get("resourceTemplates")
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
     if page.get("nextCursor").is_none_or(|next| next.get() == "null") {
         templates.push(json_rpc::raw(&json!({
-            "uriTemplate": "session://{conversation_id}", "name": "conversation", "title": "A conversation",
-            "description": "Its turns, the version that serves it, and the rewards it was given", "mimeType": "application/json",
+            "uriTemplate": "session://{conversation_id}", "name": "conversation",
+                "title": "A conversation",
+            "description": "Its turns, the version that serves it, and the rewards it was given",
+                "mimeType": "application/json",
         })));
     }
     page.set("resourceTemplates", &templates);
@@ -114,45 +150,77 @@ fn read<S: ToolServer>(caller: Caller<'_, S>, id: &str) -> Answer {
     let kept = conversations::load(layout, id).map_err(|error| refused(&error))?;
     let Some(kept) = kept else {
         let message = format!("there is no conversation `{id}`");
-        return Err(RpcError { code: mcp::RESOURCE_NOT_FOUND, message, data: Some(json!({"uri": uri(id)})) });
+        return Err(RpcError {
+            code: mcp::RESOURCE_NOT_FOUND,
+            message,
+            data: Some(json!({"uri": uri(id)})),
+        });
     };
     let turns: Vec<Value> = kept.turns.iter().map(shown_turn).collect();
     let content = json!({
-        "schema": conversations::SCHEMA, "id": id, "version": kept.header.version, "commit": kept.header.commit, "revision": kept.header.revision,
-        "opened": kept.header.opened, "turns": turns, "rewards": conversations::rewards(layout, id).map_err(|error| refused(&error))?,
+        "schema": conversations::SCHEMA, "id": id, "version": kept.header.version,
+            "commit": kept.header.commit, "revision": kept.header.revision,
+        "opened": kept.header.opened, "turns": turns, "rewards": conversations::rewards(layout,
+            id).map_err(|error| refused(&error))?,
     });
     let text = serde_json::to_string_pretty(&content).expect("JSON serialises");
-    let contents = json!({"contents": [{"uri": uri(id), "mimeType": "application/json", "text": text}]});
+    let contents =
+        json!({"contents": [{"uri": uri(id), "mimeType": "application/json", "text": text}]});
     Ok(results::own(caller.era(), "resources/read", &contents))
 }
 
 fn shown_turn(turn: &conversations::Turn) -> Value {
     json!({
-        "turn": turn.turn, "tool": turn.tool, "arguments": turn.arguments, "is_error": turn.is_error, "facts": turn.facts,
-        "version": turn.version, "revision": turn.revision, "at": turn.at, "duration_ms": turn.duration_ms,
+        "turn": turn.turn, "tool": turn.tool, "arguments": turn.arguments,
+            "is_error": turn.is_error, "facts": turn.facts,
+        "version": turn.version, "revision": turn.revision, "at": turn.at,
+            "duration_ms": turn.duration_ms,
     })
 }
 
 fn refused(error: &ConversationError) -> RpcError {
-    let code = if matches!(error, ConversationError::Id(_)) { mcp::INVALID_PARAMS } else { mcp::INTERNAL_ERROR };
+    let code = if matches!(error, ConversationError::Id(_)) {
+        mcp::INVALID_PARAMS
+    } else {
+        mcp::INTERNAL_ERROR
+    };
     json_rpc::error(code, error.to_string())
 }
 
 /// Begins a subscription: it is acknowledged at once, and answered when it ends.
-pub async fn listen<S: ToolServer>(caller: Caller<'_, S>, params: &RawObject) -> Result<(), RpcError> {
+pub async fn listen<S: ToolServer>(
+    caller: Caller<'_, S>,
+    params: &RawObject,
+) -> Result<(), RpcError> {
     let (client, context) = (caller.client, caller.context);
-    let filter = params.get("notifications").map_or(Ok(Filter::default()), |raw| serde_json::from_str(raw.get()));
-    let filter: Filter = filter.map_err(|error| json_rpc::error(mcp::INVALID_PARAMS, format!("params.notifications: {error}")))?;
+    let filter = params
+        .get("notifications")
+        .map_or(Ok(Filter::default()), |raw| serde_json::from_str(raw.get()));
+    let filter: Filter = filter.map_err(|error| {
+        json_rpc::error(mcp::INVALID_PARAMS, format!("params.notifications: {error}"))
+    })?;
     if client.subscriptions.open() == LISTENS {
-        return Err(json_rpc::error(mcp::INVALID_PARAMS, format!("a host has {LISTENS} subscriptions at most")));
+        return Err(json_rpc::error(
+            mcp::INVALID_PARAMS,
+            format!("a host has {LISTENS} subscriptions at most"),
+        ));
     }
-    let discovery = caller.discovery(&caller.session_route()).await.map_err(|error| results::internal(&error))?;
-    let filter = filter.agreed(discovery.capabilities(Era::Stateless), discovery.has_conversations());
-    let acknowledged = json!({"_meta": {mcp::META_SUBSCRIPTION: context.id}, "notifications": filter.shown()});
-    client.deliver(json_rpc::notification("notifications/subscriptions/acknowledged", &acknowledged), About::Request(&context.id));
+    let discovery = caller
+        .discovery(&caller.session_route())
+        .await
+        .map_err(|error| results::internal(&error))?;
+    let filter =
+        filter.agreed(discovery.capabilities(Era::Stateless), discovery.has_conversations());
+    let acknowledged =
+        json!({"_meta": {mcp::META_SUBSCRIPTION: context.id}, "notifications": filter.shown()});
+    client.deliver(
+        json_rpc::notification("notifications/subscriptions/acknowledged", &acknowledged),
+        About::Request(&context.id),
+    );
     let forwarded = filter.upstream();
     let upstream = (!forwarded.is_empty()).then(|| {
-        let (shim, client, context) = (Rc::downgrade(caller.shim), Rc::downgrade(client), context.clone());
+        let (shim, client, context) =
+            (Rc::downgrade(caller.shim), Rc::downgrade(client), context.clone());
         let following = async move {
             let (Some(shim), Some(client)) = (shim.upgrade(), client.upgrade()) else { return };
             follow(Caller { shim: &shim, client: &client, context: &context }, &forwarded).await;
@@ -171,7 +239,11 @@ async fn follow<S: ToolServer>(caller: Caller<'_, S>, filter: &Filter) {
             let (registered, meta) = caller.register(&served.server, true);
             params.set("_meta", &meta.as_ref().or(caller.context.meta.as_ref()));
             params.set("notifications", &filter.shown());
-            served.server.child().listen(registered.id, "subscriptions/listen", params.to_raw()).await
+            served
+                .server
+                .child()
+                .listen(registered.id, "subscriptions/listen", params.to_raw())
+                .await
         } else {
             subscribe(&served.server, &filter.resource_subscriptions).await
         };
@@ -182,8 +254,12 @@ async fn follow<S: ToolServer>(caller: Caller<'_, S>, filter: &Filter) {
     }
 }
 
-/// A child of the handshake era is subscribed to each resource; it sends `list_changed` without that.
-async fn subscribe<S: ToolServer>(server: &Running<S>, uris: &[String]) -> Result<Box<RawValue>, ChildError> {
+/// A child of the handshake era is subscribed to each resource; it sends `list_changed` without
+/// that.
+async fn subscribe<S: ToolServer>(
+    server: &Running<S>,
+    uris: &[String],
+) -> Result<Box<RawValue>, ChildError> {
     for uri in uris {
         server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await?;
     }

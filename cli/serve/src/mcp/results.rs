@@ -40,5 +40,9 @@ pub fn own(era: Era, method: &str, value: &Value) -> Box<RawValue> {
 }
 
 fn in_era(era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
-    if era == Era::Stateless { mcp::to_stateless(method, &result).unwrap_or(result) } else { result }
+    if era == Era::Stateless {
+        mcp::to_stateless(method, &result).unwrap_or(result)
+    } else {
+        result
+    }
 }

@@ -1,4 +1,5 @@
-//! The Runner behind the shim: each call under one state, each conversation under the version it began with.
+//! The Runner behind the shim: each call under one state, each conversation under the version it
+//! began with.
 
 use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc;
@@ -9,7 +10,9 @@ use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
 use crate::mcp::tool_server::{CallFailure, ToolServer};
 use agent_core::formats::diagnose::FailureKind;
-use agent_core::protocol::discovery::{Identity, gives_conversation, is_stateful, takes_conversation};
+use agent_core::protocol::discovery::{
+    Identity, gives_conversation, is_stateful, takes_conversation,
+};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::wire;
@@ -41,10 +44,16 @@ impl Server for Runner {
     const IS_SHARED: bool = false;
     type State = ();
 
-    async fn start(repository: &Repository, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure> {
+    async fn start(
+        repository: &Repository,
+        route: &Route,
+        target: &Target,
+        opening: &Opening,
+    ) -> Result<Self, Failure> {
         let mut spec = spec::runner(target, repository)?;
         spec.memory = target.manifest.limits.serving_memory();
-        let data = if *route == Route::Shadow { Some(copied_data(repository).await?) } else { None };
+        let data =
+            if *route == Route::Shadow { Some(copied_data(repository).await?) } else { None };
         if let Some(data) = &data {
             spec = spec.env(wire::ENV_DATA, data.path());
         }
@@ -82,7 +91,10 @@ impl Server for Runner {
 }
 
 impl ToolServer for Runner {
-    async fn call(caller: Caller<'_, Self>, mut params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
+    async fn call(
+        caller: Caller<'_, Self>,
+        mut params: RawObject,
+    ) -> Result<Box<RawValue>, CallFailure<Self>> {
         let shim = caller.shim;
         let conversation = CallConversation::of(caller, &mut params).await?;
         Span::current().set_some(names::CONVERSATION, conversation.id.as_ref());
@@ -91,20 +103,30 @@ impl ToolServer for Runner {
             Some(id) => (Some(shim.locks.lock(id).await), Some(hold(shim, id).await?)),
             None => (None, None),
         };
-        let begins = conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
+        let begins =
+            conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
         let served = serving(caller, held.as_ref(), &conversation).await?;
         shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.undeclared_tools.borrow().get(&tool) {
-            let message =
-                format!("the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not called", served.target.shown());
+            let message = format!(
+                "the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not \
+                called",
+                served.target.shown()
+            );
             return Ok(tool_error(caller.era(), &message));
         }
-        let recorded = recording::is_under_way(&shim.repository.layout).then(|| params.get("arguments").map(ToOwned::to_owned));
+        let recorded = recording::is_under_way(&shim.repository.layout)
+            .then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
         if let Some(arguments) = recorded.filter(|_| !mcp::wants_input(&result)) {
-            recording::keep(&shim.repository.layout, &tool, arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))), &result);
+            recording::keep(
+                &shim.repository.layout,
+                &tool,
+                arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))),
+                &result,
+            );
         }
         shim.tasks.note(&served.server, &result);
         let result = served.server.adapt_result(caller.era(), "tools/call", result);
@@ -123,8 +145,13 @@ async fn make(
     loop {
         let (registered, meta) = caller.register(&served.server, false);
         let meta = meta.or_else(|| caller.context.meta.clone()).unwrap_or_default();
-        let call =
-            Call { target: &served.target, params: params.clone(), meta, conversation: conversation.as_deref_mut(), id: registered.id };
+        let call = Call {
+            target: &served.target,
+            params: params.clone(),
+            meta,
+            conversation: conversation.as_deref_mut(),
+            id: registered.id,
+        };
         let result = match call.make(served.server.child()).await {
             Ok(done) => call::for_host(done.result.raw()),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
@@ -133,8 +160,14 @@ async fn make(
         if !served.server.requires_input(caller.era(), &result) {
             return Ok(result);
         }
-        let refused = |error| ChildError::Refused { role: Role::Runner, what: "tools/call".to_owned(), error: Box::new(error) };
-        Box::pin(caller.provide_input(&result, &mut params)).await.map_err(|error| child_failed(refused(error)))?;
+        let refused = |error| ChildError::Refused {
+            role: Role::Runner,
+            what: "tools/call".to_owned(),
+            error: Box::new(error),
+        };
+        Box::pin(caller.provide_input(&result, &mut params))
+            .await
+            .map_err(|error| child_failed(refused(error)))?;
     }
 }
 
@@ -152,8 +185,8 @@ struct CallConversation {
 }
 
 impl CallConversation {
-    /// A call of a stateful tool always belongs to one: to the client's own where it names none. The
-    /// argument that was added to the tool's schema is removed.
+    /// A call of a stateful tool always belongs to one: to the client's own where it names none.
+    /// The argument that was added to the tool's schema is removed.
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, Failure> {
         let id = caller.context.conversation.clone();
         let of_host = caller.own_conversation().filter(|_| id.is_none()).map(str::to_owned);
@@ -178,21 +211,30 @@ impl CallConversation {
         Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool), resolved })
     }
 
-    /// Adds the id of a new conversation to a result: to `_meta`, to the text, and to the structured content,
-    /// which is all that some hosts show their model.
+    /// Adds the id of a new conversation to a result: to `_meta`, to the text, and to the
+    /// structured content, which is all that some hosts show their model.
     fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
         let Some(id) = &self.id else { return result };
-        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result)) else { return result };
-        let mut meta = members.object("_meta").unwrap_or_default();
-        meta.set(wire::CONVERSATION, &json!({"id": id}));
-        members.set("_meta", &meta);
-        let Ok(mut content) = members.get("content").map_or(Ok(Vec::new()), |raw| serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()))
+        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result))
         else {
             return result;
         };
-        content.push(json_rpc::raw(&json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")})));
+        let mut meta = members.object("_meta").unwrap_or_default();
+        meta.set(wire::CONVERSATION, &json!({"id": id}));
+        members.set("_meta", &meta);
+        let Ok(mut content) = members
+            .get("content")
+            .map_or(Ok(Vec::new()), |raw| serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()))
+        else {
+            return result;
+        };
+        content.push(json_rpc::raw(
+            &json!({"type": "text", "text": format!("{CONVERSATION_ARGUMENT}: {id}")}),
+        ));
         members.set("content", &content);
-        let structured = members.object("structuredContent").filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
+        let structured = members
+            .object("structuredContent")
+            .filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
         if let Some(mut structured) = structured {
             structured.set(CONVERSATION_ARGUMENT, id);
             members.set("structuredContent", &structured);
@@ -211,8 +253,13 @@ async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
     Ok(Held::take(layout, id, patience).await?)
 }
 
-/// A conversation keeps the state it began with; one that began on other code is served by a child of its own.
-async fn serving(caller: Caller<'_, Runner>, held: Option<&Held>, named: &CallConversation) -> Result<Served<Runner>, Failure> {
+/// A conversation keeps the state it began with; one that began on other code is served by a child
+/// of its own.
+async fn serving(
+    caller: Caller<'_, Runner>,
+    held: Option<&Held>,
+    named: &CallConversation,
+) -> Result<Served<Runner>, Failure> {
     let (shim, traffic) = (caller.shim, &caller.shim.targets.traffic);
     let place = match held.map(Held::id).or(named.of_host.as_deref()) {
         Some(id) => traffic.pick(id),
@@ -233,10 +280,16 @@ async fn serving(caller: Caller<'_, Runner>, held: Option<&Held>, named: &CallCo
     }
 }
 
-async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, header: &Header) -> Result<Served<Runner>, Failure> {
+async fn pinned(
+    caller: Caller<'_, Runner>,
+    route: &Route,
+    now: &Rc<Target>,
+    header: &Header,
+) -> Result<Served<Runner>, Failure> {
     let shim = caller.shim;
     let target = Rc::new(shim.repository.pinned(header)?);
-    let by_call = |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
+    let by_call =
+        |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
     if target.code == now.code {
         let served = caller.serving_target(route, now).await?;
         if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
@@ -252,14 +305,21 @@ async fn pinned(caller: Caller<'_, Runner>, route: &Route, now: &Rc<Target>, hea
     Ok(Served { target, server: served.server })
 }
 
-/// A shadow writes into a copy of the data that is served, made apart from the calls that go on meanwhile.
+/// A shadow writes into a copy of the data that is served, made apart from the calls that go on
+/// meanwhile.
 async fn copied_data(repository: &Repository) -> Result<DataCopy, Failure> {
     let layout = repository.layout.clone();
     let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
-    let copied =
-        copied.map_err(|error| Failure::new(FailureKind::Surroundings, format!("the data of the Runner cannot be copied: {error}")))??;
+    let copied = copied.map_err(|error| {
+        Failure::new(
+            FailureKind::Surroundings,
+            format!("the data of the Runner cannot be copied: {error}"),
+        )
+    })??;
     if copied.is_empty_instead {
-        repository.notices.warn("the shadow begins without data of the Runner's own: .agent/data is too large to copy");
+        repository.notices.warn(
+            "the shadow begins without data of the Runner's own: .agent/data is too large to copy",
+        );
     }
     Ok(copied)
 }
@@ -270,12 +330,16 @@ fn shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner
     if shadow.is_none() || matches!(shadow, Some(what) if served.target.what == *what) {
         return;
     }
-    let (shim, client, context) = (Rc::clone(caller.shim), Rc::clone(caller.client), caller.context.clone());
+    let (shim, client, context) =
+        (Rc::clone(caller.shim), Rc::clone(caller.client), caller.context.clone());
     let (params, span) = (params.clone(), Span::internal("shadow", "shadow"));
     tokio::task::spawn_local(async move {
         let caller = Caller { shim: &shim, client: &client, context: &context };
         let Ok(target) = shim.current(&Route::Shadow) else { return };
-        let audience = Audience { protocol_version: Runner::protocol_version(context.era, client.revision()), owner: None };
+        let audience = Audience {
+            protocol_version: Runner::protocol_version(context.era, client.revision()),
+            owner: None,
+        };
         if let Ok(served) = shim.acquire(&(Route::Shadow, audience), &target).await {
             let _ = span.around(make(caller, &served, params, None)).await;
         }

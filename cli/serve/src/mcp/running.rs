@@ -37,7 +37,8 @@ impl<S: Server> Running<S> {
         changed.unwrap_or(result)
     }
 
-    /// Whether a result asks for input that a client of the handshake era gives by answering requests.
+    /// Whether a result asks for input that a client of the handshake era gives by answering
+    /// requests.
     pub fn requires_input(&self, era: Era, result: &RawValue) -> bool {
         era == Era::Handshake && self.child().era() == Era::Stateless && mcp::wants_input(result)
     }

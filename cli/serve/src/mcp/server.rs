@@ -1,4 +1,5 @@
-//! What differs between the Runner and the Tuner behind the shim, but for the call itself (`tool_server`).
+//! What differs between the Runner and the Tuner behind the shim, but for the call itself
+//! (`tool_server`).
 
 use crate::mcp::route::{ProtocolVersion, Route};
 use agent_core::protocol::discovery::Identity;
@@ -18,7 +19,12 @@ pub(crate) trait Server: Sized + 'static {
     /// What the shim keeps between calls.
     type State: Default;
 
-    async fn start(repository: &Repository, route: &Route, target: &Target, opening: &Opening) -> Result<Self, Failure>;
+    async fn start(
+        repository: &Repository,
+        route: &Route,
+        target: &Target,
+        opening: &Opening,
+    ) -> Result<Self, Failure>;
     fn child(&self) -> &Child;
     fn child_mut(&mut self) -> &mut Child;
     async fn end(self);

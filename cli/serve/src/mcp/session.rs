@@ -30,10 +30,19 @@ pub struct Session<S: ToolServer> {
 }
 
 impl<S: ToolServer> Session<S> {
-    pub fn open(shim: &Rc<Shim<S>>, outlet: Rc<dyn Outlet>, conversation: Option<String>) -> Rc<Self> {
+    pub fn open(
+        shim: &Rc<Shim<S>>,
+        outlet: Rc<dyn Outlet>,
+        conversation: Option<String>,
+    ) -> Rc<Self> {
         let client = Client::new(shim.fresh_number(), outlet, conversation);
         shim.enter(&client);
-        Rc::new(Self { client, shim: Rc::clone(shim), in_flight: RefCell::default(), answered: Notify::new() })
+        Rc::new(Self {
+            client,
+            shim: Rc::clone(shim),
+            in_flight: RefCell::default(),
+            answered: Notify::new(),
+        })
     }
 
     /// Takes one message of the client's, or a batch. Answers go to the outlet.
@@ -95,7 +104,11 @@ impl<S: ToolServer> Session<S> {
     /// The answers of a batch are one frame, once all of them are there.
     fn take_batch(self: &Rc<Self>, elements: Vec<Box<RawValue>>) {
         if elements.is_empty() || self.client.revision() != Some(mcp::WITH_BATCHES) {
-            let why = if elements.is_empty() { "an empty batch" } else { "batches belong to revision 2025-03-26" };
+            let why = if elements.is_empty() {
+                "an empty batch"
+            } else {
+                "batches belong to revision 2025-03-26"
+            };
             return self.client.deliver(Wrong::request(why).frame(), About::Nothing);
         }
         let reply = Reply::Batch(Batch::of(&self.client));
@@ -120,9 +133,13 @@ impl<S: ToolServer> Session<S> {
             let answer = session.answer(request).await;
             session.in_flight.borrow_mut().remove(id.get());
             match answer {
-                Ok(Some(result)) => reply.give(&session.client, json_rpc::answer(&id, &result), Some(&id)),
+                Ok(Some(result)) => {
+                    reply.give(&session.client, json_rpc::answer(&id, &result), Some(&id))
+                }
                 Ok(None) => {}
-                Err(error) => reply.give(&session.client, json_rpc::refusal(Some(&id), &error), Some(&id)),
+                Err(error) => {
+                    reply.give(&session.client, json_rpc::refusal(Some(&id), &error), Some(&id))
+                }
             }
             session.answered.notify_waiters();
         });
@@ -131,14 +148,17 @@ impl<S: ToolServer> Session<S> {
 
     /// The answer to a request at which our own code panicked; the panic itself stands on stderr.
     fn failed(&self, id: &RawValue, reply: &Reply) {
-        self.shim
-            .repository
-            .notices
-            .warn(format!("the request with id {} was answered with an error, because `agent` failed at it", id.get()));
+        self.shim.repository.notices.warn(format!(
+            "the request with id {} was answered with an error, because `agent` failed at it",
+            id.get()
+        ));
         if let Ok(mut in_flight) = self.in_flight.try_borrow_mut() {
             in_flight.remove(id.get());
         }
-        let error = json_rpc::error(mcp::INTERNAL_ERROR, "`agent` failed at this request; its log shows where");
+        let error = json_rpc::error(
+            mcp::INTERNAL_ERROR,
+            "`agent` failed at this request; its log shows where",
+        );
         reply.give(&self.client, json_rpc::refusal(Some(id), &error), Some(id));
         self.answered.notify_waiters();
     }
@@ -177,7 +197,11 @@ impl<S: ToolServer> Session<S> {
             prompt: prompt.as_deref(),
             resource: resource.as_deref(),
             id: Some(&context.id),
-            protocol: if context.era == Era::Stateless { Some(mcp::STATELESS) } else { self.client.revision() },
+            protocol: if context.era == Era::Stateless {
+                Some(mcp::STATELESS)
+            } else {
+                self.client.revision()
+            },
             session: self.shim.has_many_hosts().then_some(&number),
             conversation: context.conversation.as_deref().or_else(own),
             transport: if self.shim.has_many_hosts() { Transport::Http } else { Transport::Stdio },
@@ -189,13 +213,19 @@ impl<S: ToolServer> Session<S> {
     fn notified(self: &Rc<Self>, notification: &Incoming) {
         match notification.method.as_deref() {
             Some("notifications/cancelled") => {
-                if let Some(id) = notification.params().ok().and_then(|params| params.get("requestId")) {
+                if let Some(id) =
+                    notification.params().ok().and_then(|params| params.get("requestId"))
+                {
                     self.cancel(id);
                 }
             }
             // the child had its own from us when it was initialized
             Some("notifications/initialized") | None => {}
-            Some(method) => self.shim.forward_to_own(self.client.number, method, notification.raw_params.as_deref()),
+            Some(method) => self.shim.forward_to_own(
+                self.client.number,
+                method,
+                notification.raw_params.as_deref(),
+            ),
         }
     }
 }
@@ -206,7 +236,9 @@ fn note_outcome(operation: &Operation, method: &str, answer: &Answer) {
         Err(error) => operation.refused(error.code, &error.message),
         // searched as text first: most results do not have it
         Ok(result) if method == "tools/call" && result.get().contains("isError") => {
-            if RawObject::parse(result).is_some_and(|members| members.get("isError").is_some_and(|raw| raw.get() == "true")) {
+            if RawObject::parse(result).is_some_and(|members| {
+                members.get("isError").is_some_and(|raw| raw.get() == "true")
+            }) {
                 operation.tool_failed("");
             }
         }

@@ -46,7 +46,12 @@ pub struct Shim<S: Server> {
 
 impl<S: Server> Shim<S> {
     /// `has_many_hosts` where more than one client may connect.
-    pub fn new(repository: Repository, traffic: Traffic, shadow: Option<What>, has_many_hosts: bool) -> Rc<Self> {
+    pub fn new(
+        repository: Repository,
+        traffic: Traffic,
+        shadow: Option<What>,
+        has_many_hosts: bool,
+    ) -> Rc<Self> {
         Rc::new(Self {
             repository,
             locks: CallLocks::default(),
@@ -92,7 +97,11 @@ impl<S: Server> Shim<S> {
     pub fn audience(&self, server: &Running<S>) -> Vec<Rc<Client>> {
         match server.audience.owner {
             Some(owner) => self.client(owner).into_iter().collect(),
-            None => self.clients().into_iter().filter(|client| client.protocol_version() == server.audience.protocol_version).collect(),
+            None => self
+                .clients()
+                .into_iter()
+                .filter(|client| client.protocol_version() == server.audience.protocol_version)
+                .collect(),
         }
     }
 
@@ -116,19 +125,27 @@ impl<S: Server> Shim<S> {
         self.pool.records.of(&self.repository, target)
     }
 
-    pub async fn acquire(self: &Rc<Self>, key: &Key, target: &Rc<Target>) -> Result<Served<S>, Failure> {
+    pub async fn acquire(
+        self: &Rc<Self>,
+        key: &Key,
+        target: &Rc<Target>,
+    ) -> Result<Served<S>, Failure> {
         self.pool.acquire(self, key, target).await
     }
 
-    /// A child that is busy with one call still answers a ping; one that does not is replaced by the next request.
+    /// A child that is busy with one call still answers a ping; one that does not is replaced by
+    /// the next request.
     pub async fn replace_if_unresponsive(&self, server: &Rc<Running<S>>, error: &ChildError) {
-        if !matches!(error, ChildError::TimedOut { .. }) || timeout(SIGN_OF_LIFE, server.child().sign_of_life()).await.is_ok() {
+        if !matches!(error, ChildError::TimedOut { .. })
+            || timeout(SIGN_OF_LIFE, server.child().sign_of_life()).await.is_ok()
+        {
             return;
         }
         self.pool.drop_server(server);
     }
 
-    /// A ref of the repository has moved: targets are resolved again, and children for them are started ahead.
+    /// A ref of the repository has moved: targets are resolved again, and children for them are
+    /// started ahead.
     pub fn refresh(self: &Rc<Self>) {
         self.targets.expire();
         for key in self.pool.keys() {
@@ -174,7 +191,9 @@ impl<S: Server> Shim<S> {
     /// The same of a resource.
     pub fn resource_changed(&self, server: &Running<S>, uri: &str, frame: &RawValue) {
         for client in self.audience(server) {
-            if client.revision().is_some() && (server.audience.owner.is_some() || client.subscriptions.has(uri)) {
+            if client.revision().is_some()
+                && (server.audience.owner.is_some() || client.subscriptions.has(uri))
+            {
                 client.deliver(frame.get().to_owned(), About::Nothing);
             }
             client.notify_subscriptions(UPDATED, Some(uri));
@@ -186,7 +205,8 @@ impl<S: Server> Shim<S> {
         let uri = conversation_uri::uri(id);
         for client in self.clients() {
             if client.subscriptions.has(&uri) {
-                client.deliver(json_rpc::notification(UPDATED, &json!({"uri": uri})), About::Nothing);
+                client
+                    .deliver(json_rpc::notification(UPDATED, &json!({"uri": uri})), About::Nothing);
             }
             client.notify_subscriptions(UPDATED, Some(&uri));
         }

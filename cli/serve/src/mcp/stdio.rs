@@ -29,7 +29,8 @@ const READ_CHUNK: usize = 64 << 10;
 pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
-    let conversation = env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
+    let conversation =
+        env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
     let stdout = Rc::new(Stdout::default());
     let session = Session::open(&shim, Rc::clone(&stdout) as Rc<dyn Outlet>, Some(conversation));
     loop {
@@ -104,7 +105,8 @@ enum Lines {
     /// From a pipe or a socket: this thread is woken itself, which is the quickest there is.
     /// `start` is where the next line begins, `scanned` how far its end was looked for.
     Woken { stdin: Box<dyn AsyncRead + Unpin>, buffer: Vec<u8>, start: usize, scanned: usize },
-    /// From anything else, such as a file or a terminal, by a thread: a blocking read cannot be taken back, and must not hold up the end.
+    /// From anything else, such as a file or a terminal, by a thread: a blocking read cannot be
+    /// taken back, and must not hold up the end.
     Threaded(mpsc::Receiver<Vec<u8>>),
 }
 
@@ -145,7 +147,11 @@ impl Lines {
         let line = match self {
             Self::Threaded(lines) => lines.recv().await?,
             Self::Woken { stdin, buffer, start, scanned } => loop {
-                if let Some(end) = buffer[*scanned..].iter().position(|byte| *byte == b'\n').map(|at| *scanned + at + 1) {
+                if let Some(end) = buffer[*scanned..]
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map(|at| *scanned + at + 1)
+                {
                     let line = buffer[*start..end].to_vec();
                     (*start, *scanned) = (end, end);
                     break line;
@@ -159,7 +165,10 @@ impl Lines {
                 }
             },
         };
-        Some(String::from_utf8(line).unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()))
+        Some(
+            String::from_utf8(line)
+                .unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()),
+        )
     }
 }
 
@@ -170,7 +179,10 @@ async fn reader_gone() {
     std::thread::spawn(move || {
         let stdout = std::io::stdout();
         // no event is asked for: only the far end's closing wakes it
-        while matches!(poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None), Err(rustix::io::Errno::INTR)) {}
+        while matches!(
+            poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None),
+            Err(rustix::io::Errno::INTR)
+        ) {}
         let _ = sender.send(());
     });
     let _ = receiver.await;

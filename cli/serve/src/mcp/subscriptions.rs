@@ -72,6 +72,10 @@ impl Subscriptions {
     /// The ids of the subscriptions that a notification matches.
     pub fn matching(&self, method: &str, uri: Option<&str>) -> Vec<Box<RawValue>> {
         let listens = self.listens.borrow();
-        listens.iter().filter(|listen| listen.filter.wants(method, uri)).map(|listen| listen.id.clone()).collect()
+        listens
+            .iter()
+            .filter(|listen| listen.filter.wants(method, uri))
+            .map(|listen| listen.id.clone())
+            .collect()
     }
 }

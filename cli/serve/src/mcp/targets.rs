@@ -1,4 +1,5 @@
-//! The target of each route: resolved when it may have moved, kept while the new one cannot be served.
+//! The target of each route: resolved when it may have moved, kept while the new one cannot be
+//! served.
 
 use crate::mcp::route::Route;
 use agent_core::protocol::discovery::Lifetime;
@@ -12,8 +13,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// For how long a client may rely on a list: of a version, which never changes; of a ref that moves;
-/// of what is edited.
+/// For how long a client may rely on a list: of a version, which never changes; of a ref that
+/// moves; of what is edited.
 const OF_A_VERSION: Lifetime = Lifetime(24 * 3_600_000);
 const OF_WHAT_MOVES: Lifetime = Lifetime(60_000);
 const OF_WORK: Lifetime = Lifetime(0);
@@ -54,7 +55,9 @@ impl Targets {
         match route {
             Route::Plan(place) => self.traffic.what(*place),
             Route::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
-            Route::Pinned(..) => unreachable!("the target of a pinned route is found by the conversation's header"),
+            Route::Pinned(..) => {
+                unreachable!("the target of a pinned route is found by the conversation's header")
+            }
         }
     }
 
@@ -66,16 +69,30 @@ impl Targets {
         // two system calls, where reading the ref takes a dozen and triggers the watch
         let stamp = (*what == What::Active).then(|| repository.git.ref_stamp(ACTIVE));
         let target = match &known {
-            Some(known) if known.is_current && known.stamp == stamp && !is_followed => return Ok(Rc::clone(&known.target)),
-            Some(known) if known.is_current && !is_followed && has_tip(repository, known) => Rc::clone(&known.target),
+            Some(known) if known.is_current && known.stamp == stamp && !is_followed => {
+                return Ok(Rc::clone(&known.target));
+            }
+            Some(known) if known.is_current && !is_followed && has_tip(repository, known) => {
+                Rc::clone(&known.target)
+            }
             _ => self.resolved(repository, route, what, known.as_ref())?,
         };
-        self.known.borrow_mut().insert(route.clone(), Resolved { target: Rc::clone(&target), stamp, is_current: true });
+        self.known.borrow_mut().insert(
+            route.clone(),
+            Resolved { target: Rc::clone(&target), stamp, is_current: true },
+        );
         Ok(target)
     }
 
-    /// The target to serve from now on. While it cannot be served, the last good one is; that is logged once.
-    fn resolved(&self, repository: &Repository, route: &Route, what: &What, known: Option<&Resolved>) -> Result<Rc<Target>, Failure> {
+    /// The target to serve from now on. While it cannot be served, the last good one is; that is
+    /// logged once.
+    fn resolved(
+        &self,
+        repository: &Repository,
+        route: &Route,
+        what: &What,
+        known: Option<&Resolved>,
+    ) -> Result<Rc<Target>, Failure> {
         let error = match repository.target(what) {
             Ok(target) => {
                 self.refused.borrow_mut().remove(route);
@@ -83,11 +100,16 @@ impl Targets {
             }
             Err(error) => error,
         };
-        let Some(known) = known.filter(|_| !matches!(what, What::Staging | What::Worktree)) else { return Err(error) };
+        let Some(known) = known.filter(|_| !matches!(what, What::Staging | What::Worktree)) else {
+            return Err(error);
+        };
         let why = error.messages.join(": ");
         let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         if self.refused.borrow_mut().insert(route.clone(), why.clone()).as_ref() != Some(&why) {
-            repository.warn(&format!("{why}; {} is served until that is mended{hint}", known.target.shown()));
+            repository.warn(&format!(
+                "{why}; {} is served until that is mended{hint}",
+                known.target.shown()
+            ));
         }
         Ok(Rc::clone(&known.target))
     }

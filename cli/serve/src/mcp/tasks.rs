@@ -1,4 +1,5 @@
-//! Tasks: calls whose result is fetched later. Only the child that made a task knows it, so that one lives as long as the task does.
+//! Tasks: calls whose result is fetched later. Only the child that made a task knows it, so that
+//! one lives as long as the task does.
 
 use crate::mcp::running::Running;
 use crate::mcp::server::Server;
@@ -48,7 +49,9 @@ impl<S: Server> Tasks<S> {
     /// The child that made a task, while it runs.
     pub fn of(&self, id: &str) -> Option<Rc<Running<S>>> {
         let mut tasks = self.0.borrow_mut();
-        tasks.retain(|_, task| task.until > Instant::now() && task.server.child().failure().is_none());
+        tasks.retain(|_, task| {
+            task.until > Instant::now() && task.server.child().failure().is_none()
+        });
         tasks.get(id).map(|task| Rc::clone(&task.server))
     }
 
@@ -61,7 +64,10 @@ impl<S: Server> Tasks<S> {
 fn task(result: &RawValue) -> Option<(String, Duration)> {
     let result = RawObject::parse(result)?;
     let task = result.object("task").unwrap_or(result);
-    let lifetime = task.get("ttl").and_then(|ttl| ttl.get().parse().ok()).map_or(LIFETIME, Duration::from_millis);
+    let lifetime = task
+        .get("ttl")
+        .and_then(|ttl| ttl.get().parse().ok())
+        .map_or(LIFETIME, Duration::from_millis);
     Some((task.text("taskId")?, lifetime.min(LIFETIME)))
 }
 
@@ -72,9 +78,18 @@ mod tests {
     #[test]
     fn a_result_names_a_task() {
         let of = |text: &str| task(&RawValue::from_string(text.to_owned()).unwrap());
-        assert_eq!(of(r#"{"task": {"taskId": "t1", "ttl": 5000, "status": "working"}}"#), Some(("t1".to_owned(), Duration::from_secs(5))));
-        assert_eq!(of(r#"{"task": {"taskId": "t1", "ttl": null}}"#), Some(("t1".to_owned(), LIFETIME)));
-        assert_eq!(of(r#"{"taskId": "t2", "ttl": 99999999999}"#), Some(("t2".to_owned(), LIFETIME)));
+        assert_eq!(
+            of(r#"{"task": {"taskId": "t1", "ttl": 5000, "status": "working"}}"#),
+            Some(("t1".to_owned(), Duration::from_secs(5)))
+        );
+        assert_eq!(
+            of(r#"{"task": {"taskId": "t1", "ttl": null}}"#),
+            Some(("t1".to_owned(), LIFETIME))
+        );
+        assert_eq!(
+            of(r#"{"taskId": "t2", "ttl": 99999999999}"#),
+            Some(("t2".to_owned(), LIFETIME))
+        );
         assert_eq!(of(r#"{"content": [{"text": "taskId"}]}"#), None);
     }
 }

@@ -11,7 +11,10 @@ use std::rc::Rc;
 
 pub(crate) trait ToolServer: Server {
     /// One `tools/call`.
-    async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>>;
+    async fn call(
+        caller: Caller<'_, Self>,
+        params: RawObject,
+    ) -> Result<Box<RawValue>, CallFailure<Self>>;
 }
 
 /// Why a call has no result.

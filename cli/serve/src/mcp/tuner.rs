@@ -1,4 +1,5 @@
-//! The Tuner behind the shim: a call is a signal; its result is sent once the signal is durable in staging.
+//! The Tuner behind the shim: a call is a signal; its result is sent once the signal is durable in
+//! staging.
 
 use crate::mcp::call_context::CallContext;
 use crate::mcp::caller::Caller;
@@ -40,7 +41,12 @@ impl Server for Tuner {
     const IS_SHARED: bool = true;
     type State = TunerState;
 
-    async fn start(repository: &Repository, _route: &Route, target: &Target, _opening: &Opening) -> Result<Self, Failure> {
+    async fn start(
+        repository: &Repository,
+        _route: &Route,
+        target: &Target,
+        _opening: &Opening,
+    ) -> Result<Self, Failure> {
         let memory = target.manifest.limits.serving_memory();
         Self::start_within(memory, repository, target).await
     }
@@ -69,7 +75,10 @@ impl Server for Tuner {
 }
 
 impl ToolServer for Tuner {
-    async fn call(caller: Caller<'_, Self>, params: RawObject) -> Result<Box<RawValue>, CallFailure<Self>> {
+    async fn call(
+        caller: Caller<'_, Self>,
+        params: RawObject,
+    ) -> Result<Box<RawValue>, CallFailure<Self>> {
         let shim = caller.shim;
         let signal = match signal_of(caller.context, &params) {
             Ok(signal) => signal,
@@ -83,8 +92,12 @@ impl ToolServer for Tuner {
         }
         let result = match value {
             Settled::Applied(_, result) => with_warnings(call::for_host(result.raw()), &warnings),
-            Settled::Duplicate(signal) => json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id)),
-            Settled::Rejected(rejected) | Settled::Unsure(rejected) | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
+            Settled::Duplicate(signal) => {
+                json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id))
+            }
+            Settled::Rejected(rejected)
+            | Settled::Unsure(rejected)
+            | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
         Ok(served.server.adapt_result(caller.era(), "tools/call", result))
     }
@@ -92,16 +105,28 @@ impl ToolServer for Tuner {
 
 fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String> {
     let arguments: Map<String, Value> = match params.get("arguments") {
-        Some(raw) => document::parse(raw.get()).map_err(|flaw| format!("`arguments` cannot be taken: {flaw}"))?,
+        Some(raw) => document::parse(raw.get())
+            .map_err(|flaw| format!("`arguments` cannot be taken: {flaw}"))?,
         None => Map::new(),
     };
     state::check_numbers(&json!(arguments))?;
-    let named = context.meta.as_ref().and_then(|meta| meta.object(wire::SIGNAL)).and_then(|signal| signal.text("id"));
+    let named = context
+        .meta
+        .as_ref()
+        .and_then(|meta| meta.object(wire::SIGNAL))
+        .and_then(|signal| signal.text("id"));
     let is_new = named.is_none();
     let id = named.unwrap_or_else(|| fresh_id("mcp"));
     signal::check_id(&id)?;
     let tool = params.text("name").unwrap_or_default();
-    Ok(Signal { line: None, id, is_new, tool, arguments, conversation: context.conversation.clone() })
+    Ok(Signal {
+        line: None,
+        id,
+        is_new,
+        tool,
+        arguments,
+        conversation: context.conversation.clone(),
+    })
 }
 
 /// Adds to the result what failed after the signal was durable; that is no error of the call.
@@ -116,7 +141,11 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
     members.to_raw()
 }
 
-async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal) -> Result<Committed<Settled>, CallFailure<Tuner>> {
+async fn settle(
+    shim: &Shim<Tuner>,
+    running: &Rc<Running<Tuner>>,
+    signal: Signal,
+) -> Result<Committed<Settled>, CallFailure<Tuner>> {
     let tuner = &running.server;
     let kept = shim.state.staging.take();
     let mut in_use = kept.open(tuner, &shim.repository).await?;
@@ -138,7 +167,10 @@ async fn settle(shim: &Shim<Tuner>, running: &Rc<Running<Tuner>>, signal: Signal
     match outcome.failure {
         None => {
             shim.state.staging.replace(in_use.keep());
-            Ok(Committed { value: settled.expect("a signal without a failure is settled"), warnings: outcome.warnings })
+            Ok(Committed {
+                value: settled.expect("a signal without a failure is settled"),
+                warnings: outcome.warnings,
+            })
         }
         Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
         Some(failure) => Err(failure.into()),
@@ -151,11 +183,16 @@ mod tests {
 
     #[test]
     fn what_failed_after_a_signal_was_durable_stands_beside_its_result() {
-        let result = || RawValue::from_string(r#"{"content":[],"_meta":{"vendor/x":1.10}}"#.to_owned()).unwrap();
+        let result = || {
+            RawValue::from_string(r#"{"content":[],"_meta":{"vendor/x":1.10}}"#.to_owned()).unwrap()
+        };
         assert_eq!(with_warnings(result(), &Warnings::none()).get(), result().get());
         let mut warnings = Warnings::none();
         warnings.push("the view is behind");
         let shown = with_warnings(result(), &warnings);
-        assert_eq!(shown.get(), r#"{"content":[],"_meta":{"vendor/x":1.10,"dev.agentvc/warnings":["the view is behind"]}}"#);
+        assert_eq!(
+            shown.get(),
+            r#"{"content":[],"_meta":{"vendor/x":1.10,"dev.agentvc/warnings":["the view is behind"]}}"#
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Watches the repository: branches and pins that move, code that is edited, conversations with new turns.
+//! Watches the repository: branches and pins that move, code that is edited, conversations with new
+//! turns.
 
 use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
@@ -10,7 +11,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// git cannot read a file while it is being written: it is asked again after so long, so many times.
+/// git cannot read a file while it is being written: it is asked again after so long, so many
+/// times.
 const SETTLING: Duration = Duration::from_millis(200);
 const LOOKS: usize = 25;
 
@@ -20,10 +22,12 @@ pub struct Watching {
     _conversations: Option<watch::Folders>,
 }
 
-/// Watches what can be; a system that has no room for another watch costs the foresight, not the service.
+/// Watches what can be; a system that has no room for another watch costs the foresight, not the
+/// service.
 pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
     let common = shim.repository.git.common_dir();
-    let (refs, moved) = watch::Folders::start(&[(common.to_owned(), false), (common.join("refs"), true)]).ok()?;
+    let (refs, moved) =
+        watch::Folders::start(&[(common.to_owned(), false), (common.join("refs"), true)]).ok()?;
     tokio::task::spawn_local(follow_refs(Rc::downgrade(shim), moved));
     if shim.targets.traffic.whats().any(|what| *what == What::Worktree) {
         watch_worktree(shim);
@@ -50,7 +54,9 @@ fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> 
     tokio::task::spawn_local(async move {
         while let Some(path) = changed.recv().await {
             let Some(shim) = shim.upgrade() else { return };
-            if let (Some(id), Some("jsonl")) = (path.file_stem(), path.extension().and_then(|extension| extension.to_str())) {
+            if let (Some(id), Some("jsonl")) =
+                (path.file_stem(), path.extension().and_then(|extension| extension.to_str()))
+            {
                 shim.conversation_changed(&id.to_string_lossy());
             }
         }
@@ -58,7 +64,8 @@ fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> 
     Some(folders)
 }
 
-/// A child of the working tree is started anew when the code it was started from is another; the state goes with each call.
+/// A child of the working tree is started anew when the code it was started from is another; the
+/// state goes with each call.
 fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     let Ok(root) = shim.repository.worktree() else { return };
     let Ok(mut watch) = Watch::start(&root) else { return };
@@ -85,7 +92,8 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     });
 }
 
-/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of a merge.
+/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of a
+/// merge.
 fn code_in<S: Server>(shim: &Shim<S>, root: &std::path::Path) -> Option<ObjectId> {
     let tree = shim.repository.git.snapshot_worktree(root, &shim.repository.layout).ok()?;
     shim.repository.git.code_tree(&tree).ok()

@@ -28,7 +28,10 @@ impl Incoming {
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -47,17 +50,32 @@ impl<'a> Call<'a> {
         parameters: &[Parameter],
         streams: &'a Arc<Streams>,
     ) -> Result<Self, Problem> {
-        let path = path.into_iter().map(|(name, raw)| Ok((name, decoded(raw)?))).collect::<Result<Vec<_>, Problem>>()?;
+        let path = path
+            .into_iter()
+            .map(|(name, raw)| Ok((name, decoded(raw)?)))
+            .collect::<Result<Vec<_>, Problem>>()?;
         let query = queried(incoming.target.split_once('?').map_or("", |(_, query)| query))?;
         let known = |place| parameters.iter().filter(move |parameter| parameter.place == place);
         for (at, (name, _)) in query.iter().enumerate() {
             if !known(Place::Query).any(|parameter| parameter.name == name) {
-                let names = known(Place::Query).map(|parameter| format!("`{}`", parameter.name)).collect::<Vec<_>>().join(", ");
-                let hint = if names.is_empty() { "it takes none".to_owned() } else { format!("it takes {names}") };
-                return Err(Problem::bad_request(format!("there is no query parameter `{name}` here")).with_hint(hint));
+                let names = known(Place::Query)
+                    .map(|parameter| format!("`{}`", parameter.name))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let hint = if names.is_empty() {
+                    "it takes none".to_owned()
+                } else {
+                    format!("it takes {names}")
+                };
+                return Err(Problem::bad_request(format!(
+                    "there is no query parameter `{name}` here"
+                ))
+                .with_hint(hint));
             }
             if query[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(Problem::bad_request(format!("the query parameter `{name}` is given twice")));
+                return Err(Problem::bad_request(format!(
+                    "the query parameter `{name}` is given twice"
+                )));
             }
         }
         let call = Self { incoming, path, query, streams };
@@ -65,7 +83,11 @@ impl<'a> Call<'a> {
             match call.raw(parameter.place, parameter.name) {
                 Some(value) => parameter.check(value)?,
                 None if parameter.is_required => {
-                    return Err(Problem::bad_request(format!("the {} `{}` is missing", parameter.place.shown(), parameter.name)));
+                    return Err(Problem::bad_request(format!(
+                        "the {} `{}` is missing",
+                        parameter.place.shown(),
+                        parameter.name
+                    )));
                 }
                 None => {}
             }
@@ -75,8 +97,12 @@ impl<'a> Call<'a> {
 
     fn raw(&self, place: Place, name: &str) -> Option<&str> {
         match place {
-            Place::Path => self.path.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str()),
-            Place::Query => self.query.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str()),
+            Place::Path => {
+                self.path.iter().find(|(known, _)| *known == name).map(|(_, text)| text.as_str())
+            }
+            Place::Query => {
+                self.query.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str())
+            }
             Place::Header => self.incoming.header(name),
         }
     }
@@ -101,14 +127,17 @@ impl<'a> Call<'a> {
         if !media.eq_ignore_ascii_case("application/json") {
             return Err(Problem::new(415, "the body has to be `application/json`"));
         }
-        let text = document::text(&self.incoming.body, "body").map_err(|error| Problem::new(400, error.to_string()))?;
+        let text = document::text(&self.incoming.body, "body")
+            .map_err(|error| Problem::new(400, error.to_string()))?;
         document::parse(text).map_err(|flaw| {
-            let status = if matches!(flaw.problem, document::Problem::Content(_)) { 422 } else { 400 };
+            let status =
+                if matches!(flaw.problem, document::Problem::Content(_)) { 422 } else { 400 };
             Problem::new(status, flaw.within("body").to_string())
         })
     }
 
-    /// Opens a stream of server-sent events: what the sender is given goes to the client, until either side has enough.
+    /// Opens a stream of server-sent events: what the sender is given goes to the client, until
+    /// either side has enough.
     pub fn events(&self) -> Result<(Events, Reply), Problem> {
         let (events, ticket) = self.streams.open()?;
         Ok((events, Reply::stream(ticket)))
@@ -116,9 +145,16 @@ impl<'a> Call<'a> {
 
     /// The same request for what comes after `after`, as a `Link`.
     pub fn link_to_next(&self, after: &str) -> String {
-        let kept = self.query.iter().filter(|(name, _)| name != "after").map(|(name, value)| (name.as_str(), value.as_str()));
+        let kept = self
+            .query
+            .iter()
+            .filter(|(name, _)| name != "after")
+            .map(|(name, value)| (name.as_str(), value.as_str()));
         let encoded = |text| utf8_percent_encode(text, QUERY);
-        let query: Vec<_> = kept.chain([("after", after)]).map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let query: Vec<_> = kept
+            .chain([("after", after)])
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+            .collect();
         format!("<{}?{}>; rel=\"next\"", self.incoming.path(), query.join("&"))
     }
 }
@@ -129,7 +165,9 @@ fn parsed<T: FromStr<Err: Display>>(name: &str, value: &str) -> Result<T, Proble
 
 fn decoded(raw: &str) -> Result<String, Problem> {
     let text = percent_decode_str(raw).decode_utf8();
-    Ok(text.map_err(|_| Problem::bad_request(format!("`{raw}` is not percent-encoded UTF-8")))?.into_owned())
+    Ok(text
+        .map_err(|_| Problem::bad_request(format!("`{raw}` is not percent-encoded UTF-8")))?
+        .into_owned())
 }
 
 fn queried(query: &str) -> Result<Vec<(String, String)>, Problem> {

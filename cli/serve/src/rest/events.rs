@@ -1,4 +1,5 @@
-//! Server-sent events: a handler opens a stream and goes; the door carries the events, so that no worker is held by who listens.
+//! Server-sent events: a handler opens a stream and goes; the door carries the events, so that no
+//! worker is held by who listens.
 
 use super::problem::Problem;
 use std::collections::HashMap;
@@ -70,7 +71,10 @@ impl Streams {
 
     pub(super) fn open(&self) -> Result<(Events, u64), Problem> {
         let seat = Arc::clone(&self.seats).try_acquire_owned();
-        let seat = seat.map_err(|_| Problem::new(503, format!("{STREAMS} streams are open already")).with_header("Retry-After", "5"))?;
+        let seat = seat.map_err(|_| {
+            Problem::new(503, format!("{STREAMS} streams are open already"))
+                .with_header("Retry-After", "5")
+        })?;
         let (sender, events) = mpsc::channel(AHEAD);
         let mut waiting = self.waiting.lock().expect("no panic while it is held");
         waiting.0 += 1;
@@ -94,8 +98,15 @@ mod tests {
 
     #[test]
     fn an_event_is_what_was_said_and_no_more() {
-        let event = Event { id: Some("7\ndata: x".to_owned()), name: Some("line".to_owned()), data: "a\r\nb\rc\n".to_owned() };
-        assert_eq!(event.to_text(), "event: line\nid: 7 data: x\ndata: a\ndata: b\ndata: c\ndata: \n\n");
+        let event = Event {
+            id: Some("7\ndata: x".to_owned()),
+            name: Some("line".to_owned()),
+            data: "a\r\nb\rc\n".to_owned(),
+        };
+        assert_eq!(
+            event.to_text(),
+            "event: line\nid: 7 data: x\ndata: a\ndata: b\ndata: c\ndata: \n\n"
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The door: it holds every client to its limits, and lets whole requests through to the workers.
 //!
-//! All connections are read and written in one event loop, so one that is idle or slow costs some memory and no thread. Where all seats are taken the
-//! connection that has kept us waiting the longest goes.
+//! All connections are read and written in one event loop, so one that is idle or slow costs some
+//! memory and no thread. Where all seats are taken the connection that has kept us waiting the
+//! longest goes.
 
 use super::Shared;
 use super::events::Stream;
@@ -62,7 +63,8 @@ impl Default for Limits {
 const PIECE: usize = 64 * 1024;
 /// After so much silence a stream says a word, by which it also finds out who has gone.
 const STREAM_SILENCE: Duration = Duration::from_secs(15);
-/// What a client still sends after it was refused is read for so long, so that it gets to read the answer.
+/// What a client still sends after it was refused is read for so long, so that it gets to read the
+/// answer.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 1 << 20;
 /// How long what is under way may take once the end was asked for.
@@ -93,9 +95,22 @@ enum Arrived {
 }
 
 /// Serves until `ending` says so; then what is under way has a few seconds.
-pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, limits: Limits, lanes: Lanes, mut ending: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    limits: Limits,
+    lanes: Lanes,
+    mut ending: watch::Receiver<bool>,
+) {
     let bodies = Budget::new(limits.bodies_bytes);
-    let guard = Rc::new(Guard { shared, limits, lanes: Rc::new(lanes), bodies, seats: Seats::default(), ending: ending.clone() });
+    let guard = Rc::new(Guard {
+        shared,
+        limits,
+        lanes: Rc::new(lanes),
+        bodies,
+        seats: Seats::default(),
+        ending: ending.clone(),
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -173,7 +188,8 @@ impl Guard {
             *buffer = Vec::new();
             let mut ending = self.ending.clone();
             tokio::select! {
-                ready = timeout(self.limits.idle, socket.readable()) => if !matches!(ready, Ok(Ok(()))) { return Ok(Arrived::Gone) },
+                ready = timeout(self.limits.idle, socket.readable()) => if !matches!(ready,
+                    Ok(Ok(()))) { return Ok(Arrived::Gone) },
                 _ = &mut asked_to_go => return Ok(Arrived::Gone),
                 _ = ending.wait_for(|ending| *ending) => return Ok(Arrived::Gone),
             }
@@ -204,14 +220,24 @@ impl Guard {
     }
 
     /// The whole body, once it is known that somebody wants it; `None` where the client went.
-    async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Option<(Vec<u8>, Share)>, Problem> {
-        if let Some(authority) = head.authority.as_ref().filter(|authority| !self.shared.access.knows(authority)) {
+    async fn body(
+        &self,
+        socket: &mut TcpStream,
+        buffer: &mut Vec<u8>,
+        head: &Head,
+    ) -> Result<Option<(Vec<u8>, Share)>, Problem> {
+        if let Some(authority) =
+            head.authority.as_ref().filter(|authority| !self.shared.access.knows(authority))
+        {
             return Err(Problem::new(421, format!("`{authority}` is not a name of this server")));
         }
         let is_open = self.shared.open_paths.contains(&head.path());
         self.shared.access.check(head.sender(), is_open)?;
         if head.body > self.limits.body_bytes {
-            return Err(Problem::new(413, format!("a body may have {} bytes", self.limits.body_bytes)));
+            return Err(Problem::new(
+                413,
+                format!("a body may have {} bytes", self.limits.body_bytes),
+            ));
         }
         let rest = buffer.split_off(head.body.min(buffer.len()));
         let body = std::mem::replace(buffer, rest);
@@ -220,8 +246,16 @@ impl Guard {
     }
 
     /// Memory is taken for what has arrived, whatever was announced.
-    async fn arrived(&self, socket: &mut TcpStream, mut body: Vec<u8>, head: &Head) -> Result<Option<(Vec<u8>, Share)>, Problem> {
-        if head.expects_continue && body.len() < head.body && socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
+    async fn arrived(
+        &self,
+        socket: &mut TcpStream,
+        mut body: Vec<u8>,
+        head: &Head,
+    ) -> Result<Option<(Vec<u8>, Share)>, Problem> {
+        if head.expects_continue
+            && body.len() < head.body
+            && socket.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err()
+        {
             return Ok(None);
         }
         let mut share = self.bodies.share();
@@ -240,7 +274,10 @@ impl Guard {
 
     async fn answered(&self, head: &Head, body: &[u8], has_body: bool) -> Result<Answer, Problem> {
         let busy = |_| Problem::new(503, "all workers are busy").with_header("Retry-After", "1");
-        let receiver = timeout(self.limits.queue, self.lanes.exchange(head.passed_on(body), has_body)).await.map_err(busy)?;
+        let receiver =
+            timeout(self.limits.queue, self.lanes.exchange(head.passed_on(body), has_body))
+                .await
+                .map_err(busy)?;
         match timeout(self.limits.answer, receiver).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(_) => Err(Problem::new(500, "a worker failed")),
@@ -248,7 +285,13 @@ impl Guard {
         }
     }
 
-    async fn write_answer(&self, socket: &mut TcpStream, answer: Answer, keeps_alive: bool, has_body: bool) -> io::Result<()> {
+    async fn write_answer(
+        &self,
+        socket: &mut TcpStream,
+        answer: Answer,
+        keeps_alive: bool,
+        has_body: bool,
+    ) -> io::Result<()> {
         let Answer { mut head, body, stream } = answer;
         let stream = stream.and_then(|ticket| self.shared.streams.take(ticket));
         head.extend_from_slice(if keeps_alive { b"\r\n" } else { b"Connection: close\r\n\r\n" });
@@ -265,7 +308,9 @@ impl Guard {
     }
 
     async fn write(&self, socket: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
-        timeout(self.limits.write, socket.write_all(bytes)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(self.limits.write, socket.write_all(bytes))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Carries events to the client until either side has enough.
@@ -290,12 +335,22 @@ impl Guard {
         }
     }
 
-    /// The last answer on a connection. Closing it while the client still sends would take the answer from it.
-    async fn refuse(&self, mut socket: TcpStream, problem: &Problem, has_body: bool) -> io::Result<()> {
+    /// The last answer on a connection. Closing it while the client still sends would take the
+    /// answer from it.
+    async fn refuse(
+        &self,
+        mut socket: TcpStream,
+        problem: &Problem,
+        has_body: bool,
+    ) -> io::Result<()> {
         self.shared.metrics.refused(problem.status());
         let body = problem.to_bytes();
         let mut text = format!("HTTP/1.1 {} {}\r\n", problem.status(), reason(problem.status()));
-        let fixed = [("Content-Type", super::problem::MEDIA), ("Cache-Control", "no-store"), ("Connection", "close")];
+        let fixed = [
+            ("Content-Type", super::problem::MEDIA),
+            ("Cache-Control", "no-store"),
+            ("Connection", "close"),
+        ];
         let own = problem.headers().iter().map(|(name, value)| (*name, value.as_str()));
         for (name, value) in fixed.into_iter().chain(own) {
             let _ = write!(text, "{name}: {value}\r\n");

@@ -22,7 +22,8 @@ const ONCE: [&str; 9] = [
 ];
 
 /// The headers that anybody here looks at; the others end at the door.
-const PASSED_ON: [&str; 6] = ["accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "traceparent"];
+const PASSED_ON: [&str; 6] =
+    ["accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "traceparent"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
@@ -41,7 +42,8 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
 }
 
-/// Reads a head off the front of what has arrived: with its length in bytes, or nothing where it is not whole yet.
+/// Reads a head off the front of what has arrived: with its length in bytes, or nothing where it is
+/// not whole yet.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
     let mut request = httparse::Request::new(&mut headers);
@@ -49,9 +51,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
         Ok(httparse::Status::Complete(length)) if length <= HEAD_LIMIT => length,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_LIMIT => return Ok(None),
         Ok(_) => return Err(too_large(request.path)),
-        Err(httparse::Error::TooManyHeaders) => return Err(Problem::new(431, format!("there are more than {HEADERS_LIMIT} headers"))),
-        Err(httparse::Error::Version) => return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are spoken here")),
-        Err(error) => return Err(Problem::bad_request(format!("this is not a head of an HTTP request: {error}"))),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Problem::new(431, format!("there are more than {HEADERS_LIMIT} headers")));
+        }
+        Err(httparse::Error::Version) => {
+            return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are spoken here"));
+        }
+        Err(error) => {
+            return Err(Problem::bad_request(format!(
+                "this is not a head of an HTTP request: {error}"
+            )));
+        }
     };
     Ok(Some((understood(&request)?, length)))
 }
@@ -72,18 +82,30 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
     let is_http_1_1 = request.version == Some(1);
     let (authority, target) = origin_form(request.path.unwrap_or_default())?;
     let headers = request.headers.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let all = |name: &'static str| headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str());
-    let has_token = |name, token: &str| all(name).flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token));
+    let all = |name: &'static str| {
+        headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    };
+    let has_token = |name, token: &str| {
+        all(name)
+            .flat_map(|value| value.split(','))
+            .any(|part| part.trim().eq_ignore_ascii_case(token))
+    };
     if let Some(name) = ONCE.into_iter().find(|name| all(name).count() > 1) {
         return Err(Problem::bad_request(format!("the header `{name}` is there more than once")));
     }
-    let sender = Sender { host: all("host").next(), origin: None, authorization: all("authorization").next() };
+    let sender = Sender {
+        host: all("host").next(),
+        origin: None,
+        authorization: all("authorization").next(),
+    };
     if let Some(problem) = ambiguity(sender, authority.as_deref(), is_http_1_1) {
         return Err(Problem::bad_request(problem));
     }
     if all("transfer-encoding").next().is_some() {
         return Err(match all("content-length").next() {
-            Some(_) => Problem::bad_request("a body has Transfer-Encoding or Content-Length, not both"),
+            Some(_) => {
+                Problem::bad_request("a body has Transfer-Encoding or Content-Length, not both")
+            }
             None => Problem::new(411, "send the body with its Content-Length, not in chunks"),
         });
     }
@@ -92,7 +114,8 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
         target,
         authority,
         body: body_length(all("content-length").next())?,
-        keeps_alive: !has_token("connection", "close") && (is_http_1_1 || has_token("connection", "keep-alive")),
+        keeps_alive: !has_token("connection", "close")
+            && (is_http_1_1 || has_token("connection", "keep-alive")),
         expects_continue: is_http_1_1 && has_token("expect", "100-continue"),
         headers,
     })
@@ -109,7 +132,9 @@ fn origin_form(target: &str) -> Result<(Option<String>, String), Problem> {
     if target.starts_with('/') || target == "*" {
         return Ok((None, target.to_owned()));
     }
-    let (scheme, rest) = target.split_once("://").ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
+    let (scheme, rest) = target
+        .split_once("://")
+        .ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return Err(Problem::bad_request("the target is of a scheme that is not served here"));
     }
@@ -120,12 +145,17 @@ fn origin_form(target: &str) -> Result<(Option<String>, String), Problem> {
 
 fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
     let name = header.name.to_ascii_lowercase();
-    let value = std::str::from_utf8(header.value).ok().filter(|value| value.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control()));
+    let value = std::str::from_utf8(header.value)
+        .ok()
+        .filter(|value| value.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control()));
     // nobody looks at most of them
-    let is_ours = PASSED_ON.contains(&name.as_str()) || matches!(name.as_str(), "authorization" | "host" | "origin");
+    let is_ours = PASSED_ON.contains(&name.as_str())
+        || matches!(name.as_str(), "authorization" | "host" | "origin");
     match value.filter(|value| !is_ours || value.is_ascii()) {
         Some(value) => Ok((name, value.trim().to_owned())),
-        None if is_ours => Err(Problem::bad_request(format!("the value of the header `{name}` is not ASCII text"))),
+        None if is_ours => {
+            Err(Problem::bad_request(format!("the value of the header `{name}` is not ASCII text")))
+        }
         None => Ok((name, String::new())),
     }
 }
@@ -145,7 +175,11 @@ impl Head {
     }
 
     pub(super) fn sender(&self) -> Sender<'_> {
-        Sender { host: self.header("host"), origin: self.header("origin"), authorization: self.header("authorization") }
+        Sender {
+            host: self.header("host"),
+            origin: self.header("origin"),
+            authorization: self.header("authorization"),
+        }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -155,7 +189,9 @@ impl Head {
     /// The request as it goes on: a head that nobody can misread.
     pub(super) fn passed_on(&self, body: &[u8]) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
-        for (name, value) in self.headers.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str())) {
+        for (name, value) in
+            self.headers.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+        {
             text.push_str(name);
             text.push_str(": ");
             text.push_str(value);
@@ -184,14 +220,21 @@ mod tests {
 
     #[test]
     fn a_head_is_read_when_it_is_whole() {
-        let text = "POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nX-Odd: \u{e9}\r\nAccept: */*\r\n\r\nabc";
+        let text = "POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Length: \
+            3\r\nX-Odd: \u{e9}\r\nAccept: */*\r\n\r\nabc";
         for end in 0..text.find("abc").unwrap() {
             assert_eq!(parse(&text.as_bytes()[..end]).unwrap(), None, "{end}");
         }
         let head = whole(text);
-        assert_eq!((head.method.as_str(), head.target.as_str(), head.path(), head.body), ("POST", "/v1/x?y=1", "/v1/x", 3));
+        assert_eq!(
+            (head.method.as_str(), head.target.as_str(), head.path(), head.body),
+            ("POST", "/v1/x?y=1", "/v1/x", 3)
+        );
         assert!(head.keeps_alive && !head.expects_continue);
-        assert_eq!(head.passed_on(b"abc"), b"POST /v1/x?y=1 HTTP/1.1\r\naccept: */*\r\ncontent-length: 3\r\n\r\nabc");
+        assert_eq!(
+            head.passed_on(b"abc"),
+            b"POST /v1/x?y=1 HTTP/1.1\r\naccept: */*\r\ncontent-length: 3\r\n\r\nabc"
+        );
     }
 
     #[test]
@@ -204,10 +247,17 @@ mod tests {
         ] {
             assert_eq!(whole(text).keeps_alive, keeps, "{text}");
         }
-        assert!(whole("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").expects_continue);
-        for (target, path) in [("http://a:1/b?c", "/b?c"), ("HTTP://A:1", "/"), ("https://a:1?c", "/?c")] {
+        assert!(
+            whole("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").expects_continue
+        );
+        for (target, path) in
+            [("http://a:1/b?c", "/b?c"), ("HTTP://A:1", "/"), ("https://a:1?c", "/?c")]
+        {
             let head = whole(&format!("GET {target} HTTP/1.1\r\nHost: a:1\r\n\r\n"));
-            assert_eq!((head.target.as_str(), head.authority.unwrap().to_lowercase().as_str()), (path, "a:1"));
+            assert_eq!(
+                (head.target.as_str(), head.authority.unwrap().to_lowercase().as_str()),
+                (path, "a:1")
+            );
         }
     }
 
@@ -223,7 +273,11 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
             ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-            ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nauthorization: Bearer y\r\n\r\n", 400),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nauthorization: Bearer \
+                y\r\n\r\n",
+                400,
+            ),
             ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization:\r\nAuthorization: Bearer y\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x, Bearer y\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n y\r\n\r\n", 400),
@@ -241,7 +295,11 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
-            ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: \
+                chunked\r\n\r\n",
+                400,
+            ),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
             ("GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -257,11 +315,30 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_refused_as_soon_as_that_is_known() {
-        assert_eq!(refused(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_LIMIT)).as_bytes()), 414);
+        assert_eq!(
+            refused(
+                format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_LIMIT)).as_bytes()
+            ),
+            414
+        );
         assert_eq!(refused(format!("GET /{}", "a".repeat(HEAD_LIMIT)).as_bytes()), 414);
-        assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(HEAD_LIMIT)).as_bytes()), 431);
-        assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(HEADERS_LIMIT)).as_bytes()), 431);
-        let huge = whole(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", "9".repeat(40)));
+        assert_eq!(
+            refused(
+                format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "a".repeat(HEAD_LIMIT)).as_bytes()
+            ),
+            431
+        );
+        assert_eq!(
+            refused(
+                format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(HEADERS_LIMIT))
+                    .as_bytes()
+            ),
+            431
+        );
+        let huge = whole(&format!(
+            "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            "9".repeat(40)
+        ));
         assert_eq!(huge.body, usize::MAX);
     }
 }

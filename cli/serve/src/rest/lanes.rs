@@ -1,4 +1,5 @@
-//! The connections to the workers: each carries one request at a time, and whoever waits for one is served in turn.
+//! The connections to the workers: each carries one request at a time, and whoever waits for one is
+//! served in turn.
 
 use super::pool::STREAM_HEADER;
 use std::cell::RefCell;
@@ -33,8 +34,13 @@ impl Lanes {
         Ok(Self { free: Semaphore::new(idle.len()), idle: RefCell::new(idle) })
     }
 
-    /// Waits for a worker and hands it the request. The answer comes by itself: who gives up waiting for it leaves the lane to finish.
-    pub(super) async fn exchange(self: &Rc<Self>, request: Vec<u8>, has_body: bool) -> oneshot::Receiver<io::Result<Answer>> {
+    /// Waits for a worker and hands it the request. The answer comes by itself: who gives up
+    /// waiting for it leaves the lane to finish.
+    pub(super) async fn exchange(
+        self: &Rc<Self>,
+        request: Vec<u8>,
+        has_body: bool,
+    ) -> oneshot::Receiver<io::Result<Answer>> {
         self.free.acquire().await.expect("it is never closed").forget();
         let mut lane = self.idle.borrow_mut().pop().expect("as many lanes as permits");
         let (sender, receiver) = oneshot::channel();
@@ -61,7 +67,11 @@ async fn exchanged(lane: &mut UnixStream, request: &[u8], has_body: bool) -> io:
         }
         if let Some((head, length, stream, end)) = understood(&bytes)? {
             let mut body = bytes.split_off(end);
-            let missing = if has_body && head_has_body(&bytes) { length.saturating_sub(body.len()) } else { 0 };
+            let missing = if has_body && head_has_body(&bytes) {
+                length.saturating_sub(body.len())
+            } else {
+                0
+            };
             if missing > 0 {
                 let begun = body.len();
                 body.resize(length, 0);
@@ -79,7 +89,8 @@ fn head_has_body(head: &[u8]) -> bool {
 
 type Understood = (Vec<u8>, usize, Option<u64>, usize);
 
-/// The head as it goes on to the client, the length of the body, the stream, and where the head ends.
+/// The head as it goes on to the client, the length of the body, the stream, and where the head
+/// ends.
 fn understood(bytes: &[u8]) -> io::Result<Option<Understood>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -89,15 +100,20 @@ fn understood(bytes: &[u8]) -> io::Result<Option<Understood>> {
     };
     let (mut head, mut length, mut stream) = (Vec::with_capacity(end), 0, None);
     let status = response.code.unwrap_or_default();
-    head.extend_from_slice(format!("HTTP/1.1 {status} {}\r\n", response.reason.unwrap_or_default()).as_bytes());
+    head.extend_from_slice(
+        format!("HTTP/1.1 {status} {}\r\n", response.reason.unwrap_or_default()).as_bytes(),
+    );
     for header in response.headers.iter() {
-        let number = || std::str::from_utf8(header.value).ok().and_then(|value| value.parse::<u64>().ok());
+        let number =
+            || std::str::from_utf8(header.value).ok().and_then(|value| value.parse::<u64>().ok());
         if header.name.eq_ignore_ascii_case(STREAM_HEADER) {
             stream = number();
             continue;
         }
         if header.name.eq_ignore_ascii_case("content-length") {
-            length = number().and_then(|length| usize::try_from(length).ok()).ok_or_else(|| io::Error::other("a length that is none"))?;
+            length = number()
+                .and_then(|length| usize::try_from(length).ok())
+                .ok_or_else(|| io::Error::other("a length that is none"))?;
             if stream.is_some() || matches!(status, 204 | 304) {
                 continue;
             }

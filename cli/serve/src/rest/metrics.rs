@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Seconds, as the semantic conventions have them for `http.server.request.duration`.
-const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+const BUCKETS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +66,10 @@ impl Metrics {
             let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
         }
         let name = "agent_http_refused_total";
-        let _ = writeln!(text, "# HELP {name} Requests that were refused at the door.\n# TYPE {name} counter");
+        let _ = writeln!(
+            text,
+            "# HELP {name} Requests that were refused at the door.\n# TYPE {name} counter"
+        );
         for (status, count) in &*self.refused.lock().expect("no panic while it is held") {
             let _ = writeln!(text, "{name}{{http_response_status_code=\"{status}\"}} {count}");
         }
@@ -80,7 +84,9 @@ impl Metrics {
 
 fn write_histogram(text: &mut String, name: &str, series: &Series, histogram: &Histogram) {
     let Series { route, method, status } = series;
-    let labels = format!("http_route=\"{route}\",http_request_method=\"{method}\",http_response_status_code=\"{status}\"");
+    let labels = format!(
+        "http_route=\"{route}\",http_request_method=\"{method}\",http_response_status_code=\"{status}\""
+    );
     for (count, most) in histogram.buckets.iter().zip(BUCKETS) {
         let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{most}\"}} {count}");
     }
@@ -101,7 +107,8 @@ mod tests {
         metrics.answered("", "BREW\"", 404, Duration::ZERO);
         metrics.refused(431);
         let text = metrics.to_text(3);
-        let labels = "http_route=\"/v1/x\",http_request_method=\"GET\",http_response_status_code=\"200\"";
+        let labels =
+            "http_route=\"/v1/x\",http_request_method=\"GET\",http_response_status_code=\"200\"";
         for line in [
             format!("http_server_request_duration_seconds_bucket{{{labels},le=\"0.005\"}} 0"),
             format!("http_server_request_duration_seconds_bucket{{{labels},le=\"0.01\"}} 1"),

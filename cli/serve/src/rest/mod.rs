@@ -1,8 +1,9 @@
-//! The REST APIs' foundation: a door that no client can hold open (`guard`), a bounded pool of workers behind `tiny_http` (`pool`), and a table of
-//! routes that dispatches and documents them (`route`, `openapi`).
+//! The REST APIs' foundation: a door that no client can hold open (`guard`), a bounded pool of
+//! workers behind `tiny_http` (`pool`), and a table of routes that dispatches and documents them
+//! (`route`, `openapi`).
 //!
-//! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that and the [`Call`], and gives a [`Reply`] or a
-//! [`Problem`].
+//! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that
+//! and the [`Call`], and gives a [`Reply`] or a [`Problem`].
 
 mod call;
 mod events;
@@ -88,9 +89,11 @@ fn start<W: 'static>(
     access: Access,
     notices: &Notices,
 ) -> Result<(Arc<Shared>, Vec<std::os::unix::net::UnixStream>), Failure> {
-    let (metrics, streams, document) = (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
+    let (metrics, streams, document) =
+        (Arc::new(Metrics::default()), Arc::new(Streams::new()), Arc::new(OnceLock::new()));
     service.routes.extend(common(&document, &metrics, &streams, service.metrics));
-    let open_paths = service.routes.iter().filter(|route| route.is_open).map(|route| route.path).collect();
+    let open_paths =
+        service.routes.iter().filter(|route| route.is_open).map(|route| route.path).collect();
     let about = openapi::About {
         title: service.title,
         description: service.description,
@@ -98,7 +101,8 @@ fn start<W: 'static>(
         needs_token: access.needs_token(),
     };
     let _ = document.set(openapi::document(&about, &service.routes));
-    let shared = Arc::new(Shared { access, metrics, streams, open_paths, notices: notices.clone() });
+    let shared =
+        Arc::new(Shared { access, metrics, streams, open_paths, notices: notices.clone() });
     let lanes = pool::start(&Arc::new(service), &shared, workers())?;
     Ok((shared, lanes))
 }
@@ -111,7 +115,9 @@ fn front(
     limits: Limits,
     told: impl Future<Output = Ended>,
 ) -> Result<Ended, Failure> {
-    let failed = |error: std::io::Error| Failure::new(FailureKind::Surroundings, format!("cannot serve: {error}"));
+    let failed = |error: std::io::Error| {
+        Failure::new(FailureKind::Surroundings, format!("cannot serve: {error}"))
+    };
     let serving = async {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
@@ -152,25 +158,38 @@ fn common<W: 'static>(
     streams: &Arc<Streams>,
     own: OwnMetrics<W>,
 ) -> [Route<W>; 3] {
-    let (document, metrics, streams) = (Arc::clone(document), Arc::clone(metrics), Arc::clone(streams));
+    let (document, metrics, streams) =
+        (Arc::clone(document), Arc::clone(metrics), Arc::clone(streams));
     let healthy = |_: &mut W, _: &Call<'_>| Ok(Reply::json(&json!({"status": "ok"})).once());
     let measured = move |worker: &mut W, _: &Call<'_>| {
         // what cannot be read now hides nothing of the door
-        let own = own(worker).unwrap_or_else(|error| format!("# {}\n", error.messages.join(": ").replace('\n', " ")));
+        let own = own(worker).unwrap_or_else(|error| {
+            format!("# {}\n", error.messages.join(": ").replace('\n', " "))
+        });
         let text = metrics.to_text(streams.open_now()) + &own;
         Ok(Reply::of("text/plain; version=0.0.4", text).once())
     };
-    let described = move |_: &mut W, _: &Call<'_>| Ok(Reply::json(document.get().unwrap_or(&Value::Null)));
+    let described =
+        move |_: &mut W, _: &Call<'_>| Ok(Reply::json(document.get().unwrap_or(&Value::Null)));
     [
-        Route::get("/healthz", "health", "Whether it serves: the repository can be opened and read.", healthy)
-            .answers(200, "Health", "It does.")
+        Route::get(
+            "/healthz",
+            "health",
+            "Whether it serves: the repository can be opened and read.",
+            healthy,
+        )
+        .answers(200, "Health", "It does.")
+        .open(),
+        Route::get(
+            "/metrics",
+            "metrics",
+            "What it does and how long that takes, for Prometheus.",
+            measured,
+        )
+        .answers_as(200, "text/plain; version=0.0.4", "The metrics."),
+        Route::get("/openapi.json", "openapi", "This document.", described)
+            .answers(200, "OpenApi", "OpenAPI 3.1.")
             .open(),
-        Route::get("/metrics", "metrics", "What it does and how long that takes, for Prometheus.", measured).answers_as(
-            200,
-            "text/plain; version=0.0.4",
-            "The metrics.",
-        ),
-        Route::get("/openapi.json", "openapi", "This document.", described).answers(200, "OpenApi", "OpenAPI 3.1.").open(),
     ]
 }
 

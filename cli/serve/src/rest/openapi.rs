@@ -22,7 +22,8 @@ pub(super) fn document<W>(service: &About<'_>, routes: &[Route<W>]) -> Value {
     }
     let mut schemas: Value = serde_json::from_str(service.schemas).expect("the schemas are ours");
     schemas["Problem"] = problem_schema();
-    schemas["Health"] = json!({"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}});
+    schemas["Health"] = json!({"type": "object", "required": ["status"],
+        "properties": {"status": {"const": "ok"}}});
     schemas["OpenApi"] = json!({"type": "object", "required": ["openapi", "info", "paths"]});
     let mut document = json!({
         "openapi": "3.1.0",
@@ -39,7 +40,8 @@ pub(super) fn document<W>(service: &About<'_>, routes: &[Route<W>]) -> Value {
         "components": {"schemas": schemas},
     });
     if service.needs_token {
-        document["components"]["securitySchemes"] = json!({"token": {"type": "http", "scheme": "bearer"}});
+        document["components"]["securitySchemes"] =
+            json!({"token": {"type": "http", "scheme": "bearer"}});
     }
     document
 }
@@ -52,7 +54,8 @@ fn operation<W>(route: &Route<W>, needs_token: bool) -> Value {
         "responses": responses(route, needs_token),
     });
     if let Some(schema) = route.body {
-        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
+        operation["requestBody"] = json!({"required": true,
+            "content": {"application/json": {"schema": reference(schema)}}});
     }
     if needs_token && route.is_open {
         operation["security"] = json!([]);
@@ -67,7 +70,8 @@ fn parameter(parameter: &Parameter) -> Value {
         Place::Header => "header",
     };
     json!({
-        "name": parameter.name, "in": place, "required": parameter.is_required, "description": parameter.about, "schema": parameter.schema(),
+        "name": parameter.name, "in": place, "required": parameter.is_required,
+            "description": parameter.about, "schema": parameter.schema(),
     })
 }
 
@@ -84,7 +88,8 @@ fn responses<W>(route: &Route<W>, needs_token: bool) -> Value {
     for status in ANYWHERE.iter().chain(body).chain(token).chain(&route.problems) {
         let description = problem::Problem::new(*status, "").title();
         let content = json!({problem::MEDIA: {"schema": reference("Problem")}});
-        responses.insert(status.to_string(), json!({"description": description, "content": content}));
+        responses
+            .insert(status.to_string(), json!({"description": description, "content": content}));
     }
     let mut responses: Vec<_> = responses.into_iter().collect();
     responses.sort_by(|one, two| one.0.cmp(&two.0));

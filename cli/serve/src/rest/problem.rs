@@ -103,12 +103,17 @@ impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let mut problem = Self::new(denied.status, denied.why);
         problem.hint = denied.hint.map(str::to_owned);
-        if denied.status == 401 { problem.with_header("WWW-Authenticate", "Bearer") } else { problem }
+        if denied.status == 401 {
+            problem.with_header("WWW-Authenticate", "Bearer")
+        } else {
+            problem
+        }
     }
 }
 
 impl From<Failure> for Problem {
-    /// What a command would say, with the status for its kind. A handler of what may not be there answers 404 itself.
+    /// What a command would say, with the status for its kind. A handler of what may not be there
+    /// answers 404 itself.
     fn from(error: Failure) -> Self {
         let status = match error.kind {
             FailureKind::Usage => 400,
@@ -131,12 +136,15 @@ mod tests {
 
     #[test]
     fn a_command_s_error_is_told_whole() {
-        let error = Failure::new(FailureKind::Surroundings, "cannot read `a`").with_hint("is the network there?");
-        let problem: serde_json::Value = serde_json::from_slice(&Problem::from(error).to_bytes()).unwrap();
+        let error = Failure::new(FailureKind::Surroundings, "cannot read `a`")
+            .with_hint("is the network there?");
+        let problem: serde_json::Value =
+            serde_json::from_slice(&Problem::from(error).to_bytes()).unwrap();
         assert_eq!(
             problem,
             serde_json::json!({
-                "type": "urn:agent:problem:unavailable", "title": "It cannot be done now", "status": 503,
+                "type": "urn:agent:problem:unavailable", "title": "It cannot be done now",
+                    "status": 503,
                 "detail": "cannot read `a`", "hint": "is the network there?",
             })
         );

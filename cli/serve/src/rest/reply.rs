@@ -33,11 +33,21 @@ impl Reply {
 
     pub fn of(media: &'static str, body: impl Into<Vec<u8>>) -> Self {
         let headers = vec![("Content-Type", media.to_owned())];
-        Self { status: 200, headers, body: body.into(), stream: None, freshness: Freshness::Revalidate }
+        Self {
+            status: 200,
+            headers,
+            body: body.into(),
+            stream: None,
+            freshness: Freshness::Revalidate,
+        }
     }
 
     pub(super) fn stream(ticket: u64) -> Self {
-        Self { stream: Some(ticket), freshness: Freshness::Once, ..Self::of("text/event-stream", "") }
+        Self {
+            stream: Some(ticket),
+            freshness: Freshness::Once,
+            ..Self::of("text/event-stream", "")
+        }
     }
 
     /// No content; says what the path allows.
@@ -47,7 +57,13 @@ impl Reply {
 
     /// No content. A client that was sent a stream of events reconnects until the answer is 204.
     pub const fn nothing() -> Self {
-        Self { status: 204, headers: Vec::new(), body: Vec::new(), stream: None, freshness: Freshness::Once }
+        Self {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+            stream: None,
+            freshness: Freshness::Once,
+        }
     }
 
     #[must_use]
@@ -76,7 +92,8 @@ impl Reply {
         self
     }
 
-    /// With a tag and for how long it holds; 304 where the client has it. Behind a token nobody but the client may keep it.
+    /// With a tag and for how long it holds; 304 where the client has it. Behind a token nobody but
+    /// the client may keep it.
     pub(super) fn finished(mut self, incoming: &Incoming, is_private: bool) -> Self {
         let keeper = if is_private { "private" } else { "public" };
         let control = match self.freshness {
@@ -101,7 +118,8 @@ impl Reply {
 
 impl From<Problem> for Reply {
     fn from(problem: Problem) -> Self {
-        let mut reply = Self { freshness: Freshness::Once, ..Self::of(problem::MEDIA, problem.to_bytes()) };
+        let mut reply =
+            Self { freshness: Freshness::Once, ..Self::of(problem::MEDIA, problem.to_bytes()) };
         reply.status = problem.status();
         reply.headers.extend(problem.headers().iter().cloned());
         reply
@@ -116,7 +134,10 @@ fn etag(body: &[u8]) -> String {
 
 /// Weakly compared, as RFC 9110 asks for If-None-Match.
 fn is_known(known: &str, tag: &str) -> bool {
-    known.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
+    known
+        .split(',')
+        .map(str::trim)
+        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == tag)
 }
 
 #[cfg(test)]
@@ -124,8 +145,17 @@ mod tests {
     use super::*;
 
     fn finished(reply: Reply, known: Option<&str>, is_private: bool) -> Reply {
-        let headers = known.map(|known| ("if-none-match".to_owned(), known.to_owned())).into_iter().collect();
-        reply.finished(&Incoming { method: "GET".to_owned(), target: "/".to_owned(), headers, body: Vec::new() }, is_private)
+        let headers =
+            known.map(|known| ("if-none-match".to_owned(), known.to_owned())).into_iter().collect();
+        reply.finished(
+            &Incoming {
+                method: "GET".to_owned(),
+                target: "/".to_owned(),
+                headers,
+                body: Vec::new(),
+            },
+            is_private,
+        )
     }
 
     fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
@@ -137,11 +167,21 @@ mod tests {
         let reply = || Reply::json(&serde_json::json!({"a": 1}));
         let first = finished(reply(), None, false);
         let tag = header(&first, "ETag").expect("a tag").to_owned();
-        assert_eq!((first.status, header(&first, "Cache-Control")), (200, Some("public, no-cache")));
+        assert_eq!(
+            (first.status, header(&first, "Cache-Control")),
+            (200, Some("public, no-cache"))
+        );
         for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
             let again = finished(reply().immutable(), Some(&known), true);
-            assert_eq!((again.status, again.body.len(), header(&again, "ETag")), (304, 0, Some(tag.as_str())), "{known}");
-            assert_eq!(header(&again, "Cache-Control"), Some("private, max-age=31536000, immutable"));
+            assert_eq!(
+                (again.status, again.body.len(), header(&again, "ETag")),
+                (304, 0, Some(tag.as_str())),
+                "{known}"
+            );
+            assert_eq!(
+                header(&again, "Cache-Control"),
+                Some("private, max-age=31536000, immutable")
+            );
         }
         assert_eq!(finished(reply(), Some("\"other\""), false).status, 200);
         assert_eq!(finished(reply().once(), Some("*"), false).status, 200);

@@ -38,7 +38,8 @@ impl Place {
     }
 }
 
-/// What a parameter may be. A pattern is an expression that both ECMA 262 and the `regex` crate have, from `^` to `$`.
+/// What a parameter may be. A pattern is an expression that both ECMA 262 and the `regex` crate
+/// have, from `^` to `$`.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Integer { least: u64, most: u64 },
@@ -57,24 +58,44 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    fn new(name: &'static str, place: Place, kind: Kind, is_required: bool, about: &'static str) -> Self {
+    fn new(
+        name: &'static str,
+        place: Place,
+        kind: Kind,
+        is_required: bool,
+        about: &'static str,
+    ) -> Self {
         let pattern = match kind {
-            Kind::Text { pattern, .. } => Some(Regex::new(pattern).expect("the table's patterns are ours")),
+            Kind::Text { pattern, .. } => {
+                Some(Regex::new(pattern).expect("the table's patterns are ours"))
+            }
             Kind::Integer { .. } | Kind::OneOf(_) => None,
         };
         Self { name, place, kind, is_required, about, pattern }
     }
 
     pub(super) fn check(&self, value: &str) -> Result<(), Problem> {
-        let wrong = |what: String| Err(Problem::bad_request(format!("the {} `{}` has to be {what}", self.place.shown(), self.name)));
+        let wrong = |what: String| {
+            Err(Problem::bad_request(format!(
+                "the {} `{}` has to be {what}",
+                self.place.shown(),
+                self.name
+            )))
+        };
         match self.kind {
             Kind::Integer { least, most } => match value.parse::<u64>() {
                 Ok(number) if (least..=most).contains(&number) => Ok(()),
                 _ => wrong(format!("a whole number from {least} to {most}")),
             },
-            Kind::OneOf(words) if !words.contains(&value) => wrong(format!("one of `{}`", words.join("`, `"))),
-            Kind::Text { longest, .. } if value.chars().count() > longest => wrong(format!("at most {longest} characters long")),
-            Kind::Text { pattern, .. } if !self.pattern.as_ref().is_some_and(|known| known.is_match(value)) => {
+            Kind::OneOf(words) if !words.contains(&value) => {
+                wrong(format!("one of `{}`", words.join("`, `")))
+            }
+            Kind::Text { longest, .. } if value.chars().count() > longest => {
+                wrong(format!("at most {longest} characters long"))
+            }
+            Kind::Text { pattern, .. }
+                if !self.pattern.as_ref().is_some_and(|known| known.is_match(value)) =>
+            {
                 wrong(format!("of the form {pattern}"))
             }
             Kind::OneOf(_) | Kind::Text { .. } => Ok(()),
@@ -83,9 +104,13 @@ impl Parameter {
 
     pub(super) fn schema(&self) -> Value {
         match self.kind {
-            Kind::Integer { least, most } => json!({"type": "integer", "minimum": least, "maximum": most}),
+            Kind::Integer { least, most } => {
+                json!({"type": "integer", "minimum": least, "maximum": most})
+            }
             Kind::OneOf(words) => json!({"type": "string", "enum": words}),
-            Kind::Text { pattern, longest } => json!({"type": "string", "pattern": pattern, "maxLength": longest}),
+            Kind::Text { pattern, longest } => {
+                json!({"type": "string", "pattern": pattern, "maxLength": longest})
+            }
         }
     }
 }
@@ -120,7 +145,13 @@ pub struct Route<W> {
 }
 
 impl<W> Route<W> {
-    fn new(method: Method, path: &'static str, operation: &'static str, about: &'static str, handler: Handler<W>) -> Self {
+    fn new(
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        about: &'static str,
+        handler: Handler<W>,
+    ) -> Self {
         Self {
             method,
             path,
@@ -154,7 +185,14 @@ impl<W> Route<W> {
         Self::new(Method::Post, path, operation, about, Box::new(handler))
     }
 
-    fn with(mut self, place: Place, name: &'static str, kind: Kind, is_required: bool, about: &'static str) -> Self {
+    fn with(
+        mut self,
+        place: Place,
+        name: &'static str,
+        kind: Kind,
+        is_required: bool,
+        about: &'static str,
+    ) -> Self {
         self.parameters.push(Parameter::new(name, place, kind, is_required, about));
         self
     }
@@ -190,7 +228,12 @@ impl<W> Route<W> {
 
     #[must_use]
     pub fn answers(mut self, status: u16, schema: &'static str, about: &'static str) -> Self {
-        self.answers.push(Answer { status, media: Some("application/json"), schema: Some(schema), about });
+        self.answers.push(Answer {
+            status,
+            media: Some("application/json"),
+            schema: Some(schema),
+            about,
+        });
         self
     }
 
@@ -204,8 +247,18 @@ impl<W> Route<W> {
     /// A stream of server-sent events in place of an answer; `schema` is of one of them.
     #[must_use]
     pub fn streams(mut self, schema: &'static str, about: &'static str) -> Self {
-        self.answers.push(Answer { status: 200, media: Some("text/event-stream"), schema: Some(schema), about });
-        self.answers.push(Answer { status: 204, media: None, schema: None, about: "The stream has ended, and the client has all of it." });
+        self.answers.push(Answer {
+            status: 200,
+            media: Some("text/event-stream"),
+            schema: Some(schema),
+            about,
+        });
+        self.answers.push(Answer {
+            status: 204,
+            media: None,
+            schema: None,
+            about: "The stream has ended, and the client has all of it.",
+        });
         self
     }
 
@@ -261,7 +314,11 @@ fn matched<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static st
 }
 
 /// A segment may hold more than one name: `{from}...{to}`.
-fn match_segment<'a>(mut wanted: &'static str, mut given: &'a str, parts: &mut Vec<(&'static str, &'a str)>) -> Option<()> {
+fn match_segment<'a>(
+    mut wanted: &'static str,
+    mut given: &'a str,
+    parts: &mut Vec<(&'static str, &'a str)>,
+) -> Option<()> {
     while let Some((before, rest)) = wanted.split_once('{') {
         given = given.strip_prefix(before)?;
         let (name, after) = rest.split_once('}').expect("the table closes its braces");
@@ -306,16 +363,28 @@ mod tests {
         check("HEAD", "/v1/things", "list []");
         check("POST", "/v1/things", "add []");
         check("GET", "/v1/things/a%2Fb/parts", "parts [(\"thing\", \"a%2Fb\")]");
-        check("GET", "/v1/diff/0.1.0...0.1.1-a.b", "diff [(\"from\", \"0.1.0\"), (\"to\", \"0.1.1-a.b\")]");
+        check(
+            "GET",
+            "/v1/diff/0.1.0...0.1.1-a.b",
+            "diff [(\"from\", \"0.1.0\"), (\"to\", \"0.1.1-a.b\")]",
+        );
     }
 
     #[test]
     fn what_is_not_there_is_told_from_what_is_not_allowed() {
         check("PUT", "/v1/things", "GET, HEAD, POST, OPTIONS");
         check("OPTIONS", "*", "OPTIONS");
-        for path in
-            ["/", "", "/v1/things/", "/v1//things", "/v1/things//parts", "/v1/diff/a..b", "/v1/diff/...b", "/v1/diff/a...", "/v1/things/x"]
-        {
+        for path in [
+            "/",
+            "",
+            "/v1/things/",
+            "/v1//things",
+            "/v1/things//parts",
+            "/v1/diff/a..b",
+            "/v1/diff/...b",
+            "/v1/diff/a...",
+            "/v1/things/x",
+        ] {
             check("GET", path, "nothing");
         }
     }
@@ -327,9 +396,16 @@ mod tests {
             assert_eq!(parameter.check(value).is_ok(), expected, "{kind:?} {value}");
         };
         let integer = Kind::Integer { least: 1, most: 10 };
-        for (value, good) in
-            [("1", true), ("10", true), ("0", false), ("11", false), ("-1", false), ("", false), ("1.0", false), ("x", false)]
-        {
+        for (value, good) in [
+            ("1", true),
+            ("10", true),
+            ("0", false),
+            ("11", false),
+            ("-1", false),
+            ("", false),
+            ("1.0", false),
+            ("x", false),
+        ] {
             check(integer, value, good);
         }
         check(Kind::OneOf(&["a", "b"]), "b", true);

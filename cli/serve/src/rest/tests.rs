@@ -32,12 +32,17 @@ fn service() -> Service<u32> {
     };
     let large = |_: &mut u32, _: &Call<'_>| Ok(Reply::of("text/plain", vec![b'x'; 3 << 20]).once());
     let fixed = |_: &mut u32, _: &Call<'_>| Ok(Reply::json(&json!({})).immutable());
-    let fault = |_: &mut u32, _: &Call<'_>| -> Result<Reply, Problem> { panic!("a fault, on purpose") };
+    let fault =
+        |_: &mut u32, _: &Call<'_>| -> Result<Reply, Problem> { panic!("a fault, on purpose") };
     let tell = |_: &mut u32, call: &Call<'_>| {
         let (events, reply) = call.events()?;
         std::thread::spawn(move || {
             for number in 0_u64.. {
-                let event = Event { id: Some(number.to_string()), name: None, data: format!("line {number}") };
+                let event = Event {
+                    id: Some(number.to_string()),
+                    name: None,
+                    data: format!("line {number}"),
+                };
                 if !events.send(event) {
                     return;
                 }
@@ -50,15 +55,25 @@ fn service() -> Service<u32> {
         description: "A service of the tests.",
         schemas: r#"{"Greeting": {"type": "object"}, "Any": {}}"#,
         routes: vec![
-            Route::post("/v1/greetings", "greet", "Greets.", greet).takes("Greeting").answers(201, "Any", "Greeted."),
+            Route::post("/v1/greetings", "greet", "Greets.", greet)
+                .takes("Greeting")
+                .answers(201, "Any", "Greeted."),
             Route::get("/v1/page", "page", "A page.", page)
                 .query("limit", Kind::Integer { least: 1, most: 9 }, "How many.")
                 .query("after", Kind::Text { pattern: ".*", longest: 9 }, "After which.")
                 .answers(200, "Any", "The page."),
             Route::get("/v1/large", "large", "Much.", large).answers_as(200, "text/plain", "Much."),
-            Route::get("/v1/fixed", "fixed", "Never changes.", fixed).answers(200, "Any", "What it is."),
+            Route::get("/v1/fixed", "fixed", "Never changes.", fixed).answers(
+                200,
+                "Any",
+                "What it is.",
+            ),
             Route::get("/v1/fault", "fault", "Fails.", fault),
-            Route::get("/v1/events", "tell", "Tells.", tell).answers_as(200, "text/event-stream", "Events."),
+            Route::get("/v1/events", "tell", "Tells.", tell).answers_as(
+                200,
+                "text/event-stream",
+                "Events.",
+            ),
         ],
         open: Box::new(|| Ok(0)),
         metrics: |_| Ok("own_metric 1\n".to_owned()),
@@ -100,7 +115,8 @@ impl Served {
 
     fn post(&self, path: &str, media: &str, body: &str) -> Answered {
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nContent-Length: \
+            {}\r\n\r\n{body}",
             body.len()
         ))
     }
@@ -133,7 +149,8 @@ impl Answered {
     }
 
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 }
 
@@ -209,9 +226,17 @@ fn requests_are_answered_and_the_connection_goes_on() {
 fn what_cannot_be_answered_is_a_problem() {
     let served = Served::new(Limits::default(), None);
     let check = |answered: Answered, status: u16, part: &str| {
-        assert_eq!(answered.header("content-type"), Some("application/problem+json"), "{answered:?}");
+        assert_eq!(
+            answered.header("content-type"),
+            Some("application/problem+json"),
+            "{answered:?}"
+        );
         let problem = answered.json();
-        assert_eq!((answered.status, problem["status"].as_u64()), (status, Some(status.into())), "{problem}");
+        assert_eq!(
+            (answered.status, problem["status"].as_u64()),
+            (status, Some(status.into())),
+            "{problem}"
+        );
         assert!(problem["detail"].as_str().unwrap().contains(part), "{problem}");
     };
     check(served.get("/nowhere"), 404, "/nowhere");
@@ -224,13 +249,22 @@ fn what_cannot_be_answered_is_a_problem() {
     check(served.post("/v1/greetings", "text/plain", "{}"), 415, "application/json");
     check(served.post("/v1/greetings", "application/json", "{"), 400, "1:1");
     check(served.post("/v1/greetings", "application/json; charset=utf-8", "{}"), 422, "name");
-    check(served.ask("POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"), 413, "1048576");
+    check(
+        served.ask(
+            "POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+        ),
+        413,
+        "1048576",
+    );
     check(served.ask("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"), 403, "evil.example");
     let other = served.ask("DELETE /v1/page HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(other.header("allow"), Some("GET, HEAD, OPTIONS"));
     check(other, 405, "GET, HEAD, OPTIONS");
     let options = served.ask("OPTIONS /v1/greetings HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    assert_eq!((options.status, options.header("allow"), options.header("content-length")), (204, Some("POST, OPTIONS"), None));
+    assert_eq!(
+        (options.status, options.header("allow"), options.header("content-length")),
+        (204, Some("POST, OPTIONS"), None)
+    );
 }
 
 #[test]
@@ -239,9 +273,17 @@ fn a_page_names_the_next_one_and_is_known_by_its_tag() {
     let page = served.get("/v1/page?limit=3&after=a%20b");
     assert_eq!(page.header("link"), Some("</v1/page?limit=3&after=b%26c>; rel=\"next\""));
     let tag = page.header("etag").unwrap();
-    let again = served.ask(&format!("GET /v1/page?limit=3 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\n\r\n"));
-    assert_eq!((again.status, again.header("etag"), again.header("content-length")), (304, Some(tag), None));
-    assert_eq!(served.get("/v1/fixed").header("cache-control"), Some("public, max-age=31536000, immutable"));
+    let again = served.ask(&format!(
+        "GET /v1/page?limit=3 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: {tag}\r\n\r\n"
+    ));
+    assert_eq!(
+        (again.status, again.header("etag"), again.header("content-length")),
+        (304, Some(tag), None)
+    );
+    assert_eq!(
+        served.get("/v1/fixed").header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
 }
 
 #[test]
@@ -250,10 +292,14 @@ fn a_token_is_asked_for_where_one_is_set() {
     let refused = served.get("/v1/page");
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
     assert_eq!(served.get("/healthz").status, 200);
-    let let_in = served.ask("GET /v1/page HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n");
+    let let_in = served
+        .ask("GET /v1/page HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n");
     assert_eq!((let_in.status, let_in.header("cache-control")), (200, Some("private, no-cache")));
     let document = served.get("/openapi.json").json();
-    assert_eq!((&document["security"], &document["paths"]["/v1/page"]["get"]["security"]), (&json!([{"token": []}]), &Value::Null));
+    assert_eq!(
+        (&document["security"], &document["paths"]["/v1/page"]["get"]["security"]),
+        (&json!([{"token": []}]), &Value::Null)
+    );
     assert!(document["paths"]["/v1/page"]["get"]["responses"]["401"].is_object());
     assert_eq!(document["paths"]["/healthz"]["get"]["security"], json!([]));
 }
@@ -265,11 +311,24 @@ fn every_route_is_in_the_document() {
     let paths: Vec<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         paths,
-        ["/v1/greetings", "/v1/page", "/v1/large", "/v1/fixed", "/v1/fault", "/v1/events", "/healthz", "/metrics", "/openapi.json"]
+        [
+            "/v1/greetings",
+            "/v1/page",
+            "/v1/large",
+            "/v1/fixed",
+            "/v1/fault",
+            "/v1/events",
+            "/healthz",
+            "/metrics",
+            "/openapi.json"
+        ]
     );
     assert_eq!((&document["servers"], &document["security"]), (&json!([{"url": "/"}]), &json!([])));
     let post = &document["paths"]["/v1/greetings"]["post"];
-    assert_eq!(post["requestBody"]["content"]["application/json"]["schema"]["$ref"], "#/components/schemas/Greeting");
+    assert_eq!(
+        post["requestBody"]["content"]["application/json"]["schema"]["$ref"],
+        "#/components/schemas/Greeting"
+    );
     for status in ["201", "400", "413", "415", "422", "503"] {
         assert!(post["responses"][status].is_object(), "{status}");
     }
@@ -288,7 +347,8 @@ fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
     let mut slow_head = served.client();
     slow_head.send(b"GET /healthz HTTP/1.1\r\nHost: loc");
     let mut slow_body = served.client();
-    slow_body.send(b"POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+    slow_body
+        .send(b"POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
     // many that never read what they asked for
     let deaf: Vec<_> = (0..64)
         .map(|_| {
@@ -308,7 +368,10 @@ fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
 fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_beside() {
     let served = Served::new(Limits { bodies_bytes: 256 << 10, ..Limits::default() }, None);
     let head = |length: usize| {
-        format!("POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n")
+        format!(
+            "POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
+            application/json\r\nContent-Length: {length}\r\n\r\n"
+        )
     };
     let greeting = |length: usize| {
         let name = "{\"name\":\"y\"}";
@@ -336,7 +399,11 @@ fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_bes
     assert_eq!(served.post("/v1/greetings", "application/json", &greeting(1 << 10)).status, 201);
     stalled.send(b" ");
     assert_eq!(stalled.answer().status, 201);
-    assert_eq!(served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status, 201, "it is free again");
+    assert_eq!(
+        served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status,
+        201,
+        "it is free again"
+    );
     drop(announced);
 }
 
@@ -376,7 +443,8 @@ fn where_all_seats_are_taken_who_waits_the_longest_goes() {
 
 #[test]
 fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
-    let served = Served::new(Limits { head: Duration::from_millis(200), ..Limits::default() }, None);
+    let served =
+        Served::new(Limits { head: Duration::from_millis(200), ..Limits::default() }, None);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = || {
         seed ^= seed << 13;
@@ -384,7 +452,8 @@ fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
         seed ^= seed << 17;
         seed
     };
-    let pattern = b"GET /v1/page?limit=%31 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let pattern =
+        b"GET /v1/page?limit=%31 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     for round in 0..300 {
         let mut bytes = pattern.to_vec();
         for _ in 0..=random() % 6 {
@@ -397,8 +466,15 @@ fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
         let _ = client.socket.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
         let _ = client.socket.read_to_end(&mut answer);
-        let status = answer.get(9..12).map(|status| String::from_utf8_lossy(status).into_owned()).unwrap_or_default();
-        assert!(!status.starts_with('5') || status == "505", "{round}: {:?} -> {status}", String::from_utf8_lossy(&bytes));
+        let status = answer
+            .get(9..12)
+            .map(|status| String::from_utf8_lossy(status).into_owned())
+            .unwrap_or_default();
+        assert!(
+            !status.starts_with('5') || status == "505",
+            "{round}: {:?} -> {status}",
+            String::from_utf8_lossy(&bytes)
+        );
     }
     assert_eq!(served.get("/healthz").status, 200);
 }
@@ -415,17 +491,31 @@ fn events_come_until_the_client_has_enough() {
         .collect();
     for client in &mut listeners {
         let head = String::from_utf8(client.read_until(b"\r\n\r\n")).unwrap();
-        assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream") && !head.contains("Content-Length"), "{head}");
+        assert!(
+            head.starts_with("HTTP/1.1 200")
+                && head.contains("text/event-stream")
+                && !head.contains("Content-Length"),
+            "{head}"
+        );
         for number in 0..1000 {
-            assert_eq!(client.read_until(b"\n\n"), format!("id: {number}\ndata: line {number}\n\n").into_bytes());
+            assert_eq!(
+                client.read_until(b"\n\n"),
+                format!("id: {number}\ndata: line {number}\n\n").into_bytes()
+            );
         }
     }
     // more listeners than workers, and others are served
     let metrics = String::from_utf8(served.get("/metrics").body).unwrap();
-    assert!(metrics.contains("agent_http_event_streams 20") && metrics.contains("own_metric 1"), "{metrics}");
+    assert!(
+        metrics.contains("agent_http_event_streams 20") && metrics.contains("own_metric 1"),
+        "{metrics}"
+    );
     drop(listeners);
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !String::from_utf8(served.get("/metrics").body).unwrap().contains("agent_http_event_streams 0") {
+    while !String::from_utf8(served.get("/metrics").body)
+        .unwrap()
+        .contains("agent_http_event_streams 0")
+    {
         assert!(Instant::now() < deadline, "the streams end with their clients");
     }
 }

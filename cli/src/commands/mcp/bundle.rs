@@ -18,20 +18,22 @@ use std::path::Path;
 
 /// Make an MCP bundle (.mcpb) of `agent` for this platform, and the server.json of a registry
 ///
-/// The bundle holds `agent` itself. Its user chooses the folder of an agent repository when installing it, and learning continues there.
+/// The bundle holds `agent` itself. Its user chooses the folder of an agent repository when
+/// installing it, and learning continues there.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as io.github.me/estimates --url https://example.org/estimates.mcpb > server.json"
-)]
+#[command(after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as \
+        io.github.me/estimates --url https://example.org/estimates.mcpb > server.json")]
 pub struct Arguments {
-    /// A variable that the server reads: the user is asked for NAME when installing the bundle; NAME=VALUE stores a default in the bundle; can be repeated. Names under
-    /// `env` in agent.toml are included by default
+    /// A variable that the server reads: the user is asked for NAME when installing the bundle;
+    /// NAME=VALUE stores a default in the bundle; can be repeated. Names under `env` in agent.toml
+    /// are included by default
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse)]
     env: Vec<Variable>,
     /// The bundle's file [default: NAME-VERSION.mcpb]
     #[arg(long, value_name = "FILE")]
     out: Option<Output>,
-    /// The name in the MCP registry, such as io.github.me/estimates; server.json is printed on stdout
+    /// The name in the MCP registry, such as io.github.me/estimates; server.json is printed on
+    /// stdout
     #[arg(long, value_name = "NAME", requires = "url")]
     publish_as: Option<String>,
     /// The URL of the published bundle
@@ -50,7 +52,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let named = || Output::File(format!("{}-{}.mcpb", about.name, about.version).into());
     let out = arguments.out.clone().unwrap_or_else(named).within(&context.directory);
     if out.is_stdout() && (context.printer.is_json() || arguments.publish_as.is_some()) {
-        return Err(Failure::usage("the bundle and the JSON both want stdout").with_hint("write the bundle to a file with `--out`"));
+        return Err(Failure::usage("the bundle and the JSON both want stdout")
+            .with_hint("write the bundle to a file with `--out`"));
     }
     let program = fs::read_if_there(Path::new(&process::own_program()))?.ok_or_else(no_program)?;
     let bytes = bundle::bundle(&about, &program).ok_or_else(no_program)?;
@@ -62,34 +65,58 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let published = arguments.publish_as.as_deref().zip(arguments.url.as_deref());
     let server = published.map(|(name, url)| bundle::server_json(&about, name, url, sha256));
     context.printer.json(&json!({
-        "schema": "agent/bundle@1", "file": out.shown(), "sha256": sha256, "bytes": bytes.len(), "written": !arguments.dry_run, "server": server,
+        "schema": "agent/bundle@1", "file": out.shown(), "sha256": sha256, "bytes": bytes.len(),
+            "written": !arguments.dry_run, "server": server,
     }));
     if let Some(server) = &server {
         context.printer.data(serde_json::to_string_pretty(server).expect("it is JSON"));
     }
-    let held: Vec<_> = about.variables.iter().filter(|variable| variable.value.is_some()).map(|variable| variable.name.as_str()).collect();
+    let held: Vec<_> = about
+        .variables
+        .iter()
+        .filter(|variable| variable.value.is_some())
+        .map(|variable| variable.name.as_str())
+        .collect();
     if !held.is_empty() {
-        context.printer.warn(format!("the bundle holds what was given for {} in plain text, as a default", held.join(", ")));
+        context.printer.warn(format!(
+            "the bundle holds what was given for {} in plain text, as a default",
+            held.join(", ")
+        ));
     }
     let done = if arguments.dry_run { "would be made" } else { "is made" };
-    context.printer.say(format!("{} {done} ({} KiB, sha256 {sha256})", out.shown(), bytes.len() / 1024));
+    context.printer.say(format!(
+        "{} {done} ({} KiB, sha256 {sha256})",
+        out.shown(),
+        bytes.len() / 1024
+    ));
     Ok(Exit::Done)
 }
 
 fn no_program() -> Failure {
-    let shown = env::binary().map_or_else(|| "its own file".to_owned(), |path| path.display().to_string());
-    Failure::new(FailureKind::Surroundings, format!("agent cannot read {shown} to put it into a bundle"))
+    let shown =
+        env::binary().map_or_else(|| "its own file".to_owned(), |path| path.display().to_string());
+    Failure::new(
+        FailureKind::Surroundings,
+        format!("agent cannot read {shown} to put it into a bundle"),
+    )
 }
 
 /// As the registry wants names: a namespace, a slash, a name.
 fn check(name: &str) -> Result<(), Failure> {
     let fits = |part: &str, more: &str| {
         !part.is_empty()
-            && part.chars().all(|character| character.is_ascii_alphanumeric() || ".-".contains(character) || more.contains(character))
+            && part.chars().all(|character| {
+                character.is_ascii_alphanumeric()
+                    || ".-".contains(character)
+                    || more.contains(character)
+            })
     };
     match name.split_once('/') {
-        Some((namespace, rest)) if fits(namespace, "") && fits(rest, "_") && name.len() <= 200 => Ok(()),
-        _ => Err(Failure::usage(format!("`{name}` is not a name of the MCP registry")).with_hint("such as io.github.me/estimates")),
+        Some((namespace, rest)) if fits(namespace, "") && fits(rest, "_") && name.len() <= 200 => {
+            Ok(())
+        }
+        _ => Err(Failure::usage(format!("`{name}` is not a name of the MCP registry"))
+            .with_hint("such as io.github.me/estimates")),
     }
 }
 
@@ -103,7 +130,12 @@ fn about(context: &Context, env: &[Variable]) -> Result<About, Failure> {
         name: super::install::name(None, &active.manifest)?,
         version: tip.version.to_string(),
         author: repository.git.config("user.name").unwrap_or_else(|| "unknown".to_owned()),
-        tools: contract.runner.tools.iter().map(|(name, tool)| (name.clone(), described(tool))).collect(),
+        tools: contract
+            .runner
+            .tools
+            .iter()
+            .map(|(name, tool)| (name.clone(), described(tool)))
+            .collect(),
         variables: installation::passed(env, &active.manifest.runner.env),
     })
 }

@@ -15,21 +15,30 @@ use std::path::Path;
 
 /// Add this repository's MCP servers to the configuration of a host
 ///
-/// The host's own command is used where it is on PATH (claude, codex, gemini, code). Otherwise, or to change what is there, the host's configuration is edited:
-/// comments, order and other servers are preserved, and a backup is kept beside it. A second run changes nothing.
+/// The host's own command is used where it is on PATH (claude, codex, gemini, code). Otherwise, or
+/// to change what is there, the host's configuration is edited: comments, order and other servers
+/// are preserved, and a backup is kept beside it. A second run changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host vscode --scope project --server all\n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
+    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host \
+        vscode --scope project --server all\n  agent mcp install --host codex --at ^1.2 --name \
+        estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
 )]
 pub struct Arguments {
     /// The host
     #[arg(long, value_enum)]
     host: Host,
     /// The servers to install; `all` is each of them
-    #[arg(long = "server", alias = "door", value_enum, value_delimiter = ',', default_value = "runner")]
+    #[arg(
+        long = "server",
+        alias = "door",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "runner"
+    )]
     servers: Vec<Kind>,
-    /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit; or shares of the conversations, as
-    /// active=90,staging=10
+    /// What the Runner serves: active, staging, worktree, a version, a range such as ^1.2, a pin,
+    /// or any commit; or shares of the conversations, as active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
     /// The name the host shows; the name in agent.toml where it is left out
@@ -38,15 +47,18 @@ pub struct Arguments {
     /// For whom it is installed
     #[arg(long, value_enum, default_value = "user")]
     scope: Scope,
-    /// A server that runs already (`agent mcp runner --http ADDR`), in place of one that the host starts
+    /// A server that runs already (`agent mcp runner --http ADDR`), in place of one that the host
+    /// starts
     #[arg(long, value_name = "URL")]
     http: Option<String>,
     /// The variable with the server's token; `AGENT_TOKEN` where that is set
     #[arg(long, value_name = "VARIABLE", requires = "http")]
     token_env: Option<String>,
-    /// A variable for the server: NAME has the host pass on its own value (as a reference such as `${NAME}`, where the host has those), NAME=VALUE writes the
-    /// value into the configuration; can be given more than once. The names under `env` in agent.toml are passed on without it
-    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse, conflicts_with = "http")]
+    /// A variable for the server: NAME has the host pass on its own value (as a reference such as
+    /// `${NAME}`, where the host has those), NAME=VALUE writes the value into the configuration;
+    /// can be given more than once. The names under `env` in agent.toml are passed on without it
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse,
+        conflicts_with = "http")]
     env: Vec<Variable>,
     /// Edit the configuration even where the host has a command of its own
     #[arg(long)]
@@ -86,7 +98,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let (configuration, file) = installation::fragment(&request)?;
         context
             .printer
-            .json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(), "file": file, "configuration": configuration}));
+            .json(&json!({"schema": "agent/installation@1", "host": request.host.as_str(),
+                "file": file, "configuration": configuration}));
         context.printer.data(configuration.trim_end());
         context.printer.say(format!("add it to {}", file.display()));
         return Ok(Exit::Done);
@@ -105,13 +118,18 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure>
             let manifest = manifest_on_disk(&folder)?;
             (folder, manifest)
         }
-        None => (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest),
+        None => {
+            (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest)
+        }
     };
     let folder = folder.canonicalize().unwrap_or(folder);
-    let kinds: Vec<_> = Kind::EACH.into_iter().filter(|kind| is_chosen(*kind, arguments, &manifest)).collect();
+    let kinds: Vec<_> =
+        Kind::EACH.into_iter().filter(|kind| is_chosen(*kind, arguments, &manifest)).collect();
     if arguments.http.is_some() && kinds.len() > 1 {
-        return Err(Failure::usage("`--http` names one server, and more than one is to be installed")
-            .with_hint("choose one, as in `--server runner`"));
+        return Err(Failure::usage(
+            "`--http` names one server, and more than one is to be installed",
+        )
+        .with_hint("choose one, as in `--server runner`"));
     }
     if arguments.at != Traffic::all(What::Active) && !kinds.contains(&Kind::Runner) {
         return Err(Failure::usage("`--at` is for the Runner, which is not among the servers"));
@@ -119,36 +137,65 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure>
     let name = name(arguments.name.as_deref(), &manifest)?;
     let server = |kind| server(kind, &name, arguments, (&folder, &manifest));
     let servers = kinds.into_iter().map(server).collect::<Result<_, _>>()?;
-    Ok(Request { host: arguments.host, scope: arguments.scope, servers, repository: folder, edit: arguments.edit })
+    Ok(Request {
+        host: arguments.host,
+        scope: arguments.scope,
+        servers,
+        repository: folder,
+        edit: arguments.edit,
+    })
 }
 
 /// `all` leaves out what the repository does not have.
 fn is_chosen(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> bool {
-    arguments.servers.contains(&kind) || (arguments.servers.contains(&Kind::All) && (kind != Kind::Tuner || manifest.tuner.is_some()))
+    arguments.servers.contains(&kind)
+        || (arguments.servers.contains(&Kind::All)
+            && (kind != Kind::Tuner || manifest.tuner.is_some()))
 }
 
 /// Some hosts accept letters, digits, `-` and `_` alone.
 pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, Failure> {
-    let fits = |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
+    let fits =
+        |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
     match given {
         Some(name) if !name.is_empty() && name.chars().all(fits) => Ok(name.to_owned()),
         Some(name) => {
-            Err(Failure::usage(format!("`{name}` is not a name that every host accepts")).with_hint("use letters, digits, `-` and `_`"))
+            Err(Failure::usage(format!("`{name}` is not a name that every host accepts"))
+                .with_hint("use letters, digits, `-` and `_`"))
         }
-        None => Ok(manifest.name.chars().map(|character| if fits(character) { character } else { '-' }).collect()),
+        None => Ok(manifest
+            .name
+            .chars()
+            .map(|character| if fits(character) { character } else { '-' })
+            .collect()),
     }
 }
 
-fn server(kind: Kind, name: &str, arguments: &Arguments, (folder, manifest): (&Path, &Manifest)) -> Result<Server, Failure> {
-    let name = if kind == Kind::Runner { name.to_owned() } else { format!("{name}-{}", kind.as_str()) };
+fn server(
+    kind: Kind,
+    name: &str,
+    arguments: &Arguments,
+    (folder, manifest): (&Path, &Manifest),
+) -> Result<Server, Failure> {
+    let name =
+        if kind == Kind::Runner { name.to_owned() } else { format!("{name}-{}", kind.as_str()) };
     if let Some(url) = &arguments.http {
-        return Ok(Server { name, launch: Launch::Url { url: url.clone(), token: token(arguments)? } });
+        return Ok(Server {
+            name,
+            launch: Launch::Url { url: url.clone(), token: token(arguments)? },
+        });
     }
     let text = |path: &Path| {
         let path = path.to_str().map(str::to_owned);
-        path.ok_or_else(|| Failure::input(format!("{} is not UTF-8, which no host's configuration can hold", folder.display())))
+        path.ok_or_else(|| {
+            Failure::input(format!(
+                "{} is not UTF-8, which no host's configuration can hold",
+                folder.display()
+            ))
+        })
     };
-    let mut words = vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), kind.as_str().to_owned()];
+    let mut words =
+        vec!["-C".to_owned(), text(folder)?, "mcp".to_owned(), kind.as_str().to_owned()];
     if kind == Kind::Runner && arguments.at != Traffic::all(What::Active) {
         words.extend(["--at".to_owned(), arguments.at.to_string()]);
     }
@@ -162,19 +209,26 @@ fn server(kind: Kind, name: &str, arguments: &Arguments, (folder, manifest): (&P
     })
 }
 
-/// The variables that a server reads. Tuner and Architect promote or release, and so run tests, with all that those read.
+/// The variables that a server reads. Tuner and Architect promote or release, and so run tests,
+/// with all that those read.
 fn variables(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> Vec<Passed> {
     let tuner = manifest.tuner.iter().flat_map(|tuner| &tuner.env).chain(&manifest.evaluators.env);
     let of_tests = tuner.filter(|_| kind != Kind::Runner);
     installation::passed(&arguments.env, manifest.runner.env.iter().chain(of_tests))
 }
 
-/// The token that the host presents to the server, as a variable's name, and its value where that is set here.
+/// The token that the host presents to the server, as a variable's name, and its value where that
+/// is set here.
 fn token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
     match &arguments.token_env {
-        Some(name) if !variable::is_name(name) => Err(Failure::usage(format!("`{name}` is not a name of a variable"))),
+        Some(name) if !variable::is_name(name) => {
+            Err(Failure::usage(format!("`{name}` is not a name of a variable")))
+        }
         Some(name) => Ok(Some(Token { variable: name.clone(), value: env::token_in(name) })),
-        None => Ok(env::token().map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) })),
+        None => {
+            Ok(env::token()
+                .map(|value| Token { variable: env::TOKEN.to_owned(), value: Some(value) }))
+        }
     }
 }
 
@@ -187,7 +241,8 @@ fn show(plan: &Plan, context: &Context) {
     }
 }
 
-/// Without lines around the change: a neighbour's entry may hold a secret, and this may end up in a log.
+/// Without lines around the change: a neighbour's entry may hold a secret, and this may end up in a
+/// log.
 fn diff(plan: &Plan) -> String {
     let (before, after) = plan.texts();
     let file = plan.file.display().to_string();
@@ -202,34 +257,54 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         "host": request.host.as_str(),
         "scope": request.scope.as_str(),
         "file": plan.file,
-        "servers": plan.servers.iter().map(|(server, was)| json!({"server": server, "was": was})).collect::<Vec<_>>(),
+        "servers": plan.servers.iter().map(|(server, was)| json!({"server": server,
+            "was": was})).collect::<Vec<_>>(),
         "commands": plan.commands,
         "changed": done.is_some() && plan.changes(),
         "backup": backup,
     }));
-    let names = plan.servers.iter().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names =
+        plan.servers.iter().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>().join(", ");
     let file = plan.file.display();
     let message = match done {
         _ if !plan.changes() => format!("{names}: in {file} already; nothing was changed"),
         None => format!("a dry run: {file} is as it was"),
         Some(Done { is_there: false, .. }) => {
-            let text = format!("`{}` succeeded, but {file} does not show it; check the list of servers in the host", plan.commands[0][0]);
+            let text = format!(
+                "`{}` succeeded, but {file} does not show it; check the list of servers in the \
+                host",
+                plan.commands[0][0]
+            );
             return context.printer.warn(text);
         }
         Some(_) => {
-            let kept = backup.map(|backup| format!(" (as it was: {})", backup.display())).unwrap_or_default();
-            format!("{} {names} in {file}{kept}; restart the host to load it", Printer::styled(Style::Good, "installed"))
+            let kept = backup
+                .map(|backup| format!(" (as it was: {})", backup.display()))
+                .unwrap_or_default();
+            format!(
+                "{} {names} in {file}{kept}; restart the host to load it",
+                Printer::styled(Style::Good, "installed")
+            )
         }
     };
     context.printer.say(message);
     if done.is_some() && plan.holds_token(request.host) {
-        context.printer.warn(format!("{file} holds the token itself: {} supports no reference to a variable", request.host.as_str()));
+        context.printer.warn(format!(
+            "{file} holds the token itself: {} supports no reference to a variable",
+            request.host.as_str()
+        ));
     }
     if done.is_some() {
         warn_of_variables(plan, request, context);
     }
-    if plan.servers.iter().any(|(_, was)| *was == Met::Missing) && request.scope == Scope::Project && done.is_some() {
-        context.printer.say("its paths are of this machine: do not commit it, or run this command on other machines too");
+    if plan.servers.iter().any(|(_, was)| *was == Met::Missing)
+        && request.scope == Scope::Project
+        && done.is_some()
+    {
+        context.printer.say(
+            "its paths are of this machine: do not commit it, or run this command \
+            on other machines too",
+        );
     }
 }
 
@@ -238,12 +313,15 @@ fn warn_of_variables(plan: &Plan, request: &Request, context: &Context) {
     let held = plan.held_values();
     if plan.changes() && !held.is_empty() {
         let s = if held.len() == 1 { "" } else { "s" };
-        context.printer.warn(format!("{file} holds the value{s} of {} in plain text", held.join(", ")));
+        context
+            .printer
+            .warn(format!("{file} holds the value{s} of {} in plain text", held.join(", ")));
     }
     let unreachable = plan.unreachable(request.host);
     if !unreachable.is_empty() {
         context.printer.warn(format!(
-            "agent.toml declares {}, and {host}'s configuration cannot name variables: set them for {host} itself, or run this with `--env NAME=VALUE`",
+            "agent.toml declares {}, and {host}'s configuration cannot name variables: set them \
+            for {host} itself, or run this with `--env NAME=VALUE`",
             unreachable.join(", ")
         ));
     }

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 /// Serve Runner, Tuner or Architect over MCP; configure MCP hosts
 ///
-/// The host launches this in place of the server itself. Each call is served under the state that is active at that moment. A promotion takes effect with
-/// the next call, and a Runner that exits is started again.
+/// The host launches this in place of the server itself. Each call is served under the state that
+/// is active at that moment. A promotion takes effect with the next call, and a Runner that exits
+/// is started again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -42,11 +43,12 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct Serve {
-    /// What to serve: active, staging, worktree, a version, a range such as ^1.2, a pin, or any commit; or shares of the conversations, as
-    /// active=90,staging=10
+    /// What to serve: active, staging, worktree, a version, a range such as ^1.2, a pin, or any
+    /// commit; or shares of the conversations, as active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
-    /// What every call is sent to as well; its answers are discarded, and `agent log` shows its calls
+    /// What every call is sent to as well; its answers are discarded, and `agent log` shows its
+    /// calls
     #[arg(long, value_name = "WHAT")]
     shadow: Option<What>,
     #[command(flatten)]
@@ -55,7 +57,8 @@ struct Serve {
 
 #[derive(Debug, clap::Args)]
 struct ServeTuner {
-    /// The version whose Tuner is served: active, worktree, a version, a range, a pin, or any commit; its signals go to staging in any case
+    /// The version whose Tuner is served: active, worktree, a version, a range, a pin, or any
+    /// commit; its signals go to staging in any case
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: What,
     #[command(flatten)]
@@ -71,7 +74,8 @@ struct ServeArchitect {
 /// The transport.
 #[derive(Debug, clap::Args)]
 struct Transport {
-    /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp; a port alone is of this machine, port 0 is any that is free
+    /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp; a port alone is of
+    /// this machine, port 0 is any that is free
     #[arg(long, value_name = "ADDR")]
     http: Option<Address>,
     /// Close an HTTP session after so long without a request
@@ -85,13 +89,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.action {
         Action::Runner(Serve { at, shadow, transport }) => {
             let options = transport.options()?;
-            Ok(mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)?.into())
+            Ok(mcp::serve_runner(context.repository()?, at.clone(), shadow.clone(), options)?
+                .into())
         }
         Action::Tuner(ServeTuner { at, transport }) => {
             let options = transport.options()?;
             Ok(mcp::serve_tuner(context.repository()?, at.clone(), options)?.into())
         }
-        Action::Architect(serve) => Ok(architect::mcp::serve(&context.location(), serve.transport.options()?)?.into()),
+        Action::Architect(serve) => {
+            Ok(architect::mcp::serve(&context.location(), serve.transport.options()?)?.into())
+        }
         Action::Install(arguments) => install::run(arguments, context),
         Action::Bundle(arguments) => bundle::run(arguments, context),
     }
@@ -100,11 +107,14 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 impl Transport {
     fn options(&self) -> Result<Option<http::Options>, Failure> {
         let Some(address) = self.http.clone() else {
-            let wrong = Failure::usage("`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too");
+            let wrong = Failure::usage(
+                "`--token` and `--allow-host` are for HTTP clients: give `--http ADDR` too",
+            );
             return if self.access.is_default() { Ok(None) } else { Err(wrong) };
         };
         let idle_limit = Duration::try_from_secs_f64(self.session_idle);
-        let idle_limit = idle_limit.map_err(|_| Failure::usage("`--session-idle` is not a number of seconds"))?;
+        let idle_limit = idle_limit
+            .map_err(|_| Failure::usage("`--session-idle` is not a number of seconds"))?;
         Ok(Some(http::Options { address, access: self.access.access(), idle_limit }))
     }
 }

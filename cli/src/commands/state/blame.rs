@@ -39,15 +39,26 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     steps.extend(by_versions(&repository, path, arguments.limit.saturating_sub(steps.len()))?);
     steps.truncate(arguments.limit);
     if steps.is_empty() {
-        return Err(Failure::input(format!("neither staging nor any version has, or had, anything at `{path}`"))
-            .with_hint("`agent state show` prints all of staging"));
+        return Err(Failure::input(format!(
+            "neither staging nor any version has, or had, anything at `{path}`"
+        ))
+        .with_hint("`agent state show` prints all of staging"));
     }
     for step in &steps {
-        let change = format!("{} -> {}", shown_or(step.old.as_ref(), "(nothing)"), shown_or(step.new.as_ref(), "(nothing)"));
+        let change = format!(
+            "{} -> {}",
+            shown_or(step.old.as_ref(), "(nothing)"),
+            shown_or(step.new.as_ref(), "(nothing)")
+        );
         context.printer.data(format!("{change}  {}", Printer::styled(Style::Faint, &step.by)));
     }
-    let listed: Vec<_> = steps.iter().map(|step| json!({"by": step.detail, "old": step.old, "new": step.new})).collect();
-    context.printer.json(&json!({"schema": "agent/state-blame@1", "path": path.to_string(), "steps": listed}));
+    let listed: Vec<_> = steps
+        .iter()
+        .map(|step| json!({"by": step.detail, "old": step.old, "new": step.new}))
+        .collect();
+    context
+        .printer
+        .json(&json!({"schema": "agent/state-blame@1", "path": path.to_string(), "steps": listed}));
     Ok(Exit::Done)
 }
 
@@ -58,20 +69,31 @@ fn by_signals(repository: &Repository, path: &Path) -> Result<Vec<Step>, Failure
     updates(&bytes, path, None).map_err(|error| staging.unreadable(error).into())
 }
 
-/// The updates of a Journal that changed the key, oldest first; `version` is the promotion that has the Journal.
-fn updates(journal: &[u8], path: &Path, version: Option<&Version>) -> Result<Vec<Step>, JournalError> {
+/// The updates of a Journal that changed the key, oldest first; `version` is the promotion that has
+/// the Journal.
+fn updates(
+    journal: &[u8],
+    path: &Path,
+    version: Option<&Version>,
+) -> Result<Vec<Step>, JournalError> {
     let mut old = path.get(&Fold::begin(journal)?.state).cloned();
     let mut steps = Vec::new();
     journal::walk(journal, |record, state| {
         let new = path.get(state).cloned();
         if old != new {
             let within = version.map(|version| format!(", v{version}")).unwrap_or_default();
-            let mut detail =
-                json!({"signal": record.id, "seq": record.seq, "tool": record.tool, "arguments": record.arguments, "at": record.at});
+            let mut detail = json!({"signal": record.id, "seq": record.seq, "tool": record.tool,
+                "arguments": record.arguments, "at": record.at});
             if let Some(version) = version {
                 detail["version"] = json!(version);
             }
-            let by = format!("{} {} (signal {}, {}{within})", record.tool, shown(&record.arguments), record.id, record.at);
+            let by = format!(
+                "{} {} (signal {}, {}{within})",
+                record.tool,
+                shown(&record.arguments),
+                record.id,
+                record.at
+            );
             steps.push(Step { by, detail, old: old.take(), new: new.clone() });
             old = new;
         }
@@ -79,7 +101,8 @@ fn updates(journal: &[u8], path: &Path, version: Option<&Version>) -> Result<Vec
     Ok(steps)
 }
 
-/// The versions of active that changed the key, newest first; a promotion as the signals of its Journal, where the object store has it.
+/// The versions of active that changed the key, newest first; a promotion as the signals of its
+/// Journal, where the object store has it.
 fn by_versions(repository: &Repository, path: &Path, limit: usize) -> Result<Vec<Step>, Failure> {
     let tip = repository.expect_tip()?;
     let mut steps = Vec::new();
@@ -113,7 +136,10 @@ fn of_version(
     new: Option<Value>,
 ) -> Result<Vec<Step>, Failure> {
     let sealed = match &made.trailers.journal {
-        Some(named) => repository.store(&repository.manifest(&made.id)?)?.get(&journal_key(named))?.filter(|bytes| digest(bytes) == *named),
+        Some(named) => repository
+            .store(&repository.manifest(&made.id)?)?
+            .get(&journal_key(named))?
+            .filter(|bytes| digest(bytes) == *named),
         None => None,
     };
     let mut steps = match sealed {
@@ -122,18 +148,24 @@ fn of_version(
     };
     steps.reverse();
     // a Journal that was begun on an older version does not reach from the one to the other
-    let is_whole = steps.first().is_some_and(|step| step.new == new) && steps.last().is_some_and(|step| step.old == old);
+    let is_whole = steps.first().is_some_and(|step| step.new == new)
+        && steps.last().is_some_and(|step| step.old == old);
     Ok(if is_whole { steps } else { vec![whole_version(made, old, new)] })
 }
 
 fn whole_version(made: &CommitInfo, old: Option<Value>, new: Option<Value>) -> Step {
-    let version = made.trailers.version.as_ref().map(|version| format!("v{version}")).unwrap_or_default();
+    let version =
+        made.trailers.version.as_ref().map(|version| format!("v{version}")).unwrap_or_default();
     let kind = made.trailers.kind.map_or("version", |kind| kind.as_str());
     let detail = json!({"version": made.trailers.version, "kind": kind, "commit": made.id});
     Step { by: format!("{version} ({kind})"), detail, old, new }
 }
 
-fn value_at(repository: &Repository, commit: &ObjectId, path: &Path) -> Result<Option<Value>, Failure> {
+fn value_at(
+    repository: &Repository,
+    commit: &ObjectId,
+    path: &Path,
+) -> Result<Option<Value>, Failure> {
     let Some(bytes) = repository.git.read(commit, STATE_FILE)? else { return Ok(None) };
     Ok(path.get(&state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?).cloned())
 }

@@ -19,10 +19,14 @@ use std::io::Read as _;
 
 /// Replace staging by the state on stdin if its Revision is unchanged
 ///
-/// For Tuners in any language: read `agent state show --json`, compute, and pass the new state. Exit code 4 means that another process was first and nothing was
-/// changed: read again. The new Revision goes to stdout.
+/// For Tuners in any language: read `agent state show --json`, compute, and pass the new state.
+/// Exit code 4 means that another process was first and nothing was changed: read again. The new
+/// Revision goes to stdout.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < new.json")]
+#[command(
+    after_help = "Example:\n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < \
+        new.json"
+)]
 pub struct Arguments {
     /// The Revision the new state was made from
     #[arg(long, value_name = "REVISION")]
@@ -36,8 +40,12 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let expected = ObjectId::parse(&arguments.expect)
-        .ok_or_else(|| Failure::usage(format!("`{}` is not a Revision: those have 40 hex digits", arguments.expect)))?;
+    let expected = ObjectId::parse(&arguments.expect).ok_or_else(|| {
+        Failure::usage(format!(
+            "`{}` is not a Revision: those have 40 hex digits",
+            arguments.expect
+        ))
+    })?;
     if let Some(id) = &arguments.id {
         signal::check_id(id).map_err(Failure::usage)?;
     }
@@ -54,15 +62,23 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let revision = canonical::revision(&after);
     let counted = known == Known::Yes;
     let asked = json!({"expect": expected});
-    if counted && staging.counted_content(&id)?.is_some_and(|before| before != signal::content(CAS, &asked, None)) {
-        return Err(Failure::new(FailureKind::Conflict, format!("`{id}` was counted before, with other content"))
-            .with_hint("a new update needs a new id"));
+    if counted
+        && staging
+            .counted_content(&id)?
+            .is_some_and(|before| before != signal::content(CAS, &asked, None))
+    {
+        return Err(Failure::new(
+            FailureKind::Conflict,
+            format!("`{id}` was counted before, with other content"),
+        )
+        .with_hint("a new update needs a new id"));
     }
     if !counted {
         let now = staging.snapshot()?.revision;
         let lost = now != expected || {
             let draft = own_draft(CAS, asked, id, after);
-            !arguments.dry_run && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
+            !arguments.dry_run
+                && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
         };
         if lost {
             return Err(conflict(&expected, &staging.snapshot()?.revision));
@@ -71,7 +87,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let now = if counted { staging.snapshot()?.revision } else { revision };
     context.printer.data(now.as_str());
     context.printer.json(&json!({
-        "schema": "agent/state-cas@1", "before": expected, "after": now, "duplicate": counted, "dry_run": arguments.dry_run,
+        "schema": "agent/state-cas@1", "before": expected, "after": now, "duplicate": counted,
+            "dry_run": arguments.dry_run,
     }));
     Ok(Exit::Done)
 }
@@ -90,10 +107,17 @@ fn read_state() -> Result<Value, Failure> {
     let limit = state::MAX_BYTES as u64 * 2;
     let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
     read.map_err(|error| Failure::input(format!("stdin cannot be read: {error}")))?;
-    document::json(&bytes, "stdin").map_err(|error| Failure::from(error).with_hint("the whole new state, as JSON, goes to stdin"))
+    document::json(&bytes, "stdin").map_err(|error| {
+        Failure::from(error).with_hint("the whole new state, as JSON, goes to stdin")
+    })
 }
 
 fn conflict(expected: &ObjectId, now: &ObjectId) -> Failure {
-    Failure::new(FailureKind::Conflict, format!("staging is {now}, not {expected}: another process was first, and nothing was changed"))
-        .with_hint("read `agent state show --json` again and make the new state from that")
+    Failure::new(
+        FailureKind::Conflict,
+        format!(
+            "staging is {now}, not {expected}: another process was first, and nothing was changed"
+        ),
+    )
+    .with_hint("read `agent state show --json` again and make the new state from that")
 }

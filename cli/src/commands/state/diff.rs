@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 /// Show the differences of two states, path by path
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent state diff\n  agent state diff v0.1.0 staging\n  agent state diff active worktree")]
+#[command(
+    after_help = "Examples:\n  agent state diff\n  agent state diff v0.1.0 staging\n  agent state \
+        diff active worktree"
+)]
 pub struct Arguments {
     /// The first state
     #[arg(default_value = "active")]
@@ -31,7 +34,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if found.is_empty() {
         context.printer.say(format!("{} and {} hold the same state", arguments.from, arguments.to));
     }
-    let changes: Vec<_> = found.iter().map(|one| json!({"path": one.path.to_string(), "old": one.old, "new": one.new})).collect();
+    let changes: Vec<_> = found
+        .iter()
+        .map(|one| json!({"path": one.path.to_string(), "old": one.old, "new": one.new}))
+        .collect();
     context.printer.json(&json!({
         "schema": "agent/state-diff@1",
         "from": {"what": arguments.from.to_string(), "revision": from.0},

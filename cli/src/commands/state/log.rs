@@ -33,15 +33,27 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn line(record: &Record) -> String {
-    let change = if record.before == record.after { "(no change)".to_owned() } else { format!("-> {}", record.after.short()) };
-    let talk = record.conversation.as_ref().map(|talk| format!("  [{}]", talk.id)).unwrap_or_default();
+    let change = if record.before == record.after {
+        "(no change)".to_owned()
+    } else {
+        format!("-> {}", record.after.short())
+    };
+    let talk =
+        record.conversation.as_ref().map(|talk| format!("  [{}]", talk.id)).unwrap_or_default();
     let faint = Printer::styled(Style::Faint, &format!("{}  {}", record.at, record.id));
-    format!("{:>5}  {} {}  {change}{talk}  {faint}", record.seq, record.tool, shown(&record.arguments))
+    format!(
+        "{:>5}  {} {}  {change}{talk}  {faint}",
+        record.seq,
+        record.tool,
+        shown(&record.arguments)
+    )
 }
 
 fn entry(record: &Record) -> serde_json::Value {
     json!({
-        "seq": record.seq, "id": record.id, "tool": record.tool, "arguments": record.arguments, "before": record.before, "after": record.after,
-        "conversation": record.conversation.as_ref().map(|talk| &talk.id), "trace": record.trace, "at": record.at, "summary": record.summary,
+        "seq": record.seq, "id": record.id, "tool": record.tool, "arguments": record.arguments,
+            "before": record.before, "after": record.after,
+        "conversation": record.conversation.as_ref().map(|talk| &talk.id), "trace": record.trace,
+            "at": record.at, "summary": record.summary,
     })
 }

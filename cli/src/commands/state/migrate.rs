@@ -26,7 +26,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let state = migrations::migrate(&repository, &served.state.value, from.as_ref(), &to)?;
     context.printer.data(String::from_utf8_lossy(&canonical::to_bytes(&state)).trim_end());
     context.printer.json(&json!({
-        "schema": "agent/migrated-state@1", "at": arguments.at.to_string(), "before": served.state.revision,
+        "schema": "agent/migrated-state@1", "at": arguments.at.to_string(),
+            "before": served.state.revision,
         "after": canonical::revision(&state), "state": state,
     }));
     Ok(Exit::Done)

@@ -6,7 +6,8 @@ use serde_json::json;
 
 /// Discard staging and start again from active
 ///
-/// The Journal is kept aside in .agent/journal/set-aside/ (the last few of them), and the discarded signals may be sent again.
+/// The Journal is kept aside in .agent/journal/set-aside/ (the last few of them), and the discarded
+/// signals may be sent again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Print what would be discarded; discard nothing
@@ -23,14 +24,21 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         repository.settle(Staging::reset(&repository.layout, &active)?)
     };
     let version = &active.base.version;
-    let updates = discarded.map_or_else(|| "a Journal that could not be read".to_owned(), |count| format!("{count} updates"));
+    let updates = discarded.map_or_else(
+        || "a Journal that could not be read".to_owned(),
+        |count| format!("{count} updates"),
+    );
     context.printer.say(match &kept {
-        Some(path) => format!("{updates} discarded; staging is v{version}'s state again (the Journal is kept in {})", path.display()),
+        Some(path) => format!(
+            "{updates} discarded; staging is v{version}'s state again (the Journal is kept in {})",
+            path.display()
+        ),
         None if arguments.dry_run => format!("{updates} would be discarded"),
         None => format!("there was no Journal; staging is v{version}'s state"),
     });
     context.printer.json(&json!({
-        "schema": "agent/state-reset@1", "discarded": discarded, "kept": kept, "version": version, "dry_run": arguments.dry_run,
+        "schema": "agent/state-reset@1", "discarded": discarded, "kept": kept, "version": version,
+            "dry_run": arguments.dry_run,
     }));
     Ok(Exit::Done)
 }

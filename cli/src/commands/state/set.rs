@@ -12,11 +12,14 @@ use serde_json::{Value, json};
 
 /// Set values in staging by hand
 ///
-/// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe beside a running Tuner.
+/// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe
+/// beside a running Tuner.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set /tasks/review/minutes=20 note='by hand'")]
+#[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set \
+        /tasks/review/minutes=20 note='by hand'")]
 pub struct Arguments {
-    /// PATH=VALUE: a path such as `ranking.k1` or `/ranking/k1`; a value that is JSON is taken as JSON, any other as text
+    /// PATH=VALUE: a path such as `ranking.k1` or `/ranking/k1`; a value that is JSON is taken as
+    /// JSON, any other as text
     #[arg(required = true, value_name = "PATH=VALUE")]
     changes: Vec<String>,
     /// Check the edit and print the result; append nothing
@@ -28,7 +31,8 @@ pub struct Arguments {
 const PATIENCE: u32 = 3;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let changes = arguments.changes.iter().map(|change| parse(change)).collect::<Result<Vec<_>, _>>()?;
+    let changes =
+        arguments.changes.iter().map(|change| parse(change)).collect::<Result<Vec<_>, _>>()?;
     let repository = context.repository_to(Writes::Home.unless(arguments.dry_run))?;
     let active = repository.active()?;
     let rules = rules(&repository, &active)?;
@@ -41,16 +45,23 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         append(&repository, &mut staging, &changes, &rules)?
     };
     let short = after.short();
-    context.printer.say(if arguments.dry_run { format!("staging would be {short}") } else { format!("staging is {short} now") });
-    context.printer.json(&json!({"schema": "agent/state-set@1", "before": before, "after": after, "dry_run": arguments.dry_run}));
+    context.printer.say(if arguments.dry_run {
+        format!("staging would be {short}")
+    } else {
+        format!("staging is {short} now")
+    });
+    context.printer.json(&json!({"schema": "agent/state-set@1", "before": before, "after": after,
+        "dry_run": arguments.dry_run}));
     Ok(Exit::Done)
 }
 
 fn parse(change: &str) -> Result<(Path, Value), Failure> {
-    let (path, value) = change
-        .split_once('=')
-        .ok_or_else(|| Failure::usage(format!("`{change}` is not a PATH=VALUE")).with_hint("write for example `ranking.k1=1.4`"))?;
-    let value = call_arguments::value_of(value).map_err(|flaw| Failure::usage(format!("the value of `{path}`: {flaw}")))?;
+    let (path, value) = change.split_once('=').ok_or_else(|| {
+        Failure::usage(format!("`{change}` is not a PATH=VALUE"))
+            .with_hint("write for example `ranking.k1=1.4`")
+    })?;
+    let value = call_arguments::value_of(value)
+        .map_err(|flaw| Failure::usage(format!("the value of `{path}`: {flaw}")))?;
     Ok((path.parse().map_err(Failure::usage)?, value))
 }
 
@@ -68,8 +79,14 @@ fn append(
     staging: &mut Staging,
     changes: &[(Path, Value)],
     rules: &Rules,
-) -> Result<(agent_core::formats::object_id::ObjectId, agent_core::formats::object_id::ObjectId), Failure> {
-    let arguments: Vec<_> = changes.iter().map(|(path, value)| json!({"path": path.to_string(), "value": value})).collect();
+) -> Result<
+    (agent_core::formats::object_id::ObjectId, agent_core::formats::object_id::ObjectId),
+    Failure,
+> {
+    let arguments: Vec<_> = changes
+        .iter()
+        .map(|(path, value)| json!({"path": path.to_string(), "value": value}))
+        .collect();
     for lost in 0.. {
         if lost >= PATIENCE {
             staging.hold()?;
@@ -78,7 +95,9 @@ fn append(
         let after = edited(&before, changes, rules)?;
         let revision = agent_core::formats::canonical::revision(&after);
         let draft = own_draft(SET, json!({"changes": arguments}), fresh_id("set"), after);
-        if let Append::Appended(_) = repository.settle(staging.append(vec![draft], &before.revision)?) {
+        if let Append::Appended(_) =
+            repository.settle(staging.append(vec![draft], &before.revision)?)
+        {
             staging.release();
             return Ok((before.revision, revision));
         }

@@ -32,8 +32,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let part = match &arguments.key {
         None => &state,
         Some(path) => path.get(&state).ok_or_else(|| {
-            Failure::input(format!("{} has nothing at `{path}`", document["which"].as_str().unwrap_or_default()))
-                .with_hint("`agent state show` prints all of it")
+            Failure::input(format!(
+                "{} has nothing at `{path}`",
+                document["which"].as_str().unwrap_or_default()
+            ))
+            .with_hint("`agent state show` prints all of it")
         })?,
     };
     context.printer.data(String::from_utf8_lossy(&canonical::to_bytes(part)).trim_end());
@@ -45,7 +48,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 fn active(repository: &Repository) -> Result<(Value, Value), Failure> {
     let active = repository.active()?;
     let document = json!({
-        "schema": "agent/state@1", "which": "active", "version": active.base.version, "revision": active.base.revision,
+        "schema": "agent/state@1", "which": "active", "version": active.base.version,
+            "revision": active.base.revision,
         "base": null, "dirty": false, "updates": 0, "state": null,
     });
     Ok((document, active.state))
@@ -55,7 +59,8 @@ fn staging(repository: &Repository) -> Result<(Value, Value), Failure> {
     let snapshot = repository.staging()?.snapshot()?;
     let version = (!snapshot.dirty).then_some(&snapshot.base.version);
     let document = json!({
-        "schema": "agent/state@1", "which": "staging", "version": version, "revision": snapshot.revision,
+        "schema": "agent/state@1", "which": "staging", "version": version,
+            "revision": snapshot.revision,
         "base": snapshot.base, "dirty": snapshot.dirty, "updates": snapshot.updates, "state": null,
     });
     Ok((document, snapshot.state))

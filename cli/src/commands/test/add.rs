@@ -24,11 +24,15 @@ const FILE: &str = "conversations.jsonl";
 
 /// Make a case from a conversation
 ///
-/// The turns are appended to tests/TIER/conversations.jsonl in the working tree, with an expectation for the last one: the one given by `--expect`, or the Runner's
-/// present answer with `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of an unfixed fault should fail.
+/// The turns are appended to tests/TIER/conversations.jsonl in the working tree, with an
+/// expectation for the last one: the one given by `--expect`, or the Runner's present answer with
+/// `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of
+/// an unfixed fault should fail.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent test add --conversation c1\n  agent test add --conversation c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\n  agent test add --conversation c1 --golden --tier fast --id greets-twice"
+    after_help = "Examples:\n  agent test add --conversation c1\n  agent test add --conversation \
+        c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\n  agent test add --conversation c1 \
+        --golden --tier fast --id greets-twice"
 )]
 pub struct Arguments {
     /// The conversation, as `agent run --conversation` named it
@@ -64,12 +68,19 @@ struct Added {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
-    let conversation = conversations::load(&repository.layout, &arguments.conversation)?.ok_or_else(|| {
-        Failure::input(format!("there is no conversation `{}` here", arguments.conversation))
-            .with_hint("`agent run TOOL --conversation ID` keeps one, and so does a host that names one; they lie in .agent/conversations")
-    })?;
+    let conversation = conversations::load(&repository.layout, &arguments.conversation)?
+        .ok_or_else(|| {
+            Failure::input(format!("there is no conversation `{}` here", arguments.conversation))
+                .with_hint(
+                    "`agent run TOOL --conversation ID` keeps one, and so does a host that \
+                names one; they lie in .agent/conversations",
+                )
+        })?;
     let worktree = repository.worktree()?;
-    let evaluators = Evaluators { source: Source::Folder(worktree.clone()), manifest: manifest_on_disk(&worktree)? };
+    let evaluators = Evaluators {
+        source: Source::Folder(worktree.clone()),
+        manifest: manifest_on_disk(&worktree)?,
+    };
     let there = cases::load(&evaluators.files(&repository.git)?, arguments.tier)?.cases;
     let added = case_of(arguments, &conversation, &there)?;
     if arguments.dry_run {
@@ -85,17 +96,23 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// The case, checked as the file's reader would check it.
-fn case_of(arguments: &Arguments, conversation: &Conversation, there: &Cases) -> Result<Added, Failure> {
+fn case_of(
+    arguments: &Arguments,
+    conversation: &Conversation,
+    there: &Cases,
+) -> Result<Added, Failure> {
     let turns = turns(arguments, conversation)?;
     let id = arguments.id.clone().unwrap_or_else(|| arguments.conversation.clone());
-    let mut written: Vec<_> = turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
+    let mut written: Vec<_> =
+        turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
     if let (Some(last), Some(turn)) = (written.last_mut(), turns.last()) {
         last["expect"] = expectation(arguments, &id, turn)?;
     }
     let line = json!({"id": id, "turns": written}).to_string();
     let file = format!("{}/{}/{FILE}", TESTS, arguments.tier);
     if let Some(taken) = there.list.iter().find(|case| case.id == id) {
-        return Err(Failure::usage(format!("the id `{id}` is taken by {}", taken.place)).with_hint("give another one with `--id`"));
+        return Err(Failure::usage(format!("the id `{id}` is taken by {}", taken.place))
+            .with_hint("give another one with `--id`"));
     }
     Cases::default().read(&line, &file)?;
     Ok(Added { id, file, line })
@@ -106,16 +123,23 @@ fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'
     let wanted = arguments.turn.map_or(count, |turn| usize::try_from(turn).unwrap_or(usize::MAX));
     match conversation.turns.get(..wanted).filter(|turns| !turns.is_empty()) {
         Some(turns) => Ok(turns),
-        None => Err(Failure::usage(format!("conversation `{}` has {count} turns, not {wanted}", arguments.conversation))),
+        None => Err(Failure::usage(format!(
+            "conversation `{}` has {count} turns, not {wanted}",
+            arguments.conversation
+        ))),
     }
 }
 
 fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Failure> {
     if let Some(written) = &arguments.expect {
-        let value: Value = document::parse(written)
-            .map_err(|flaw| Failure::usage(format!("--expect: {flaw}")).with_hint("quote it for the shell, such as '{\"equals\": 1}'"))?;
+        let value: Value = document::parse(written).map_err(|flaw| {
+            Failure::usage(format!("--expect: {flaw}"))
+                .with_hint("quote it for the shell, such as '{\"equals\": 1}'")
+        })?;
         let checked = Expectation::parse(value.clone(), "--expect");
-        return checked.map(|_| value).map_err(|error| Failure::usage(error.to_string()).with_hint(error.mend));
+        return checked
+            .map(|_| value)
+            .map_err(|error| Failure::usage(error.to_string()).with_hint(error.mend));
     }
     if arguments.golden {
         return Ok(json!({"golden": format!("golden/{}.json", file_name(id))}));
@@ -130,7 +154,15 @@ fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Fa
 
 /// An id may hold anything; the name of a file should not.
 fn file_name(id: &str) -> String {
-    id.chars().map(|character| if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') { character } else { '-' }).collect()
+    id.chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() || matches!(character, '-' | '_') {
+                character
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 /// Appends to the user's file, whose last line may lack its newline.
@@ -143,12 +175,19 @@ fn append(path: &Path, line: &str) -> Result<(), FsError> {
     written.map_err(FsError::while_doing("write", path))
 }
 
-/// Runs the case, once its golden file holds what it answers; why not, where that could not be done.
-fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, context: &Context) -> Result<CaseResult, Failure> {
+/// Runs the case, once its golden file holds what it answers; why not, where that could not be
+/// done.
+fn try_out(
+    arguments: &Arguments,
+    added: &Added,
+    repository: &Repository,
+    context: &Context,
+) -> Result<CaseResult, Failure> {
     let target = repository.target_to_test(&What::Worktree)?;
     let only = Some([added.id.clone()].into());
     let request = Request { only, keep_goldens: arguments.golden, ..Request::anew(arguments.tier) };
-    let mut outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
+    let mut outcome =
+        testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
     if arguments.golden {
         let worktree = repository.worktree()?;
         for golden in &outcome.goldens {
@@ -157,13 +196,29 @@ fn try_out(arguments: &Arguments, added: &Added, repository: &Repository, contex
         }
         let target = repository.target_to_test(&What::Worktree)?;
         let request = Request { keep_goldens: false, ..request };
-        outcome = testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})?;
+        outcome = testing::run_tier(
+            repository,
+            &target,
+            &target.own_evaluators(),
+            &request,
+            &mut |_| {},
+        )?;
     }
     let result = outcome.into_results().into_iter().find(|result| result.id == added.id);
-    result.ok_or_else(|| Failure::new(FailureKind::NotEnoughEvidence, "the tier's limit or spend was over before it was run"))
+    result.ok_or_else(|| {
+        Failure::new(
+            FailureKind::NotEnoughEvidence,
+            "the tier's limit or spend was over before it was run",
+        )
+    })
 }
 
-fn report(arguments: &Arguments, added: &Added, result: &Result<CaseResult, Failure>, context: &Context) {
+fn report(
+    arguments: &Arguments,
+    added: &Added,
+    result: &Result<CaseResult, Failure>,
+    context: &Context,
+) {
     context.printer.data(described(arguments, result));
     context.printer.json(&document(arguments, added, Some(result)));
 }
@@ -172,22 +227,31 @@ fn described(arguments: &Arguments, result: &Result<CaseResult, Failure>) -> Str
     match result {
         Ok(result) if result.outcome != Outcome::Passed => {
             let why = result.why.as_deref().unwrap_or("no reason was given");
-            let wanted = if arguments.golden { "now" } else { "now, as it should until the fault is fixed" };
+            let wanted =
+                if arguments.golden { "now" } else { "now, as it should until the fault is fixed" };
             format!("it fails {wanted}: {why}")
         }
         Ok(_) if arguments.golden => "it passes now, and expects the present answer".to_owned(),
-        Ok(_) => "it passes now: the fault is fixed already, or the expectation is too weak (`--expect`)".to_owned(),
+        Ok(_) => {
+            "it passes now: the fault is fixed already, or the expectation is too weak (`--expect`)"
+                .to_owned()
+        }
         Err(error) => format!("it could not be run: {}", error.messages.join(": ")),
     }
 }
 
-fn document(arguments: &Arguments, added: &Added, result: Option<&Result<CaseResult, Failure>>) -> Value {
+fn document(
+    arguments: &Arguments,
+    added: &Added,
+    result: Option<&Result<CaseResult, Failure>>,
+) -> Value {
     let case: Value = serde_json::from_str(&added.line).expect("the line is ours");
     let (outcome, why) = match result {
         None => (Value::Null, None),
         Some(Ok(result)) => (json!(result.outcome), result.why.clone()),
         Some(Err(error)) => (json!(Outcome::Errored), Some(error.messages.join(": "))),
     };
-    json!({"schema": "agent/test-add@1", "id": added.id, "tier": arguments.tier, "file": added.file, "case": case, "outcome": outcome,
+    json!({"schema": "agent/test-add@1", "id": added.id, "tier": arguments.tier, "file": added.file,
+        "case": case, "outcome": outcome,
         "why": why, "dry_run": arguments.dry_run})
 }

@@ -10,9 +10,16 @@ use agent_engine::testing::{self, Request};
 use agent_engine::world::fs::{self, Durability};
 
 /// Shows what the golden files would become, and writes them unless it is a dry run.
-pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Target, context: &Context) -> Result<(), Failure> {
+pub(super) fn write(
+    arguments: &Arguments,
+    repository: &Repository,
+    target: &Target,
+    context: &Context,
+) -> Result<(), Failure> {
     if arguments.at != What::Worktree {
-        return Err(Failure::usage("`--bless` writes into the working tree, so it goes with `--at worktree` alone"));
+        return Err(Failure::usage(
+            "`--bless` writes into the working tree, so it goes with `--at worktree` alone",
+        ));
     }
     let worktree = repository.worktree()?;
     let evaluators = target.own_evaluators();
@@ -20,25 +27,38 @@ pub(super) fn write(arguments: &Arguments, repository: &Repository, target: &Tar
     let mut changed = 0;
     for tier in tiers(&arguments.tiers) {
         let request = Request { keep_goldens: true, ..request(arguments, tier) };
-        for golden in testing::run_tier(repository, target, &evaluators, &request, &mut |_| {})?.goldens {
+        for golden in
+            testing::run_tier(repository, target, &evaluators, &request, &mut |_| {})?.goldens
+        {
             let before = files.read(&golden.path, &golden.path)?;
             if before.as_deref() == Some(&golden.bytes) {
                 continue;
             }
             changed += 1;
-            context.printer.data(golden_diff(&golden.path, &before.unwrap_or_default(), &golden.bytes));
+            context.printer.data(golden_diff(
+                &golden.path,
+                &before.unwrap_or_default(),
+                &golden.bytes,
+            ));
             if !arguments.dry_run {
                 fs::replace(&worktree.join(&golden.path), &golden.bytes, Durability::Durable)?;
             }
         }
     }
     let verb = if arguments.dry_run { "would change" } else { "changed" };
-    context.printer.say(format!("{changed} golden {} {verb}", if changed == 1 { "file" } else { "files" }));
+    context
+        .printer
+        .say(format!("{changed} golden {} {verb}", if changed == 1 { "file" } else { "files" }));
     Ok(())
 }
 
 fn golden_diff(path: &str, before: &[u8], after: &[u8]) -> String {
     let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
     let diff = similar::TextDiff::from_lines(before.as_ref(), after.as_ref());
-    diff.unified_diff().context_radius(3).header(&format!("a/{path}"), &format!("b/{path}")).to_string().trim_end().to_owned()
+    diff.unified_diff()
+        .context_radius(3)
+        .header(&format!("a/{path}"), &format!("b/{path}"))
+        .to_string()
+        .trim_end()
+        .to_owned()
 }

@@ -1,4 +1,5 @@
-//! `--calibrate`: compares a target with itself, to measure how often the gate takes noise for a gain.
+//! `--calibrate`: compares a target with itself, to measure how often the gate takes noise for a
+//! gain.
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
@@ -18,7 +19,12 @@ use agent_engine::testing::{self, Request};
 use agent_engine::world::clock;
 use serde_json::json;
 
-pub(super) fn calibrate(arguments: &Arguments, repository: &Repository, rounds: u32, context: &Context) -> CommandResult {
+pub(super) fn calibrate(
+    arguments: &Arguments,
+    repository: &Repository,
+    rounds: u32,
+    context: &Context,
+) -> CommandResult {
     let what = if arguments.at == What::Worktree { &What::Active } else { &arguments.at };
     let target = repository.target(what)?;
     let mut found = Vec::new();
@@ -43,7 +49,8 @@ fn measure(
     let fresh = Request { reuse: Reuse::Nothing, ..request(arguments, tier) };
     let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
     let run = || -> Result<_, Failure> {
-        let outcome = testing::run_tier(repository, target, &target.own_evaluators(), &fresh, &mut |_| {})?;
+        let outcome =
+            testing::run_tier(repository, target, &target.own_evaluators(), &fresh, &mut |_| {})?;
         progress.advance(1);
         Ok(outcome.into_results())
     };
@@ -71,9 +78,14 @@ fn measure(
 }
 
 /// Beside the results of its code; what is no commit's is not kept.
-fn keep(repository: &Repository, target: &Target, calibration: &Calibration) -> Result<(), Failure> {
+fn keep(
+    repository: &Repository,
+    target: &Target,
+    calibration: &Calibration,
+) -> Result<(), Failure> {
     let Some(code) = &target.code else { return Ok(()) };
-    let bytes = canonical::to_bytes(&serde_json::to_value(calibration).expect("a calibration is JSON"));
+    let bytes =
+        canonical::to_bytes(&serde_json::to_value(calibration).expect("a calibration is JSON"));
     let name = digest(&bytes).trim_start_matches("sha256:").to_owned();
     repository.store(&target.manifest)?.put(&format!("calibration/{code}/{name}.json"), bytes)?;
     Ok(())
@@ -84,12 +96,18 @@ fn shown(calibration: &Calibration) -> String {
     let head = ["TEST", "BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(head).chain(calibration.tests.iter().map(row)).collect();
     format!(
-        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them a case came out otherwise\n{}",
+        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them a \
+        case came out otherwise\n{}",
         table::lines(&rows).join("\n")
     )
 }
 
 fn row(rate: &Rate) -> Vec<String> {
     let (low, high) = rate.interval;
-    vec![rate.test.to_owned(), rate.accepted.to_string(), format!("{:.3}", rate.rate), format!("{low:.3} to {high:.3}")]
+    vec![
+        rate.test.to_owned(),
+        rate.accepted.to_string(),
+        format!("{:.3}", rate.rate),
+        format!("{low:.3} to {high:.3}"),
+    ]
 }

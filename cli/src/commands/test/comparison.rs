@@ -26,7 +26,8 @@ pub(super) struct Comparison {
 
 impl Comparison {
     pub(super) fn verdict(&self) -> Verdict {
-        let judged = self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
+        let judged =
+            self.tiers.iter().map(|(_, gate)| gate.verdict).fold(Verdict::Pass, Verdict::and);
         if self.incomparable.is_empty() { judged } else { judged.and(Verdict::NotEnoughEvidence) }
     }
 
@@ -44,20 +45,32 @@ impl Comparison {
 
     pub(super) fn shown(&self) -> String {
         let judged = self.tiers.iter().map(|(tier, gate)| {
-            format!("{:<5} {} against {}: {}", tier.as_str(), gate.verdict.as_str(), self.with, gate.reasons.join("; "))
+            format!(
+                "{:<5} {} against {}: {}",
+                tier.as_str(),
+                gate.verdict.as_str(),
+                self.with,
+                gate.reasons.join("; ")
+            )
         });
-        let incomparable = self
-            .incomparable
-            .iter()
-            .map(|(tier, what)| format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), self.with));
+        let incomparable = self.incomparable.iter().map(|(tier, what)| {
+            format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), self.with)
+        });
         judged.chain(incomparable).collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn to_value(&self) -> Value {
-        let tiers: serde_json::Map<_, _> =
-            self.tiers.iter().map(|(tier, gate)| (tier.to_string(), serde_json::to_value(gate).expect("a verdict serialises"))).collect();
-        let incomparable: serde_json::Map<_, _> = self.incomparable.iter().map(|(tier, what)| (tier.to_string(), json!(what))).collect();
-        json!({"what": self.with, "verdict": self.verdict(), "tiers": tiers, "incomparable": incomparable})
+        let tiers: serde_json::Map<_, _> = self
+            .tiers
+            .iter()
+            .map(|(tier, gate)| {
+                (tier.to_string(), serde_json::to_value(gate).expect("a verdict serialises"))
+            })
+            .collect();
+        let incomparable: serde_json::Map<_, _> =
+            self.incomparable.iter().map(|(tier, what)| (tier.to_string(), json!(what))).collect();
+        json!({"what": self.with, "verdict": self.verdict(), "tiers": tiers,
+            "incomparable": incomparable})
     }
 }
 
@@ -72,9 +85,20 @@ pub(super) fn compare(
     LedgerRef::new(&repository.git).expect_whole()?;
     let baseline = repository.target_to_test(against)?;
     let gated = &manifest.promote.gated();
-    let mut comparison = Comparison { with: baseline.shown(), tiers: Vec::new(), incomparable: Vec::new(), cases: Vec::new() };
-    for (candidate, old) in outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?) {
-        comparison.cases.push(TierComparison::of(candidate.tier, side(&old, old.results()), side(candidate, candidate.results())));
+    let mut comparison = Comparison {
+        with: baseline.shown(),
+        tiers: Vec::new(),
+        incomparable: Vec::new(),
+        cases: Vec::new(),
+    };
+    for (candidate, old) in
+        outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?)
+    {
+        comparison.cases.push(TierComparison::of(
+            candidate.tier,
+            side(&old, old.results()),
+            side(candidate, candidate.results()),
+        ));
         let differences = candidate.definitions.differences(&old.definitions, candidate.tier);
         if differences.is_empty() {
             let judged = gate::judge(gated.into(), old.results(), candidate.results());

@@ -20,13 +20,17 @@ use std::path::{Path, PathBuf};
 
 /// Join the parts of a tier that were run with `--shard I/N`
 ///
-/// Parts may be given in any order, repeatedly, and may overlap; the result is the same. Of two results for one case the worse one counts. Parts of another tree or
-/// state, or with other cases, scorers or budgets, are refused. If parts are missing, the verdict is "not enough evidence".
+/// Parts may be given in any order, repeatedly, and may overlap; the result is the same. Of two
+/// results for one case the worse one counts. Parts of another tree or state, or with other cases,
+/// scorers or budgets, are refused. If parts are missing, the verdict is "not enough evidence".
 ///
-/// Without FILEs, the parts are read from the object store, where each part of a commit is stored as well.
+/// Without FILEs, the parts are read from the object store, where each part of a commit is stored
+/// as well.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 no parts of the same, 7 not enough evidence."
+    after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent \
+        test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 no \
+        parts of the same, 7 not enough evidence."
 )]
 pub struct Arguments {
     /// Files written by `agent test --shard I/N --events FILE`
@@ -49,21 +53,37 @@ pub struct Arguments {
 pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let has_stdout = reporting::wants_stdout(&arguments.reports, None, context)?;
     let repository = context.repository()?;
-    let merge = if arguments.files.is_empty() { from_store(arguments, &repository)? } else { from_files(arguments, context)? };
+    let merge = if arguments.files.is_empty() {
+        from_store(arguments, &repository)?
+    } else {
+        from_files(arguments, context)?
+    };
     let tiers: Vec<MergedTier> = merge.finish().collect();
     let (tree, state) = one_tree(&tiers)?;
     let commit = commit_of(&repository, &tiers)?;
-    let manifest = repository.manifest(commit.as_ref().unwrap_or(&repository.git.expect("HEAD")?))?;
+    let manifest =
+        repository.manifest(commit.as_ref().unwrap_or(&repository.git.expect("HEAD")?))?;
     let is_whole = tiers.iter().all(|tier| tier.fold.missing() == 0);
     let outcomes: Vec<TierOutcome> = tiers.into_iter().map(TierOutcome::from).collect();
     let mut evaluation = evaluation_of(tree, state, &outcomes);
-    let comparison = compare(arguments, &repository, &manifest, (&mut evaluation, &outcomes), context)?;
+    let comparison =
+        compare(arguments, &repository, &manifest, (&mut evaluation, &outcomes), context)?;
     let what = commit.as_ref().map_or("parts", ObjectId::short).to_owned();
     match commit {
-        Some(commit) if is_whole => keep(&repository, &repository.store(&manifest)?, &commit, &mut evaluation, &outcomes, context)?,
+        Some(commit) if is_whole => keep(
+            &repository,
+            &repository.store(&manifest)?,
+            &commit,
+            &mut evaluation,
+            &outcomes,
+            context,
+        )?,
         Some(commit) => {
             evaluation.commit = Some(commit.to_string());
-            context.printer.say("parts are missing: no result is stored for the commit; run those parts, then merge again");
+            context.printer.say(
+                "parts are missing: no result is stored for the commit; run those \
+                parts, then merge again",
+            );
         }
         None => {}
     }
@@ -91,7 +111,9 @@ fn one_tree(tiers: &[MergedTier]) -> Result<(Option<String>, String), Failure> {
     let mut heads = tiers.iter().map(|tier| (tier.head.tree.clone(), tier.head.state.clone()));
     let first = heads.next().expect("a file holds a tier at least");
     if heads.any(|head| head != first) {
-        let error = Failure::input("the parts of one tier are of another tree or state than those of another tier");
+        let error = Failure::input(
+            "the parts of one tier are of another tree or state than those of another tier",
+        );
         return Err(error.with_hint("merge them one tier at a time"));
     }
     Ok(first)
@@ -107,10 +129,17 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
         let found = parts::find(&store, &PartsKey::new(repository, &manifest, tier, &tree)?)?;
         if found.is_empty() {
             let shown = commit.short();
-            return Err(Failure::new(FailureKind::NotEnoughEvidence, format!("no part of {tier} at {shown} is in the object store"))
-                .with_hint(format!(
-                    "`agent test --tier {tier} --at {shown} --shard I/N` puts part I of N there, on a machine with the same Python"
-                )));
+            return Err(Failure::new(
+                FailureKind::NotEnoughEvidence,
+                format!(
+                    "no part of {tier} at \
+                {shown} is in the object store"
+                ),
+            )
+            .with_hint(format!(
+                "`agent test --tier {tier} --at {shown} --shard I/N` puts part I of N there, \
+                    on a machine with the same Python"
+            )));
         }
         for (key, text) in found {
             merge.read(&key, &text)?;
@@ -121,13 +150,17 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
 
 /// The commit of the parts, where they name one that exists here with the same trees.
 fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<ObjectId>, Failure> {
-    let named = tiers.iter().flat_map(|tier| &tier.commits).filter_map(|commit| ObjectId::parse(commit));
+    let named =
+        tiers.iter().flat_map(|tier| &tier.commits).filter_map(|commit| ObjectId::parse(commit));
     for commit in named.filter(|commit| repository.git.exists(commit)) {
         let tree = repository.git.tree_of(&commit)?.to_string();
         if tiers.iter().all(|tier| tier.head.tree.as_ref() == Some(&tree)) {
             return Ok(Some(commit));
         }
-        repository.warn(&format!("the parts say they are of commit {}, but their tree is another", commit.short()));
+        repository.warn(&format!(
+            "the parts say they are of commit {}, but their tree is another",
+            commit.short()
+        ));
     }
     Ok(None)
 }
@@ -142,5 +175,6 @@ fn compare(
 ) -> Result<Option<Comparison>, Failure> {
     let Some(against) = &arguments.against else { return Ok(None) };
     let requests: Vec<_> = outcomes.iter().map(|outcome| Request::new(outcome.tier)).collect();
-    comparison::compare(&requests, repository, (manifest, evaluation), outcomes, against, context).map(Some)
+    comparison::compare(&requests, repository, (manifest, evaluation), outcomes, against, context)
+        .map(Some)
 }

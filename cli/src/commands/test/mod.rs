@@ -31,19 +31,24 @@ use agent_engine::world::store::Store;
 
 /// Run the cases of a tier and compare them with its budget
 ///
-/// Tests the working tree by default: its files under the state that a release would serve. `--at` tests another target. Results are stored case by case in the object
-/// store: a case is run again when its definition, the code or the parts of the state that it read have changed. With `--against`, the gate of [promote] in agent.toml
-/// compares the results case by case.
+/// Tests the working tree by default: its files under the state that a release would serve. `--at`
+/// tests another target. Results are stored case by case in the object store: a case is run again
+/// when its definition, the code or the parts of the state that it read have changed. With
+/// `--against`, the gate of [promote] in agent.toml compares the results case by case.
 ///
-/// `--bless` writes the Runner's present answers into the golden files of the cases, after printing the difference; with `--dry-run` it only prints it. Then the tier is
-/// run once more.
+/// `--bless` writes the Runner's present answers into the golden files of the cases, after printing
+/// the difference; with `--dry-run` it only prints it. Then the tier is run once more.
 ///
-/// `--shard I/N` runs one part, on one of many machines. `agent test merge` joins the files of `--events` and judges them; a part itself exits with 0 once it was run.
+/// `--shard I/N` runs one part, on one of many machines. `agent test merge` joins the files of
+/// `--events` and judges them; a part itself exits with 0 once it was run.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(
-    after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge part-*.jsonl --report junit=junit.xml\n  agent test --against active --report html=report.html\n  agent test add --conversation c1\n  agent test --bless --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not enough evidence."
-)]
+#[command(after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against \
+        v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge \
+        part-*.jsonl --report junit=junit.xml\n  agent test --against active --report \
+        html=report.html\n  agent test add --conversation c1\n  agent test --bless \
+        --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not \
+        enough evidence.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
     #[command(subcommand)]
@@ -51,14 +56,16 @@ pub struct Arguments {
     /// micro, fast or full; can be repeated [default: micro]
     #[arg(long = "tier", value_name = "TIER")]
     tiers: Vec<Tier>,
-    /// The target to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or any commit
+    /// The target to test: worktree, active, staging, a version, a range such as ^1.2, a pin, or
+    /// any commit
     #[arg(long, value_name = "WHAT", default_value = "worktree")]
     at: What,
     /// The target to compare with, case by case
     #[arg(long, value_name = "WHAT")]
     against: Option<What>,
     /// Run the tier on this machine, or in parts on the Ray cluster at `RAY_ADDRESS`
-    #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with_all = ["shard", "cases", "watch", "explain", "calibrate", "bless"])]
+    #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with_all = ["shard",
+        "cases", "watch", "explain", "calibrate", "bless"])]
     executor: Place,
     /// The number of concurrent Runners [default: cores of the machine, or CPUs of the cluster]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -70,7 +77,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["explain", "bless", "watch"])]
     events: Option<Output>,
     /// Run each case at least N times; it passes when every run does
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
+    #[arg(long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(repetition::MOST)))]
     repeats: Option<u32>,
     /// Run only this case; can be repeated
     #[arg(long = "case", value_name = "ID")]
@@ -79,10 +87,13 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["bless", "shard", "explain"])]
     watch: bool,
     /// Print why a case would be run or not; run nothing
-    #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless", "no_cache", "reports"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["cases", "shard", "against", "bless",
+        "no_cache", "reports"])]
     explain: Option<String>,
-    /// Compare the served version (or `--at`) with itself and print how often each test of the gate reports it as better [default: 20 rounds]
-    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "20", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Compare the served version (or `--at`) with itself and print how often each test of the gate
+    /// reports it as better [default: 20 rounds]
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "20",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
     #[arg(conflicts_with_all = ["against", "bless", "watch", "explain", "reports"])]
     calibrate: Option<u32>,
     /// Rewrite the golden files, after printing the difference
@@ -133,11 +144,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if let Some(rounds) = arguments.calibrate {
         return calibration::calibrate(arguments, &repository, rounds, context);
     }
-    if arguments.watch { watch::watch(arguments, &repository, context) } else { once(arguments, &repository, context) }
+    if arguments.watch {
+        watch::watch(arguments, &repository, context)
+    } else {
+        once(arguments, &repository, context)
+    }
 }
 
 fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
-    let has_stdout = reporting::wants_stdout(&arguments.reports, arguments.events.as_ref(), context)?;
+    let has_stdout =
+        reporting::wants_stdout(&arguments.reports, arguments.events.as_ref(), context)?;
     let mut target = repository.target_to_test(&arguments.at)?;
     if let Some(id) = &arguments.explain {
         return explain(arguments, repository, &target, id, context);
@@ -149,18 +165,30 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         }
         target = repository.target_to_test(&arguments.at)?;
     }
-    let requests: Vec<_> = tiers(&arguments.tiers).into_iter().map(|tier| request(arguments, tier)).collect();
+    let requests: Vec<_> =
+        tiers(&arguments.tiers).into_iter().map(|tier| request(arguments, tier)).collect();
     let outcomes = run_target(arguments, &requests, repository, &target, context)?;
     let mut evaluation = testing::evaluation(&target, &outcomes);
     let comparison = match &arguments.against {
         Some(against) => {
             let candidate = (&target.manifest, &mut evaluation);
-            Some(comparison::compare(&requests, repository, candidate, &outcomes, against, context)?)
+            Some(comparison::compare(
+                &requests, repository, candidate, &outcomes, against, context,
+            )?)
         }
         None => None,
     };
-    if let Some(commit) = commit_to_keep(&target).filter(|_| arguments.shard.is_none() && arguments.cases.is_empty()) {
-        keep(repository, &repository.store(&target.manifest)?, commit, &mut evaluation, &outcomes, context)?;
+    if let Some(commit) =
+        commit_to_keep(&target).filter(|_| arguments.shard.is_none() && arguments.cases.is_empty())
+    {
+        keep(
+            repository,
+            &repository.store(&target.manifest)?,
+            commit,
+            &mut evaluation,
+            &outcomes,
+            context,
+        )?;
     }
     let verdict = judged(&evaluation, comparison.as_ref());
     let report = reporting::gather(target.shown(), outcomes, verdict, comparison.as_ref());
@@ -169,7 +197,11 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
         reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
     // a part that was run for a merge is judged there
-    Ok(if arguments.shard.is_some() && arguments.events.is_some() { Exit::Done } else { evaluation.failure(verdict).into() })
+    Ok(if arguments.shard.is_some() && arguments.events.is_some() {
+        Exit::Done
+    } else {
+        evaluation.failure(verdict).into()
+    })
 }
 
 fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
@@ -177,16 +209,29 @@ fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
 }
 
 /// In the narrowest of the tiers that has the case; of all tiers, where none was named.
-fn explain(arguments: &Arguments, repository: &Repository, target: &Target, id: &str, context: &Context) -> CommandResult {
-    for tier in if arguments.tiers.is_empty() { Tier::ALL.to_vec() } else { tiers(&arguments.tiers) } {
+fn explain(
+    arguments: &Arguments,
+    repository: &Repository,
+    target: &Target,
+    id: &str,
+    context: &Context,
+) -> CommandResult {
+    for tier in
+        if arguments.tiers.is_empty() { Tier::ALL.to_vec() } else { tiers(&arguments.tiers) }
+    {
         if let Some(explanation) = testing::explain::explain(repository, target, tier, id)? {
             let word = if explanation.would_run() { "would be run" } else { "would not be run" };
-            context.printer.data(format!("{id} ({tier}, {}) {word}: {}", explanation.place, explanation.reason()));
+            context.printer.data(format!(
+                "{id} ({tier}, {}) {word}: {}",
+                explanation.place,
+                explanation.reason()
+            ));
             context.printer.json(&explanation.to_value());
             return Ok(Exit::Done);
         }
     }
-    Err(Failure::input(format!("there is no case `{id}`")).with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
+    Err(Failure::input(format!("there is no case `{id}`"))
+        .with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
 }
 
 /// The tiers, narrow ones first, each once.
@@ -217,7 +262,10 @@ fn run_tiers(
     context: &Context,
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<TierOutcome>, Failure> {
-    let slow_ms = requests.iter().map(|request| (request.tier, testing::slow_cases(repository, request.tier))).collect();
+    let slow_ms = requests
+        .iter()
+        .map(|request| (request.tier, testing::slow_cases(repository, request.tier)))
+        .collect();
     let mut progress = TierProgress::new(&context.printer, slow_ms);
     let mut on_event = |event: &Event| {
         progress.add(event);
@@ -227,10 +275,14 @@ fn run_tiers(
         return testing::ray::run_tiers(repository, target, requests, &mut on_event);
     }
     let evaluators = target.own_evaluators();
-    requests.iter().map(|request| testing::run_tier(repository, target, &evaluators, request, &mut on_event)).collect()
+    requests
+        .iter()
+        .map(|request| testing::run_tier(repository, target, &evaluators, request, &mut on_event))
+        .collect()
 }
 
-/// The tiers of what is tested: their events go where they were asked for, and a part of a commit goes to the object store.
+/// The tiers of what is tested: their events go where they were asked for, and a part of a commit
+/// goes to the object store.
 fn run_target(
     arguments: &Arguments,
     requests: &[Request],
@@ -240,25 +292,40 @@ fn run_target(
 ) -> Result<Vec<TierOutcome>, Failure> {
     let mut events = Events::to(arguments.events.as_ref(), &context.directory)?;
     if matches!(arguments.executor, Place::Ray) {
-        let outcomes = run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
+        let outcomes =
+            run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
         events.finish()?;
         return Ok(outcomes);
     }
     let mut outcomes = Vec::new();
     for request in requests {
-        outcomes.extend(run_tiers(std::slice::from_ref(request), repository, target, context, &mut |event| events.add(event))?);
+        outcomes.extend(run_tiers(
+            std::slice::from_ref(request),
+            repository,
+            target,
+            context,
+            &mut |event| events.add(event),
+        )?);
         let lines = events.take_lines();
         if let Some(part) = arguments.shard.filter(|_| arguments.cases.is_empty())
             && let Err(error) = keep_part(repository, target, (request.tier, part), &lines)
         {
-            context.printer.warn(format!("the part is not in the object store: {}", error.messages.join(": ")));
+            context.printer.warn(format!(
+                "the part is not in the object store: {}",
+                error.messages.join(": ")
+            ));
         }
     }
     events.finish()?;
     Ok(outcomes)
 }
 
-fn keep_part(repository: &Repository, target: &Target, (tier, part): (Tier, Part), lines: &str) -> Result<(), Failure> {
+fn keep_part(
+    repository: &Repository,
+    target: &Target,
+    (tier, part): (Tier, Part),
+    lines: &str,
+) -> Result<(), Failure> {
     let (Some(tree), Some(_)) = (&target.tree, commit_to_keep(target)) else { return Ok(()) };
     let key = PartsKey::new(repository, &target.manifest, tier, tree)?;
     Ok(parts::keep(&repository.store(&target.manifest)?, &key, part, lines)?)
@@ -269,7 +336,8 @@ fn commit_to_keep(target: &Target) -> Option<&ObjectId> {
     target.commit.as_ref().filter(|_| target.what != What::Staging)
 }
 
-/// A whole tier of a commit is kept under the commit; what a version was let pass by is never replaced, and nothing is put in its place where it is not here.
+/// A whole tier of a commit is kept under the commit; what a version was let pass by is never
+/// replaced, and nothing is put in its place where it is not here.
 fn keep(
     repository: &Repository,
     store: &Store,
@@ -282,7 +350,9 @@ fn keep(
     let names_its_own = repository.git.commit(commit)?.trailers.eval.is_some();
     if names_its_own || !testing::store_evaluation(store, commit, evaluation, outcomes)? {
         let kept = stored::keep_late(store, commit, evaluation, outcomes)?;
-        context.printer.detail(format!("{} has an evaluation of its own, which stays", commit.short()));
+        context
+            .printer
+            .detail(format!("{} has an evaluation of its own, which stays", commit.short()));
         for tier in kept {
             context.printer.detail(format!("the results of {tier} are kept beside it"));
         }

@@ -2,7 +2,9 @@
 
 use super::comparison::Comparison;
 use crate::context::Context;
-use crate::report::{TestReport, TierReport, annotations, difference, html, human, junit, markdown};
+use crate::report::{
+    TestReport, TierReport, annotations, difference, html, human, junit, markdown,
+};
 use agent_core::testing::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
 use agent_engine::error::Failure;
 use agent_engine::testing::TierOutcome;
@@ -27,19 +29,25 @@ impl std::str::FromStr for File {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write KIND=FILE")?;
+        let (kind, file) =
+            text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("write KIND=FILE")?;
         let render = match kind {
             "html" => html::render,
             "junit" => |report: &TestReport| junit::render(&report.tiers),
             "markdown" => markdown::render,
-            other => return Err(format!("`{other}` is not a report; it is one of html, junit, markdown")),
+            other => {
+                return Err(format!(
+                    "`{other}` is not a report; it is one of html, junit, markdown"
+                ));
+            }
         };
         Ok(Self { render, output: OsString::from(file).into() })
     }
 }
 
 impl File {
-    /// Replaces the file; the summary of a GitHub step is appended to, since other tools write there too.
+    /// Replaces the file; the summary of a GitHub step is appended to, since other tools write
+    /// there too.
     fn write(&self, directory: &Path, report: &TestReport) -> Result<(), FsError> {
         let text = (self.render)(report);
         match self.output.within(directory) {
@@ -51,10 +59,18 @@ impl File {
     }
 }
 
-pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict, comparison: Option<&Comparison>) -> TestReport {
+pub(super) fn gather(
+    what: String,
+    outcomes: Vec<TierOutcome>,
+    verdict: Verdict,
+    comparison: Option<&Comparison>,
+) -> TestReport {
     let tier = |outcome: TierOutcome| {
         let against = comparison.and_then(|comparison| comparison.of(outcome.tier));
-        TierReport { against, ..TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results()) }
+        TierReport {
+            against,
+            ..TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results())
+        }
     };
     TestReport {
         what,
@@ -66,17 +82,32 @@ pub(super) fn gather(what: String, outcomes: Vec<TierOutcome>, verdict: Verdict,
 }
 
 /// Whether stdout carries one requested file and nothing else.
-pub(super) fn wants_stdout(reports: &[File], events: Option<&Output>, context: &Context) -> Result<bool, Failure> {
-    let wanted = reports.iter().map(|file| &file.output).chain(events).filter(|output| output.is_stdout()).count();
+pub(super) fn wants_stdout(
+    reports: &[File],
+    events: Option<&Output>,
+    context: &Context,
+) -> Result<bool, Failure> {
+    let wanted = reports
+        .iter()
+        .map(|file| &file.output)
+        .chain(events)
+        .filter(|output| output.is_stdout())
+        .count();
     if wanted + usize::from(context.printer.is_json()) > 1 {
-        return Err(Failure::usage("more than one of `--json`, `--events -` and `--report KIND=-` want stdout")
-            .with_hint("write the others to files"));
+        return Err(Failure::usage(
+            "more than one of `--json`, `--events -` and `--report KIND=-` want stdout",
+        )
+        .with_hint("write the others to files"));
     }
     Ok(wanted > 0)
 }
 
 /// The requested files; on GitHub, annotations as well.
-pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> Result<(), FsError> {
+pub(super) fn write(
+    wanted: &[File],
+    report: &TestReport,
+    context: &Context,
+) -> Result<(), FsError> {
     for file in wanted {
         file.write(&context.directory, report)?;
     }
@@ -88,11 +119,18 @@ pub(super) fn write(wanted: &[File], report: &TestReport, context: &Context) -> 
     Ok(())
 }
 
-pub(super) fn print(report: &TestReport, evaluation: &Evaluation, comparison: Option<&Comparison>, context: &Context) {
+pub(super) fn print(
+    report: &TestReport,
+    evaluation: &Evaluation,
+    comparison: Option<&Comparison>,
+    context: &Context,
+) {
     let printer = &context.printer;
     let mut lines = vec![human::render(&report.tiers)];
     lines.extend(comparison.map(Comparison::shown));
-    lines.extend(report.tiers.iter().flat_map(|tier| difference::flips(tier.flips(), FLIPS_SHOWN, "`--report html=FILE` shows all")));
+    lines.extend(report.tiers.iter().flat_map(|tier| {
+        difference::flips(tier.flips(), FLIPS_SHOWN, "`--report html=FILE` shows all")
+    }));
     if report.verdict == Verdict::Pass {
         printer.done(lines.join("\n"), None);
     } else {
@@ -102,21 +140,27 @@ pub(super) fn print(report: &TestReport, evaluation: &Evaluation, comparison: Op
 }
 
 /// The evaluation, with the facts of this run.
-fn document(evaluation: &Evaluation, reports: &[TierReport], comparison: Option<&Comparison>) -> Value {
+fn document(
+    evaluation: &Evaluation,
+    reports: &[TierReport],
+    comparison: Option<&Comparison>,
+) -> Value {
     let mut document = evaluation.to_value();
     document["failures"] = reports
         .iter()
         .flat_map(|report| {
             report.failures().into_iter().map(|result| {
                 let outcome = if result.outcome == Outcome::Errored { "errored" } else { "failed" };
-                json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": outcome, "must": result.must,
+                json!({"tier": report.tier, "id": result.id, "place": result.place,
+                    "outcome": outcome, "must": result.must,
                     "score": result.score, "why": result.why})
             })
         })
         .collect();
     let quarantines = reports.iter().flat_map(|report| {
         let told = |(result, _): (&CaseResult, _)| {
-            json!({"tier": report.tier, "id": result.id, "place": result.place, "outcome": result.outcome, "in_force": result.quarantined,
+            json!({"tier": report.tier, "id": result.id, "place": result.place,
+                "outcome": result.outcome, "in_force": result.quarantined,
                 "quarantine": result.quarantine})
         };
         report.quarantines().into_iter().map(told).collect::<Vec<_>>()

@@ -8,9 +8,15 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::world::watch::Watch;
 
-pub(super) fn watch(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
+pub(super) fn watch(
+    arguments: &Arguments,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
     if arguments.at != What::Worktree {
-        return Err(Failure::usage("`--watch` looks at the working tree, so it goes with `--at worktree` alone"));
+        return Err(Failure::usage(
+            "`--watch` looks at the working tree, so it goes with `--at worktree` alone",
+        ));
     }
     if context.printer.is_json() {
         return Err(Failure::usage("`--watch` has no end, so there is no one JSON document of it"));

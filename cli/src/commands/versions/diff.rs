@@ -12,8 +12,10 @@ const SHOWN: usize = 20;
 
 /// Show the differences of two versions: Contract, code, learned state, and outcomes of cases
 ///
-/// Reads git and stored results, and runs nothing. Where results of a tier are missing, the command that makes them is printed. A p-value is the probability of a
-/// difference at least as large by chance. Cases are paired only where the same cases and scorers judged both. `worktree` is the working tree as a release would serve it.
+/// Reads git and stored results, and runs nothing. Where results of a tier are missing, the command
+/// that makes them is printed. A p-value is the probability of a difference at least as large by
+/// chance. Cases are paired only where the same cases and scorers judged both. `worktree` is the
+/// working tree as a release would serve it.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// A version, a range, a pin, worktree, or any revision
@@ -30,8 +32,18 @@ pub struct Arguments {
     limit: Option<usize>,
 }
 
-pub(super) fn run(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
-    let commit = |what: &What| if *what == What::Worktree { repository.worktree_commit() } else { repository.commit_named(what) };
+pub(super) fn run(
+    arguments: &Arguments,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
+    let commit = |what: &What| {
+        if *what == What::Worktree {
+            repository.worktree_commit()
+        } else {
+            repository.commit_named(what)
+        }
+    };
     let (from, to) = (commit(&arguments.from)?, commit(&arguments.to)?);
     let mut found = difference(repository, &from, &to, &arguments.tiers.iter().copied().collect())?;
     let printer = &context.printer;

@@ -15,7 +15,10 @@ use semver::{Version, VersionReq};
 /// List versions, what made them and which are yanked
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  agent versions --limit 5\n  agent versions resolve '^0.1'\n  agent versions diff v0.1.0 v0.2.0")]
+#[command(
+    after_help = "Examples:\n  agent versions --limit 5\n  agent versions resolve '^0.1'\n  agent \
+        versions diff v0.1.0 v0.2.0"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -53,7 +56,8 @@ struct ListArguments {
     /// Only versions that match
     #[arg(long, value_name = "RANGE")]
     range: Option<VersionReq>,
-    /// The tier whose scores are shown [default: the one that most of the versions listed were measured on]
+    /// The tier whose scores are shown [default: the one that most of the versions listed were
+    /// measured on]
     #[arg(long, value_name = "TIER")]
     tier: Option<Tier>,
 }
@@ -78,7 +82,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -> CommandResult {
-    let listing = repository.listing(arguments.limit, arguments.after.as_ref(), arguments.range.as_ref())?;
+    let listing =
+        repository.listing(arguments.limit, arguments.after.as_ref(), arguments.range.as_ref())?;
     let printer = &context.printer;
     printer.json(&listing);
     if listing.versions.is_empty() {
@@ -96,7 +101,8 @@ fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -
 fn rows(entries: &[Entry], tier: Option<Tier>) -> Vec<Vec<String>> {
     let tier = tier.or_else(|| most_measured(entries));
     let score = tier.map_or_else(|| "SCORE".to_owned(), |tier| format!("SCORE ({tier})"));
-    let head = ["VERSION", "KIND", "FROM", "STATE", &score, "CREATED", "NOTE"].map(str::to_owned).to_vec();
+    let head =
+        ["VERSION", "KIND", "FROM", "STATE", &score, "CREATED", "NOTE"].map(str::to_owned).to_vec();
     std::iter::once(head).chain(entries.iter().map(|entry| row(entry, tier))).collect()
 }
 
@@ -133,9 +139,15 @@ fn note(entry: &Entry) -> String {
 fn show(repository: &Repository, what: &What, context: &Context) -> CommandResult {
     let entry = repository.entry(&repository.version_named(what)?)?;
     context.printer.json(&entry.document());
-    context.printer.data(format!("{}  {}", Printer::styled(Style::Strong, &entry.tag), note(&entry)));
+    context.printer.data(format!(
+        "{}  {}",
+        Printer::styled(Style::Strong, &entry.tag),
+        note(&entry)
+    ));
     let mut facts = Vec::new();
-    let mut fact = |name: &str, value: Option<String>| facts.extend(value.map(|value| vec![name.to_owned(), value]));
+    let mut fact = |name: &str, value: Option<String>| {
+        facts.extend(value.map(|value| vec![name.to_owned(), value]))
+    };
     fact("commit", Some(entry.commit.to_string()));
     fact("kind", entry.kind.map(|kind| kind.as_str().to_owned()));
     fact("created", Some(entry.created.clone()));
@@ -148,7 +160,15 @@ fn show(repository: &Repository, what: &What, context: &Context) -> CommandResul
         fact("evaluation", Some(format!("{} ({})", eval.digest, eval.uri)));
         for (tier, summary) in eval.tiers.iter().flatten() {
             let part = |key: &str| summary.get(key).map(ToString::to_string).unwrap_or_default();
-            fact(tier, Some(format!("score {} over {} cases, {} passed", part("score"), part("cases"), part("passed"))));
+            fact(
+                tier,
+                Some(format!(
+                    "score {} over {} cases, {} passed",
+                    part("score"),
+                    part("cases"),
+                    part("passed")
+                )),
+            );
         }
     }
     context.printer.data(table::lines(&facts).join("\n"));

@@ -16,20 +16,37 @@ pub(super) fn scores(results: &[CaseResult]) -> String {
         let bins = if result.outcome == Outcome::Passed { &mut passed } else { &mut failed };
         bins[bin(result.score)] += 1;
     }
-    let stacks: Vec<_> = failed.iter().zip(&passed).map(|(failed, passed)| vec![("bar-bad", *failed), ("bar-good", *passed)]).collect();
-    chart("Scores", &bars(&stacks), &[(0.0, "0".to_owned()), (0.5, "0.5".to_owned()), (1.0, "1".to_owned())], &[])
+    let stacks: Vec<_> = failed
+        .iter()
+        .zip(&passed)
+        .map(|(failed, passed)| vec![("bar-bad", *failed), ("bar-good", *passed)])
+        .collect();
+    chart(
+        "Scores",
+        &bars(&stacks),
+        &[(0.0, "0".to_owned()), (0.5, "0.5".to_owned()), (1.0, "1".to_owned())],
+        &[],
+    )
 }
 
 /// Times on a logarithmic scale, with the median and the 95th percentile.
 pub(super) fn times(results: &[CaseResult], summary: &TierSummary) -> String {
-    let times: Vec<f64> = results.iter().filter(|result| result.outcome != Outcome::Errored).map(|result| result.ms.max(1e-3)).collect();
+    let times: Vec<f64> = results
+        .iter()
+        .filter(|result| result.outcome != Outcome::Errored)
+        .map(|result| result.ms.max(1e-3))
+        .collect();
     let least = times.iter().copied().fold(f64::INFINITY, f64::min);
     let most = times.iter().copied().fold(0.0, f64::max);
     if times.is_empty() {
         return chart("Times", "", &[], &[]);
     }
     // equal times have a place too: in the middle
-    let (low, high) = if most / least < 1.05 { (least.ln() - 0.5, most.ln() + 0.5) } else { (least.ln(), most.ln()) };
+    let (low, high) = if most / least < 1.05 {
+        (least.ln() - 0.5, most.ln() + 0.5)
+    } else {
+        (least.ln(), most.ln())
+    };
     let place = |ms: f64| ((ms.max(1e-3).ln() - low) / (high - low)).clamp(0.0, 1.0);
     let mut counts = [0usize; BINS];
     for ms in &times {
@@ -41,7 +58,11 @@ pub(super) fn times(results: &[CaseResult], summary: &TierSummary) -> String {
     chart("Times, logarithmic", &bars(&stacks), &ends, &rules)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the bins, from 0 on")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of the bins, from 0 on"
+)]
 fn bin(share: f64) -> usize {
     ((share.clamp(0.0, 1.0) * BINS as f64) as usize).min(BINS - 1)
 }
@@ -64,7 +85,8 @@ fn bars(stacks: &[Vec<(&str, usize)>]) -> String {
             let left = index as f64 * width + GAP / 2.0;
             let _ = write!(
                 svg,
-                "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{height:.1}\"><title>{count} cases</title></rect>",
+                "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" \
+                height=\"{height:.1}\"><title>{count} cases</title></rect>",
                 width - GAP
             );
         }
@@ -87,8 +109,11 @@ fn chart(title: &str, bars: &str, labels: &[(f64, String)], rules: &[(f64, &str)
         under.push_str(&name(*at, text));
     }
     format!(
-        "<figure><figcaption>{title}</figcaption><div class=\"plot\" role=\"img\" aria-label=\"{title}\">\
-         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\">{bars}</svg>{over}</div><div class=\"labels\">{under}</div></figure>"
+        "<figure><figcaption>{title}</figcaption><div class=\"plot\" role=\"img\" \
+        aria-label=\"{title}\">\
+         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         preserveAspectRatio=\"none\">{bars}</svg>{over}</div><div \
+         class=\"labels\">{under}</div></figure>"
     )
 }
 
@@ -109,11 +134,18 @@ mod tests {
 
     #[test]
     fn every_case_is_in_a_bar() {
-        for (score, expected) in [(0.0, 0), (0.049, 0), (0.05, 1), (0.5, 10), (1.0, 19), (f64::NAN, 0)] {
+        for (score, expected) in
+            [(0.0, 0), (0.049, 0), (0.05, 1), (0.5, 10), (1.0, 19), (f64::NAN, 0)]
+        {
             assert_eq!(bin(score), expected, "{score}");
         }
-        let result = |score, outcome| CaseResult { score, outcome, ms: 1.0, ..CaseResult::passed("x") };
-        let svg = scores(&[result(1.0, Outcome::Passed), result(1.0, Outcome::Passed), result(0.2, Outcome::Failed)]);
+        let result =
+            |score, outcome| CaseResult { score, outcome, ms: 1.0, ..CaseResult::passed("x") };
+        let svg = scores(&[
+            result(1.0, Outcome::Passed),
+            result(1.0, Outcome::Passed),
+            result(0.2, Outcome::Failed),
+        ]);
         assert_eq!((svg.matches("bar-good").count(), svg.matches("bar-bad").count()), (1, 1));
         assert!(svg.contains("<title>2 cases</title>"));
     }

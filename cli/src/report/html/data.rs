@@ -7,12 +7,15 @@ use agent_core::testing::evaluation::CaseResult;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The cases in the order of their ids, in JSON that ends no script element and begins no comment: `<` stands in it as an escape.
+/// The cases in the order of their ids, in JSON that ends no script element and begins no comment:
+/// `<` stands in it as an escape.
 pub(super) fn embedded(report: &TestReport) -> String {
     let mut cases: Vec<Value> = report.tiers.iter().flat_map(cases).collect();
     cases.sort_by(|one, two| natural::compare(id(one), id(two)));
     let tiers: Vec<_> = report.tiers.iter().map(|tier| tier.tier).collect();
-    json!({"tiers": tiers, "against": report.against, "cases": cases}).to_string().replace('<', "\\u003c")
+    json!({"tiers": tiers, "against": report.against, "cases": cases})
+        .to_string()
+        .replace('<', "\\u003c")
 }
 
 fn id(case: &Value) -> &str {
@@ -20,8 +23,13 @@ fn id(case: &Value) -> &str {
 }
 
 fn cases(report: &TierReport) -> Vec<Value> {
-    let flips: HashMap<&str, &Flip> = report.flips().iter().map(|flip| (flip.id.as_str(), flip)).collect();
-    report.results.iter().map(|result| case(report, result, flips.get(result.id.as_str()).copied())).collect()
+    let flips: HashMap<&str, &Flip> =
+        report.flips().iter().map(|flip| (flip.id.as_str(), flip)).collect();
+    report
+        .results
+        .iter()
+        .map(|result| case(report, result, flips.get(result.id.as_str()).copied()))
+        .collect()
 }
 
 fn case(report: &TierReport, result: &CaseResult, flip: Option<&Flip>) -> Value {

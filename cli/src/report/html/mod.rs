@@ -1,4 +1,5 @@
-//! One page that says it all: a file of its own, with nothing to load. Without JavaScript it shows the tiers and what did not pass.
+//! One page that says it all: a file of its own, with nothing to load. Without JavaScript it shows
+//! the tiers and what did not pass.
 
 mod charts;
 mod data;
@@ -32,7 +33,8 @@ pub fn render(report: &TestReport) -> String {
     filled(&parts)
 }
 
-/// The page with its parts. What was put in is not looked through again, so no case can name a part.
+/// The page with its parts. What was put in is not looked through again, so no case can name a
+/// part.
 fn filled(parts: &[(&str, String)]) -> String {
     let mut page = String::new();
     let mut rest = PAGE;
@@ -56,8 +58,12 @@ fn subheading(report: &TestReport) -> String {
     let count: usize = report.tiers.iter().map(|tier| tier.results.len()).sum();
     let failed: usize = report.tiers.iter().map(|tier| tier.failures().len()).sum();
     let tiers = report.tiers.iter().map(|tier| tier.tier.as_str()).collect::<Vec<_>>().join(", ");
-    let failed = if failed == 0 { "all passed".to_owned() } else { format!("{failed} did not pass") };
-    format!("{tiers} · {count} cases, {failed} · {}", report.at.get(..16).unwrap_or(&report.at).replace('T', " ") + " UTC")
+    let failed =
+        if failed == 0 { "all passed".to_owned() } else { format!("{failed} did not pass") };
+    format!(
+        "{tiers} · {count} cases, {failed} · {}",
+        report.at.get(..16).unwrap_or(&report.at).replace('T', " ") + " UTC"
+    )
 }
 
 const fn class(verdict: Verdict) -> &'static str {
@@ -69,20 +75,29 @@ const fn class(verdict: Verdict) -> &'static str {
 }
 
 fn failures(tiers: &[TierReport]) -> String {
-    let failures: Vec<_> = tiers.iter().flat_map(|tier| tier.failures().into_iter().map(move |result| (tier, result))).collect();
+    let failures: Vec<_> = tiers
+        .iter()
+        .flat_map(|tier| tier.failures().into_iter().map(move |result| (tier, result)))
+        .collect();
     if failures.is_empty() {
         return String::new();
     }
-    let rows: String = failures.iter().take(STATIC_FAILURES).map(|(tier, result)| failure(tier, result)).collect();
+    let rows: String =
+        failures.iter().take(STATIC_FAILURES).map(|(tier, result)| failure(tier, result)).collect();
     let more = failures.len().saturating_sub(STATIC_FAILURES);
-    let more = if more > 0 { format!("<p class=\"faint\">and {more} more</p>") } else { String::new() };
-    format!("<div class=\"card\"><h2>Not passed</h2><div class=\"scroll\"><table><tbody>{rows}</tbody></table></div>{more}</div>")
+    let more =
+        if more > 0 { format!("<p class=\"faint\">and {more} more</p>") } else { String::new() };
+    format!(
+        "<div class=\"card\"><h2>Not passed</h2><div \
+        class=\"scroll\"><table><tbody>{rows}</tbody></table></div>{more}</div>"
+    )
 }
 
 fn failure(tier: &TierReport, result: &CaseResult) -> String {
     let word = if result.outcome == Outcome::Errored { "errored" } else { "failed" };
     let must = if result.must { " <span class=\"chip plain\">must</span>" } else { "" };
-    let mut row = format!("<tr><td><span class=\"chip bad\">{word}</span>{must}</td><td>{}</td>", tier.tier);
+    let mut row =
+        format!("<tr><td><span class=\"chip bad\">{word}</span>{must}</td><td>{}</td>", tier.tier);
     let _ = write!(row, "<td class=\"id\">{}<div class=\"faint\">", escaped(&result.id));
     let _ = write!(row, "{}</div></td>", escaped(result.place.as_deref().unwrap_or_default()));
     let _ = write!(row, "<td><div class=\"why\">{}</div></td></tr>", escaped(&why::whole(result)));
@@ -107,7 +122,10 @@ mod tests {
         result.why = Some("$.x: expected \"<b>\", got \"<i onload='x'>\"".to_owned());
         let page = render(&report);
         assert_eq!(page.matches("</script>").count(), 2, "ours");
-        assert!(!page.contains("<b>") || page.matches("<b>").count() == page.matches("</b>").count(), "figures alone are bold");
+        assert!(
+            !page.contains("<b>") || page.matches("<b>").count() == page.matches("</b>").count(),
+            "figures alone are bold"
+        );
         assert!(!page.contains("<i onload") && !page.contains("alert(1)</"));
         assert!(page.contains("&lt;/script&gt;&lt;!--data--&gt;"));
         let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();

@@ -1,4 +1,5 @@
-//! A card for each tier: its figures against their budgets, and how scores and times are spread. And what changed against the baseline.
+//! A card for each tier: its figures against their budgets, and how scores and times are spread.
+//! And what changed against the baseline.
 
 use super::{charts, class, escaped};
 use crate::report::difference::chance;
@@ -10,7 +11,8 @@ pub(super) fn card(report: &TierReport) -> String {
     let summary = &report.summary;
     let (tone, word) = (class(summary.verdict), summary.verdict.as_str());
     format!(
-        "<article class=\"card\"><header><h2>{}</h2><span class=\"chip {tone}\">{word}</span></header>\
+        "<article class=\"card\"><header><h2>{}</h2><span class=\"chip \
+        {tone}\">{word}</span></header>\
          <div class=\"figures\">{}</div>{}<div class=\"charts\">{}{}</div></article>",
         report.tier,
         figures(summary),
@@ -25,7 +27,13 @@ fn figures(summary: &TierSummary) -> String {
     let rate = if summary.cases == 0 { 0.0 } else { summary.passed as f64 / summary.cases as f64 };
     let passed = format!("{} / {}", summary.passed, summary.cases);
     [
-        figure("passed", &passed, rate, 1.0, budget.pass_rate.map(|least| (least, rate < least, format!("at least {least}")))),
+        figure(
+            "passed",
+            &passed,
+            rate,
+            1.0,
+            budget.pass_rate.map(|least| (least, rate < least, format!("at least {least}"))),
+        ),
         figure(
             "score",
             &format!("{:.3}", summary.score),
@@ -40,20 +48,29 @@ fn figures(summary: &TierSummary) -> String {
 }
 
 fn most(name: &str, value: f64, most: Option<f64>, unit: &str) -> String {
-    let shown = if value < 10.0 { format!("{value:.2} {unit}") } else { format!("{value:.0} {unit}") };
+    let shown =
+        if value < 10.0 { format!("{value:.2} {unit}") } else { format!("{value:.0} {unit}") };
     let bound = most.map(|most| (most, value > most, format!("at most {most} {unit}")));
     figure(name, &shown, value, most.unwrap_or(value) * 1.25, bound)
 }
 
 /// A number; with a budget, a bar towards `whole` with a mark where the budget is.
-fn figure(name: &str, shown: &str, value: f64, whole: f64, bound: Option<(f64, bool, String)>) -> String {
-    let percent = |part: f64| if whole > 0.0 { (100.0 * part / whole).clamp(0.0, 100.0) } else { 0.0 };
+fn figure(
+    name: &str,
+    shown: &str,
+    value: f64,
+    whole: f64,
+    bound: Option<(f64, bool, String)>,
+) -> String {
+    let percent =
+        |part: f64| if whole > 0.0 { (100.0 * part / whole).clamp(0.0, 100.0) } else { 0.0 };
     let (missed, meter, words) = match bound {
         None => ("", String::new(), String::new()),
         Some((bound, missed, words)) => (
             if missed { " missed" } else { "" },
             format!(
-                "<div class=\"meter\"><i style=\"width:{:.1}%\"></i><u style=\"left:{:.1}%\"></u></div>",
+                "<div class=\"meter\"><i style=\"width:{:.1}%\"></i><u \
+                style=\"left:{:.1}%\"></u></div>",
                 percent(value),
                 percent(bound)
             ),
@@ -67,7 +84,8 @@ fn reasons(verdict: Verdict, reasons: &[String]) -> String {
     if reasons.is_empty() {
         return String::new();
     }
-    let items = reasons.iter().map(String::as_str).map(escaped).collect::<Vec<_>>().join("</li><li>");
+    let items =
+        reasons.iter().map(String::as_str).map(escaped).collect::<Vec<_>>().join("</li><li>");
     format!("<ul class=\"reasons {}\"><li>{items}</li></ul>", class(verdict))
 }
 
@@ -79,11 +97,15 @@ pub(super) fn against(report: &TierReport) -> String {
         Some(cases) => changes(cases),
         None => reasons(
             Verdict::NotEnoughEvidence,
-            &[format!("not comparable: the {} differ, so no case is paired", comparison.differing.join(" and "))],
+            &[format!(
+                "not comparable: the {} differ, so no case is paired",
+                comparison.differing.join(" and ")
+            )],
         ),
     };
     format!(
-        "<section class=\"card against\"><h2>{} against {}</h2><div class=\"line\">{}</div>{changes}{gate}</section>",
+        "<section class=\"card against\"><h2>{} against {}</h2><div \
+        class=\"line\">{}</div>{changes}{gate}</section>",
         report.tier,
         escaped(with),
         steps(comparison)
@@ -96,11 +118,22 @@ fn steps(comparison: &TierComparison) -> String {
         let tone = if to > from { "up" } else { "down" };
         let sign = if to < from { "−" } else { "+" };
         let by = (to - from).abs();
-        let delta = if by < 5e-4 { String::new() } else { format!(" <span class=\"delta {tone}\">{sign}{by:.3}</span>") };
-        format!("<span><span class=\"faint\">{name}</span> {from:.3} → <strong>{to:.3}</strong>{delta}</span>")
+        let delta = if by < 5e-4 {
+            String::new()
+        } else {
+            format!(" <span class=\"delta {tone}\">{sign}{by:.3}</span>")
+        };
+        format!(
+            "<span><span class=\"faint\">{name}</span> {from:.3} → \
+            <strong>{to:.3}</strong>{delta}</span>"
+        )
     };
-    let times = format!("<span><span class=\"faint\">p95</span> {:.2} → <strong>{:.2}</strong> ms</span>", from.p95_ms, to.p95_ms);
-    [step("score", from.score, to.score), step("pass rate", from.pass_rate, to.pass_rate), times].concat()
+    let times = format!(
+        "<span><span class=\"faint\">p95</span> {:.2} → <strong>{:.2}</strong> ms</span>",
+        from.p95_ms, to.p95_ms
+    );
+    [step("score", from.score, to.score), step("pass rate", from.pass_rate, to.pass_rate), times]
+        .concat()
 }
 
 fn changes(cases: &CaseChanges) -> String {
@@ -108,10 +141,13 @@ fn changes(cases: &CaseChanges) -> String {
         return format!("<p>All {} shared cases came out the same.</p>", cases.pairs);
     }
     let chance = |p| escaped(&chance(p));
-    let (by_chance, flips_by_chance) = (chance(cases.significance.scores_p), chance(cases.significance.outcomes_p));
+    let (by_chance, flips_by_chance) =
+        (chance(cases.significance.scores_p), chance(cases.significance.outcomes_p));
     format!(
-        "<p><strong>{}</strong> better and <strong>{}</strong> worse of {} shared cases <span class=\"faint\">({by_chance})</span>; \
-         <strong>{}</strong> now pass and <strong>{}</strong> no longer do <span class=\"faint\">({flips_by_chance})</span></p>",
+        "<p><strong>{}</strong> better and <strong>{}</strong> worse of {} shared cases <span \
+        class=\"faint\">({by_chance})</span>; \
+         <strong>{}</strong> now pass and <strong>{}</strong> no longer do <span \
+         class=\"faint\">({flips_by_chance})</span></p>",
         cases.better, cases.worse, cases.pairs, cases.fixed, cases.broken
     )
 }

@@ -17,7 +17,8 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-/// What every program needs of the system: programs, libraries, configuration, and what the kernel tells of itself.
+/// What every program needs of the system: programs, libraries, configuration, and what the kernel
+/// tells of itself.
 const SYSTEM: [&str; 17] = [
     "/bin",
     "/sbin",
@@ -43,9 +44,16 @@ const ALL_DEVICES: &str = "/dev";
 const NOWHERE: &str = "/dev/null";
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// Confines code under test: a Runner in a tier, or a Tuner. It reads the system, its interpreter, its code and its state, and what its `entry` of the
-/// manifest names; folders to write are added by who makes them. The repository stays out of reach, with its cases and its object store.
-pub fn confine(spec: &mut ChildSpec, entry: &EntryPoint, network: bool, target: &Target, repository: &Repository) -> Result<(), Failure> {
+/// Confines code under test: a Runner in a tier, or a Tuner. It reads the system, its interpreter,
+/// its code and its state, and what its `entry` of the manifest names; folders to write are added
+/// by who makes them. The repository stays out of reach, with its cases and its object store.
+pub fn confine(
+    spec: &mut ChildSpec,
+    entry: &EntryPoint,
+    network: bool,
+    target: &Target,
+    repository: &Repository,
+) -> Result<(), Failure> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let holes = holes(repository, manifest);
@@ -72,7 +80,11 @@ pub fn confine(spec: &mut ChildSpec, entry: &EntryPoint, network: bool, target: 
 /// What all code under test may reach.
 fn tested(holes: Vec<PathBuf>) -> Confinement {
     let system = Confinement::new(Kind::Tested).read(SYSTEM).read(env::system_files());
-    system.read_own(DEVICES).write_own([NOWHERE]).without(holes).without([PathBuf::from(ALL_DEVICES)])
+    system
+        .read_own(DEVICES)
+        .write_own([NOWHERE])
+        .without(holes)
+        .without([PathBuf::from(ALL_DEVICES)])
 }
 
 /// What the manifest requests besides.
@@ -83,21 +95,43 @@ struct Requested {
 
 impl Requested {
     fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, Failure> {
-        let paths = entry.read.iter().map(|path| at_home(path)).map(|path| path.canonicalize().unwrap_or(path));
-        let (devices, folders): (Vec<_>, Vec<_>) = paths.partition(|path| path.starts_with(ALL_DEVICES));
+        let paths = entry
+            .read
+            .iter()
+            .map(|path| at_home(path))
+            .map(|path| path.canonicalize().unwrap_or(path));
+        let (devices, folders): (Vec<_>, Vec<_>) =
+            paths.partition(|path| path.starts_with(ALL_DEVICES));
         let refused = |path: &PathBuf| Some((path.clone(), manifest::refusal(path.to_str()?)?));
         if let Some((path, why)) = folders.iter().chain(&devices).find_map(refused) {
-            return Err(Failure::input(format!("agent.toml: `read` leads to {}: {why}", path.display())));
+            return Err(Failure::input(format!(
+                "agent.toml: `read` leads to {}: {why}",
+                path.display()
+            )));
         }
         let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
-        let is_in_hole = |path: &&PathBuf| holes.iter().any(|hole| path.starts_with(resolved(hole)));
+        let is_in_hole =
+            |path: &&PathBuf| holes.iter().any(|hole| path.starts_with(resolved(hole)));
         if let Some(path) = folders.iter().find(is_in_hole) {
-            return Err(Failure::input(format!("agent.toml: `read` names {}, which is part of this repository", path.display()))
-                .with_hint("what a Runner or a Tuner is judged by stays out of its reach; its code is readable as it is"));
+            return Err(Failure::input(format!(
+                "agent.toml: `read` names {}, which is part of this \
+                repository",
+                path.display()
+            ))
+            .with_hint(
+                "what a Runner or a Tuner is judged by stays out of its reach; its code \
+                    is readable as it is",
+            ));
         }
-        if let Some(path) = devices.iter().find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device())) {
-            return Err(Failure::input(format!("agent.toml: `read` names {}, which is not a character device", path.display()))
-                .with_hint("name devices one by one; a disk would hold every file of the repository"));
+        if let Some(path) = devices
+            .iter()
+            .find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device()))
+        {
+            return Err(Failure::input(format!(
+                "agent.toml: `read` names {}, which is not a character device",
+                path.display()
+            ))
+            .with_hint("name devices one by one; a disk would hold every file of the repository"));
         }
         Ok(Self { folders, devices })
     }
@@ -105,30 +139,52 @@ impl Requested {
 
 /// What of ours the program is installed in and searches.
 fn environments(spec: &ChildSpec, layout: &Layout) -> Vec<PathBuf> {
-    let searched = spec.environment.iter().filter(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value);
-    toolchain::led_to(layout, &spec.directory, spec.command.iter().chain(searched).map(OsString::as_os_str))
+    let searched =
+        spec.environment.iter().filter(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value);
+    toolchain::led_to(
+        layout,
+        &spec.directory,
+        spec.command.iter().chain(searched).map(OsString::as_os_str),
+    )
 }
 
 /// The program itself and what it is installed with.
 fn program(spec: &ChildSpec) -> Vec<PathBuf> {
     let Some(name) = spec.command.first() else { return Vec::new() };
-    let named = if Path::new(name).components().count() > 1 { Some(spec.directory.join(name)) } else { python::on_path(name) };
+    let named = if Path::new(name).components().count() > 1 {
+        Some(spec.directory.join(name))
+    } else {
+        python::on_path(name)
+    };
     named.map(|named| installed_with(&named, &spec.directory)).unwrap_or_default()
 }
 
-/// A program with the libraries beside it, and the user's own environment of Python that it is part of.
+/// A program with the libraries beside it, and the user's own environment of Python that it is part
+/// of.
 fn installed_with(program: &Path, code: &Path) -> Vec<PathBuf> {
-    // it may be a link to a script of an environment, or the environment's link to its interpreter; one that lies in the code could lead anywhere
-    let is_users = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| !folder.starts_with(code));
+    // it may be a link to a script of an environment, or the environment's link to its interpreter;
+    // one that lies in the code could lead anywhere
+    let is_users =
+        |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| !folder.starts_with(code));
     let places = [Some(program.to_owned()), program.canonicalize().ok()].into_iter().flatten();
     let environment = places.filter_map(|path| python::environment_of(&path)).find(is_users);
     let interpreter = environment.as_ref().map(|folder| folder.join("bin/python"));
-    let programs = [Some(program.to_owned()), interpreter].into_iter().flatten().filter_map(|path| path.canonicalize().ok());
-    programs.flat_map(|path| [libraries_beside(&path), Some(path)]).flatten().chain(environment).collect()
+    let programs = [Some(program.to_owned()), interpreter]
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.canonicalize().ok());
+    programs
+        .flat_map(|path| [libraries_beside(&path), Some(path)])
+        .flatten()
+        .chain(environment)
+        .collect()
 }
 
 fn libraries_beside(program: &Path) -> Option<PathBuf> {
-    program.parent().filter(|folder| folder.ends_with("bin")).map(|folder| folder.with_file_name("lib"))
+    program
+        .parent()
+        .filter(|folder| folder.ends_with("bin"))
+        .map(|folder| folder.with_file_name("lib"))
 }
 
 fn at_home(path: &str) -> PathBuf {
@@ -138,7 +194,8 @@ fn at_home(path: &str) -> PathBuf {
     }
 }
 
-/// A folder for a confined child to write: empty when it starts, one of a few that are used again and again.
+/// A folder for a confined child to write: empty when it starts, one of a few that are used again
+/// and again.
 pub struct Scratch {
     folder: PathBuf,
     _lock: FileLock,
@@ -148,14 +205,19 @@ impl Scratch {
     pub fn take(layout: &Layout) -> Result<Self, FsError> {
         let all = layout.scratch();
         for number in 0.. {
-            let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else { continue };
+            let Some(lock) = FileLock::try_acquire(&all.join(format!("{number}.lock")))? else {
+                continue;
+            };
             let folder = all.join(number.to_string());
             if fs::remove_stubborn_folder(&folder).is_err() {
                 // such as one that is too deep to be gone through
                 fs::rename(&folder, &all.join(fresh_id("left")))?;
             }
             fs::create_dir(&folder)?;
-            return Ok(Self { folder: folder.canonicalize().map_err(FsError::while_doing("find", &folder))?, _lock: lock });
+            return Ok(Self {
+                folder: folder.canonicalize().map_err(FsError::while_doing("find", &folder))?,
+                _lock: lock,
+            });
         }
         unreachable!("there are more numbers than processes")
     }
@@ -166,8 +228,14 @@ impl Scratch {
     }
 }
 
-/// A Coder reads all of the machine but this repository, and writes what it is given alone. `read` and `write` may lie below the repository.
-pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], write: &[PathBuf]) -> Confinement {
+/// A Coder reads all of the machine but this repository, and writes what it is given alone. `read`
+/// and `write` may lie below the repository.
+pub fn coder(
+    repository: &Repository,
+    manifest: &Manifest,
+    read: &[PathBuf],
+    write: &[PathBuf],
+) -> Confinement {
     const TERMINALS: [&str; 2] = ["/dev/ptmx", "/dev/pts"];
     Confinement::new(Kind::Coder)
         .read(["/"])
@@ -181,8 +249,8 @@ pub fn coder(repository: &Repository, manifest: &Manifest, read: &[PathBuf], wri
         .network(true)
 }
 
-/// Wherever the files and objects of a repository lie: working trees, git directory, object store, other repositories it takes objects from or pushes
-/// to on this machine.
+/// Wherever the files and objects of a repository lie: working trees, git directory, object store,
+/// other repositories it takes objects from or pushes to on this machine.
 fn holes(repository: &Repository, manifest: &Manifest) -> Vec<PathBuf> {
     let root = repository.layout.root();
     let mut holes = repository.git.places();
@@ -212,6 +280,9 @@ mod tests {
             installed_with(&root.join("mine/bin/server"), &code),
             ["mine/lib", "mine/bin/server", "secret", "mine"].map(|path| root.join(path))
         );
-        assert_eq!(installed_with(&code.join("bin/server"), &code), ["lib", "bin/server"].map(|path| code.join(path)));
+        assert_eq!(
+            installed_with(&code.join("bin/server"), &code),
+            ["lib", "bin/server"].map(|path| code.join(path))
+        );
     }
 }

@@ -48,11 +48,19 @@ impl Subject<'_> {
 }
 
 /// Makes the attempts as each of the subjects. Without a repository, a folder stands for it.
-pub fn hold(subjects: &[Subject<'_>], of: Option<(&Repository, &Manifest)>) -> Result<Vec<Held>, Box<dyn Error>> {
+pub fn hold(
+    subjects: &[Subject<'_>],
+    of: Option<(&Repository, &Manifest)>,
+) -> Result<Vec<Held>, Box<dyn Error>> {
     let stage = Stage::set(of)?;
-    let confined = subjects.iter().map(|subject| stage.attempts(subject)).collect::<Result<Vec<_>, _>>()?;
+    let confined =
+        subjects.iter().map(|subject| stage.attempts(subject)).collect::<Result<Vec<_>, _>>()?;
     let free = attempts::all(&stage.aims);
-    Ok(subjects.iter().zip(confined).map(|(subject, stopped)| held(&stopped, &free, &subject.allowed())).collect())
+    Ok(subjects
+        .iter()
+        .zip(confined)
+        .map(|(subject, stopped)| held(&stopped, &free, &subject.allowed()))
+        .collect())
 }
 
 fn held(stopped: &BTreeMap<String, bool>, free: &BTreeMap<String, bool>, allowed: &[&str]) -> Held {
@@ -87,7 +95,11 @@ impl Stage {
         let (repository, stored, holes) = if let Some((repository, manifest)) = of {
             let stored = store::folder(&manifest.store.url, repository.layout.root());
             let head = repository.git.common_dir().join("HEAD");
-            (head.clone(), stored.filter(|folder| folder.is_dir()).unwrap_or(head), holes(repository, manifest))
+            (
+                head.clone(),
+                stored.filter(|folder| folder.is_dir()).unwrap_or(head),
+                holes(repository, manifest),
+            )
         } else {
             std::fs::create_dir(at("repository"))?;
             (at("repository"), at("repository"), vec![at("repository")])
@@ -105,13 +117,22 @@ impl Stage {
             port: tcp.local_addr()?.port(),
             process: rustix::process::getpid(),
         };
-        Ok(Self { aims, holes, scratch: at("scratch"), _listeners: (by_name, by_path, tcp), _folder: folder })
+        Ok(Self {
+            aims,
+            holes,
+            scratch: at("scratch"),
+            _listeners: (by_name, by_path, tcp),
+            _folder: folder,
+        })
     }
 
     fn attempts(&self, subject: &Subject<'_>) -> Result<BTreeMap<String, bool>, Box<dyn Error>> {
         let program = env::binary().ok_or("the system does not say where `agent` itself lies")?;
         let pipe = Pipe {
-            command: [program.clone().into(), ATTEMPT.into()].into_iter().chain(self.aims.to_words()).collect(),
+            command: [program.clone().into(), ATTEMPT.into()]
+                .into_iter()
+                .chain(self.aims.to_words())
+                .collect(),
             directory: self.scratch.clone(),
             environment: Vec::new(),
             withheld: Vec::new(),
@@ -139,11 +160,22 @@ mod tests {
 
     #[test]
     fn an_attempt_counts_as_stopped_only_where_it_can_be_made() {
-        let told = |pairs: &[(&str, bool)]| pairs.iter().map(|(name, stopped)| ((*name).to_owned(), *stopped)).collect();
-        let stopped = told(&[("attribute", true), ("read", true), ("tcp", false), ("write", false)]);
+        let told = |pairs: &[(&str, bool)]| {
+            pairs.iter().map(|(name, stopped)| ((*name).to_owned(), *stopped)).collect()
+        };
+        let stopped =
+            told(&[("attribute", true), ("read", true), ("tcp", false), ("write", false)]);
         let free = told(&[("attribute", true), ("read", false), ("tcp", false), ("write", false)]);
         let found = held(&stopped, &free, &["tcp"]);
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(found, Held { stopped: names(&["read"]), done: names(&["write"]), untried: names(&["attribute"]) });
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            found,
+            Held {
+                stopped: names(&["read"]),
+                done: names(&["write"]),
+                untried: names(&["attribute"])
+            }
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as from any other machines.
+//! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as
+//! from any other machines.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -30,9 +31,11 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 
 const DRIVER: &str = include_str!("driver.py");
-const HAS_RAY: &str = "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)";
+const HAS_RAY: &str =
+    "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)";
 
-/// Runs whole tiers of a target on the cluster, as so many parts; as many as it has CPUs, where nothing is said.
+/// Runs whole tiers of a target on the cluster, as so many parts; as many as it has CPUs, where
+/// nothing is said.
 pub fn run_tiers(
     repository: &Repository,
     target: &Target,
@@ -40,53 +43,91 @@ pub fn run_tiers(
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<Vec<TierOutcome>, Failure> {
     let interpreter = interpreter(repository, target)?;
-    let tree = repository
-        .tree_of(target)?
-        .ok_or_else(|| Failure::input("git cannot say what the working tree holds, so it cannot be sent to a cluster"))?;
+    let tree = repository.tree_of(target)?.ok_or_else(|| {
+        Failure::input(
+            "git cannot say what the working tree holds, so it cannot be sent to a cluster",
+        )
+    })?;
     let folder = repository.layout.temporary_folder("ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
     repository.notices.detail(format!("Ray runs on {}", interpreter.display()));
     child_process::end_on_interrupt();
-    let (merge, ended) = event_loop::block_on(drive(&interpreter, folder.path(), input, &repository.notices, on_event))??;
+    let (merge, ended) = event_loop::block_on(drive(
+        &interpreter,
+        folder.path(),
+        input,
+        &repository.notices,
+        on_event,
+    ))??;
     outcomes(merge, &ended, &tree, requests, target)
 }
 
 /// The one Python here that has ray: named, of the agent's lock, or on PATH.
 fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, Failure> {
     let _in_use = spec::verified(target, repository)?;
-    let own =
-        || python::interpreter(&repository.layout, &target.directory, &target.manifest.python, &|said| repository.notices.info(said)).ok();
+    let own = || {
+        python::interpreter(
+            &repository.layout,
+            &target.directory,
+            &target.manifest.python,
+            &|said| repository.notices.info(said),
+        )
+        .ok()
+    };
     let candidates: Vec<PathBuf> = match env::ray_python() {
         Some(named) => vec![named.into()],
         None => own().into_iter().chain([PathBuf::from("python3")]).collect(),
     };
-    let has_ray = |python: &PathBuf| Run::new(python).args(["-c", HAS_RAY]).finish().is_ok_and(|finished| finished.success());
+    let has_ray = |python: &PathBuf| {
+        Run::new(python).args(["-c", HAS_RAY]).finish().is_ok_and(|finished| finished.success())
+    };
     candidates.into_iter().find(has_ray).ok_or_else(|| {
         Failure::new(FailureKind::Surroundings, "no Python here has `ray`").with_hint(format!(
-            "install the cluster's version of it (`pip install ray`), or name a Python that has it: {}=PATH",
+            "install the cluster's version of it (`pip install ray`), or name a Python that has \
+            it: {}=PATH",
             env::RAY_PYTHON
         ))
     })
 }
 
 /// What the driver reads; the files it names are in `folder`.
-fn input(repository: &Repository, tree: &ObjectId, requests: &[Request], folder: &Path) -> Result<Vec<u8>, Failure> {
+fn input(
+    repository: &Repository,
+    tree: &ObjectId,
+    requests: &[Request],
+    folder: &Path,
+) -> Result<Vec<u8>, Failure> {
     // one commit with this tree and nothing before it: all that a task needs
-    let spec = CommitSpec { tree: tree.clone(), parents: Vec::new(), message: "what a cluster tests\n".to_owned() };
+    let spec = CommitSpec {
+        tree: tree.clone(),
+        parents: Vec::new(),
+        message: "what a cluster tests\n".to_owned(),
+    };
     let commit = repository.git.write_commit(&spec)?;
     let git = GitCommand::isolated(repository.git.root());
-    let pack = git.run().args(["pack-objects", "--quiet", "--revs", "--stdout"]).stdin(format!("{commit}\n")).succeed()?.stdout;
+    let pack = git
+        .run()
+        .args(["pack-objects", "--quiet", "--revs", "--stdout"])
+        .stdin(format!("{commit}\n"))
+        .succeed()?
+        .stdout;
     let at = folder.join("pack");
     fs::write(&at, &pack)?;
-    let binary = env::binary().ok_or_else(|| Failure::new(FailureKind::Surroundings, "the path of this program cannot be found"))?;
+    let binary = env::binary().ok_or_else(|| {
+        Failure::new(FailureKind::Surroundings, "the path of this program cannot be found")
+    })?;
     let first = &requests[0];
-    let asked = json!({"commit": commit, "pack": at, "binary": binary, "parts": first.shards, "arguments": arguments(requests)});
+    let asked = json!({"commit": commit, "pack": at, "binary": binary, "parts": first.shards,
+        "arguments": arguments(requests)});
     Ok(asked.to_string().into_bytes())
 }
 
 /// Those of `agent test` that are the same for each part.
 fn arguments(requests: &[Request]) -> Vec<String> {
-    let mut arguments: Vec<String> = requests.iter().flat_map(|request| ["--tier".to_owned(), request.tier.to_string()]).collect();
+    let mut arguments: Vec<String> = requests
+        .iter()
+        .flat_map(|request| ["--tier".to_owned(), request.tier.to_string()])
+        .collect();
     let first = &requests[0];
     if first.repeats > 1 {
         arguments.extend(["--repeats".to_owned(), first.repeats.to_string()]);
@@ -152,7 +193,11 @@ impl PartEvents {
         self.lines.extend([line, "\n"]);
         match event {
             Event::PartStarted(head) => {
-                let whole = Event::TierStarted { tier: head.tier, cases: head.cases, shards: head.part.of as usize };
+                let whole = Event::TierStarted {
+                    tier: head.tier,
+                    cases: head.cases,
+                    shards: head.part.of as usize,
+                };
                 let is_first = self.begun.insert(head.tier);
                 on_event(&Event::PartStarted(head));
                 if is_first {
@@ -168,9 +213,16 @@ impl PartEvents {
 }
 
 /// What the parts make; a part that failed counts for what it told before.
-fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], target: &Target) -> Result<Vec<TierOutcome>, Failure> {
+fn outcomes(
+    merge: Merge,
+    ended: &Ended,
+    tree: &ObjectId,
+    requests: &[Request],
+    target: &Target,
+) -> Result<Vec<TierOutcome>, Failure> {
     let tiers: Vec<MergedTier> = merge.finish().collect();
-    let is_there = |tier| tiers.iter().any(|merged| merged.head.tier == tier && merged.fold.missing() == 0);
+    let is_there =
+        |tier| tiers.iter().any(|merged| merged.head.tier == tier && merged.fold.missing() == 0);
     let is_whole = requests.iter().all(|request| is_there(request.tier));
     if ended.code != Some(0) && !is_whole {
         let exit = match ended.code {
@@ -180,14 +232,19 @@ fn outcomes(merge: Merge, ended: &Ended, tree: &ObjectId, requests: &[Request], 
         };
         let mut error = Failure::new(exit, "the cluster did not run all parts");
         error.messages.push(last_words::shown(&ended.said).join("\n"));
-        return Err(
-            error.with_hint("RAY_ADDRESS says where the cluster is; `ray status` asks it; its Python and its ray have to be those here")
-        );
+        return Err(error.with_hint(
+            "RAY_ADDRESS says where the cluster is; `ray status` asks it; its \
+                Python and its ray have to be those here",
+        ));
     }
-    if let Some(other) =
-        tiers.iter().find(|tier| tier.head.tree.as_deref() != Some(tree.as_str()) || tier.head.state != target.state.revision.as_str())
-    {
-        return Err(Failure::new(FailureKind::Child, format!("the cluster tested another tree for {} than it was sent", other.head.tier)));
+    if let Some(other) = tiers.iter().find(|tier| {
+        tier.head.tree.as_deref() != Some(tree.as_str())
+            || tier.head.state != target.state.revision.as_str()
+    }) {
+        return Err(Failure::new(
+            FailureKind::Child,
+            format!("the cluster tested another tree for {} than it was sent", other.head.tier),
+        ));
     }
     Ok(tiers.into_iter().map(TierOutcome::from).collect())
 }

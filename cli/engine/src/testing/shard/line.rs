@@ -36,25 +36,37 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn new(role: Role) -> Self {
-        Self { role, link: None, flights: VecDeque::new(), heard: Instant::now(), failures: 0, was_started: false }
+        Self {
+            role,
+            link: None,
+            flights: VecDeque::new(),
+            heard: Instant::now(),
+            failures: 0,
+            was_started: false,
+        }
     }
 
-    /// When the oldest request is overdue: a child that works through them one by one has its limit for each.
+    /// When the oldest request is overdue: a child that works through them one by one has its limit
+    /// for each.
     fn deadline(&self) -> Option<Instant> {
         let oldest = self.flights.front()?;
         Some(oldest.sent.max(self.heard) + oldest.limit)
     }
 
-    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was asked.
+    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was
+    /// asked.
     pub(super) async fn next(&mut self) -> Result<Incoming, ChildError> {
-        let (Some(deadline), Some(oldest), Some(link)) = (self.deadline(), self.flights.front(), &mut self.link) else {
+        let (Some(deadline), Some(oldest), Some(link)) =
+            (self.deadline(), self.flights.front(), &mut self.link)
+        else {
             return std::future::pending().await;
         };
         tokio::select! {
             biased;
             incoming = link.next() => incoming,
             () = sleep_until(deadline) => {
-                Err(ChildError::TimedOut { role: self.role, what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
+                Err(ChildError::TimedOut { role: self.role,
+                    what: oldest.attempt.step().tool.clone(), limit: oldest.limit })
             }
         }
     }

@@ -1,6 +1,8 @@
-//! One Runner and the cases it is given: sends, waits, judges, and gets over a child that hangs or dies.
+//! One Runner and the cases it is given: sends, waits, judges, and gets over a child that hangs or
+//! dies.
 //!
-//! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then a time is the case's own, and a limit too.
+//! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then
+//! a time is the case's own, and a limit too.
 
 pub mod line;
 pub mod params;
@@ -37,9 +39,15 @@ const JUDGES: usize = 4;
 type Outcome = Result<Box<RawValue>, RpcError>;
 
 /// Works on cases until there are none left.
-pub(super) async fn run(job: &TierJob, queue: &Queue, folders: Folders, events: mpsc::Sender<Vec<Event>>) -> Result<ShardEnd, TierError> {
+pub(super) async fn run(
+    job: &TierJob,
+    queue: &Queue,
+    folders: Folders,
+    events: mpsc::Sender<Vec<Event>>,
+) -> Result<ShardEnd, TierError> {
     let began = Instant::now();
-    // one folder a child, so that its path can stand in the environment of a server that knows no `_meta`
+    // one folder a child, so that its path can stand in the environment of a server that knows no
+    // `_meta`
     let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
     let mut runner = Line::new(Role::Runner);
     // before the cases are there
@@ -118,7 +126,10 @@ impl<'a> Shard<'a> {
     }
 
     fn end_early(&mut self, limit: Duration) {
-        self.queue.stop(format!("the limit of {} s for the tier is over: its children were ended", limit.as_secs_f64()));
+        self.queue.stop(format!(
+            "the limit of {} s for the tier is over: its children were ended",
+            limit.as_secs_f64()
+        ));
         // dropped, they are killed
         self.runner.link = None;
         self.scorer.link = None;
@@ -129,7 +140,10 @@ impl<'a> Shard<'a> {
         loop {
             self.send_results();
             self.fill().await?;
-            if self.runner.flights.is_empty() && self.scorer.flights.is_empty() && self.judged.is_empty() {
+            if self.runner.flights.is_empty()
+                && self.scorer.flights.is_empty()
+                && self.judged.is_empty()
+            {
                 return Ok(());
             }
             let heard = tokio::select! {
@@ -138,7 +152,8 @@ impl<'a> Shard<'a> {
                 heard = self.scorer.next() => Heard::Scorer(heard),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
                     Ok((task, votes)) => Heard::Judge(task, votes),
-                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not read to its end: {error}"))),
+                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not read to \
+                        its end: {error}"))),
                 },
             };
             match heard {
@@ -154,10 +169,16 @@ impl<'a> Shard<'a> {
     /// How many requests may be under way now: to a fast child so many that it never waits for us.
     fn window(&self) -> usize {
         let is_alone = |attempt: &Attempt<'_>| attempt.alone;
-        let alone = self.again.front().is_some_and(is_alone) || self.runner.flights.front().is_some_and(|flight| is_alone(&flight.attempt));
-        let Some(usual) = self.usual.filter(|usual| *usual < FAST && !alone && !self.job.has_spend_limit()) else { return 1 };
+        let alone = self.again.front().is_some_and(is_alone)
+            || self.runner.flights.front().is_some_and(|flight| is_alone(&flight.attempt));
+        let Some(usual) =
+            self.usual.filter(|usual| *usual < FAST && !alone && !self.job.has_spend_limit())
+        else {
+            return 1;
+        };
         let worth = usize::try_from(WORTH.as_nanos() / usual.as_nanos().max(1)).unwrap_or(WINDOW);
-        // towards the end each takes less than its share of the rest, so that no shard sits on cases while another has none
+        // towards the end each takes less than its share of the rest, so that no shard sits on
+        // cases while another has none
         let share = self.queue.left(self.job) / (2 * self.job.shard_count());
         worth.clamp(FEWEST, WINDOW).min(share).max(1)
     }
@@ -171,7 +192,9 @@ impl<'a> Shard<'a> {
 
     async fn fill(&mut self) -> Result<(), TierError> {
         while self.is_free() {
-            let Some(attempt) = self.again.pop_front().or_else(|| self.new_attempt()) else { return Ok(()) };
+            let Some(attempt) = self.again.pop_front().or_else(|| self.new_attempt()) else {
+                return Ok(());
+            };
             if attempt.alone && !self.runner.flights.is_empty() {
                 self.again.push_front(attempt);
                 return Ok(());
@@ -207,13 +230,26 @@ impl<'a> Shard<'a> {
         }
         let state = self.job.state();
         let step = attempt.step();
-        let conversation =
-            attempt.conversation_id(self.job.secret()).map(|id| Conversation { id, turn: attempt.turn(), data: attempt.data.as_ref() });
+        let conversation = attempt.conversation_id(self.job.secret()).map(|id| Conversation {
+            id,
+            turn: attempt.turn(),
+            data: attempt.data.as_ref(),
+        });
         let scratch = attempt.case.files.is_some().then(|| Folder { path: self.scratch.folder() });
-        let params = CallParams { name: &step.tool, arguments: &step.arguments, _meta: Meta { state, conversation, scratch } };
+        let params = CallParams {
+            name: &step.tool,
+            arguments: &step.arguments,
+            _meta: Meta { state, conversation, scratch },
+        };
         let id = self.runner.post("tools/call", params);
         let limit = attempt.limit(self.spec.call_limit);
-        self.runner.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: None });
+        self.runner.flights.push_back(Flight {
+            id,
+            sent: Instant::now(),
+            limit,
+            attempt,
+            result: None,
+        });
         Ok(())
     }
 
@@ -243,7 +279,9 @@ impl<'a> Shard<'a> {
 
     /// The child worked on these from the first one's sending, or from its last answer on.
     fn time_of_each(&mut self, landed: &[(Flight<'a>, Outcome)]) -> Duration {
-        let Some(first_sent) = landed.iter().map(|(flight, _)| flight.sent).min() else { return Duration::ZERO };
+        let Some(first_sent) = landed.iter().map(|(flight, _)| flight.sent).min() else {
+            return Duration::ZERO;
+        };
         let now = Instant::now();
         let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
         let each = (now - first_sent.max(self.runner.heard)) / count;
@@ -252,8 +290,15 @@ impl<'a> Shard<'a> {
         each
     }
 
-    async fn take_answer(&mut self, mut attempt: Attempt<'a>, outcome: Outcome, time: Duration) -> Result<(), TierError> {
-        match outcome.or_else(|error| if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }) {
+    async fn take_answer(
+        &mut self,
+        mut attempt: Attempt<'a>,
+        outcome: Outcome,
+        time: Duration,
+    ) -> Result<(), TierError> {
+        match outcome.or_else(|error| {
+            if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }
+        }) {
             Ok(raw) => {
                 let answer = match Answer::parse(&raw) {
                     Ok(answer) => answer,
@@ -278,7 +323,11 @@ impl<'a> Shard<'a> {
                 }
             }
             Err(error) => {
-                let refused = ChildError::Refused { role: Role::Runner, what: attempt.step().tool.clone(), error: Box::new(error) };
+                let refused = ChildError::Refused {
+                    role: Role::Runner,
+                    what: attempt.step().tool.clone(),
+                    error: Box::new(error),
+                };
                 self.conclude(attempt.errored(refused.to_string())).await
             }
         }
@@ -330,8 +379,8 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The child hangs, died or broke protocol. With one request under way that one is to blame; with several, a hang is the oldest's, and for
-    /// anything else each is tried again alone.
+    /// The child hangs, died or broke protocol. With one request under way that one is to blame;
+    /// with several, a hang is the oldest's, and for anything else each is tried again alone.
     fn runner_failed(&mut self, error: ChildError) -> Result<(), TierError> {
         let mut flights = std::mem::take(&mut self.runner.flights);
         let hang = matches!(error, ChildError::TimedOut { .. });
@@ -349,11 +398,21 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    async fn ask_scorer(&mut self, attempt: Attempt<'a>, result: Box<RawValue>) -> Result<(), TierError> {
+    async fn ask_scorer(
+        &mut self,
+        attempt: Attempt<'a>,
+        result: Box<RawValue>,
+    ) -> Result<(), TierError> {
         let case = attempt.shown_to_scorer();
-        let scorer = case["expect"]["scorer"]["name"].as_str().expect("such a step names its scorer").to_owned();
+        let scorer = case["expect"]["scorer"]["name"]
+            .as_str()
+            .expect("such a step names its scorer")
+            .to_owned();
         if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
-            let why = format!("the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not asked again");
+            let why = format!(
+                "the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not \
+                asked again"
+            );
             self.emit(attempt.broken(why));
             return Ok(());
         }
@@ -369,7 +428,13 @@ impl<'a> Shard<'a> {
         }
         let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: &result });
         let limit = spec.call_limit;
-        self.scorer.flights.push_back(Flight { id, sent: Instant::now(), limit, attempt, result: Some(result) });
+        self.scorer.flights.push_back(Flight {
+            id,
+            sent: Instant::now(),
+            limit,
+            attempt,
+            result: Some(result),
+        });
         Ok(())
     }
 
@@ -377,7 +442,12 @@ impl<'a> Shard<'a> {
     fn check_scorers(&mut self) -> Result<(), TierError> {
         self.runner.heard = self.scorer.heard;
         let link = self.scorer.link.as_ref().expect("it was started");
-        let there: Vec<_> = link.greeting()["scorers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let there: Vec<_> = link.greeting()["scorers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         Ok(self.job.check_scorers(&there)?)
     }
 
@@ -387,7 +457,8 @@ impl<'a> Shard<'a> {
         let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
         self.scorer.failures = 0;
         let answer = match outcome {
-            Ok(raw) => value_of(&raw).map_err(|problem| unreadable(Role::Scorer, "score", problem).to_string()),
+            Ok(raw) => value_of(&raw)
+                .map_err(|problem| unreadable(Role::Scorer, "score", problem).to_string()),
             Err(error) => Err(error.message),
         };
         let answer = match answer {
@@ -412,16 +483,32 @@ impl<'a> Shard<'a> {
         self.scorer.lose();
         self.end.last_failure = Some(error);
         for flight in flights {
-            self.ask_scorer(flight.attempt, flight.result.expect("a scorer is asked about a result")).await?;
+            self.ask_scorer(
+                flight.attempt,
+                flight.result.expect("a scorer is asked about a result"),
+            )
+            .await?;
         }
         Ok(())
     }
 
     /// Asks the program that judges, unless what it says is known.
     async fn ask_judge(&mut self, attempt: Attempt<'a>, answer: &Answer) -> Result<(), TierError> {
-        let Some(Expectation::Command(call)) = &attempt.step().expect else { unreachable!("only such a step is judged by a program") };
-        let question = Question { call, case: attempt.shown_to_scorer(), result: answer.value(), judges: self.job.judges() };
-        let known = self.job.judgements.as_ref().filter(|_| !self.job.judge_anew).and_then(|store| question.recall(store));
+        let Some(Expectation::Command(call)) = &attempt.step().expect else {
+            unreachable!("only such a step is judged by a program")
+        };
+        let question = Question {
+            call,
+            case: attempt.shown_to_scorer(),
+            result: answer.value(),
+            judges: self.job.judges(),
+        };
+        let known = self
+            .job
+            .judgements
+            .as_ref()
+            .filter(|_| !self.job.judge_anew)
+            .and_then(|store| question.recall(store));
         if let Some(votes) = known {
             return self.decide(attempt, &votes).await;
         }
@@ -445,7 +532,11 @@ impl<'a> Shard<'a> {
         }
     }
 
-    async fn decide(&mut self, mut attempt: Attempt<'a>, votes: &[Opinion]) -> Result<(), TierError> {
+    async fn decide(
+        &mut self,
+        mut attempt: Attempt<'a>,
+        votes: &[Opinion],
+    ) -> Result<(), TierError> {
         match attempt.voted(votes) {
             Ok(next) => self.go_on(attempt, next).await,
             Err(why) => self.conclude(attempt.errored(why)).await,
@@ -461,7 +552,8 @@ fn unreadable(role: Role, what: &str, problem: Unreadable) -> ChildError {
 fn as_result(error: &RpcError) -> Box<RawValue> {
     let content = json!([{"type": "text", "text": error.message}]);
     let structured = json!({"code": error.code, "message": error.message, "data": error.data});
-    to_raw_value(&json!({"content": content, "structuredContent": structured, "isError": true})).expect("a result serialises")
+    to_raw_value(&json!({"content": content, "structuredContent": structured, "isError": true}))
+        .expect("a result serialises")
 }
 
 /// For ever, without an end.

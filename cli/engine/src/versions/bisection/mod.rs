@@ -1,4 +1,5 @@
-//! `agent bisect`: the version that broke a case, by what is stored where that does; and inside a promotion, the signal.
+//! `agent bisect`: the version that broke a case, by what is stored where that does; and inside a
+//! promotion, the signal.
 
 mod signals;
 
@@ -10,7 +11,9 @@ use crate::testing::cases;
 use crate::testing::{self, Request};
 use crate::versions::stored::{Kept, KeptCase};
 use crate::world::git::CommitInfo;
-use agent_core::bisection::{Bisection, Commit, Conclusion, Effort, How, Look, PointOutcome, SCHEMA, search};
+use agent_core::bisection::{
+    Bisection, Commit, Conclusion, Effort, How, Look, PointOutcome, SCHEMA, search,
+};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -32,9 +35,14 @@ pub struct Options {
 }
 
 /// Finds the version, and what in it. `on_look` is called with each point that is looked at.
-pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMut(&Look)) -> Result<Bisection, Failure> {
+pub fn bisect(
+    repository: &Repository,
+    options: &Options,
+    on_look: &mut dyn FnMut(&Look),
+) -> Result<Bisection, Failure> {
     let history = history(repository, &options.bad)?;
-    let good = options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
+    let good =
+        options.good.as_ref().map(|good| place_of(repository, good, &history)).transpose()?;
     let last = history.last().expect("a history has the bad version");
     let tier = match options.tier {
         Some(tier) => tier,
@@ -60,7 +68,9 @@ pub fn bisect(repository: &Repository, options: &Options, on_look: &mut dyn FnMu
     };
     match conclusion {
         Conclusion::Unknown => return Err(unknown(repository, last, tier, &options.case)?),
-        Conclusion::NeverBad => found.why = format!("it passes at {}: nothing broke it", shown(last)),
+        Conclusion::NeverBad => {
+            found.why = format!("it passes at {}: nothing broke it", shown(last))
+        }
         Conclusion::NeverGood { first } => {
             found.why = never_good(&options.case, &shown(&history[first]), good.is_some());
             found.bad = seen.get(&first).cloned();
@@ -78,7 +88,10 @@ fn never_good(case: &str, first: &str, named: bool) -> String {
     if named {
         format!("it fails at {first} already, where it was said to be good")
     } else {
-        format!("it fails at {first} already, the first version that has `{case}`; `--good` names one where it passed")
+        format!(
+            "it fails at {first} already, the first version that has `{case}`; `--good` names one \
+            where it passed"
+        )
     }
 }
 
@@ -97,12 +110,17 @@ fn history(repository: &Repository, bad: &What) -> Result<Vec<CommitInfo>, Failu
     Ok(history)
 }
 
-fn place_of(repository: &Repository, good: &What, history: &[CommitInfo]) -> Result<usize, Failure> {
+fn place_of(
+    repository: &Repository,
+    good: &What,
+    history: &[CommitInfo],
+) -> Result<usize, Failure> {
     let commit = repository.commit_of(&repository.version_named(good)?)?;
     let earlier = &history[..history.len() - 1];
     earlier.iter().position(|version| version.id == commit).ok_or_else(|| {
         let bad = history.last().map(shown).unwrap_or_default();
-        Failure::input(format!("`{good}` is not a version that {bad} was made from")).with_hint("`agent versions` lists them in order")
+        Failure::input(format!("`{good}` is not a version that {bad} was made from"))
+            .with_hint("`agent versions` lists them in order")
     })
 }
 
@@ -134,11 +152,25 @@ fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier,
     Err(no_case(case, &shown(at), &known))
 }
 
-fn case_ids(repository: &Repository, target: &Target, tier: Tier) -> Result<BTreeSet<String>, Failure> {
-    Ok(cases::load(&target.own_evaluators().files(&repository.git)?, tier)?.cases.list.into_iter().map(|case| case.id).collect())
+fn case_ids(
+    repository: &Repository,
+    target: &Target,
+    tier: Tier,
+) -> Result<BTreeSet<String>, Failure> {
+    Ok(cases::load(&target.own_evaluators().files(&repository.git)?, tier)?
+        .cases
+        .list
+        .into_iter()
+        .map(|case| case.id)
+        .collect())
 }
 
-fn unknown(repository: &Repository, at: &CommitInfo, tier: Tier, case: &str) -> Result<Failure, Failure> {
+fn unknown(
+    repository: &Repository,
+    at: &CommitInfo,
+    tier: Tier,
+    case: &str,
+) -> Result<Failure, Failure> {
     let target = repository.target(&What::Version(version(at).clone()))?;
     Ok(no_case(case, &format!("{tier} of {}", shown(at)), &case_ids(repository, &target, tier)?))
 }
@@ -163,12 +195,27 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(repository: &'a Repository, history: &'a [CommitInfo], tier: Tier, case: &'a str, on_look: &'a mut dyn FnMut(&Look)) -> Self {
+    fn new(
+        repository: &'a Repository,
+        history: &'a [CommitInfo],
+        tier: Tier,
+        case: &'a str,
+        on_look: &'a mut dyn FnMut(&Look),
+    ) -> Self {
         let mut by_tree: HashMap<_, Vec<usize>> = HashMap::new();
         for (point, commit) in history.iter().enumerate() {
             by_tree.entry(&commit.tree).or_default().push(point);
         }
-        Self { repository, history, by_tree, tier, case, seen: HashMap::new(), looked: Vec::new(), on_look }
+        Self {
+            repository,
+            history,
+            by_tree,
+            tier,
+            case,
+            seen: HashMap::new(),
+            looked: Vec::new(),
+            on_look,
+        }
     }
 
     fn look(&mut self, point: usize, effort: Effort) -> Result<Option<PointOutcome>, Failure> {
@@ -179,7 +226,9 @@ impl<'a> Search<'a> {
             (Some(stored), _) => (How::Stored, stored.result()),
             (None, Effort::Known) => return Ok(None),
             (None, Effort::Run) => {
-                let target = self.repository.target(&What::Version(version(&self.history[point]).clone()))?;
+                let target = self
+                    .repository
+                    .target(&What::Version(version(&self.history[point]).clone()))?;
                 (How::Run, run_case(self.repository, &target, self.tier, self.case)?)
             }
         };
@@ -194,8 +243,12 @@ impl<'a> Search<'a> {
 
     fn stored(&self, point: usize) -> Result<Option<KeptCase>, Failure> {
         let same_tree = &self.by_tree[&self.history[point].tree];
-        for point in std::iter::once(&point).chain(same_tree.iter().filter(|other| **other != point)) {
-            if let Some(stored) = Kept::of(self.repository, &self.history[*point])?.case(self.tier, self.case)? {
+        for point in
+            std::iter::once(&point).chain(same_tree.iter().filter(|other| **other != point))
+        {
+            if let Some(stored) =
+                Kept::of(self.repository, &self.history[*point])?.case(self.tier, self.case)?
+            {
                 return Ok(Some(stored));
             }
         }
@@ -204,7 +257,12 @@ impl<'a> Search<'a> {
 }
 
 /// Runs one case; `None` where the target has no such case. Code that cannot run it fails it.
-fn run_case(repository: &Repository, target: &Target, tier: Tier, case: &str) -> Result<Option<CaseResult>, Failure> {
+fn run_case(
+    repository: &Repository,
+    target: &Target,
+    tier: Tier,
+    case: &str,
+) -> Result<Option<CaseResult>, Failure> {
     if !case_ids(repository, target, tier)?.contains(case) {
         return Ok(None);
     }
@@ -213,7 +271,12 @@ fn run_case(repository: &Repository, target: &Target, tier: Tier, case: &str) ->
         Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
         Err(error) if error.kind == FailureKind::Child => {
             let why = Some(error.messages.join(": "));
-            Ok(Some(CaseResult { outcome: Outcome::Errored, score: 0.0, why, ..CaseResult::passed(case) }))
+            Ok(Some(CaseResult {
+                outcome: Outcome::Errored,
+                score: 0.0,
+                why,
+                ..CaseResult::passed(case)
+            }))
         }
         Err(error) => Err(error),
     }
@@ -242,7 +305,11 @@ fn broken(
     Ok(())
 }
 
-fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> Result<Vec<Commit>, Failure> {
+fn commits_between(
+    repository: &Repository,
+    good: &ObjectId,
+    bad: &ObjectId,
+) -> Result<Vec<Commit>, Failure> {
     let mut commits = Vec::new();
     for id in repository.git.between(good, bad)? {
         let info = repository.git.commit(&id)?;
@@ -255,7 +322,12 @@ fn commits_between(repository: &Repository, good: &ObjectId, bad: &ObjectId) -> 
 }
 
 /// What judged the two ends differently.
-fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad: &CommitInfo) -> Result<Vec<&'static str>, Failure> {
+fn redefined(
+    repository: &Repository,
+    found: &Bisection,
+    good: &CommitInfo,
+    bad: &CommitInfo,
+) -> Result<Vec<&'static str>, Failure> {
     let mut redefined = Vec::new();
     let place = |look: &Option<Look>| look.as_ref().and_then(|look| look.place.clone());
     if let (Some(before), Some(now)) = (place(&found.good), place(&found.bad))
@@ -263,15 +335,23 @@ fn redefined(repository: &Repository, found: &Bisection, good: &CommitInfo, bad:
     {
         redefined.push("case");
     }
-    if repository.git.entry(&good.id, SCORERS)?.map(|entry| entry.id) != repository.git.entry(&bad.id, SCORERS)?.map(|entry| entry.id) {
+    if repository.git.entry(&good.id, SCORERS)?.map(|entry| entry.id)
+        != repository.git.entry(&bad.id, SCORERS)?.map(|entry| entry.id)
+    {
         redefined.push("scorers");
     }
     Ok(redefined)
 }
 
 /// The text at `FILE:LINE` of a commit.
-fn line_at(repository: &Repository, commit: &ObjectId, place: &str) -> Result<Option<String>, Failure> {
-    let Some((file, line)) = place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse::<usize>().ok()?))) else {
+fn line_at(
+    repository: &Repository,
+    commit: &ObjectId,
+    place: &str,
+) -> Result<Option<String>, Failure> {
+    let Some((file, line)) =
+        place.rsplit_once(':').and_then(|(file, line)| Some((file, line.parse::<usize>().ok()?)))
+    else {
         return Ok(None);
     };
     let bytes = repository.git.read(commit, file)?.unwrap_or_default();

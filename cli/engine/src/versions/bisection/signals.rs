@@ -1,10 +1,13 @@
-//! Inside a promotion: which of its signals broke the case. Its sealed Journal gives the state after each of them.
+//! Inside a promotion: which of its signals broke the case. Its sealed Journal gives the state
+//! after each of them.
 
 use super::run_case;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
-use agent_core::bisection::{Bisection, Conclusion, Effort, How, Look, PointOutcome, Signal, search};
+use agent_core::bisection::{
+    Bisection, Conclusion, Effort, How, Look, PointOutcome, Signal, search,
+};
 use agent_core::formats::object_id::digest;
 use agent_core::state::differences;
 use agent_core::state::journal::{self, Fold, Record};
@@ -30,12 +33,23 @@ pub(super) fn search_journal(
     let conclusion = search(last + 1, Some(0), |point, _: Effort| {
         // both ends were seen as versions
         if point == 0 || point == last {
-            return Ok::<_, Failure>(Some(if point == 0 { PointOutcome::Passed } else { PointOutcome::Failed }));
+            return Ok::<_, Failure>(Some(if point == 0 {
+                PointOutcome::Passed
+            } else {
+                PointOutcome::Failed
+            }));
         }
-        let target = repository.candidate(&What::Name(promotion.id.to_string()), &promotion.id, &steps.state(point)?)?;
+        let target = repository.candidate(
+            &What::Name(promotion.id.to_string()),
+            &promotion.id,
+            &steps.state(point)?,
+        )?;
         let result = run_case(repository, &target, found.tier, &found.case)?;
         let version = promotion.trailers.version.clone().expect("a promotion is a version");
-        let look = Look { signals: Some(steps.counted(point)), ..Look::new(version, promotion.id.clone(), How::Run, result) };
+        let look = Look {
+            signals: Some(steps.counted(point)),
+            ..Look::new(version, promotion.id.clone(), How::Run, result)
+        };
         on_look(&look);
         found.looked.push(look.clone());
         Ok(Some(look.seen))
@@ -43,7 +57,10 @@ pub(super) fn search_journal(
     if let Conclusion::Broke { bad, .. } = conclusion {
         let (record, number) = &steps.records[bad - 1];
         found.signal = Some(Signal::new(record, *number, steps.signals));
-        found.state = differences(&steps.state(bad - 1)?, &steps.state(bad)?).into_iter().map(Into::into).collect();
+        found.state = differences(&steps.state(bad - 1)?, &steps.state(bad)?)
+            .into_iter()
+            .map(Into::into)
+            .collect();
     }
     Ok(())
 }
@@ -73,7 +90,8 @@ impl<'a> Steps<'a> {
         point.checked_sub(1).map_or(0, |index| self.records[index].1)
     }
 
-    /// The state after the first `point` of them. The Journal is walked again, so that no more than one state is held.
+    /// The state after the first `point` of them. The Journal is walked again, so that no more than
+    /// one state is held.
     fn state(&self, point: usize) -> Result<Value, Failure> {
         let mut state = Fold::begin(self.journal)?.state;
         let (wanted, mut number) = (self.counted(point), 0);

@@ -87,16 +87,22 @@ pub(super) fn wanted(listed: &[Listed], compiled: &BTreeMap<String, String>) -> 
     let mut wanted = vec![Wanted { path: PathBuf::new(), want: Want::Folder }];
     wanted.extend(listed.iter().map(|Listed { path, mode, id }| {
         let want = match mode {
-            Mode::File | Mode::Executable => Want::File { id: id.clone(), is_program: *mode == Mode::Executable },
+            Mode::File | Mode::Executable => {
+                Want::File { id: id.clone(), is_program: *mode == Mode::Executable }
+            }
             Mode::Link => Want::Link { id: id.clone() },
             Mode::Folder | Mode::Submodule => Want::Folder,
         };
         Wanted { path: path.clone(), want }
     }));
-    wanted.extend(compiled.iter().map(|(path, digest)| Wanted { path: path.into(), want: Want::Compiled { digest: digest.clone() } }));
+    wanted.extend(compiled.iter().map(|(path, digest)| Wanted {
+        path: path.into(),
+        want: Want::Compiled { digest: digest.clone() },
+    }));
     let mut parents: Vec<&Path> = wanted.iter().filter_map(|wanted| wanted.path.parent()).collect();
     parents.dedup();
-    let folders: Vec<_> = parents.iter().flat_map(|parent| parent.ancestors()).map(Path::to_owned).collect();
+    let folders: Vec<_> =
+        parents.iter().flat_map(|parent| parent.ancestors()).map(Path::to_owned).collect();
     wanted.extend(folders.into_iter().map(|path| Wanted { path, want: Want::Folder }));
     wanted.sort_unstable_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
     wanted.dedup();
@@ -108,15 +114,20 @@ pub(super) fn wanted(listed: &[Listed], compiled: &BTreeMap<String, String>) -> 
 pub(super) struct Comparison {
     /// In anything but the content of the tree's files.
     pub first: Option<Difference>,
-    /// Files of the tree with other bytes than their blobs: changed, or converted by git when it wrote them.
+    /// Files of the tree with other bytes than their blobs: changed, or converted by git when it
+    /// wrote them.
     pub contents: Vec<PathBuf>,
 }
 
 impl Comparison {
     /// The first difference, where nothing was converted.
     pub fn difference(self) -> Option<Difference> {
-        let content = self.contents.into_iter().next().map(|path| Difference { path, how: How::Content });
-        [self.first, content].into_iter().flatten().min_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()))
+        let content =
+            self.contents.into_iter().next().map(|path| Difference { path, how: How::Content });
+        [self.first, content]
+            .into_iter()
+            .flatten()
+            .min_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()))
     }
 }
 
@@ -132,7 +143,9 @@ pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Ke
         };
         first = match order {
             Ordering::Less => Some(Difference { path: found[at].path.clone(), how: How::Added }),
-            Ordering::Greater => Some(Difference { path: wanted[of].path.clone(), how: How::Missing }),
+            Ordering::Greater => {
+                Some(Difference { path: wanted[of].path.clone(), how: How::Missing })
+            }
             Ordering::Equal => unlike(&found[at], &wanted[of].want, &found[0], keeps),
         };
         if order == Ordering::Equal && first.is_none() {
@@ -142,18 +155,28 @@ pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Ke
         of += usize::from(order != Ordering::Less);
     }
     let others = |pairs: &[(&Found, &Want)]| {
-        let others = pairs.iter().filter(|(found, want)| !holds(&root.join(&found.path), found.marks.size, want));
-        others.map(|(found, want)| (found.path.clone(), matches!(want, Want::Compiled { .. }))).collect::<Vec<_>>()
+        let others = pairs
+            .iter()
+            .filter(|(found, want)| !holds(&root.join(&found.path), found.marks.size, want));
+        others
+            .map(|(found, want)| (found.path.clone(), matches!(want, Want::Compiled { .. })))
+            .collect::<Vec<_>>()
     };
     let bytes: u64 = pairs.iter().map(|(found, _)| found.marks.size).sum();
     let is_quick = pairs.len() < FEW_FILES && bytes < FEW_BYTES;
     let others = if is_quick { vec![others(&pairs)] } else { shared(&pairs, others) };
-    let (compiled, contents): (Vec<_>, Vec<_>) = others.into_iter().flatten().partition(|(_, is_compiled)| *is_compiled);
-    let compiled = compiled.into_iter().next().map(|(path, _)| Difference { path, how: How::Content });
-    Comparison { first: compiled.or(first), contents: contents.into_iter().map(|(path, _)| path).collect() }
+    let (compiled, contents): (Vec<_>, Vec<_>) =
+        others.into_iter().flatten().partition(|(_, is_compiled)| *is_compiled);
+    let compiled =
+        compiled.into_iter().next().map(|(path, _)| Difference { path, how: How::Content });
+    Comparison {
+        first: compiled.or(first),
+        contents: contents.into_iter().map(|(path, _)| path).collect(),
+    }
 }
 
-/// How the kernel's description of a file differs from what it should be; `top` is the folder all of it stands in.
+/// How the kernel's description of a file differs from what it should be; `top` is the folder all
+/// of it stands in.
 fn unlike(found: &Found, want: &Want, top: &Found, keeps: Keeps) -> Option<Difference> {
     let kind = match want {
         Want::Folder => Kind::Folder,
@@ -165,7 +188,9 @@ fn unlike(found: &Found, want: &Want, top: &Found, keeps: Keeps) -> Option<Diffe
     let how = match want {
         _ if found.kind != kind => How::Kind,
         _ if !found.is_beside(top) => How::Mounted,
-        Want::File { is_program, .. } if keeps.programs && found.is_program() != *is_program => How::Mode,
+        Want::File { is_program, .. } if keeps.programs && found.is_program() != *is_program => {
+            How::Mode
+        }
         _ => return None,
     };
     Some(Difference { path: found.path.clone(), how })
@@ -174,9 +199,15 @@ fn unlike(found: &Found, want: &Want, top: &Found, keeps: Keeps) -> Option<Diffe
 fn holds(path: &Path, size: u64, want: &Want) -> bool {
     match want {
         Want::Folder => true,
-        Want::File { id, .. } => read(path, size).is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id),
-        Want::Link { id } => target(path).or_else(|_| read(path, size)).is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id),
-        Want::Compiled { digest: wanted } => read(path, size).is_ok_and(|bytes| digest(&bytes) == *wanted),
+        Want::File { id, .. } => {
+            read(path, size).is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id)
+        }
+        Want::Link { id } => target(path)
+            .or_else(|_| read(path, size))
+            .is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id),
+        Want::Compiled { digest: wanted } => {
+            read(path, size).is_ok_and(|bytes| digest(&bytes) == *wanted)
+        }
     }
 }
 
@@ -184,12 +215,14 @@ fn target(link: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read_link(link).map(|target| OsStr::as_bytes(target.as_os_str()).to_vec())
 }
 
-/// The bytes of a file that was so large a moment ago. A link in its place is not followed, a pipe not waited for, and nothing is read without end.
+/// The bytes of a file that was so large a moment ago. A link in its place is not followed, a pipe
+/// not waited for, and nothing is read without end.
 pub(super) fn read(path: &Path, size: u64) -> std::io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Permissions::empty())?);
     // a byte more than there is shows the end without another read
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(FEW_BYTES) + 1).unwrap_or_default());
+    let mut bytes =
+        Vec::with_capacity(usize::try_from(size.min(FEW_BYTES) + 1).unwrap_or_default());
     file.take(size + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,4 +1,5 @@
-//! Compiled Python beside the files of a checkout, made with it by an isolated interpreter: children neither write any nor have to.
+//! Compiled Python beside the files of a checkout, made with it by an isolated interpreter:
+//! children neither write any nor have to.
 
 use crate::world::git::{Listed, Mode};
 use crate::world::process::Run;
@@ -30,9 +31,13 @@ impl Compiler {
         &self.kind
     }
 
-    /// Compiles what compiles; a child reports the rest when it needs it. `folder` will stand at `place`.
+    /// Compiles what compiles; a child reports the rest when it needs it. `folder` will stand at
+    /// `place`.
     pub(super) fn compile(&self, listed: &[Listed], folder: &Path, place: &Path) {
-        let is_python = |file: &&Listed| file.mode != Mode::Link && file.path.extension().is_some_and(|extension| extension == "py");
+        let is_python = |file: &&Listed| {
+            file.mode != Mode::Link
+                && file.path.extension().is_some_and(|extension| extension == "py")
+        };
         let mut input = [place.as_os_str().as_bytes(), b"\0"].concat();
         let before = input.len();
         for file in listed.iter().filter(is_python) {
@@ -42,7 +47,10 @@ impl Compiler {
         if input.len() == before {
             return;
         }
-        let run = Run::new(&self.program).args(["-I", "-S", "-W", "ignore", "-c", SCRIPT]).arg(FEW.to_string()).args(&self.words);
+        let run = Run::new(&self.program)
+            .args(["-I", "-S", "-W", "ignore", "-c", SCRIPT])
+            .arg(FEW.to_string())
+            .args(&self.words);
         // without compiled files a start takes longer, and nothing else is lost
         let _ = run.directory(folder).stdin(input).finish();
     }

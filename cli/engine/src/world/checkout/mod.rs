@@ -1,9 +1,11 @@
-//! Checkouts: the files of a tree in a folder of their own, made once and shared by every process. Nothing changes them; what did is found when a child
-//! starts, and the checkout is made again.
+//! Checkouts: the files of a tree in a folder of their own, made once and shared by every process.
+//! Nothing changes them; what did is found when a child starts, and the checkout is made again.
 //!
-//! What stands there is compared with the tree by the marks the kernel keeps of each file and folder, and by content where the marks are not those of the
-//! last comparison. The marks are kept outside of the checkout. That holds against whatever changes a checkout; it does not hold against a program that
-//! also forges the record, so what evidence rests on is compared by content, and so is everything that is small.
+//! What stands there is compared with the tree by the marks the kernel keeps of each file and
+//! folder, and by content where the marks are not those of the last comparison. The marks are kept
+//! outside of the checkout. That holds against whatever changes a checkout; it does not hold
+//! against a program that also forges the record, so what evidence rests on is compared by content,
+//! and so is everything that is small.
 
 mod compare;
 mod compile;
@@ -32,13 +34,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Up to so many files and folders, and so many bytes, reading all of it costs less than what a start varies by.
+/// Up to so many files and folders, and so many bytes, reading all of it costs less than what a
+/// start varies by.
 const FEW: usize = 512;
 const LITTLE: u64 = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
-    #[error("the checkout of {tree} cannot be made as git has it: {difference}", tree = tree.short())]
+    #[error("the checkout of {tree} cannot be made as git has it: {difference}",
+        tree = tree.short())]
     NotAsGitHasIt { tree: ObjectId, difference: Difference },
     #[error(transparent)]
     Git(#[from] GitError),
@@ -58,7 +62,8 @@ impl Diagnose for CheckoutError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotAsGitHasIt { .. } => Some(
-                "does the file system tell upper from lower case, and does nothing else write to `.agent`? `git fsck` looks at the repository"
+                "does the file system tell upper from lower case, and does nothing else write to \
+                `.agent`? `git fsck` looks at the repository"
                     .to_owned(),
             ),
             Self::Git(error) => error.hint(),
@@ -96,7 +101,8 @@ impl Shelf {
     }
 }
 
-/// A symbolic link that a checkout has besides its tree: to what is made elsewhere from files of the tree.
+/// A symbolic link that a checkout has besides its tree: to what is made elsewhere from files of
+/// the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkTo {
     /// From the root of the checkout.
@@ -108,7 +114,9 @@ pub struct LinkTo {
 
 /// What is known of the checkout at a path.
 pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
-    let mut name = Path::new("records").join(layout.below_home(place).as_deref().unwrap_or(place)).into_os_string();
+    let mut name = Path::new("records")
+        .join(layout.below_home(place).as_deref().unwrap_or(place))
+        .into_os_string();
     name.push(".json");
     layout.known(Path::new(&name))
 }
@@ -141,7 +149,8 @@ pub struct Verified {
 }
 
 impl Checkout {
-    /// The checkout of a tree that is in the repository, with compiled Python where there is a compiler; made when it is not there yet.
+    /// The checkout of a tree that is in the repository, with compiled Python where there is a
+    /// compiler; made when it is not there yet.
     pub fn of(
         git: &Git,
         layout: &Layout,
@@ -150,11 +159,22 @@ impl Checkout {
         compiler: Option<Compiler>,
         link: Option<LinkTo>,
     ) -> Result<Self, CheckoutError> {
-        let kinds = compiler.as_ref().map(Compiler::kind).into_iter().chain(link.as_ref().map(|link| link.kind.as_str()));
+        let kinds = compiler
+            .as_ref()
+            .map(Compiler::kind)
+            .into_iter()
+            .chain(link.as_ref().map(|link| link.kind.as_str()));
         let name = kinds.fold(tree.to_string(), |name, kind| format!("{name}-{kind}"));
         let made_at = shelf.folder(layout).join(&name);
         let place = layout.known(&Path::new(shelf.name()).join(name));
-        let mut checkout = Self { tree: tree.clone(), compiler, link, place, layout: layout.clone(), lease: Arc::default() };
+        let mut checkout = Self {
+            tree: tree.clone(),
+            compiler,
+            link,
+            place,
+            layout: layout.clone(),
+            lease: Arc::default(),
+        };
         // what cannot be mended where it is, is made anew elsewhere
         if checkout.place != made_at && !matches!(checkout.look(git), Ok(Looked::Verified(_))) {
             checkout.place = made_at;
@@ -191,19 +211,28 @@ impl Checkout {
         let kept = if was_there { self.keep_own_files(git).ok().flatten() } else { None };
         self.make(git)?;
         match self.look(git)? {
-            Looked::Verified(verified) => Ok(Verified { mended: was_there.then_some(difference), kept, ..verified }),
-            Looked::Differs(difference) => Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference }),
+            Looked::Verified(verified) => {
+                Ok(Verified { mended: was_there.then_some(difference), kept, ..verified })
+            }
+            Looked::Differs(difference) => {
+                Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference })
+            }
         }
     }
 
     /// Watches a checkout that was verified, for evidence that is made on it.
     pub fn watch(&self, verified: Verified, git: &Git) -> Result<Watch, CheckoutError> {
-        let reading = if verified.by_content { None } else { Some(self.start_reading(&verified, git)?) };
+        let reading =
+            if verified.by_content { None } else { Some(self.start_reading(&verified, git)?) };
         Ok(Watch { checkout: self.clone(), verified, reading })
     }
 
     /// Reads every file, on a thread of its own.
-    fn start_reading(&self, verified: &Verified, git: &Git) -> Result<JoinHandle<Comparison>, CheckoutError> {
+    fn start_reading(
+        &self,
+        verified: &Verified,
+        git: &Git,
+    ) -> Result<JoinHandle<Comparison>, CheckoutError> {
         let wanted = wanted(&self.listed(git)?, &self.compiled());
         let (place, found, keeps) = (self.place.clone(), verified.found.clone(), Keeps::of(git));
         Ok(std::thread::spawn(move || compare(&place, &found, &wanted, keeps)))
@@ -213,7 +242,8 @@ impl Checkout {
         self.take_lease()?;
         let record = Record::read(&self.record(), &self.tree);
         let found = scan(&self.place);
-        let is_small = found.len() <= FEW && found.iter().map(|found| found.marks.size).sum::<u64>() <= LITTLE;
+        let is_small =
+            found.len() <= FEW && found.iter().map(|found| found.marks.size).sum::<u64>() <= LITTLE;
         let is_known = record.as_ref().is_some_and(|record| record.holds(&found));
         if is_known && !is_small {
             return Ok(self.verified(found, true, false));
@@ -237,31 +267,44 @@ impl Checkout {
         Looked::Verified(Verified { lease, mended: None, kept: None, found, certain, by_content })
     }
 
-    /// The first difference that is none of git's making: what git converts when it writes a tree has other bytes than the tree.
-    fn judge(&self, comparison: Comparison, listed: &[Listed], git: &Git) -> Result<Option<Difference>, CheckoutError> {
+    /// The first difference that is none of git's making: what git converts when it writes a tree
+    /// has other bytes than the tree.
+    fn judge(
+        &self,
+        comparison: Comparison,
+        listed: &[Listed],
+        git: &Git,
+    ) -> Result<Option<Difference>, CheckoutError> {
         if comparison.contents.is_empty() || !git.converts(listed)? {
             return Ok(comparison.difference());
         }
         let fresh = Under::way(&self.layout)?;
-        let of_tree: Vec<_> = listed.iter().filter(|file| self.link.as_ref().is_none_or(|link| link.at != file.path)).cloned().collect();
+        let of_tree: Vec<_> = listed
+            .iter()
+            .filter(|file| self.link.as_ref().is_none_or(|link| link.at != file.path))
+            .cloned()
+            .collect();
         git.fill(&self.tree, &of_tree, &fresh.files)?;
         let is_alike = |path: &PathBuf| same_bytes(&self.place.join(path), &fresh.files.join(path));
         let contents = comparison.contents.into_iter().filter(|path| !is_alike(path)).collect();
         Ok(Comparison { contents, ..comparison }.difference())
     }
 
-    /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written, the next look reads everything again.
+    /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written,
+    /// the next look reads everything again.
     fn note(&self, found: &[Found], compiled: BTreeMap<String, String>) -> bool {
         let records = self.layout.checkout_records();
         // an overlay may be on another file system, with a clock of its own
-        let certain = (records.starts_with(self.layout.home()) || !self.place.starts_with(self.layout.home()))
+        let certain = (records.starts_with(self.layout.home())
+            || !self.place.starts_with(self.layout.home()))
             && clock_is_past(found, &records).unwrap_or(false)
             && scan(&self.place) == found;
         let _ = self.keep(&Record::new(&self.tree, found, certain, compiled));
         certain
     }
 
-    /// Writes the files beside their place and puts them there by a rename. Only who has the turn may do this.
+    /// Writes the files beside their place and puts them there by a rename. Only who has the turn
+    /// may do this.
     fn make(&self, git: &Git) -> Result<(), CheckoutError> {
         let listed = git.tree_files(&self.tree)?;
         let fresh = Under::way(&self.layout)?;
@@ -317,7 +360,8 @@ impl Checkout {
         Record::read(&self.record(), &self.tree).map(|record| record.compiled).unwrap_or_default()
     }
 
-    /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing worse than making it again can come of it.
+    /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing
+    /// worse than making it again can come of it.
     fn mark_used(&self) {
         fs::mark_used(&self.record());
     }
@@ -345,7 +389,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// In what the checkout was not as git has it at any time since it was verified. It is then made again.
+    /// In what the checkout was not as git has it at any time since it was verified. It is then
+    /// made again.
     pub fn end(self, git: &Git) -> Result<Option<Difference>, CheckoutError> {
         let Self { checkout, verified, reading } = self;
         let read = reading.map(|reading| reading.join().expect("a comparison does not panic"));
@@ -354,7 +399,8 @@ impl Watch {
             None => None,
         };
         let now = scan(&checkout.place);
-        let touched = first_difference(&verified.found, &now).map(|path| Difference { path: path.to_owned(), how: How::Touched });
+        let touched = first_difference(&verified.found, &now)
+            .map(|path| Difference { path: path.to_owned(), how: How::Touched });
         if read.is_none() && touched.is_none() && verified.certain {
             return Ok(None);
         }
@@ -377,7 +423,9 @@ impl Keeps {
 fn added(folder: &Path, listed: &[Listed]) -> BTreeMap<String, String> {
     let of_tree: HashSet<&Path> = listed.iter().map(|file| file.path.as_path()).collect();
     let found = scan(folder);
-    let added = found.iter().filter(|found| found.kind == Kind::File && !of_tree.contains(found.path.as_path()));
+    let added = found
+        .iter()
+        .filter(|found| found.kind == Kind::File && !of_tree.contains(found.path.as_path()));
     let with_digest = |found: &Found| {
         let bytes = read(&folder.join(&found.path), found.marks.size).ok()?;
         Some((found.path.to_str()?.to_owned(), digest(&bytes)))
@@ -404,7 +452,8 @@ impl Under {
         Ok(Self { files, folder })
     }
 
-    /// What was there goes; while a process uses it, it stays beside this folder, until gc finds it unused.
+    /// What was there goes; while a process uses it, it stays beside this folder, until gc finds it
+    /// unused.
     fn put_at(self, place: &Path) -> Result<(), FsError> {
         if let Some(folder) = place.parent() {
             fs::create_dir(folder)?;

@@ -1,4 +1,5 @@
-//! What a server wrote into the checkout it runs from. No version keeps such files; they are kept aside before the checkout goes.
+//! What a server wrote into the checkout it runs from. No version keeps such files; they are kept
+//! aside before the checkout goes.
 
 use super::{Checkout, CheckoutError, Record};
 use crate::world::checkout::compare::wanted;
@@ -31,12 +32,16 @@ impl Checkout {
         }
         let wanted = wanted(&self.listed(git)?, &self.compiled());
         let wanted: HashSet<&Path> = wanted.iter().map(super::compare::Wanted::path).collect();
-        let is_own = |path: &Path| !wanted.contains(path) && !path.components().any(|part| part.as_os_str() == "__pycache__");
+        let is_own = |path: &Path| {
+            !wanted.contains(path)
+                && !path.components().any(|part| part.as_os_str() == "__pycache__")
+        };
         let own = found.into_iter().filter(|found| found.kind == Kind::File && is_own(&found.path));
         Ok(own.map(|found| found.path).take(MOST).collect())
     }
 
-    /// Keeps the files aside that a server wrote here. They stay where they are too, and what a running server still writes is in both places.
+    /// Keeps the files aside that a server wrote here. They stay where they are too, and what a
+    /// running server still writes is in both places.
     pub fn keep_own_files(&self, git: &Git) -> Result<Option<Kept>, CheckoutError> {
         let paths = self.own_files(git)?;
         if paths.is_empty() {
@@ -58,6 +63,13 @@ impl Checkout {
     pub fn at(git: &Git, layout: &Layout, place: &Path) -> Option<Self> {
         let name = place.file_name()?.to_str()?;
         let tree = ObjectId::parse(name.split('-').next()?).filter(|tree| git.exists(tree))?;
-        Some(Self { tree, compiler: None, link: None, place: place.to_owned(), layout: layout.clone(), lease: Arc::default() })
+        Some(Self {
+            tree,
+            compiler: None,
+            link: None,
+            place: place.to_owned(),
+            layout: layout.clone(),
+            lease: Arc::default(),
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! What is kept of a checkout that was found as it should be, outside of it: so that the next look need not read every file.
+//! What is kept of a checkout that was found as it should be, outside of it: so that the next look
+//! need not read every file.
 
 use super::scan::{Found, summary};
 use crate::world::fs::{self, Durability, FsError};
@@ -10,7 +11,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SCHEMA: &str = "agent/checkout@1";
-/// The clock of most file systems moves every few milliseconds; that of a coarse one is not waited for.
+/// The clock of most file systems moves every few milliseconds; that of a coarse one is not waited
+/// for.
 const CLOCK_MOVES_WITHIN: Duration = Duration::from_millis(12);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -20,15 +22,27 @@ pub(super) struct Record {
     tree: ObjectId,
     /// Of all paths and marks.
     marks: String,
-    /// A file that was changed in the very moment it was looked at can have the marks it had before: only marks older than the look are certain.
+    /// A file that was changed in the very moment it was looked at can have the marks it had
+    /// before: only marks older than the look are certain.
     certain: bool,
     /// Compiled Python that was added to the files of the tree, by path, with digests.
     pub compiled: BTreeMap<String, String>,
 }
 
 impl Record {
-    pub fn new(tree: &ObjectId, found: &[Found], certain: bool, compiled: BTreeMap<String, String>) -> Self {
-        Self { schema: SCHEMA.to_owned(), tree: tree.clone(), marks: digest(&summary(found)), certain, compiled }
+    pub fn new(
+        tree: &ObjectId,
+        found: &[Found],
+        certain: bool,
+        compiled: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            tree: tree.clone(),
+            marks: digest(&summary(found)),
+            certain,
+            compiled,
+        }
     }
 
     /// The record of a tree's checkout; one that cannot be read is as good as none.
@@ -39,7 +53,11 @@ impl Record {
     }
 
     pub fn write(&self, path: &Path) -> Result<(), FsError> {
-        fs::replace(path, &serde_json::to_vec(self).expect("a record serialises"), Durability::Rebuildable)
+        fs::replace(
+            path,
+            &serde_json::to_vec(self).expect("a record serialises"),
+            Durability::Rebuildable,
+        )
     }
 
     /// Whether nothing was changed since the record was written.
@@ -48,7 +66,8 @@ impl Record {
     }
 }
 
-/// Waits until the clock of the file system has moved past all changes of these files, and tells whether it has: what is changed from then on has other marks.
+/// Waits until the clock of the file system has moved past all changes of these files, and tells
+/// whether it has: what is changed from then on has other marks.
 pub(super) fn clock_is_past(found: &[Found], folder: &Path) -> Result<bool, FsError> {
     use std::os::unix::fs::MetadataExt as _;
     fs::create_dir(folder)?;

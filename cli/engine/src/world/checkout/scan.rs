@@ -1,5 +1,5 @@
-//! What stands in a folder, by the marks the kernel keeps of each file and folder. The time of change cannot be set by anybody, so what has the same marks
-//! as before has not been changed.
+//! What stands in a folder, by the marks the kernel keeps of each file and folder. The time of
+//! change cannot be set by anybody, so what has the same marks as before has not been changed.
 
 use crate::world::limits;
 use std::fs::Metadata;
@@ -43,7 +43,8 @@ pub(super) struct Marks {
 impl Found {
     fn new(path: PathBuf, metadata: &Metadata) -> Self {
         let kind = metadata.file_type();
-        let is_special = kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device();
+        let is_special =
+            kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device();
         let kind = match () {
             () if kind.is_dir() => Kind::Folder,
             () if kind.is_symlink() => Kind::Link,
@@ -76,7 +77,8 @@ impl Marks {
     }
 }
 
-/// All that stands in a folder, itself included, by path. What goes away meanwhile, or cannot be read, is not in the list.
+/// All that stands in a folder, itself included, by path. What goes away meanwhile, or cannot be
+/// read, is not in the list.
 pub(super) fn scan(root: &Path) -> Vec<Found> {
     let Ok(metadata) = root.symlink_metadata() else { return Vec::new() };
     let top = Found::new(PathBuf::new(), &metadata);
@@ -104,7 +106,10 @@ pub(super) fn shared<T: Sync, R: Send>(work: &[T], run: impl Fn(&[T]) -> R + Syn
         return vec![run(work)];
     }
     std::thread::scope(|scope| {
-        let running: Vec<_> = work.chunks(work.len().div_ceil(threads)).map(|part| scope.spawn(|| run(part))).collect();
+        let running: Vec<_> = work
+            .chunks(work.len().div_ceil(threads))
+            .map(|part| scope.spawn(|| run(part)))
+            .collect();
         running.into_iter().map(|thread| thread.join().expect("the work does not panic")).collect()
     })
 }
@@ -135,7 +140,8 @@ pub(super) fn summary(found: &[Found]) -> Vec<u8> {
     for Found { path, marks, .. } in found {
         let Marks { device, inode, mode, size, modified, changed } = marks;
         bytes.extend_from_slice(path.as_os_str().as_bytes());
-        write!(bytes, "\0{device} {inode} {mode} {size} {modified:?} {changed:?}\0").expect("memory takes all");
+        write!(bytes, "\0{device} {inode} {mode} {size} {modified:?} {changed:?}\0")
+            .expect("memory takes all");
     }
     bytes
 }
@@ -143,7 +149,9 @@ pub(super) fn summary(found: &[Found]) -> Vec<u8> {
 /// The first path at which two scans differ.
 pub(super) fn first_difference<'a>(before: &'a [Found], after: &'a [Found]) -> Option<&'a Path> {
     let differs = before.iter().zip(after).find(|(one, other)| one != other);
-    let at = differs.map(|(one, other)| if one.path.as_os_str() <= other.path.as_os_str() { one } else { other });
+    let at = differs.map(
+        |(one, other)| if one.path.as_os_str() <= other.path.as_os_str() { one } else { other },
+    );
     let longer = if before.len() > after.len() { before } else { after };
     at.or_else(|| longer.get(before.len().min(after.len()))).map(|found| found.path.as_path())
 }

@@ -26,7 +26,11 @@ impl World {
     fn new() -> Self {
         let repository = Repository::with_code();
         repository.write("bin/run", "#!/bin/sh\n");
-        std::fs::set_permissions(repository.path().join("bin/run"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(
+            repository.path().join("bin/run"),
+            std::fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
         symlink("run", repository.path().join("bin/link")).unwrap();
         Self::of(repository)
     }
@@ -79,7 +83,11 @@ fn a_checkout_is_the_code_without_the_state_and_not_writable() {
     assert_eq!((mode("runner/__main__.py"), mode("bin/run")), (0, 0o111));
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
     assert_eq!(std::fs::read_dir(world.layout.temporary()).unwrap().count(), 0);
-    assert_eq!(world.repository.git(&["status", "--porcelain", "--", ":!.agent"]), "", "the user's index is untouched");
+    assert_eq!(
+        world.repository.git(&["status", "--porcelain", "--", ":!.agent"]),
+        "",
+        "the user's index is untouched"
+    );
 }
 
 #[test]
@@ -88,7 +96,8 @@ fn makers_of_the_same_checkout_agree() {
     let made: Vec<u64> = std::thread::scope(|scope| {
         let make = || {
             let git = world.repository.open();
-            let checkout = Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None, None).unwrap();
+            let checkout =
+                Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None, None).unwrap();
             assert!(checkout.verify(&git).unwrap().mended.is_none());
             checkout.path().metadata().unwrap().ino()
         };
@@ -103,7 +112,9 @@ fn makers_of_the_same_checkout_agree() {
 fn whatever_changed_is_found_and_made_again() {
     type Tamper = fn(&Path, &Path);
     let ways: [(&str, How, Tamper); 14] = [
-        ("runner/__main__.py", How::Content, |place, _| overwrite(&place.join("runner/__main__.py"), "print(2)\n")),
+        ("runner/__main__.py", How::Content, |place, _| {
+            overwrite(&place.join("runner/__main__.py"), "print(2)\n")
+        }),
         ("runner/__main__.py", How::Content, |place, _| {
             let path = place.join("runner/__main__.py");
             let before = path.metadata().unwrap().modified().unwrap();
@@ -117,10 +128,13 @@ fn whatever_changed_is_found_and_made_again() {
             std::fs::write(place.join("runner/__pycache__/__main__.cpython-311.pyc"), "").unwrap();
         }),
         ("empty", How::Added, |place, _| std::fs::create_dir(place.join("empty")).unwrap()),
-        ("agent.toml", How::Missing, |place, _| std::fs::remove_file(place.join("agent.toml")).unwrap()),
+        ("agent.toml", How::Missing, |place, _| {
+            std::fs::remove_file(place.join("agent.toml")).unwrap()
+        }),
         ("runner", How::Missing, |place, _| std::fs::remove_dir_all(place.join("runner")).unwrap()),
         ("bin/run", How::Mode, |place, _| {
-            std::fs::set_permissions(place.join("bin/run"), std::fs::Permissions::from_mode(0o444)).unwrap();
+            std::fs::set_permissions(place.join("bin/run"), std::fs::Permissions::from_mode(0o444))
+                .unwrap();
         }),
         ("bin/link", How::Content, |place, _| {
             std::fs::remove_file(place.join("bin/link")).unwrap();
@@ -137,7 +151,14 @@ fn whatever_changed_is_found_and_made_again() {
         }),
         ("agent.toml", How::Kind, |place, _| {
             std::fs::remove_file(place.join("agent.toml")).unwrap();
-            rustix::fs::mknodat(rustix::fs::CWD, place.join("agent.toml"), rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                place.join("agent.toml"),
+                rustix::fs::FileType::Fifo,
+                0o644.into(),
+                0,
+            )
+            .unwrap();
         }),
         ("runner", How::Kind, |place, beside| {
             std::fs::rename(place.join("runner"), beside.join("moved")).unwrap();
@@ -162,7 +183,10 @@ fn whatever_changed_is_found_and_made_again() {
             let mended = checkout.verify(&world.git).unwrap().mended;
             assert_eq!(mended, Some(Difference { path: path.into(), how }));
             assert!(checkout.path().symlink_metadata().unwrap().is_dir());
-            assert_eq!(std::fs::read_to_string(checkout.path().join("runner/__main__.py")).unwrap(), "print(1)\n");
+            assert_eq!(
+                std::fs::read_to_string(checkout.path().join("runner/__main__.py")).unwrap(),
+                "print(1)\n"
+            );
             assert!(checkout.verify(&world.git).unwrap().mended.is_none());
         }
     }
@@ -208,9 +232,15 @@ fn a_forged_record_does_not_pass_for_evidence() {
     let checkout = world.checkout();
     checkout.verify(&world.git).unwrap();
     overwrite(&checkout.path().join("data/7.txt"), "666");
-    Record::new(&world.tree, &scan(checkout.path()), true, BTreeMap::new()).write(&world.record()).unwrap();
+    Record::new(&world.tree, &scan(checkout.path()), true, BTreeMap::new())
+        .write(&world.record())
+        .unwrap();
     let verified = checkout.verify(&world.git).unwrap();
-    assert_eq!((verified.mended.as_ref(), verified.by_content), (None, false), "the record was believed");
+    assert_eq!(
+        (verified.mended.as_ref(), verified.by_content),
+        (None, false),
+        "the record was believed"
+    );
     let watch = checkout.watch(verified, &world.git).unwrap();
     let difference = watch.end(&world.git).unwrap().unwrap();
     assert_eq!(difference.path, Path::new("data/7.txt"));
@@ -231,20 +261,30 @@ fn what_is_changed_and_put_back_while_it_is_watched_is_found() {
     overwrite(&path, "print(1)\n");
     std::fs::set_permissions(&path, before.permissions()).unwrap();
     set_modified(&path, before.modified().unwrap());
-    assert_eq!(watched.end(&world.git).unwrap(), Some(Difference { path: "runner/__main__.py".into(), how: How::Touched }));
+    assert_eq!(
+        watched.end(&world.git).unwrap(),
+        Some(Difference { path: "runner/__main__.py".into(), how: How::Touched })
+    );
 
     let watched = watch();
     std::fs::write(checkout.path().join("runner/json.py"), "").unwrap();
     std::fs::remove_file(checkout.path().join("runner/json.py")).unwrap();
-    assert_eq!(watched.end(&world.git).unwrap(), Some(Difference { path: "runner".into(), how: How::Touched }));
+    assert_eq!(
+        watched.end(&world.git).unwrap(),
+        Some(Difference { path: "runner".into(), how: How::Touched })
+    );
 
     let watched = watch();
     std::fs::write(checkout.path().join("left.txt"), "").unwrap();
-    assert_eq!(watched.end(&world.git).unwrap(), Some(Difference { path: "left.txt".into(), how: How::Added }));
+    assert_eq!(
+        watched.end(&world.git).unwrap(),
+        Some(Difference { path: "left.txt".into(), how: How::Added })
+    );
     assert!(!checkout.path().join("left.txt").exists());
 }
 
-/// The same tree gives the same files whatever a user's configuration says of line ends; what the tree itself asks for is done, and told from a change.
+/// The same tree gives the same files whatever a user's configuration says of line ends; what the
+/// tree itself asks for is done, and told from a change.
 #[test]
 fn the_configuration_of_line_ends_does_not_count_and_attributes_do() {
     let repository = Repository::with_code();
@@ -254,7 +294,10 @@ fn the_configuration_of_line_ends_does_not_count_and_attributes_do() {
     repository.git(&["config", "filter.shout.clean", "tr A-Z a-z"]);
     let world = World::of(repository);
     let checkout = world.checkout();
-    assert_eq!(std::fs::read_to_string(checkout.path().join("runner/__main__.py")).unwrap(), "print(1)\n");
+    assert_eq!(
+        std::fs::read_to_string(checkout.path().join("runner/__main__.py")).unwrap(),
+        "print(1)\n"
+    );
 
     let World { repository, .. } = world;
     repository.write(".gitattributes", "*.bat text eol=crlf\n*.txt filter=shout\n*.py text=auto\n");
@@ -284,10 +327,13 @@ fn odd_names_and_an_empty_tree_are_kept() {
     repository.write("aux.py", "2");
     let world = World::of(repository);
     let checkout = world.checkout();
-    assert!(checkout.path().join("a\nb/ü .txt").is_file() && checkout.path().join("aux.py").is_file());
+    assert!(
+        checkout.path().join("a\nb/ü .txt").is_file() && checkout.path().join("aux.py").is_file()
+    );
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
     let empty = world.git.edit_tree(None, &[]).unwrap();
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None, None).unwrap();
+    let checkout =
+        Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None, None).unwrap();
     assert!(checkout.verify(&world.git).unwrap().mended.is_none());
 }
 
@@ -304,7 +350,8 @@ fn a_checkout_that_is_gone_is_made_again_without_a_word() {
     Lease::take_alone_at_last(&world.place());
 }
 
-/// Python loads what was compiled with the checkout, writes nothing, and what was planted in its place is found.
+/// Python loads what was compiled with the checkout, writes nothing, and what was planted in its
+/// place is found.
 #[test]
 fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
     let repository = Repository::with_code();
@@ -314,29 +361,62 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
     repository.write("odd\nname.py", "x = 1\n");
     let world = World::of(repository);
     let interpreter = python::find(&world.layout, ">=3.11").unwrap();
-    let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None).unwrap();
+    let compiler = Compiler::new(
+        &interpreter,
+        vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()],
+    );
+    let checkout =
+        Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None)
+            .unwrap();
     assert!(checkout.path().file_name().unwrap().to_str().unwrap().ends_with(&interpreter.version));
     let run = || {
-        let environment = python::child_environment(&python::Bytecode::InPlace, checkout.path(), &Python::default());
-        let run = Run::new(&interpreter.executable).args(["-v", "-m", "runner"]).directory(checkout.path());
-        let finished = environment.iter().fold(run, |run, (name, value)| run.env(name, value)).succeed().unwrap();
+        let environment = python::child_environment(
+            &python::Bytecode::InPlace,
+            checkout.path(),
+            &Python::default(),
+        );
+        let run = Run::new(&interpreter.executable)
+            .args(["-v", "-m", "runner"])
+            .directory(checkout.path());
+        let finished = environment
+            .iter()
+            .fold(run, |run, (name, value)| run.env(name, value))
+            .succeed()
+            .unwrap();
         (finished.text(), String::from_utf8_lossy(&finished.stderr).into_owned())
     };
-    let made: Vec<_> =
-        scan(checkout.path()).into_iter().filter(|found| found.path.extension().is_some_and(|ending| ending == "pyc")).collect();
+    let made: Vec<_> = scan(checkout.path())
+        .into_iter()
+        .filter(|found| found.path.extension().is_some_and(|ending| ending == "pyc"))
+        .collect();
     assert_eq!(made.len(), 3, "{made:?}");
     assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
     let (answer, said) = run();
     assert_eq!(answer, "42");
-    let loaded = said.lines().any(|line| line.starts_with("# code object from") && line.contains("__pycache__/helper."));
-    assert!(loaded || said.lines().any(|line| line.contains("__pycache__/helper.") && line.contains("matches")), "{said}");
+    let loaded = said
+        .lines()
+        .any(|line| line.starts_with("# code object from") && line.contains("__pycache__/helper."));
+    assert!(
+        loaded
+            || said
+                .lines()
+                .any(|line| line.contains("__pycache__/helper.") && line.contains("matches")),
+        "{said}"
+    );
     assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
 
-    let planted = made.iter().find(|found| found.path.to_string_lossy().contains("helper.")).unwrap();
-    let (path, other) = (checkout.path().join(&planted.path), std::fs::read(checkout.path().join(&planted.path)).unwrap());
+    let planted =
+        made.iter().find(|found| found.path.to_string_lossy().contains("helper.")).unwrap();
+    let (path, other) = (
+        checkout.path().join(&planted.path),
+        std::fs::read(checkout.path().join(&planted.path)).unwrap(),
+    );
     std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, other.iter().map(|byte| if *byte == 42 { 66 } else { *byte }).collect::<Vec<_>>()).unwrap();
+    std::fs::write(
+        &path,
+        other.iter().map(|byte| if *byte == 42 { 66 } else { *byte }).collect::<Vec<_>>(),
+    )
+    .unwrap();
     assert_eq!(run().0, "66", "the attack works");
     let mended = checkout.verify(&world.git).unwrap().mended;
     assert_eq!(mended, Some(Difference { path: planted.path.clone(), how: How::Content }));
@@ -349,7 +429,13 @@ fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
     let repository = Repository::with_code();
     repository.write("runner/__main__.py", "from . import tools\nimport lib.deep.thing\n");
     repository.write("runner/tools.py", "def f():\n    from lib import late\n");
-    for path in ["lib/__init__.py", "lib/deep/__init__.py", "lib/deep/thing.py", "lib/late.py", "lib/never.py"] {
+    for path in [
+        "lib/__init__.py",
+        "lib/deep/__init__.py",
+        "lib/deep/thing.py",
+        "lib/late.py",
+        "lib/never.py",
+    ] {
         repository.write(path, "");
     }
     for number in 0..400 {
@@ -357,11 +443,30 @@ fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
     }
     let world = World::of(repository);
     let interpreter = python::find(&world.layout, ">=3.11").unwrap();
-    let compiler = Compiler::new(&interpreter, vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()]);
-    let checkout = Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None).unwrap();
+    let compiler = Compiler::new(
+        &interpreter,
+        vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()],
+    );
+    let checkout =
+        Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None)
+            .unwrap();
     let record = Record::read(&checkout.record(), &world.tree).unwrap();
-    let names: Vec<_> = record.compiled.keys().map(|path| path.replace("__pycache__/", "").split('.').next().unwrap().to_owned()).collect();
-    assert_eq!(names, ["lib/__init__", "lib/late", "lib/deep/__init__", "lib/deep/thing", "runner/__main__", "runner/tools"]);
+    let names: Vec<_> = record
+        .compiled
+        .keys()
+        .map(|path| path.replace("__pycache__/", "").split('.').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "lib/__init__",
+            "lib/late",
+            "lib/deep/__init__",
+            "lib/deep/thing",
+            "runner/__main__",
+            "runner/tools"
+        ]
+    );
 }
 
 /// A child that runs goes on in the folder it was started in, though the checkout was made again.
@@ -372,7 +477,11 @@ fn what_a_child_runs_in_stays_when_the_checkout_is_made_again() {
     let checkout = world.checkout();
     std::fs::write(checkout.path().join("left.txt"), "").unwrap();
     assert!(checkout.verify(&world.git).unwrap().mended.is_some());
-    let left: Vec<_> = std::fs::read_dir(world.layout.temporary()).unwrap().flatten().map(|entry| entry.path()).collect();
+    let left: Vec<_> = std::fs::read_dir(world.layout.temporary())
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     assert_eq!(left.len(), 1, "{left:?}");
     assert!(left[0].join("left.txt").is_file() && Lease::take_alone(&left[0]).unwrap().is_none());
     drop(old);

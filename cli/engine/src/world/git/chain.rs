@@ -15,11 +15,13 @@ use agent_core::version::legality::STATE_FOLDER;
 use gix::bstr::ByteSlice;
 use semver::Version;
 
-/// So far back the tree of a rollback is looked for before it is served; `agent verify` looks all the way.
+/// So far back the tree of a rollback is looked for before it is served; `agent verify` looks all
+/// the way.
 const LOOKED_BACK: usize = 1_000;
 
 impl Git {
-    /// Why a commit is not to be served as the version it says it is, as far as git alone knows; a few reads.
+    /// Why a commit is not to be served as the version it says it is, as far as git alone knows; a
+    /// few reads.
     pub fn breach(&self, commit: &CommitInfo) -> Result<Option<Breach>, GitError> {
         Ok(tip::breach(&self.tip_facts(commit)?))
     }
@@ -28,7 +30,11 @@ impl Git {
         let state = self.entry(&commit.id, STATE_FILE)?.map(|entry| entry.id);
         Ok(Tip {
             link: link(commit, self.tag_of(commit)?, self.first_of(commit)?),
-            state_problem: state.as_ref().map(|state| self.blob_problem(state)).transpose()?.flatten(),
+            state_problem: state
+                .as_ref()
+                .map(|state| self.blob_problem(state))
+                .transpose()?
+                .flatten(),
             state,
             before: self.before(commit)?,
             changed: self.changed_root(commit)?,
@@ -37,12 +43,18 @@ impl Git {
     }
 
     fn tag_of(&self, commit: &CommitInfo) -> Result<Option<ObjectId>, GitError> {
-        commit.trailers.version.as_ref().map_or(Ok(None), |version| self.reference(&tag_ref(version)))
+        commit
+            .trailers
+            .version
+            .as_ref()
+            .map_or(Ok(None), |version| self.reference(&tag_ref(version)))
     }
 
-    /// What the manifest of a version calls a first release, where the version claims to be one under another number than the usual.
+    /// What the manifest of a version calls a first release, where the version claims to be one
+    /// under another number than the usual.
     fn first_of(&self, commit: &CommitInfo) -> Result<Version, GitError> {
-        let claims = commit.trailers.base.is_none() && commit.trailers.version.as_ref().is_some_and(|version| *version != FIRST);
+        let claims = commit.trailers.base.is_none()
+            && commit.trailers.version.as_ref().is_some_and(|version| *version != FIRST);
         let manifest = if claims { self.read(&commit.id, manifest::FILE)? } else { None };
         let manifest = manifest.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
         Ok(manifest.map_or(FIRST, |manifest| manifest.first()))
@@ -60,7 +72,8 @@ impl Git {
         })
     }
 
-    /// What of the root differs from the commit whose code this one is to have: from the one it stands on, or from a release's source.
+    /// What of the root differs from the commit whose code this one is to have: from the one it
+    /// stands on, or from a release's source.
     fn changed_root(&self, commit: &CommitInfo) -> Result<Option<String>, GitError> {
         let of = match commit.trailers.kind {
             Some(Kind::Promotion) => commit.parents.first(),
@@ -74,18 +87,26 @@ impl Git {
     }
 
     /// The first name in the root, other than `state`, that two trees do not have alike.
-    fn root_difference(&self, one: &ObjectId, other: &ObjectId) -> Result<Option<String>, GitError> {
+    fn root_difference(
+        &self,
+        one: &ObjectId,
+        other: &ObjectId,
+    ) -> Result<Option<String>, GitError> {
         let entries = |tree: &ObjectId| -> Result<Vec<gix::objs::tree::Entry>, GitError> {
             let mut tree = decoded(&self.peeled_tree(tree)?)?;
             tree.entries.retain(|entry| format!("{}/", entry.filename) != STATE_FOLDER);
             Ok(tree.entries)
         };
         let (one, other) = (entries(one)?, entries(other)?);
-        let differs = one.iter().find(|entry| !other.contains(entry)).or_else(|| other.iter().find(|entry| !one.contains(entry)));
+        let differs = one
+            .iter()
+            .find(|entry| !other.contains(entry))
+            .or_else(|| other.iter().find(|entry| !one.contains(entry)));
         Ok(differs.map(|entry| entry.filename.to_str_lossy().into_owned()))
     }
 
-    /// Of a rollback: whether a version before it has its tree; `None` where that takes a longer look.
+    /// Of a rollback: whether a version before it has its tree; `None` where that takes a longer
+    /// look.
     fn restores(&self, commit: &CommitInfo) -> Result<Option<bool>, GitError> {
         if commit.trailers.kind != Some(Kind::Rollback) {
             return Ok(None);
@@ -105,11 +126,18 @@ impl Git {
     /// Every served branch with its versions, as far back as there are any.
     pub fn chains(&self) -> Result<Vec<Chain>, GitError> {
         let branches = self.version_branches()?.into_iter();
-        Ok(branches.map(|(branch, tip)| self.chain(branch.trim_start_matches("refs/heads/"), tip)).collect())
+        Ok(branches
+            .map(|(branch, tip)| self.chain(branch.trim_start_matches("refs/heads/"), tip))
+            .collect())
     }
 
     fn chain(&self, branch: &str, tip: ObjectId) -> Chain {
-        let mut chain = Chain { branch: branch.to_owned(), tip: tip.clone(), links: Vec::new(), end: End::First };
+        let mut chain = Chain {
+            branch: branch.to_owned(),
+            tip: tip.clone(),
+            links: Vec::new(),
+            end: End::First,
+        };
         let mut next = Some(tip);
         while let Some(id) = next.take() {
             let commit = match self.commit(&id) {

@@ -1,4 +1,5 @@
-//! The files of a tree: what they are, and writing them to a folder as git holds them, whatever the user's configuration makes of a working tree.
+//! The files of a tree: what they are, and writing them to a folder as git holds them, whatever the
+//! user's configuration makes of a working tree.
 
 use super::error::GitError;
 use super::ids::{from_gix, to_gix};
@@ -20,13 +21,20 @@ const ATTRIBUTES: &str = ".gitattributes";
 const CONVERTING: [&str; 4] = ["crlf", "encoding", "filter", "ident"];
 
 impl Git {
-    /// All files of a tree. Each tree object is checked against its id, so that the list is what that id stands for.
+    /// All files of a tree. Each tree object is checked against its id, so that the list is what
+    /// that id stands for.
     pub fn tree_files(&self, tree: &ObjectId) -> Result<Vec<Listed>, GitError> {
         let mut listed = Vec::new();
         let mut folders = vec![(PathBuf::new(), to_gix(tree))];
         while let Some((folder, id)) = folders.pop() {
-            let object = self.find(&from_gix(id))?.try_into_tree().map_err(GitError::reading(format!("tree {id}")))?;
-            if gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &object.data).ok() != Some(id) {
+            let object = self
+                .find(&from_gix(id))?
+                .try_into_tree()
+                .map_err(GitError::reading(format!("tree {id}")))?;
+            if gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &object.data)
+                .ok()
+                != Some(id)
+            {
                 return Err(GitError::Forged { id: from_gix(id) });
             }
             for entry in object.iter() {
@@ -34,21 +42,28 @@ impl Git {
                 let path = folder.join(OsStr::from_bytes(entry.filename()));
                 match entry.mode().kind() {
                     EntryKind::Tree => folders.push((path, entry.object_id())),
-                    kind => listed.push(Listed { path, mode: Mode::of(kind), id: from_gix(entry.object_id()) }),
+                    kind => listed.push(Listed {
+                        path,
+                        mode: Mode::of(kind),
+                        id: from_gix(entry.object_id()),
+                    }),
                 }
             }
         }
         Ok(listed)
     }
 
-    /// Whether git would write other bytes than those of the blobs: the attributes of the tree or of the clone name a filter, an encoding or line ends.
+    /// Whether git would write other bytes than those of the blobs: the attributes of the tree or
+    /// of the clone name a filter, an encoding or line ends.
     pub fn converts(&self, listed: &[Listed]) -> Result<bool, GitError> {
         let converts = |bytes: &[u8]| CONVERTING.iter().any(|word| bytes.contains_str(word));
         let here = fs::read_if_there(&self.common_dir().join("info/attributes"))?;
         if here.is_some_and(|bytes| converts(&bytes)) {
             return Ok(true);
         }
-        for file in listed.iter().filter(|file| file.path.file_name() == Some(OsStr::new(ATTRIBUTES))) {
+        for file in
+            listed.iter().filter(|file| file.path.file_name() == Some(OsStr::new(ATTRIBUTES)))
+        {
             if file.mode != Mode::Link && converts(&self.blob(&file.id)?) {
                 return Ok(true);
             }
@@ -56,7 +71,8 @@ impl Git {
         Ok(false)
     }
 
-    /// Whether the file systems of this clone keep the bit that makes a file a program, and links, as git found out when it made the clone.
+    /// Whether the file systems of this clone keep the bit that makes a file a program, and links,
+    /// as git found out when it made the clone.
     pub fn keeps_programs(&self) -> bool {
         self.config("core.fileMode").is_none_or(|value| value != "false")
     }
@@ -65,14 +81,18 @@ impl Git {
         self.config("core.symlinks").is_none_or(|value| value != "false")
     }
 
-    /// Writes the files of a tree into an empty folder, none of them writable. What git would only copy is copied here, in a fraction of the time.
+    /// Writes the files of a tree into an empty folder, none of them writable. What git would only
+    /// copy is copied here, in a fraction of the time.
     pub fn fill(&self, tree: &ObjectId, listed: &[Listed], folder: &Path) -> Result<(), GitError> {
-        let is_plain = self.keeps_links() && listed.iter().all(|file| is_plain(&file.path)) && !self.converts(listed)?;
+        let is_plain = self.keeps_links()
+            && listed.iter().all(|file| is_plain(&file.path))
+            && !self.converts(listed)?;
         if is_plain && self.has_all(listed) {
             return self.copy(listed, folder);
         }
         self.read_tree(tree, folder)?;
-        for file in listed.iter().filter(|file| matches!(file.mode, Mode::File | Mode::Executable)) {
+        for file in listed.iter().filter(|file| matches!(file.mode, Mode::File | Mode::Executable))
+        {
             let mode = if file.mode == Mode::Executable { PROGRAM } else { FILE };
             fs::set_mode(&folder.join(&file.path), mode)?;
         }
@@ -81,10 +101,12 @@ impl Git {
 
     /// A partial clone lacks blobs, which git fetches when it needs them.
     fn has_all(&self, listed: &[Listed]) -> bool {
-        !self.is_partial() || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
+        !self.is_partial()
+            || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
     }
 
-    /// Every name is made anew and none is followed, so that two entries of one name end with an error and nothing is written outside of the folder.
+    /// Every name is made anew and none is followed, so that two entries of one name end with an
+    /// error and nothing is written outside of the folder.
     fn copy(&self, listed: &[Listed], folder: &Path) -> Result<(), GitError> {
         let mut folders = HashSet::from([Path::new("")]);
         for file in listed {
@@ -101,8 +123,10 @@ impl Git {
         Ok(())
     }
 
-    /// The same by git, with an index of its own, for what only git can: filters, line ends and encodings that the tree asks for, and blobs that a partial
-    /// clone lacks. What the user's configuration says of line ends does not count: the same tree gives the same files for everybody.
+    /// The same by git, with an index of its own, for what only git can: filters, line ends and
+    /// encodings that the tree asks for, and blobs that a partial clone lacks. What the user's
+    /// configuration says of line ends does not count: the same tree gives the same files for
+    /// everybody.
     fn read_tree(&self, tree: &ObjectId, folder: &Path) -> Result<(), GitError> {
         const SETTINGS: [&str; 7] = [
             "core.bare=false",
@@ -113,8 +137,8 @@ impl Git {
             "core.attributesFile=/dev/null",
             "advice.detachedHead=false",
         ];
-        let index =
-            tempfile::tempdir_in(folder.parent().unwrap_or(folder)).map_err(FsError::while_doing("create a folder beside", folder))?;
+        let index = tempfile::tempdir_in(folder.parent().unwrap_or(folder))
+            .map_err(FsError::while_doing("create a folder beside", folder))?;
         self.command()
             .arg("--work-tree")
             .arg(folder)
@@ -132,8 +156,13 @@ impl Git {
 const FILE: u32 = 0o444;
 const PROGRAM: u32 = 0o555;
 
-fn make_folders<'a>(folder: &Path, file: &'a Path, made: &mut HashSet<&'a Path>) -> Result<(), FsError> {
-    let missing: Vec<_> = file.ancestors().skip(1).take_while(|parent| !made.contains(parent)).collect();
+fn make_folders<'a>(
+    folder: &Path,
+    file: &'a Path,
+    made: &mut HashSet<&'a Path>,
+) -> Result<(), FsError> {
+    let missing: Vec<_> =
+        file.ancestors().skip(1).take_while(|parent| !made.contains(parent)).collect();
     for parent in missing.into_iter().rev() {
         let path = folder.join(parent);
         std::fs::create_dir(&path).map_err(FsError::while_doing("create the folder", &path))?;

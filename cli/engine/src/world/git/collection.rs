@@ -1,7 +1,9 @@
-//! Against `git gc`, which removes objects that no ref names yet: none begins while refs move, and what an earlier one took is written again.
+//! Against `git gc`, which removes objects that no ref names yet: none begins while refs move, and
+//! what an earlier one took is written again.
 //!
-//! A gc says that it runs in `gc.pid` ("PID HOST"), and ends at once where that file names a living process. A move of refs does the same for as long as it
-//! lasts; the file of a killed process counts for nobody.
+//! A gc says that it runs in `gc.pid` ("PID HOST"), and ends at once where that file names a living
+//! process. A move of refs does the same for as long as it lasts; the file of a killed process
+//! counts for nobody.
 
 use super::error::GitError;
 use super::ids::to_gix;
@@ -13,7 +15,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a gc that runs is waited for. With git's defaults it removes nothing that is younger than two weeks, so going on after that is safe.
+/// How long a gc that runs is waited for. With git's defaults it removes nothing that is younger
+/// than two weeks, so going on after that is safe.
 const WAIT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(1);
 /// git takes an older `gc.pid` for one that was left.
@@ -46,7 +49,9 @@ impl Held {
                     let held = Self { path: path.clone(), content: content.clone() };
                     file.write_all(content.as_bytes()).ok()?;
                     // a gc that saw no file before this one was made renames its own over it
-                    if !lock.exists() && std::fs::read_to_string(&path).is_ok_and(|found| found == content) {
+                    if !lock.exists()
+                        && std::fs::read_to_string(&path).is_ok_and(|found| found == content)
+                    {
                         return Some(held);
                     }
                 }
@@ -70,10 +75,17 @@ impl Held {
 fn names_a_living_process(path: &Path) -> bool {
     let Ok(content) = std::fs::read_to_string(path) else { return false };
     let Some((process, other_host)) = content.trim_end().split_once(' ') else { return false };
-    let Some(process) = process.parse().ok().and_then(rustix::process::Pid::from_raw) else { return false };
-    let modified = path.metadata().and_then(|file| file.modified()).ok().and_then(|modified| Timestamp::try_from(modified).ok());
+    let Some(process) = process.parse().ok().and_then(rustix::process::Pid::from_raw) else {
+        return false;
+    };
+    let modified = path
+        .metadata()
+        .and_then(|file| file.modified())
+        .ok()
+        .and_then(|modified| Timestamp::try_from(modified).ok());
     let lives = || rustix::process::test_kill_process(process) != Err(rustix::io::Errno::SRCH);
-    modified.is_none_or(|modified| clock::now() <= modified + STALE_AFTER) && (other_host != host() || lives())
+    modified.is_none_or(|modified| clock::now() <= modified + STALE_AFTER)
+        && (other_host != host() || lives())
 }
 
 fn host() -> String {
@@ -81,7 +93,8 @@ fn host() -> String {
 }
 
 impl Git {
-    /// Keeps `git gc` out, and writes again what it took of the objects that a ref is about to name.
+    /// Keeps `git gc` out, and writes again what it took of the objects that a ref is about to
+    /// name.
     pub(super) fn without_collection(&self) -> Result<Option<Held>, GitError> {
         let held = Held::acquire(&self.common_dir, WAIT);
         let gone = self.written.not_loose(&self.objects_dir());
@@ -121,7 +134,10 @@ mod tests {
         let git = repository.open();
         let held = Held::acquire(git.common_dir(), NO_WAIT).unwrap();
         let refused = repository.run(&["gc", "-q", "--prune=now"]);
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("gc is already running"), "{refused:?}");
+        assert!(
+            String::from_utf8_lossy(&refused.stderr).contains("gc is already running"),
+            "{refused:?}"
+        );
         drop(held);
         assert_eq!(repository.run(&["gc", "-q", "--prune=now"]).code, Some(0));
         assert!(!gc_pid(&repository).exists());
@@ -153,7 +169,9 @@ mod tests {
         let main = git.expect("main").unwrap();
         let blob = git.write_blob(b"new\n").unwrap();
         let tree = git.edit_tree(Some(&main), &[TreeEdit::file("state/more.json", blob)]).unwrap();
-        let commit = git.write_commit(&CommitSpec { tree, parents: vec![main], message: "new".to_owned() }).unwrap();
+        let commit = git
+            .write_commit(&CommitSpec { tree, parents: vec![main], message: "new".to_owned() })
+            .unwrap();
         repository.git(&["gc", "-q", "--prune=now"]);
         assert!(!repository.open().exists(&commit));
         assert_eq!(git.commit(&commit).unwrap().message, "new");

@@ -14,7 +14,8 @@ pub enum GitError {
     Untrusted { directory: PathBuf },
     #[error("{} stores its refs as {format}, which `agent` cannot read", directory.display())]
     RefFormat { directory: PathBuf, format: String },
-    #[error("the git repository of {} names its objects by SHA-256, which `agent` cannot read", directory.display())]
+    #[error("the git repository of {} names its objects by SHA-256, which `agent` cannot read",
+        directory.display())]
     ObjectFormat { directory: PathBuf },
     #[error("cannot open the git repository of {}", directory.display())]
     Open {
@@ -22,7 +23,8 @@ pub enum GitError {
         #[source]
         source: Box<gix::Error>,
     },
-    #[error("`{revision}` names no commit{}", if *shallow { " that this shallow clone has" } else { "" })]
+    #[error("`{revision}` names no commit{}",
+        if *shallow { " that this shallow clone has" } else { "" })]
     NoCommit { revision: String, shallow: bool },
     #[error("cannot read {what} from the git repository")]
     Read {
@@ -36,7 +38,8 @@ pub enum GitError {
         #[source]
         source: Box<gix::Error>,
     },
-    #[error("the object {id} was left out of this partial clone and cannot be fetched{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    #[error("the object {id} was left out of this partial clone and cannot be fetched{}",
+        if why.is_empty() { String::new() } else { format!(": {why}") })]
     LeftOut { id: String, why: String },
     #[error("the submodule {path} is not initialised here, or lacks its commit {}", commit.short())]
     Submodule { path: String, commit: ObjectId },
@@ -48,20 +51,25 @@ pub enum GitError {
     Path { path: String },
     #[error("the name of `{path}` is not UTF-8")]
     Name { path: String },
-    #[error("git did not move {name}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    #[error("git did not move {name}{}",
+        if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
-    #[error("it is not known whether {name} was moved{}", if why.is_empty() { String::new() } else { format!(" (git said: {why})") })]
+    #[error("it is not known whether {name} was moved{}",
+        if why.is_empty() { String::new() } else { format!(" (git said: {why})") })]
     InDoubt {
         name: String,
         why: String,
         #[source]
         source: Box<GitError>,
     },
-    #[error("against the laws of this repository: {}", breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("against the laws of this repository: {}",
+        breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Illegal { breaches: Vec<Breach> },
-    #[error("the remote {remote} did not take it{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    #[error("the remote {remote} did not take it{}",
+        if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotPushed { remote: String, why: String, was_judged: bool },
-    #[error("nothing was fetched from the remote {remote}{}", if why.is_empty() { String::new() } else { format!(": {why}") })]
+    #[error("nothing was fetched from the remote {remote}{}",
+        if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotFetched { remote: String, why: String },
     #[error("{name} was moved by others again and again")]
     Busy { name: String },
@@ -84,8 +92,12 @@ impl GitError {
         if source.is_not_found() {
             return Self::NotARepository { directory };
         }
-        let problems = std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
-        if problems.into_iter().any(|problem| problem.to_string().contains("extensions.objectFormat")) {
+        let problems =
+            std::iter::successors(Some(&source as &dyn std::error::Error), |error| error.source());
+        if problems
+            .into_iter()
+            .any(|problem| problem.to_string().contains("extensions.objectFormat"))
+        {
             return Self::ObjectFormat { directory };
         }
         Self::Open { directory, source: Box::new(source) }
@@ -94,7 +106,9 @@ impl GitError {
     /// An error met in a submodule, with paths from the root of the repository.
     pub(super) fn below(self, folder: &str) -> Self {
         match self {
-            Self::Submodule { path, commit } => Self::Submodule { path: format!("{folder}/{path}"), commit },
+            Self::Submodule { path, commit } => {
+                Self::Submodule { path: format!("{folder}/{path}"), commit }
+            }
             other => other,
         }
     }
@@ -144,31 +158,59 @@ impl Diagnose for GitError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NotARepository { .. } => {
-                "go to an agent repository or name it with `-C DIR`; `agent init DIR` makes a new one".to_owned()
+                "go to an agent repository or name it with `-C DIR`; `agent init DIR` makes a new \
+                one"
+                .to_owned()
             }
-            Self::Submodule { .. } => "fetch it: git submodule update --init --recursive".to_owned(),
+            Self::Submodule { .. } => {
+                "fetch it: git submodule update --init --recursive".to_owned()
+            }
             Self::Untrusted { directory } => {
-                format!("if you trust it: git config --global --add safe.directory '{}'", directory.display())
+                format!(
+                    "if you trust it: git config --global --add safe.directory '{}'",
+                    directory.display()
+                )
             }
             Self::RefFormat { .. } => "convert it: git refs migrate --ref-format=files".to_owned(),
             Self::ObjectFormat { .. } => {
-                "git converts no repository to SHA-1; make a new one (git init --object-format=sha1 DIR) and commit the files there"
+                "git converts no repository to SHA-1; make a new one (git init \
+                --object-format=sha1 DIR) and commit the files there"
                     .to_owned()
             }
-            Self::NoCommit { shallow: true, .. } => "fetch the rest: git fetch --unshallow --tags".to_owned(),
-            Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the branches".to_owned(),
+            Self::NoCommit { shallow: true, .. } => {
+                "fetch the rest: git fetch --unshallow --tags".to_owned()
+            }
+            Self::NoCommit { .. } => "`agent versions` lists the versions, `git branch` the \
+                branches"
+                .to_owned(),
             Self::Read { .. } | Self::Forged { .. } => {
-                "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack it".to_owned()
+                "`git fsck` shows what is missing or damaged; a shallow or partial clone may lack \
+                it"
+                .to_owned()
             }
-            Self::LeftOut { .. } => "fetch all that was left out: git fetch --refetch --no-filter".to_owned(),
+            Self::LeftOut { .. } => {
+                "fetch all that was left out: git fetch --refetch --no-filter".to_owned()
+            }
             Self::NotMoved { why, .. } if is_locked(why) => {
-                "another git holds the ref's lock; when none is running any more, remove the lock file it names".to_owned()
+                "another git holds the ref's lock; when none is running any more, remove the lock \
+                file it names"
+                    .to_owned()
             }
-            Self::Illegal { breaches } => return breaches.first().map(|breach| breach.mend.to_owned()),
-            Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused it, in the words above".to_owned(),
-            Self::NotPushed { remote, .. } | Self::NotFetched { remote, .. } => format!("can it be reached? git ls-remote {remote}"),
+            Self::Illegal { breaches } => {
+                return breaches.first().map(|breach| breach.mend.to_owned());
+            }
+            Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused \
+                it, in the words above"
+                .to_owned(),
+            Self::NotPushed { remote, .. } | Self::NotFetched { remote, .. } => format!(
+                "can it be \
+                reached? git ls-remote {remote}"
+            ),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
-            Self::InDoubt { name, .. } => format!("`git rev-parse {name}` says where it is; run it again only when it was not moved"),
+            Self::InDoubt { name, .. } => format!(
+                "`git rev-parse {name}` says where it is; run it \
+                again only when it was not moved"
+            ),
             Self::Name { .. } => "rename the file, and commit that".to_owned(),
             Self::Process(error) => return error.hint(),
             Self::Fs(error) => return error.hint(),

@@ -10,9 +10,20 @@ use agent_core::version::record_refs;
 use std::collections::HashSet;
 
 impl Git {
-    /// What moving a ref would mean; works before the move as well as in a hook that asks whether it may happen.
-    pub fn ref_update(&self, reference: &str, old: Option<&ObjectId>, new: Option<&ObjectId>) -> Result<RefUpdate, GitError> {
-        let mut update = RefUpdate { reference: reference.to_owned(), old: old.cloned(), new: new.cloned(), ..RefUpdate::default() };
+    /// What moving a ref would mean; works before the move as well as in a hook that asks whether
+    /// it may happen.
+    pub fn ref_update(
+        &self,
+        reference: &str,
+        old: Option<&ObjectId>,
+        new: Option<&ObjectId>,
+    ) -> Result<RefUpdate, GitError> {
+        let mut update = RefUpdate {
+            reference: reference.to_owned(),
+            old: old.cloned(),
+            new: new.cloned(),
+            ..RefUpdate::default()
+        };
         let role = Role::of(reference);
         let Some(new) = new else {
             update.is_superseded = matches!(role, Role::VersionTag(_)) && self.gave_way(old)?;
@@ -22,18 +33,26 @@ impl Git {
             Role::VersionTag(_) => {
                 update.is_superseded = self.is_superseded(old, new)?;
                 // a tag of something that is no commit names no version
-                let named = self.resolve(new.as_str())?.map(|commit| self.commit_facts(&commit)).transpose()?;
+                let named = self
+                    .resolve(new.as_str())?
+                    .map(|commit| self.commit_facts(&commit))
+                    .transpose()?;
                 update.added.push(named.unwrap_or_default());
             }
             Role::Active | Role::Line(..) => self.along_first_parents(&mut update, new)?,
-            Role::Record => update.is_forward = old.map_or(Ok(true), |old| self.holds_all_of(old, new))?,
-            Role::Free if reference.starts_with("refs/heads/") => update.added.push(self.changes_at_once(old, new)?),
+            Role::Record => {
+                update.is_forward = old.map_or(Ok(true), |old| self.holds_all_of(old, new))?
+            }
+            Role::Free if reference.starts_with("refs/heads/") => {
+                update.added.push(self.changes_at_once(old, new)?)
+            }
             Role::Once | Role::Free => {}
         }
         Ok(update)
     }
 
-    /// Whether a record's commit stands on another and has all that it has: what is not here cannot be looked at, and would be lost.
+    /// Whether a record's commit stands on another and has all that it has: what is not here cannot
+    /// be looked at, and would be lost.
     fn holds_all_of(&self, old: &ObjectId, new: &ObjectId) -> Result<bool, GitError> {
         if !self.is_commit(old) || !self.is_ancestor(old, new)? {
             return Ok(false);
@@ -43,7 +62,9 @@ impl Git {
                 PathStatus::Removed => false,
                 // in a file of lines each is an entry; what became of an item or a run may change
                 PathStatus::Modified if has_lines(&change.path) => {
-                    let [old, new] = [old, new].map(|commit| self.read(commit, &change.path).map(Option::unwrap_or_default));
+                    let [old, new] = [old, new].map(|commit| {
+                        self.read(commit, &change.path).map(Option::unwrap_or_default)
+                    });
                     let (old, new) = (old?, new?);
                     let lines: HashSet<&[u8]> = new.split(|byte| *byte == b'\n').collect();
                     old.split(|byte| *byte == b'\n').all(|line| lines.contains(line))
@@ -66,7 +87,8 @@ impl Git {
         Ok(self.is_commit(new) && self.is_on_any(new, &self.served_by_remotes()?)?)
     }
 
-    /// Whether a commit is kept as one that lost the race, and no branch that is served has it, here or at a remote: its tag names nothing any more.
+    /// Whether a commit is kept as one that lost the race, and no branch that is served has it,
+    /// here or at a remote: its tag names nothing any more.
     fn gave_way(&self, old: Option<&ObjectId>) -> Result<bool, GitError> {
         let Some(old) = old else { return Ok(false) };
         let there = self.served_by_remotes()?;
@@ -91,7 +113,11 @@ impl Git {
         let mut tips = Vec::new();
         for remote in self.remotes() {
             let branches = self.references(&format!("refs/remotes/{remote}/"))?.into_iter();
-            tips.extend(branches.filter(|(name, _)| name.ends_with("/active") || name.contains("/line/")).map(|(_, tip)| tip));
+            tips.extend(
+                branches
+                    .filter(|(name, _)| name.ends_with("/active") || name.contains("/line/"))
+                    .map(|(_, tip)| tip),
+            );
         }
         Ok(tips)
     }
@@ -99,14 +125,25 @@ impl Git {
     /// Whether a commit is kept as a version that lost the race for `active`.
     fn is_set_aside(&self, commit: &ObjectId) -> Result<bool, GitError> {
         let kept = self.references(record_refs::OWN)?;
-        Ok(kept.iter().any(|(name, kept)| kept == commit && record_refs::place(name) == Some(record_refs::Place::Lost)))
+        Ok(kept.iter().any(|(name, kept)| {
+            kept == commit && record_refs::place(name) == Some(record_refs::Place::Lost)
+        }))
     }
 
     /// What a commit on a branch that is free brings, as one change from where the branch was.
-    fn changes_at_once(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<CommitFacts, GitError> {
+    fn changes_at_once(
+        &self,
+        old: Option<&ObjectId>,
+        new: &ObjectId,
+    ) -> Result<CommitFacts, GitError> {
         let known = old.filter(|old| self.exists(old));
         let changed = self.diff(known, new)?.into_iter().map(|change| change.path).collect();
-        Ok(CommitFacts { id: Some(new.clone()), changed, tracks_staging: self.tracks_staging(new)?, ..CommitFacts::default() })
+        Ok(CommitFacts {
+            id: Some(new.clone()),
+            changed,
+            tracks_staging: self.tracks_staging(new)?,
+            ..CommitFacts::default()
+        })
     }
 
     fn along_first_parents(&self, update: &mut RefUpdate, new: &ObjectId) -> Result<(), GitError> {

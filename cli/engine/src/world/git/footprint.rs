@@ -1,4 +1,5 @@
-//! What decides where a repository's refs are and what git runs: seen before a program of others works, compared after it, and put back where that can be.
+//! What decides where a repository's refs are and what git runs: seen before a program of others
+//! works, compared after it, and put back where that can be.
 
 use super::error::GitError;
 use super::repository::Git;
@@ -13,8 +14,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Files of the git directory that decide what git does.
-const DECISIVE: [&str; 8] =
-    ["config", "config.worktree", "agent-binary", "info/attributes", "info/exclude", "info/grafts", "objects/info/alternates", "shallow"];
+const DECISIVE: [&str; 8] = [
+    "config",
+    "config.worktree",
+    "agent-binary",
+    "info/attributes",
+    "info/exclude",
+    "info/grafts",
+    "objects/info/alternates",
+    "shallow",
+];
 /// More files of hooks than this are not looked at.
 const HOOKS_LIMIT: usize = 1_000;
 /// What of a file is kept, to be put back.
@@ -22,7 +31,8 @@ const KEPT_LIMIT: u64 = 1 << 20;
 /// A git that is alive holds a lock for less.
 const LOCKED: Duration = Duration::from_secs(1);
 
-/// The files that git reads its configuration and its hooks from: of the repository, and of its user.
+/// The files that git reads its configuration and its hooks from: of the repository, and of its
+/// user.
 #[derive(Debug)]
 pub struct Settings {
     files: BTreeMap<PathBuf, Kept>,
@@ -66,29 +76,48 @@ impl Git {
 
     /// The files that git reads its configuration from, included ones too.
     fn configured(&self) -> Result<Vec<PathBuf>, GitError> {
-        let listed = self.command().args(["config", "--list", "--show-origin", "--name-only", "-z"]).succeed()?.stdout;
-        let origins = listed.split(|byte| *byte == 0).step_by(2).filter_map(|origin| origin.strip_prefix(b"file:"));
-        let paths: BTreeSet<_> = origins.map(|path| self.common_dir().join(OsStr::from_bytes(path))).collect();
+        let listed = self
+            .command()
+            .args(["config", "--list", "--show-origin", "--name-only", "-z"])
+            .succeed()?
+            .stdout;
+        let origins = listed
+            .split(|byte| *byte == 0)
+            .step_by(2)
+            .filter_map(|origin| origin.strip_prefix(b"file:"));
+        let paths: BTreeSet<_> =
+            origins.map(|path| self.common_dir().join(OsStr::from_bytes(path))).collect();
         Ok(paths.into_iter().collect())
     }
 
-    /// What is not as it was, in words. It is as it was afterwards: what was found lies in the folder `evidence`.
+    /// What is not as it was, in words. It is as it was afterwards: what was found lies in the
+    /// folder `evidence`.
     pub fn put_back(&self, before: &Settings, evidence: &Path) -> Result<Vec<String>, GitError> {
         let mut said = Vec::new();
-        let paths: BTreeSet<_> = self.decisive(&before.hooks).into_iter().chain(before.files.keys().cloned()).collect();
+        let paths: BTreeSet<_> =
+            self.decisive(&before.hooks).into_iter().chain(before.files.keys().cloned()).collect();
         for path in paths {
             let was = before.files.get(&path).unwrap_or(&Kept::Absent);
             if kept(&path)? == *was {
                 continue;
             }
-            let name = format!("{}-{}", said.len(), path.file_name().unwrap_or_default().to_string_lossy());
+            let name = format!(
+                "{}-{}",
+                said.len(),
+                path.file_name().unwrap_or_default().to_string_lossy()
+            );
             let found = evidence.join(name);
             fs::create_dir(evidence)?;
             // out of the way of git before all else
             let moved = fs::move_aside(&path, &found)?;
             let restored = restore(&path, was)?;
-            let where_now = if moved { format!("; what was found is {}", found.display()) } else { String::new() };
-            let what = if restored { "is as it was before" } else { "is gone and cannot be put back" };
+            let where_now = if moved {
+                format!("; what was found is {}", found.display())
+            } else {
+                String::new()
+            };
+            let what =
+                if restored { "is as it was before" } else { "is gone and cannot be put back" };
             said.push(format!("{} was changed and {what}{where_now}", path.display()));
         }
         Ok(said)
@@ -98,14 +127,20 @@ impl Git {
         let common = self.common_dir();
         let mut paths: Vec<PathBuf> = DECISIVE.iter().map(|name| common.join(name)).collect();
         let worktrees = fs::names(&common.join("worktrees")).unwrap_or_default();
-        paths.extend(worktrees.iter().map(|name| common.join("worktrees").join(name).join("config.worktree")));
+        paths.extend(
+            worktrees
+                .iter()
+                .map(|name| common.join("worktrees").join(name).join("config.worktree")),
+        );
         for folder in BTreeSet::from([hooks.to_owned(), common.join("hooks")]) {
             paths.extend(files_below(&folder));
         }
         let home = env::home().map(PathBuf::from);
         let configuration = env::xdg_config_home().or_else(|| Some(home.as_ref()?.join(".config")));
         paths.extend(home.iter().map(|home| home.join(".gitconfig")));
-        paths.extend(configuration.iter().flat_map(|folder| ["config", "attributes", "ignore"].map(|name| folder.join("git").join(name))));
+        paths.extend(configuration.iter().flat_map(|folder| {
+            ["config", "attributes", "ignore"].map(|name| folder.join("git").join(name))
+        }));
         paths.extend(env::git_config_global());
         paths
     }
@@ -124,11 +159,19 @@ impl Git {
         Ok(Refs { refs: self.references("refs/")?.into_iter().collect(), locks: self.locks() })
     }
 
-    /// What is not as it was, in words. Refs of ours that are where no command would have moved them are put back, past the hooks.
+    /// What is not as it was, in words. Refs of ours that are where no command would have moved
+    /// them are put back, past the hooks.
     pub fn refs_put_back(&self, before: &Refs) -> Result<Vec<String>, GitError> {
         // one that cannot be read keeps all from being listed
-        let one_by_one = || before.refs.keys().filter_map(|name| Some((name.clone(), self.target(name).ok()??))).collect();
-        let now: BTreeMap<_, _> = self.references("refs/").unwrap_or_else(|_| one_by_one()).into_iter().collect();
+        let one_by_one = || {
+            before
+                .refs
+                .keys()
+                .filter_map(|name| Some((name.clone(), self.target(name).ok()??)))
+                .collect()
+        };
+        let now: BTreeMap<_, _> =
+            self.references("refs/").unwrap_or_else(|_| one_by_one()).into_iter().collect();
         let mut said = Vec::new();
         for name in before.refs.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
             let (was, is) = (before.refs.get(name), now.get(name));
@@ -136,7 +179,11 @@ impl Git {
                 said.extend(self.moved(name, was, is));
             }
         }
-        said.extend(self.left_locked(&before.locks).into_iter().map(|lock| format!("{} was left behind", lock.display())));
+        said.extend(
+            self.left_locked(&before.locks)
+                .into_iter()
+                .map(|lock| format!("{} was left behind", lock.display())),
+        );
         Ok(said)
     }
 
@@ -147,7 +194,8 @@ impl Git {
             return Some(told);
         }
         // what it names may be no commit at all
-        let is_lawful = self.ref_update(name, was, is).is_ok_and(|update| judge(&update).is_empty());
+        let is_lawful =
+            self.ref_update(name, was, is).is_ok_and(|update| judge(&update).is_empty());
         if is_lawful {
             return None;
         }
@@ -155,12 +203,21 @@ impl Git {
             Some(was) => self.force(&["update-ref", "--no-deref", name, was.as_str()], name),
             None => self.force(&["update-ref", "--no-deref", "-d", name], name),
         };
-        Some(format!("{told}{}", if back { ", and is back" } else { ", and could not be put back" }))
+        Some(format!(
+            "{told}{}",
+            if back { ", and is back" } else { ", and could not be put back" }
+        ))
     }
 
     /// Without hooks, since they would judge it; a ref that git cannot even read is removed first.
     fn force(&self, arguments: &[&str], name: &str) -> bool {
-        let run = || self.command().args(["-c", "core.hooksPath=/dev/null"]).args(arguments).succeed().is_ok();
+        let run = || {
+            self.command()
+                .args(["-c", "core.hooksPath=/dev/null"])
+                .args(arguments)
+                .succeed()
+                .is_ok()
+        };
         run() || (fs::remove_if_there(&self.common_dir().join(name)).is_ok() && run())
     }
 
@@ -178,14 +235,19 @@ impl Git {
     fn locks(&self) -> BTreeSet<PathBuf> {
         let common = self.common_dir();
         let top = fs::names(common).unwrap_or_default().into_iter().map(|name| common.join(name));
-        let below = ["refs", "worktrees"].iter().flat_map(|folder| files_below(&common.join(folder)));
-        top.chain(below).filter(|path| path.extension().is_some_and(|extension| extension == "lock")).collect()
+        let below =
+            ["refs", "worktrees"].iter().flat_map(|folder| files_below(&common.join(folder)));
+        top.chain(below)
+            .filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
+            .collect()
     }
 }
 
 /// Refs that other programs move whenever they like, and that serve nothing.
 fn is_of_others(name: &str) -> bool {
-    ["refs/remotes/", "refs/prefetch/", "refs/bisect/", "refs/stash"].iter().any(|prefix| name.starts_with(prefix))
+    ["refs/remotes/", "refs/prefetch/", "refs/bisect/", "refs/stash"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -215,7 +277,11 @@ fn kept(path: &Path) -> Result<Kept, FsError> {
     }
     let bytes = fs::read_regular(path)?;
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    Ok(Kept::File { mode, digest: digest(&bytes), bytes: (metadata.len() <= KEPT_LIMIT).then_some(bytes) })
+    Ok(Kept::File {
+        mode,
+        digest: digest(&bytes),
+        bytes: (metadata.len() <= KEPT_LIMIT).then_some(bytes),
+    })
 }
 
 /// Puts a file back where now is nothing; false where it was not kept.

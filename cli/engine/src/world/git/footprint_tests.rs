@@ -15,7 +15,11 @@ fn told(repository: &Repository, work: impl FnOnce(&Repository)) -> Vec<String> 
     let evidence = repository.beside("evidence");
     let mut said = git.put_back(&settings, &evidence).unwrap();
     said.extend(git.refs_put_back(&refs).unwrap());
-    assert_eq!(git.put_back(&settings, &evidence).unwrap(), Vec::<String>::new(), "the settings are back");
+    assert_eq!(
+        git.put_back(&settings, &evidence).unwrap(),
+        Vec::<String>::new(),
+        "the settings are back"
+    );
     said
 }
 
@@ -40,7 +44,11 @@ fn served() -> Repository {
         eval: Some("sha256:aa".to_owned()),
         ..Trailers::default()
     };
-    let spec = CommitSpec { tree: git.tree_of(&base).unwrap(), parents: vec![base], message: trailers.message("release", "") };
+    let spec = CommitSpec {
+        tree: git.tree_of(&base).unwrap(),
+        parents: vec![base],
+        message: trailers.message("release", ""),
+    };
     let version = git.write_commit(&spec).unwrap();
     repository.git(&["update-ref", "refs/heads/active", version.as_str()]);
     repository.git(&["tag", "v0.1.0", version.as_str()]);
@@ -60,7 +68,11 @@ fn nothing_done_leaves_nothing() {
     let repository = served();
     check(&repository, |_| {}, &[]);
     // work that may go on beside it
-    check(&repository, |repository| drop(repository.git(&["update-ref", "refs/remotes/origin/main", "HEAD"])), &[]);
+    check(
+        &repository,
+        |repository| drop(repository.git(&["update-ref", "refs/remotes/origin/main", "HEAD"])),
+        &[],
+    );
     check(&repository, |repository| planted(repository, "notes.txt", "x"), &[]);
 }
 
@@ -74,7 +86,15 @@ fn configuration_and_hooks_are_put_back() {
         planted(repository, ".git/hooks/reference-transaction", "#!/bin/sh\nexit 1\n");
         planted(repository, ".git/info/attributes", "* filter=evil\n");
     };
-    check(&repository, evil, &["config was changed", "hooks/reference-transaction was changed", "info/attributes was changed"]);
+    check(
+        &repository,
+        evil,
+        &[
+            "config was changed",
+            "hooks/reference-transaction was changed",
+            "info/attributes was changed",
+        ],
+    );
     assert_eq!(config(), before);
     assert!(!repository.path().join(".git/hooks/reference-transaction").exists());
     let kept = std::fs::read_dir(repository.beside("evidence")).unwrap().count();
@@ -86,9 +106,14 @@ fn configuration_and_hooks_are_put_back() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
     };
     check(&repository, plain, &["hooks/pre-commit was changed and is as it was before"]);
-    let mode = repository.path().join(".git/hooks/pre-commit").metadata().unwrap().permissions().mode();
+    let mode =
+        repository.path().join(".git/hooks/pre-commit").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
-    check(&repository, |repository| std::fs::remove_file(repository.path().join(".git/config")).unwrap(), &["config was changed"]);
+    check(
+        &repository,
+        |repository| std::fs::remove_file(repository.path().join(".git/config")).unwrap(),
+        &["config was changed"],
+    );
     assert_eq!(config(), before);
 }
 
@@ -103,7 +128,11 @@ fn hooks_that_the_configuration_names_and_files_it_includes_count_as_well() {
         planted(repository, ".githooks/post-index-change", "#!/bin/sh\n");
         std::fs::write(&included, "[core]\n\thooksPath = /tmp\n").unwrap();
     };
-    check(&repository, evil, &[".githooks/post-index-change was changed", "more.config was changed"]);
+    check(
+        &repository,
+        evil,
+        &[".githooks/post-index-change was changed", "more.config was changed"],
+    );
     assert!(std::fs::read_to_string(&included).unwrap().contains("name = A"));
 }
 
@@ -111,17 +140,41 @@ fn hooks_that_the_configuration_names_and_files_it_includes_count_as_well() {
 fn refs_that_are_ours_are_put_back_past_the_hooks() {
     let repository = served();
     // as our own hooks would
-    planted(&repository, ".git/hooks/reference-transaction", "#!/bin/sh\n[ \"$1\" != prepared ] || ! grep -q heads/active\n");
+    planted(
+        &repository,
+        ".git/hooks/reference-transaction",
+        "#!/bin/sh\n[ \"$1\" != prepared ] || ! grep -q heads/active\n",
+    );
     let ids = || repository.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
     let before = ids();
-    let past = |arguments: &[&str]| drop(repository.git(&[&["-c", "core.hooksPath=/dev/null"], arguments].concat()));
-    check(&repository, |_| past(&["update-ref", "refs/heads/active", "main"]), &["refs/heads/active was moved"]);
+    let past = |arguments: &[&str]| {
+        drop(repository.git(&[&["-c", "core.hooksPath=/dev/null"], arguments].concat()))
+    };
+    check(
+        &repository,
+        |_| past(&["update-ref", "refs/heads/active", "main"]),
+        &["refs/heads/active was moved"],
+    );
     assert_eq!(ids(), before);
     check(&repository, |_| past(&["tag", "-d", "v0.1.0"]), &["refs/tags/v0.1.0 was moved from"]);
-    check(&repository, |_| past(&["tag", "v0.1.1", "main"]), &["refs/tags/v0.1.1 was moved from nothing"]);
-    check(&repository, |_| past(&["update-ref", "-d", "refs/agent/inbox"]), &["refs/agent/inbox was moved"]);
-    check(&repository, |_| past(&["symbolic-ref", "refs/heads/active", "refs/heads/main"]), &["refs/heads/active was moved"]);
-    let torn = |repository: &Repository| std::fs::write(repository.path().join(".git/refs/heads/active"), "torn").unwrap();
+    check(
+        &repository,
+        |_| past(&["tag", "v0.1.1", "main"]),
+        &["refs/tags/v0.1.1 was moved from nothing"],
+    );
+    check(
+        &repository,
+        |_| past(&["update-ref", "-d", "refs/agent/inbox"]),
+        &["refs/agent/inbox was moved"],
+    );
+    check(
+        &repository,
+        |_| past(&["symbolic-ref", "refs/heads/active", "refs/heads/main"]),
+        &["refs/heads/active was moved"],
+    );
+    let torn = |repository: &Repository| {
+        std::fs::write(repository.path().join(".git/refs/heads/active"), "torn").unwrap()
+    };
     check(&repository, torn, &["refs/heads/active was moved"]);
     assert_eq!(ids(), before);
 }
@@ -129,8 +182,16 @@ fn refs_that_are_ours_are_put_back_past_the_hooks() {
 #[test]
 fn other_refs_and_locks_are_told_and_left() {
     let repository = served();
-    check(&repository, |repository| drop(repository.git(&["branch", "mine"])), &["refs/heads/mine was moved from nothing"]);
-    check(&repository, |repository| drop(repository.commit_all("mine")), &["refs/heads/main was moved"]);
+    check(
+        &repository,
+        |repository| drop(repository.git(&["branch", "mine"])),
+        &["refs/heads/mine was moved from nothing"],
+    );
+    check(
+        &repository,
+        |repository| drop(repository.commit_all("mine")),
+        &["refs/heads/main was moved"],
+    );
     let locked = |repository: &Repository| planted(repository, ".git/refs/heads/active.lock", "");
     check(&repository, locked, &["refs/heads/active.lock was left behind"]);
 }

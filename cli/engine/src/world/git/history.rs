@@ -16,7 +16,13 @@ impl Git {
     /// The commits that `to` has and `from` has not, newest first.
     pub fn between(&self, from: &ObjectId, to: &ObjectId) -> Result<Vec<ObjectId>, GitError> {
         let what = || format!("the history from {} to {}", from.short(), to.short());
-        let walk = self.repository.rev_walk([to_gix(to)]).with_hidden([to_gix(from)]).all().map_err(GitError::reading(what()))?;
-        walk.map(|info| info.map(|info| from_gix(info.id)).map_err(GitError::reading(what()))).collect()
+        let walk = self
+            .repository
+            .rev_walk([to_gix(to)])
+            .with_hidden([to_gix(from)])
+            .all()
+            .map_err(GitError::reading(what()))?;
+        walk.map(|info| info.map(|info| from_gix(info.id)).map_err(GitError::reading(what())))
+            .collect()
     }
 }

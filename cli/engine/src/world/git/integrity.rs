@@ -1,6 +1,7 @@
 //! Whether git objects are what their names say: read as they are stored, and hashed again.
 //!
-//! Reading an object checks less: a loose one is read up to its length and not to its checksum, and nothing compares it with its name.
+//! Reading an object checks less: a loose one is read up to its length and not to its checksum, and
+//! nothing compares it with its name.
 
 use super::error::GitError;
 use super::ids::{from_gix, loose_path, to_gix};
@@ -36,8 +37,16 @@ pub struct Integrity<'git> {
 impl<'git> Integrity<'git> {
     pub fn new(git: &'git Git) -> Result<Self, GitError> {
         let refs = git.references(REPLACED)?;
-        let replaced = refs.iter().filter_map(|(name, _)| ObjectId::parse(name.strip_prefix(REPLACED)?)).chain(git.grafted()?);
-        Ok(Self { git, is_partial: git.is_partial(), replaced: replaced.collect(), seen: HashMap::new() })
+        let replaced = refs
+            .iter()
+            .filter_map(|(name, _)| ObjectId::parse(name.strip_prefix(REPLACED)?))
+            .chain(git.grafted()?);
+        Ok(Self {
+            git,
+            is_partial: git.is_partial(),
+            replaced: replaced.collect(),
+            seen: HashMap::new(),
+        })
     }
 
     /// A commit, its tree, and all that is in it.
@@ -86,7 +95,13 @@ impl<'git> Integrity<'git> {
     }
 
     /// Notes what is to be said of one object; gives its bytes when it is whole.
-    fn one(&self, id: gix::ObjectId, kind: gix::objs::Kind, path: &str, objects: &mut Objects) -> Option<Vec<u8>> {
+    fn one(
+        &self,
+        id: gix::ObjectId,
+        kind: gix::objs::Kind,
+        path: &str,
+        objects: &mut Objects,
+    ) -> Option<Vec<u8>> {
         objects.count += 1;
         let own = from_gix(id);
         let place = if path.is_empty() { String::new() } else { format!(" ({path})") };
@@ -113,9 +128,12 @@ fn add(all: &mut Objects, more: &Objects) {
 }
 
 impl Git {
-    /// An object as it is stored; `None` where this clone does not have it, the reason where it is not what its name says.
+    /// An object as it is stored; `None` where this clone does not have it, the reason where it is
+    /// not what its name says.
     fn stored(&self, id: gix::ObjectId) -> Result<Option<(gix::objs::Kind, Vec<u8>)>, String> {
-        if let Some(packed) = read_if_there(&self.objects_dir().join(loose_path(&id))).map_err(|error| error.to_string())? {
+        if let Some(packed) = read_if_there(&self.objects_dir().join(loose_path(&id)))
+            .map_err(|error| error.to_string())?
+        {
             return whole_loose(id, &packed).map(Some);
         }
         if !self.repository.has_object(id) {
@@ -123,11 +141,17 @@ impl Git {
         }
         let mut found = self.repository.find_object(id).map_err(|error| error.to_string())?;
         let (kind, bytes) = (found.kind, std::mem::take(&mut found.data));
-        let named = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &bytes).map_err(|error| error.to_string())?;
-        if named == id { Ok(Some((kind, bytes))) } else { Err("what it holds has another name".to_owned()) }
+        let named = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &bytes)
+            .map_err(|error| error.to_string())?;
+        if named == id {
+            Ok(Some((kind, bytes)))
+        } else {
+            Err("what it holds has another name".to_owned())
+        }
     }
 
-    /// Why a blob cannot be read as what its name says; `None` when it can. One that was left out of a partial clone is fetched.
+    /// Why a blob cannot be read as what its name says; `None` when it can. One that was left out
+    /// of a partial clone is fetched.
     pub fn blob_problem(&self, id: &ObjectId) -> Result<Option<String>, GitError> {
         if !self.exists(id) && self.is_partial() {
             self.bring(&[id])?;
@@ -144,7 +168,10 @@ impl Git {
     fn grafted(&self) -> Result<Vec<ObjectId>, GitError> {
         let text = read_if_there(&self.common_dir().join(GRAFTS))?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        Ok(text.lines().filter_map(|line| ObjectId::parse(line.split_whitespace().next()?)).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| ObjectId::parse(line.split_whitespace().next()?))
+            .collect())
     }
 
     /// The packs, and their indexes, that are not what their checksums say.
@@ -153,7 +180,8 @@ impl Git {
         let mut damaged = Vec::new();
         for name in crate::world::fs::names(&folder)? {
             let path = folder.join(&name);
-            let is_pack = path.extension().is_some_and(|extension| extension == "pack" || extension == "idx");
+            let is_pack =
+                path.extension().is_some_and(|extension| extension == "pack" || extension == "idx");
             if is_pack && !has_its_checksum(&path).map_err(FsError::while_doing("read", &path))? {
                 damaged.push(path);
             }
@@ -162,12 +190,16 @@ impl Git {
         Ok(damaged)
     }
 
-    /// The annotated tags of versions whose objects are not what their names say, each with the reason.
+    /// The annotated tags of versions whose objects are not what their names say, each with the
+    /// reason.
     pub fn damaged_tags(&self) -> Result<Vec<(String, String)>, GitError> {
         let mut damaged = Vec::new();
         for (name, id) in self.references("refs/tags/v")? {
             let id = to_gix(&id);
-            let is_tag = self.repository.find_header(id).map_or(true, |header| header.kind() == gix::objs::Kind::Tag);
+            let is_tag = self
+                .repository
+                .find_header(id)
+                .map_or(true, |header| header.kind() == gix::objs::Kind::Tag);
             let is_version = agent_core::version::from_tag(&name["refs/tags/".len()..]).is_some();
             if let Some(why) = (is_tag && is_version).then(|| self.stored(id).err()).flatten() {
                 damaged.push((name, why));
@@ -181,8 +213,11 @@ impl Git {
         let mut garbled = Vec::new();
         for version in self.loose_versions()? {
             let tag = agent_core::version::tag(&version);
-            let held = read_if_there(&self.common_dir().join("refs/tags").join(&tag))?.unwrap_or_default();
-            let id = held.strip_suffix(b"\n").and_then(|id| ObjectId::parse(std::str::from_utf8(id).ok()?));
+            let held =
+                read_if_there(&self.common_dir().join("refs/tags").join(&tag))?.unwrap_or_default();
+            let id = held
+                .strip_suffix(b"\n")
+                .and_then(|id| ObjectId::parse(std::str::from_utf8(id).ok()?));
             if id.is_none() {
                 garbled.push(tag);
             }
@@ -194,9 +229,11 @@ impl Git {
 /// A loose object, inflated to its end, which checks zlib's checksum, and hashed.
 fn whole_loose(id: gix::ObjectId, packed: &[u8]) -> Result<(gix::objs::Kind, Vec<u8>), String> {
     let mut whole = inflated(packed)?;
-    let (kind, size, header) = gix::objs::decode::loose_header(&whole).map_err(|error| error.to_string())?;
+    let (kind, size, header) =
+        gix::objs::decode::loose_header(&whole).map_err(|error| error.to_string())?;
     let bytes = whole.split_off(header);
-    let named = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &bytes).map_err(|error| error.to_string())?;
+    let named = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &bytes)
+        .map_err(|error| error.to_string())?;
     if size != bytes.len() as u64 || named != id {
         return Err("what it holds has another name".to_owned());
     }
@@ -211,7 +248,9 @@ fn inflated(packed: &[u8]) -> Result<Vec<u8>, String> {
         if written == whole.len() {
             whole.resize(whole.len() * 2, 0);
         }
-        let status = state.decompress(&packed[read..], &mut whole[written..], FlushDecompress::None).map_err(|error| error.to_string())?;
+        let status = state
+            .decompress(&packed[read..], &mut whole[written..], FlushDecompress::None)
+            .map_err(|error| error.to_string())?;
         let stands_still = at(state.total_in()) == read && at(state.total_out()) == written;
         match status {
             Status::StreamEnd if at(state.total_in()) == packed.len() => {

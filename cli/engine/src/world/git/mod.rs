@@ -1,7 +1,8 @@
 //! git: the one place that names gix; what gix cannot do goes to `git` itself.
 //!
-//! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires the hooks, and takes no global lock), pushes, and makes
-//! checkouts. A `Git` belongs to one thread; another thread opens its own, which takes about a millisecond.
+//! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires
+//! the hooks, and takes no global lock), pushes, and makes checkouts. A `Git` belongs to one
+//! thread; another thread opens its own, which takes about a millisecond.
 
 mod chain;
 mod checkout;

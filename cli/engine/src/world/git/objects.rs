@@ -1,4 +1,5 @@
-//! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind and a torn one is mended.
+//! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind
+//! and a torn one is mended.
 
 use super::error::GitError;
 use super::ids::{from_gix, loose_path, to_gix};
@@ -41,7 +42,8 @@ impl CommitInfo {
     }
 }
 
-/// A commit to be written; author and committer are the user's git identity, or `agent`'s own when there is none.
+/// A commit to be written; author and committer are the user's git identity, or `agent`'s own when
+/// there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitSpec {
     pub tree: ObjectId,
@@ -119,12 +121,15 @@ impl TreeEdit {
 
 impl Git {
     pub fn commit(&self, id: &ObjectId) -> Result<CommitInfo, GitError> {
-        let commit = self.find(id)?.try_into_commit().map_err(GitError::reading(format!("commit {id}")))?;
+        let commit =
+            self.find(id)?.try_into_commit().map_err(GitError::reading(format!("commit {id}")))?;
         let decoded = commit.decode().map_err(GitError::reading(format!("commit {id}")))?;
         let message = decoded.message.to_str_lossy().into_owned();
         let seconds = decoded.time().map_err(GitError::reading(format!("commit {id}")))?.seconds;
-        let author =
-            decoded.author().map(|author| author.name.to_str_lossy().into_owned()).map_err(GitError::reading(format!("commit {id}")))?;
+        let author = decoded
+            .author()
+            .map(|author| author.name.to_str_lossy().into_owned())
+            .map_err(GitError::reading(format!("commit {id}")))?;
         Ok(CommitInfo {
             id: id.clone(),
             tree: from_gix(decoded.tree()),
@@ -153,18 +158,25 @@ impl Git {
     pub fn entry(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Option<Entry>, GitError> {
         let tree = self.peeled_tree(tree_or_commit)?;
         let found = self.with_trees(&[tree_or_commit], || {
-            tree.lookup_entry(path.split('/')).map_err(GitError::reading(format!("{tree_or_commit}:{path}")))
+            tree.lookup_entry(path.split('/'))
+                .map_err(GitError::reading(format!("{tree_or_commit}:{path}")))
         })?;
-        Ok(found.map(|entry| Entry { path: path.to_owned(), id: from_gix(entry.object_id()), mode: Mode::of(entry.mode().kind()) }))
+        Ok(found.map(|entry| Entry {
+            path: path.to_owned(),
+            id: from_gix(entry.object_id()),
+            mode: Mode::of(entry.mode().kind()),
+        }))
     }
 
     pub fn blob(&self, id: &ObjectId) -> Result<Vec<u8>, GitError> {
-        let mut blob = self.find(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
+        let mut blob =
+            self.find(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
         Ok(blob.take_data())
     }
 
-    /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are from the root. A name that is not UTF-8 is an error, since two
-    /// such names could not be told apart.
+    /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are
+    /// from the root. A name that is not UTF-8 is an error, since two such names could not be told
+    /// apart.
     pub fn files(&self, tree_or_commit: &ObjectId, prefix: &str) -> Result<Vec<Entry>, GitError> {
         let prefix = prefix.trim_end_matches('/');
         let top = match prefix {
@@ -175,7 +187,12 @@ impl Git {
             },
         };
         let tree = self.peeled_tree(&top)?;
-        let read = || tree.traverse().breadthfirst.files().map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")));
+        let read = || {
+            tree.traverse()
+                .breadthfirst
+                .files()
+                .map_err(GitError::reading(format!("the files of {tree_or_commit}:{prefix}")))
+        };
         let records = self.with_trees(&[&top], read)?;
         let mut entries = records
             .into_iter()
@@ -189,20 +206,37 @@ impl Git {
         Ok(entries)
     }
 
-    /// All files at or below a path, sorted by path. Every object on the way is checked against its id, so that they are what that id stands for and nothing
-    /// that was put under its name. A link or a submodule stands for itself.
-    pub fn checked_files(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Vec<Entry>, GitError> {
+    /// All files at or below a path, sorted by path. Every object on the way is checked against its
+    /// id, so that they are what that id stands for and nothing that was put under its name. A link
+    /// or a submodule stands for itself.
+    pub fn checked_files(
+        &self,
+        tree_or_commit: &ObjectId,
+        path: &str,
+    ) -> Result<Vec<Entry>, GitError> {
         let mut id = self.checked_tree_of(tree_or_commit)?;
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
-            let tree = self.checked(&id)?.try_into_tree().map_err(GitError::reading(format!("tree {id}")))?;
-            let found = tree.iter().filter_map(Result::ok).find(|entry| entry.filename() == part.as_bytes());
-            let Some((next, mode)) = found.map(|entry| (from_gix(entry.object_id()), Mode::of(entry.mode().kind()))) else {
+            let tree = self
+                .checked(&id)?
+                .try_into_tree()
+                .map_err(GitError::reading(format!("tree {id}")))?;
+            let found = tree
+                .iter()
+                .filter_map(Result::ok)
+                .find(|entry| entry.filename() == part.as_bytes());
+            let Some((next, mode)) =
+                found.map(|entry| (from_gix(entry.object_id()), Mode::of(entry.mode().kind())))
+            else {
                 return Ok(Vec::new());
             };
             if mode != Mode::Folder {
                 let is_it = parts.peek().is_none();
-                return Ok(if is_it { vec![Entry { path: path.to_owned(), id: next, mode }] } else { Vec::new() });
+                return Ok(if is_it {
+                    vec![Entry { path: path.to_owned(), id: next, mode }]
+                } else {
+                    Vec::new()
+                });
             }
             id = next;
         }
@@ -210,9 +244,16 @@ impl Git {
             let below = joined(path, BStr::new(file.path.as_os_str().as_bytes()))?;
             Ok(Entry { path: below, id: file.id, mode: file.mode })
         };
-        let mut entries = self.tree_files(&id)?.into_iter().map(entry).collect::<Result<Vec<_>, GitError>>()?;
+        let mut entries =
+            self.tree_files(&id)?.into_iter().map(entry).collect::<Result<Vec<_>, GitError>>()?;
         if self.is_partial() {
-            self.bring(&entries.iter().filter(|entry| entry.mode != Mode::Submodule).map(|entry| &entry.id).collect::<Vec<_>>())?;
+            self.bring(
+                &entries
+                    .iter()
+                    .filter(|entry| entry.mode != Mode::Submodule)
+                    .map(|entry| &entry.id)
+                    .collect::<Vec<_>>(),
+            )?;
         }
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(entries)
@@ -220,7 +261,8 @@ impl Git {
 
     /// A blob that is what its id stands for.
     pub fn checked_blob(&self, id: &ObjectId) -> Result<Vec<u8>, GitError> {
-        let mut blob = self.checked(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
+        let mut blob =
+            self.checked(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
         Ok(blob.take_data())
     }
 
@@ -234,12 +276,18 @@ impl Git {
 
     fn checked(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
         let object = self.find(id)?;
-        let is_it = gix::objs::compute_hash(gix::hash::Kind::Sha1, object.kind, &object.data).is_ok_and(|found| found == to_gix(id));
+        let is_it = gix::objs::compute_hash(gix::hash::Kind::Sha1, object.kind, &object.data)
+            .is_ok_and(|found| found == to_gix(id));
         if is_it { Ok(object) } else { Err(GitError::Forged { id: id.clone() }) }
     }
 
-    /// What differs from `old` (the empty tree, when `None`) to `new`, sorted by path; renames are a removal and an addition.
-    pub fn diff(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<Vec<PathChange>, GitError> {
+    /// What differs from `old` (the empty tree, when `None`) to `new`, sorted by path; renames are
+    /// a removal and an addition.
+    pub fn diff(
+        &self,
+        old: Option<&ObjectId>,
+        new: &ObjectId,
+    ) -> Result<Vec<PathChange>, GitError> {
         let old_tree = match old {
             Some(id) => self.peeled_tree(id)?,
             None => self.repository.empty_tree(),
@@ -254,11 +302,17 @@ impl Git {
                 &self.repository.objects,
                 &mut recorder,
             )
-            .map_err(|source| GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(source)))?;
+            .map_err(|source| {
+                GitError::reading(format!("the changes up to {new}"))(gix::Error::from_error(
+                    source,
+                ))
+            })?;
             Ok(recorder)
         };
-        let recorder = self.with_trees(&old.into_iter().chain([new]).collect::<Vec<_>>(), compare)?;
-        let mut changes: Vec<PathChange> = recorder.records.into_iter().filter_map(file_change).collect();
+        let recorder =
+            self.with_trees(&old.into_iter().chain([new]).collect::<Vec<_>>(), compare)?;
+        let mut changes: Vec<PathChange> =
+            recorder.records.into_iter().filter_map(file_change).collect();
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
     }
@@ -274,8 +328,13 @@ impl Git {
     }
 
     /// Whether `ancestor` is `descendant` or one of its ancestors.
-    pub fn is_ancestor(&self, ancestor: &ObjectId, descendant: &ObjectId) -> Result<bool, GitError> {
-        Ok(ancestor == descendant || self.merge_base(ancestor, descendant)?.as_ref() == Some(ancestor))
+    pub fn is_ancestor(
+        &self,
+        ancestor: &ObjectId,
+        descendant: &ObjectId,
+    ) -> Result<bool, GitError> {
+        Ok(ancestor == descendant
+            || self.merge_base(ancestor, descendant)?.as_ref() == Some(ancestor))
     }
 
     pub fn exists(&self, id: &ObjectId) -> bool {
@@ -287,7 +346,11 @@ impl Git {
     }
 
     /// `base` (the empty tree, when `None`) with the edits applied.
-    pub fn edit_tree(&self, base: Option<&ObjectId>, edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+    pub fn edit_tree(
+        &self,
+        base: Option<&ObjectId>,
+        edits: &[TreeEdit],
+    ) -> Result<ObjectId, GitError> {
         self.with_trees(&base.into_iter().collect::<Vec<_>>(), || self.tree_with(base, edits))
     }
 
@@ -296,7 +359,8 @@ impl Git {
             Some(id) => decoded(&self.peeled_tree(id)?)?,
             None => gix::objs::Tree::empty(),
         };
-        let mut editor = gix::objs::tree::Editor::new(root, &self.repository.objects, gix::hash::Kind::Sha1);
+        let mut editor =
+            gix::objs::tree::Editor::new(root, &self.repository.objects, gix::hash::Kind::Sha1);
         for edit in edits {
             match edit {
                 TreeEdit::Put { path, id, mode } => {
@@ -311,7 +375,8 @@ impl Git {
         Ok(from_gix(id))
     }
 
-    /// The code of a tree, as an id: what its Runner and Tuner run from. That is all of it but `state/`, `tests/` and `ci/`. Nothing is written.
+    /// The code of a tree, as an id: what its Runner and Tuner run from. That is all of it but
+    /// `state/`, `tests/` and `ci/`. Nothing is written.
     pub fn code_tree(&self, tree_or_commit: &ObjectId) -> Result<ObjectId, GitError> {
         id_of(&self.code_root(tree_or_commit)?)
     }
@@ -326,7 +391,11 @@ impl Git {
     }
 
     /// The same at a time of its own, so that the same commit has the same id.
-    pub fn write_commit_at(&self, spec: &CommitSpec, time: Timestamp) -> Result<ObjectId, GitError> {
+    pub fn write_commit_at(
+        &self,
+        spec: &CommitSpec,
+        time: Timestamp,
+    ) -> Result<ObjectId, GitError> {
         let identity = self.identity(time);
         let commit = gix::objs::Commit {
             tree: to_gix(&spec.tree),
@@ -338,13 +407,20 @@ impl Git {
             extra_headers: Vec::new(),
         };
         let mut bytes = Vec::new();
-        commit.write_to(&mut bytes).map_err(|source| GitError::writing("a commit")(gix::Error::from_error(source)))?;
+        commit
+            .write_to(&mut bytes)
+            .map_err(|source| GitError::writing("a commit")(gix::Error::from_error(source)))?;
         self.write_object(gix::objs::Kind::Commit, &bytes)
     }
 
     fn identity(&self, time: Timestamp) -> gix::actor::Signature {
-        let configured = self.repository.committer().and_then(Result::ok).map(|who| (who.name.to_owned(), who.email.to_owned()));
-        let (name, email) = configured.unwrap_or_else(|| (FALLBACK_IDENTITY.0.into(), FALLBACK_IDENTITY.1.into()));
+        let configured = self
+            .repository
+            .committer()
+            .and_then(Result::ok)
+            .map(|who| (who.name.to_owned(), who.email.to_owned()));
+        let (name, email) =
+            configured.unwrap_or_else(|| (FALLBACK_IDENTITY.0.into(), FALLBACK_IDENTITY.1.into()));
         gix::actor::Signature { name, email, time: gix::date::Time::new(time.as_second(), 0) }
     }
 
@@ -358,11 +434,18 @@ impl Git {
         self.write_object(gix::objs::Kind::Tree, &serialised(tree)?)
     }
 
-    /// Puts an object into the database. One that is there already is read back first: a power cut can leave an empty file
-    /// under the right name, which every later write of the same content would otherwise take for the real one.
-    pub(super) fn write_object(&self, kind: gix::objs::Kind, bytes: &[u8]) -> Result<ObjectId, GitError> {
-        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes).map_err(GitError::writing(format!("a {kind}")))?;
-        let is_whole = self.repository.has_object(id) && self.repository.find_object(id).is_ok_and(|found| found.data == bytes);
+    /// Puts an object into the database. One that is there already is read back first: a power cut
+    /// can leave an empty file under the right name, which every later write of the same content
+    /// would otherwise take for the real one.
+    pub(super) fn write_object(
+        &self,
+        kind: gix::objs::Kind,
+        bytes: &[u8],
+    ) -> Result<ObjectId, GitError> {
+        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, bytes)
+            .map_err(GitError::writing(format!("a {kind}")))?;
+        let is_whole = self.repository.has_object(id)
+            && self.repository.find_object(id).is_ok_and(|found| found.data == bytes);
         if !is_whole {
             self.write_loose(id, kind, bytes)?;
         }
@@ -372,32 +455,44 @@ impl Git {
         Ok(from_gix(id))
     }
 
-    pub(super) fn write_loose(&self, id: gix::ObjectId, kind: gix::objs::Kind, bytes: &[u8]) -> Result<(), GitError> {
-        let mut packed = gix::zlib::stream::deflate::Write::new(Vec::new(), gix::zlib::Compression::BEST_SPEED);
+    pub(super) fn write_loose(
+        &self,
+        id: gix::ObjectId,
+        kind: gix::objs::Kind,
+        bytes: &[u8],
+    ) -> Result<(), GitError> {
+        let mut packed =
+            gix::zlib::stream::deflate::Write::new(Vec::new(), gix::zlib::Compression::BEST_SPEED);
         packed
             .write_all(&gix::objs::encode::loose_header(kind, bytes.len() as u64))
             .and_then(|()| packed.write_all(bytes))
             .and_then(|()| packed.flush())
-            .map_err(|source| GitError::writing(format!("a {kind}"))(gix::Error::from_error(source)))?;
+            .map_err(|source| {
+                GitError::writing(format!("a {kind}"))(gix::Error::from_error(source))
+            })?;
         self.place_loose(id, &packed.into_inner())
     }
 
-    /// Writes a loose object file by a rename. It is locked while it is under way, and the kernel drops the lock on a kill,
-    /// so `sweep_temporary` knows the dead from the living.
+    /// Writes a loose object file by a rename. It is locked while it is under way, and the kernel
+    /// drops the lock on a kill, so `sweep_temporary` knows the dead from the living.
     fn place_loose(&self, id: gix::ObjectId, packed: &[u8]) -> Result<(), GitError> {
         let objects = self.objects_dir();
         let path = objects.join(loose_path(&id));
         let folder = path.parent().expect("an object file is in a folder");
         loop {
             fs::create_dir(folder)?;
-            let mut file = temporary_object(&objects).map_err(FsError::while_doing("create an object in", &objects))?;
+            let mut file = temporary_object(&objects)
+                .map_err(FsError::while_doing("create an object in", &objects))?;
             let written = file.as_file().lock().and_then(|()| file.write_all(packed));
             written.map_err(FsError::while_doing("write the object", &path))?;
             match file.persist(&path) {
                 Ok(_) => return Ok(()),
                 // a sweep came between the creation and the lock, or a gc removed the empty folder
-                Err(error) if error.error.kind() == std::io::ErrorKind::NotFound && objects.is_dir() => {}
-                Err(error) => return Err(FsError::while_doing("put in place", &path)(error.error).into()),
+                Err(error)
+                    if error.error.kind() == std::io::ErrorKind::NotFound && objects.is_dir() => {}
+                Err(error) => {
+                    return Err(FsError::while_doing("put in place", &path)(error.error).into());
+                }
             }
         }
     }
@@ -408,7 +503,9 @@ impl Git {
         entries
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMPORARY))
-            .filter(|entry| std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()))
+            .filter(|entry| {
+                std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+            })
             .filter(|entry| std::fs::remove_file(entry.path()).is_ok())
             .count()
     }
@@ -417,19 +514,32 @@ impl Git {
         self.repository.objects.store_ref().path().to_owned()
     }
 
-    /// Reads an object; one that was written lately and is gone is written again, one that was left out of a partial clone is fetched.
+    /// Reads an object; one that was written lately and is gone is written again, one that was left
+    /// out of a partial clone is fetched.
     pub(super) fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
         let found = self.repository.find_object(to_gix(id));
-        let found = if found.is_err() && self.write_again(id)? { self.repository.find_object(to_gix(id)) } else { found };
+        let found = if found.is_err() && self.write_again(id)? {
+            self.repository.find_object(to_gix(id))
+        } else {
+            found
+        };
         let is_left_out = found.is_err() && !self.exists(id) && self.is_partial();
-        let found = if is_left_out { self.bring(&[id]).map(|()| self.repository.find_object(to_gix(id)))? } else { found };
+        let found = if is_left_out {
+            self.bring(&[id]).map(|()| self.repository.find_object(to_gix(id)))?
+        } else {
+            found
+        };
         found.map_err(GitError::reading(id.as_str()))
     }
 
     pub(super) fn peeled_tree(&self, tree_or_commit: &ObjectId) -> Result<gix::Tree<'_>, GitError> {
         let object = self.find(tree_or_commit)?;
         // the tree of a commit is brought like any other object
-        let tree = if object.kind == gix::objs::Kind::Commit { self.find(&self.commit(tree_or_commit)?.tree)? } else { object };
+        let tree = if object.kind == gix::objs::Kind::Commit {
+            self.find(&self.commit(tree_or_commit)?.tree)?
+        } else {
+            object
+        };
         tree.peel_to_tree().map_err(GitError::reading(format!("the tree of {tree_or_commit}")))
     }
 }
@@ -443,17 +553,21 @@ fn temporary_object(objects: &Path) -> std::io::Result<tempfile::NamedTempFile> 
 }
 
 pub(super) fn decoded(tree: &gix::Tree<'_>) -> Result<gix::objs::Tree, GitError> {
-    tree.decode().map(Into::into).map_err(|source| GitError::reading(format!("tree {}", tree.id))(source))
+    tree.decode()
+        .map(Into::into)
+        .map_err(|source| GitError::reading(format!("tree {}", tree.id))(source))
 }
 
 fn id_of(tree: &gix::objs::Tree) -> Result<ObjectId, GitError> {
-    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &serialised(tree)?);
+    let id =
+        gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Tree, &serialised(tree)?);
     id.map(from_gix).map_err(GitError::writing("a tree"))
 }
 
 fn serialised(tree: &gix::objs::Tree) -> Result<Vec<u8>, GitError> {
     let mut bytes = Vec::new();
-    tree.write_to(&mut bytes).map_err(|source| GitError::writing("a tree")(gix::Error::from_error(source)))?;
+    tree.write_to(&mut bytes)
+        .map_err(|source| GitError::writing("a tree")(gix::Error::from_error(source)))?;
     Ok(bytes)
 }
 
@@ -464,12 +578,15 @@ fn components(path: &str) -> impl Iterator<Item = &BStr> {
 fn check_path(path: &str, mode: Mode) -> Result<(), GitError> {
     let link = (mode == Mode::Link).then_some(gix::validate::path::component::Mode::Symlink);
     let options = gix::validate::path::component::Options::default();
-    let valid = components(path).all(|part| gix::validate::path::component(part, link, options).is_ok());
+    let valid =
+        components(path).all(|part| gix::validate::path::component(part, link, options).is_ok());
     if valid { Ok(()) } else { Err(GitError::Path { path: path.to_owned() }) }
 }
 
 fn joined(prefix: &str, path: &BStr) -> Result<String, GitError> {
-    let name = path.to_str().map_err(|_| GitError::Name { path: format!("{prefix}/{}", path.to_str_lossy()) })?;
+    let name = path
+        .to_str()
+        .map_err(|_| GitError::Name { path: format!("{prefix}/{}", path.to_str_lossy()) })?;
     Ok(if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") })
 }
 

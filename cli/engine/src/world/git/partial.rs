@@ -1,4 +1,5 @@
-//! Partial clones: objects that were left out of the clone are fetched when they are needed, as git itself does it.
+//! Partial clones: objects that were left out of the clone are fetched when they are needed, as git
+//! itself does it.
 
 use super::error::GitError;
 use super::ids::to_gix;
@@ -14,24 +15,42 @@ impl Git {
     /// The remotes that have what is not here.
     fn promisors(&self) -> Vec<String> {
         let is_promisor = |remote: &String| {
-            let said = self.repository.config_snapshot().boolean(&format!("remote.{remote}.promisor"));
+            let said =
+                self.repository.config_snapshot().boolean(&format!("remote.{remote}.promisor"));
             said == Some(true)
         };
         let mut remotes: Vec<_> = self.remotes().into_iter().filter(is_promisor).collect();
-        remotes.extend(self.config("extensions.partialClone").filter(|remote| !remotes.contains(remote)));
+        remotes.extend(
+            self.config("extensions.partialClone").filter(|remote| !remotes.contains(remote)),
+        );
         remotes
     }
 
-    /// Fetches those of these objects that are not here, all at once; a tree comes with the trees below it.
+    /// Fetches those of these objects that are not here, all at once; a tree comes with the trees
+    /// below it.
     pub(super) fn bring(&self, ids: &[&ObjectId]) -> Result<(), GitError> {
-        const AS_GIT_DOES: [&str; 4] = ["--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none"];
-        let absent: Vec<_> = ids.iter().filter(|id| !self.repository.has_object(to_gix(id))).map(|id| id.as_str()).collect();
+        const AS_GIT_DOES: [&str; 4] =
+            ["--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none"];
+        let absent: Vec<_> = ids
+            .iter()
+            .filter(|id| !self.repository.has_object(to_gix(id)))
+            .map(|id| id.as_str())
+            .collect();
         let Some(first) = absent.first() else { return Ok(()) };
         let mut why = "no remote has what was left out of this clone".to_owned();
         for remote in self.promisors() {
-            // none of the hooks, and nothing that a fetch does besides, is meant for what git calls a lazy fetch
-            let run = self.command().args(["-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false"]).arg("fetch");
-            let run = run.arg("--quiet").arg(&remote).args(AS_GIT_DOES).arg("--stdin").stdin(absent.join("\n") + "\n");
+            // none of the hooks, and nothing that a fetch does besides, is meant for what git calls
+            // a lazy fetch
+            let run = self
+                .command()
+                .args(["-c", "fetch.negotiationAlgorithm=noop", "-c", "maintenance.auto=false"])
+                .arg("fetch");
+            let run = run
+                .arg("--quiet")
+                .arg(&remote)
+                .args(AS_GIT_DOES)
+                .arg("--stdin")
+                .stdin(absent.join("\n") + "\n");
             let fetched = run.finish()?;
             if fetched.success() {
                 return Ok(());
@@ -41,8 +60,13 @@ impl Git {
         Err(GitError::LeftOut { id: (*first).to_owned(), why })
     }
 
-    /// What reads trees, once more where some of what is below these were left out of this clone and git has fetched them.
-    pub(super) fn with_trees<T>(&self, trees: &[&ObjectId], read: impl Fn() -> Result<T, GitError>) -> Result<T, GitError> {
+    /// What reads trees, once more where some of what is below these were left out of this clone
+    /// and git has fetched them.
+    pub(super) fn with_trees<T>(
+        &self,
+        trees: &[&ObjectId],
+        read: impl Fn() -> Result<T, GitError>,
+    ) -> Result<T, GitError> {
         let first = read();
         if first.is_ok() || !self.is_partial() {
             return first;

@@ -1,4 +1,5 @@
-//! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing is made again from the commit.
+//! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing
+//! is made again from the commit.
 
 use super::error::GitError;
 use super::objects::CommitInfo;
@@ -17,7 +18,8 @@ const HEAL_AT_MOST: usize = 64;
 
 /// A commit to be made a version: the branch moves to it, then the tag is created.
 ///
-/// The tag is a lightweight one: it holds nothing that the commit's trailers do not, so whoever heals it makes the very same.
+/// The tag is a lightweight one: it holds nothing that the commit's trailers do not, so whoever
+/// heals it makes the very same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// `active`, or `line/X.Y`.
@@ -39,7 +41,11 @@ impl Publication {
 
     /// The branch, then its tag, which must not exist.
     pub fn moves(&self) -> [Move; 2] {
-        let branch = Move { name: self.branch_ref(), from: self.expect.clone(), to: Some(self.commit.clone()) };
+        let branch = Move {
+            name: self.branch_ref(),
+            from: self.expect.clone(),
+            to: Some(self.commit.clone()),
+        };
         [branch, Move::create(self.tag_ref(), self.commit.clone())]
     }
 }
@@ -82,13 +88,16 @@ impl Healed {
 
     /// One line for each thing, for the verb that healed to pass on.
     pub fn lines(&self) -> Vec<String> {
-        let tags = self.tags.iter().map(|tag| format!("an earlier command was killed before it could tag {tag}; it is tagged now"));
+        let tags = self.tags.iter().map(|tag| {
+            format!("an earlier command was killed before it could tag {tag}; it is tagged now")
+        });
         tags.chain(self.notes.iter().cloned()).collect()
     }
 }
 
 impl Git {
-    /// Makes a commit a version. Done twice, the second finds it done. A tag that could not be made is a warning; the next command makes it.
+    /// Makes a commit a version. Done twice, the second finds it done. A tag that could not be made
+    /// is a warning; the next command makes it.
     pub fn publish(&self, publication: &Publication) -> Result<Committed<Published>, GitError> {
         let lock = self.lock_refs()?;
         let (branch, tag) = (publication.branch_ref(), publication.tag_ref());
@@ -103,7 +112,11 @@ impl Git {
         }
         if tip.as_ref() != Some(&publication.commit) {
             self.refuse_illegal(&branch, tip.as_ref(), &publication.commit)?;
-            moves.push(Move { name: branch, from: publication.expect.clone(), to: Some(publication.commit.clone()) });
+            moves.push(Move {
+                name: branch,
+                from: publication.expect.clone(),
+                to: Some(publication.commit.clone()),
+            });
         }
         if tagged.is_none() {
             moves.push(Move::create(tag, publication.commit.clone()));
@@ -112,12 +125,17 @@ impl Git {
             return Ok(Committed::whole(Published::Done));
         }
         let mut warnings = Warnings::none();
-        let value = match lock.apply(&moves, &format!("agent: v{}", publication.version))?.unpack(&mut warnings) {
+        let value = match lock
+            .apply(&moves, &format!("agent: v{}", publication.version))?
+            .unpack(&mut warnings)
+        {
             Moved::All => Published::Done,
             Moved::Conflict { found, .. } => Published::Conflict { found },
             Moved::FirstOnly { why } => {
                 let tag = version::tag(&publication.version);
-                warnings.push(format!("the tag {tag} is not made yet, the next command makes it: {why}"));
+                warnings.push(format!(
+                    "the tag {tag} is not made yet, the next command makes it: {why}"
+                ));
                 Published::Done
             }
         };
@@ -131,18 +149,26 @@ impl Git {
         lock.apply(&[change], reason)
     }
 
-    fn refuse_illegal(&self, branch: &str, old: Option<&ObjectId>, new: &ObjectId) -> Result<(), GitError> {
+    fn refuse_illegal(
+        &self,
+        branch: &str,
+        old: Option<&ObjectId>,
+        new: &ObjectId,
+    ) -> Result<(), GitError> {
         refuse(&self.ref_update(branch, old, Some(new))?)
     }
 
-    /// Rolls forward what a killed command left half done. Every verb that looks at versions begins with this; it costs a few reads
-    /// when there is nothing to do.
+    /// Rolls forward what a killed command left half done. Every verb that looks at versions begins
+    /// with this; it costs a few reads when there is nothing to do.
     pub fn heal(&self) -> Result<Healed, GitError> {
         let mut healed = Healed { temporary: self.sweep_temporary(), ..Healed::default() };
         if self.has_unfinished_moves()
             && let Err(error) = self.lock_refs()
         {
-            healed.postponed("an earlier command did not finish moving its refs, and that cannot be mended now", &error);
+            healed.postponed(
+                "an earlier command did not finish moving its refs, and that cannot be mended now",
+                &error,
+            );
         }
         for (branch, tip) in self.version_branches()? {
             self.heal_branch(&branch, &tip, &mut healed)?;
@@ -156,25 +182,35 @@ impl Git {
         Ok(active.into_iter().chain(self.references("refs/heads/line/")?).collect())
     }
 
-    fn heal_branch(&self, branch: &str, tip: &ObjectId, healed: &mut Healed) -> Result<(), GitError> {
+    fn heal_branch(
+        &self,
+        branch: &str,
+        tip: &ObjectId,
+        healed: &mut Healed,
+    ) -> Result<(), GitError> {
         let untagged = self.untagged_versions(tip, healed)?;
         if untagged.is_empty() {
             return Ok(());
         }
         if self.is_shallow() || untagged.len() > HEAL_AT_MOST {
-            healed
-                .notes
-                .push(format!("{branch} has versions without tags: this clone lacks them (git fetch --tags, or --unshallow --tags)"));
+            healed.notes.push(format!(
+                "{branch} has versions without tags: this clone lacks them (git \
+                    fetch --tags, or --unshallow --tags)"
+            ));
             return Ok(());
         }
         if let Err(error) = self.make_tags(&untagged, healed) {
             self.stand_in(untagged)?;
-            healed.postponed(&format!("{branch} has versions without tags, and they cannot be tagged now"), &error);
+            healed.postponed(
+                &format!("{branch} has versions without tags, and they cannot be tagged now"),
+                &error,
+            );
         }
         Ok(())
     }
 
-    /// Makes the tags of versions of a branch that have none. A clone that lacks all of them has to fetch them.
+    /// Makes the tags of versions of a branch that have none. A clone that lacks all of them has to
+    /// fetch them.
     pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Healed, GitError> {
         let mut healed = Healed::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
@@ -187,14 +223,22 @@ impl Git {
         Ok(healed)
     }
 
-    /// Oldest first, so that a kill in between leaves the same kind of gap. No commit that is not sound becomes a version by its tag.
-    fn make_tags(&self, untagged: &[(Version, ObjectId)], healed: &mut Healed) -> Result<(), GitError> {
+    /// Oldest first, so that a kill in between leaves the same kind of gap. No commit that is not
+    /// sound becomes a version by its tag.
+    fn make_tags(
+        &self,
+        untagged: &[(Version, ObjectId)],
+        healed: &mut Healed,
+    ) -> Result<(), GitError> {
         let lock = self.lock_refs()?;
         for (version, commit) in untagged.iter().rev() {
-            if self.target(&tag_ref(version))?.is_some() || self.breach(&self.commit(commit)?)?.is_some() {
+            if self.target(&tag_ref(version))?.is_some()
+                || self.breach(&self.commit(commit)?)?.is_some()
+            {
                 continue;
             }
-            let moved = lock.apply(&[Move::create(tag_ref(version), commit.clone())], "agent: heal")?;
+            let moved =
+                lock.apply(&[Move::create(tag_ref(version), commit.clone())], "agent: heal")?;
             healed.notes.extend(moved.warnings);
             if moved.value == Moved::All {
                 healed.tags.push(version::tag(version));
@@ -218,14 +262,21 @@ impl Git {
     fn stand_in(&self, untagged: Vec<(Version, ObjectId)>) -> Result<(), GitError> {
         for (version, commit) in untagged {
             if self.breach(&self.commit(&commit)?)?.is_none() {
-                self.untagged.lock().unwrap_or_else(PoisonError::into_inner).insert(version, commit);
+                self.untagged
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(version, commit);
             }
         }
         Ok(())
     }
 
     /// The versions from a tip back to the first one whose tag is there, newest first.
-    fn untagged_versions(&self, tip: &ObjectId, healed: &mut Healed) -> Result<Vec<(Version, ObjectId)>, GitError> {
+    fn untagged_versions(
+        &self,
+        tip: &ObjectId,
+        healed: &mut Healed,
+    ) -> Result<Vec<(Version, ObjectId)>, GitError> {
         let mut untagged = Vec::new();
         for commit in self.first_parents(tip) {
             let commit = commit?;
@@ -235,7 +286,8 @@ impl Git {
                 Some(tagged) if tagged == commit.id => break,
                 Some(tagged) => {
                     healed.notes.push(format!(
-                        "tag v{version} is on {}, but {} on the branch says it is that version; `agent verify v{version}` shows more",
+                        "tag v{version} is on {}, but {} on the branch says it is that version; \
+                        `agent verify v{version}` shows more",
                         tagged.short(),
                         commit.id.short()
                     ));
@@ -250,7 +302,10 @@ impl Git {
     }
 
     /// A commit and its first parents, newest first, as far as this clone has them.
-    pub fn first_parents(&self, tip: &ObjectId) -> impl Iterator<Item = Result<CommitInfo, GitError>> + '_ {
+    pub fn first_parents(
+        &self,
+        tip: &ObjectId,
+    ) -> impl Iterator<Item = Result<CommitInfo, GitError>> + '_ {
         let mut next = Some(tip.clone());
         std::iter::from_fn(move || {
             let id = next.take()?;

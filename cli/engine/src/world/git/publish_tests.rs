@@ -11,7 +11,8 @@ use semver::Version;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-/// A version commit on top of `parent` whose state is `state`: a promotion where that is the next PATCH, else a release of `main`.
+/// A version commit on top of `parent` whose state is `state`: a promotion where that is the next
+/// PATCH, else a release of `main`.
 pub(super) fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: &str) -> ObjectId {
     let blob = git.write_blob(state.as_bytes()).unwrap();
     let tree = git.edit_tree(Some(parent), &[TreeEdit::file(STATE_FILE, blob.clone())]).unwrap();
@@ -34,8 +35,17 @@ pub(super) fn candidate(git: &Git, parent: &ObjectId, version: &Version, state: 
     git.write_commit(&CommitSpec { tree, parents, message }).unwrap()
 }
 
-pub(super) fn publication(expect: Option<&ObjectId>, commit: &ObjectId, version: &Version) -> Publication {
-    Publication { branch: "active".to_owned(), expect: expect.cloned(), commit: commit.clone(), version: version.clone() }
+pub(super) fn publication(
+    expect: Option<&ObjectId>,
+    commit: &ObjectId,
+    version: &Version,
+) -> Publication {
+    Publication {
+        branch: "active".to_owned(),
+        expect: expect.cloned(),
+        commit: commit.clone(),
+        version: version.clone(),
+    }
 }
 
 pub(super) fn patch(number: u64) -> Version {
@@ -68,7 +78,13 @@ fn lock_files(repository: &Repository) -> Vec<PathBuf> {
             if entry.file_type().unwrap().is_dir() {
                 folders.push(entry.path());
             } else {
-                found.extend(entry.path().extension().filter(|extension| *extension == "lock").map(|_| entry.path()));
+                found.extend(
+                    entry
+                        .path()
+                        .extension()
+                        .filter(|extension| *extension == "lock")
+                        .map(|_| entry.path()),
+                );
             }
         }
     }
@@ -83,7 +99,10 @@ fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
     let publication = publication(Some(&first), &second, &patch(1));
     assert_eq!(git.publish(&publication).unwrap(), DONE);
     assert_eq!(git.publish(&publication).unwrap(), DONE, "the second time finds it done");
-    assert_eq!(repository.git(&["log", "--format=%s %D", "-1", "active"]), "v0.1.1 tag: v0.1.1, active");
+    assert_eq!(
+        repository.git(&["log", "--format=%s %D", "-1", "active"]),
+        "v0.1.1 tag: v0.1.1, active"
+    );
     assert!(repository.git(&["reflog", "active"]).contains("agent: v0.1.1"));
     assert_eq!(std::fs::read(repository.path().join(".git/agent/refs-under-way")).unwrap(), b"");
     repository.git(&["fsck", "--strict"]);
@@ -92,7 +111,10 @@ fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
 #[test]
 fn whoever_comes_second_is_told_and_changes_nothing() {
     let (repository, git, first) = served();
-    let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
+    let (mine, theirs) = (
+        candidate(&git, &first, &patch(1), "{\"m\":1}\n"),
+        candidate(&git, &first, &patch(1), "{\"t\":1}\n"),
+    );
     assert_eq!(git.publish(&publication(Some(&first), &theirs, &patch(1))).unwrap(), DONE);
     let lost = git.publish(&publication(Some(&first), &mine, &patch(2))).unwrap();
     assert_eq!(lost.value, Published::Conflict { found: Some(theirs.clone()) });
@@ -125,7 +147,8 @@ fn racing_promotions_give_consecutive_versions() {
             scope.spawn(move || promote_until(repository, worker, 3));
         }
     });
-    let history: Vec<_> = git.first_parents(&repository.id("active")).map(Result::unwrap).take(25).collect();
+    let history: Vec<_> =
+        git.first_parents(&repository.id("active")).map(Result::unwrap).take(25).collect();
     for (back, commit) in history.iter().enumerate() {
         let version = commit.trailers.version.as_ref().unwrap();
         assert_eq!(version, &patch(24 - back as u64));
@@ -138,7 +161,11 @@ fn racing_promotions_give_consecutive_versions() {
 #[test]
 fn a_hook_that_refuses_is_heard() {
     let (repository, git, first) = served();
-    hook(&repository, "reference-transaction", "test \"$1\" != prepared || { echo 'active is frozen today' >&2; exit 1; }");
+    hook(
+        &repository,
+        "reference-transaction",
+        "test \"$1\" != prepared || { echo 'active is frozen today' >&2; exit 1; }",
+    );
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let error = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap_err();
     assert!(error.to_string().contains("active is frozen today"), "{error}");
@@ -153,12 +180,19 @@ fn a_branch_without_its_tag_is_healed() {
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let published = git.publish(&publication(Some(&first), &second, &patch(1))).unwrap();
     assert_eq!(published.value, Published::Done);
-    assert!(published.warnings.as_slice()[0].starts_with("the tag v0.1.1 is not made yet, the next command makes it: "), "{published:?}");
+    assert!(
+        published.warnings.as_slice()[0]
+            .starts_with("the tag v0.1.1 is not made yet, the next command makes it: "),
+        "{published:?}"
+    );
     assert_eq!(repository.id("active"), second);
     hook(&repository, "reference-transaction", "exit 0");
     let healed = git.heal().unwrap();
     assert_eq!(healed.tags, ["v0.1.1"]);
-    assert_eq!(healed.lines(), ["an earlier command was killed before it could tag v0.1.1; it is tagged now"]);
+    assert_eq!(
+        healed.lines(),
+        ["an earlier command was killed before it could tag v0.1.1; it is tagged now"]
+    );
     assert_eq!(repository.id("v0.1.1"), second);
     assert_eq!(git.heal().unwrap(), Healed::default());
 }
@@ -172,7 +206,10 @@ fn several_missing_tags_on_every_line_are_healed() {
     repository.git(&["update-ref", "refs/heads/active", third.as_str()]);
     repository.git(&["update-ref", "refs/heads/line/0.1", other.as_str()]);
     assert_eq!(git.heal().unwrap().tags, ["v0.2.0", "v0.2.1", "v0.1.1"]);
-    assert_eq!([repository.id("v0.2.0"), repository.id("v0.2.1"), repository.id("v0.1.1")], [second, third, other]);
+    assert_eq!(
+        [repository.id("v0.2.0"), repository.id("v0.2.1"), repository.id("v0.1.1")],
+        [second, third, other]
+    );
 }
 
 #[test]
@@ -183,10 +220,17 @@ fn a_commit_that_is_no_sound_version_is_not_made_one_by_a_tag() {
     let blob = git.write_blob(b"{\"a\":666}\n").unwrap();
     let tree = git.edit_tree(Some(&sound), &[TreeEdit::file(STATE_FILE, blob)]).unwrap();
     let message = git.commit(&sound).unwrap().message;
-    let forged = git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message }).unwrap();
+    let forged =
+        git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message }).unwrap();
     repository.git(&["update-ref", "refs/heads/active", forged.as_str()]);
     assert_eq!(git.heal().unwrap().tags, Vec::<String>::new());
-    assert!(git.breach(&git.commit(&forged).unwrap()).unwrap().unwrap().why().starts_with("it says its state is "));
+    assert!(
+        git.breach(&git.commit(&forged).unwrap())
+            .unwrap()
+            .unwrap()
+            .why()
+            .starts_with("it says its state is ")
+    );
     assert_eq!(git.breach(&git.commit(&sound).unwrap()).unwrap(), None);
 }
 
@@ -207,19 +251,34 @@ fn a_shallow_clone_is_not_given_tags_but_told() {
     let (repository, ..) = served();
     let clone = repository.beside("shallow");
     let url = format!("file://{}", repository.path().display());
-    repository.git(&["clone", "-q", "--depth", "1", "--no-tags", "-b", "active", &url, clone.to_str().unwrap()]);
+    repository.git(&[
+        "clone",
+        "-q",
+        "--depth",
+        "1",
+        "--no-tags",
+        "-b",
+        "active",
+        &url,
+        clone.to_str().unwrap(),
+    ]);
     let healed = Git::discover(&clone).unwrap().heal().unwrap();
     assert_eq!(healed.tags, Vec::<String>::new());
     assert!(healed.notes[0].contains("--unshallow --tags"), "{:?}", healed.notes);
 }
 
-/// git itself is killed while it holds the locks: in the hook that it runs when everything is prepared.
+/// git itself is killed while it holds the locks: in the hook that it runs when everything is
+/// prepared.
 fn killed_while_preparing(reference: &str, on_active: bool) {
     let (repository, git, first) = served();
     if on_active {
         repository.git(&["checkout", "-q", "active"]);
     }
-    hook(&repository, "reference-transaction", &format!("if test \"$1\" = prepared && grep -q {reference}; then kill -9 $PPID; fi"));
+    hook(
+        &repository,
+        "reference-transaction",
+        &format!("if test \"$1\" = prepared && grep -q {reference}; then kill -9 $PPID; fi"),
+    );
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let outcome = git.publish(&publication(Some(&first), &second, &patch(1)));
     assert!(!outcome.as_ref().is_ok_and(|outcome| *outcome == DONE), "{outcome:?}");
@@ -227,7 +286,11 @@ fn killed_while_preparing(reference: &str, on_active: bool) {
     hook(&repository, "reference-transaction", "exit 0");
     git.heal().unwrap();
     let tip = repository.id("active");
-    assert_eq!(git.publish(&publication(Some(&first), &second, &patch(1))).unwrap(), DONE, "was {tip}");
+    assert_eq!(
+        git.publish(&publication(Some(&first), &second, &patch(1))).unwrap(),
+        DONE,
+        "was {tip}"
+    );
     assert_eq!([repository.id("active"), repository.id("v0.1.1")], [second.clone(), second]);
 }
 
@@ -268,7 +331,8 @@ fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
 
     // somebody else's: older than our record
     std::fs::write(&lock, format!("{second}\n")).unwrap();
-    let long_ago = std::fs::metadata(&lock).unwrap().modified().unwrap() - std::time::Duration::from_secs(5);
+    let long_ago =
+        std::fs::metadata(&lock).unwrap().modified().unwrap() - std::time::Duration::from_secs(5);
     std::fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
     leave_record(&repository, &second, &first);
     git.heal().unwrap();
@@ -290,7 +354,12 @@ fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
 fn a_record_torn_by_a_power_cut_harms_nobody() {
     let (repository, git, first) = served();
     let record = repository.path().join(".git/agent/refs-under-way");
-    for torn in ["start\nupdate refs/heads/act", "update refs/../../x 0\n", "\0\0\0\0", "update refs/heads/active deadbeef\n"] {
+    for torn in [
+        "start\nupdate refs/heads/act",
+        "update refs/../../x 0\n",
+        "\0\0\0\0",
+        "update refs/heads/active deadbeef\n",
+    ] {
         std::fs::write(&record, torn).unwrap();
         git.heal().unwrap();
         assert_eq!(std::fs::read(&record).unwrap(), b"", "{torn:?}");
@@ -307,10 +376,17 @@ fn no_appended_item_is_lost_in_a_race() {
             scope.spawn(move || {
                 let git = repository.open();
                 for item in 0..4 {
-                    let file = TreeEdit::file(format!("items/{worker}-{item}.json"), git.write_blob(b"{}\n").unwrap());
+                    let file = TreeEdit::file(
+                        format!("items/{worker}-{item}.json"),
+                        git.write_blob(b"{}\n").unwrap(),
+                    );
                     let edit = || {
                         let heads = git.record_heads("inbox")?.into_keys().collect();
-                        Ok::<_, GitError>(Some(RecordEdit { subject: "feedback".to_owned(), heads, edits: vec![file.clone()] }))
+                        Ok::<_, GitError>(Some(RecordEdit {
+                            subject: "feedback".to_owned(),
+                            heads,
+                            edits: vec![file.clone()],
+                        }))
                     };
                     let _ = git.edit_record("inbox", edit).unwrap();
                 }
@@ -368,8 +444,11 @@ fn what_is_against_the_laws_is_not_published() {
     let (repository, git, first) = served();
     let honest = git.commit(&candidate(&git, &first, &patch(1), "{\"a\":1}\n")).unwrap();
     let code = git.write_blob(b"import os\n").unwrap();
-    let tree = git.edit_tree(Some(&honest.tree), &[TreeEdit::file("runner/__main__.py", code)]).unwrap();
-    let sly = git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message: honest.message }).unwrap();
+    let tree =
+        git.edit_tree(Some(&honest.tree), &[TreeEdit::file("runner/__main__.py", code)]).unwrap();
+    let sly = git
+        .write_commit(&CommitSpec { tree, parents: vec![first.clone()], message: honest.message })
+        .unwrap();
     let error = git.publish(&publication(Some(&first), &sly, &patch(1))).unwrap_err();
     assert_eq!(error.kind(), FailureKind::Refused);
     let reason = "a promotion changes runner/__main__.py (a-promotion-touches-only-state)";
@@ -381,13 +460,18 @@ fn what_is_against_the_laws_is_not_published() {
 #[test]
 fn the_facts_of_an_update_are_read_from_the_repository() {
     let (repository, git, first) = served();
-    let active = |old: Option<&ObjectId>, new: Option<&ObjectId>| laws(&git.ref_update(ACTIVE, old, new).unwrap());
+    let active = |old: Option<&ObjectId>, new: Option<&ObjectId>| {
+        laws(&git.ref_update(ACTIVE, old, new).unwrap())
+    };
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let third = candidate(&git, &second, &patch(2), "{\"a\":2}\n");
     assert_eq!(active(Some(&first), Some(&third)), Vec::<&str>::new());
     assert_eq!(active(None, Some(&third)), Vec::<&str>::new());
     assert_eq!(active(Some(&third), Some(&first)), ["served-branches-move-forward"]);
-    assert_eq!(active(Some(&first), Some(&repository.id("main"))), ["served-branches-move-forward"]);
+    assert_eq!(
+        active(Some(&first), Some(&repository.id("main"))),
+        ["served-branches-move-forward"]
+    );
     assert_eq!(active(None, Some(&repository.id("main"))), ["every-tip-is-a-version"]);
     let tag = |new: &ObjectId| laws(&git.ref_update("refs/tags/v0.1.1", None, Some(new)).unwrap());
     assert_eq!((tag(&second), tag(&first)), (vec![], vec!["a-tag-names-its-commit"]));
@@ -395,7 +479,9 @@ fn the_facts_of_an_update_are_read_from_the_repository() {
     repository.write("state/staging.state.json", "{}\n");
     let main = repository.id("main");
     let tracked = repository.commit_all("oops");
-    let on_main = |old: &ObjectId, new: &ObjectId| laws(&git.ref_update("refs/heads/main", Some(old), Some(new)).unwrap());
+    let on_main = |old: &ObjectId, new: &ObjectId| {
+        laws(&git.ref_update("refs/heads/main", Some(old), Some(new)).unwrap())
+    };
     assert_eq!(on_main(&main, &tracked), ["staging-is-not-tracked"]);
     repository.git(&["rm", "-q", "--cached", "state/staging.state.json"]);
     repository.git(&["commit", "-q", "-m", "mended"]);
@@ -412,10 +498,23 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     let there = || Git::discover(&bare).unwrap();
     let begin = publication(None, &first, &patch(0));
     assert_eq!(git.push(remote, &begin.moves(), PrePush::Runs).unwrap(), Pushed::Done);
-    assert_eq!(git.push(remote, &begin.moves(), PrePush::Runs).unwrap(), Pushed::Done, "the second time finds it done");
-    let (mine, theirs) = (candidate(&git, &first, &patch(1), "{\"m\":1}\n"), candidate(&git, &first, &patch(1), "{\"t\":1}\n"));
-    assert_eq!(git.push(remote, &publication(Some(&first), &theirs, &patch(1)).moves(), PrePush::Runs).unwrap(), Pushed::Done);
-    for lost in [publication(Some(&first), &mine, &patch(2)), publication(Some(&theirs), &mine, &patch(1))] {
+    assert_eq!(
+        git.push(remote, &begin.moves(), PrePush::Runs).unwrap(),
+        Pushed::Done,
+        "the second time finds it done"
+    );
+    let (mine, theirs) = (
+        candidate(&git, &first, &patch(1), "{\"m\":1}\n"),
+        candidate(&git, &first, &patch(1), "{\"t\":1}\n"),
+    );
+    assert_eq!(
+        git.push(remote, &publication(Some(&first), &theirs, &patch(1)).moves(), PrePush::Runs)
+            .unwrap(),
+        Pushed::Done
+    );
+    for lost in
+        [publication(Some(&first), &mine, &patch(2)), publication(Some(&theirs), &mine, &patch(1))]
+    {
         let pushed = git.push(remote, &lost.moves(), PrePush::Runs).unwrap();
         assert!(matches!(pushed, Pushed::Conflict { .. }), "{pushed:?}");
     }
@@ -428,6 +527,12 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let next = candidate(&git, &theirs, &patch(2), "{\"n\":2}\n");
     let next = publication(Some(&theirs), &next, &patch(2));
-    assert_eq!(git.push(remote, &next.moves(), PrePush::Runs).unwrap_err().kind(), FailureKind::Refused);
-    assert_eq!(git.push("/no/such/remote", &next.moves(), PrePush::Runs).unwrap_err().kind(), FailureKind::Surroundings);
+    assert_eq!(
+        git.push(remote, &next.moves(), PrePush::Runs).unwrap_err().kind(),
+        FailureKind::Refused
+    );
+    assert_eq!(
+        git.push("/no/such/remote", &next.moves(), PrePush::Runs).unwrap_err().kind(),
+        FailureKind::Surroundings
+    );
 }

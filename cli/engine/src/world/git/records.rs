@@ -1,6 +1,8 @@
-//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says `agent_core::version::record_refs`.
+//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says
+//! `agent_core::version::record_refs`.
 //!
-//! Each commit of a record has every head that was known as a parent, so whoever has it has all of them.
+//! Each commit of a record has every head that was known as a parent, so whoever has it has all of
+//! them.
 
 use super::error::GitError;
 use super::ids::{from_gix, to_gix};
@@ -33,7 +35,8 @@ pub struct RecordEdit {
     pub edits: Vec<TreeEdit>,
 }
 
-/// What a clone calls itself, and the git directory it said so of: a copy of the folder is another clone.
+/// What a clone calls itself, and the git directory it said so of: a copy of the folder is another
+/// clone.
 #[derive(Debug, Serialize, Deserialize)]
 struct CloneId {
     schema: String,
@@ -42,7 +45,8 @@ struct CloneId {
 }
 
 impl Git {
-    /// Every commit that a ref says is a head of a record, with one such ref, by commit; those that another of them has among its ancestors are left out.
+    /// Every commit that a ref says is a head of a record, with one such ref, by commit; those that
+    /// another of them has among its ancestors are left out.
     pub fn record_heads(&self, record: &str) -> Result<BTreeMap<ObjectId, String>, GitError> {
         self.maximal(self.record_refs(record)?)
     }
@@ -67,13 +71,19 @@ impl Git {
     }
 
     /// Leaves out what others of them have among their ancestors.
-    pub fn maximal(&self, mut commits: BTreeMap<ObjectId, String>) -> Result<BTreeMap<ObjectId, String>, GitError> {
+    pub fn maximal(
+        &self,
+        mut commits: BTreeMap<ObjectId, String>,
+    ) -> Result<BTreeMap<ObjectId, String>, GitError> {
         if commits.len() < 2 {
             return Ok(commits);
         }
-        let times =
-            commits.keys().map(|id| Ok((self.commit(id)?.time.as_second(), id.clone()))).collect::<Result<BTreeSet<_>, GitError>>()?;
-        // by clocks that disagree for longer than this, an ancestor may pass for a head; joining it once more changes nothing
+        let times = commits
+            .keys()
+            .map(|id| Ok((self.commit(id)?.time.as_second(), id.clone())))
+            .collect::<Result<BTreeSet<_>, GitError>>()?;
+        // by clocks that disagree for longer than this, an ancestor may pass for a head; joining it
+        // once more changes nothing
         let oldest = times.first().map_or(0, |(time, _)| *time) - CLOCK_SKEW;
         for (_, commit) in times.into_iter().rev() {
             if commits.len() > 1 && commits.contains_key(&commit) {
@@ -87,10 +97,21 @@ impl Git {
     }
 
     /// Those of the wanted commits that are ancestors of one, as far back as `oldest`.
-    fn ancestors_among(&self, commit: &ObjectId, mut wanted: HashSet<ObjectId>, oldest: i64) -> Result<Vec<ObjectId>, GitError> {
+    fn ancestors_among(
+        &self,
+        commit: &ObjectId,
+        mut wanted: HashSet<ObjectId>,
+        oldest: i64,
+    ) -> Result<Vec<ObjectId>, GitError> {
         let what = || format!("the history of {}", commit.short());
-        let newest_first = Sorting::ByCommitTimeCutoff { order: CommitTimeOrder::NewestFirst, seconds: oldest };
-        let walk = self.repository.rev_walk([to_gix(commit)]).sorting(newest_first).all().map_err(GitError::reading(what()))?;
+        let newest_first =
+            Sorting::ByCommitTimeCutoff { order: CommitTimeOrder::NewestFirst, seconds: oldest };
+        let walk = self
+            .repository
+            .rev_walk([to_gix(commit)])
+            .sorting(newest_first)
+            .all()
+            .map_err(GitError::reading(what()))?;
         let mut found = Vec::new();
         for info in walk {
             found.extend(wanted.take(&from_gix(info.map_err(GitError::reading(what()))?.id)));
@@ -102,20 +123,26 @@ impl Git {
     }
 
     pub fn is_commit(&self, id: &ObjectId) -> bool {
-        self.repository.try_find_header(to_gix(id)).is_ok_and(|found| found.is_some_and(|found| found.kind() == gix::objs::Kind::Commit))
+        self.repository
+            .try_find_header(to_gix(id))
+            .is_ok_and(|found| found.is_some_and(|found| found.kind() == gix::objs::Kind::Commit))
     }
 
     /// The ref that this clone writes a record to.
     pub fn record_home(&self, record: &str) -> Result<String, GitError> {
-        if self.remotes().is_empty() { Ok(format!("{SHARED}{record}")) } else { Ok(format!("{OWN}{}/{record}", self.clone_id()?)) }
+        if self.remotes().is_empty() {
+            Ok(format!("{SHARED}{record}"))
+        } else {
+            Ok(format!("{OWN}{}/{record}", self.clone_id()?))
+        }
     }
 
     pub fn remotes(&self) -> Vec<String> {
         self.repository.remote_names().into_iter().map(|name| name.to_string()).collect()
     }
 
-    /// Adds a commit to a record, made of what is known of it, anew whenever others were first; `None` of an edit leaves it as it is.
-    /// Once this returns without a warning, it is on disk.
+    /// Adds a commit to a record, made of what is known of it, anew whenever others were first;
+    /// `None` of an edit leaves it as it is. Once this returns without a warning, it is on disk.
     pub fn edit_record<E: From<GitError>>(
         &self,
         record: &str,
@@ -124,7 +151,9 @@ impl Git {
         let home = self.record_home(record)?;
         for _ in 0..ATTEMPTS {
             let from = self.target(&home)?;
-            let Some(RecordEdit { subject, heads, edits }) = edit()? else { return Ok(Committed::whole(None)) };
+            let Some(RecordEdit { subject, heads, edits }) = edit()? else {
+                return Ok(Committed::whole(None));
+            };
             let commit = match heads.as_slice() {
                 // nothing but what one of them holds
                 [head] if edits.is_empty() => head.clone(),
@@ -133,7 +162,8 @@ impl Git {
             if from.as_ref() == Some(&commit) {
                 return Ok(Committed::whole(Some(commit)));
             }
-            let moved = self.move_ref(Move { name: home.clone(), from, to: Some(commit.clone()) }, &subject)?;
+            let moved = self
+                .move_ref(Move { name: home.clone(), from, to: Some(commit.clone()) }, &subject)?;
             if !matches!(moved.value, Moved::Conflict { .. }) {
                 return Ok(moved.map(|_| Some(commit)));
             }
@@ -142,12 +172,22 @@ impl Git {
     }
 
     /// Writes a commit that has every head as a parent; nothing points to it yet.
-    pub fn record_commit(&self, subject: &str, heads: &[ObjectId], edits: &[TreeEdit]) -> Result<ObjectId, GitError> {
+    pub fn record_commit(
+        &self,
+        subject: &str,
+        heads: &[ObjectId],
+        edits: &[TreeEdit],
+    ) -> Result<ObjectId, GitError> {
         let tree = self.edit_tree(heads.first(), edits)?;
-        self.write_commit(&CommitSpec { tree, parents: heads.to_vec(), message: format!("{subject}\n") })
+        self.write_commit(&CommitSpec {
+            tree,
+            parents: heads.to_vec(),
+            message: format!("{subject}\n"),
+        })
     }
 
-    /// What this clone is called among the clones of the repository; one that has no name yet gets one.
+    /// What this clone is called among the clones of the repository; one that has no name yet gets
+    /// one.
     pub fn clone_id(&self) -> Result<String, GitError> {
         if let Some(known) = self.known_clone_id()? {
             return Ok(known);
@@ -157,26 +197,44 @@ impl Git {
         if let Some(known) = self.known_clone_id()? {
             return Ok(known);
         }
-        let id = random::secret().map_err(|error| GitError::Random { why: error.to_string() })?[..16].to_owned();
+        let id = random::secret().map_err(|error| GitError::Random { why: error.to_string() })?
+            [..16]
+            .to_owned();
         let of_another = self.clone_document()?.map(|document| document.id);
-        let document = CloneId { schema: CLONE_SCHEMA.to_owned(), id: id.clone(), inode: self.inode() };
-        fs::replace(&path, &serde_json::to_vec(&document).expect("an id is JSON"), Durability::Durable)?;
+        let document =
+            CloneId { schema: CLONE_SCHEMA.to_owned(), id: id.clone(), inode: self.inode() };
+        fs::replace(
+            &path,
+            &serde_json::to_vec(&document).expect("an id is JSON"),
+            Durability::Durable,
+        )?;
         if let Some(other) = of_another {
-            self.replace_push_refspec(&record_refs::push_refspec(&other), &record_refs::push_refspec(&id))?;
+            self.replace_push_refspec(
+                &record_refs::push_refspec(&other),
+                &record_refs::push_refspec(&id),
+            )?;
         }
         Ok(id)
     }
 
     /// `None` while this clone has no name: it is new, or a copy of another's folder.
     pub fn known_clone_id(&self) -> Result<Option<String>, GitError> {
-        Ok(self.clone_document()?.filter(|document| document.inode == self.inode()).map(|document| document.id))
+        Ok(self
+            .clone_document()?
+            .filter(|document| document.inode == self.inode())
+            .map(|document| document.id))
     }
 
-    /// Takes another name, because another clone pushes by this one: a copy of a folder can look like the folder itself.
+    /// Takes another name, because another clone pushes by this one: a copy of a folder can look
+    /// like the folder itself.
     pub fn rename_clone(&self) -> Result<String, GitError> {
         if let Some(document) = self.clone_document()? {
             let document = CloneId { inode: 0, ..document };
-            fs::replace(&self.clone_file(), &serde_json::to_vec(&document).expect("an id is JSON"), Durability::Durable)?;
+            fs::replace(
+                &self.clone_file(),
+                &serde_json::to_vec(&document).expect("an id is JSON"),
+                Durability::Durable,
+            )?;
         }
         self.clone_id()
     }
@@ -192,7 +250,9 @@ impl Git {
         for remote in self.remotes() {
             let key = format!("remote.{remote}.push");
             // a remote without it is left as it is, which git calls a failure
-            self.command().args(["config", "--local", "--fixed-value", "--replace-all", &key, new, old]).finish()?;
+            self.command()
+                .args(["config", "--local", "--fixed-value", "--replace-all", &key, new, old])
+                .finish()?;
         }
         Ok(())
     }
@@ -206,25 +266,37 @@ impl Git {
         self.common_dir.metadata().map_or(0, |folder| folder.ino())
     }
 
-    /// The commit that this clone last put on a record, wherever its refs are now: a ref that was deleted or moved back is found by it.
+    /// The commit that this clone last put on a record, wherever its refs are now: a ref that was
+    /// deleted or moved back is found by it.
     pub fn remembered_head(&self, record: &str) -> Result<Option<ObjectId>, GitError> {
         let text = fs::read_if_there(&self.remembered_file())?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let of_record = |line: &str| line.split_once(' ').filter(|(name, _)| *name == record).and_then(|(_, id)| ObjectId::parse(id));
+        let of_record = |line: &str| {
+            line.split_once(' ')
+                .filter(|(name, _)| *name == record)
+                .and_then(|(_, id)| ObjectId::parse(id))
+        };
         Ok(text.lines().find_map(of_record))
     }
 
     /// Called under the lock that refs are moved under, before what was moved is synced.
     pub(super) fn remember_moved(&self, moves: &[Move]) -> Result<(), GitError> {
-        let heads: Vec<_> = moves.iter().filter_map(|change| Some((written_record(&change.name)?, change.to.as_ref()?))).collect();
+        let heads: Vec<_> = moves
+            .iter()
+            .filter_map(|change| Some((written_record(&change.name)?, change.to.as_ref()?)))
+            .collect();
         if heads.is_empty() {
             return Ok(());
         }
         let path = self.remembered_file();
         let text = fs::read_if_there(&path)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let others = text.lines().filter(|line| !heads.iter().any(|(record, _)| line.split(' ').next() == Some(record)));
-        let lines = others.map(str::to_owned).chain(heads.iter().map(|(record, commit)| format!("{record} {commit}")));
+        let others = text
+            .lines()
+            .filter(|line| !heads.iter().any(|(record, _)| line.split(' ').next() == Some(record)));
+        let lines = others
+            .map(str::to_owned)
+            .chain(heads.iter().map(|(record, commit)| format!("{record} {commit}")));
         let text: String = lines.map(|line| line + "\n").collect();
         Ok(fs::replace(&path, text.as_bytes(), Durability::Rebuildable)?)
     }
@@ -237,7 +309,9 @@ impl Git {
 /// The record that a ref is the home of in some clone.
 fn written_record(name: &str) -> Option<&str> {
     match record_refs::place(name) {
-        Some(Place::Record(record)) if !name.starts_with(&format!("{SHARED}{PEERS}")) => Some(record),
+        Some(Place::Record(record)) if !name.starts_with(&format!("{SHARED}{PEERS}")) => {
+            Some(record)
+        }
         _ => None,
     }
 }

@@ -1,7 +1,9 @@
-//! Moving refs: by compare-and-swap, through `git` (which fires the hooks), synced before and after, one process at a time.
+//! Moving refs: by compare-and-swap, through `git` (which fires the hooks), synced before and
+//! after, one process at a time.
 //!
-//! The lock file is also what `git update-ref --stdin` reads: the child inherits the lock with it, so that the lock is free only when
-//! both processes are gone, and what stands in the file then says which refs a killed predecessor was moving.
+//! The lock file is also what `git update-ref --stdin` reads: the child inherits the lock with it,
+//! so that the lock is free only when both processes are gone, and what stands in the file then
+//! says which refs a killed predecessor was moving.
 
 use super::error::GitError;
 use super::ids::from_gix;
@@ -18,9 +20,11 @@ use std::time::Duration;
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 /// So many of the last moves of a branch are looked at.
 const PAST_TIPS: usize = 1_000;
-/// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed read must not hide it.
+/// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed
+/// read must not hide it.
 const READS: usize = 3;
-/// How long an empty lock file must stay as it is before it counts as left behind: a living git fills its own at once.
+/// How long an empty lock file must stay as it is before it counts as left behind: a living git
+/// fills its own at once.
 const ABANDONED_AFTER: Duration = Duration::from_millis(150);
 
 /// One ref from where it must be to where it goes; `None` is a ref that does not exist.
@@ -92,18 +96,29 @@ impl Git {
         let mut found = Vec::new();
         for reference in iterator {
             let reference = reference.map_err(GitError::reading(prefix))?;
-            found.extend(reference.try_id().map(|id| (reference.name().as_bstr().to_string(), from_gix(id.detach()))));
+            found.extend(
+                reference
+                    .try_id()
+                    .map(|id| (reference.name().as_bstr().to_string(), from_gix(id.detach()))),
+            );
         }
         Ok(found)
     }
 
     /// Where a branch was, as far back as its reflog says, the last first.
     pub fn past_tips(&self, branch: &str) -> Result<Vec<ObjectId>, GitError> {
-        let log = fs::read_if_there(&self.common_dir.join("logs").join(branch))?.unwrap_or_default();
+        let log =
+            fs::read_if_there(&self.common_dir.join("logs").join(branch))?.unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let mut seen = HashSet::new();
         let to = |line: &str| ObjectId::parse(line.split(' ').nth(1)?);
-        Ok(log.lines().rev().take(PAST_TIPS).filter_map(to).filter(|commit| seen.insert(commit.clone())).collect())
+        Ok(log
+            .lines()
+            .rev()
+            .take(PAST_TIPS)
+            .filter_map(to)
+            .filter(|commit| seen.insert(commit.clone()))
+            .collect())
     }
 
     /// Moves one ref; the objects it points to are synced first.
@@ -130,15 +145,18 @@ impl Git {
         self.common_dir.join("agent/refs-under-way")
     }
 
-    /// What is written to it is durable before a ref of ours moves. `None` where that is not certain.
+    /// What is written to it is durable before a ref of ours moves. `None` where that is not
+    /// certain.
     pub fn synced_file_system(&self) -> Option<FileSystem> {
         if cfg!(target_os = "linux") { FileSystem::of(&self.objects_dir()) } else { None }
     }
 
-    /// Everything written so far reaches the disk: the objects before a ref names them, the ref before it is acknowledged.
+    /// Everything written so far reaches the disk: the objects before a ref names them, the ref
+    /// before it is acknowledged.
     fn sync(&self) -> Result<(), GitError> {
         let folder = self.objects_dir();
-        let open = |path: &Path| std::fs::File::open(path).map_err(FsError::while_doing("open", path));
+        let open =
+            |path: &Path| std::fs::File::open(path).map_err(FsError::while_doing("open", path));
         sync_filesystem(&open(&folder)?).map_err(FsError::while_doing("sync", &folder))?;
         Ok(())
     }
@@ -156,7 +174,8 @@ fn sync_filesystem(folder: &std::fs::File) -> std::io::Result<()> {
 }
 
 impl RefLock<'_> {
-    /// Makes the moves, each a transaction of its own, in order; the first is the commit point of them all.
+    /// Makes the moves, each a transaction of its own, in order; the first is the commit point of
+    /// them all.
     ///
     /// An error says that nothing was moved, but for `GitError::InDoubt`.
     pub(super) fn apply(&self, moves: &[Move], reason: &str) -> Result<Committed<Moved>, GitError> {
@@ -177,25 +196,45 @@ impl RefLock<'_> {
             return Ok(Committed::whole(value));
         }
         let mut warnings = Warnings::none();
-        warnings.note(self.git.remember_moved(moves), "that a ref of ours was moved could not be noted: a move back would not be found");
-        let meaning = format!("{} is moved, but a power cut may take that back until the next command has synced it", moves[0].name);
+        warnings.note(
+            self.git.remember_moved(moves),
+            "that a ref of ours was moved could not be noted: a move back would not be found",
+        );
+        let meaning = format!(
+            "{} is moved, but a power cut may take that back until the next command has synced it",
+            moves[0].name
+        );
         // the record stays until the sync has succeeded: whoever finds it syncs
         if warnings.note(self.git.sync(), &meaning).is_some() {
-            warnings.note(self.record(""), "the record of refs under way could not be cleared; the next command does it");
+            warnings.note(
+                self.record(""),
+                "the record of refs under way could not be cleared; the next command does it",
+            );
         }
         Ok(Committed { value, warnings })
     }
 
     fn update(&self, moves: &[Move], reason: &str) -> Result<Moved, GitError> {
-        let stdin = self.lock.to_write()?.try_clone().map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
-        // git syncs the ref file before its rename, so the second ref can never be on disk without the first
-        let run = self.git.command().args(["-c", "core.fsync=reference", "update-ref", "--stdin", "-m", reason]).stdin_file(stdin);
+        let stdin = self
+            .lock
+            .to_write()?
+            .try_clone()
+            .map_err(FsError::while_doing("hand over", &self.git.lock_path()))?;
+        // git syncs the ref file before its rename, so the second ref can never be on disk without
+        // the first
+        let run = self
+            .git
+            .command()
+            .args(["-c", "core.fsync=reference", "update-ref", "--stdin", "-m", reason])
+            .stdin_file(stdin);
         let finished = run.finish();
         if finished.as_ref().map_or(true, |finished| finished.code.is_none()) {
-            // killed, or not heard to its end: what it left is mended now, or by the next to take the lock
+            // killed, or not heard to its end: what it left is mended now, or by the next to take
+            // the lock
             let _ = self.reap();
         }
-        let committed = finished.as_ref().map_or(0, |finished| finished.text().matches("commit: ok").count());
+        let committed =
+            finished.as_ref().map_or(0, |finished| finished.text().matches("commit: ok").count());
         if committed == moves.len() {
             return Ok(Moved::All);
         }
@@ -207,8 +246,11 @@ impl RefLock<'_> {
             return Ok(Moved::FirstOnly { why });
         }
         let Move { name, from, to } = &moves[0];
-        let found =
-            self.read_back(name).map_err(|error| GitError::InDoubt { name: name.clone(), why: why.clone(), source: error.into() })?;
+        let found = self.read_back(name).map_err(|error| GitError::InDoubt {
+            name: name.clone(),
+            why: why.clone(),
+            source: error.into(),
+        })?;
         if found == *to {
             // moved, and git could not say so
             return Ok(if moves.len() == 1 { Moved::All } else { Moved::FirstOnly { why } });
@@ -217,7 +259,8 @@ impl RefLock<'_> {
             return Ok(Moved::Conflict { name: name.clone(), found });
         }
         let _ = self.record("");
-        Err(finished.map_or_else(GitError::Process, |_| GitError::NotMoved { name: name.clone(), why }))
+        Err(finished
+            .map_or_else(GitError::Process, |_| GitError::NotMoved { name: name.clone(), why }))
     }
 
     /// Where a ref is that may have been moved.
@@ -232,7 +275,8 @@ impl RefLock<'_> {
         found
     }
 
-    /// Replaces what the lock file says is under way and leaves its position at the start, where git begins to read.
+    /// Replaces what the lock file says is under way and leaves its position at the start, where
+    /// git begins to read.
     fn record(&self, script: &str) -> Result<(), GitError> {
         let mut file = self.lock.to_write()?;
         file.set_len(0)
@@ -243,24 +287,35 @@ impl RefLock<'_> {
         Ok(())
     }
 
-    /// Removes the lock files that a killed git of ours left, and nobody else's: they are of the refs it was moving, no older than its
-    /// record, and hold what it was writing.
+    /// Removes the lock files that a killed git of ours left, and nobody else's: they are of the
+    /// refs it was moving, no older than its record, and hold what it was writing.
     fn reap(&self) -> Result<Vec<PathBuf>, GitError> {
         let path = self.git.lock_path();
         let mut script = String::new();
         let mut file = self.lock.to_write()?;
-        file.rewind().and_then(|()| file.read_to_string(&mut script)).map_err(FsError::while_doing("read", &path))?;
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut script))
+            .map_err(FsError::while_doing("read", &path))?;
         if script.is_empty() {
             return Ok(Vec::new());
         }
-        let since = file.metadata().and_then(|file| file.modified()).map_err(FsError::while_doing("read", &path))?;
+        let since = file
+            .metadata()
+            .and_then(|file| file.modified())
+            .map_err(FsError::while_doing("read", &path))?;
         let mut reaped = Vec::new();
         for (name, to) in script.lines().filter_map(parse_line) {
             let lock = Leftover::at(self.git.common_dir.join(format!("{name}.lock")), since);
             let was_ours = lock.as_ref().is_some_and(|lock| lock.is_abandoned(&to));
-            let moved = self.git.target(&name)?.map_or(NOTHING.to_owned(), |id| id.to_string()) == to;
+            let moved =
+                self.git.target(&name)?.map_or(NOTHING.to_owned(), |id| id.to_string()) == to;
             if was_ours || moved {
-                reaped.extend(self.head_locks(&name, since).into_iter().filter(|lock| lock.is_abandoned(&to)).map(|lock| lock.path));
+                reaped.extend(
+                    self.head_locks(&name, since)
+                        .into_iter()
+                        .filter(|lock| lock.is_abandoned(&to))
+                        .map(|lock| lock.path),
+                );
             }
             if was_ours {
                 reaped.extend(lock.map(|lock| lock.path));
@@ -275,12 +330,20 @@ impl RefLock<'_> {
         Ok(reaped)
     }
 
-    /// The lock of each worktree's HEAD that is on this branch: git takes it along with the branch's own.
+    /// The lock of each worktree's HEAD that is on this branch: git takes it along with the
+    /// branch's own.
     fn head_locks(&self, branch: &str, since: std::time::SystemTime) -> Vec<Leftover> {
-        let linked = std::fs::read_dir(self.git.common_dir.join("worktrees")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let linked = std::fs::read_dir(self.git.common_dir.join("worktrees"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
         std::iter::once(self.git.common_dir.clone())
             .chain(linked)
-            .filter(|folder| std::fs::read_to_string(folder.join("HEAD")).is_ok_and(|head| head.trim_end() == format!("ref: {branch}")))
+            .filter(|folder| {
+                std::fs::read_to_string(folder.join("HEAD"))
+                    .is_ok_and(|head| head.trim_end() == format!("ref: {branch}"))
+            })
             .filter_map(|folder| Leftover::at(folder.join("HEAD.lock"), since))
             .collect()
     }

@@ -1,4 +1,5 @@
-//! The registry, read from tags and trailers: quick among 100,000 tags, and the same in every clone.
+//! The registry, read from tags and trailers: quick among 100,000 tags, and the same in every
+//! clone.
 
 use super::error::GitError;
 use super::objects::CommitInfo;
@@ -19,7 +20,8 @@ use std::time::{Duration, SystemTime};
 
 const TAGS: &[u8] = b"refs/tags/";
 
-/// Versions out of service, with the rollback that took each of them out; complete for versions above `floor`, or for all.
+/// Versions out of service, with the rollback that took each of them out; complete for versions
+/// above `floor`, or for all.
 #[derive(Default)]
 struct Yanks {
     by: BTreeMap<Version, Version>,
@@ -28,7 +30,8 @@ struct Yanks {
     made: Vec<(Version, ObjectId)>,
 }
 
-/// The registry as it was at a look, for whoever looks again and again: it is read anew only as far as refs have moved.
+/// The registry as it was at a look, for whoever looks again and again: it is read anew only as far
+/// as refs have moved.
 #[derive(Debug, Default)]
 pub struct Catalog {
     seen: Option<Stamp>,
@@ -76,7 +79,11 @@ impl Catalog {
         range: Option<&VersionReq>,
         is_version: impl Fn(&Version) -> Result<bool, GitError>,
     ) -> Result<Option<Version>, GitError> {
-        let matching = self.versions.iter().rev().filter(|version| range.is_none_or(|range| range.matches(version)));
+        let matching = self
+            .versions
+            .iter()
+            .rev()
+            .filter(|version| range.is_none_or(|range| range.matches(version)));
         for version in matching.filter(|version| !self.yanks.contains_key(version)) {
             if self.kinds.contains_key(version) || is_version(version)? {
                 return Ok(Some(version.clone()));
@@ -96,7 +103,9 @@ impl Catalog {
         after: Option<&Version>,
         mut is_wanted: impl FnMut(&Version, Option<Kind>) -> Result<bool, E>,
     ) -> Result<(Vec<Version>, bool), E> {
-        let end = after.map_or(self.versions.len(), |after| self.versions.partition_point(|version| version < after));
+        let end = after.map_or(self.versions.len(), |after| {
+            self.versions.partition_point(|version| version < after)
+        });
         let mut page = Vec::new();
         for version in self.versions[..end].iter().rev() {
             if is_wanted(version, self.kinds.get(version).copied())? {
@@ -111,7 +120,8 @@ impl Catalog {
 }
 
 impl Git {
-    /// Brings a catalog up to what the refs say now. Where none has moved that costs two looks at the file system.
+    /// Brings a catalog up to what the refs say now. Where none has moved that costs two looks at
+    /// the file system.
     pub fn refresh(&self, catalog: &mut Catalog) -> Result<(), GitError> {
         let seen = self.stamp()?;
         if catalog.seen.as_ref() == Some(&seen) {
@@ -131,7 +141,13 @@ impl Git {
         for (_, tip) in branches {
             for commit in self.first_parents(tip) {
                 let commit = commit?;
-                let Some((kind, made)) = commit.trailers.as_version().filter(|_| catalog.walked.insert(commit.id.clone())) else { break };
+                let Some((kind, made)) = commit
+                    .trailers
+                    .as_version()
+                    .filter(|_| catalog.walked.insert(commit.id.clone()))
+                else {
+                    break;
+                };
                 catalog.kinds.insert(made.clone(), kind);
                 for undone in &commit.trailers.undoes {
                     let by = catalog.yanks.entry(undone.clone()).or_insert_with(|| made.clone());
@@ -147,7 +163,8 @@ impl Git {
     fn stamp(&self) -> Result<Stamp, GitError> {
         let metadata = |path: &str| std::fs::metadata(self.common_dir.join(path)).ok();
         Ok(Stamp {
-            packed: metadata("packed-refs").and_then(|file| Some((file.modified().ok()?, file.len()))),
+            packed: metadata("packed-refs")
+                .and_then(|file| Some((file.modified().ok()?, file.len()))),
             loose: metadata("refs/tags").and_then(|folder| folder.modified().ok()),
             branches: self.version_branches()?,
         })
@@ -169,22 +186,34 @@ impl Git {
             let kind = match kind {
                 Some(kind) => Some(kind),
                 // a tag that is on none of the branches
-                None => self.version_commit(version)?.map(|commit| self.commit(&commit)).transpose()?.and_then(|info| info.trailers.kind),
+                None => self
+                    .version_commit(version)?
+                    .map(|commit| self.commit(&commit))
+                    .transpose()?
+                    .and_then(|info| info.trailers.kind),
             };
             Ok(kind == Some(wanted))
         })
     }
 
     /// The newest version in service, or of those in a range, from what is known.
-    pub fn newest_known(&self, catalog: &Catalog, range: Option<&VersionReq>) -> Result<Option<Version>, GitError> {
+    pub fn newest_known(
+        &self,
+        catalog: &Catalog,
+        range: Option<&VersionReq>,
+    ) -> Result<Option<Version>, GitError> {
         catalog.newest(range, |version| self.is_version(version))
     }
 
-    /// Whether a tag that is called like a version is one: its commit says so. Other programs make such tags too.
+    /// Whether a tag that is called like a version is one: its commit says so. Other programs make
+    /// such tags too.
     fn is_version(&self, version: &Version) -> Result<bool, GitError> {
         let Some(tagged) = self.version_commit(version)? else { return Ok(false) };
         // one that is not here is reported by its reader
-        Ok(!self.exists(&tagged) || self.commit(&tagged).is_ok_and(|commit| commit.trailers.version.as_ref() == Some(version)))
+        Ok(!self.exists(&tagged)
+            || self
+                .commit(&tagged)
+                .is_ok_and(|commit| commit.trailers.version.as_ref() == Some(version)))
     }
 
     /// At most `limit` versions below `after`, newest first, and whether there are more.
@@ -195,7 +224,10 @@ impl Git {
         after: Option<&Version>,
         range: Option<&VersionReq>,
     ) -> Result<(Vec<Version>, bool), GitError> {
-        let is_wanted = |version: &&Version| after.is_none_or(|after| *version < after) && range.is_none_or(|range| range.matches(version));
+        let is_wanted = |version: &&Version| {
+            after.is_none_or(|after| *version < after)
+                && range.is_none_or(|range| range.matches(version))
+        };
         let mut page = Vec::new();
         for version in versions.iter().rev().filter(is_wanted) {
             if !self.is_version(version)? {
@@ -223,7 +255,9 @@ impl Git {
     /// The newest version, yanked or not.
     pub fn latest(&self) -> Result<Option<Version>, GitError> {
         match self.latest_tag()? {
-            Some(latest) if !self.is_version(&latest)? => Ok(self.page_of(&self.versions()?, 1, Some(&latest), None)?.0.pop()),
+            Some(latest) if !self.is_version(&latest)? => {
+                Ok(self.page_of(&self.versions()?, 1, Some(&latest), None)?.0.pop())
+            }
             latest => Ok(latest),
         }
     }
@@ -253,31 +287,51 @@ impl Git {
     /// The commit a version's tag is on, or would be on if it could be made.
     pub fn version_commit(&self, version: &Version) -> Result<Option<ObjectId>, GitError> {
         let tagged = self.reference(&format!("refs/tags/{}", tag(version)))?;
-        Ok(tagged.or_else(|| self.untagged.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()))
+        Ok(tagged.or_else(|| {
+            self.untagged.lock().unwrap_or_else(PoisonError::into_inner).get(version).cloned()
+        }))
     }
 
-    /// A page of the registry, newest first: at most `limit` versions below `after`. Versions of the branches that have no tag are tagged again.
-    pub fn listing(&self, limit: usize, after: Option<&Version>, range: Option<&VersionReq>) -> Result<Listing, GitError> {
+    /// A page of the registry, newest first: at most `limit` versions below `after`. Versions of
+    /// the branches that have no tag are tagged again.
+    pub fn listing(
+        &self,
+        limit: usize,
+        after: Option<&Version>,
+        range: Option<&VersionReq>,
+    ) -> Result<Listing, GitError> {
         let mut versions = self.versions()?;
         let (mut page, mut more) = self.page_of(&versions, limit, after, range)?;
         let mut yanks = self.yanks_above(page.last().filter(|_| more))?;
-        let untagged: Vec<_> = yanks.made.drain(..).filter(|(version, _)| versions.binary_search(version).is_err()).collect();
+        let untagged: Vec<_> = yanks
+            .made
+            .drain(..)
+            .filter(|(version, _)| versions.binary_search(version).is_err())
+            .collect();
         if !untagged.is_empty() {
             self.tag_again(untagged)?;
             versions = self.versions()?;
             (page, more) = self.page_of(&versions, limit, after, range)?;
         }
         let next = page.last().filter(|_| more).cloned();
-        let entries = page.iter().map(|version| self.described(version, yanks.by.get(version))).collect::<Result<_, _>>()?;
+        let entries = page
+            .iter()
+            .map(|version| self.described(version, yanks.by.get(version)))
+            .collect::<Result<_, _>>()?;
         Ok(Listing::new(entries, next))
     }
 
-    /// The commit of a version of a branch that has no tag, which is then made again where it is sound.
+    /// The commit of a version of a branch that has no tag, which is then made again where it is
+    /// sound.
     pub fn untagged(&self, version: &Version) -> Result<Option<ObjectId>, GitError> {
         for (_, tip) in self.version_branches()? {
             for commit in self.first_parents(&tip) {
                 let commit = commit?;
-                let Some((_, made)) = commit.trailers.as_version().filter(|(_, made)| *made >= version) else { break };
+                let Some((_, made)) =
+                    commit.trailers.as_version().filter(|(_, made)| *made >= version)
+                else {
+                    break;
+                };
                 if made == version {
                     self.tag_again(vec![(made.clone(), commit.id.clone())])?;
                     return self.version_commit(version);
@@ -293,25 +347,42 @@ impl Git {
         self.described(version, yanks.by.get(version))
     }
 
-    pub fn described(&self, version: &Version, undone_by: Option<&Version>) -> Result<Entry, GitError> {
+    pub fn described(
+        &self,
+        version: &Version,
+        undone_by: Option<&Version>,
+    ) -> Result<Entry, GitError> {
         let tagged = self.version_commit(version)?;
-        let commit = self.commit(&tagged.map_or_else(|| self.expect(&format!("refs/tags/{}", tag(version))), Ok)?)?;
+        let commit = self.commit(
+            &tagged.map_or_else(|| self.expect(&format!("refs/tags/{}", tag(version))), Ok)?,
+        )?;
         let base = match commit.trailers.base.as_ref().filter(|base| self.exists(base)) {
             Some(base) => self.commit(base)?.trailers.version,
             None => None,
         };
         let CommitInfo { id, trailers, time, .. } = commit;
-        Ok(Entry::new(version.clone(), id, &trailers, clock::rfc3339(time), base, undone_by.cloned()))
+        Ok(Entry::new(
+            version.clone(),
+            id,
+            &trailers,
+            clock::rfc3339(time),
+            base,
+            undone_by.cloned(),
+        ))
     }
 
-    /// What rollbacks above `version` took out of service. Versions rise along a branch and a rollback undoes what is below it, so
-    /// the walk ends where the branch comes down to `version`.
+    /// What rollbacks above `version` took out of service. Versions rise along a branch and a
+    /// rollback undoes what is below it, so the walk ends where the branch comes down to `version`.
     fn yanks_above(&self, floor: Option<&Version>) -> Result<Yanks, GitError> {
         let mut yanks = Yanks { floor: floor.cloned(), ..Yanks::default() };
         for (_, tip) in self.version_branches()? {
             for commit in self.first_parents(&tip) {
                 let commit = commit?;
-                let Some((_, made)) = commit.trailers.as_version().filter(|(_, made)| floor.is_none_or(|floor| *made > floor)) else {
+                let Some((_, made)) = commit
+                    .trailers
+                    .as_version()
+                    .filter(|(_, made)| floor.is_none_or(|floor| *made > floor))
+                else {
                     break;
                 };
                 for undone in &commit.trailers.undoes {
@@ -328,12 +399,17 @@ impl Git {
     }
 
     fn each_packed_version(&self, mut visit: impl FnMut(Version)) -> Result<(), GitError> {
-        let packed = self.repository.refs.cached_packed_buffer().map_err(GitError::reading("packed-refs"))?;
+        let packed = self
+            .repository
+            .refs
+            .cached_packed_buffer()
+            .map_err(GitError::reading("packed-refs"))?;
         let Some(packed) = packed else { return Ok(()) };
         let tags = packed.iter_prefixed(TAGS.into()).map_err(GitError::reading("packed-refs"))?;
         for reference in tags {
             let reference = reference.map_err(GitError::reading("packed-refs"))?;
-            let name = reference.name.as_bstr().strip_prefix(TAGS).and_then(|name| name.to_str().ok());
+            let name =
+                reference.name.as_bstr().strip_prefix(TAGS).and_then(|name| name.to_str().ok());
             if let Some(version) = name.and_then(version::from_tag) {
                 visit(version);
             }
@@ -346,12 +422,18 @@ impl Git {
         let entries = match std::fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(crate::world::fs::FsError::while_doing("read", &folder)(error).into()),
+            Err(error) => {
+                return Err(crate::world::fs::FsError::while_doing("read", &folder)(error).into());
+            }
         };
-        Ok(entries.flatten().filter_map(|entry| version::from_tag(entry.file_name().to_str()?)).collect())
+        Ok(entries
+            .flatten()
+            .filter_map(|entry| version::from_tag(entry.file_name().to_str()?))
+            .collect())
     }
 
-    /// What a pin points to, here or as a remote was seen to have it, whichever was set last; `None` when there is no such pin.
+    /// What a pin points to, here or as a remote was seen to have it, whichever was set last;
+    /// `None` when there is no such pin.
     pub fn pin(&self, name: &str) -> Result<Option<What>, GitError> {
         if registry::check_pin_name(name).is_err() {
             return Ok(None);
@@ -367,7 +449,8 @@ impl Git {
         Ok(newest.map(|(what, _)| what))
     }
 
-    /// The same where a name is resolved: a pin never stands before a branch, a tag or another ref, nor before an object's id.
+    /// The same where a name is resolved: a pin never stands before a branch, a tag or another ref,
+    /// nor before an object's id.
     pub fn pin_meant(&self, name: &str) -> Result<Option<What>, GitError> {
         if self.is_taken(name)? { Ok(None) } else { self.pin(name) }
     }
@@ -395,7 +478,11 @@ impl Git {
     }
 
     /// What the pin at a ref points to, and when that was set.
-    pub fn pin_at(&self, reference: &str, name: &str) -> Result<Option<(What, Option<String>)>, GitError> {
+    pub fn pin_at(
+        &self,
+        reference: &str,
+        name: &str,
+    ) -> Result<Option<(What, Option<String>)>, GitError> {
         match self.target(reference)? {
             Some(blob) => Ok(Some(Pin::parse(name, &self.blob(&blob)?)?)),
             None => Ok(None),
@@ -404,7 +491,8 @@ impl Git {
 
     /// Every pin by name, with what it points to.
     pub fn pins(&self) -> Result<Vec<(String, What)>, GitError> {
-        let mut names: BTreeSet<String> = self.own_pins()?.into_iter().map(|(name, _)| name).collect();
+        let mut names: BTreeSet<String> =
+            self.own_pins()?.into_iter().map(|(name, _)| name).collect();
         names.extend(self.pins_of_remotes()?.into_iter().map(|(_, name)| name));
         let mut pins = Vec::new();
         for name in names {
@@ -416,14 +504,27 @@ impl Git {
     /// The pins at this clone's own refs, by name, each with its blob.
     pub fn own_pins(&self) -> Result<Vec<(String, ObjectId)>, GitError> {
         let prefix = format!("{SHARED}{PINS}");
-        Ok(self.references(&prefix)?.into_iter().map(|(name, blob)| (name[prefix.len()..].to_owned(), blob)).collect())
+        Ok(self
+            .references(&prefix)?
+            .into_iter()
+            .map(|(name, blob)| (name[prefix.len()..].to_owned(), blob))
+            .collect())
     }
 
     /// The refs and names of the pins that remotes were seen to have.
     fn pins_of_remotes(&self) -> Result<Vec<(String, String)>, GitError> {
         let between = format!("/{PINS}");
-        let named = |reference: String| reference.rsplit_once(&between).map(|(_, name)| name.to_owned()).map(|name| (reference, name));
-        Ok(self.references(REMOTES)?.into_iter().filter_map(|(reference, _)| named(reference)).collect())
+        let named = |reference: String| {
+            reference
+                .rsplit_once(&between)
+                .map(|(_, name)| name.to_owned())
+                .map(|name| (reference, name))
+        };
+        Ok(self
+            .references(REMOTES)?
+            .into_iter()
+            .filter_map(|(reference, _)| named(reference))
+            .collect())
     }
 
     /// Sets a pin, or moves it; gives back what it pointed to before.
@@ -445,9 +546,14 @@ impl Git {
         let mut remotes = Vec::new();
         for (reference, _) in self.pins_of_remotes()?.into_iter().filter(|(_, pin)| pin == name) {
             let from = self.target(&reference)?;
-            self.move_ref(Move { name: reference.clone(), from, to: None }, "agent: pin")?.unpack(&mut removed.warnings);
-            remotes
-                .extend(reference.strip_prefix(REMOTES).and_then(|rest| rest.strip_suffix(&format!("/{PINS}{name}"))).map(str::to_owned));
+            self.move_ref(Move { name: reference.clone(), from, to: None }, "agent: pin")?
+                .unpack(&mut removed.warnings);
+            remotes.extend(
+                reference
+                    .strip_prefix(REMOTES)
+                    .and_then(|rest| rest.strip_suffix(&format!("/{PINS}{name}")))
+                    .map(str::to_owned),
+            );
         }
         Ok(removed.map(|()| Unpinned { before, remotes }))
     }

@@ -20,7 +20,13 @@ fn promoted(git: &Git, first: &ObjectId, last: u64) -> ObjectId {
 }
 
 /// Publishes v0.1.`number`, which serves the tree of `target` again and undoes what came after it.
-fn rolled_back(git: &Git, tip: &ObjectId, target: &ObjectId, number: u64, undoes: &[u64]) -> ObjectId {
+fn rolled_back(
+    git: &Git,
+    tip: &ObjectId,
+    target: &ObjectId,
+    number: u64,
+    undoes: &[u64],
+) -> ObjectId {
     let target = git.commit(target).unwrap();
     let trailers = Trailers {
         kind: Some(Kind::Rollback),
@@ -32,7 +38,9 @@ fn rolled_back(git: &Git, tip: &ObjectId, target: &ObjectId, number: u64, undoes
         ..Trailers::default()
     };
     let message = trailers.message("rollback", "");
-    let commit = git.write_commit(&CommitSpec { tree: target.tree, parents: vec![tip.clone()], message }).unwrap();
+    let commit = git
+        .write_commit(&CommitSpec { tree: target.tree, parents: vec![tip.clone()], message })
+        .unwrap();
     assert_eq!(git.publish(&publication(Some(tip), &commit, &patch(number))).unwrap(), DONE);
     commit
 }
@@ -56,7 +64,10 @@ fn a_rolled_back_version_is_yanked_and_a_clone_knows_it() {
         check_newest(&git, Some("=0.1.3"), None);
         check_newest(&git, Some("^1"), None);
         let entry = git.registered(&patch(2)).unwrap();
-        assert_eq!((entry.yanked, entry.evidence.undone_by, entry.base), (true, Some(patch(4)), Some(patch(1))));
+        assert_eq!(
+            (entry.yanked, entry.evidence.undone_by, entry.base),
+            (true, Some(patch(4)), Some(patch(1)))
+        );
         assert!(!git.registered(&patch(1)).unwrap().yanked);
     }
 }
@@ -67,7 +78,10 @@ fn the_listing_is_paged_newest_first() {
     promoted(&git, &first, 4);
     let page = |after: Option<u64>| {
         let listing = git.listing(2, after.map(patch).as_ref(), None).unwrap();
-        (listing.versions.into_iter().map(|entry| entry.version.patch).collect::<Vec<_>>(), listing.next.map(|next| next.patch))
+        (
+            listing.versions.into_iter().map(|entry| entry.version.patch).collect::<Vec<_>>(),
+            listing.next.map(|next| next.patch),
+        )
     };
     assert_eq!(page(None), (vec![4, 3], Some(3)));
     assert_eq!(page(Some(3)), (vec![2, 1], Some(1)));
@@ -86,7 +100,10 @@ fn packed_and_loose_tags_are_one_registry() {
     let tip = candidate(&git, &tip, &patch(3), "{\"n\": 3}\n");
     repository.git(&["tag", "v0.1.3", tip.as_str()]);
     let git = repository.open();
-    assert_eq!(git.versions().unwrap(), [Version::new(0, 0, 9), patch(0), patch(1), patch(2), patch(3)]);
+    assert_eq!(
+        git.versions().unwrap(),
+        [Version::new(0, 0, 9), patch(0), patch(1), patch(2), patch(3)]
+    );
     assert_eq!(git.latest().unwrap(), Some(patch(3)));
     assert_eq!(git.version_commit(&Version::new(0, 0, 9)).unwrap(), Some(first));
     assert_eq!(git.version_commit(&patch(7)).unwrap(), None);
@@ -96,7 +113,10 @@ fn packed_and_loose_tags_are_one_registry() {
 fn no_versions_is_an_empty_registry() {
     let repository = Repository::with_code();
     let git = repository.open();
-    assert_eq!((git.versions().unwrap(), git.latest().unwrap(), git.newest(None).unwrap()), (vec![], None, None));
+    assert_eq!(
+        (git.versions().unwrap(), git.latest().unwrap(), git.newest(None).unwrap()),
+        (vec![], None, None)
+    );
     assert_eq!(git.listing(10, None, None).unwrap().versions, []);
 }
 
@@ -111,8 +131,14 @@ fn a_pin_is_set_moved_pushed_and_removed() {
     repository.git(&["init", "-q", "--bare", bare.to_str().unwrap()]);
     repository.git(&["push", "-q", bare.to_str().unwrap(), "refs/agent/pins/*:refs/agent/pins/*"]);
     assert_eq!(Git::discover(&bare).unwrap().pin("stable").unwrap(), Some(range.clone()));
-    assert_eq!(git.remove_pin("stable").unwrap().value, Unpinned { before: Some(range), remotes: Vec::new() });
-    assert_eq!((git.remove_pin("stable").unwrap().value, git.pin("stable").unwrap()), (Unpinned::default(), None));
+    assert_eq!(
+        git.remove_pin("stable").unwrap().value,
+        Unpinned { before: Some(range), remotes: Vec::new() }
+    );
+    assert_eq!(
+        (git.remove_pin("stable").unwrap().value, git.pin("stable").unwrap()),
+        (Unpinned::default(), None)
+    );
     assert_eq!(
         git.set_pin("active", &"0.1.0".parse().unwrap()).unwrap_err().to_string(),
         "`active` cannot name a pin: it already means something where a version is asked for"
@@ -129,7 +155,10 @@ fn of_a_pin_here_and_at_a_remote_the_one_that_was_set_last_counts() {
     };
     put("^0.1", "2000-01-01T00:00:00.000Z");
     assert_eq!(git.pins().unwrap(), [("stable".to_owned(), "^0.1".parse().unwrap())]);
-    assert_eq!(git.set_pin("stable", &"0.1.0".parse().unwrap()).unwrap().value, Some("^0.1".parse().unwrap()));
+    assert_eq!(
+        git.set_pin("stable", &"0.1.0".parse().unwrap()).unwrap().value,
+        Some("^0.1".parse().unwrap())
+    );
     assert_eq!(git.pin("stable").unwrap(), Some("0.1.0".parse().unwrap()));
     put("^0.2", "9999-01-01T00:00:00.000Z");
     assert_eq!(git.pin("stable").unwrap(), Some("^0.2".parse().unwrap()));
@@ -162,7 +191,12 @@ fn a_catalog_is_what_the_refs_say_whatever_moved_since() {
         assert_eq!(git.newest_known(&catalog, None).unwrap(), Some(patch(newest)));
         let listed = git.listing(3, None, filter.range.as_ref()).unwrap();
         for entry in listed.versions {
-            assert_eq!(catalog.undone_by(&entry.version), entry.evidence.undone_by.as_ref(), "{}", entry.version);
+            assert_eq!(
+                catalog.undone_by(&entry.version),
+                entry.evidence.undone_by.as_ref(),
+                "{}",
+                entry.version
+            );
         }
     };
     let all = Filter::default();
@@ -175,7 +209,15 @@ fn a_catalog_is_what_the_refs_say_whatever_moved_since() {
     repository.git(&["pack-refs", "--all"]);
     check(&all, &[5, 4, 3], 5);
     check(&Filter { kind: Some(Kind::Rollback), ..Filter::default() }, &[5], 5);
-    check(&Filter { range: Some("<0.1.4".parse().unwrap()), kind: Some(Kind::Promotion), line: Some("0.1".to_owned()) }, &[3, 2, 1], 5);
+    check(
+        &Filter {
+            range: Some("<0.1.4".parse().unwrap()),
+            kind: Some(Kind::Promotion),
+            line: Some("0.1".to_owned()),
+        },
+        &[3, 2, 1],
+        5,
+    );
     check(&Filter { line: Some("0.2".to_owned()), ..Filter::default() }, &[], 5);
     // a tag whose commit says another version, or none, is no version
     repository.git(&["tag", "v0.1.9", "v0.1.5"]);

@@ -1,4 +1,5 @@
-//! A remote as the place where clones meet: one atomic push with leases is the compare-and-swap there.
+//! A remote as the place where clones meet: one atomic push with leases is the compare-and-swap
+//! there.
 
 use super::error::GitError;
 use super::refs::Move;
@@ -26,17 +27,26 @@ pub enum PrePush {
 }
 
 impl Git {
-    /// Moves refs of a remote, all or none: each must still be where it is moved from. What is there already counts as done.
+    /// Moves refs of a remote, all or none: each must still be where it is moved from. What is
+    /// there already counts as done.
     pub fn push(&self, remote: &str, moves: &[Move], hook: PrePush) -> Result<Pushed, GitError> {
         let mut run = self.command().args(["push", "--atomic", "--porcelain"]);
         if hook == PrePush::Skipped {
             run = run.arg("--no-verify");
         }
         for Move { name, from, .. } in moves {
-            run = run.arg(format!("--force-with-lease={name}:{}", from.as_ref().map(ObjectId::as_str).unwrap_or_default()));
+            run = run.arg(format!(
+                "--force-with-lease={name}:{}",
+                from.as_ref().map(ObjectId::as_str).unwrap_or_default()
+            ));
         }
-        let refspecs =
-            moves.iter().map(|change| format!("{}:{}", change.to.as_ref().map(ObjectId::as_str).unwrap_or_default(), change.name));
+        let refspecs = moves.iter().map(|change| {
+            format!(
+                "{}:{}",
+                change.to.as_ref().map(ObjectId::as_str).unwrap_or_default(),
+                change.name
+            )
+        });
         let finished = run.arg(remote).args(refspecs).finish()?;
         if finished.success() {
             return Ok(Pushed::Done);
@@ -50,26 +60,44 @@ impl Git {
             return Ok(Pushed::Conflict { why: rejected.join("; ") });
         }
         let why = if rejected.is_empty() { finished.complaint() } else { rejected.join("; ") };
-        Err(GitError::NotPushed { remote: remote.to_owned(), why, was_judged: !rejected.is_empty() })
+        Err(GitError::NotPushed {
+            remote: remote.to_owned(),
+            why,
+            was_judged: !rejected.is_empty(),
+        })
     }
 
     /// Whether refs of a remote are where they should be; false as well when it cannot be asked.
     fn remote_has(&self, remote: &str, moves: &[Move]) -> bool {
         let names: Vec<_> = moves.iter().map(|change| change.name.clone()).collect();
-        self.remote_refs(remote, &names).is_ok_and(|there| moves.iter().all(|change| there.get(&change.name) == change.to.as_ref()))
+        self.remote_refs(remote, &names).is_ok_and(|there| {
+            moves.iter().all(|change| there.get(&change.name) == change.to.as_ref())
+        })
     }
 
     /// The refs of a remote that match patterns, as `git ls-remote` takes them.
-    pub fn remote_refs(&self, remote: &str, patterns: &[String]) -> Result<BTreeMap<String, ObjectId>, GitError> {
+    pub fn remote_refs(
+        &self,
+        remote: &str,
+        patterns: &[String],
+    ) -> Result<BTreeMap<String, ObjectId>, GitError> {
         let listed = self.listing_of(remote, patterns).finish()?;
         if !listed.success() {
-            return Err(GitError::NotFetched { remote: remote.to_owned(), why: listed.complaint() });
+            return Err(GitError::NotFetched {
+                remote: remote.to_owned(),
+                why: listed.complaint(),
+            });
         }
         Ok(parse_listing(&listed.text()))
     }
 
     /// The same where an answer is not worth waiting for: `None` when none came in time.
-    pub fn remote_refs_within(&self, limit: Duration, remote: &str, patterns: &[String]) -> Option<BTreeMap<String, ObjectId>> {
+    pub fn remote_refs_within(
+        &self,
+        limit: Duration,
+        remote: &str,
+        patterns: &[String],
+    ) -> Option<BTreeMap<String, ObjectId>> {
         let listed = self.listing_of(remote, patterns).finish_within(limit).ok()??;
         listed.success().then(|| parse_listing(&listed.text()))
     }
@@ -78,22 +106,44 @@ impl Git {
         self.command().args(["ls-remote", "--refs"]).arg(remote).args(patterns)
     }
 
-    /// Fetches refs and no tags, and takes away those that were fetched before and are no longer there.
+    /// Fetches refs and no tags, and takes away those that were fetched before and are no longer
+    /// there.
     pub fn fetch(&self, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
         self.fetch_with(Some("--no-tags"), remote, refspecs)
     }
 
-    fn fetch_with(&self, tags: Option<&str>, remote: &str, refspecs: &[String]) -> Result<(), GitError> {
-        let quiet = ["-c", "maintenance.auto=false", "fetch", "--quiet", "--prune", "--no-write-fetch-head", "--no-recurse-submodules"];
+    fn fetch_with(
+        &self,
+        tags: Option<&str>,
+        remote: &str,
+        refspecs: &[String],
+    ) -> Result<(), GitError> {
+        let quiet = [
+            "-c",
+            "maintenance.auto=false",
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+        ];
         // of the configured refspecs, those of a mirror would move our own refs
-        let finished = self.command().args(quiet).arg("--refmap=").args(tags).arg(remote).args(refspecs).finish()?;
+        let finished = self
+            .command()
+            .args(quiet)
+            .arg("--refmap=")
+            .args(tags)
+            .arg(remote)
+            .args(refspecs)
+            .finish()?;
         if finished.success() {
             return Ok(());
         }
         Err(GitError::NotFetched { remote: remote.to_owned(), why: finished.complaint() })
     }
 
-    /// Fetches `active` of a remote to where git keeps a remote's branches; says where it is. A remote need not have one.
+    /// Fetches `active` of a remote to where git keeps a remote's branches; says where it is. A
+    /// remote need not have one.
     pub fn fetch_active(&self, remote: &str) -> Result<Option<ObjectId>, GitError> {
         self.fetch(remote, &[active_refspec(remote)])?;
         self.reference(&remote_active(remote))
@@ -104,7 +154,8 @@ impl Git {
         self.fetch_with(None, remote, &[active_refspec(remote)])
     }
 
-    /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address that has none.
+    /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address
+    /// that has none.
     pub fn remote_place(&self, remote: &str) -> String {
         let named = self.remotes().iter().any(|name| name == remote);
         if named { remote.to_owned() } else { format!("url-{}", short_digest(remote.as_bytes())) }
@@ -122,10 +173,13 @@ fn active_refspec(remote: &str) -> String {
 }
 
 /// What git says of a push that others were faster than.
-const LOST_RACES: [&str; 5] = ["stale info", "already exists", "fetch first", "cannot lock ref", "failed to update ref"];
+const LOST_RACES: [&str; 5] =
+    ["stale info", "already exists", "fetch first", "cannot lock ref", "failed to update ref"];
 
 /// `ID<tab>NAME` lines.
 fn parse_listing(text: &str) -> BTreeMap<String, ObjectId> {
-    let parse = |line: &str| line.split_once('\t').and_then(|(id, name)| Some((name.to_owned(), ObjectId::parse(id)?)));
+    let parse = |line: &str| {
+        line.split_once('\t').and_then(|(id, name)| Some((name.to_owned(), ObjectId::parse(id)?)))
+    };
     text.lines().filter_map(parse).collect()
 }

@@ -27,7 +27,8 @@ pub struct Git {
     pub(super) root: PathBuf,
     pub(super) common_dir: PathBuf,
     pub(super) written: Written,
-    /// Sound versions of branches whose tags cannot be made now: for this process they are as good as tagged.
+    /// Sound versions of branches whose tags cannot be made now: for this process they are as good
+    /// as tagged.
     pub(super) untagged: Arc<Mutex<BTreeMap<Version, ObjectId>>>,
     /// Why objects are written to an overlay; no ref moves then.
     pub(super) refusal: Option<Arc<FsError>>,
@@ -37,24 +38,37 @@ impl Git {
     /// Opens the repository that holds `directory`; inside a git hook, the one the hook runs for.
     pub fn discover(directory: &Path) -> Result<Self, GitError> {
         let upwards = gix::discover::upwards::Options::default;
-        Self::open(directory, |trust| gix::ThreadSafeRepository::discover_with_environment_overrides_opts(directory, upwards(), trust))
+        Self::open(directory, |trust| {
+            gix::ThreadSafeRepository::discover_with_environment_overrides_opts(
+                directory,
+                upwards(),
+                trust,
+            )
+        })
     }
 
     /// The repository that holds `directory`, whatever a surrounding hook exports.
     pub(super) fn isolated(directory: &Path) -> Result<Self, GitError> {
         let upwards = gix::discover::upwards::Options::default;
-        Self::open(directory, |trust| gix::ThreadSafeRepository::discover_opts(directory, upwards(), trust))
+        Self::open(directory, |trust| {
+            gix::ThreadSafeRepository::discover_opts(directory, upwards(), trust)
+        })
     }
 
     pub(super) fn open(
         directory: &Path,
-        find: impl Fn(gix::sec::trust::Mapping<gix::open::Options>) -> Result<gix::ThreadSafeRepository, gix::Error>,
+        find: impl Fn(
+            gix::sec::trust::Mapping<gix::open::Options>,
+        ) -> Result<gix::ThreadSafeRepository, gix::Error>,
     ) -> Result<Self, GitError> {
         let found = match find(trust()) {
-            Err(error) if error.is_permission_denied() && git_trusts(directory) => find(trusted_by_git()),
+            Err(error) if error.is_permission_denied() && git_trusts(directory) => {
+                find(trusted_by_git())
+            }
             found => found,
         };
-        let mut repository: gix::Repository = found.map_err(|source| GitError::opening(directory, source))?.into();
+        let mut repository: gix::Repository =
+            found.map_err(|source| GitError::opening(directory, source))?.into();
         repository.make_paths_absolute().map_err(|source| GitError::opening(directory, source))?;
         refuse_reftable(&repository)?;
         let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
@@ -65,7 +79,14 @@ impl Git {
         repository.object_cache_size_if_unset(4 << 20);
         // what `git replace` shows in place of an object is not the object
         repository.objects.ignore_replacements = true;
-        Ok(Self { repository, root, common_dir, written: Written::default(), untagged: Arc::default(), refusal })
+        Ok(Self {
+            repository,
+            root,
+            common_dir,
+            written: Written::default(),
+            untagged: Arc::default(),
+            refusal,
+        })
     }
 
     /// The main working tree (the git directory itself, when bare).
@@ -92,7 +113,8 @@ impl Git {
         self.repository.is_bare()
     }
 
-    /// Whether history ends early: a shallow clone brings neither all commits nor, as a rule, the tags.
+    /// Whether history ends early: a shallow clone brings neither all commits nor, as a rule, the
+    /// tags.
     pub fn is_shallow(&self) -> bool {
         self.repository.is_shallow().unwrap_or(false)
     }
@@ -107,7 +129,8 @@ impl Git {
         Layout::of(&self.root)
     }
 
-    /// A commit by any name git understands (branch, tag, id, `HEAD~2`); `None` when there is no such commit.
+    /// A commit by any name git understands (branch, tag, id, `HEAD~2`); `None` when there is no
+    /// such commit.
     pub fn resolve(&self, revision: &str) -> Result<Option<ObjectId>, GitError> {
         let peeled = format!("{revision}^{{commit}}");
         match self.repository.rev_parse_single(peeled.as_str()) {
@@ -119,7 +142,10 @@ impl Git {
 
     /// Like `resolve`, where there has to be a commit.
     pub fn expect(&self, revision: &str) -> Result<ObjectId, GitError> {
-        self.resolve(revision)?.ok_or_else(|| GitError::NoCommit { revision: revision.to_owned(), shallow: self.is_shallow() })
+        self.resolve(revision)?.ok_or_else(|| GitError::NoCommit {
+            revision: revision.to_owned(),
+            shallow: self.is_shallow(),
+        })
     }
 
     /// What a ref points at (an annotated tag: the commit behind it), by its full name.
@@ -137,7 +163,11 @@ impl Git {
 
     /// `git` on this repository, free of what a surrounding hook exported.
     pub(in crate::world) fn command(&self) -> Run {
-        let mut run = Run::new("git").arg("--git-dir").arg(self.repository.git_dir()).env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
+        let mut run = Run::new("git")
+            .arg("--git-dir")
+            .arg(self.repository.git_dir())
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0");
         // objects stay those of the hook: a push is judged before its objects are let in
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
             run = run.env_remove(name);
@@ -145,26 +175,38 @@ impl Git {
         run = run.env("GIT_NO_REPLACE_OBJECTS", "1");
         if self.refusal.is_some() {
             // it leads to the repository's own
-            run = run.env("GIT_OBJECT_DIRECTORY", self.objects_dir()).env("GIT_OPTIONAL_LOCKS", "0");
+            run =
+                run.env("GIT_OBJECT_DIRECTORY", self.objects_dir()).env("GIT_OPTIONAL_LOCKS", "0");
         }
         // where git runs hooks, and what the path of a remote is relative to
         run.directory(&self.root)
     }
 }
 
-/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is the repository. Gives why they cannot be.
-fn overlay_of_objects(repository: &mut gix::Repository, root: &Path) -> Result<Option<Arc<FsError>>, GitError> {
+/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is
+/// the repository. Gives why they cannot be.
+fn overlay_of_objects(
+    repository: &mut gix::Repository,
+    root: &Path,
+) -> Result<Option<Arc<FsError>>, GitError> {
     let own = resolved(repository.objects.store_ref().path());
     let Some(overlay) = Overlay::needed(root, &own, &[]) else { return Ok(None) };
     let objects = overlay.above(&own).expect("the overlay is of this folder");
     let alternates = objects.join("info/alternates");
     if !alternates.exists() {
         // without a folder for temporary files nothing can be written, and what only reads goes on
-        if fs::replace(&alternates, &[own.as_os_str().as_bytes(), b"\n"].concat(), Durability::Rebuildable).is_err() {
+        if fs::replace(
+            &alternates,
+            &[own.as_os_str().as_bytes(), b"\n"].concat(),
+            Durability::Rebuildable,
+        )
+        .is_err()
+        {
             return Ok(Some(overlay.into_refusal()));
         }
     }
-    let opened = gix::odb::at(&objects, repository.object_hash()).map_err(FsError::while_doing("open", &objects))?;
+    let opened = gix::odb::at(&objects, repository.object_hash())
+        .map_err(FsError::while_doing("open", &objects))?;
     repository.objects = gix::odb::memory::Proxy::from(opened).with_write_passthrough();
     Ok(Some(overlay.into_refusal()))
 }
@@ -175,22 +217,30 @@ pub(super) fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
     gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
 
-/// git trusts by `safe.directory` of its environment and command line as well, which gix does not look at.
+/// git trusts by `safe.directory` of its environment and command line as well, which gix does not
+/// look at.
 fn git_trusts(directory: &Path) -> bool {
     let asked = Run::new("git").args(["rev-parse", "--git-dir"]).directory(directory).finish();
     asked.is_ok_and(|answer| answer.success())
 }
 
-/// For a repository that git was asked about: its configuration counts, and its objects are as large as they are.
+/// For a repository that git was asked about: its configuration counts, and its objects are as
+/// large as they are.
 fn trusted_by_git() -> gix::sec::trust::Mapping<gix::open::Options> {
-    let options =
-        || gix::open::Options::default().filter_config_section(|_| true).config_overrides(["gitoxide.objects.allocLimitIfReducedTrust=0"]);
+    let options = || {
+        gix::open::Options::default()
+            .filter_config_section(|_| true)
+            .config_overrides(["gitoxide.objects.allocLimitIfReducedTrust=0"])
+    };
     gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
 
 /// gix does not read reftable: it would see a repository without refs.
 fn refuse_reftable(repository: &gix::Repository) -> Result<(), GitError> {
-    let format = repository.config_snapshot().string("extensions.refStorage").map(|format| format.to_string());
+    let format = repository
+        .config_snapshot()
+        .string("extensions.refStorage")
+        .map(|format| format.to_string());
     match format {
         Some(format) if !format.eq_ignore_ascii_case("files") => {
             Err(GitError::RefFormat { directory: repository.git_dir().to_owned(), format })

@@ -61,7 +61,11 @@ impl Repository {
 
     pub(in crate::world) fn git(&self, arguments: &[&str]) -> String {
         let finished = self.run(arguments);
-        assert!(finished.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&finished.stderr));
+        assert!(
+            finished.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&finished.stderr)
+        );
         finished.text()
     }
 
@@ -95,20 +99,42 @@ fn reads_what_git_wrote() {
     let git = repository.open();
     let first = git.expect("HEAD~1").unwrap();
     let info = git.commit(&second).unwrap();
-    assert_eq!((info.subject(), info.trailers.version.as_ref()), ("second", Some(&semver::Version::new(0, 1, 0))));
+    assert_eq!(
+        (info.subject(), info.trailers.version.as_ref()),
+        ("second", Some(&semver::Version::new(0, 1, 0)))
+    );
     assert_eq!(info.parents, std::slice::from_ref(&first));
     assert_eq!(info.tree, repository.id("HEAD^{tree}"));
-    assert_eq!(git.read(&second, "runner/tools.py").unwrap().as_deref(), Some(b"x = 1\n".as_slice()));
+    assert_eq!(
+        git.read(&second, "runner/tools.py").unwrap().as_deref(),
+        Some(b"x = 1\n".as_slice())
+    );
     assert_eq!(git.read(&second, "runner").unwrap(), None);
     assert_eq!(git.read(&second, "runner/absent/deep").unwrap(), None);
-    assert_eq!(paths(&git.files(&second, "runner/").unwrap()), ["runner/__main__.py", "runner/tools.py"]);
+    assert_eq!(
+        paths(&git.files(&second, "runner/").unwrap()),
+        ["runner/__main__.py", "runner/tools.py"]
+    );
     assert_eq!(paths(&git.files(&second, "tests").unwrap()), ["tests/naïve case.jsonl"]);
     assert_eq!(git.files(&second, "nowhere").unwrap(), []);
-    let changed: Vec<_> = git.diff(Some(&first), &second).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
-    assert_eq!(changed, [("agent.toml".to_owned(), PathStatus::Removed), ("runner/tools.py".to_owned(), PathStatus::Added)]);
+    let changed: Vec<_> = git
+        .diff(Some(&first), &second)
+        .unwrap()
+        .into_iter()
+        .map(|change| (change.path, change.status))
+        .collect();
+    assert_eq!(
+        changed,
+        [
+            ("agent.toml".to_owned(), PathStatus::Removed),
+            ("runner/tools.py".to_owned(), PathStatus::Added)
+        ]
+    );
     assert_eq!(git.resolve("no-such-branch").unwrap(), None);
     assert_eq!(git.expect("no-such-branch").unwrap_err().kind(), FailureKind::Input);
-    assert!(git.is_ancestor(&first, &second).unwrap() && !git.is_ancestor(&second, &first).unwrap());
+    assert!(
+        git.is_ancestor(&first, &second).unwrap() && !git.is_ancestor(&second, &first).unwrap()
+    );
 }
 
 #[test]
@@ -123,11 +149,28 @@ fn writes_what_git_reads() {
         TreeEdit::Remove { path: "tests".to_owned() },
     ];
     let tree = git.edit_tree(Some(&head), &edits).unwrap();
-    let commit = git.write_commit(&CommitSpec { tree: tree.clone(), parents: vec![head], message: "made by us\n".to_owned() }).unwrap();
-    assert_eq!(repository.git(&["show", &format!("{commit}:state/active.state.json")]), "{\"a\": 1}");
+    let commit = git
+        .write_commit(&CommitSpec {
+            tree: tree.clone(),
+            parents: vec![head],
+            message: "made by us\n".to_owned(),
+        })
+        .unwrap();
     assert_eq!(
-        repository.git(&["-c", "core.quotePath=false", "ls-tree", "-r", "--format=%(objectmode) %(path)", tree.as_str()]),
-        "100644 agent.toml\n100755 bin/ä b\n100644 runner/__main__.py\n100644 state/active.state.json"
+        repository.git(&["show", &format!("{commit}:state/active.state.json")]),
+        "{\"a\": 1}"
+    );
+    assert_eq!(
+        repository.git(&[
+            "-c",
+            "core.quotePath=false",
+            "ls-tree",
+            "-r",
+            "--format=%(objectmode) %(path)",
+            tree.as_str()
+        ]),
+        "100644 agent.toml\n100755 bin/ä b\n100644 runner/__main__.py\n100644 \
+        state/active.state.json"
     );
     repository.git(&["fsck", "--strict", commit.as_str()]);
     let error = git.edit_tree(None, &[TreeEdit::file("a/../b", tree)]).unwrap_err();
@@ -174,9 +217,16 @@ fn code_is_what_neither_learns_nor_judges() {
     let second = repository.commit_all("state and evaluators");
     let git = repository.open();
     let code = git.code_tree(&first).unwrap();
-    assert_eq!(git.code_tree(&second).unwrap(), code, "a new state, or new cases, need no new checkout");
+    assert_eq!(
+        git.code_tree(&second).unwrap(),
+        code,
+        "a new state, or new cases, need no new checkout"
+    );
     assert_eq!(git.write_code_tree(&second).unwrap(), code);
-    assert_eq!(paths(&git.files(&code, "").unwrap()), ["agent.toml", "runner/__main__.py", "runner/tests/of its own.py"]);
+    assert_eq!(
+        paths(&git.files(&code, "").unwrap()),
+        ["agent.toml", "runner/__main__.py", "runner/tests/of its own.py"]
+    );
 }
 
 #[test]
@@ -226,7 +276,10 @@ fn what_cannot_be_opened_is_named() {
 
     let reftable = Repository::new(&["--ref-format=reftable"]);
     let error = Git::discover(reftable.path()).unwrap_err();
-    assert!(matches!(&error, GitError::RefFormat { format, .. } if format == "reftable"), "{error:?}");
+    assert!(
+        matches!(&error, GitError::RefFormat { format, .. } if format == "reftable"),
+        "{error:?}"
+    );
 
     let sha256 = Repository::new(&["--object-format=sha256"]);
     let error = Git::discover(sha256.path()).unwrap_err();

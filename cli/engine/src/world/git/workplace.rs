@@ -1,7 +1,8 @@
 //! A tree's files handed out to be edited, as a repository of their own, and what was made of them.
 //!
-//! No object, ref, configuration or hook of this repository is in the folder, and what git keeps there plays no part afterwards: what is taken in are the bytes of
-//! regular files, under the attributes and ignore rules of the tree that was handed out.
+//! No object, ref, configuration or hook of this repository is in the folder, and what git keeps
+//! there plays no part afterwards: what is taken in are the bytes of regular files, under the
+//! attributes and ignore rules of the tree that was handed out.
 
 use super::error::GitError;
 use super::objects::{Mode, TreeEdit};
@@ -67,12 +68,19 @@ pub enum Lost {
 }
 
 impl Git {
-    /// Writes the files of a tree into a folder that is not there yet, and makes it a repository with one commit.
-    pub fn hand_out(&self, tree: &ObjectId, folder: &Path, message: &str) -> Result<HandedOut, GitError> {
+    /// Writes the files of a tree into a folder that is not there yet, and makes it a repository
+    /// with one commit.
+    pub fn hand_out(
+        &self,
+        tree: &ObjectId,
+        folder: &Path,
+        message: &str,
+    ) -> Result<HandedOut, GitError> {
         fs::create_dir(folder)?;
         let listed = self.tree_files(tree)?;
         self.fill(tree, &listed, folder)?;
-        for file in listed.iter().filter(|file| matches!(file.mode, Mode::File | Mode::Executable)) {
+        for file in listed.iter().filter(|file| matches!(file.mode, Mode::File | Mode::Executable))
+        {
             fs::set_mode(&folder.join(&file.path), permissions(file.mode == Mode::Executable))?;
         }
         let mut files = BTreeMap::new();
@@ -83,18 +91,28 @@ impl Git {
         Ok(HandedOut { tree: tree.clone(), files })
     }
 
-    /// What differs in the folder from what was handed out. Ignored files are left out by the rules that were handed out, whatever became of those there.
-    pub fn edited(&self, folder: &Path, handed_out: &HandedOut) -> Result<Result<Edited, Lost>, GitError> {
+    /// What differs in the folder from what was handed out. Ignored files are left out by the rules
+    /// that were handed out, whatever became of those there.
+    pub fn edited(
+        &self,
+        folder: &Path,
+        handed_out: &HandedOut,
+    ) -> Result<Result<Edited, Lost>, GitError> {
         let found = match walked(folder)? {
             Ok(found) => found,
             Err(lost) => return Ok(Err(lost)),
         };
-        let ignored = self.ignored(found.keys().filter(|name| !handed_out.files.contains_key(*name)), &handed_out.tree)?;
+        let ignored = self.ignored(
+            found.keys().filter(|name| !handed_out.files.contains_key(*name)),
+            &handed_out.tree,
+        )?;
         let modes_count = self.keeps_programs();
         let mut edited = Edited::default();
         for (name, found) in found.iter().filter(|(name, _)| !ignored.contains(*name)) {
             let before = handed_out.files.get(name);
-            let same = before.map(|before| is_same(&folder.join(path_of(name)), found, before, modes_count)).transpose()?;
+            let same = before
+                .map(|before| is_same(&folder.join(path_of(name)), found, before, modes_count))
+                .transpose()?;
             if same != Some(true) {
                 edited.add(name, found, before.is_some());
             }
@@ -106,8 +124,14 @@ impl Git {
         Ok(Ok(edited))
     }
 
-    /// A tree (or commit) with the edits on top of it. `base` is what was handed out, or that with more files. The changes' names are plain, and none is a link.
-    pub fn take_in(&self, folder: &Path, edited: &Edited, base: &ObjectId) -> Result<ObjectId, GitError> {
+    /// A tree (or commit) with the edits on top of it. `base` is what was handed out, or that with
+    /// more files. The changes' names are plain, and none is a link.
+    pub fn take_in(
+        &self,
+        folder: &Path,
+        edited: &Edited,
+        base: &ObjectId,
+    ) -> Result<ObjectId, GitError> {
         let scratch = self.scratch()?;
         let files = self.laid_out(base, ATTRIBUTES, scratch.path())?;
         let mut edits = Vec::new();
@@ -121,7 +145,11 @@ impl Git {
             let bytes = fs::read_regular(&folder.join(path))?;
             if is_named(path, ATTRIBUTES) {
                 // it decides nothing yet
-                edits.push(TreeEdit::Put { path: path.clone(), id: self.write_blob(&bytes)?, mode: mode(executable) });
+                edits.push(TreeEdit::Put {
+                    path: path.clone(),
+                    id: self.write_blob(&bytes)?,
+                    mode: mode(executable),
+                });
                 continue;
             }
             fs::write(&files.join(path), &bytes)?;
@@ -131,17 +159,32 @@ impl Git {
         let index = scratch.path().join("index");
         self.with_index(&files, &index).args(["read-tree", base.as_str()]).succeed()?;
         // as they were handed out: without what the user's configuration says of line ends
-        let own = ["-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", "core.attributesFile=/dev/null"];
+        let own = [
+            "-c",
+            "core.autocrlf=false",
+            "-c",
+            "core.eol=lf",
+            "-c",
+            "core.attributesFile=/dev/null",
+        ];
         let add = ["add", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"];
         let add = self.with_index(&files, &index).args(own).args(add).stdin(names);
         add.env("GIT_LITERAL_PATHSPECS", "1").env("GIT_ATTR_NOSYSTEM", "1").succeed()?;
-        let tree = self.written_tree(&self.with_index(&files, &index).args(["write-tree"]).succeed()?.text())?;
+        let tree = self.written_tree(
+            &self.with_index(&files, &index).args(["write-tree"]).succeed()?.text(),
+        )?;
         self.edit_tree(Some(&tree), &edits)
     }
 
-    /// Which of these files git would leave out by the ignore rules of a tree, of this repository and of the user.
-    fn ignored<'a>(&self, names: impl Iterator<Item = &'a Name>, tree: &ObjectId) -> Result<BTreeSet<Name>, GitError> {
-        let asked: Vec<u8> = names.flat_map(|name| [name.as_slice(), b"\0"]).flatten().copied().collect();
+    /// Which of these files git would leave out by the ignore rules of a tree, of this repository
+    /// and of the user.
+    fn ignored<'a>(
+        &self,
+        names: impl Iterator<Item = &'a Name>,
+        tree: &ObjectId,
+    ) -> Result<BTreeSet<Name>, GitError> {
+        let asked: Vec<u8> =
+            names.flat_map(|name| [name.as_slice(), b"\0"]).flatten().copied().collect();
         if asked.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -150,8 +193,14 @@ impl Git {
         let question = ["check-ignore", "--no-index", "-z", "--stdin"];
         let index = scratch.path().join("index");
         // 1 says that none is ignored
-        let answer = self.with_index(&files, &index).args(question).stdin(asked).end_with(&[0, 1])?;
-        Ok(answer.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect())
+        let answer =
+            self.with_index(&files, &index).args(question).stdin(asked).end_with(&[0, 1])?;
+        Ok(answer
+            .stdout
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect())
     }
 
     /// A working tree of nothing but the files of this name, below `scratch`.
@@ -190,20 +239,41 @@ impl Edited {
 
 /// git, in a folder that was handed out: its own repository, whoever started this process.
 fn git_in(folder: &Path) -> Run {
-    let quiet = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "maintenance.auto=false", "-c", "gc.auto=0"];
+    let quiet = [
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "maintenance.auto=false",
+        "-c",
+        "gc.auto=0",
+    ];
     GitCommand::isolated(folder).run().args(quiet)
 }
 
 fn begin_history(folder: &Path, message: &str) -> Result<(), GitError> {
-    of_readable_format(git_in(folder).args(["init", "--quiet", "--template=", "--initial-branch=main"])).succeed()?;
+    of_readable_format(git_in(folder).args([
+        "init",
+        "--quiet",
+        "--template=",
+        "--initial-branch=main",
+    ]))
+    .succeed()?;
     git_in(folder).args(["add", "--all", "--force", "."]).succeed()?;
-    let commit = git_in(folder).args(["commit", "--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--file=-"]).stdin(message);
-    let by = |run: Run, role: &str| run.env(format!("GIT_{role}_NAME"), FALLBACK_NAME).env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL);
+    let commit = git_in(folder)
+        .args(["commit", "--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "--file=-"])
+        .stdin(message);
+    let by = |run: Run, role: &str| {
+        run.env(format!("GIT_{role}_NAME"), FALLBACK_NAME)
+            .env(format!("GIT_{role}_EMAIL"), FALLBACK_EMAIL)
+    };
     by(by(commit, "AUTHOR"), "COMMITTER").succeed()?;
     Ok(())
 }
 
-/// Every file and link below a folder, but for what its own repository keeps; what is neither cannot be in a tree.
+/// Every file and link below a folder, but for what its own repository keeps; what is neither
+/// cannot be in a tree.
 fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError> {
     let is_folder = folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     if !is_folder {
@@ -213,20 +283,27 @@ fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError>
     let mut folders = vec![PathBuf::new()];
     while let Some(relative) = folders.pop() {
         let place = folder.join(&relative);
-        for entry in std::fs::read_dir(&place).map_err(FsError::while_doing("list the folder", &place))? {
+        for entry in
+            std::fs::read_dir(&place).map_err(FsError::while_doing("list the folder", &place))?
+        {
             let entry = entry.map_err(FsError::while_doing("list the folder", &place))?;
             if relative.as_os_str().is_empty() && entry.file_name() == ".git" {
                 continue;
             }
             let name = relative.join(entry.file_name());
-            let metadata = entry.metadata().map_err(FsError::while_doing("look at", &entry.path()))?;
+            let metadata =
+                entry.metadata().map_err(FsError::while_doing("look at", &entry.path()))?;
             if metadata.is_dir() {
                 folders.push(name);
             } else if metadata.is_symlink() {
                 found.insert(name.into_os_string().into_vec(), Found::Link);
             } else if metadata.is_file() {
-                let executable = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0;
-                found.insert(name.into_os_string().into_vec(), Found::File { length: metadata.len(), executable });
+                let executable =
+                    std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o100 != 0;
+                found.insert(
+                    name.into_os_string().into_vec(),
+                    Found::File { length: metadata.len(), executable },
+                );
             }
             if found.len() + folders.len() > FILES_LIMIT {
                 return Ok(Err(Lost::TooMany(FILES_LIMIT)));
@@ -239,16 +316,21 @@ fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError>
 fn marked(path: &Path, found: &Found) -> Result<Mark, FsError> {
     Ok(match found {
         Found::Link => Mark::Link { to: fs::link_target(path)? },
-        Found::File { length, executable } => {
-            Mark::File { length: *length, executable: *executable, digest: digest(&fs::read_regular(path)?) }
-        }
+        Found::File { length, executable } => Mark::File {
+            length: *length,
+            executable: *executable,
+            digest: digest(&fs::read_regular(path)?),
+        },
     })
 }
 
 fn is_same(path: &Path, found: &Found, before: &Mark, modes_count: bool) -> Result<bool, FsError> {
     match (found, before) {
         (Found::Link, Mark::Link { to }) => Ok(fs::link_target(path)? == *to),
-        (Found::File { length, executable }, Mark::File { length: old, executable: was, digest: known }) => {
+        (
+            Found::File { length, executable },
+            Mark::File { length: old, executable: was, digest: known },
+        ) => {
             let looks_the_same = length == old && (executable == was || !modes_count);
             Ok(looks_the_same && digest(&fs::read_regular(path)?) == *known)
         }

@@ -25,7 +25,8 @@ impl World {
         let base = repository.commit_all("what is served");
         let git = repository.open();
         let folder = repository.beside("run 1/workplace");
-        let handed_out = git.hand_out(&git.tree_of(&base).unwrap(), &folder, "what is served").unwrap();
+        let handed_out =
+            git.hand_out(&git.tree_of(&base).unwrap(), &folder, "what is served").unwrap();
         Self { repository, git, base, folder, handed_out }
     }
 
@@ -35,8 +36,13 @@ impl World {
 
     /// git, as whoever works in the folder runs it.
     fn there(&self, arguments: &[&str]) -> String {
-        let git = Run::new("git").args(["-c", "user.name=c", "-c", "user.email=c@c"]).args(arguments);
-        git.env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap()).directory(&self.folder).succeed().unwrap().text()
+        let git =
+            Run::new("git").args(["-c", "user.name=c", "-c", "user.email=c@c"]).args(arguments);
+        git.env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap())
+            .directory(&self.folder)
+            .succeed()
+            .unwrap()
+            .text()
     }
 
     fn edited(&self) -> Edited {
@@ -46,12 +52,18 @@ impl World {
     /// What would be taken in, as paths that differ from the base.
     fn changes(&self) -> Vec<(String, PathStatus)> {
         let tree = self.git.take_in(&self.folder, &self.edited(), &self.base).unwrap();
-        self.git.diff(Some(&self.base), &tree).unwrap().into_iter().map(|change| (change.path, change.status)).collect()
+        self.git
+            .diff(Some(&self.base), &tree)
+            .unwrap()
+            .into_iter()
+            .map(|change| (change.path, change.status))
+            .collect()
     }
 
     #[track_caller]
     fn check(&self, expected: &[(&str, PathStatus)]) {
-        let expected: Vec<_> = expected.iter().map(|(path, status)| ((*path).to_owned(), *status)).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(path, status)| ((*path).to_owned(), *status)).collect();
         assert_eq!(self.changes(), expected);
     }
 
@@ -71,8 +83,14 @@ fn edits_are_seen_as_a_tree() {
     world.write("runner/new é.py", "y = 2\n");
     world.write("runner/__main__.py", "print(2)\n");
     std::fs::remove_file(world.folder.join("agent.toml")).unwrap();
-    std::fs::set_permissions(world.folder.join("bin/tool"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let expected = [("agent.toml", Removed), ("bin/tool", Modified), ("runner/__main__.py", Modified), ("runner/new é.py", Added)];
+    std::fs::set_permissions(world.folder.join("bin/tool"), std::fs::Permissions::from_mode(0o755))
+        .unwrap();
+    let expected = [
+        ("agent.toml", Removed),
+        ("bin/tool", Modified),
+        ("runner/__main__.py", Modified),
+        ("runner/new é.py", Added),
+    ];
     world.check(&expected);
     // whoever works there may well commit, branch, go elsewhere and throw the repository away
     world.there(&["checkout", "-qb", "mine"]);
@@ -102,11 +120,21 @@ fn nothing_leads_back_to_the_repository() {
     assert_eq!(world.there(&["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
     assert_eq!(world.there(&["remote"]), "");
     assert!(!world.there(&["config", "--list", "--local"]).contains("filter"));
-    assert!(!world.folder.join(".git/objects/info/alternates").exists() && !world.folder.join(".git/hooks").exists());
+    assert!(
+        !world.folder.join(".git/objects/info/alternates").exists()
+            && !world.folder.join(".git/hooks").exists()
+    );
     let old = world.git.expect("HEAD~1").unwrap();
-    let missing = Run::new("git").args(["cat-file", "-e", old.as_str()]).directory(&world.folder).finish().unwrap();
+    let missing = Run::new("git")
+        .args(["cat-file", "-e", old.as_str()])
+        .directory(&world.folder)
+        .finish()
+        .unwrap();
     assert!(!missing.success());
-    assert_eq!(world.repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
+    assert_eq!(
+        world.repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(),
+        1
+    );
 }
 
 #[test]
@@ -126,7 +154,12 @@ fn what_is_ignored_is_what_was_ignored_when_it_was_handed_out() {
     world.write(".gitignore", "runner/new.py\n");
     world.write("runner/.gitignore", "!local\n");
     world.write("runner/new.py", "");
-    world.check(&[(".gitignore", Modified), ("kept.log", Modified), ("runner/.gitignore", Modified), ("runner/new.py", Added)]);
+    world.check(&[
+        (".gitignore", Modified),
+        ("kept.log", Modified),
+        ("runner/.gitignore", Modified),
+        ("runner/new.py", Added),
+    ]);
     world.there(&["config", "core.excludesFile", "/dev/null"]);
     world.write(".git/info/exclude", "runner/new.py\n");
     assert_eq!(world.changes().len(), 4);
@@ -138,7 +171,11 @@ fn attributes_are_those_that_were_handed_out() {
         repository.write(".gitattributes", "*.txt text eol=crlf\n");
         repository.write("a.txt", "one\n");
         let witness = repository.beside("witness");
-        repository.git(&["config", "filter.evil.clean", &format!("touch '{}'; cat", witness.display())]);
+        repository.git(&[
+            "config",
+            "filter.evil.clean",
+            &format!("touch '{}'; cat", witness.display()),
+        ]);
     });
     world.check(&[]);
     world.write("a.txt", "one\r\ntwo\r\n");
@@ -147,7 +184,12 @@ fn attributes_are_those_that_were_handed_out() {
     world.write(".gitattributes", "* -text filter=evil\n");
     world.write("runner/.gitattributes", "* filter=evil\n");
     world.write("runner/new.py", "x\n");
-    world.check(&[(".gitattributes", Modified), ("a.txt", Modified), ("runner/.gitattributes", Added), ("runner/new.py", Added)]);
+    world.check(&[
+        (".gitattributes", Modified),
+        ("a.txt", Modified),
+        ("runner/.gitattributes", Added),
+        ("runner/new.py", Added),
+    ]);
     assert_eq!(world.taken("a.txt"), "one\ntwo\n");
     assert_eq!(world.taken(".gitattributes"), "* -text filter=evil\n");
     assert!(!world.repository.beside("witness").exists(), "a filter of the folder's choosing ran");
@@ -155,7 +197,8 @@ fn attributes_are_those_that_were_handed_out() {
 
 #[test]
 fn what_is_no_plain_file_is_told_and_never_followed() {
-    let world = World::new(|repository| symlink("agent.toml", repository.path().join("link")).unwrap());
+    let world =
+        World::new(|repository| symlink("agent.toml", repository.path().join("link")).unwrap());
     world.check(&[]);
     let secret = world.repository.beside("secret");
     std::fs::write(&secret, "secret").unwrap();
@@ -170,11 +213,20 @@ fn what_is_no_plain_file_is_told_and_never_followed() {
     Run::new("mkfifo").arg("pipe").directory(&world.folder.join("runner")).succeed().unwrap();
     world.write("nested/.git/config", "[core]\n");
     let changes = world.edited().changes;
-    assert_eq!(changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(), ["nested/.git/config"]);
+    assert_eq!(
+        changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(),
+        ["nested/.git/config"]
+    );
     std::fs::rename(&world.folder, world.repository.beside("elsewhere")).unwrap();
-    assert_eq!(world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(), Lost::Gone);
+    assert_eq!(
+        world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(),
+        Lost::Gone
+    );
     symlink(world.repository.beside("elsewhere"), &world.folder).unwrap();
-    assert_eq!(world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(), Lost::Gone);
+    assert_eq!(
+        world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(),
+        Lost::Gone
+    );
 }
 
 #[test]
@@ -182,21 +234,30 @@ fn what_the_base_has_beside_what_was_handed_out_stays() {
     let repository = Repository::with_code();
     let base = repository.commit_all("all of it");
     let git = repository.open();
-    let shown = git.edit_tree(Some(&base), &[TreeEdit::Remove { path: "tests".to_owned() }]).unwrap();
+    let shown =
+        git.edit_tree(Some(&base), &[TreeEdit::Remove { path: "tests".to_owned() }]).unwrap();
     let folder = repository.beside("workplace");
     let handed_out = git.hand_out(&shown, &folder, "some of it").unwrap();
     assert!(!folder.join("tests").exists());
     fs::write(&folder.join("tests/new.jsonl"), b"{}\n").unwrap();
     let edited = git.edited(&folder, &handed_out).unwrap().unwrap();
     let tree = git.take_in(&folder, &edited, &base).unwrap();
-    let changed: Vec<_> = git.diff(Some(&base), &tree).unwrap().into_iter().map(|change| (change.path, change.status)).collect();
+    let changed: Vec<_> = git
+        .diff(Some(&base), &tree)
+        .unwrap()
+        .into_iter()
+        .map(|change| (change.path, change.status))
+        .collect();
     assert_eq!(changed, [("tests/new.jsonl".to_owned(), Added)]);
 }
 
 #[test]
 fn a_read_only_folder_is_removed_all_the_same() {
     let world = World::new(|_| {});
-    let locked = |path: &str, mode| std::fs::set_permissions(world.folder.join(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    let locked = |path: &str, mode| {
+        std::fs::set_permissions(world.folder.join(path), std::fs::Permissions::from_mode(mode))
+            .unwrap()
+    };
     locked("runner/__main__.py", 0o444);
     locked("runner", 0o555);
     locked("", 0o555);

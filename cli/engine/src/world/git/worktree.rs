@@ -14,13 +14,16 @@ impl Git {
     /// Has git forget a folder that is one of its working trees; nothing happens when it is none.
     pub fn forget_worktree(&self, place: &Path) -> Result<(), GitError> {
         if place.join(".git").is_file() {
-            self.command().args(["worktree", "remove", "--force", "--force"]).arg(place).succeed()?;
+            self.command()
+                .args(["worktree", "remove", "--force", "--force"])
+                .arg(place)
+                .succeed()?;
         }
         Ok(())
     }
 
-    /// The files of the user's working tree as a tree, through an index of ours that remembers which files have not changed since; theirs is
-    /// left alone.
+    /// The files of the user's working tree as a tree, through an index of ours that remembers
+    /// which files have not changed since; theirs is left alone.
     pub fn snapshot_worktree(&self, folder: &Path, layout: &Layout) -> Result<ObjectId, GitError> {
         let index = layout.worktree_index(folder);
         let _turn = FileLock::acquire(&index.with_extension("turn"))?;
@@ -34,7 +37,8 @@ impl Git {
         self.tree_of_folder(folder, &index)
     }
 
-    /// Of a sparse checkout the user's index alone says which files are not in the folder and yet not deleted, and what the `.gitignore` among them says.
+    /// Of a sparse checkout the user's index alone says which files are not in the folder and yet
+    /// not deleted, and what the `.gitignore` among them says.
     fn take_users_index(&self, index: &Path) -> Result<(), GitError> {
         match fs::read_if_there(&self.repository.git_dir().join("index"))? {
             Some(bytes) => Ok(fs::write(index, &bytes)?),
@@ -42,18 +46,29 @@ impl Git {
         }
     }
 
-    /// `git add` keeps what an index holds already, and takes nothing new that is ignored. What is tracked counts whatever is ignored, and nothing else that is.
+    /// `git add` keeps what an index holds already, and takes nothing new that is ignored. What is
+    /// tracked counts whatever is ignored, and nothing else that is.
     fn settle_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
-        const IGNORED: [&str; 5] = ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
+        const IGNORED: [&str; 5] =
+            ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
         let held = self.with_index(folder, index).args(IGNORED).succeed()?.stdout;
         let tracked = self.command().args(IGNORED).directory(folder).succeed()?.stdout;
         self.update_index(folder, index, "--force-remove", paths_without(&held, &tracked))?;
         self.update_index(folder, index, "--add", paths_without(&tracked, &held))
     }
 
-    fn update_index(&self, folder: &Path, index: &Path, how: &str, paths: Vec<u8>) -> Result<(), GitError> {
+    fn update_index(
+        &self,
+        folder: &Path,
+        index: &Path,
+        how: &str,
+        paths: Vec<u8>,
+    ) -> Result<(), GitError> {
         if !paths.is_empty() {
-            self.with_index(folder, index).args(["update-index", "-z", "--remove", how, "--stdin"]).stdin(paths).succeed()?;
+            self.with_index(folder, index)
+                .args(["update-index", "-z", "--remove", how, "--stdin"])
+                .stdin(paths)
+                .succeed()?;
         }
         Ok(())
     }
@@ -65,26 +80,38 @@ impl Git {
         let of_branch = |one: &&str| one.split('\0').any(|line| line == head);
         let text = listed.text();
         let found = text.split("\0\0").find(of_branch);
-        Ok(found.and_then(|one| one.split('\0').find_map(|line| line.strip_prefix("worktree "))).map(PathBuf::from))
+        Ok(found
+            .and_then(|one| one.split('\0').find_map(|line| line.strip_prefix("worktree ")))
+            .map(PathBuf::from))
     }
 
     /// Whether a working tree holds what its HEAD has, files that git does not track aside.
     pub fn is_clean(folder: &Path) -> Result<bool, GitError> {
-        let status = GitCommand::isolated(folder).run().args(["status", "--porcelain", "--untracked-files=no"]).succeed()?;
+        let status = GitCommand::isolated(folder)
+            .run()
+            .args(["status", "--porcelain", "--untracked-files=no"])
+            .succeed()?;
         Ok(status.stdout.is_empty())
     }
 
-    /// Moves the branch that is checked out in a folder forward, with its files: git's own fast-forward, which takes over no file that it would have to replace.
+    /// Moves the branch that is checked out in a folder forward, with its files: git's own
+    /// fast-forward, which takes over no file that it would have to replace.
     pub fn fast_forward(folder: &Path, commit: &ObjectId) -> Result<(), GitError> {
-        GitCommand::isolated(folder).run().args(["merge", "--ff-only", "--quiet", commit.as_str()]).succeed()?;
+        GitCommand::isolated(folder)
+            .run()
+            .args(["merge", "--ff-only", "--quiet", commit.as_str()])
+            .succeed()?;
         Ok(())
     }
 
     fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
         self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
-        // a link to ours is no part of the code; `.agent/` in a .gitignore is a folder's name, and not its own
+        // a link to ours is no part of the code; `.agent/` in a .gitignore is a folder's name, and
+        // not its own
         if folder.join(layout::HOME).is_symlink() {
-            self.with_index(folder, index).args(["update-index", "--force-remove", "--", layout::HOME]).succeed()?;
+            self.with_index(folder, index)
+                .args(["update-index", "--force-remove", "--", layout::HOME])
+                .succeed()?;
         }
         self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
     }
@@ -98,19 +125,30 @@ impl Git {
         self.command()
             .arg("--work-tree")
             .arg(folder)
-            .args(["-c", "core.bare=false", "-c", "core.fsmonitor=false", "-c", "core.sparseCheckout=false"])
+            .args([
+                "-c",
+                "core.bare=false",
+                "-c",
+                "core.fsmonitor=false",
+                "-c",
+                "core.sparseCheckout=false",
+            ])
             .env("GIT_INDEX_FILE", index)
             .directory(folder)
     }
 
-    /// The tree of an index: what `git commit` is about to commit, when `index` is the hook's `GIT_INDEX_FILE`.
+    /// The tree of an index: what `git commit` is about to commit, when `index` is the hook's
+    /// `GIT_INDEX_FILE`.
     pub fn index_tree(&self, index: &Path) -> Result<ObjectId, GitError> {
         let written = self.command().env("GIT_INDEX_FILE", index).args(["write-tree"]).succeed()?;
         self.written_tree(&written.text())
     }
 
     pub(super) fn written_tree(&self, text: &str) -> Result<ObjectId, GitError> {
-        let id = ObjectId::parse(text).ok_or_else(|| GitError::NoCommit { revision: text.to_owned(), shallow: self.is_shallow() })?;
+        let id = ObjectId::parse(text).ok_or_else(|| GitError::NoCommit {
+            revision: text.to_owned(),
+            shallow: self.is_shallow(),
+        })?;
         Ok(id)
     }
 }

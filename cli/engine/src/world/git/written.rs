@@ -1,4 +1,5 @@
-//! The objects that were written lately, kept so that they can be written again when a `git gc` took them.
+//! The objects that were written lately, kept so that they can be written again when a `git gc`
+//! took them.
 
 use super::ids::loose_path;
 use std::collections::{HashSet, VecDeque};
@@ -44,11 +45,20 @@ impl Written {
 
     pub(super) fn get(&self, id: &gix::ObjectId) -> Option<Object> {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.ids.contains(id).then(|| recent.objects.iter().find(|object| object.id == *id).cloned()).flatten()
+        recent
+            .ids
+            .contains(id)
+            .then(|| recent.objects.iter().find(|object| object.id == *id).cloned())
+            .flatten()
     }
 
     pub(super) fn not_loose(&self, objects: &Path) -> Vec<Object> {
         let recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.objects.iter().filter(|object| !objects.join(loose_path(&object.id)).exists()).cloned().collect()
+        recent
+            .objects
+            .iter()
+            .filter(|object| !objects.join(loose_path(&object.id)).exists())
+            .cloned()
+            .collect()
     }
 }

@@ -1,4 +1,5 @@
-//! Locks that hold for every platform and every Python of a requirement, made by `uv`: the one on PATH, or one that pip fetches for the moment.
+//! Locks that hold for every platform and every Python of a requirement, made by `uv`: the one on
+//! PATH, or one that pip fetches for the moment.
 
 use super::{Interpreter, PythonError, on_path};
 use crate::world::fs;
@@ -54,29 +55,44 @@ fn fetch(bare: &Interpreter, folder: &Path) -> Result<PathBuf, PythonError> {
     let lock = folder.join("uv.lock.txt");
     fs::write(&lock, UV.as_bytes())?;
     let target = folder.join("uv");
-    let install = pip(&bare.executable).args(["install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
+    let install = pip(&bare.executable).args([
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+    ]);
     let install = install.arg("--target").arg(&target).arg("-r").arg(&lock);
     if let Err(source) = install.succeed() {
         // some interpreters come without pip, but with what makes one
         let venv = folder.join("pip");
         let failed = |_| PythonError::Environment { lock: lock.clone(), source };
-        Run::new(&bare.executable).args(["-I", "-m", "venv"]).arg(&venv).succeed().map_err(failed)?;
-        let install = pip(&venv.join("bin/python")).args(["install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
+        Run::new(&bare.executable)
+            .args(["-I", "-m", "venv"])
+            .arg(&venv)
+            .succeed()
+            .map_err(failed)?;
+        let install = pip(&venv.join("bin/python")).args([
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--require-hashes",
+        ]);
         let install = install.arg("--target").arg(&target).arg("-r").arg(&lock);
-        install.succeed().map_err(|source| PythonError::Environment { lock: lock.clone(), source })?;
+        install
+            .succeed()
+            .map_err(|source| PythonError::Environment { lock: lock.clone(), source })?;
     }
     Ok(target.join("bin/uv"))
 }
 
 /// pip as it is installed, whatever the user's environment says of Python.
 fn pip(python: &Path) -> Run {
-    ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"].into_iter().fold(Run::new(python), Run::env_remove).args([
-        "-I",
-        "-m",
-        "pip",
-        "--no-input",
-        "--disable-pip-version-check",
-    ])
+    ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]
+        .into_iter()
+        .fold(Run::new(python), Run::env_remove)
+        .args(["-I", "-m", "pip", "--no-input", "--disable-pip-version-check"])
 }
 
 /// Where pip looks for packages, as `uv` gets it. What the user says to `uv` itself stands.
@@ -87,7 +103,11 @@ fn settings_of_pip(bare: &Interpreter) -> Vec<(OsString, OsString)> {
         ("trusted-host", "UV_INSECURE_HOST"),
         ("cert", "SSL_CERT_FILE"),
     ];
-    let said = pip(&bare.executable).args(["config", "list"]).succeed().map(|finished| finished.text()).unwrap_or_default();
+    let said = pip(&bare.executable)
+        .args(["config", "list"])
+        .succeed()
+        .map(|finished| finished.text())
+        .unwrap_or_default();
     let values = said.lines().filter_map(|line| line.split_once('='));
     let settings = values.filter_map(|(key, value)| {
         let name = key.rsplit(['.', ':']).next()?;
@@ -138,26 +158,60 @@ impl Locking<'_> {
         let cannot = |source| PythonError::Lock { source };
         match self.by {
             Installer::Uv { program, settings } => {
-                let run = if wanted.exports { export(program, wanted) } else { self.compile(program, wanted)? };
-                let run = settings.iter().fold(run.directory(self.folder), |run, (name, value)| run.env(name, value));
-                Ok(Locked { bytes: run.env_remove("VIRTUAL_ENV").succeed().map_err(cannot)?.stdout, is_local: false })
+                let run = if wanted.exports {
+                    export(program, wanted)
+                } else {
+                    self.compile(program, wanted)?
+                };
+                let run = settings
+                    .iter()
+                    .fold(run.directory(self.folder), |run, (name, value)| run.env(name, value));
+                Ok(Locked {
+                    bytes: run.env_remove("VIRTUAL_ENV").succeed().map_err(cannot)?.stdout,
+                    is_local: false,
+                })
             }
             Installer::Pip => {
                 let report = self.report(wanted).map_err(cannot)?.text();
-                Ok(Locked { bytes: agent_core::adoption::lock(&report)?.into_bytes(), is_local: true })
+                Ok(Locked {
+                    bytes: agent_core::adoption::lock(&report)?.into_bytes(),
+                    is_local: true,
+                })
             }
         }
     }
 
     fn compile(&self, uv: &Path, wanted: &Wanted) -> Result<Run, PythonError> {
-        let oldest = self.requires.parse::<PythonRequirement>().ok().and_then(|requirement| requirement.oldest());
-        let oldest = oldest.map_or_else(|| self.bare.version.clone(), |version| version.to_string());
-        let run = Run::new(uv).args(["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header", "--no-annotate"]);
-        let run = run.args(["--python-version", oldest.trim_end_matches(".0"), "--python"]).arg(&self.bare.executable);
+        let oldest = self
+            .requires
+            .parse::<PythonRequirement>()
+            .ok()
+            .and_then(|requirement| requirement.oldest());
+        let oldest =
+            oldest.map_or_else(|| self.bare.version.clone(), |version| version.to_string());
+        let run = Run::new(uv).args([
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--generate-hashes",
+            "--no-header",
+            "--no-annotate",
+        ]);
+        let run = run
+            .args(["--python-version", oldest.trim_end_matches(".0"), "--python"])
+            .arg(&self.bare.executable);
         let run = wanted.extras.iter().fold(run, |run, extra| run.args(["--extra", extra]));
-        let run = wanted.project.iter().fold(run, |run, project| run.args(["--no-emit-package", project]));
+        let run = wanted
+            .project
+            .iter()
+            .fold(run, |run, project| run.args(["--no-emit-package", project]));
         let run = wanted.files.iter().fold(run, Run::arg);
-        let run = if wanted.listed.is_empty() { run } else { run.arg(self.file("listed.in", &wanted.listed)?) };
+        let run = if wanted.listed.is_empty() {
+            run
+        } else {
+            run.arg(self.file("listed.in", &wanted.listed)?)
+        };
         Ok(if wanted.constraints.is_empty() {
             run
         } else {
@@ -171,23 +225,42 @@ impl Locking<'_> {
         Ok(path)
     }
 
-    /// What pip would install here, where no `uv` can be had. The interpreter may have none, so it is a pip of its own.
+    /// What pip would install here, where no `uv` can be had. The interpreter may have none, so it
+    /// is a pip of its own.
     fn report(&self, wanted: &Wanted) -> Result<Finished, ProcessError> {
         let venv = self.place.join("resolve");
         Run::new(&self.bare.executable).args(["-I", "-m", "venv"]).arg(&venv).succeed()?;
         let run = pip(&venv.join("bin/python")).directory(self.folder);
-        let run = run.args(["install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]);
+        let run =
+            run.args(["install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]);
         let is_list = |file: &&PathBuf| file.extension() == Some(OsStr::new("txt"));
-        let run = wanted.files.iter().filter(is_list).fold(run, |run, file| run.arg("-r").arg(file));
-        let extras = if wanted.extras.is_empty() { String::new() } else { format!("[{}]", wanted.extras.join(",")) };
-        let run = if wanted.files.iter().all(|file| is_list(&file)) { run } else { run.arg(format!(".{extras}")) };
+        let run =
+            wanted.files.iter().filter(is_list).fold(run, |run, file| run.arg("-r").arg(file));
+        let extras = if wanted.extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", wanted.extras.join(","))
+        };
+        let run = if wanted.files.iter().all(|file| is_list(&file)) {
+            run
+        } else {
+            run.arg(format!(".{extras}"))
+        };
         run.args(&wanted.listed).succeed()
     }
 }
 
 /// A lock of uv's own in the form that installers share; nothing is resolved again.
 fn export(uv: &Path, wanted: &Wanted) -> Run {
-    let run = Run::new(uv).args(["export", "--quiet", "--frozen", "--format", "requirements-txt", "--no-dev", "--no-emit-workspace"]);
+    let run = Run::new(uv).args([
+        "export",
+        "--quiet",
+        "--frozen",
+        "--format",
+        "requirements-txt",
+        "--no-dev",
+        "--no-emit-workspace",
+    ]);
     let run = run.args(["--no-header", "--no-annotate"]);
     wanted.extras.iter().fold(run, |run, extra| run.args(["--extra", extra]))
 }

@@ -1,7 +1,8 @@
 //! Python: the interpreter a repository runs on, and its environment.
 //!
-//! A manifest without a lock gets the bare interpreter. One with a lock gets an environment keyed by the lock's bytes and the interpreter, made
-//! once, by `uv` where it is on PATH and by `venv` and pip otherwise.
+//! A manifest without a lock gets the bare interpreter. One with a lock gets an environment keyed
+//! by the lock's bytes and the interpreter, made once, by `uv` where it is on PATH and by `venv`
+//! and pip otherwise.
 
 mod locking;
 mod project;
@@ -33,7 +34,8 @@ pub enum PythonError {
     NotFound { requires: String, found: Vec<String> },
     #[error("agent.toml: `python.lock` names {}, which is not there", lock.display())]
     NoLock { lock: PathBuf },
-    #[error("{}:{line}: `{entry}` cannot be part of a lock: an environment is shared by every checkout with the same lock file", lock.display())]
+    #[error("{}:{line}: `{entry}` cannot be part of a lock: an environment is shared by every \
+        checkout with the same lock file", lock.display())]
     LocalEntry { lock: PathBuf, line: usize, entry: String },
     #[error("the Python environment for {} could not be made", lock.display())]
     Environment {
@@ -63,10 +65,14 @@ fn list(found: &[String]) -> String {
 impl Diagnose for PythonError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Requirement(_) | Self::NoLock { .. } | Self::LocalEntry { .. } | Self::NoProject { .. } | Self::Project(_) => {
-                FailureKind::Input
+            Self::Requirement(_)
+            | Self::NoLock { .. }
+            | Self::LocalEntry { .. }
+            | Self::NoProject { .. }
+            | Self::Project(_) => FailureKind::Input,
+            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => {
+                FailureKind::Surroundings
             }
-            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => FailureKind::Surroundings,
             Self::Report(error) => error.kind(),
             Self::Fs(error) => error.kind(),
         }
@@ -75,14 +81,28 @@ impl Diagnose for PythonError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Requirement(_) | Self::Project(_) | Self::Lock { .. } => None,
-            Self::NoProject { .. } => Some("commit it, or take `project` out of [python] in agent.toml".to_owned()),
+            Self::NoProject { .. } => Some(
+                "commit it, or take `project` out of [python] in \
+                agent.toml"
+                    .to_owned(),
+            ),
             Self::Report(error) => error.hint(),
             Self::NotFound { .. } => Some(format!("install one, or name it in {}", env::PYTHON)),
-            Self::NoLock { .. } => Some("commit the lock file, or take `python.lock` out of agent.toml".to_owned()),
-            Self::LocalEntry { .. } => {
-                Some("name the package itself, pinned (`uv pip compile --generate-hashes` writes such a file)".to_owned())
-            }
-            Self::Environment { .. } => Some("nothing was changed; mend the cause and run it again".to_owned()),
+            Self::NoLock { .. } => Some(
+                "commit the lock file, or take `python.lock` out of \
+                agent.toml"
+                    .to_owned(),
+            ),
+            Self::LocalEntry { .. } => Some(
+                "name the package itself, pinned (`uv pip compile --generate-hashes` writes \
+                    such a file)"
+                    .to_owned(),
+            ),
+            Self::Environment { .. } => Some(
+                "nothing was changed; mend the cause and run it \
+                again"
+                    .to_owned(),
+            ),
             Self::Fs(error) => error.hint(),
         }
     }
@@ -107,15 +127,21 @@ impl Interpreter {
 
     /// Where `pip install --user` puts packages.
     fn user_packages(&self) -> Option<PathBuf> {
-        let base = env::python_user_base().or_else(|| Some(PathBuf::from(env::home()?).join(".local")))?;
+        let base =
+            env::python_user_base().or_else(|| Some(PathBuf::from(env::home()?).join(".local")))?;
         let (minor, _) = self.version.rsplit_once('.')?;
         Some(base.join(format!("lib/python{minor}/site-packages")))
     }
 }
 
-/// The interpreter a checkout's children run on: the bare one, or that of the environment its lock asks for, made now when it is missing.
-/// `say` is called with what takes time.
-pub fn interpreter(layout: &Layout, code: &Path, python: &Python, say: &dyn Fn(&str)) -> Result<PathBuf, PythonError> {
+/// The interpreter a checkout's children run on: the bare one, or that of the environment its lock
+/// asks for, made now when it is missing. `say` is called with what takes time.
+pub fn interpreter(
+    layout: &Layout,
+    code: &Path,
+    python: &Python,
+    say: &dyn Fn(&str),
+) -> Result<PathBuf, PythonError> {
     interpreter_by(Installer::found, layout, code, python, say)
 }
 
@@ -134,7 +160,8 @@ pub fn interpreter_by(
     }
 }
 
-/// Where the interpreter of a repository and what it imports lie, the code and a lock's environment aside.
+/// Where the interpreter of a repository and what it imports lie, the code and a lock's environment
+/// aside.
 pub struct Folders {
     /// The installation of the interpreter.
     pub installed: Vec<PathBuf>,
@@ -146,21 +173,29 @@ pub fn folders(layout: &Layout, python: &Python) -> Result<Folders, PythonError>
     let bare = find(layout, &python.requires)?;
     let mut packages = Vec::new();
     if python.lock.is_none() {
-        packages.extend(env::python_path().iter().flat_map(std::env::split_paths).filter(|path| path.is_absolute()));
+        packages.extend(
+            env::python_path()
+                .iter()
+                .flat_map(std::env::split_paths)
+                .filter(|path| path.is_absolute()),
+        );
         packages.extend(bare.user_packages());
     }
     Ok(Folders { installed: bare.prefixes, packages })
 }
 
-/// Whether the interpreter of a checkout is there already: a lock's environment takes its time to make.
+/// Whether the interpreter of a checkout is there already: a lock's environment takes its time to
+/// make.
 pub fn is_ready(layout: &Layout, code: &Path, python: &Python) -> Result<bool, PythonError> {
     let bare = find(layout, &python.requires)?;
     let Some(lock) = &python.lock else { return Ok(true) };
-    let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.into() })?;
+    let bytes = fs::read_if_there(&code.join(lock))?
+        .ok_or_else(|| PythonError::NoLock { lock: lock.into() })?;
     Ok(finished(&layout.environment(&key(&bytes, &bare))).is_some())
 }
 
-/// A child's command line: `python` and `python3` stand for the interpreter, and so does a program that its environment installed.
+/// A child's command line: `python` and `python3` stand for the interpreter, and so does a program
+/// that its environment installed.
 pub fn command(entry: &EntryPoint, interpreter: &Path) -> Vec<OsString> {
     let mut command: Vec<OsString> = entry.command.iter().map(OsString::from).collect();
     if let Some(program) = command.first_mut() {
@@ -189,7 +224,11 @@ pub enum Bytecode {
 }
 
 /// What every Python child finds in its environment besides the user's own.
-pub fn child_environment(bytecode: &Bytecode, code: &Path, python: &Python) -> Vec<(OsString, OsString)> {
+pub fn child_environment(
+    bytecode: &Bytecode,
+    code: &Path,
+    python: &Python,
+) -> Vec<(OsString, OsString)> {
     let mut roots = vec![code.to_owned()];
     let sources = code.join("src");
     if sources.is_dir() {
@@ -205,29 +244,46 @@ pub fn child_environment(bytecode: &Bytecode, code: &Path, python: &Python) -> V
         Bytecode::InPlace => (OsString::new(), "1".into()),
         Bytecode::Apart(folder) => (folder.into(), OsString::new()),
     };
-    vec![("PYTHONPATH".into(), joined), ("PYTHONPYCACHEPREFIX".into(), prefix), ("PYTHONDONTWRITEBYTECODE".into(), write_none)]
+    vec![
+        ("PYTHONPATH".into(), joined),
+        ("PYTHONPYCACHEPREFIX".into(), prefix),
+        ("PYTHONDONTWRITEBYTECODE".into(), write_none),
+    ]
 }
 
-/// What a Python process finds in its environment that is to import nothing but what lies in a folder: none of the user's own folders.
+/// What a Python process finds in its environment that is to import nothing but what lies in a
+/// folder: none of the user's own folders.
 pub fn isolated_environment(folder: &Path) -> Vec<(OsString, OsString)> {
-    let roots = std::env::join_paths([folder, &folder.join("src")]).unwrap_or_else(|_| folder.into());
-    vec![("PYTHONPATH".into(), roots), ("PYTHONNOUSERSITE".into(), "1".into()), ("PYTHONDONTWRITEBYTECODE".into(), "1".into())]
+    let roots =
+        std::env::join_paths([folder, &folder.join("src")]).unwrap_or_else(|_| folder.into());
+    vec![
+        ("PYTHONPATH".into(), roots),
+        ("PYTHONNOUSERSITE".into(), "1".into()),
+        ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
+    ]
 }
 
 // ---- the interpreter
 
-/// The first interpreter that meets the requirement: `AGENT_PYTHON` alone when it is set, else `python3`, `python` and the newer names on PATH.
+/// The first interpreter that meets the requirement: `AGENT_PYTHON` alone when it is set, else
+/// `python3`, `python` and the newer names on PATH.
 pub fn find(layout: &Layout, requires: &str) -> Result<Interpreter, PythonError> {
     let requirement: PythonRequirement = requires.parse().map_err(PythonError::Requirement)?;
     let mut probes = Probes::read(layout);
     let mut found = Vec::new();
     for (label, path) in candidates() {
         match path.map_or_else(|| Err("not on PATH".to_owned()), |path| probes.ask(&path)) {
-            Ok(interpreter) if interpreter.release().is_some_and(|version| requirement.allows(version)) => {
+            Ok(interpreter)
+                if interpreter.release().is_some_and(|version| requirement.allows(version)) =>
+            {
                 probes.write();
                 return Ok(interpreter);
             }
-            Ok(interpreter) => found.push(format!("{label}: Python {} at {}", interpreter.version, interpreter.executable.display())),
+            Ok(interpreter) => found.push(format!(
+                "{label}: Python {} at {}",
+                interpreter.version,
+                interpreter.executable.display()
+            )),
             Err(problem) => found.push(format!("{label}: {problem}")),
         }
     }
@@ -235,17 +291,25 @@ pub fn find(layout: &Layout, requires: &str) -> Result<Interpreter, PythonError>
 }
 
 const NAMES: [&str; 2] = ["python3", "python"];
-/// Tried when the two names above are missing or too old (macOS and long-lived distributions keep an old `python3`).
+/// Tried when the two names above are missing or too old (macOS and long-lived distributions keep
+/// an old `python3`).
 const NEWER_NAMES: [&str; 4] = ["python3.14", "python3.13", "python3.12", "python3.11"];
 
 /// Each is looked for when the ones before it did not do: PATH may be long.
 fn candidates() -> Box<dyn Iterator<Item = (String, Option<PathBuf>)>> {
     if let Some(named) = env::python() {
         let label = format!("{}={}", env::PYTHON, named.to_string_lossy());
-        let path = if Path::new(&named).components().count() > 1 { Some(PathBuf::from(named)) } else { on_path(&named) };
+        let path = if Path::new(&named).components().count() > 1 {
+            Some(PathBuf::from(named))
+        } else {
+            on_path(&named)
+        };
         return Box::new(std::iter::once((label, path)));
     }
-    let newer = NEWER_NAMES.iter().map(|name| (name, on_path(OsStr::new(name)))).filter(|(_, path)| path.is_some());
+    let newer = NEWER_NAMES
+        .iter()
+        .map(|name| (name, on_path(OsStr::new(name))))
+        .filter(|(_, path)| path.is_some());
     let usual = NAMES.iter().map(|name| (name, on_path(OsStr::new(name))));
     Box::new(usual.chain(newer).map(|(name, path)| ((*name).to_owned(), path)))
 }
@@ -253,7 +317,10 @@ fn candidates() -> Box<dyn Iterator<Item = (String, Option<PathBuf>)>> {
 /// The first executable file of that name on PATH.
 pub fn on_path(name: &OsStr) -> Option<PathBuf> {
     let path = env::path()?;
-    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|file| fs::is_program(file))
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| fs::is_program(file))
 }
 
 const PROBES: &str = "agent/pythons@2";
@@ -262,10 +329,13 @@ const QUESTION: [&str; 4] = [
     "-I",
     "-S",
     "-c",
-    "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3]); print(sys.implementation.name + ('-' + sys.abiflags if sys.abiflags else '')); print(sys.base_prefix); print(sys.base_exec_prefix)",
+    "import sys; print(sys.executable); print('%d.%d.%d' % sys.version_info[:3]); \
+    print(sys.implementation.name + ('-' + sys.abiflags if sys.abiflags else '')); \
+    print(sys.base_prefix); print(sys.base_exec_prefix)",
 ];
 
-/// What interpreters have answered, by path, time of change and what steers a version manager's shim: no process is started for one that is known.
+/// What interpreters have answered, by path, time of change and what steers a version manager's
+/// shim: no process is started for one that is known.
 struct Probes<'a> {
     layout: &'a Layout,
     known: BTreeMap<String, Interpreter>,
@@ -292,7 +362,10 @@ impl<'a> Probes<'a> {
     fn write(&self) {
         if self.changed
             && self.layout.root().is_dir()
-            && let Ok(bytes) = serde_json::to_vec_pretty(&ProbesFile { schema: PROBES.to_owned(), probes: self.known.clone() })
+            && let Ok(bytes) = serde_json::to_vec_pretty(&ProbesFile {
+                schema: PROBES.to_owned(),
+                probes: self.known.clone(),
+            })
         {
             let _ = fs::replace(&self.layout.pythons(), &bytes, Durability::Rebuildable);
         }
@@ -300,7 +373,8 @@ impl<'a> Probes<'a> {
 
     fn ask(&mut self, path: &Path) -> Result<Interpreter, String> {
         let key = self.key(path).ok_or_else(|| format!("{} is not there", path.display()))?;
-        if let Some(known) = self.known.get(&key).filter(|known| fs::is_program(&known.executable)) {
+        if let Some(known) = self.known.get(&key).filter(|known| fs::is_program(&known.executable))
+        {
             return Ok(known.clone());
         }
         let interpreter = self.probe(path)?;
@@ -311,10 +385,22 @@ impl<'a> Probes<'a> {
 
     fn key(&self, path: &Path) -> Option<String> {
         let metadata = path.metadata().ok()?;
-        let shim =
-            [env::pyenv_version().unwrap_or_default(), std::fs::read(self.layout.root().join(".python-version")).unwrap_or_default()];
-        let steering = shim.iter().map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned()).collect::<Vec<_>>().join(" ");
-        let key = format!("{} {}.{} {} {steering}", path.display(), metadata.mtime(), metadata.mtime_nsec(), metadata.size());
+        let shim = [
+            env::pyenv_version().unwrap_or_default(),
+            std::fs::read(self.layout.root().join(".python-version")).unwrap_or_default(),
+        ];
+        let steering = shim
+            .iter()
+            .map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned())
+            .collect::<Vec<_>>()
+            .join(" ");
+        let key = format!(
+            "{} {}.{} {} {steering}",
+            path.display(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.size()
+        );
         Some(key.trim_end().to_owned())
     }
 
@@ -324,7 +410,9 @@ impl<'a> Probes<'a> {
         let finished = run.succeed().map_err(|error| error.to_string())?;
         let text = finished.text();
         let mut lines = text.lines();
-        let (Some(executable), Some(version), Some(implementation)) = (lines.next(), lines.next(), lines.next()) else {
+        let (Some(executable), Some(version), Some(implementation)) =
+            (lines.next(), lines.next(), lines.next())
+        else {
             return Err(format!("{} does not answer as Python does", path.display()));
         };
         let executable = PathBuf::from(executable);
@@ -332,20 +420,30 @@ impl<'a> Probes<'a> {
         // an environment of the user's own
         prefixes.extend(environment_of(&executable));
         prefixes.dedup();
-        Ok(Interpreter { executable, version: version.to_owned(), implementation: implementation.to_owned(), prefixes })
+        Ok(Interpreter {
+            executable,
+            version: version.to_owned(),
+            implementation: implementation.to_owned(),
+            prefixes,
+        })
     }
 }
 
 /// The environment that a program lies in, as `python -m venv` makes them.
 pub fn environment_of(program: &Path) -> Option<PathBuf> {
-    program.ancestors().nth(2).filter(|folder| folder.join("pyvenv.cfg").is_file()).map(Path::to_owned)
+    program
+        .ancestors()
+        .nth(2)
+        .filter(|folder| folder.join("pyvenv.cfg").is_file())
+        .map(Path::to_owned)
 }
 
 // ---- the environment
 
 /// Written last, so that an environment without it is one that was never finished.
 pub const MARKER: &str = "agent-environment.json";
-/// The schema of a marker. `agent/environment@1` is of an environment whose packages were compiled by whoever imported them first.
+/// The schema of a marker. `agent/environment@1` is of an environment whose packages were compiled
+/// by whoever imported them first.
 const COMPILED: &str = "agent/environment@2";
 
 #[derive(Serialize)]
@@ -365,7 +463,8 @@ fn environment(
     bare: &Interpreter,
     say: &dyn Fn(&str),
 ) -> Result<PathBuf, PythonError> {
-    let bytes = fs::read_if_there(&code.join(lock))?.ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
+    let bytes = fs::read_if_there(&code.join(lock))?
+        .ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
     let folder = layout.environment(&key(&bytes, bare));
     let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, installer: installer() };
     if let Some(python) = finished(&folder) {
@@ -380,7 +479,11 @@ fn environment(
     if let Some(python) = finished(&folder) {
         return Ok(python);
     }
-    say(&format!("making the Python environment for {} ({})", lock.display(), maker.installer.name()));
+    say(&format!(
+        "making the Python environment for {} ({})",
+        lock.display(),
+        maker.installer.name()
+    ));
     maker.make()?;
     if let Some(lacking) = maker.lacking() {
         say(&format!("{} is not whole: {lacking}", lock.display()));
@@ -422,7 +525,8 @@ pub fn lock_of(environment: &Path) -> PathBuf {
 /// Children write no compiled files, so packages are compiled when they are installed.
 fn is_compiled(folder: &Path) -> bool {
     let marker = fs::read_if_there(&folder.join(MARKER)).ok().flatten().unwrap_or_default();
-    serde_json::from_slice::<serde_json::Value>(&marker).is_ok_and(|marker| marker["schema"] == COMPILED)
+    serde_json::from_slice::<serde_json::Value>(&marker)
+        .is_ok_and(|marker| marker["schema"] == COMPILED)
 }
 
 fn lists_hashes(lock: &[u8]) -> bool {
@@ -430,12 +534,20 @@ fn lists_hashes(lock: &[u8]) -> bool {
 }
 
 fn refuse_local_entries(bytes: &[u8], lock: &Path) -> Result<(), PythonError> {
-    const LOCAL: [&str; 9] = ["-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/", "file:"];
+    const LOCAL: [&str; 9] =
+        ["-e", "--editable", "-r", "--requirement", "-c", "--constraint", ".", "/", "file:"];
     let text = String::from_utf8_lossy(bytes);
-    let local = text.lines().enumerate().find(|(_, line)| LOCAL.iter().any(|prefix| line.trim_start().starts_with(prefix)));
+    let local = text
+        .lines()
+        .enumerate()
+        .find(|(_, line)| LOCAL.iter().any(|prefix| line.trim_start().starts_with(prefix)));
     match local {
         None => Ok(()),
-        Some((index, line)) => Err(PythonError::LocalEntry { lock: lock.to_owned(), line: index + 1, entry: line.trim().to_owned() }),
+        Some((index, line)) => Err(PythonError::LocalEntry {
+            lock: lock.to_owned(),
+            line: index + 1,
+            entry: line.trim().to_owned(),
+        }),
     }
 }
 
@@ -465,15 +577,23 @@ impl Maker<'_> {
     /// What a killed maker left.
     fn clear(&self) -> Result<(), FsError> {
         match std::fs::remove_dir_all(self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FsError::while_doing("clear", self.folder)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(FsError::while_doing("clear", self.folder)(error))
+            }
             _ => Ok(()),
         }
     }
 
     fn with_uv(&self, uv: &Path, settings: &[(OsString, OsString)]) -> Result<(), ProcessError> {
         let run = || settings.iter().fold(self.run(uv), |run, (name, value)| run.env(name, value));
-        run().args(["venv", "--quiet", "--python"]).arg(&self.bare.executable).arg(self.folder).succeed()?;
-        let install = run().args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(python_of(self.folder));
+        run()
+            .args(["venv", "--quiet", "--python"])
+            .arg(&self.bare.executable)
+            .arg(self.folder)
+            .succeed()?;
+        let install = run()
+            .args(["pip", "install", "--quiet", "--compile-bytecode", "--python"])
+            .arg(python_of(self.folder));
         self.lock_of(install).succeed().map(drop)
     }
 
@@ -483,8 +603,16 @@ impl Maker<'_> {
             return None;
         }
         let check = match &self.installer {
-            Installer::Uv { program, .. } => self.run(program).args(["pip", "check", "--python"]).arg(python_of(self.folder)),
-            Installer::Pip => self.run(&python_of(self.folder)).args(["-I", "-m", "pip", "--disable-pip-version-check", "check"]),
+            Installer::Uv { program, .. } => {
+                self.run(program).args(["pip", "check", "--python"]).arg(python_of(self.folder))
+            }
+            Installer::Pip => self.run(&python_of(self.folder)).args([
+                "-I",
+                "-m",
+                "pip",
+                "--disable-pip-version-check",
+                "check",
+            ]),
         };
         let checked = check.finish().ok().filter(|checked| !checked.success())?;
         Some(format!("{} {}", checked.text(), checked.complaint()).trim().replace('\n', "; "))
@@ -492,13 +620,22 @@ impl Maker<'_> {
 
     fn with_pip(&self) -> Result<(), ProcessError> {
         self.run(&self.bare.executable).args(["-I", "-m", "venv"]).arg(self.folder).succeed()?;
-        let install = self.run(&python_of(self.folder)).args(["-I", "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]);
+        let install = self.run(&python_of(self.folder)).args([
+            "-I",
+            "-m",
+            "pip",
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+        ]);
         self.lock_of(install.arg("--quiet")).succeed().map(drop)
     }
 
-    /// Compiles what was installed without that. A package that does not compile is its user's to find.
+    /// Compiles what was installed without that. A package that does not compile is its user's to
+    /// find.
     fn compile(&self) -> Result<(), PythonError> {
-        const COMPILE: &str = "import compileall, sysconfig; compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)";
+        const COMPILE: &str = "import compileall, sysconfig; \
+            compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)";
         let _turn = self.turn()?;
         if !is_compiled(self.folder) {
             let _ = self.run(&python_of(self.folder)).args(["-I", "-c", COMPILE]).finish();
@@ -515,21 +652,39 @@ impl Maker<'_> {
     /// The environment is whole.
     fn mark(&self) -> Result<(), FsError> {
         let lock_digest = object_id::digest(self.bytes);
-        let marker = Marker { schema: COMPILED, lock: self.lock, lock_digest, python: self.bare, made_with: self.installer.name() };
+        let marker = Marker {
+            schema: COMPILED,
+            lock: self.lock,
+            lock_digest,
+            python: self.bare,
+            made_with: self.installer.name(),
+        };
         let text = serde_json::to_vec_pretty(&marker).expect("a marker serialises");
         fs::replace(&self.folder.join(MARKER), &text, Durability::Rebuildable)
     }
 
     fn lock_of(&self, run: Run) -> Run {
-        let run = if lists_hashes(self.bytes) { run.args(["--no-deps", "--require-hashes"]) } else { run };
+        let run = if lists_hashes(self.bytes) {
+            run.args(["--no-deps", "--require-hashes"])
+        } else {
+            run
+        };
         run.arg("-r").arg(self.lock)
     }
 
     /// In the checkout, without what would make either tool look at another environment.
     fn run(&self, program: &Path) -> Run {
-        ["VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "UV_PYTHON", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]
-            .into_iter()
-            .fold(Run::new(program).directory(self.code), Run::env_remove)
+        [
+            "VIRTUAL_ENV",
+            "PYTHONHOME",
+            "PYTHONPATH",
+            "UV_PYTHON",
+            "PIP_USER",
+            "PIP_TARGET",
+            "PIP_PREFIX",
+        ]
+        .into_iter()
+        .fold(Run::new(program).directory(self.code), Run::env_remove)
     }
 }
 
@@ -560,8 +715,10 @@ mod tests {
 import sys, zipfile, hashlib
 with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
     wheel.writestr('tiny_wheel.py', 'ANSWER = 42\\n')
-    wheel.writestr('tiny_wheel-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny-wheel\\nVersion: 1.0\\n')
-    wheel.writestr('tiny_wheel-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr('tiny_wheel-1.0.dist-info/METADATA',
+        'Metadata-Version: 2.1\\nName: tiny-wheel\\nVersion: 1.0\\n')
+    wheel.writestr('tiny_wheel-1.0.dist-info/WHEEL',
+        'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
     wheel.writestr('tiny_wheel-1.0.dist-info/RECORD', '')
 print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
 ";
@@ -575,7 +732,9 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         fn interpreter(&self, lock: Option<&str>) -> (Result<PathBuf, PythonError>, usize) {
             let said = RefCell::new(0);
             let python = Python { lock: lock.map(str::to_owned), ..Python::default() };
-            let result = interpreter(&self.layout, self.folder.path(), &python, &|_| *said.borrow_mut() += 1);
+            let result = interpreter(&self.layout, self.folder.path(), &python, &|_| {
+                *said.borrow_mut() += 1
+            });
             (result, said.into_inner())
         }
     }
@@ -585,8 +744,10 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let repository = Repository::new();
         let (first, _) = repository.interpreter(None);
         let kept = std::fs::read(repository.layout.pythons()).unwrap();
-        // a known interpreter is not asked again: the kept answer is what comes back, even a changed one
-        let changed = String::from_utf8(kept).unwrap().replace("\"version\": \"3.", "\"version\": \"9.");
+        // a known interpreter is not asked again: the kept answer is what comes back, even a
+        // changed one
+        let changed =
+            String::from_utf8(kept).unwrap().replace("\"version\": \"3.", "\"version\": \"9.");
         std::fs::write(repository.layout.pythons(), changed).unwrap();
         assert_eq!(repository.interpreter(None).0.unwrap(), first.unwrap());
         assert!(find(&repository.layout, ">=9").unwrap().version.starts_with("9."));
@@ -598,7 +759,10 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let repository = Repository::new();
         let error = find(&repository.layout, ">=4").unwrap_err();
         assert_eq!(error.kind(), FailureKind::Surroundings);
-        assert!(error.to_string().starts_with("no Python >=4 was found\n  python3: Python 3."), "{error}");
+        assert!(
+            error.to_string().starts_with("no Python >=4 was found\n  python3: Python 3."),
+            "{error}"
+        );
         assert_eq!(find(&repository.layout, "newest").unwrap_err().kind(), FailureKind::Input);
     }
 
@@ -607,14 +771,19 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let repository = Repository::new();
         let lock = repository.lock_a_wheel();
         repository.write("requirements.lock", &lock);
-        let folder = repository.layout.environment(&key(lock.as_bytes(), &find(&repository.layout, ">=3.11").unwrap()));
+        let folder = repository
+            .layout
+            .environment(&key(lock.as_bytes(), &find(&repository.layout, ">=3.11").unwrap()));
         std::fs::create_dir_all(folder.join("bin")).unwrap();
         std::fs::copy("/bin/sh", folder.join("bin/python")).unwrap();
 
         let (python, said) = repository.interpreter(Some("requirements.lock"));
         let python = python.unwrap();
         assert_eq!((said, python.starts_with(&folder)), (1, true));
-        let answer = Run::new(&python).args(["-c", "import tiny_wheel; print(tiny_wheel.ANSWER)"]).succeed().unwrap();
+        let answer = Run::new(&python)
+            .args(["-c", "import tiny_wheel; print(tiny_wheel.ANSWER)"])
+            .succeed()
+            .unwrap();
         assert_eq!(answer.text(), "42");
         assert_eq!(repository.interpreter(Some("requirements.lock")).1, 0);
     }
@@ -630,7 +799,10 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let PythonError::Environment { source, .. } = &error else { panic!("{error}") };
         assert!(source.to_string().contains(&digest), "{source}");
         let left = std::fs::read_dir(repository.layout.home().join("environments")).unwrap();
-        assert!(left.flatten().all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock")));
+        assert!(
+            left.flatten()
+                .all(|entry| entry.path().extension().is_some_and(|extension| extension == "lock"))
+        );
     }
 
     #[test]
@@ -640,15 +812,24 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
         let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Input);
         assert!(error.to_string().starts_with("requirements.lock:2: `-e .`"), "{error}");
-        assert_eq!(repository.interpreter(Some("missing.lock")).0.unwrap_err().kind(), FailureKind::Input);
+        assert_eq!(
+            repository.interpreter(Some("missing.lock")).0.unwrap_err().kind(),
+            FailureKind::Input
+        );
     }
 
     #[test]
     fn a_leading_python_stands_for_the_interpreter() {
         let python = Path::new("/opt/python/bin/python3.13");
         let check = |words: &[&str], expected: &[&str]| {
-            let entry = EntryPoint { command: words.iter().map(|word| (*word).to_owned()).collect(), ..EntryPoint::default() };
-            assert_eq!(command(&entry, python), expected.iter().map(OsString::from).collect::<Vec<_>>());
+            let entry = EntryPoint {
+                command: words.iter().map(|word| (*word).to_owned()).collect(),
+                ..EntryPoint::default()
+            };
+            assert_eq!(
+                command(&entry, python),
+                expected.iter().map(OsString::from).collect::<Vec<_>>()
+            );
         };
         check(&["python", "-m", "runner"], &["/opt/python/bin/python3.13", "-m", "runner"]);
         check(&["python3", "python"], &["/opt/python/bin/python3.13", "python"]);

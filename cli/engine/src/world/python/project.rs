@@ -1,5 +1,6 @@
-//! The project of a checkout, as if it was installed: metadata, entry points and console scripts in a folder of their own that Python searches. The code
-//! itself is that of the checkout, and the environment of a lock stays one for all checkouts with that lock.
+//! The project of a checkout, as if it was installed: metadata, entry points and console scripts in
+//! a folder of their own that Python searches. The code itself is that of the checkout, and the
+//! environment of a lock stays one for all checkouts with that lock.
 
 use super::{MARKER, PythonError};
 use crate::world::fs;
@@ -12,10 +13,16 @@ use std::path::{Path, PathBuf};
 /// In the place of an environment's marker: the folder is whole.
 const SCHEMA: &str = r#"{"schema":"agent/project@1"}"#;
 
-/// The folder that stands for the installed project; `None` where the manifest names none, or one without a name.
-pub fn project(layout: &Layout, code: &Path, python: &Python) -> Result<Option<PathBuf>, PythonError> {
+/// The folder that stands for the installed project; `None` where the manifest names none, or one
+/// without a name.
+pub fn project(
+    layout: &Layout,
+    code: &Path,
+    python: &Python,
+) -> Result<Option<PathBuf>, PythonError> {
     let Some(path) = &python.project else { return Ok(None) };
-    let bytes = fs::read_if_there(&code.join(path))?.ok_or_else(|| PythonError::NoProject { path: path.into() })?;
+    let bytes = fs::read_if_there(&code.join(path))?
+        .ok_or_else(|| PythonError::NoProject { path: path.into() })?;
     let project = Project::parse(&String::from_utf8_lossy(&bytes))?;
     let Some(files) = project.installed(python.version.as_deref()) else { return Ok(None) };
     let folder = layout.environment(&format!("project-{}", key(&files)));

@@ -34,9 +34,14 @@ pub struct Aims {
 
 impl Aims {
     pub fn to_words(&self) -> Vec<OsString> {
-        let files = [&self.file, &self.repository, &self.store, &self.socket].map(|path| path.clone().into_os_string());
+        let files = [&self.file, &self.repository, &self.store, &self.socket]
+            .map(|path| path.clone().into_os_string());
         let numbers = [self.port.to_string(), self.process.as_raw_nonzero().to_string()];
-        files.into_iter().chain([self.abstract_name.clone().into()]).chain(numbers.map(OsString::from)).collect()
+        files
+            .into_iter()
+            .chain([self.abstract_name.clone().into()])
+            .chain(numbers.map(OsString::from))
+            .collect()
     }
 
     pub fn from_words(words: &[OsString]) -> Option<Self> {
@@ -63,14 +68,25 @@ pub fn all(aims: &Aims) -> BTreeMap<String, bool> {
         ("store", &|| File::open(&aims.store).map(drop)),
         ("mode", &|| change_mode(&aims.file)),
         ("time", &|| change_time(&aims.file)),
-        ("attribute", &|| Ok(rustix::fs::setxattr(&aims.file, "user.agent", b"tried", XattrFlags::empty())?)),
-        ("tcp", &|| TcpStream::connect_timeout(&([127, 0, 0, 1], aims.port).into(), PATIENCE).map(drop)),
-        ("udp", &|| UdpSocket::bind(("127.0.0.1", 0))?.send_to(b"tried", ("127.0.0.1", aims.port)).map(drop)),
+        ("attribute", &|| {
+            Ok(rustix::fs::setxattr(&aims.file, "user.agent", b"tried", XattrFlags::empty())?)
+        }),
+        ("tcp", &|| {
+            TcpStream::connect_timeout(&([127, 0, 0, 1], aims.port).into(), PATIENCE).map(drop)
+        }),
+        ("udp", &|| {
+            UdpSocket::bind(("127.0.0.1", 0))?.send_to(b"tried", ("127.0.0.1", aims.port)).map(drop)
+        }),
         ("unix", &|| UnixStream::connect(&aims.socket).map(drop)),
-        ("abstract", &|| UnixStream::connect_addr(&SocketAddr::from_abstract_name(&aims.abstract_name)?).map(drop)),
+        ("abstract", &|| {
+            UnixStream::connect_addr(&SocketAddr::from_abstract_name(&aims.abstract_name)?)
+                .map(drop)
+        }),
         ("signal", &|| Ok(test_kill_process(aims.process)?)),
         ("memory", &|| read_memory(aims.process)),
-        ("environment", &|| File::open(format!("/proc/{}/environ", aims.process.as_raw_nonzero())).map(drop)),
+        ("environment", &|| {
+            File::open(format!("/proc/{}/environ", aims.process.as_raw_nonzero())).map(drop)
+        }),
         ("shared-memory", &|| tempfile::tempfile_in("/dev/shm").map(drop)),
     ];
     attempts.into_iter().map(|(name, attempt)| (name.to_owned(), attempt().is_err())).collect()
@@ -91,7 +107,12 @@ fn change_mode(file: &Path) -> io::Result<()> {
 
 fn change_time(file: &Path) -> io::Result<()> {
     let epoch = Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::fs::utimensat(CWD, file, &Timestamps { last_access: epoch, last_modification: epoch }, AtFlags::empty())?;
+    rustix::fs::utimensat(
+        CWD,
+        file,
+        &Timestamps { last_access: epoch, last_modification: epoch },
+        AtFlags::empty(),
+    )?;
     must(file.metadata()?.modified()? == UNIX_EPOCH)
 }
 
@@ -102,7 +123,11 @@ fn must(done: bool) -> io::Result<()> {
 /// What a debugger may: the same right is asked for.
 fn read_memory(process: Pid) -> io::Result<()> {
     let mapped = std::fs::read_to_string(format!("/proc/{}/maps", process.as_raw_nonzero()))?;
-    let start = mapped.split('-').next().and_then(|address| u64::from_str_radix(address, 16).ok()).unwrap_or_default();
+    let start = mapped
+        .split('-')
+        .next()
+        .and_then(|address| u64::from_str_radix(address, 16).ok())
+        .unwrap_or_default();
     let mut memory = File::open(format!("/proc/{}/mem", process.as_raw_nonzero()))?;
     memory.seek(SeekFrom::Start(start))?;
     memory.read_exact(&mut [0])

@@ -1,15 +1,17 @@
 //! The system calls that a confined child is refused, as seccomp filters.
 //!
-//! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes is refused wherever its file lies. Changes of modes,
-//! owners and times report success and have no effect: `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when they fail.
+//! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes
+//! is refused wherever its file lies. Changes of modes, owners and times report success and have no
+//! effect: `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when
+//! they fail.
 
 use agent_core::child::confinement::Kind;
 use linux_raw_sys::errno::{EACCES, ENOSYS, EOPNOTSUPP, EPERM};
 use linux_raw_sys::general as sys;
 use linux_raw_sys::{ioctl, net};
 use seccompiler::{
-    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Compare, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Compare,
+    SeccompCondition, SeccompFilter, SeccompRule, TargetArch, sock_filter,
 };
 use std::collections::BTreeMap;
 
@@ -22,7 +24,8 @@ struct Refused {
     calls: Vec<Call>,
 }
 
-/// Refuses the calls of a kind to this thread and all it starts; without effect where there is no seccomp.
+/// Refuses the calls of a kind to this thread and all it starts; without effect where there is no
+/// seccomp.
 pub fn refuse(kind: Kind, network: bool) -> Result<(), seccompiler::Error> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(()) };
     if rustix::thread::secure_computing_mode().is_err() {
@@ -31,7 +34,8 @@ pub fn refuse(kind: Kind, network: bool) -> Result<(), seccompiler::Error> {
     seccompiler::apply_filter(&joined(filters(kind, network, arch)?))
 }
 
-/// One program that asks each of them in turn: the kernel takes half a millisecond to install one, whatever its length, and a call runs through all of them.
+/// One program that asks each of them in turn: the kernel takes half a millisecond to install one,
+/// whatever its length, and a call runs through all of them.
 fn joined(mut filters: Vec<BpfProgram>) -> BpfProgram {
     const JUMP: u16 = 0x05;
     let last = filters.len().saturating_sub(1);
@@ -39,7 +43,8 @@ fn joined(mut filters: Vec<BpfProgram>) -> BpfProgram {
         let length = filter.len();
         for (at, step) in filter.iter_mut().enumerate() {
             if step.code == RETURN && step.k == u32::from(SeccompAction::Allow) {
-                let ahead = u32::try_from(length - at - 1).expect("a program has at most 4096 steps");
+                let ahead =
+                    u32::try_from(length - at - 1).expect("a program has at most 4096 steps");
                 *step = sock_filter { code: JUMP, jt: 0, jf: 0, k: ahead };
             }
         }
@@ -61,7 +66,10 @@ fn filters(kind: Kind, network: bool, arch: TargetArch) -> Result<Vec<BpfProgram
         for (call, conditions) in calls {
             rules.entry(call.into()).or_default().extend(conditions);
         }
-        filters.push(SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(error), arch)?.try_into()?);
+        filters.push(
+            SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(error), arch)?
+                .try_into()?,
+        );
     }
     if arch == TargetArch::x86_64 {
         filters.push(other_numbers());
@@ -69,7 +77,8 @@ fn filters(kind: Kind, network: bool, arch: TargetArch) -> Result<Vec<BpfProgram
     Ok(filters)
 }
 
-/// On `x86_64` every call has a second number for a form of program (x32) that hardly any system still runs.
+/// On `x86_64` every call has a second number for a form of program (x32) that hardly any system
+/// still runs.
 fn other_numbers() -> BpfProgram {
     const LOAD_NUMBER: u16 = 0x20;
     const JUMP_IF_AT_LEAST: u16 = 0x35;
@@ -116,7 +125,13 @@ fn system() -> Result<Refused, BackendError> {
         sys::__NR_fanotify_init,
     ]);
     // input for the terminal of another program
-    calls.push((sys::__NR_ioctl, vec![argument(1, Compare::Eq, ioctl::TIOCSTI)?, argument(1, Compare::Eq, ioctl::TIOCLINUX)?]));
+    calls.push((
+        sys::__NR_ioctl,
+        vec![
+            argument(1, Compare::Eq, ioctl::TIOCSTI)?,
+            argument(1, Compare::Eq, ioctl::TIOCLINUX)?,
+        ],
+    ));
     Ok(Refused { error: EPERM, calls })
 }
 
@@ -145,10 +160,18 @@ fn processes() -> Result<Refused, BackendError> {
         sys::__NR_inotify_add_watch,
     ]);
     #[cfg(target_arch = "x86_64")]
-    calls.extend(plain(&[sys::__NR_uselib, sys::__NR_iopl, sys::__NR_ioperm, sys::__NR_modify_ldt]));
+    calls.extend(plain(&[
+        sys::__NR_uselib,
+        sys::__NR_iopl,
+        sys::__NR_ioperm,
+        sys::__NR_modify_ldt,
+    ]));
     calls.push((
         sys::__NR_clone,
-        NAMESPACES.into_iter().map(|flag| argument(0, Compare::MaskedEq(flag.into()), flag)).collect::<Result<_, _>>()?,
+        NAMESPACES
+            .into_iter()
+            .map(|flag| argument(0, Compare::MaskedEq(flag.into()), flag))
+            .collect::<Result<_, _>>()?,
     ));
     // limits and priorities of other processes; 0 is the calling one
     let others = SeccompRule::new(vec![condition(0, Compare::Ne, 0)?, wide(2, Compare::Ne, 0)?])?;
@@ -163,7 +186,10 @@ fn processes() -> Result<Refused, BackendError> {
         ioctl::FS_IOC_ENABLE_VERITY,
         ioctl::FS_IOC_SET_ENCRYPTION_POLICY,
     ];
-    calls.push((sys::__NR_ioctl, flags.into_iter().map(|flag| argument(1, Compare::Eq, flag)).collect::<Result<_, _>>()?));
+    calls.push((
+        sys::__NR_ioctl,
+        flags.into_iter().map(|flag| argument(1, Compare::Eq, flag)).collect::<Result<_, _>>()?,
+    ));
     Ok(Refused { error: EPERM, calls })
 }
 
@@ -177,17 +203,36 @@ const NAMESPACES: [u32; 7] = [
     sys::CLONE_NEWNET,
 ];
 
-/// Calls that programs do without where a kernel does not have them. `clone3` passes its flags in memory, and an `io_uring` passes whole calls.
+/// Calls that programs do without where a kernel does not have them. `clone3` passes its flags in
+/// memory, and an `io_uring` passes whole calls.
 fn absent() -> Refused {
-    let calls = plain(&[sys::__NR_clone3, sys::__NR_io_uring_setup, sys::__NR_io_uring_enter, sys::__NR_io_uring_register]);
+    let calls = plain(&[
+        sys::__NR_clone3,
+        sys::__NR_io_uring_setup,
+        sys::__NR_io_uring_enter,
+        sys::__NR_io_uring_register,
+    ]);
     Refused { error: ENOSYS, calls }
 }
 
 fn metadata_without_effect() -> Refused {
-    let mut calls =
-        plain(&[sys::__NR_fchmod, sys::__NR_fchmodat, sys::__NR_fchmodat2, sys::__NR_fchown, sys::__NR_fchownat, sys::__NR_utimensat]);
+    let mut calls = plain(&[
+        sys::__NR_fchmod,
+        sys::__NR_fchmodat,
+        sys::__NR_fchmodat2,
+        sys::__NR_fchown,
+        sys::__NR_fchownat,
+        sys::__NR_utimensat,
+    ]);
     #[cfg(target_arch = "x86_64")]
-    calls.extend(plain(&[sys::__NR_chmod, sys::__NR_chown, sys::__NR_lchown, sys::__NR_utime, sys::__NR_utimes, sys::__NR_futimesat]));
+    calls.extend(plain(&[
+        sys::__NR_chmod,
+        sys::__NR_chown,
+        sys::__NR_lchown,
+        sys::__NR_utime,
+        sys::__NR_utimes,
+        sys::__NR_futimesat,
+    ]));
     Refused { error: 0, calls }
 }
 
@@ -205,17 +250,24 @@ fn attributes() -> Refused {
     Refused { error: EOPNOTSUPP, calls }
 }
 
-/// Sockets to other processes of this machine, and without a network any: a filter cannot see which process a socket would lead to. Pairs of
-/// connected sockets stay, but no pair of datagram sockets: these can be given another address.
+/// Sockets to other processes of this machine, and without a network any: a filter cannot see which
+/// process a socket would lead to. Pairs of connected sockets stay, but no pair of datagram
+/// sockets: these can be given another address.
 fn sockets(network: bool) -> Result<Refused, BackendError> {
     const TYPE: u64 = 0xf;
     const ALLOWED: [u32; 3] = [net::AF_INET, net::AF_INET6, net::AF_NETLINK];
     let mut calls = vec![(
         sys::__NR_socketpair,
-        vec![argument(1, Compare::MaskedEq(TYPE), net::SOCK_DGRAM)?, argument(1, Compare::MaskedEq(TYPE), net::SOCK_RAW)?],
+        vec![
+            argument(1, Compare::MaskedEq(TYPE), net::SOCK_DGRAM)?,
+            argument(1, Compare::MaskedEq(TYPE), net::SOCK_RAW)?,
+        ],
     )];
     if network {
-        let other = ALLOWED.into_iter().map(|family| condition(0, Compare::Ne, family)).collect::<Result<_, _>>()?;
+        let other = ALLOWED
+            .into_iter()
+            .map(|family| condition(0, Compare::Ne, family))
+            .collect::<Result<_, _>>()?;
         calls.push((sys::__NR_socket, vec![SeccompRule::new(other)?]));
     } else {
         calls.extend(plain(&[sys::__NR_socket, sys::__NR_connect]));
@@ -253,9 +305,16 @@ mod tests {
 
     #[test]
     fn what_one_filter_allows_the_next_one_is_asked_about() {
-        let refusing = |error| vec![answer(SeccompAction::Allow), answer(SeccompAction::Errno(error)), answer(SeccompAction::Allow)];
+        let refusing = |error| {
+            vec![
+                answer(SeccompAction::Allow),
+                answer(SeccompAction::Errno(error)),
+                answer(SeccompAction::Allow),
+            ]
+        };
         let found = joined(vec![refusing(1), refusing(2)]);
-        let expected = [vec![jump(2), answer(SeccompAction::Errno(1)), jump(0)], refusing(2)].concat();
+        let expected =
+            [vec![jump(2), answer(SeccompAction::Errno(1)), jump(0)], refusing(2)].concat();
         assert_eq!(found, expected);
         assert_eq!(joined(Vec::new()), Vec::new());
     }

@@ -5,7 +5,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// What is only nice to have is not waited for longer than this.
 const BRIEF: Duration = Duration::from_secs(2);
-/// A store that sends or takes at least so many bytes a second is not too slow: beyond the bound a transfer has a second more for each of these.
+/// A store that sends or takes at least so many bytes a second is not too slow: beyond the bound a
+/// transfer has a second more for each of these.
 const BYTES_A_SECOND: u64 = 256 << 10;
 /// The largest object there may be: it is held in memory.
 const LARGEST: u64 = 1 << 30;
@@ -49,7 +50,12 @@ impl Bound {
     }
 
     /// Waits for what began then and has moved so many bytes.
-    async fn wait<T>(self, began: Instant, bytes: u64, step: impl Future<Output = T>) -> Result<T, TooMuch> {
+    async fn wait<T>(
+        self,
+        began: Instant,
+        bytes: u64,
+        step: impl Future<Output = T>,
+    ) -> Result<T, TooMuch> {
         let Some(within) = self.within else { return Ok(step.await) };
         timeout_at(end(began, within, bytes), step).await.map_err(|_| TooMuch::Time(within))
     }
@@ -103,6 +109,9 @@ mod tests {
         assert_eq!(seconds(100_000), 20, "a byte a second is not progress");
         assert_eq!(seconds(100 << 20), 420);
         let brief = |seconds| Bound::usual(Duration::from_secs(seconds)).briefly().within;
-        assert_eq!((brief(20), brief(1)), (Some(Duration::from_secs(2)), Some(Duration::from_secs(1))));
+        assert_eq!(
+            (brief(20), brief(1)),
+            (Some(Duration::from_secs(2)), Some(Duration::from_secs(1)))
+        );
     }
 }

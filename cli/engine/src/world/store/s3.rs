@@ -1,4 +1,5 @@
-//! `s3://BUCKET/PREFIX`: any S3-compatible store, told by the usual `AWS_*` variables. A request is tried again for a while and then given up.
+//! `s3://BUCKET/PREFIX`: any S3-compatible store, told by the usual `AWS_*` variables. A request is
+//! tried again for a while and then given up.
 
 use crate::world::env;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -32,7 +33,10 @@ impl S3 {
     pub(super) fn open(place: &str) -> Result<Self, object_store::Error> {
         let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
         let client = |answer_within| -> Result<_, object_store::Error> {
-            Ok(PrefixStore::new(builder(bucket, answer_within).build()?, prefix.trim_end_matches('/')))
+            Ok(PrefixStore::new(
+                builder(bucket, answer_within).build()?,
+                prefix.trim_end_matches('/'),
+            ))
         };
         provide_tls();
         Ok(Self { quick: client(ANSWER_WITHIN)?, patient: client(ANSWER_LARGE_WITHIN)? })
@@ -46,7 +50,11 @@ pub fn provide_tls() {
 }
 
 fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {
-    let backoff = BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(2), base: 2.0 };
+    let backoff = BackoffConfig {
+        init_backoff: Duration::from_millis(100),
+        max_backoff: Duration::from_secs(2),
+        base: 2.0,
+    };
     let retry = RetryConfig { backoff, max_retries: 8, retry_timeout: GIVE_UP_AFTER };
     let client = AmazonS3ConfigKey::Client;
     let builder = AmazonS3Builder::new()
@@ -54,11 +62,15 @@ fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {
         .with_config(client(ClientConfigKey::ConnectTimeout), CONNECT_WITHIN)
         .with_config(client(ClientConfigKey::ReadTimeout), answer_within)
         .with_config(client(ClientConfigKey::Timeout), ANSWER_LARGE_WITHIN);
-    let told = env::aws().into_iter().filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)));
-    told.fold(builder, |builder, (key, value)| builder.with_config(key, value)).with_bucket_name(bucket)
+    let told = env::aws()
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)));
+    told.fold(builder, |builder, (key, value)| builder.with_config(key, value))
+        .with_bucket_name(bucket)
 }
 
-/// A store that did not answer, however often it was asked, and when that was: a command that asks it for ten things waits once.
+/// A store that did not answer, however often it was asked, and when that was: a command that asks
+/// it for ten things waits once.
 struct Unreachable {
     url: String,
     /// It was asked for what is only nice to have, and may answer whoever waits longer.
@@ -86,8 +98,11 @@ pub(super) fn was_unreachable(url: &str, brief: bool) -> bool {
     unreachable().iter().any(|one| one.url == url && (brief || !one.brief))
 }
 
-/// Hands a future to the event loop of the network, a thread of its own: the caller may be in another event loop, and waits in any way it likes.
-pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(future: F) -> std::io::Result<JoinHandle<F::Output>> {
+/// Hands a future to the event loop of the network, a thread of its own: the caller may be in
+/// another event loop, and waits in any way it likes.
+pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
+    future: F,
+) -> std::io::Result<JoinHandle<F::Output>> {
     static NETWORK: OnceLock<Handle> = OnceLock::new();
     if let Some(handle) = NETWORK.get() {
         return Ok(handle.spawn(future));
@@ -96,7 +111,9 @@ pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(future: F) -> std:
     let handle = NETWORK.get_or_init(|| runtime.handle().clone()).clone();
     // where another thread was first, its loop runs already, and this one is dropped
     if handle.id() == runtime.handle().id() {
-        std::thread::Builder::new().name("network".to_owned()).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        std::thread::Builder::new()
+            .name("network".to_owned())
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     }
     Ok(handle.spawn(future))
 }

@@ -1,4 +1,5 @@
-//! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the protocol.
+//! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the
+//! protocol.
 
 use super::schemas::{of_one_type, resolved, without_nulls};
 use crate::listen::Ended;
@@ -18,8 +19,9 @@ use agent_engine::telemetry::{self, Operation, Transport};
 use agent_engine::world::event_loop;
 use agent_engine::world::interrupt::Interrupt;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
+    Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+    ProtocolVersion, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler, ServiceExt as _};
@@ -29,10 +31,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback in words. Give feedback with `give_feedback`, start a run with `start_run`, and \
-    wait for its end with `run_status` and `wait`. A run tests its change and ends in a new version, or in a report of why not.";
+const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback in words. Give \
+feedback with `give_feedback`, start a run with `start_run`, and \
+    wait for its end with `run_status` and `wait`. A run tests its change and ends in a new \
+    version, or in a report of why not.";
 
-/// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is interrupted.
+/// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is
+/// interrupted.
 pub fn serve(location: &Location, over_http: Option<http::Options>) -> Result<Ended, Failure> {
     // what is wrong with the repository is said now, not to the first call
     let repository = location.open()?;
@@ -41,7 +46,11 @@ pub fn serve(location: &Location, over_http: Option<http::Options>) -> Result<En
     let desk = Desk { location: location.clone(), transport };
     event_loop::block_on_and_leave(async {
         match over_http {
-            Some(options) => tokio::task::LocalSet::new().run_until(http::serve_typed(desk, location, options)).await,
+            Some(options) => {
+                tokio::task::LocalSet::new()
+                    .run_until(http::serve_typed(desk, location, options))
+                    .await
+            }
             None => serve_host(desk, location).await,
         }
     })?
@@ -71,25 +80,41 @@ pub struct Desk {
 
 impl ServerHandler for Desk {
     fn get_info(&self) -> ServerConfig {
-        let name = Implementation::new("agent-architect", env!("CARGO_PKG_VERSION")).with_title("Architect");
-        let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_instructions(INSTRUCTIONS);
+        let name = Implementation::new("agent-architect", env!("CARGO_PKG_VERSION"))
+            .with_title("Architect");
+        let mut config = ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_instructions(INSTRUCTIONS);
         config.server_info = name;
         config
     }
 
-    async fn list_tools(&self, _: Option<PaginatedRequestParams>, _: RequestContext<RoleServer>) -> Result<ListToolsResult, ErrorData> {
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
         const AN_HOUR_MS: u64 = 3_600_000;
         let tools = TOOLS.iter().map(Described::tool).collect();
         Ok(ListToolsResult { ttl_ms: Some(AN_HOUR_MS), ..ListToolsResult::with_all_items(tools) })
     }
 
-    async fn call_tool(&self, call: CallToolRequestParams, context: RequestContext<RoleServer>) -> Result<CallToolResponse, ErrorData> {
+    async fn call_tool(
+        &self,
+        call: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = TOOLS.iter().find(|tool| tool.name == call.name) else {
-            return Err(ErrorData::invalid_params(format!("there is no tool `{}`", call.name), None));
+            return Err(ErrorData::invalid_params(
+                format!("there is no tool `{}`", call.name),
+                None,
+            ));
         };
         let arguments = Value::Object(call.arguments.unwrap_or_default());
-        let outcome =
-            if tool.name == "run_status" { self.status(arguments, &context).await } else { self.answer(tool, arguments, &context).await };
+        let outcome = if tool.name == "run_status" {
+            self.status(arguments, &context).await
+        } else {
+            self.answer(tool, arguments, &context).await
+        };
         Ok(match outcome {
             Ok(mut document) => {
                 without_nulls(&mut document);
@@ -113,12 +138,20 @@ impl Desk {
     ) -> Result<T, Failure> {
         let location = self.location.clone();
         let done = tokio::task::spawn_blocking(move || work(&location.open()?)).await;
-        done.unwrap_or_else(|error| Err(Failure::new(FailureKind::Surroundings, format!("it was given up: {error}"))))
+        done.unwrap_or_else(|error| {
+            Err(Failure::new(FailureKind::Surroundings, format!("it was given up: {error}")))
+        })
     }
 
     /// What a tool gives, on record as one operation.
-    async fn answer(&self, tool: &'static Described, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, Failure> {
-        let (protocol, traceparent) = (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
+    async fn answer(
+        &self,
+        tool: &'static Described,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, Failure> {
+        let (protocol, traceparent) =
+            (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
         let transport = self.transport;
         self.at_desk(move |repository| {
             let request = telemetry::Request {
@@ -138,7 +171,11 @@ impl Desk {
     }
 
     /// A run as it is, or as it ended; events meanwhile are sent as progress.
-    async fn status(&self, arguments: Value, context: &RequestContext<RoleServer>) -> Result<Value, Failure> {
+    async fn status(
+        &self,
+        arguments: Value,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Value, Failure> {
         const LOOK: Duration = Duration::from_millis(200);
         let wish: Watched = parsed(arguments)?;
         let mut after = 0;
@@ -172,11 +209,17 @@ async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
     let Some(token) = context.meta.get_progress_token() else { return };
     let message = if event.text.is_empty() { &event.status } else { &event.text };
     // a host that is gone hears nothing
-    let _ = context.peer.notify_progress(ProgressNotificationParam::new(token, event.number as f64).with_message(message)).await;
+    let _ = context
+        .peer
+        .notify_progress(
+            ProgressNotificationParam::new(token, event.number as f64).with_message(message),
+        )
+        .await;
 }
 
 fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, Failure> {
-    serde_json::from_value(arguments).map_err(|error| Failure::usage(format!("the arguments are wrong: {error}")))
+    serde_json::from_value(arguments)
+        .map_err(|error| Failure::usage(format!("the arguments are wrong: {error}")))
 }
 
 fn document(value: &impl serde::Serialize) -> Value {
@@ -213,7 +256,9 @@ enum Effect {
 
 impl Described {
     fn tool(&self) -> Tool {
-        let object = |value: Value| -> Arc<JsonObject> { Arc::new(value.as_object().cloned().unwrap_or_default()) };
+        let object = |value: Value| -> Arc<JsonObject> {
+            Arc::new(value.as_object().cloned().unwrap_or_default())
+        };
         let effect = self.effect;
         let annotations = ToolAnnotations::with_title(self.title)
             .read_only(matches!(effect, Effect::Reads))
@@ -231,10 +276,12 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "give_feedback",
         title: "Give feedback",
-        about: "Puts feedback in words into the agent's inbox; it is on disk before this answers. A run works on it.",
+        about: "Puts feedback in words into the agent's inbox; it is on disk before this answers. \
+            A run works on it.",
         input: || {
             let mut schema = resolved("NewFeedback");
-            schema["properties"]["key"] = json!({"type": "string", "minLength": 1, "maxLength": 255, "description": "The same key with the same content is the same item."});
+            schema["properties"]["key"] = json!({"type": "string", "minLength": 1, "maxLength": 255,
+                "description": "The same key with the same content is the same item."});
             schema
         },
         output: "Feedback",
@@ -245,7 +292,10 @@ static TOOLS: [Described; 7] = [
         name: "list_feedback",
         title: "List feedback",
         about: "The feedback there is, newest first, and what became of each item.",
-        input: || json!({"type": "object", "properties": {"limit": limit()}, "additionalProperties": false}),
+        input: || {
+            json!({"type": "object", "properties": {"limit": limit()},
+            "additionalProperties": false})
+        },
         output: "FeedbackPage",
         effect: Effect::Reads,
         answer: list_feedback,
@@ -253,7 +303,8 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "start_run",
         title: "Start a run",
-        about: "Has a coder change the agent's code for feedback, tests the change, and releases it when it passes. One run goes on at a time; this answers as soon as \
+        about: "Has a coder change the agent's code for feedback, tests the change, and releases \
+        it when it passes. One run goes on at a time; this answers as soon as \
                 it is on record.",
         input: || resolved("NewRun"),
         output: "Run",
@@ -264,7 +315,10 @@ static TOOLS: [Described; 7] = [
         name: "list_runs",
         title: "List runs",
         about: "The runs there are, newest first.",
-        input: || json!({"type": "object", "properties": {"limit": limit()}, "additionalProperties": false}),
+        input: || {
+            json!({"type": "object", "properties": {"limit": limit()},
+            "additionalProperties": false})
+        },
         output: "RunPage",
         effect: Effect::Reads,
         answer: list_runs,
@@ -272,20 +326,25 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "run_status",
         title: "Look at a run",
-        about: "Where a run is, what was tried, what came of it. With `wait` it answers when the run has ended, and tells its progress until then.",
+        about: "Where a run is, what was tried, what came of it. With `wait` it answers when the \
+            run has ended, and tells its progress until then.",
         input: || {
             let mut schema = one_run();
-            schema["properties"]["wait"] = json!({"type": "boolean", "default": false, "description": "Answer when it has ended."});
+            schema["properties"]["wait"] = json!({"type": "boolean", "default": false,
+                "description": "Answer when it has ended."});
             schema
         },
         output: "Run",
         effect: Effect::Reads,
-        answer: |repository, arguments| Ok(document(&found(repository, &parsed::<Watched>(arguments)?.run)?)),
+        answer: |repository, arguments| {
+            Ok(document(&found(repository, &parsed::<Watched>(arguments)?.run)?))
+        },
     },
     Described {
         name: "run_diff",
         title: "Show what a run changed",
-        about: "What the last attempt of a run changed in the agent's repository, as `git diff` shows it; files of held-out cases are named alone.",
+        about: "What the last attempt of a run changed in the agent's repository, as `git diff` \
+            shows it; files of held-out cases are named alone.",
         input: one_run,
         output: "RunDiff",
         effect: Effect::Reads,
@@ -306,7 +365,8 @@ fn one_run() -> Value {
     json!({
         "type": "object",
         "required": ["run"],
-        "properties": {"run": {"type": "string", "pattern": "^r-[0-9a-f]{10}$", "description": "The run's id."}},
+        "properties": {"run": {"type": "string", "pattern": "^r-[0-9a-f]{10}$",
+            "description": "The run's id."}},
         "additionalProperties": false,
     })
 }
@@ -350,14 +410,19 @@ struct Watched {
 
 fn give(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let new: NewFeedback = parsed(arguments)?;
-    let submission = Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
+    let submission =
+        Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
     let Committed { value, warnings } = operations::submit(repository, &submission)?;
     match value {
-        Submitted::New(item) | Submitted::Again(item) => Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() })),
-        Submitted::OtherContent => {
-            Err(Failure::usage("this key came before, with another content").with_hint("a new item needs a new key"))
+        Submitted::New(item) | Submitted::Again(item) => {
+            Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() }))
         }
-        Submitted::NoConversation => Err(Failure::input("there is no such conversation here").with_hint("leave `conversation` out")),
+        Submitted::OtherContent => {
+            Err(Failure::usage("this key came before, with another content")
+                .with_hint("a new item needs a new key"))
+        }
+        Submitted::NoConversation => Err(Failure::input("there is no such conversation here")
+            .with_hint("leave `conversation` out")),
     }
 }
 
@@ -373,8 +438,12 @@ fn start(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let wish: Start = parsed(arguments)?;
     let run = operations::start(repository, &wish).map_err(|error| match error {
         NotStarted::NoFeedback(id) => inbox::unknown("feedback item", &id),
-        NotStarted::NotRunnable { id, status } => Failure::input(format!("`{id}` is {}", status.as_str())),
-        NotStarted::NothingOpen => Failure::input("there is no open feedback").with_hint("give some with `give_feedback`"),
+        NotStarted::NotRunnable { id, status } => {
+            Failure::input(format!("`{id}` is {}", status.as_str()))
+        }
+        NotStarted::NothingOpen => {
+            Failure::input("there is no open feedback").with_hint("give some with `give_feedback`")
+        }
         NotStarted::NotReady(error) | NotStarted::Failed(error) => error,
     })?;
     Ok(document(&run))

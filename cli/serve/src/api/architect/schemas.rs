@@ -1,4 +1,5 @@
-//! JSON Schemas of what the Architect takes and gives, by name. The REST API's document and the MCP tools are made of the same ones.
+//! JSON Schemas of what the Architect takes and gives, by name. The REST API's document and the MCP
+//! tools are made of the same ones.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +14,11 @@ pub(super) fn resolved(name: &str) -> Value {
 }
 
 fn resolve(schema: &mut Value, all: &Value) {
-    if let Some(name) = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next()) {
+    if let Some(name) = schema
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|reference| reference.rsplit('/').next())
+    {
         *schema = all[name].clone();
     }
     match schema {
@@ -23,7 +28,8 @@ fn resolve(schema: &mut Value, all: &Value) {
     }
 }
 
-/// The same schema with one type for each property, as models are told of it: several hosts and model APIs take no other. What may be null may be left out then.
+/// The same schema with one type for each property, as models are told of it: several hosts and
+/// model APIs take no other. What may be null may be left out then.
 pub(super) fn of_one_type(mut schema: Value) -> Value {
     forbid_nulls(&mut schema);
     schema
@@ -86,7 +92,8 @@ mod tests {
     #[test]
     fn what_is_given_is_what_the_schemas_say() {
         let mut item = Feedback::new("plurals", None, "api", "2026-11-22T12:00:00.000Z").unwrap();
-        item.status = Status::Answered { run: "r-0123456789".to_owned(), version: "v0.2.0".to_owned() };
+        item.status =
+            Status::Answered { run: "r-0123456789".to_owned(), version: "v0.2.0".to_owned() };
         let event = RunEvent {
             schema: SCHEMA.to_owned(),
             run: "r-0123456789".to_owned(),
@@ -97,13 +104,20 @@ mod tests {
             attempt: 0,
             text: String::new(),
         };
-        for (name, value) in [("Feedback", serde_json::to_value(&item).unwrap()), ("RunEvent", serde_json::to_value(&event).unwrap())] {
+        for (name, value) in [
+            ("Feedback", serde_json::to_value(&item).unwrap()),
+            ("RunEvent", serde_json::to_value(&event).unwrap()),
+        ] {
             let schema = resolved(name);
-            let required = schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
+            let required =
+                schema["required"].as_array().unwrap().iter().map(|key| key.as_str().unwrap());
             let given: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
             assert_eq!(required.collect::<Vec<_>>(), given, "{name}");
         }
-        assert_eq!(resolved("FeedbackPage")["properties"]["feedback"]["items"], resolved("Feedback"));
+        assert_eq!(
+            resolved("FeedbackPage")["properties"]["feedback"]["items"],
+            resolved("Feedback")
+        );
         assert!(!resolved("RunPage").to_string().contains("$ref"));
     }
 
@@ -121,7 +135,10 @@ mod tests {
         let all: Value = serde_json::from_str(SCHEMAS).unwrap();
         for name in all.as_object().unwrap().keys() {
             for (property, schema) in properties(&of_one_type(resolved(name))) {
-                assert!(schema["type"].is_string() && schema.get("anyOf").is_none(), "{name}.{property}: {schema}");
+                assert!(
+                    schema["type"].is_string() && schema.get("anyOf").is_none(),
+                    "{name}.{property}: {schema}"
+                );
             }
         }
         let page = of_one_type(resolved("RunPage"));

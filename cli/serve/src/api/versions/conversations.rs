@@ -51,7 +51,8 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         Err(error) => Some(json!({"id": id, "problem": error.to_string()})),
     };
     let reply = Reply::json(&json!({
-        "schema": "agent/conversations@1", "conversations": page.iter().filter_map(told).collect::<Vec<_>>(), "next": next,
+        "schema": "agent/conversations@1",
+            "conversations": page.iter().filter_map(told).collect::<Vec<_>>(), "next": next,
     }));
     Ok(match next {
         Some(next) => reply.header("Link", call.link_to_next(next)),
@@ -62,21 +63,25 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 fn summary(conversation: &Conversation) -> Value {
     let header = &conversation.header;
     json!({
-        "id": header.id, "version": header.version, "revision": header.revision, "opened": header.opened,
-        "turns": conversation.turns.len(), "errors": conversation.turns.iter().filter(|turn| turn.is_error).count(),
+        "id": header.id, "version": header.version, "revision": header.revision,
+            "opened": header.opened,
+        "turns": conversation.turns.len(),
+            "errors": conversation.turns.iter().filter(|turn| turn.is_error).count(),
         "last": conversation.turns.last().map(|turn| &turn.at),
     })
 }
 
 fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let id: String = call.path("conversation")?;
-    let conversation = conversations::load(&reader.repository.layout, &id).map_err(Failure::from)?;
+    let conversation =
+        conversations::load(&reader.repository.layout, &id).map_err(Failure::from)?;
     let conversation = conversation.ok_or_else(|| unknown(&id))?;
     let mut document = summary(&conversation);
     document["schema"] = json!("agent/conversation-log@1");
     document["commit"] = json!(conversation.header.commit);
     document["turns"] = conversation.turns.iter().map(shown).collect();
-    document["rewards"] = json!(conversations::rewards(&reader.repository.layout, &id).map_err(Failure::from)?);
+    document["rewards"] =
+        json!(conversations::rewards(&reader.repository.layout, &id).map_err(Failure::from)?);
     Ok(Reply::json(&document))
 }
 

@@ -27,14 +27,20 @@ type Results = Arc<Vec<CaseResult>>;
 #[derive(Debug)]
 pub(super) struct Cases {
     held: Mutex<VecDeque<(Key, Results)>>,
-    /// Whether each client has a token. Without one, code under test on this machine is a client too.
+    /// Whether each client has a token. Without one, code under test on this machine is a client
+    /// too.
     pub shows_held_out: bool,
 }
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
     vec![
-        of_version(Route::get("/v1/versions/{version}/evaluations", "listEvaluations", "How the version did, tier by tier.", tiers))
-            .answers(200, "Evaluations", "The summaries of the tiers that were run."),
+        of_version(Route::get(
+            "/v1/versions/{version}/evaluations",
+            "listEvaluations",
+            "How the version did, tier by tier.",
+            tiers,
+        ))
+        .answers(200, "Evaluations", "The summaries of the tiers that were run."),
         of_version(Route::get(
             "/v1/versions/{version}/evaluations/{tier}",
             "listCases",
@@ -62,12 +68,20 @@ fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
     // a store that does not answer tells of no tier, and the rest is known all the same
     let kept = Kept::of(&reader.repository, &commit).ok();
-    let summaries =
-        |kept: &Kept| kept.tiers().filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0)))).collect::<Map<_, _>>();
+    let summaries = |kept: &Kept| {
+        kept.tiers()
+            .filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0))))
+            .collect::<Map<_, _>>()
+    };
     let tiers = kept.as_ref().map(summaries);
-    let own = commit.trailers.eval.as_ref().map(|digest| json!({"digest": digest, "uri": evaluation_key(commit.id.as_str())}));
+    let own = commit
+        .trailers
+        .eval
+        .as_ref()
+        .map(|digest| json!({"digest": digest, "uri": evaluation_key(commit.id.as_str())}));
     Ok(Reply::json(&json!({
-        "schema": "agent/evaluations@1", "version": commit.trailers.version, "commit": commit.id, "eval": own, "tiers": tiers,
+        "schema": "agent/evaluations@1", "version": commit.trailers.version, "commit": commit.id,
+            "eval": own, "tiers": tiers,
     })))
 }
 
@@ -87,8 +101,12 @@ fn asked(reader: &Reader, call: &Call<'_>) -> Result<Asked, Problem> {
         Problem::not_found(format!("{what} of {shown} is not in the object store")).with_hint(hint)
     };
     let kept = Kept::of(&reader.repository, &commit)?;
-    let (summary, _) = kept.tier(tier).cloned().ok_or_else(|| not_kept(&format!("the tier {tier}")))?;
-    let results = reader.cases.of(&kept, &commit, tier, &summary)?.ok_or_else(|| not_kept(&format!("each case of the tier {tier}")))?;
+    let (summary, _) =
+        kept.tier(tier).cloned().ok_or_else(|| not_kept(&format!("the tier {tier}")))?;
+    let results = reader
+        .cases
+        .of(&kept, &commit, tier, &summary)?
+        .ok_or_else(|| not_kept(&format!("each case of the tier {tier}")))?;
     Ok(Asked { commit, tier, summary, results })
 }
 
@@ -97,12 +115,19 @@ impl Cases {
         Self { held: Mutex::default(), shows_held_out }
     }
 
-    /// Results that are named by their digest never change, but what is held back may be shown later.
+    /// Results that are named by their digest never change, but what is held back may be shown
+    /// later.
     fn lasting(&self, reply: Reply, summary: &TierSummary) -> Reply {
         if summary.results.is_some() && self.shows_held_out { reply.immutable() } else { reply }
     }
 
-    fn of(&self, kept: &Kept, commit: &CommitInfo, tier: Tier, summary: &TierSummary) -> Result<Option<Results>, Failure> {
+    fn of(
+        &self,
+        kept: &Kept,
+        commit: &CommitInfo,
+        tier: Tier,
+        summary: &TierSummary,
+    ) -> Result<Option<Results>, Failure> {
         let key = (commit.id.clone(), tier, summary.results.clone());
         let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, results)) = held().iter().find(|(known, _)| *known == key) {
@@ -131,12 +156,17 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         Some(_) => Some(Outcome::Errored),
         None => None,
     };
-    let begin = after.map_or(0, |after| results.partition_point(|result| natural::compare(&result.id, &after).is_le()));
-    let mut rest = results[begin..].iter().filter(|result| outcome.is_none_or(|outcome| result.outcome == outcome));
+    let begin = after.map_or(0, |after| {
+        results.partition_point(|result| natural::compare(&result.id, &after).is_le())
+    });
+    let mut rest = results[begin..]
+        .iter()
+        .filter(|result| outcome.is_none_or(|outcome| result.outcome == outcome));
     let page: Vec<&CaseResult> = rest.by_ref().take(limit).collect();
     let next = rest.next().and(page.last()).map(|last| last.id.as_str());
     let reply = Reply::json(&json!({
-        "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "summary": summary, "cases": page, "next": next,
+        "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id,
+            "tier": tier, "summary": summary, "cases": page, "next": next,
     }));
     let reply = reader.cases.lasting(reply, &summary);
     Ok(match next {
@@ -149,21 +179,37 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Asked { commit, tier, summary, results } = asked(reader, call)?;
     let id: String = call.path("case")?;
     let found = results.binary_search_by(|result| natural::compare(&result.id, &id)).ok();
-    let result = found.map(|at| &results[at]).ok_or_else(|| Problem::not_found(format!("there is no case `{id}` in the tier {tier}")))?;
+    let result = found
+        .map(|at| &results[at])
+        .ok_or_else(|| Problem::not_found(format!("there is no case `{id}` in the tier {tier}")))?;
     let reply = Reply::json(&json!({
-        "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id, "tier": tier, "result": result,
+        "schema": "agent/case@1", "version": commit.trailers.version, "commit": commit.id,
+            "tier": tier, "result": result,
         "definition": definition(&reader.repository, &commit, result)?,
     }));
     Ok(reader.cases.lasting(reply, &summary))
 }
 
 /// The case's own line, as it stands in the commit. What is held out stays there.
-fn definition(repository: &Repository, commit: &CommitInfo, result: &CaseResult) -> Result<Option<Value>, Failure> {
-    let place = result.place.as_deref().filter(|_| !result.is_held_out()).and_then(|place| place.rsplit_once(':'));
-    let Some((path, Ok(line))) = place.map(|(path, line)| (path, line.parse::<usize>())) else { return Ok(None) };
+fn definition(
+    repository: &Repository,
+    commit: &CommitInfo,
+    result: &CaseResult,
+) -> Result<Option<Value>, Failure> {
+    let place = result
+        .place
+        .as_deref()
+        .filter(|_| !result.is_held_out())
+        .and_then(|place| place.rsplit_once(':'));
+    let Some((path, Ok(line))) = place.map(|(path, line)| (path, line.parse::<usize>())) else {
+        return Ok(None);
+    };
     let Some(bytes) = repository.git.read(&commit.id, path)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
-    let value = text.lines().nth(line.saturating_sub(1)).and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let value = text
+        .lines()
+        .nth(line.saturating_sub(1))
+        .and_then(|line| serde_json::from_str::<Value>(line).ok());
     // the file may have been another one when the case was run
     Ok(value.filter(|value| value["id"] == result.id.as_str()))
 }

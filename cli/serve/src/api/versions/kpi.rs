@@ -15,28 +15,53 @@ use std::fmt::Write as _;
 type Measure = (&'static str, &'static str, &'static str, fn(&Kpi) -> Option<f64>);
 
 const MEASURES: [Measure; 7] = [
-    ("agent_version_calls_total", "counter", "Calls of the Runner's tools.", |kpi| Some(kpi.calls as f64)),
-    ("agent_version_errors_total", "counter", "Calls that ended in an error.", |kpi| Some(kpi.errors as f64)),
-    ("agent_version_call_p95_milliseconds", "gauge", "The time that 95 of 100 calls keep within.", |kpi| kpi.p95_ms),
-    ("agent_version_conversations", "gauge", "Conversations with a call.", |kpi| Some(kpi.conversations as f64)),
-    ("agent_version_rewards_total", "counter", "Signals that said how good something was.", |kpi| Some(kpi.rewards.count as f64)),
+    ("agent_version_calls_total", "counter", "Calls of the Runner's tools.", |kpi| {
+        Some(kpi.calls as f64)
+    }),
+    ("agent_version_errors_total", "counter", "Calls that ended in an error.", |kpi| {
+        Some(kpi.errors as f64)
+    }),
+    (
+        "agent_version_call_p95_milliseconds",
+        "gauge",
+        "The time that 95 of 100 calls keep within.",
+        |kpi| kpi.p95_ms,
+    ),
+    ("agent_version_conversations", "gauge", "Conversations with a call.", |kpi| {
+        Some(kpi.conversations as f64)
+    }),
+    (
+        "agent_version_rewards_total",
+        "counter",
+        "Signals that said how good something was.",
+        |kpi| Some(kpi.rewards.count as f64),
+    ),
     ("agent_version_reward_mean", "gauge", "What they said, on the mean.", |kpi| kpi.rewards.mean),
-    ("agent_version_feedback_total", "counter", "Items of feedback in words.", |kpi| Some(kpi.feedback as f64)),
+    ("agent_version_feedback_total", "counter", "Items of feedback in words.", |kpi| {
+        Some(kpi.feedback as f64)
+    }),
 ];
 /// The newest versions alone are series: each one that ever was would be one too many.
 const SERIES: usize = 20;
 
 pub(super) fn routes() -> [Route<Reader>; 1] {
-    [Route::get("/v1/kpi", "listKpi", "What each version did while it served, the newest first.", list)
-        .query("version", VERSION, "Only this version.")
-        .answers(200, "Kpis", "Calls, errors, times, rewards, by version.")]
+    [Route::get(
+        "/v1/kpi",
+        "listKpi",
+        "What each version did while it served, the newest first.",
+        list,
+    )
+    .query("version", VERSION, "Only this version.")
+    .answers(200, "Kpis", "Calls, errors, times, rewards, by version.")]
 }
 
 fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let wanted = call.query::<Named>("version")?.map(|Named(version)| version.to_string());
     let (kpis, warnings) = kpi::by_version(&reader.repository)?;
-    let kpis = kpis.iter().filter(|kpi| wanted.as_ref().is_none_or(|wanted| kpi.version == *wanted));
-    let document = json!({"schema": "agent/kpi@1", "versions": kpis.map(document).collect::<Vec<_>>()});
+    let kpis =
+        kpis.iter().filter(|kpi| wanted.as_ref().is_none_or(|wanted| kpi.version == *wanted));
+    let document =
+        json!({"schema": "agent/kpi@1", "versions": kpis.map(document).collect::<Vec<_>>()});
     Ok(Reply::json(&WithWarnings { document: &document, warnings: warnings.as_slice() }))
 }
 

@@ -1,4 +1,5 @@
-//! `agent serve versions`: what the repository and the object store know of every version, for reading. And a page to look at it.
+//! `agent serve versions`: what the repository and the object store know of every version, for
+//! reading. And a page to look at it.
 
 mod conversations;
 mod evaluations;
@@ -19,15 +20,20 @@ use semver::Version;
 use std::str::FromStr;
 use std::sync::Arc;
 
-const VERSION: Kind = Kind::Text { pattern: r"^v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$", longest: 32 };
-const LINE: Kind = Kind::Text { pattern: r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$", longest: 20 };
+const VERSION: Kind = Kind::Text {
+    pattern: r"^v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$",
+    longest: 32,
+};
+const LINE: Kind =
+    Kind::Text { pattern: r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$", longest: 20 };
 /// As `agent versions --range` has them: comparators of up to three numbers, joined by commas.
 const RANGE: Kind = Kind::Text {
     pattern: r"^(\*|((\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}|(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8}))?\.\*)(, ?(\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}){0,3})$",
     longest: 100,
 };
 const ANY: Kind = Kind::Text { pattern: r"^[\s\S]+$", longest: 200 };
-const CONVERSATION: Kind = Kind::Text { pattern: r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", longest: 128 };
+const CONVERSATION: Kind =
+    Kind::Text { pattern: r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", longest: 128 };
 const TIER: Kind = Kind::OneOf(&["micro", "fast", "full"]);
 const PAGE: Kind = Kind::Integer { least: 1, most: 500 };
 
@@ -45,25 +51,33 @@ impl FromStr for Named {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        from_tag(&format!("v{}", text.strip_prefix('v').unwrap_or(text))).map(Self).ok_or("a version is three numbers, as 0.1.2")
+        from_tag(&format!("v{}", text.strip_prefix('v').unwrap_or(text)))
+            .map(Self)
+            .ok_or("a version is three numbers, as 0.1.2")
     }
 }
 
 impl Reader {
     /// The commit of the version that a part of the path names.
     fn commit(&self, Named(version): &Named) -> Result<CommitInfo, Problem> {
-        let commit = self.repository.git.version_commit(version).map_err(agent_engine::error::Failure::from)?;
+        let commit = self
+            .repository
+            .git
+            .version_commit(version)
+            .map_err(agent_engine::error::Failure::from)?;
         let commit = commit.ok_or_else(|| no_version(version))?;
         Ok(self.repository.git.commit(&commit).map_err(agent_engine::error::Failure::from)?)
     }
 }
 
 fn no_version(version: &Version) -> Problem {
-    Problem::not_found(format!("there is no {}", tag(version))).with_hint("GET /v1/versions lists them")
+    Problem::not_found(format!("there is no {}", tag(version)))
+        .with_hint("GET /v1/versions lists them")
 }
 
 pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
-    let (location, known, cases) = (location.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
+    let (location, known, cases) =
+        (location.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
     let routes = registry::routes()
         .into_iter()
         .chain(version::routes())
@@ -72,11 +86,16 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         .chain(kpi::routes());
     Service {
         title: "Versions",
-        description: "The versions of an agent, what made them, how they were judged, and what differs between them. Read-only.",
+        description: "The versions of an agent, what made them, how they were judged, and what \
+            differs between them. Read-only.",
         schemas: include_str!("schemas.json"),
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
-            let reader = Reader { repository: location.look()?, known: Arc::clone(&known), cases: Arc::clone(&cases) };
+            let reader = Reader {
+                repository: location.look()?,
+                known: Arc::clone(&known),
+                cases: Arc::clone(&cases),
+            };
             reader.repository.git.note_untagged().map_err(agent_engine::error::Failure::from)?;
             // a long history is walked now, once, and not while the first client waits
             reader.repository.known_newest(&reader.known, None)?;

@@ -14,31 +14,50 @@ const USUAL: usize = 50;
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
     vec![
-        Route::get("/v1/versions", "listVersions", "The versions, newest first, a page at a time.", list)
-            .query("limit", PAGE, "How many at most [default: 50].")
-            .query("after", VERSION, "Only versions below this one: the `next` of the page before.")
-            .query("range", RANGE, "Only versions that match, as `^0.1`.")
-            .query("kind", KINDS, "Only versions that were made so.")
-            .query("line", LINE, "Only versions of this minor line, as `0.1`.")
-            .answers(200, "Versions", "A page; a `Link` with `rel=\"next\"` leads to the next."),
-        of_version(Route::get("/v1/versions/{version}", "showVersion", "One version, with the names of its evidence.", show)).answers(
+        Route::get(
+            "/v1/versions",
+            "listVersions",
+            "The versions, newest first, a page at a time.",
+            list,
+        )
+        .query("limit", PAGE, "How many at most [default: 50].")
+        .query("after", VERSION, "Only versions below this one: the `next` of the page before.")
+        .query("range", RANGE, "Only versions that match, as `^0.1`.")
+        .query("kind", KINDS, "Only versions that were made so.")
+        .query("line", LINE, "Only versions of this minor line, as `0.1`.")
+        .answers(
             200,
-            "Version",
-            "The version.",
+            "Versions",
+            "A page; a `Link` with `rel=\"next\"` leads to the next.",
         ),
-        Route::get("/v1/resolve", "resolve", "The newest version in service that a range means.", resolve)
-            .required_query("range", ANY, "A range as `^0.1`, a version, a pin, or `active`.")
-            .answers(200, "Resolved", "The version.")
-            .problems(&[404]),
+        of_version(Route::get(
+            "/v1/versions/{version}",
+            "showVersion",
+            "One version, with the names of its evidence.",
+            show,
+        ))
+        .answers(200, "Version", "The version."),
+        Route::get(
+            "/v1/resolve",
+            "resolve",
+            "The newest version in service that a range means.",
+            resolve,
+        )
+        .required_query("range", ANY, "A range as `^0.1`, a version, a pin, or `active`.")
+        .answers(200, "Resolved", "The version.")
+        .problems(&[404]),
     ]
 }
 
 fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let limit = call.query("limit")?.unwrap_or(USUAL);
     let after = call.query::<Named>("after")?.map(|Named(version)| version);
-    let kind = call.query::<String>("kind")?.and_then(|kind| agent_core::version::Kind::parse(&kind));
-    let filter = Filter { range: call.query::<VersionReq>("range")?, kind, line: call.query("line")? };
-    let (listing, warnings) = reader.repository.known_listing(&reader.known, limit, after.as_ref(), &filter)?;
+    let kind =
+        call.query::<String>("kind")?.and_then(|kind| agent_core::version::Kind::parse(&kind));
+    let filter =
+        Filter { range: call.query::<VersionReq>("range")?, kind, line: call.query("line")? };
+    let (listing, warnings) =
+        reader.repository.known_listing(&reader.known, limit, after.as_ref(), &filter)?;
     let reply = Reply::json(&WithWarnings { document: &listing, warnings: warnings.as_slice() });
     Ok(match &listing.next {
         Some(next) => reply.header("Link", call.link_to_next(&next.to_string())),
@@ -48,29 +67,45 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Named(version) = call.path("version")?;
-    let (entry, warnings) = reader.repository.known_entry(&reader.known, &version)?.ok_or_else(|| no_version(&version))?;
+    let (entry, warnings) = reader
+        .repository
+        .known_entry(&reader.known, &version)?
+        .ok_or_else(|| no_version(&version))?;
     Ok(Reply::json(&WithWarnings { document: &entry.document(), warnings: warnings.as_slice() }))
 }
 
 fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
-    let what: What = call.query("range")?.ok_or_else(|| Problem::bad_request("there is no `range`"))?;
+    let what: What =
+        call.query("range")?.ok_or_else(|| Problem::bad_request("there is no `range`"))?;
     let version = named(reader, &what, true)?;
-    let commit = reader.repository.git.version_commit(&version).map_err(Failure::from)?.ok_or_else(|| no_version(&version))?;
+    let commit = reader
+        .repository
+        .git
+        .version_commit(&version)
+        .map_err(Failure::from)?
+        .ok_or_else(|| no_version(&version))?;
     Ok(Reply::json(&Resolved::new(&what, version, commit)))
 }
 
 /// Names are pins here: a client gets no say in what git looks for.
 fn named(reader: &Reader, what: &What, may_be_pin: bool) -> Result<Version, Problem> {
-    let nothing = || Problem::not_found(format!("no version in service is meant by `{what}`")).with_hint("GET /v1/versions lists them all");
+    let nothing = || {
+        Problem::not_found(format!("no version in service is meant by `{what}`"))
+            .with_hint("GET /v1/versions lists them all")
+    };
     let repository = &reader.repository;
     match what {
         What::Version(version) => Ok(version.clone()),
-        What::Range(range) => repository.known_newest(&reader.known, Some(range))?.ok_or_else(nothing),
+        What::Range(range) => {
+            repository.known_newest(&reader.known, Some(range))?.ok_or_else(nothing)
+        }
         What::Active => Ok(repository.tip()?.ok_or_else(nothing)?.version),
-        What::Name(name) if may_be_pin => match repository.git.pin_meant(name).map_err(Failure::from)? {
-            Some(pinned) => named(reader, &pinned, false),
-            None => Err(nothing()),
-        },
+        What::Name(name) if may_be_pin => {
+            match repository.git.pin_meant(name).map_err(Failure::from)? {
+                Some(pinned) => named(reader, &pinned, false),
+                None => Err(nothing()),
+            }
+        }
         What::Name(_) | What::Staging | What::Worktree => Err(nothing()),
     }
 }

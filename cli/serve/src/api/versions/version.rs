@@ -21,11 +21,14 @@ const USUAL_SIGNALS: usize = 100;
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
     vec![
-        of_version(Route::get("/v1/versions/{version}/state", "showState", "The state that the version serves.", state)).answers(
-            200,
-            "State",
-            "The state.",
-        ),
+        of_version(Route::get(
+            "/v1/versions/{version}/state",
+            "showState",
+            "The state that the \
+            version serves.",
+            state,
+        ))
+        .answers(200, "State", "The state."),
         of_version(Route::get(
             "/v1/versions/{version}/contract",
             "showContract",
@@ -52,13 +55,19 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         Route::get(
             "/v1/diff/{from}...{to}",
             "diff",
-            "What differs between two versions: Contract, code, state, and each case that came out otherwise.",
+            "What differs between two versions: Contract, code, state, and each case that came out \
+            otherwise.",
             diff,
         )
         .part("from", VERSION, "A version.")
         .part("to", VERSION, "Another.")
         .query("limit", FLIPS, "How many cases of each tier at most [default: 1000].")
-        .answers(200, "Diff", "The difference; what is not kept is named, with the command that makes it.")
+        .answers(
+            200,
+            "Diff",
+            "The difference; what is not kept is named, with the command that \
+            makes it.",
+        )
         .problems(&[404]),
         Route::get(
             "/v1/diff/{from}...{to}/code",
@@ -76,8 +85,10 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
 fn state(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
     let document = json!({
-        "schema": "agent/state@1", "which": "version", "version": commit.trailers.version, "revision": commit.trailers.state,
-        "base": null, "dirty": false, "updates": 0, "state": reader.repository.state_at(&commit.id)?,
+        "schema": "agent/state@1", "which": "version", "version": commit.trailers.version,
+            "revision": commit.trailers.state,
+        "base": null, "dirty": false, "updates": 0,
+            "state": reader.repository.state_at(&commit.id)?,
     });
     Ok(Reply::json(&document).immutable())
 }
@@ -86,7 +97,8 @@ fn contract(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
     let kept = contracts::kept(&reader.repository, &commit.id)?.ok_or_else(|| {
         let hint = format!("run in the repository: agent semver v0.0.0..{}", shown(&commit));
-        Problem::not_found(format!("the Contract of {} is not kept", shown(&commit))).with_hint(hint)
+        Problem::not_found(format!("the Contract of {} is not kept", shown(&commit)))
+            .with_hint(hint)
     })?;
     Ok(Reply::json(&kept).immutable())
 }
@@ -100,34 +112,52 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Named(version) = call.path("version")?;
     let trailers = &commit.trailers;
     let base = trailers.base.as_ref().filter(|base| reader.repository.git.exists(base));
-    let base = base.map(|base| reader.repository.git.commit(base)).transpose().map_err(Failure::from)?;
+    let base =
+        base.map(|base| reader.repository.git.commit(base)).transpose().map_err(Failure::from)?;
     let entry = reader.repository.known_entry(&reader.known, &version)?;
     let journal = trailers.journal.as_deref().map(|named| {
         // whether it is kept is not known of a store that does not answer
         let records = journal_of(reader, &commit, named).ok();
         let kept = records.as_ref().map(Option::is_some);
         let records = records.flatten();
-        json!({"digest": named, "kept": kept, "signals": records.as_ref().map(Vec::len), "tools": records.map(by_tool)})
+        json!({"digest": named, "kept": kept, "signals": records.as_ref().map(Vec::len),
+            "tools": records.map(by_tool)})
     });
     Ok(Reply::json(&json!({
-        "schema": "agent/provenance@1", "version": version, "commit": commit.id, "kind": trailers.kind,
-        "created": rfc3339(commit.time), "author": commit.author, "subject": commit.subject(), "coder": trailers.coder,
-        "base": base.as_ref().map(|base| json!({"version": base.trailers.version, "commit": base.id})),
+        "schema": "agent/provenance@1", "version": version, "commit": commit.id,
+            "kind": trailers.kind,
+        "created": rfc3339(commit.time), "author": commit.author, "subject": commit.subject(),
+            "coder": trailers.coder,
+        "base": base.as_ref().map(|base| json!({"version": base.trailers.version,
+            "commit": base.id})),
         "commits": commits(reader, &commit, base.as_ref())?,
         "feedback": feedback(reader, &trailers.feedback)?,
         "journal": journal, "evaluation": trailers.eval, "contract": trailers.contract,
-        "undoes": trailers.undoes, "undone_by": entry.and_then(|(entry, _)| entry.evidence.undone_by),
+        "undoes": trailers.undoes, "undone_by": entry.and_then(|(entry,
+            _)| entry.evidence.undone_by),
     })))
 }
 
 /// What people and Coders committed for a release.
-fn commits(reader: &Reader, commit: &CommitInfo, base: Option<&CommitInfo>) -> Result<Vec<Value>, Failure> {
-    let (Some(Made::Release), Some(base)) = (commit.trailers.kind, base) else { return Ok(Vec::new()) };
+fn commits(
+    reader: &Reader,
+    commit: &CommitInfo,
+    base: Option<&CommitInfo>,
+) -> Result<Vec<Value>, Failure> {
+    let (Some(Made::Release), Some(base)) = (commit.trailers.kind, base) else {
+        return Ok(Vec::new());
+    };
     let git = &reader.repository.git;
     let between = git.between(&base.id, &commit.id)?.into_iter().filter(|id| *id != commit.id);
-    let infos = between.take(USUAL_SIGNALS).map(|id| git.commit(&id)).collect::<Result<Vec<_>, _>>()?;
+    let infos =
+        between.take(USUAL_SIGNALS).map(|id| git.commit(&id)).collect::<Result<Vec<_>, _>>()?;
     let infos = infos.iter().filter(|info| info.trailers.as_version().is_none());
-    Ok(infos.map(|info| json!({"commit": info.id, "author": info.author, "subject": info.subject(), "at": rfc3339(info.time)})).collect())
+    Ok(infos
+        .map(|info| {
+            json!({"commit": info.id, "author": info.author, "subject": info.subject(),
+        "at": rfc3339(info.time)})
+        })
+        .collect())
 }
 
 /// The items that the version answers, with their words where the inbox has them.
@@ -138,16 +168,23 @@ fn feedback(reader: &Reader, ids: &[String]) -> Result<Vec<Value>, Failure> {
     let items = Inbox::new(&reader.repository.git).items()?;
     let told = |id: &String| {
         let item = items.iter().find(|item| item.id == *id);
-        json!({"id": id, "text": item.map(|item| &item.text), "source": item.map(|item| &item.source), "at": item.map(|item| &item.at),
+        json!({"id": id, "text": item.map(|item| &item.text),
+            "source": item.map(|item| &item.source), "at": item.map(|item| &item.at),
             "conversation": item.and_then(|item| item.conversation.as_ref())})
     };
     Ok(ids.iter().map(told).collect())
 }
 
 /// The sealed Journal of a version; `None` where it is not kept.
-fn journal_of(reader: &Reader, commit: &CommitInfo, named: &str) -> Result<Option<Vec<Record>>, Failure> {
+fn journal_of(
+    reader: &Reader,
+    commit: &CommitInfo,
+    named: &str,
+) -> Result<Option<Vec<Record>>, Failure> {
     let store = reader.repository.store(&reader.repository.manifest(&commit.id)?)?;
-    let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else { return Ok(None) };
+    let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else {
+        return Ok(None);
+    };
     Ok(Some(journal::records(&bytes)?))
 }
 
@@ -164,15 +201,19 @@ fn signals(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let limit = call.query("limit")?.unwrap_or(USUAL_SIGNALS);
     let after: u64 = call.query("after")?.unwrap_or(0);
     let named = commit.trailers.journal.as_deref();
-    let named = named.ok_or_else(|| Problem::not_found(format!("{} was not made of signals", shown(&commit))))?;
+    let named = named
+        .ok_or_else(|| Problem::not_found(format!("{} was not made of signals", shown(&commit))))?;
     let records = journal_of(reader, &commit, named)?;
-    let records = records.ok_or_else(|| Problem::not_found(format!("the Journal of {} is not in the object store", shown(&commit))))?;
+    let records = records.ok_or_else(|| {
+        Problem::not_found(format!("the Journal of {} is not in the object store", shown(&commit)))
+    })?;
     let count = records.len();
     let mut rest = records.iter().filter(|record| record.seq > after);
     let page: Vec<_> = rest.by_ref().take(limit).collect();
     let next = rest.next().and(page.last()).map(|last| last.seq);
     let document = json!({
-        "schema": "agent/signals@1", "version": commit.trailers.version, "journal": named, "count": count,
+        "schema": "agent/signals@1", "version": commit.trailers.version, "journal": named,
+            "count": count,
         "signals": page.into_iter().map(signal).collect::<Vec<_>>(), "next": next,
     });
     let reply = Reply::json(&document).immutable();
@@ -184,8 +225,10 @@ fn signals(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn signal(record: &Record) -> Value {
     json!({
-        "seq": record.seq, "id": record.id, "tool": record.tool, "arguments": record.arguments, "at": record.at, "summary": record.summary,
-        "conversation": record.conversation.as_ref().map(|conversation| &conversation.id), "before": record.before, "after": record.after,
+        "seq": record.seq, "id": record.id, "tool": record.tool, "arguments": record.arguments,
+            "at": record.at, "summary": record.summary,
+        "conversation": record.conversation.as_ref().map(|conversation| &conversation.id),
+            "before": record.before, "after": record.after,
     })
 }
 
@@ -199,7 +242,11 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     found.cut(limit);
     let reply = Reply::json(&found);
     // what is missing may be made, and what is held back may be shown later
-    Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() { reply.immutable() } else { reply })
+    Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() {
+        reply.immutable()
+    } else {
+        reply
+    })
 }
 
 fn diff_code(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {

@@ -14,9 +14,14 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let port = port.parse().map_err(|_| format!("`{text}` ends with no port: write HOST:PORT, or PORT for this machine alone"))?;
+        let port = port.parse().map_err(|_| {
+            format!("`{text}` ends with no port: write HOST:PORT, or PORT for this machine alone")
+        })?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Ok(Self { host: if host.is_empty() { "127.0.0.1".to_owned() } else { host.to_owned() }, port })
+        Ok(Self {
+            host: if host.is_empty() { "127.0.0.1".to_owned() } else { host.to_owned() },
+            port,
+        })
     }
 }
 
@@ -42,7 +47,11 @@ mod tests {
             ("[::1]:8000", "[::1]:8000"),
             ("localhost:8000", "localhost:8000"),
         ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.to_string()).as_deref(), Ok(shown), "{text}");
+            assert_eq!(
+                text.parse::<Address>().map(|address| address.to_string()).as_deref(),
+                Ok(shown),
+                "{text}"
+            );
         }
         for text in ["", "localhost", "host:", "host:99999", "[::1]"] {
             assert!(text.parse::<Address>().unwrap_err().contains("HOST:PORT"), "{text}");

@@ -17,13 +17,16 @@ const NAME_HEADER: &str = "mcp-name";
 const HEADER_MISMATCH: i64 = -32020;
 
 /// Requests whose subject is in a header as well: the method, and the parameter.
-const NAMED: [(&str, &str); 3] = [("prompts/get", "name"), ("resources/read", "uri"), ("tools/call", "name")];
+const NAMED: [(&str, &str); 3] =
+    [("prompts/get", "name"), ("resources/read", "uri"), ("tools/call", "name")];
 
 /// Whether a message is of this era, by what either place says.
 pub(super) fn is_stateless(headers: &HeaderMap, message: Option<&Incoming>) -> bool {
     match headers.get(VERSION_HEADER) {
         Some(version) => !mcp::HANDSHAKES.iter().any(|known| version == known),
-        None => message.is_some_and(|message| message.meta().is_some_and(|meta| meta.get(mcp::META_VERSION).is_some())),
+        None => message.is_some_and(|message| {
+            message.meta().is_some_and(|meta| meta.get(mcp::META_VERSION).is_some())
+        }),
     }
 }
 
@@ -59,10 +62,16 @@ fn declared(message: &Incoming) -> Result<String, RpcError> {
     let meta = message.meta();
     let version = meta.and_then(|meta| meta.text(mcp::META_VERSION));
     match version {
-        Some(version) if meta.is_some_and(|meta| meta.get(mcp::META_CAPABILITIES).is_some()) => Ok(version),
+        Some(version) if meta.is_some_and(|meta| meta.get(mcp::META_CAPABILITIES).is_some()) => {
+            Ok(version)
+        }
         _ => {
-            let missing = if version.is_none() { mcp::META_VERSION } else { mcp::META_CAPABILITIES };
-            Err(json_rpc::error(mcp::INVALID_PARAMS, format!("`params._meta` must have `{missing}`")))
+            let missing =
+                if version.is_none() { mcp::META_VERSION } else { mcp::META_CAPABILITIES };
+            Err(json_rpc::error(
+                mcp::INVALID_PARAMS,
+                format!("`params._meta` must have `{missing}`"),
+            ))
         }
     }
 }
@@ -77,9 +86,13 @@ fn compare(headers: &HeaderMap, name: &str, expected: &str) -> Result<(), RpcErr
     let (first, second) = (values.next(), values.next());
     match first {
         None => Err(mismatch(&format!("the header `{name}` is missing"))),
-        Some(_) if second.is_some() => Err(mismatch(&format!("the header `{name}` is there more than once"))),
+        Some(_) if second.is_some() => {
+            Err(mismatch(&format!("the header `{name}` is there more than once")))
+        }
         Some(value) if decoded(value).as_deref() == Some(expected) => Ok(()),
-        Some(_) => Err(mismatch(&format!("the header `{name}` is not what the body says, `{expected}`"))),
+        Some(_) => {
+            Err(mismatch(&format!("the header `{name}` is not what the body says, `{expected}`")))
+        }
     }
 }
 
@@ -99,7 +112,8 @@ pub(super) fn decoded(value: &HeaderValue) -> Option<String> {
 /// The header's revision, when it is none of those a session can be in.
 pub(super) fn wrong_revision(headers: &HeaderMap) -> Option<String> {
     let version = headers.get(VERSION_HEADER)?;
-    (!mcp::HANDSHAKES.iter().any(|known| version == known)).then(|| String::from_utf8_lossy(version.as_bytes()).into_owned())
+    (!mcp::HANDSHAKES.iter().any(|known| version == known))
+        .then(|| String::from_utf8_lossy(version.as_bytes()).into_owned())
 }
 
 #[cfg(test)]
@@ -110,18 +124,30 @@ mod tests {
     fn headers(text: &str) -> HeaderMap {
         let pairs = text.split("; ").filter_map(|pair| pair.split_once(": "));
         pairs
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value.trim().as_bytes()).unwrap()))
+            .map(|(name, value)| {
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    HeaderValue::from_bytes(value.trim().as_bytes()).unwrap(),
+                )
+            })
             .collect()
     }
 
     fn message(method: &str, params: &serde_json::Value, version: &str) -> Incoming {
         let mut params = params.clone();
         params["_meta"] = json!({mcp::META_VERSION: version, mcp::META_CAPABILITIES: {}});
-        Incoming::read(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()).unwrap()
+        Incoming::read(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string(),
+        )
+        .unwrap()
     }
 
     fn check_code(sent: &str, message: &Incoming, expected: Option<i64>) {
-        assert_eq!(check(&headers(sent), message).err().map(|error| error.code), expected, "{sent}");
+        assert_eq!(
+            check(&headers(sent), message).err().map(|error| error.code),
+            expected,
+            "{sent}"
+        );
     }
 
     const FULL: &str = "mcp-protocol-version: 2026-07-28; mcp-method: tools/call; mcp-name: ";
@@ -132,15 +158,31 @@ mod tests {
         check_code(&format!("{FULL}=?base64?Z3LDtsOfZQ==?="), &call, None);
         for (sent, code) in [
             ("mcp-method: tools/call; mcp-name: =?base64?Z3LDtsOfZQ==?=", HEADER_MISMATCH),
-            ("mcp-protocol-version: 2026-07-28; mcp-name: =?base64?Z3LDtsOfZQ==?=", HEADER_MISMATCH),
-            ("mcp-protocol-version: 2026-07-28; mcp-method: TOOLS/CALL; mcp-name: =?base64?Z3LDtsOfZQ==?=", HEADER_MISMATCH),
-            ("mcp-protocol-version: 2025-11-25; mcp-method: tools/call; mcp-name: =?base64?Z3LDtsOfZQ==?=", HEADER_MISMATCH),
+            (
+                "mcp-protocol-version: 2026-07-28; mcp-name: =?base64?Z3LDtsOfZQ==?=",
+                HEADER_MISMATCH,
+            ),
+            (
+                "mcp-protocol-version: 2026-07-28; mcp-method: TOOLS/CALL; mcp-name: \
+                =?base64?Z3LDtsOfZQ==?=",
+                HEADER_MISMATCH,
+            ),
+            (
+                "mcp-protocol-version: 2025-11-25; mcp-method: tools/call; mcp-name: \
+                =?base64?Z3LDtsOfZQ==?=",
+                HEADER_MISMATCH,
+            ),
             ("mcp-protocol-version: 2026-07-28; mcp-method: tools/call", HEADER_MISMATCH),
         ] {
             check_code(sent, &call, Some(code));
         }
-        for value in ["größe", "=?base64?Z3LDtsOfZQ?=", "=?base64?Z3LDt!OfZQ==?=", "Z3LDtsOfZQ==", "=?base64?Z3LDtsOfZQ==?=; mcp-name: x"]
-        {
+        for value in [
+            "größe",
+            "=?base64?Z3LDtsOfZQ?=",
+            "=?base64?Z3LDt!OfZQ==?=",
+            "Z3LDtsOfZQ==",
+            "=?base64?Z3LDtsOfZQ==?=; mcp-name: x",
+        ] {
             check_code(&format!("{FULL}{value}"), &call, Some(HEADER_MISMATCH));
         }
     }
@@ -148,15 +190,27 @@ mod tests {
     #[test]
     fn what_the_revision_asks_of_the_body() {
         let list = |version| message("tools/list", &json!({}), version);
-        check_code("mcp-protocol-version: 2026-07-28; mcp-method: tools/list", &list(mcp::STATELESS), None);
-        check_code("mcp-protocol-version: v9; mcp-method: tools/list", &list("v9"), Some(mcp::UNSUPPORTED_VERSION));
+        check_code(
+            "mcp-protocol-version: 2026-07-28; mcp-method: tools/list",
+            &list(mcp::STATELESS),
+            None,
+        );
+        check_code(
+            "mcp-protocol-version: v9; mcp-method: tools/list",
+            &list("v9"),
+            Some(mcp::UNSUPPORTED_VERSION),
+        );
         check_code(
             "mcp-protocol-version: 2026-07-28; mcp-method: ping",
             &message("ping", &json!({}), mcp::STATELESS),
             Some(mcp::METHOD_NOT_FOUND),
         );
         let bare = Incoming::read(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).unwrap();
-        check_code("mcp-protocol-version: 2026-07-28; mcp-method: tools/list", &bare, Some(mcp::INVALID_PARAMS));
+        check_code(
+            "mcp-protocol-version: 2026-07-28; mcp-method: tools/list",
+            &bare,
+            Some(mcp::INVALID_PARAMS),
+        );
     }
 
     #[test]

@@ -51,7 +51,10 @@ mod tests {
     fn a_frame_is_one_event_however_its_lines_end() {
         let id = EventId { stream: 3, frame: 7 };
         assert_eq!(message(Some(id), b"{\"a\":1}"), "event: message\nid: 3-7\ndata: {\"a\":1}\n\n");
-        assert_eq!(message(None, b"{\"a\":\r\n1}"), "event: message\ndata: {\"a\":\ndata: \ndata: 1}\n\n");
+        assert_eq!(
+            message(None, b"{\"a\":\r\n1}"),
+            "event: message\ndata: {\"a\":\ndata: \ndata: 1}\n\n"
+        );
         assert_eq!(priming(id), "id: 3-7\nretry: 1000\ndata: \n\n");
     }
 

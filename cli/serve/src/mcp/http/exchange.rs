@@ -24,7 +24,8 @@ use tokio::time::timeout;
 /// A request that is answered only when it ends.
 const LISTEN: &str = "subscriptions/listen";
 const LIST: &str = "tools/list";
-/// The most pages of tools that are looked at, and the time for it: a list without an end stops no call.
+/// The most pages of tools that are looked at, and the time for it: a list without an end stops no
+/// call.
 const PAGES: u32 = 100;
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,7 +47,13 @@ struct Exchange<S: ToolServer> {
 
 impl<S: ToolServer> Exchanges<S> {
     pub fn new(shim: &Rc<Shim<S>>, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
-        Self { shim: Rc::clone(shim), listening: RefCell::default(), gone, mirror: Rc::default(), listed: OnceCell::new() }
+        Self {
+            shim: Rc::clone(shim),
+            listening: RefCell::default(),
+            gone,
+            mirror: Rc::default(),
+            listed: OnceCell::new(),
+        }
     }
 
     pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
@@ -58,7 +65,10 @@ impl<S: ToolServer> Exchanges<S> {
         }
         let Some(id) = message.request() else {
             let checked = envelope::check_notification(headers);
-            return checked.map_or_else(|error| reply::error(None, &error), |()| reply::empty(StatusCode::ACCEPTED));
+            return checked.map_or_else(
+                |error| reply::error(None, &error),
+                |()| reply::empty(StatusCode::ACCEPTED),
+            );
         };
         match self.check(headers, &message).await {
             Ok(()) => {
@@ -87,9 +97,14 @@ impl<S: ToolServer> Exchanges<S> {
             if let Some(cursor) = cursor {
                 params["cursor"] = json!(cursor);
             }
-            let request = json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
+            let request =
+                json!({"jsonrpc": "2.0", "id": page, "method": LIST, "params": params}).to_string();
             let stream = Stream::until_answered(0, 1, false);
-            let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns: None }), None);
+            let session = Session::open(
+                &self.shim,
+                Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns: None }),
+                None,
+            );
             session.receive(&request);
             let answer = stream.read().next().await;
             session.close().await;
@@ -103,7 +118,11 @@ impl<S: ToolServer> Exchanges<S> {
     async fn exchange(&self, id: Box<RawValue>, message: Incoming) -> Reply {
         let stream = Stream::until_answered(0, 1, false);
         let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
-        let session = Session::open(&self.shim, Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns }), None);
+        let session = Session::open(
+            &self.shim,
+            Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns }),
+            None,
+        );
         let is_subscription = message.is(LISTEN);
         session.receive_message(message);
         let reader = stream.read();

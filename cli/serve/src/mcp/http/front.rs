@@ -10,7 +10,9 @@ use crate::mcp::http::sessions::HttpSessions;
 use crate::mcp::tool_server::ToolServer;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{
+    ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
+};
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use std::rc::Rc;
@@ -79,15 +81,24 @@ pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), 
     let headers = request.headers();
     access.check(sender(access, request)?, false)?;
     if request.uri().path() != PATH {
-        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing here; the server is at {PATH}")));
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            format!("there is nothing here; the server is at {PATH}"),
+        ));
     }
     let is_post = request.method() == Method::POST;
     if is_post && !single(headers, &CONTENT_TYPE)?.is_some_and(is_json) {
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "`Content-Type` must be application/json"));
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "`Content-Type` must be application/json",
+        ));
     }
     let events = accepts(headers, "text", "event-stream");
-    if (is_post && !(events && accepts(headers, "application", "json"))) || (request.method() == Method::GET && !events) {
-        let both = if is_post { "application/json and text/event-stream" } else { "text/event-stream" };
+    if (is_post && !(events && accepts(headers, "application", "json")))
+        || (request.method() == Method::GET && !events)
+    {
+        let both =
+            if is_post { "application/json and text/event-stream" } else { "text/event-stream" };
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, format!("`Accept` must list {both}")));
     }
     Ok(())
@@ -99,27 +110,43 @@ fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<
     for name in ONCE {
         single(headers, &name)?;
     }
-    let sender =
-        Sender { host: single(headers, &HOST)?, origin: single(headers, &ORIGIN)?, authorization: single(headers, &AUTHORIZATION)? };
+    let sender = Sender {
+        host: single(headers, &HOST)?,
+        origin: single(headers, &ORIGIN)?,
+        authorization: single(headers, &AUTHORIZATION)?,
+    };
     let authority = request.uri().authority().map(Authority::as_str);
     if let Some(problem) = ambiguity(sender, authority, request.version() >= Version::HTTP_11) {
         return Err(Refusal::bad_request(problem));
     }
     match authority.filter(|authority| !access.knows(authority)) {
-        Some(authority) => Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, format!("`{authority}` is not a name of this server"))),
+        Some(authority) => Err(Refusal::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            format!("`{authority}` is not a name of this server"),
+        )),
         None => Ok(sender),
     }
 }
 
-/// The body, and what it has of the memory there is for all of them: taken as it arrives, whatever was announced. One that is refused is read all the same, up
-/// to the longest there may be, so that its client gets to read the answer; nothing of it is kept.
-pub(super) async fn read(mut body: Incoming, bodies: &Rc<Budget>) -> Result<(Vec<u8>, Share), Refusal> {
-    let too_long = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {BODY_LIMIT} bytes"));
+/// The body, and what it has of the memory there is for all of them: taken as it arrives, whatever
+/// was announced. One that is refused is read all the same, up to the longest there may be, so that
+/// its client gets to read the answer; nothing of it is kept.
+pub(super) async fn read(
+    mut body: Incoming,
+    bodies: &Rc<Budget>,
+) -> Result<(Vec<u8>, Share), Refusal> {
+    let too_long = || {
+        Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the body is longer than {BODY_LIMIT} bytes"),
+        )
+    };
     let arrived = async {
         let mut refused = (body.size_hint().lower() > BODY_LIMIT as u64).then(too_long);
         let (mut bytes, mut share, mut seen) = (Vec::new(), bodies.share(), 0);
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| Refusal::bad_request(format!("the body broke off: {error}")))?;
+            let frame = frame
+                .map_err(|error| Refusal::bad_request(format!("the body broke off: {error}")))?;
             let data = frame.data_ref().map_or(&[][..], |data| data);
             seen += data.len();
             if seen > BODY_LIMIT {
@@ -127,13 +154,19 @@ pub(super) async fn read(mut body: Incoming, bodies: &Rc<Budget>) -> Result<(Vec
             }
             if refused.is_none() && !keep(data, &mut bytes, &mut share) {
                 (bytes, share) = (Vec::new(), bodies.share());
-                let full = "the bodies of other requests take all the memory there is for them: try again";
+                let full =
+                    "the bodies of other requests take all the memory there is for them: try again";
                 refused = Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full));
             }
         }
         refused.map_or(Ok((bytes, share)), Err)
     };
-    let late = |_| Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not arrive within {} s", BODY_TIME.as_secs()));
+    let late = |_| {
+        Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {} s", BODY_TIME.as_secs()),
+        )
+    };
     timeout(BODY_TIME, arrived).await.map_err(late)?
 }
 
@@ -158,7 +191,9 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
         return Err(Refusal::bad_request(format!("the header `{name}` is there more than once")));
     }
     let text = first.map(|value| value.to_str().map(str::trim)).transpose();
-    text.map_err(|_| Refusal::bad_request(format!("the value of the header `{name}` is not ASCII text")))
+    text.map_err(|_| {
+        Refusal::bad_request(format!("the value of the header `{name}` is not ASCII text"))
+    })
 }
 
 /// The type before its parameters.
@@ -174,12 +209,15 @@ fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
     let listed = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     listed.flat_map(|value| value.split(',')).map(essence).any(|media| {
         let (main, sub) = media.split_once('/').unwrap_or_default();
-        (main == "*" || main.eq_ignore_ascii_case(kind)) && (sub == "*" || sub.eq_ignore_ascii_case(subtype))
+        (main == "*" || main.eq_ignore_ascii_case(kind))
+            && (sub == "*" || sub.eq_ignore_ascii_case(subtype))
     })
 }
 
 fn not_allowed(allowed: &'static str) -> Reply {
-    let mut reply: Reply = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("the methods here are {allowed}")).into();
+    let mut reply: Reply =
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("the methods here are {allowed}"))
+            .into();
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }

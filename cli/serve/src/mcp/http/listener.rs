@@ -1,4 +1,5 @@
-//! Connections: accepted up to a limit, each served by a task of its own, ended with a grace period.
+//! Connections: accepted up to a limit, each served by a task of its own, ended with a grace
+//! period.
 
 use crate::budget::Budget;
 use crate::listen;
@@ -42,7 +43,10 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// Serves until it is interrupted.
-pub(crate) async fn serve<S: ToolServer>(shim: Rc<Shim<S>>, options: Options) -> Result<Ended, Failure> {
+pub(crate) async fn serve<S: ToolServer>(
+    shim: Rc<Shim<S>>,
+    options: Options,
+) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let listener = listen(&shim.repository.notices, &options)?;
     let (gone, to_close) = mpsc::unbounded_channel();
@@ -53,7 +57,8 @@ pub(crate) async fn serve<S: ToolServer>(shim: Rc<Shim<S>>, options: Options) ->
         sessions: HttpSessions::new(&shim, options.idle_limit, gone.clone()),
         exchanges: Exchanges::new(&shim, gone),
     });
-    let mut connections = Connections { front, open: JoinSet::new(), ending: watch::Sender::new(false) };
+    let mut connections =
+        Connections { front, open: JoinSet::new(), ending: watch::Sender::new(false) };
     tokio::select! {
         never = connections.accept(&listener) => match never {},
         () = interrupt.received() => drop(listener),
@@ -70,8 +75,12 @@ pub(crate) async fn serve<S: ToolServer>(shim: Rc<Shim<S>>, options: Options) ->
 
 pub(super) fn listen(notices: &Notices, options: &Options) -> Result<TcpListener, Failure> {
     let (listener, at) = listen::listen(&options.address.to_string(), &options.access)?;
-    let failed = |error| Failure::new(FailureKind::Surroundings, format!("cannot listen on {at}: {error}"));
-    let listener = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map_err(failed)?;
+    let failed =
+        |error| Failure::new(FailureKind::Surroundings, format!("cannot listen on {at}: {error}"));
+    let listener = listener
+        .set_nonblocking(true)
+        .and_then(|()| TcpListener::from_std(listener))
+        .map_err(failed)?;
     limits::allow_open_files(CONNECTIONS as u64 + 256);
     notices.info(format!("serving MCP at http://{at}{PATH}"));
     Ok(listener)
@@ -95,7 +104,8 @@ impl<S: ToolServer> Connections<S> {
                         let front = Rc::clone(&front);
                         async move { front.answer(request).await }
                     };
-                    self.open.spawn_local(serve_connection(stream, place, answer, self.ending.subscribe()));
+                    self.open.spawn_local(serve_connection(stream, place, answer,
+                        self.ending.subscribe()));
                 }
                 Some(_) = self.open.join_next(), if !self.open.is_empty() => {}
                 _ = sweeping.tick() => self.front.sessions.sweep(),
@@ -116,12 +126,16 @@ impl<S: ToolServer> Connections<S> {
     }
 }
 
-pub(super) async fn next_connection(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+pub(super) async fn next_connection(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),
-            // the client is gone, or file descriptors are short: they are freed when other connections end
+            // the client is gone, or file descriptors are short: they are freed when other
+            // connections end
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(OUT_OF_FILES).await,
         }
@@ -140,7 +154,8 @@ pub(super) async fn serve_connection<B, A>(
     // an answer must not wait for the acknowledgement of the one before
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
-        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; a client that went by that one has sent another request than the next one read
+        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; a client that went
+        // by that one has sent another request than the next one read
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let answered = answer(request);
         async move {
@@ -153,7 +168,11 @@ pub(super) async fn serve_connection<B, A>(
     });
     let mut builder = http1::Builder::new();
     // what a connection holds unread is bounded by the same
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_header_size(HEAD_LIMIT).max_buf_size(HEAD_LIMIT);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_header_size(HEAD_LIMIT)
+        .max_buf_size(HEAD_LIMIT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     // a broken connection needs no message

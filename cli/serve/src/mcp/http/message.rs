@@ -10,7 +10,10 @@ pub(super) enum Posted {
 
 impl Posted {
     pub fn read(bytes: Vec<u8>) -> Result<Self, Wrong> {
-        let text = String::from_utf8(bytes).map_err(|_| Wrong { id: None, error: json_rpc::error(mcp::PARSE_ERROR, "not UTF-8") })?;
+        let text = String::from_utf8(bytes).map_err(|_| Wrong {
+            id: None,
+            error: json_rpc::error(mcp::PARSE_ERROR, "not UTF-8"),
+        })?;
         match json_rpc::read(&text)? {
             Frame::One(message) => Ok(Self::One(message)),
             Frame::Batch(elements) if elements.is_empty() => Err(Wrong::request("an empty batch")),

@@ -1,6 +1,8 @@
-//! Parameters that a tool wants in a header as well (`x-mcp-header` in its input schema), and whether a call has them there.
+//! Parameters that a tool wants in a header as well (`x-mcp-header` in its input schema), and
+//! whether a call has them there.
 //!
-//! What is known of tools is what was listed last: a client with an older list gets the mismatch error, and lists again.
+//! What is known of tools is what was listed last: a client with an older list gets the mismatch
+//! error, and lists again.
 
 use crate::mcp::http::envelope::{decoded, mismatch};
 use agent_core::protocol::raw_object::RawObject;
@@ -35,8 +37,13 @@ impl Mirror {
             #[serde(borrow)]
             result: &'a RawValue,
         }
-        let page = serde_json::from_slice::<Answer<'_>>(answer).ok().and_then(|answer| RawObject::parse(answer.result))?;
-        let tools: Vec<RawObject> = page.get("tools").and_then(|tools| serde_json::from_str(tools.get()).ok()).unwrap_or_default();
+        let page = serde_json::from_slice::<Answer<'_>>(answer)
+            .ok()
+            .and_then(|answer| RawObject::parse(answer.result))?;
+        let tools: Vec<RawObject> = page
+            .get("tools")
+            .and_then(|tools| serde_json::from_str(tools.get()).ok())
+            .unwrap_or_default();
         let mut known = self.0.borrow_mut();
         for tool in tools {
             let Some(name) = tool.text("name") else { continue };
@@ -51,8 +58,13 @@ impl Mirror {
     /// Whether the headers of a call say what its arguments say.
     pub fn check(&self, headers: &HeaderMap, params: &RawObject) -> Result<(), RpcError> {
         let known = self.0.borrow();
-        let Some(mirrored) = params.text("name").and_then(|tool| known.get(&tool)) else { return Ok(()) };
-        let arguments = params.get("arguments").and_then(|arguments| serde_json::from_str(arguments.get()).ok()).unwrap_or(Value::Null);
+        let Some(mirrored) = params.text("name").and_then(|tool| known.get(&tool)) else {
+            return Ok(());
+        };
+        let arguments = params
+            .get("arguments")
+            .and_then(|arguments| serde_json::from_str(arguments.get()).ok())
+            .unwrap_or(Value::Null);
         mirrored.iter().try_for_each(|one| one.check(headers, &arguments))
     }
 }
@@ -65,7 +77,9 @@ fn mirrored(schema: &RawValue) -> Vec<Mirrored> {
 }
 
 fn look(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Mirrored>) {
-    for (name, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+    for (name, property) in
+        schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+    {
         path.push(name.clone());
         if let Some(header) = property.get(ANNOTATION).and_then(Value::as_str) {
             found.push(Mirrored { path: path.clone(), header: format!("{PREFIX}{header}") });
@@ -80,14 +94,28 @@ fn look(schema: &Value, path: &mut Vec<String>, found: &mut Vec<Mirrored>) {
 impl Mirrored {
     fn check(&self, headers: &HeaderMap, arguments: &Value) -> Result<(), RpcError> {
         let header = &self.header;
-        let argument = self.path.iter().try_fold(arguments, |value, name| value.get(name)).unwrap_or(&Value::Null);
+        let argument = self
+            .path
+            .iter()
+            .try_fold(arguments, |value, name| value.get(name))
+            .unwrap_or(&Value::Null);
         let mut values = headers.get_all(header.as_str()).iter();
         match (written(argument), values.next(), values.next()) {
-            (_, _, Some(_)) => Err(mismatch(&format!("the header `{header}` is there more than once"))),
+            (_, _, Some(_)) => {
+                Err(mismatch(&format!("the header `{header}` is there more than once")))
+            }
             (None, None, _) => Ok(()),
-            (Some(_), None, _) => Err(mismatch(&format!("the header `{header}` is missing; the body has its value"))),
-            (Some(text), Some(value), _) if decoded(value).is_some_and(|value| is_same(&value, &text, argument)) => Ok(()),
-            (_, Some(_), _) => Err(mismatch(&format!("the header `{header}` is not what the body says"))),
+            (Some(_), None, _) => {
+                Err(mismatch(&format!("the header `{header}` is missing; the body has its value")))
+            }
+            (Some(text), Some(value), _)
+                if decoded(value).is_some_and(|value| is_same(&value, &text, argument)) =>
+            {
+                Ok(())
+            }
+            (_, Some(_), _) => {
+                Err(mismatch(&format!("the header `{header}` is not what the body says")))
+            }
         }
     }
 }
@@ -104,7 +132,8 @@ fn written(argument: &Value) -> Option<String> {
 /// Numbers are compared as such: 42.0 is 42.
 fn is_same(header: &str, written: &str, argument: &Value) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
-    header == written || (argument.is_number() && number(header).is_some() && number(header) == number(written))
+    header == written
+        || (argument.is_number() && number(header).is_some() && number(header) == number(written))
 }
 
 #[cfg(test)]
@@ -117,17 +146,33 @@ mod tests {
         let mirror = Mirror::default();
         let schema = json!({"type": "object", "properties": {
             "region": {"type": "string", "x-mcp-header": "Region"},
-            "limits": {"type": "object", "properties": {"rows": {"type": "integer", "x-mcp-header": "Rows"}}},
+            "limits": {"type": "object", "properties": {"rows": {"type": "integer",
+                "x-mcp-header": "Rows"}}},
             "query": {"type": "string"},
         }});
-        let tools = json!([{"name": "sql", "inputSchema": schema}, {"name": "plain", "inputSchema": {"type": "object"}}]);
-        let next = mirror.learn(json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools, "nextCursor": "2"}}).to_string().as_bytes());
+        let tools = json!([{"name": "sql", "inputSchema": schema}, {"name": "plain",
+            "inputSchema": {"type": "object"}}]);
+        let next = mirror.learn(
+            json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools, "nextCursor": "2"}})
+                .to_string()
+                .as_bytes(),
+        );
         assert_eq!(next.as_deref(), Some("2"));
-        let headers =
-            sent.iter().map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())).collect();
-        let params = |tool: &str| serde_json::from_str(&json!({"name": tool, "arguments": arguments}).to_string()).unwrap();
+        let headers = sent
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect();
+        let params = |tool: &str| {
+            serde_json::from_str(&json!({"name": tool, "arguments": arguments}).to_string())
+                .unwrap()
+        };
         assert_eq!(mirror.check(&headers, &params("sql")).is_ok(), fits, "{sent:?} {arguments}");
-        assert!(mirror.check(&headers, &params("plain")).is_ok() && mirror.check(&headers, &params("unknown")).is_ok());
+        assert!(
+            mirror.check(&headers, &params("plain")).is_ok()
+                && mirror.check(&headers, &params("unknown")).is_ok()
+        );
     }
 
     #[test]
@@ -144,15 +189,24 @@ mod tests {
         for (sent, fits) in [("7", true), ("7.0", true), ("8", false), ("x", false)] {
             check(&[("mcp-param-rows", sent)], &json!({"limits": {"rows": 7}}), fits);
         }
-        check(&[("mcp-param-rows", "12345678901234567890123")], &json!({"limits": {"rows": 7}}), false);
+        check(
+            &[("mcp-param-rows", "12345678901234567890123")],
+            &json!({"limits": {"rows": 7}}),
+            false,
+        );
     }
 
     #[test]
     fn a_tool_that_is_listed_without_them_is_free_again() {
         let mirror = Mirror::default();
-        let list =
-            |schema: Value| json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "t", "inputSchema": schema}]}}).to_string();
-        mirror.learn(list(json!({"properties": {"a": {"type": "string", "x-mcp-header": "A"}}})).as_bytes());
+        let list = |schema: Value| {
+            json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "t",
+                "inputSchema": schema}]}})
+            .to_string()
+        };
+        mirror.learn(
+            list(json!({"properties": {"a": {"type": "string", "x-mcp-header": "A"}}})).as_bytes(),
+        );
         let params = serde_json::from_str(r#"{"name":"t","arguments":{"a":"1"}}"#).unwrap();
         assert!(mirror.check(&HeaderMap::new(), &params).is_err());
         mirror.learn(list(json!({"properties": {"a": {"type": "string"}}})).as_bytes());

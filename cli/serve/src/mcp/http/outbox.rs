@@ -65,7 +65,8 @@ impl Outbox {
 
     pub fn find(&self, number: u64) -> Option<Rc<Stream>> {
         let streams = self.0.borrow();
-        let mut all = streams.requests.values().chain(&streams.finished).chain([&streams.unsolicited]);
+        let mut all =
+            streams.requests.values().chain(&streams.finished).chain([&streams.unsolicited]);
         all.find(|stream| stream.number == number).map(Rc::clone)
     }
 
@@ -84,7 +85,9 @@ impl Streams {
             self.finished.push_back(stream);
         }
         while self.finished.len() > FINISHED_KEPT
-            || (self.finished.len() > 1 && self.finished.iter().map(|stream| stream.bytes()).sum::<usize>() > FINISHED_BYTES_KEPT)
+            || (self.finished.len() > 1
+                && self.finished.iter().map(|stream| stream.bytes()).sum::<usize>()
+                    > FINISHED_BYTES_KEPT)
         {
             self.finished.pop_front();
         }
@@ -96,7 +99,9 @@ impl Outlet for Outbox {
         let mut streams = self.0.borrow_mut();
         match about {
             About::Answer(id) => streams.answer(id, frame),
-            About::Request(id) => streams.requests.get(id.get()).unwrap_or(&streams.unsolicited).push(frame),
+            About::Request(id) => {
+                streams.requests.get(id.get()).unwrap_or(&streams.unsolicited).push(frame)
+            }
             About::Nothing => streams.unsolicited.push(frame),
         }
     }

@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-/// How long a client hears nothing: then the answer begins as a stream, and a stream says that it is alive.
+/// How long a client hears nothing: then the answer begins as a stream, and a stream says that it
+/// is alive.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Events made ahead of a connection that is slower; more wait in the stream, within its bounds.
 const EVENTS_AHEAD: usize = 16;
@@ -34,7 +35,10 @@ impl Body for Content {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let next = match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take()),
             Self::Events(events) => events.poll_recv(context),
@@ -48,7 +52,9 @@ impl Body for Content {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Self::Events(_) => SizeHint::default(),
         }
     }
@@ -78,7 +84,10 @@ impl Refusal {
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let mut reply = json(refusal.status, json_rpc::refusal(None, &json_rpc::error(mcp::INVALID_REQUEST, refusal.why)).into());
+        let mut reply = json(
+            refusal.status,
+            json_rpc::refusal(None, &json_rpc::error(mcp::INVALID_REQUEST, refusal.why)).into(),
+        );
         if refusal.status == StatusCode::UNAUTHORIZED {
             reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -89,7 +98,10 @@ impl From<Refusal> for Reply {
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let hint = denied.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        Self::new(StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN), denied.why + &hint)
+        Self::new(
+            StatusCode::from_u16(denied.status).unwrap_or(StatusCode::FORBIDDEN),
+            denied.why + &hint,
+        )
     }
 }
 
@@ -121,13 +133,21 @@ pub(super) enum ResponseMode {
     InSession { primed: bool },
 }
 
-/// Plain JSON when the answer comes first and soon, else events. `held` is dropped when the last frame
-/// was sent, or the client is gone.
-pub(super) async fn respond(mut reader: Reader, mode: ResponseMode, held: impl Sized + 'static) -> Reply {
+/// Plain JSON when the answer comes first and soon, else events. `held` is dropped when the last
+/// frame was sent, or the client is gone.
+pub(super) async fn respond(
+    mut reader: Reader,
+    mode: ResponseMode,
+    held: impl Sized + 'static,
+) -> Reply {
     match timeout(SILENCE, reader.next()).await {
         Ok(Some((_, frame))) if reader.is_done() => {
             drop(held);
-            let status = if matches!(mode, ResponseMode::Alone) { status_of(&frame) } else { StatusCode::OK };
+            let status = if matches!(mode, ResponseMode::Alone) {
+                status_of(&frame)
+            } else {
+                StatusCode::OK
+            };
             json(status, frame)
         }
         // a cancelled request has no answer, and nothing to resume
@@ -137,7 +157,12 @@ pub(super) async fn respond(mut reader: Reader, mode: ResponseMode, held: impl S
     }
 }
 
-pub(super) fn events(reader: Reader, first: Option<(u64, Bytes)>, mode: ResponseMode, held: impl Sized + 'static) -> Reply {
+pub(super) fn events(
+    reader: Reader,
+    first: Option<(u64, Bytes)>,
+    mode: ResponseMode,
+    held: impl Sized + 'static,
+) -> Reply {
     let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
     if matches!(mode, ResponseMode::InSession { .. }) {
         reader.promise_resumption();
@@ -162,7 +187,8 @@ async fn pump(
     sender: &mpsc::Sender<Bytes>,
 ) -> Result<(), mpsc::error::SendError<Bytes>> {
     let stream = reader.stream.number;
-    let id = |frame| matches!(mode, ResponseMode::InSession { .. }).then_some(EventId { stream, frame });
+    let id =
+        |frame| matches!(mode, ResponseMode::InSession { .. }).then_some(EventId { stream, frame });
     if matches!(mode, ResponseMode::InSession { primed: true }) {
         let before = first.as_ref().map_or(reader.delivered(), |(number, _)| number - 1);
         sender.send(event::priming(EventId { stream, frame: before })).await?;
@@ -199,7 +225,9 @@ fn status_of(frame: &[u8]) -> StatusCode {
 fn status_of_code(code: i64) -> StatusCode {
     match code {
         mcp::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
-        mcp::PARSE_ERROR | mcp::INVALID_REQUEST | mcp::INVALID_PARAMS | -32022..=-32020 => StatusCode::BAD_REQUEST,
+        mcp::PARSE_ERROR | mcp::INVALID_REQUEST | mcp::INVALID_PARAMS | -32022..=-32020 => {
+            StatusCode::BAD_REQUEST
+        }
         _ => StatusCode::OK,
     }
 }

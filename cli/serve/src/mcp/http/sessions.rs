@@ -1,4 +1,5 @@
-//! Sessions of the handshake era: opened by `initialize`, named by a header, closed by the client or for being idle.
+//! Sessions of the handshake era: opened by `initialize`, named by a header, closed by the client
+//! or for being idle.
 
 use crate::mcp::http::envelope;
 use crate::mcp::http::event::EventId;
@@ -48,12 +49,17 @@ pub(super) struct HttpSessions<S: ToolServer> {
 }
 
 impl<S: ToolServer> HttpSessions<S> {
-    pub fn new(shim: &Rc<Shim<S>>, idle_limit: Duration, gone: mpsc::UnboundedSender<Rc<Session<S>>>) -> Self {
+    pub fn new(
+        shim: &Rc<Shim<S>>,
+        idle_limit: Duration,
+        gone: mpsc::UnboundedSender<Rc<Session<S>>>,
+    ) -> Self {
         Self { shim: Rc::clone(shim), open: RefCell::default(), idle_limit, gone }
     }
 
     pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
-        let is_first = !headers.contains_key(SESSION) && posted.one().is_some_and(|message| message.is("initialize"));
+        let is_first = !headers.contains_key(SESSION)
+            && posted.one().is_some_and(|message| message.is("initialize"));
         match (posted, self.find(headers)) {
             (Posted::One(message), _) if is_first => self.open_session(*message).await,
             (posted, Ok(session)) => session.post(posted).await,
@@ -72,8 +78,16 @@ impl<S: ToolServer> HttpSessions<S> {
             return reply::events(reader, None, session.mode(), session.occupied());
         };
         match last.to_str().ok().and_then(|last| session.resumed(EventId::parse(last)?)) {
-            Some(reader) => reply::events(reader, None, ResponseMode::InSession { primed: false }, session.occupied()),
-            None => Refusal::bad_request("`Last-Event-ID` names no event of this session, or one that is not kept any more").into(),
+            Some(reader) => reply::events(
+                reader,
+                None,
+                ResponseMode::InSession { primed: false },
+                session.occupied(),
+            ),
+            None => Refusal::bad_request(
+                "`Last-Event-ID` names no event of this session, or one that is not kept any more",
+            )
+            .into(),
         }
     }
 
@@ -87,7 +101,9 @@ impl<S: ToolServer> HttpSessions<S> {
 
     /// Closes sessions that were idle for too long.
     pub fn sweep(&self) {
-        self.close(|_, session| session.open.get() == 0 && session.used.get().elapsed() >= self.idle_limit);
+        self.close(|_, session| {
+            session.open.get() == 0 && session.used.get().elapsed() >= self.idle_limit
+        });
     }
 
     /// How often idle sessions are looked for.
@@ -118,15 +134,23 @@ impl<S: ToolServer> HttpSessions<S> {
 
     fn find(&self, headers: &HeaderMap) -> Result<Rc<HttpSession<S>>, Refusal> {
         let Some(id) = headers.get(SESSION) else {
-            return Err(Refusal::bad_request("the header `Mcp-Session-Id` is missing: open with `initialize`"));
+            return Err(Refusal::bad_request(
+                "the header `Mcp-Session-Id` is missing: open with `initialize`",
+            ));
         };
         if let Some(revision) = envelope::wrong_revision(headers) {
-            let why = format!("`MCP-Protocol-Version` is `{revision}`; a session speaks one of {}", HANDSHAKES.join(", "));
+            let why = format!(
+                "`MCP-Protocol-Version` is `{revision}`; a session speaks one of {}",
+                HANDSHAKES.join(", ")
+            );
             return Err(Refusal::bad_request(why));
         }
         let sessions = self.open.borrow();
         let Some(session) = id.to_str().ok().and_then(|id| sessions.get(id)) else {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "there is no such session any more: open a new one with `initialize`"));
+            return Err(Refusal::new(
+                StatusCode::NOT_FOUND,
+                "there is no such session any more: open a new one with `initialize`",
+            ));
         };
         session.used.set(Instant::now());
         Ok(Rc::clone(session))
@@ -137,7 +161,11 @@ impl<S: ToolServer> HttpSessions<S> {
             return Refusal::bad_request("`initialize` is a request: it has an `id`").into();
         };
         if !self.makes_room() {
-            return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("there are {SESSIONS} sessions, all in use")).into();
+            return Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("there are {SESSIONS} sessions, all in use"),
+            )
+            .into();
         }
         let outbox = Outbox::new();
         // the session id is a secret, and conversation ids are shown
@@ -152,8 +180,16 @@ impl<S: ToolServer> HttpSessions<S> {
             let _ = self.gone.send(session);
             return reply;
         };
-        reply.headers_mut().insert(SESSION, HeaderValue::try_from(&name).expect("hexadecimal digits"));
-        let session = HttpSession { session, outbox, revision, used: Cell::new(Instant::now()), open: Cell::new(0) };
+        reply
+            .headers_mut()
+            .insert(SESSION, HeaderValue::try_from(&name).expect("hexadecimal digits"));
+        let session = HttpSession {
+            session,
+            outbox,
+            revision,
+            used: Cell::new(Instant::now()),
+            open: Cell::new(0),
+        };
         self.open.borrow_mut().insert(name, Rc::new(session));
         reply
     }
@@ -188,7 +224,8 @@ impl<S: ToolServer> HttpSession<S> {
     async fn post(self: &Rc<Self>, posted: Posted) -> Reply {
         let is_batch = posted.one().is_none();
         if is_batch && self.revision != WITH_BATCHES {
-            return Refusal::bad_request(format!("batches belong to revision {WITH_BATCHES}")).into();
+            return Refusal::bad_request(format!("batches belong to revision {WITH_BATCHES}"))
+                .into();
         }
         let ids: Vec<_> = posted.all().iter().filter_map(Incoming::request).collect();
         if ids.is_empty() {
@@ -196,7 +233,8 @@ impl<S: ToolServer> HttpSession<S> {
             return reply::empty(StatusCode::ACCEPTED);
         }
         let Some(stream) = self.outbox.open(&ids) else {
-            return Refusal::bad_request("the `id` is in use by a request that has no answer yet").into();
+            return Refusal::bad_request("the `id` is in use by a request that has no answer yet")
+                .into();
         };
         posted.into_all().into_iter().for_each(|message| self.take(message));
         if is_batch {

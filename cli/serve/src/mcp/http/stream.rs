@@ -1,4 +1,5 @@
-//! The frames for one request of a client, or the unsolicited ones: numbered, bounded, read by one connection at a time.
+//! The frames for one request of a client, or the unsolicited ones: numbered, bounded, read by one
+//! connection at a time.
 
 use hyper::body::Bytes;
 use std::cell::{Cell, RefCell};
@@ -43,7 +44,13 @@ impl Stream {
     /// One that ends with the last of so many answers.
     pub fn until_answered(number: u64, answers: usize, replays: bool) -> Rc<Self> {
         let frames = RefCell::new(Frames { awaited: answers, ..Frames::default() });
-        Rc::new(Self { number, replays, frames, resumable: Cell::new(false), changed: Notify::new() })
+        Rc::new(Self {
+            number,
+            replays,
+            frames,
+            resumable: Cell::new(false),
+            changed: Notify::new(),
+        })
     }
 
     /// One that goes on until it is ended.
@@ -85,8 +92,8 @@ impl Stream {
         self.frames.borrow().bytes
     }
 
-    /// Takes the stream over from its reader, after the frame of that number. `None` when later frames
-    /// are gone, or there was no such frame.
+    /// Takes the stream over from its reader, after the frame of that number. `None` when later
+    /// frames are gone, or there was no such frame.
     pub fn read_after(self: &Rc<Self>, number: u64) -> Option<Reader> {
         let mut frames = self.frames.borrow_mut();
         if number < frames.dropped || number > frames.dropped + frames.kept.len() as u64 {
@@ -204,7 +211,10 @@ mod tests {
             let mut second = stream.read();
             assert!(first.next().await.is_none(), "it was taken over");
             assert_eq!(delivered(&mut second), ["2:b"]);
-            assert!(timeout(Duration::from_millis(1), second.next()).await.is_err(), "more will come");
+            assert!(
+                timeout(Duration::from_millis(1), second.next()).await.is_err(),
+                "more will come"
+            );
             assert!(stream.answer("c".to_owned()));
             assert_eq!((second.next().await.unwrap().0, second.is_done()), (3, true));
             assert!(second.next().await.is_none());
@@ -241,7 +251,10 @@ mod tests {
             let mut reader = stream.read();
             stream.push("a".to_owned());
             stream.push("b".to_owned());
-            assert_eq!((delivered(&mut reader), stream.bytes()), (vec!["1:a".to_owned(), "2:b".to_owned()], 0));
+            assert_eq!(
+                (delivered(&mut reader), stream.bytes()),
+                (vec!["1:a".to_owned(), "2:b".to_owned()], 0)
+            );
         })
         .unwrap();
     }

@@ -1,4 +1,5 @@
-//! A server of our own tools over Streamable HTTP: rmcp speaks the protocol, the access checks are the shim's.
+//! A server of our own tools over Streamable HTTP: rmcp speaks the protocol, the access checks are
+//! the shim's.
 
 use crate::access::Access;
 use crate::budget::Budget;
@@ -25,7 +26,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Serves until it is interrupted; each session has a handler of its own.
-pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: &Location, options: Options) -> Result<Ended, Failure> {
+pub async fn serve_typed<H: ServerHandler + Clone + Sync>(
+    handler: H,
+    location: &Location,
+    options: Options,
+) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let listener = listen(&location.notices, &options)?;
     let mut sessions = LocalSessionManager::default();
@@ -33,8 +38,10 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: 
     // access is checked here
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
     let ended = config.cancellation_token.clone();
-    let service = StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(sessions), config);
-    let server = Rc::new(TypedServer { access: options.access, bodies: Budget::new(BODIES_LIMIT), service });
+    let service =
+        StreamableHttpService::new(move || Ok(handler.clone()), Arc::new(sessions), config);
+    let server =
+        Rc::new(TypedServer { access: options.access, bodies: Budget::new(BODIES_LIMIT), service });
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (mut connections, ending) = (JoinSet::new(), watch::Sender::new(false));
     loop {
@@ -45,7 +52,8 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(handler: H, location: 
                     let server = Rc::clone(&server);
                     async move { server.answer(request).await }
                 };
-                connections.spawn_local(serve_connection(stream, place, answer, ending.subscribe()));
+                connections.spawn_local(serve_connection(stream, place, answer,
+                    ending.subscribe()));
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             () = interrupt.received() => break,
@@ -74,7 +82,10 @@ impl<H: ServerHandler> TypedServer<H> {
         let ends_session = head.method == Method::DELETE;
         match read(body, &self.bodies).await {
             Ok((bytes, _share)) => {
-                let mut answer = self.service.handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed())).await;
+                let mut answer = self
+                    .service
+                    .handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed()))
+                    .await;
                 // clients take rmcp's 202 for a session that did not end
                 if ends_session && answer.status() == StatusCode::ACCEPTED {
                     *answer.status_mut() = StatusCode::NO_CONTENT;
