@@ -392,7 +392,7 @@ fn circles_of_files_are_small() {
 fn a_circle_is_found_through_every_form_of_import() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).expect("a file is written")
+        std::fs::write(folder.path().join(name), text).expect("a file is written");
     };
     std::fs::create_dir(folder.path().join("room")).expect("a folder is made");
     write("lib.rs", "pub mod a;\nmod room;\n");

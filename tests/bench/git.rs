@@ -35,7 +35,7 @@ fn main() {
         ["prepare", folder] => prepare(Path::new(folder)),
         ["promote", folder] => promote_for_ever(Path::new(folder)),
         ["latest", folder] => {
-            println!("{}", Git::discover(Path::new(folder)).unwrap().latest().unwrap().unwrap())
+            println!("{}", Git::discover(Path::new(folder)).unwrap().latest().unwrap().unwrap());
         }
         _ => println!("nothing, or one of: prepare DIR, promote DIR, latest DIR"),
     }

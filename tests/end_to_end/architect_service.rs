@@ -130,7 +130,7 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
                     .and_then(|()| socket.read_to_string(&mut answer));
                 match sent {
                     Ok(_) if answer.starts_with("HTTP/1.1 202") => {
-                        given.push(format!("{round}-{number}"))
+                        given.push(format!("{round}-{number}"));
                     }
                     _ => break,
                 }

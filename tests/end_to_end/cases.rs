@@ -244,7 +244,7 @@ fn spend_is_counted_and_capped() {
             "ci/budgets.json",
             &json!({"schema": "agent/budgets@1", "tiers": {"micro": {"spend_usd": usd}}})
                 .to_string(),
-        )
+        );
     };
     budget(0.25);
     let ended = on(&shop, "2026-11-22", &["--shards", "1", "--json", "--no-cache"]).code(7);

@@ -45,7 +45,7 @@ fn a_checkout_that_was_changed_is_not_served() {
             overwrite(&path, lying(&path));
         }),
         ("`json.py` was added", |place| {
-            std::fs::write(place.join("json.py"), "raise SystemExit(66)\n").unwrap()
+            std::fs::write(place.join("json.py"), "raise SystemExit(66)\n").unwrap();
         }),
         ("`runner` is another kind of file", |place| {
             let other = place.ancestors().nth(2).unwrap().join("tmp/other");

@@ -166,7 +166,7 @@ fn a_ledger_that_was_deleted_moved_back_cut_or_edited_is_found() {
         rewrite(served, |text| text.split_inclusive('\n').next().unwrap().to_owned());
     });
     check_tampered(&served, "was damaged since: ", |served| {
-        rewrite(served, |text| text.split_inclusive('\n').nth(1).unwrap().to_owned())
+        rewrite(served, |text| text.split_inclusive('\n').nth(1).unwrap().to_owned());
     });
     check_tampered(&served, "lacks 1 of the attempts that ", |served| {
         rewrite(served, |text| text.replace("\"accepted\":false", "\"accepted\":true"));

@@ -463,6 +463,13 @@ fn requests_that_are_wrong_are_refused_with_what_is_wrong() {
         assert_eq!(head.status, status, "{method} {headers:?}: {answer}");
         assert!(answer.contains(words), "{method} {headers:?}: {answer}");
     }
+}
+
+#[test]
+fn requests_that_could_be_read_two_ways_are_refused() {
+    let server = Server::start(TALKING, &[]);
+    let session = server.session("2025-11-25");
+    let ping = &request(1, "ping", &json!({}));
     // where a target and Host could name two servers, and where a body could be two
     for (target, headers, status) in [
         ("http://localhost/mcp", "host: localhost\r\n", 415),

@@ -243,7 +243,7 @@ fn an_evaluation_that_says_nothing_is_refused() {
 fn evidence_cannot_be_left_out() {
     let world = tuned();
     forged(&world, &[(STATE_FILE, EVIL)], |trailers, _| {
-        (trailers.gate, trailers.ledger) = (None, None)
+        (trailers.gate, trailers.ledger) = (None, None);
     });
     let expected = [
         "gate: it names no record of the gate, and v0.1.1 before it does",

@@ -77,7 +77,7 @@ fn the_interval_of_clopper_and_pearson_agrees_with_scipy() {
 #[test]
 fn mcnemars_mid_p_agrees_with_scipy() {
     rows(&table("mcnemar"), |row| {
-        check(mcnemar::mid_p(count(&row["better"]), count(&row["worse"])), &row["p"], row)
+        check(mcnemar::mid_p(count(&row["better"]), count(&row["worse"])), &row["p"], row);
     });
 }
 
@@ -99,7 +99,7 @@ fn tangos_interval_agrees_with_one_whose_estimates_are_searched_for() {
 #[test]
 fn the_signed_rank_test_agrees_with_scipy() {
     rows(&table("wilcoxon"), |row| {
-        check(wilcoxon::signed_rank(numbers(&row["values"])), &row["p"], row)
+        check(wilcoxon::signed_rank(numbers(&row["values"])), &row["p"], row);
     });
 }
 

@@ -338,10 +338,10 @@ impl Report {
         {
             match self.rejected.len() {
                 shown if shown < REJECTED_SHOWN => {
-                    warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error))
+                    warn(format!("line {}: {}", rejected.line.unwrap_or_default(), rejected.error));
                 }
                 REJECTED_SHOWN => {
-                    warn("more lines were rejected; only the first are shown".to_owned())
+                    warn("more lines were rejected; only the first are shown".to_owned());
                 }
                 _ => {}
             }

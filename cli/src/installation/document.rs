@@ -347,7 +347,9 @@ fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem>
     for (key, field) in variables {
         match (there.get_mut(key).and_then(Item::as_table_like_mut), &field) {
             (Some(map), Field::Map(pairs)) => {
-                pairs.iter().for_each(|(name, text)| put(map, name, &Field::Text(text.clone())))
+                for (name, text) in pairs {
+                    put(map, name, &Field::Text(text.clone()));
+                }
             }
             _ => put(there, key, &field),
         }

@@ -455,8 +455,16 @@ mod tests {
         assert_eq!(Host::Zed.file(Scope::User, &places_set), Some("/xdg/zed/settings.json".into()));
     }
 
-    #[test]
-    fn a_hosts_own_command_is_given_what_it_takes() {
+    /// Servers over stdio (with a variable by name, with its value) and over HTTP (with a token).
+    struct Servers {
+        stdio: Server,
+        named: Server,
+        valued: Server,
+        http: Server,
+        closed: Server,
+    }
+
+    fn servers() -> Servers {
         let stdio = Server {
             name: "a".to_owned(),
             launch: Launch::Command {
@@ -486,103 +494,109 @@ mod tests {
             },
         };
         let (http, closed) = (url(None), url(Some("KEY")));
+        Servers { stdio, named, valued, http, closed }
+    }
+
+    #[test]
+    fn a_hosts_own_command_is_given_what_it_takes() {
+        let Servers { stdio, named, http, closed, .. } = &servers();
         let table = [
             (
                 Host::ClaudeCode,
                 Scope::Project,
-                &stdio,
+                stdio,
                 "claude mcp add --scope project a -- /bin/agent -C /r",
             ),
             (
                 Host::ClaudeCode,
                 Scope::User,
-                &http,
+                http,
                 "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp",
             ),
             (
                 Host::ClaudeCode,
                 Scope::User,
-                &closed,
+                closed,
                 "claude mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header \
                 Authorization: Bearer ${KEY}",
             ),
             (
                 Host::Codex,
                 Scope::User,
-                &closed,
+                closed,
                 "codex mcp add a --url http://127.0.0.1:1/mcp --bearer-token-env-var KEY",
             ),
             (
                 Host::Gemini,
                 Scope::User,
-                &closed,
+                closed,
                 "gemini mcp add --scope user --transport http a http://127.0.0.1:1/mcp --header \
                 Authorization: Bearer ${KEY}",
             ),
-            (Host::Codex, Scope::User, &stdio, "codex mcp add a -- /bin/agent -C /r"),
-            (Host::Codex, Scope::User, &http, "codex mcp add a --url http://127.0.0.1:1/mcp"),
-            (
-                Host::Gemini,
-                Scope::User,
-                &stdio,
-                "gemini mcp add --scope user a /bin/agent -- -C /r",
-            ),
+            (Host::Codex, Scope::User, stdio, "codex mcp add a -- /bin/agent -C /r"),
+            (Host::Codex, Scope::User, http, "codex mcp add a --url http://127.0.0.1:1/mcp"),
+            (Host::Gemini, Scope::User, stdio, "gemini mcp add --scope user a /bin/agent -- -C /r"),
             (
                 Host::Gemini,
                 Scope::Project,
-                &http,
+                http,
                 "gemini mcp add --scope project --transport http a http://127.0.0.1:1/mcp",
             ),
             (
                 Host::ClaudeCode,
                 Scope::User,
-                &named,
+                named,
                 "claude mcp add --env KEY=${KEY} --scope user a -- /bin/agent -C /r",
             ),
             (
                 Host::Gemini,
                 Scope::User,
-                &named,
+                named,
                 "gemini mcp add --env KEY=${KEY} --scope user a /bin/agent -- -C /r",
             ),
             (
                 Host::Vscode,
                 Scope::User,
-                &named,
+                named,
                 r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"],"env":{"KEY":"${env:KEY}"}}"#,
             ),
             (
                 Host::Vscode,
                 Scope::User,
-                &stdio,
+                stdio,
                 r#"code --add-mcp {"name":"a","type":"stdio","command":"/bin/agent","args":["-C","/r"]}"#,
             ),
         ];
         for (host, scope, server, shown) in table {
             assert_eq!(host.command(scope, server).expect("it has one").join(" "), shown);
         }
+    }
+
+    #[test]
+    fn what_a_hosts_own_command_cannot_say_goes_into_its_file() {
+        let Servers { stdio, named, valued, closed, .. } = &servers();
         for (host, scope) in [
             (Host::Codex, Scope::Project),
             (Host::Vscode, Scope::Project),
             (Host::Zed, Scope::User),
             (Host::Cursor, Scope::User),
         ] {
-            assert_eq!(host.command(scope, &stdio), None);
+            assert_eq!(host.command(scope, stdio), None);
         }
         for host in [Host::ClaudeCode, Host::Codex, Host::Gemini, Host::Vscode] {
             assert_eq!(
-                host.command(Scope::User, &valued),
+                host.command(Scope::User, valued),
                 None,
                 "the words of a command can be read by every user of the machine"
             );
         }
         assert_eq!(
-            Host::Codex.command(Scope::User, &named),
+            Host::Codex.command(Scope::User, named),
             None,
             "it has no option for a name alone"
         );
         assert_eq!(
-            Host::Vscode.command(Scope::User, &closed),
+            Host::Vscode.command(Scope::User, closed),
             None,
             "its user is to be asked for the token"
         );

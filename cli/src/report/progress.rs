@@ -183,7 +183,7 @@ mod tests {
         let slow_ms = BTreeMap::from([("a".to_owned(), 9000.0), ("b".to_owned(), 5000.0)]);
         let mut outlook = Outlook { cases: 12, shards: 2, slow_ms, ..Outlook::default() };
         let finished = |outlook: &mut Outlook, id: &str, ms| {
-            outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) })
+            outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) });
         };
         let long = Duration::from_secs(100);
         assert_eq!(outlook.left(long), Duration::from_secs(9), "the longest alone takes that");

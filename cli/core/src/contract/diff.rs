@@ -150,10 +150,10 @@ fn tool(path: &str, name: &str, old: &Value, new: &Value) -> Vec<Change> {
     changes.extend(named(name, &format!("{path}/inputSchema"), inputs(name, old, new)));
     match (old.get("outputSchema"), new.get("outputSchema")) {
         (None, Some(_)) => {
-            changes.push(change(RuleId::ResultSchemaAdded, "/outputSchema", Words::default()))
+            changes.push(change(RuleId::ResultSchemaAdded, "/outputSchema", Words::default()));
         }
         (Some(_), None) => {
-            changes.push(change(RuleId::ResultSchemaRemoved, "/outputSchema", Words::default()))
+            changes.push(change(RuleId::ResultSchemaRemoved, "/outputSchema", Words::default()));
         }
         (Some(old), Some(new)) => {
             changes.extend(named(

@@ -430,10 +430,10 @@ fn compare(
 ) {
     match (expected, got) {
         (Value::Object(expected), Value::Object(got)) => {
-            compare_objects(path, expected, got, matching, found)
+            compare_objects(path, expected, got, matching, found);
         }
         (Value::Array(expected), Value::Array(got)) => {
-            compare_lists(path, expected, got, matching, found)
+            compare_lists(path, expected, got, matching, found);
         }
         (Value::Number(one), Value::Number(two))
             if number::is_near(one, two, matching.rel, matching.abs) => {}

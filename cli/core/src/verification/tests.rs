@@ -580,7 +580,7 @@ fn changed_evaluators_are_judged_by_those_before() {
     let stored = || Some(Results::of(Tier::Micro, &lines(&new())));
     assert_eq!(with(&|record, facts| (before(record), facts.before = stored()).0).0, Status::Ok);
     let lower = |record: &mut Record| {
-        record.compared.as_mut().unwrap().before.as_mut().unwrap().passed = 41
+        record.compared.as_mut().unwrap().before.as_mut().unwrap().passed = 41;
     };
     assert_eq!(
         with(&|record, facts| {

@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn a_promotion_is_the_next_patch_and_changes_the_state_alone() {
         let check = |change: &dyn Fn(&mut Tip), expected: &str| {
-            check(Kind::Promotion, "0.1.2", change, expected)
+            check(Kind::Promotion, "0.1.2", change, expected);
         };
         check(&|tip| tip.link.trailers.version = None, "its message has no Agent-Version");
         check(

@@ -136,7 +136,7 @@ impl Trailers {
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = |key: &str, value: Option<String>| {
-            lines.extend(value.map(|value| format!("{key}: {}", one_line(&value))))
+            lines.extend(value.map(|value| format!("{key}: {}", one_line(&value))));
         };
         line(KIND, self.kind.map(|kind| kind.as_str().to_owned()));
         line(VERSION, self.version.as_ref().map(Version::to_string));

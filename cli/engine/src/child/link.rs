@@ -769,10 +769,10 @@ impl Link {
     pub fn reply(&mut self, id: &RawValue, outcome: Result<&RawValue, &RpcError>) {
         match outcome {
             Ok(result) => {
-                self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None })
+                self.queue(&Reply { jsonrpc: "2.0", id, result: Some(result), error: None });
             }
             Err(error) => {
-                self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) })
+                self.queue(&Reply { jsonrpc: "2.0", id, result: None, error: Some(error) });
             }
         }
     }

@@ -205,7 +205,7 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
         match std::fs::read_dir(&folder) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             found => {
-                entries.extend(found.map_err(FsError::while_doing("list", &folder))?.flatten())
+                entries.extend(found.map_err(FsError::while_doing("list", &folder))?.flatten());
             }
         }
     }

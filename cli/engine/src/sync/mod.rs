@@ -345,7 +345,7 @@ impl Run<'_> {
         self.repository.say(warnings);
         match (moved, to) {
             (Some(true), Some(to)) => {
-                self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short()))
+                self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short()));
             }
             (Some(true), None) => self.outcome.did(format!(
                 "the tag {} is gone: nothing that is served is this version",

@@ -71,7 +71,7 @@ impl<'a> Request<'a> {
         let mut labels = Vec::with_capacity(8);
         labels.push(KeyValue::new(names::METHOD, self.method.to_owned()));
         let mut label = |key, value: Option<&str>| {
-            labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())))
+            labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())));
         };
         label(names::TOOL, self.tool);
         label(names::OPERATION, self.tool.map(|_| names::EXECUTE_TOOL));

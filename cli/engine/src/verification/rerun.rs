@@ -41,7 +41,7 @@ impl Verifier<'_> {
         let rerun = Rerun { repository: self.repository, commit };
         let mut checks = Vec::new();
         let mut check = |check: &'static str, (status, message): Finding| {
-            checks.push(Check { check, status, message })
+            checks.push(Check { check, status, message });
         };
         for (tier, summary) in &evaluation.tiers {
             check("run", rerun.own(*tier, summary, &evidence)?);

@@ -105,10 +105,10 @@ impl Execution<'_> {
         let repository = self.repository;
         match (step, &self.basis) {
             (Step::RunTier { .. }, Basis::Tier(judged)) => {
-                made.evidence = Some(Evidence::measure(repository, judged)?)
+                made.evidence = Some(Evidence::measure(repository, judged)?);
             }
             (Step::ReuseEvaluation { .. }, Basis::Version(commit)) => {
-                made.evidence = Some(Evidence::of_version(repository, commit)?)
+                made.evidence = Some(Evidence::of_version(repository, commit)?);
             }
             (Step::RecordAttempt, Basis::Tier(judged)) => {
                 made.evidence
@@ -130,7 +130,7 @@ impl Execution<'_> {
                 None => return Ok(Some(End::Lost)),
             },
             (Step::WriteCommit { undoes, .. }, _) => {
-                made.commit = Some(self.write_commit(undoes, made)?)
+                made.commit = Some(self.write_commit(undoes, made)?);
             }
             (Step::StoreEvaluation, _) => made.evidence().store(repository, made.commit())?,
             (Step::Publish { .. }, _) => match self.publish(made.commit())? {
@@ -138,7 +138,7 @@ impl Execution<'_> {
                 None => return Ok(Some(End::Lost)),
             },
             (Step::SealStaging, _) => {
-                self.seal(made.tip.as_ref().expect("staging is sealed by a version"))
+                self.seal(made.tip.as_ref().expect("staging is sealed by a version"));
             }
         }
         Ok(None)

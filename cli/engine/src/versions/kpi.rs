@@ -110,7 +110,7 @@ fn take(
     for line in records.read(source)?.lines() {
         match signal {
             Signal::Traces => {
-                otlp::spans(line).unwrap_or_default().iter().for_each(|span| tally.take_span(span))
+                otlp::spans(line).unwrap_or_default().iter().for_each(|span| tally.take_span(span));
             }
             _ => otlp::events(line)
                 .unwrap_or_default()

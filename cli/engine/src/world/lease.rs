@@ -32,7 +32,7 @@ impl Lease {
             let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
             match file.try_lock_shared() {
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    std::thread::sleep(PAUSE)
+                    std::thread::sleep(PAUSE);
                 }
                 // on a file system without locks age alone keeps gc away
                 Err(_) => return Ok(Some(Self { _locked: file })),

@@ -17,7 +17,7 @@ impl Reply {
         match self {
             Self::Single => client.deliver(answer, id.map_or(About::Nothing, About::Answer)),
             Self::Batch(batch) => {
-                batch.answers.borrow_mut().push((answer, id.map(ToOwned::to_owned)))
+                batch.answers.borrow_mut().push((answer, id.map(ToOwned::to_owned)));
             }
         }
     }

@@ -75,10 +75,10 @@ async fn receive<S: Server>(
         let (Some(shim), Some(server)) = (shim.upgrade(), server.upgrade()) else { return };
         match message {
             ServerMessage::Request { id, method, params } => {
-                requested(&shim, &server, id, &method, params.as_deref())
+                requested(&shim, &server, id, &method, params.as_deref());
             }
             ServerMessage::Notification { method, frame } => {
-                notified(&shim, &server, &method, &frame).await
+                notified(&shim, &server, &method, &frame).await;
             }
         }
     }
@@ -117,7 +117,7 @@ fn requested<S: Server>(
     let is_idle = server.in_flight.is_empty();
     match shim.audience(server).as_slice() {
         [only] if is_idle && only.revision().is_some() => {
-            ask(only, server, id, method, params, About::Nothing)
+            ask(only, server, id, method, params, About::Nothing);
         }
         _ => server.child().reply(id, Err(not_offered(method))),
     }
@@ -159,7 +159,7 @@ async fn notified<S: Server>(
         TOOLS_CHANGED => shim.notify_tools_changed(),
         UPDATED => shim.resource_changed(server, &params().text("uri").unwrap_or_default(), frame),
         "notifications/resources/list_changed" | "notifications/prompts/list_changed" => {
-            shim.list_changed(server, method, frame)
+            shim.list_changed(server, method, frame);
         }
         _ => forward_unattributed(shim, server, frame),
     }

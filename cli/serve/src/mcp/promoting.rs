@@ -126,7 +126,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
         shim.state.promoter.is_under_way.set(false);
         match outcome {
             Ok(Ok(why)) => {
-                shim.repository.notices.info(format!("promoted by [promote] auto: {why}"))
+                shim.repository.notices.info(format!("promoted by [promote] auto: {why}"));
             }
             Ok(Err(why)) => {
                 shim.repository.warn(&format!(

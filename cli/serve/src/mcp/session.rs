@@ -134,11 +134,11 @@ impl<S: ToolServer> Session<S> {
             session.in_flight.borrow_mut().remove(id.get());
             match answer {
                 Ok(Some(result)) => {
-                    reply.give(&session.client, json_rpc::answer(&id, &result), Some(&id))
+                    reply.give(&session.client, json_rpc::answer(&id, &result), Some(&id));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    reply.give(&session.client, json_rpc::refusal(Some(&id), &error), Some(&id))
+                    reply.give(&session.client, json_rpc::refusal(Some(&id), &error), Some(&id));
                 }
             }
             session.answered.notify_waiters();

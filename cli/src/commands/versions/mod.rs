@@ -146,7 +146,7 @@ fn show(repository: &Repository, what: &What, context: &Context) -> CommandResul
     ));
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: Option<String>| {
-        facts.extend(value.map(|value| vec![name.to_owned(), value]))
+        facts.extend(value.map(|value| vec![name.to_owned(), value]));
     };
     fact("commit", Some(entry.commit.to_string()));
     fact("kind", entry.kind.map(|kind| kind.as_str().to_owned()));

@@ -69,7 +69,7 @@ pub fn bisect(
     match conclusion {
         Conclusion::Unknown => return Err(unknown(repository, last, tier, &options.case)?),
         Conclusion::NeverBad => {
-            found.why = format!("it passes at {}: nothing broke it", shown(last))
+            found.why = format!("it passes at {}: nothing broke it", shown(last));
         }
         Conclusion::NeverGood { first } => {
             found.why = never_good(&options.case, &shown(&history[first]), good.is_some());

@@ -113,7 +113,7 @@ fn whatever_changed_is_found_and_made_again() {
     type Tamper = fn(&Path, &Path);
     let ways: [(&str, How, Tamper); 14] = [
         ("runner/__main__.py", How::Content, |place, _| {
-            overwrite(&place.join("runner/__main__.py"), "print(2)\n")
+            overwrite(&place.join("runner/__main__.py"), "print(2)\n");
         }),
         ("runner/__main__.py", How::Content, |place, _| {
             let path = place.join("runner/__main__.py");
@@ -129,7 +129,7 @@ fn whatever_changed_is_found_and_made_again() {
         }),
         ("empty", How::Added, |place, _| std::fs::create_dir(place.join("empty")).unwrap()),
         ("agent.toml", How::Missing, |place, _| {
-            std::fs::remove_file(place.join("agent.toml")).unwrap()
+            std::fs::remove_file(place.join("agent.toml")).unwrap();
         }),
         ("runner", How::Missing, |place, _| std::fs::remove_dir_all(place.join("runner")).unwrap()),
         ("bin/run", How::Mode, |place, _| {

@@ -41,10 +41,10 @@ impl Git {
             }
             Role::Active | Role::Line(..) => self.along_first_parents(&mut update, new)?,
             Role::Record => {
-                update.is_forward = old.map_or(Ok(true), |old| self.holds_all_of(old, new))?
+                update.is_forward = old.map_or(Ok(true), |old| self.holds_all_of(old, new))?;
             }
             Role::Free if reference.starts_with("refs/heads/") => {
-                update.added.push(self.changes_at_once(old, new)?)
+                update.added.push(self.changes_at_once(old, new)?);
             }
             Role::Once | Role::Free => {}
         }

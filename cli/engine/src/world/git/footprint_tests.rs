@@ -148,7 +148,7 @@ fn refs_that_are_ours_are_put_back_past_the_hooks() {
     let ids = || repository.git(&["for-each-ref", "--format=%(refname) %(objectname)"]);
     let before = ids();
     let past = |arguments: &[&str]| {
-        drop(repository.git(&[&["-c", "core.hooksPath=/dev/null"], arguments].concat()))
+        drop(repository.git(&[&["-c", "core.hooksPath=/dev/null"], arguments].concat()));
     };
     check(
         &repository,
@@ -173,7 +173,7 @@ fn refs_that_are_ours_are_put_back_past_the_hooks() {
         &["refs/heads/active was moved"],
     );
     let torn = |repository: &Repository| {
-        std::fs::write(repository.path().join(".git/refs/heads/active"), "torn").unwrap()
+        std::fs::write(repository.path().join(".git/refs/heads/active"), "torn").unwrap();
     };
     check(&repository, torn, &["refs/heads/active was moved"]);
     assert_eq!(ids(), before);

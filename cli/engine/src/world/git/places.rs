@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn only_a_folder_is_a_local_remote() {
         let check = |url: &str, expected: Option<&str>| {
-            assert_eq!(local_path(url), expected.map(PathBuf::from), "{url}")
+            assert_eq!(local_path(url), expected.map(PathBuf::from), "{url}");
         };
         check("/srv/git/a.git", Some("/srv/git/a.git"));
         check("../a", Some("../a"));

@@ -256,7 +256,7 @@ fn a_read_only_folder_is_removed_all_the_same() {
     let world = World::new(|_| {});
     let locked = |path: &str, mode| {
         std::fs::set_permissions(world.folder.join(path), std::fs::Permissions::from_mode(mode))
-            .unwrap()
+            .unwrap();
     };
     locked("runner/__main__.py", 0o444);
     locked("runner", 0o555);

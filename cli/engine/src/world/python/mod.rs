@@ -733,7 +733,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
             let said = RefCell::new(0);
             let python = Python { lock: lock.map(str::to_owned), ..Python::default() };
             let result = interpreter(&self.layout, self.folder.path(), &python, &|_| {
-                *said.borrow_mut() += 1
+                *said.borrow_mut() += 1;
             });
             (result, said.into_inner())
         }

@@ -100,7 +100,7 @@ impl Outlet for Outbox {
         match about {
             About::Answer(id) => streams.answer(id, frame),
             About::Request(id) => {
-                streams.requests.get(id.get()).unwrap_or(&streams.unsolicited).push(frame)
+                streams.requests.get(id.get()).unwrap_or(&streams.unsolicited).push(frame);
             }
             About::Nothing => streams.unsolicited.push(frame),
         }
