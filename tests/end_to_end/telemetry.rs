@@ -729,8 +729,7 @@ tools/call ask              +0.0 ms  15.0 ms  v0.1.0  [c1]
 ";
 
 const NEWEST: &str = "\
-2026-11-22 12:00:00.000     15.0 ms  tools/call ask  tools/call ask,
-    tools/call reward  v0.1.0  [c1]  4bf92f3577b34da6a3ce929d0e0e4736
+2026-11-22 12:00:00.000     15.0 ms  tools/call ask  tools/call ask, tools/call reward  v0.1.0  [c1]  4bf92f3577b34da6a3ce929d0e0e4736
 2026-11-22 12:01:00.000       1.5 s  promotion  no: worse: score 0.5 against 0.6  11111111111111111111111111111111
 ";
 

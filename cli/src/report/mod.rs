@@ -198,8 +198,7 @@ NOTE  a
       failed; in quarantine until 2027-01-31: the network
 NOTE  b  
       its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day
-micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms,
-    p95 0.00 ms, wall 0.00 s, cost $0.2500
+micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms, p95 0.00 ms, wall 0.00 s, cost $0.2500
       pass^1 0.500, pass^2 0.000
       the pass rate 0.500 is below the budget of 1";
         assert_eq!(text, expected);
