@@ -65,6 +65,7 @@ fn each_effect_has_one_door() {
         ("indicatif::", "cli/src/report/"),
         ("getrandom::", "cli/engine/src/world/random.rs"),
         ("httparse::", "cli/serve/src/rest/"),
+        ("similar::", "cli/core/src/formats/text_difference.rs"),
         ("hyper::", "cli/serve/src/mcp/http/"),
         ("rmcp::", "cli/serve/src/"),
         ("hyper_util::", "cli/serve/src/mcp/http/"),

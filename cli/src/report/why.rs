@@ -5,10 +5,10 @@
 //! program can show it. Here it is read back.
 
 use crate::printer::{Printer, Style};
+use agent_core::formats::text_difference::{self, ChangeTag};
 use agent_core::testing::evaluation::{CaseResult, Shown};
 use serde::Serialize;
 use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
 
 /// A piece of a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,19 +86,23 @@ fn length_of_value(text: &str) -> Option<usize> {
 /// Marks what differs in texts; other values differ as a whole.
 fn compared(expected: &str, got: &str) -> (Vec<Run>, Vec<Run>) {
     let is_text = |value: &str| value.starts_with('"');
-    let diff = TextDiff::from_chars(expected, got);
-    if !is_text(expected) || !is_text(got) || diff.ratio() < 0.6 {
-        return (vec![Run(expected.to_owned(), true)], vec![Run(got.to_owned(), true)]);
+    let whole = || (vec![Run(expected.to_owned(), true)], vec![Run(got.to_owned(), true)]);
+    if !is_text(expected) || !is_text(got) {
+        return whole();
+    }
+    let (ratio, changes) = text_difference::characters(expected, got);
+    if ratio < 0.6 {
+        return whole();
     }
     let mut sides = (Vec::new(), Vec::new());
-    for change in diff.iter_all_changes() {
-        match change.tag() {
+    for (tag, text) in &changes {
+        match tag {
             ChangeTag::Equal => {
-                push(&mut sides.0, change.value(), false);
-                push(&mut sides.1, change.value(), false);
+                push(&mut sides.0, text, false);
+                push(&mut sides.1, text, false);
             }
-            ChangeTag::Delete => push(&mut sides.0, change.value(), true),
-            ChangeTag::Insert => push(&mut sides.1, change.value(), true),
+            ChangeTag::Delete => push(&mut sides.0, text, true),
+            ChangeTag::Insert => push(&mut sides.1, text, true),
         }
     }
     sides

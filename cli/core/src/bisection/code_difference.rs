@@ -2,11 +2,10 @@
 
 use crate::bisection::difference::{PathChange, PathStatus};
 use crate::formats::object_id::ObjectId;
+use crate::formats::text_difference::{self, ChangeTag};
 use crate::testing::judgement::cut;
 use semver::Version;
 use serde::Serialize;
-use similar::udiff::UnifiedDiffHunk;
-use similar::{ChangeTag, TextDiff};
 use std::time::Duration;
 
 pub const SCHEMA: &str = "agent/code-diff@1";
@@ -116,16 +115,14 @@ impl Files {
         let (Some(old), Some(new)) = (text(old), text(new)) else {
             return self.withhold(change, Withheld::Binary);
         };
-        let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(old, new);
-        let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
-        let (added, removed) = (Some(count(ChangeTag::Insert)), Some(count(ChangeTag::Delete)));
-        let mut unified = diff.unified_diff();
+        let (added, removed, found) = text_difference::hunks(old, new, CONTEXT, PATIENCE);
         let mut room = FILE_LINES.min(self.lines_left);
         let granted = room;
         let mut left_off = 0;
         let mut hunks = Vec::new();
-        for found in unified.context_radius(CONTEXT).iter_hunks() {
-            let (shown, total) = hunk(&found, room);
+        for found in found {
+            let total = found.lines.len();
+            let shown = hunk(found, room);
             room -= shown.lines.len();
             left_off += total - shown.lines.len();
             if !shown.lines.is_empty() {
@@ -137,8 +134,8 @@ impl Files {
         self.taken.push(FileDifference {
             path,
             status,
-            added,
-            removed,
+            added: Some(added),
+            removed: Some(removed),
             hunks,
             left_off,
             withheld: None,
@@ -155,23 +152,16 @@ fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
-/// A hunk with at most `room` of its lines, and how many it has.
-fn hunk(found: &UnifiedDiffHunk<'_, '_, '_, str>, room: usize) -> (Hunk, usize) {
-    let mut total = 0;
-    let mut lines = Vec::new();
-    for change in found.iter_changes() {
-        total += 1;
-        if lines.len() < room {
-            let sign = match change.tag() {
-                ChangeTag::Equal => ' ',
-                ChangeTag::Insert => '+',
-                ChangeTag::Delete => '-',
-            };
-            let line = change.value().trim_end_matches(['\n', '\r']);
-            lines.push(format!("{sign}{}", cut(line, LINE_LENGTH)));
-        }
-    }
-    (Hunk { header: found.header().to_string(), lines }, total)
+/// A hunk with at most `room` of its lines.
+fn hunk(found: text_difference::Hunk, room: usize) -> Hunk {
+    let sign = |tag| match tag {
+        ChangeTag::Equal => ' ',
+        ChangeTag::Insert => '+',
+        ChangeTag::Delete => '-',
+    };
+    let shown = found.lines.iter().take(room);
+    let lines = shown.map(|(tag, line)| format!("{}{}", sign(*tag), cut(line, LINE_LENGTH)));
+    Hunk { lines: lines.collect(), header: found.header }
 }
 
 #[cfg(test)]

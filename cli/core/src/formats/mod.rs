@@ -14,3 +14,4 @@ pub mod object_id;
 pub mod python_version;
 pub mod schema;
 pub mod suggestion;
+pub mod text_difference;

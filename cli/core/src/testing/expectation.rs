@@ -4,6 +4,7 @@ use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
 use crate::formats::schema::Schema;
 use crate::formats::suggestion::did_you_mean;
+use crate::formats::text_difference;
 use crate::protocol::call_result::Answer;
 use crate::testing::judgement::{Judgement, quoted, shortened, shown};
 use crate::testing::opinion::CommandCall;
@@ -483,8 +484,7 @@ fn compare_lists(
 
 /// The changed lines with one line around them, at most twenty.
 fn text_diff(expected: &str, got: &str) -> String {
-    let diff = similar::TextDiff::from_lines(expected, got);
-    let unified = diff.unified_diff().context_radius(1).to_string();
+    let unified = text_difference::unified(expected, got, 1, None);
     let mut lines: Vec<_> = unified.lines().take(20).map(|line| format!("    {line}")).collect();
     if unified.lines().count() > lines.len() {
         lines.push("    ...".to_owned());

@@ -5,6 +5,7 @@ use crate::installation::{self, Done, Launch, Met, Passed, Plan, Request, Server
 use crate::printer::{Printer, Style};
 use agent_core::child::variable::{self, Variable};
 use agent_core::formats::manifest::Manifest;
+use agent_core::formats::text_difference;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
@@ -246,8 +247,7 @@ fn show(plan: &Plan, context: &Context) {
 fn diff(plan: &Plan) -> String {
     let (before, after) = plan.texts();
     let file = plan.file.display().to_string();
-    let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
-    diff.unified_diff().context_radius(0).header(&file, &file).to_string().trim_end().to_owned()
+    text_difference::unified(&before, &after, 0, Some((&file, &file)))
 }
 
 fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context) {

@@ -2,6 +2,7 @@
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
+use agent_core::formats::text_difference;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
@@ -54,11 +55,6 @@ pub(super) fn write(
 
 fn golden_diff(path: &str, before: &[u8], after: &[u8]) -> String {
     let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
-    let diff = similar::TextDiff::from_lines(before.as_ref(), after.as_ref());
-    diff.unified_diff()
-        .context_radius(3)
-        .header(&format!("a/{path}"), &format!("b/{path}"))
-        .to_string()
-        .trim_end()
-        .to_owned()
+    let names = (format!("a/{path}"), format!("b/{path}"));
+    text_difference::unified(&before, &after, 3, Some((&names.0, &names.1)))
 }
