@@ -318,6 +318,88 @@ fn a_run_whose_process_is_killed_has_ended_for_whoever_asks() {
     wait_until("the coder and its child end", || !is_alive(&sleeper));
 }
 
+/// Starts a run that hangs and kills its process.
+#[cfg(target_os = "linux")]
+fn killed_run(world: &World, server: &Api) -> String {
+    let item = posted(server, "/v1/feedback", &json!({"text": "hang: please"}), 202);
+    let run = posted(server, "/v1/runs", &json!({"feedback": [item["id"]]}), 202);
+    let run = run["run"].as_str().unwrap().to_owned();
+    sleeper(world, &run);
+    rustix::process::kill_process(carrier(world), rustix::process::Signal::KILL).unwrap();
+    // the guard of the coder has the lock for a moment longer
+    let lock = std::fs::File::open(world.path("a/.agent/architect/lock")).unwrap();
+    wait_until("the run lets its lock go", || lock.try_lock().is_ok());
+    run
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_dead_run_is_dead_over_rest_and_in_the_terminal_alike() {
+    let world = world(1);
+    let server = api(&world);
+    let terminal = || world.agent("a", ["architect", "list", "--json"]).ok().json();
+    let run = killed_run(&world, &server);
+    // each front finds it out by itself, whatever it is asked for first
+    assert_eq!(server.get("/v1/feedback")["feedback"][0]["status"]["is"], "open");
+    let listed = terminal();
+    assert_eq!(listed["runs"][0]["status"], "cancelled");
+    assert_eq!(listed["runs"], server.get("/v1/runs")["runs"]);
+    assert_eq!(listed["feedback"], server.get("/v1/feedback")["feedback"]);
+
+    let other = killed_run(&world, &server);
+    let listed = terminal();
+    assert_eq!(
+        (&listed["runs"][1]["run"], &listed["runs"][1]["status"]),
+        (&json!(other), &json!("cancelled"))
+    );
+    assert_eq!(listed["feedback"][1]["status"]["is"], "open");
+    assert_eq!(server.get(&format!("/v1/runs/{other}")), listed["runs"][1]);
+    for run in [run, other] {
+        let ended = format!("run `{run}` has ended: it is cancelled");
+        world.agent("a", ["architect", "cancel", &run]).code(3).stderr_has(&ended);
+        let answered = server.send("POST", &format!("/v1/runs/{run}/cancel"), "", "");
+        assert_eq!((answered.status, &answered.json()["detail"]), (409, &json!(ended)));
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_cancellation_of_a_dead_run_says_the_same_over_rest_and_in_the_terminal() {
+    let world = world(1);
+    let server = api(&world);
+    let told = |run: &str| {
+        format!("the process of run {run} had already ended; the run is marked as interrupted now")
+    };
+    let run = killed_run(&world, &server);
+    let answered = server.send("POST", &format!("/v1/runs/{run}/cancel"), "", "");
+    assert_eq!((answered.status, &answered.json()["message"]), (202, &json!(told(&run))));
+    let run = killed_run(&world, &server);
+    let cancelled = world.agent("a", ["architect", "cancel", &run, "--json"]).ok().json();
+    assert_eq!(cancelled["message"], told(&run));
+    assert_eq!(server.get(&format!("/v1/runs/{run}"))["status"], "cancelled");
+}
+
+/// What the terminal says of wrong feedback, REST says as well.
+#[test]
+fn a_run_that_cannot_begin_is_refused_alike_by_every_front() {
+    let world = quiet();
+    let server = api(&world);
+    world.agent("a", ["architect", "run", "f-0123456789"]).code(3).stderr_has("no feedback item");
+    posted(&server, "/v1/runs", &json!({"feedback": ["f-0123456789"]}), 404);
+    let item = posted(&server, "/v1/feedback", &json!({"text": "later"}), 202);
+    let id = item["id"].as_str().unwrap();
+    // nothing is served, which the process of the run finds out
+    let unready = "there is no branch `active`";
+    world.agent("a", ["architect", "run", id]).code(3).stderr_has(unready);
+    let problem = posted(&server, "/v1/runs", &json!({"feedback": [id]}), 409);
+    assert!(problem["detail"].as_str().unwrap().contains(unready), "{problem}");
+    world.agent("a", ["architect", "cancel", id]).ok();
+    let withdrawn = format!("`{id}` is withdrawn");
+    world.agent("a", ["architect", "run", id]).code(3).stderr_has(&withdrawn);
+    let problem = posted(&server, "/v1/runs", &json!({"feedback": [id]}), 409);
+    assert_eq!(problem["detail"], withdrawn);
+}
+
 #[test]
 fn hosts_of_both_eras_give_feedback_and_see_what_a_run_changed() {
     let world = world(1);

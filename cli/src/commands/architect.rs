@@ -2,19 +2,18 @@ use crate::commands::outcome;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
-use agent_core::architect::feedback::{Feedback, Status};
+use agent_core::architect::feedback::Status;
 use agent_core::architect::run::{Phase, SCHEMA};
-use agent_core::formats::committed::Warnings;
 use agent_core::formats::manifest::CoderKind;
-use agent_engine::architect::operations::{self, Announcement};
-use agent_engine::architect::{self, Assignment};
-use agent_engine::conversations;
+use agent_engine::architect::NotStarted;
+use agent_engine::architect::operations::{
+    self, Accepted, Announcement, NewFeedback, NotCancelled, Start, Submission, Submitted,
+};
 use agent_engine::error::Failure;
-use agent_engine::repository::inbox::{Inbox, unknown};
+use agent_engine::repository::inbox::unknown;
 use agent_engine::repository::run_report::Report;
 use agent_engine::repository::{Repository, Writes};
-use agent_engine::versions;
-use agent_engine::world::clock;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::json;
 
 /// Give feedback in words and have the code changed for it
@@ -40,8 +39,8 @@ pub struct Arguments {
     /// The conversation it is about
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
-    /// The coder: builtin or command [default: the one in agent.toml]
-    #[arg(long, value_name = "NAME")]
+    /// The coder [default: the one in agent.toml]
+    #[arg(long, value_name = "NAME", value_parser = coders())]
     coder: Option<CoderKind>,
     /// Add the feedback to the inbox without a run
     #[arg(long)]
@@ -62,8 +61,8 @@ enum Action {
         /// Ids of feedback items
         #[arg(value_name = "FEEDBACK")]
         items: Vec<String>,
-        /// The coder: builtin or command [default: the one in agent.toml]
-        #[arg(long, value_name = "NAME")]
+        /// The coder [default: the one in agent.toml]
+        #[arg(long, value_name = "NAME", value_parser = coders())]
         coder: Option<CoderKind>,
         /// Fail if another run is in progress, instead of waiting for its end
         #[arg(long)]
@@ -89,6 +88,12 @@ enum Action {
     },
 }
 
+/// The coders there are, by name.
+fn coders() -> impl clap::builder::TypedValueParser<Value = CoderKind> {
+    PossibleValuesParser::new(CoderKind::ALL.map(CoderKind::as_str))
+        .try_map(|name| name.parse::<CoderKind>())
+}
+
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let only_looks = matches!(arguments.action, Some(Action::List | Action::Show { .. }));
     let repository = context.repository_to(Writes::Refs.unless(only_looks))?;
@@ -106,14 +111,11 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
         (Some(Action::Run { items, coder, no_wait, announce }), _) => {
-            let options = RunOptions { coder: *coder, waits: !no_wait, announces: *announce };
-            let ended = work(items, options, &repository, context);
-            if let (true, Err(failure)) = (options.announces, &ended) {
-                context
-                    .printer
-                    .data(Announcement::NotStarted { failure: failure.clone() }.to_line());
+            let start = Start { feedback: items.clone(), coder: *coder };
+            if *announce {
+                return run_announced(&start, !no_wait, &repository, context);
             }
-            ended
+            run_for(&start, !no_wait, &repository, context)
         }
         (Some(Action::Cancel { id }), _) => cancel(id, &repository, context),
         (Some(Action::Accept { run, again }), _) => {
@@ -128,82 +130,46 @@ fn say(
     repository: &Repository,
     context: &Context,
 ) -> CommandResult {
-    let conversation = arguments.conversation.as_deref();
-    if let Some(id) = conversation
-        && conversations::load(&repository.layout, id)?.is_none()
-    {
-        return Err(Failure::input(format!("there is no conversation `{id}` here"))
-            .with_hint("run it without `--conversation` to give feedback on no conversation"));
-    }
-    let item = Feedback::new(text, conversation, "person", &clock::rfc3339(clock::now()))?;
-    repository.settle(Inbox::new(&repository.git).add(&item)?);
+    let conversation = arguments.conversation.clone();
+    let new = NewFeedback { text: text.to_owned(), conversation };
+    let submission = Submission { new, source: "person", key: None };
+    let submitted = operations::submit(repository, &submission)?;
+    let item = match repository.settle(submitted) {
+        Submitted::New(item) | Submitted::Again(item) => item,
+        Submitted::OtherContent => unreachable!("feedback without a key has no earlier content"),
+        Submitted::NoConversation { id } => {
+            return Err(Failure::input(format!("there is no conversation `{id}` here"))
+                .with_hint("run it without `--conversation` to give feedback on no conversation"));
+        }
+    };
     if arguments.queue_only {
         context.printer.json(&item);
         context.printer.done(format!("{} is in the inbox", item.id), Some(&item.id));
         return Ok(Exit::Done);
     }
     context.printer.say(format!("{} is in the inbox", item.id));
-    let options = RunOptions { coder: arguments.coder, waits: true, announces: false };
-    carry_out(vec![item], options, repository, context)
+    let start = Start { feedback: vec![item.id], coder: arguments.coder };
+    run_for(&start, true, repository, context)
 }
 
-/// How a run is carried out.
-#[derive(Debug, Clone, Copy)]
-struct RunOptions {
-    coder: Option<CoderKind>,
+fn run_for(
+    start: &Start,
     waits: bool,
-    announces: bool,
-}
-
-fn work(
-    ids: &[String],
-    options: RunOptions,
-    repository: &Repository,
-    context: &Context,
-) -> CommandResult {
-    let inbox = Inbox::new(&repository.git);
-    if ids.is_empty() {
-        return oldest(&inbox, options, repository, context);
-    }
-    let items =
-        ids.iter().map(|id| architect::runnable(inbox.item(id)?)).collect::<Result<Vec<_>, _>>()?;
-    carry_out(items, options, repository, context)
-}
-
-fn oldest(
-    inbox: &Inbox<'_>,
-    options: RunOptions,
-    repository: &Repository,
-    context: &Context,
-) -> CommandResult {
-    if let Some(item) = inbox.items()?.into_iter().find(|item| item.status.can_be_run(false)) {
-        return carry_out(vec![item], options, repository, context);
-    }
-    context.printer.json(&json!({"schema": SCHEMA, "run": null, "status": "nothing-open"}));
-    context.printer.done("there is no open feedback", None);
-    Ok(Exit::Done)
-}
-
-fn carry_out(
-    items: Vec<Feedback>,
-    options: RunOptions,
     repository: &Repository,
     context: &Context,
 ) -> CommandResult {
     let _telemetry = repository.telemetry();
-    let assignment = Assignment { items, coder: options.coder, waits: options.waits };
-    let announce = |report: &Report| {
-        if options.announces {
-            context.printer.data(Announcement::Started { run: report.run.clone() }.to_line());
+    let begun = match operations::begin(repository, start, waits) {
+        Ok(begun) => begun,
+        Err(NotStarted::NothingOpen) => {
+            let nothing = json!({"schema": SCHEMA, "run": null, "status": "nothing-open"});
+            context.printer.json(&nothing);
+            context.printer.done("there is no open feedback", None);
+            return Ok(Exit::Done);
         }
+        Err(other) => return Err(other.into()),
     };
-    let push = outcome::pushes(repository, false, false);
-    versions::level(repository, push)?;
-    let report = architect::conduct(repository, &assignment, &announce)?;
-    let pushed = if push { pushed(&report, repository) } else { None };
-    if options.announces {
-        return Ok(report.failure().into());
-    }
+    let (report, pushed) = begun.carry_out()?;
     context.printer.json(&report);
     let conclusion = conclusion(&report, !context.printer.is_quiet());
     match (&report.version, report.failure()) {
@@ -214,17 +180,25 @@ fn carry_out(
     Ok(report.failure().into())
 }
 
-/// Pushes the version of a run. It is released already, so a failed push is a warning.
-fn pushed(report: &Report, repository: &Repository) -> Option<String> {
-    let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
-    let mut warnings = Warnings::none();
-    let pushed = versions::push_made(repository, version, commit);
-    let pushed = warnings.note(
-        pushed,
-        &format!("{version} was released but not pushed; run `agent sync` to push it"),
-    );
-    repository.say(warnings);
-    pushed
+/// Carries out a run for the process that started this one: a line of JSON says whether the run is
+/// on record.
+fn run_announced(
+    start: &Start,
+    waits: bool,
+    repository: &Repository,
+    context: &Context,
+) -> CommandResult {
+    let _telemetry = repository.telemetry();
+    let begun = match operations::begin(repository, start, waits) {
+        Ok(begun) => begun,
+        Err(reason) => {
+            context.printer.data(Announcement::NotStarted { reason: reason.clone() }.to_line());
+            return Err(reason.into());
+        }
+    };
+    context.printer.data(Announcement::Started { run: begun.id().to_owned() }.to_line());
+    let (report, _) = begun.carry_out()?;
+    Ok(report.failure().into())
 }
 
 fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, context: &Context) {
@@ -283,10 +257,9 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
 }
 
 fn list(repository: &Repository, context: &Context) -> CommandResult {
-    // before the items, whose status may change when an ended run is recorded
-    let mut runs = operations::runs(repository)?;
+    let (mut runs, mut items) = (operations::runs(repository)?, operations::feedback(repository)?);
+    items.reverse();
     runs.reverse();
-    let items = Inbox::new(&repository.git).items()?;
     context.printer.json(&json!({"schema": SCHEMA, "feedback": items, "runs": runs}));
     if items.is_empty() {
         context.printer.say("the inbox is empty");
@@ -328,9 +301,7 @@ fn known(status: &Status) -> String {
 }
 
 fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
-    let runs = operations::runs(repository)?;
-    if let Some(item) = Inbox::new(&repository.git).items()?.into_iter().find(|item| item.id == id)
-    {
+    if let Some(item) = operations::item(repository, id)? {
         context.printer.json(&item);
         context.printer.data(format!(
             "{} ({}, {}){}\n\n{}",
@@ -342,17 +313,24 @@ fn show(id: &str, repository: &Repository, context: &Context) -> CommandResult {
         ));
         return Ok(Exit::Done);
     }
-    let report = runs
-        .into_iter()
-        .find(|run| run.run == id)
-        .ok_or_else(|| unknown("feedback item or run", id))?;
+    let report =
+        operations::run(repository, id)?.ok_or_else(|| unknown("feedback item or run", id))?;
     context.printer.json(&report);
     context.printer.data(report.to_markdown().trim_end());
     Ok(Exit::Done)
 }
 
 fn cancel(id: &str, repository: &Repository, context: &Context) -> CommandResult {
-    let message = architect::cancel(repository, id)?;
+    let message = match operations::cancel(repository, id) {
+        Ok(cancelled) => cancelled.to_string(),
+        Err(NotCancelled::NoRun { .. }) => {
+            let item = operations::item(repository, id)?
+                .ok_or_else(|| unknown("feedback item or run", id))?;
+            operations::withdraw(repository, &item)?;
+            format!("{id} is withdrawn")
+        }
+        Err(other) => return Err(other.into()),
+    };
     context.printer.json(&json!({"schema": SCHEMA, "cancelled": id, "message": message}));
     context.printer.done(message, None);
     Ok(Exit::Done)
@@ -364,17 +342,14 @@ fn accept(
     repository: &Repository,
     context: &Context,
 ) -> CommandResult {
-    let push = outcome::pushes(repository, false, false);
-    versions::level(repository, push)?;
-    let (report, released) = architect::accept(repository, run, again)?;
-    let pushed = if push && released.done { pushed(&report, repository) } else { None };
+    let Accepted { report, outcome, pushed } = operations::accept(repository, run, again)?;
     if context.printer.is_json() {
         context.printer.json(&report);
     } else {
-        outcome::report("released", &released, &context.printer);
+        outcome::report("released", &outcome, &context.printer);
     }
-    if released.done {
+    if outcome.done {
         followed(&report, pushed.as_deref(), repository, context);
     }
-    Ok(released.refusal.into())
+    Ok(outcome.refusal.into())
 }

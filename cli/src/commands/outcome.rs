@@ -88,13 +88,7 @@ pub fn followed(
 
 /// Whether a version is pushed: on request, or by the served manifest.
 pub fn pushes(repository: &Repository, requested: bool, dry_run: bool) -> bool {
-    let usual = || {
-        repository
-            .served_manifest()
-            .and_then(|manifest| manifest.remote)
-            .is_some_and(|remote| remote.push)
-    };
-    !dry_run && (requested || usual())
+    !dry_run && (requested || versions::pushes_by_manifest(repository))
 }
 
 pub fn report(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {

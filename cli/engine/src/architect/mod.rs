@@ -14,11 +14,12 @@ pub mod events;
 mod failing_case;
 mod footprint;
 mod home;
+mod not_started;
 pub mod operations;
 mod program;
 mod run;
 mod trial;
 mod workplace;
 
-pub use run::{Assignment, accept, cancel, conduct, runnable};
+pub use not_started::NotStarted;
 pub use workplace::left_in;

@@ -1,18 +1,21 @@
-//! The operations of the Architect for the terminal, REST and MCP: add feedback; start, list and
-//! stop runs.
+//! The operations of the Architect for the terminal, REST and MCP: add and withdraw feedback;
+//! start, carry out, list, stop and accept runs.
 //!
-//! A run is a process of its own that outlives its caller. Its state is read from the repository,
-//! so that every front lists every run.
+//! REST and MCP start a run as a process of its own that outlives its caller; the terminal carries
+//! it out itself. The state of a run is read from the repository, so that every front lists every
+//! run. A run whose process is gone is ended before anything is listed.
 
 use crate::architect::events::{self, Kind, RunEvent};
-use crate::architect::run;
+use crate::architect::run::{self, Assignment};
+use crate::architect::{NotStarted, cancellation};
 use crate::conversations;
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::repository::inbox::{Inbox, entry};
+use crate::repository::inbox::{Inbox, entry, unknown};
 use crate::repository::records::INBOX;
 use crate::repository::run_report::Report;
 use crate::telemetry::Span;
+use crate::versions::{self, Outcome};
 use crate::world::clock;
 use crate::world::env;
 use crate::world::fs;
@@ -20,7 +23,7 @@ use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Run};
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::canonical;
-use agent_core::formats::committed::Committed;
+use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::digest;
@@ -28,13 +31,21 @@ use agent_core::testing::evaluation::{held_out_folder, is_held_out};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-/// Feedback as a program gives it.
+/// Feedback as it is given, also as programs write it: `NewFeedback` in both of their documents.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewFeedback {
+    pub text: String,
+    #[serde(default)]
+    pub conversation: Option<String>,
+}
+
+/// Feedback and how it came here.
 #[derive(Debug, Clone)]
 pub struct Submission {
-    pub text: String,
-    pub conversation: Option<String>,
+    pub new: NewFeedback,
     /// Where it comes from: a person, REST or MCP.
     pub source: &'static str,
     /// The same key with the same content is the same item, however often it is sent.
@@ -48,7 +59,9 @@ pub enum Submitted {
     Again(Feedback),
     /// The key came before, with something else.
     OtherContent,
-    NoConversation,
+    NoConversation {
+        id: String,
+    },
 }
 
 /// What a key stood for, kept beside the items: `keys/<digest>.json`.
@@ -67,18 +80,14 @@ pub fn submit(
     repository: &Repository,
     submission: &Submission,
 ) -> Result<Committed<Submitted>, Failure> {
-    let conversation = submission.conversation.as_deref();
+    let NewFeedback { text, conversation } = &submission.new;
+    let conversation = conversation.as_deref();
     if let Some(id) = conversation
         && conversations::load(&repository.layout, id)?.is_none()
     {
-        return Ok(Committed::whole(Submitted::NoConversation));
+        return Ok(Committed::whole(Submitted::NoConversation { id: id.to_owned() }));
     }
-    let item = Feedback::new(
-        &submission.text,
-        conversation,
-        submission.source,
-        &clock::rfc3339(clock::now()),
-    )?;
+    let item = Feedback::new(text, conversation, submission.source, &clock::rfc3339(clock::now()))?;
     let Some(key) = &submission.key else {
         return Ok(Inbox::new(&repository.git).add(&item)?.map(|()| Submitted::New(item)));
     };
@@ -110,20 +119,32 @@ fn submit_once(
     Ok(Committed::whole(Submitted::Again(Inbox::new(&repository.git).item(&before.item)?)))
 }
 
+/// The runs of this clone that go on; one whose process is gone is ended by this, and its feedback
+/// is open again.
+fn under_way(repository: &Repository) -> Result<Vec<Report>, Failure> {
+    let local = run::local_runs(repository)?;
+    if local.is_empty() {
+        return Ok(local);
+    }
+    run::sweep_if_free(repository)?;
+    run::local_runs(repository)
+}
+
 /// All feedback, newest first.
 pub fn feedback(repository: &Repository) -> Result<Vec<Feedback>, Failure> {
+    under_way(repository)?;
     let mut items = Inbox::new(&repository.git).items()?;
     items.reverse();
     Ok(items)
 }
 
-/// All runs, newest first; one whose process is gone has ended by now.
+pub fn item(repository: &Repository, id: &str) -> Result<Option<Feedback>, Failure> {
+    Ok(feedback(repository)?.into_iter().find(|item| item.id == id))
+}
+
+/// All runs, newest first.
 pub fn runs(repository: &Repository) -> Result<Vec<Report>, Failure> {
-    let mut local = run::local_runs(repository)?;
-    if !local.is_empty() {
-        run::sweep_if_free(repository)?;
-        local = run::local_runs(repository)?;
-    }
+    let mut local = under_way(repository)?;
     let mut runs = Inbox::new(&repository.git).runs()?;
     local.retain(|run| !runs.iter().any(|ended| ended.run == run.run));
     runs.append(&mut local);
@@ -144,27 +165,6 @@ pub struct Start {
     pub coder: Option<CoderKind>,
 }
 
-/// Why no run was started.
-#[derive(Debug)]
-pub enum NotStarted {
-    NoFeedback(String),
-    /// It is answered, withdrawn, or a run works on it.
-    NotRunnable {
-        id: String,
-        status: Status,
-    },
-    NothingOpen,
-    /// The repository is not in a state that a run can begin from.
-    NotReady(Failure),
-    Failed(Failure),
-}
-
-impl From<Failure> for NotStarted {
-    fn from(error: Failure) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// The first line on stdout of a process that `start` made.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "announced", rename_all = "snake_case")]
@@ -174,7 +174,7 @@ pub enum Announcement {
         run: String,
     },
     NotStarted {
-        failure: Failure,
+        reason: NotStarted,
     },
 }
 
@@ -197,7 +197,8 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     if let Some(asked) = Span::current().traceparent() {
         command = command.env(env::TRACEPARENT, asked);
     }
-    let mut process = command.args(&items).start_apart(stderr).map_err(Failure::from)?;
+    let ids = items.iter().map(|item| &item.id);
+    let mut process = command.args(ids).start_apart(stderr).map_err(Failure::from)?;
     let announced = process.first_line().and_then(|line| serde_json::from_str(&line).ok());
     let Some(Announcement::Started { run: id }) = announced else {
         process.wait();
@@ -213,41 +214,176 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     })
 }
 
-fn chosen(repository: &Repository, start: &Start) -> Result<Vec<String>, NotStarted> {
+/// The named items, or the oldest open one.
+fn chosen(repository: &Repository, start: &Start) -> Result<Vec<Feedback>, NotStarted> {
     let items = Inbox::new(&repository.git).items()?;
     if start.feedback.is_empty() {
-        let oldest = items
-            .into_iter()
-            .find(|item| item.status.can_be_run(false))
-            .ok_or(NotStarted::NothingOpen)?;
-        return Ok(vec![oldest.id]);
+        let oldest = items.into_iter().find(|item| item.status.can_be_run(false));
+        return oldest.map(|oldest| vec![oldest]).ok_or(NotStarted::NothingOpen);
     }
-    for id in &start.feedback {
-        let item = items
-            .iter()
-            .find(|item| item.id == *id)
-            .ok_or_else(|| NotStarted::NoFeedback(id.clone()))?;
-        if !item.status.can_be_run(true) {
-            return Err(NotStarted::NotRunnable { id: id.clone(), status: item.status.clone() });
-        }
-    }
-    Ok(start.feedback.clone())
+    start.feedback.iter().map(|id| run::runnable(&items, id)).collect()
 }
 
 /// Why the process of a run put none on record.
 fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
-    let failure = match announced {
-        Some(Announcement::NotStarted { failure }) => failure,
-        _ => Failure::new(
-            FailureKind::Child,
-            stderr.lines().last().unwrap_or("its process ended without a message").trim(),
-        ),
+    let told = |failure: Failure| {
+        let message = format!("the run was not started: {}", failure.messages.join(": "));
+        Failure { messages: vec![message], ..failure }
     };
-    let message = format!("the run was not started: {}", failure.messages.join(": "));
-    let failure = Failure { messages: vec![message], ..failure };
-    match failure.kind {
-        FailureKind::Input => NotStarted::NotReady(failure),
-        _ => NotStarted::Failed(failure),
+    match announced {
+        Some(Announcement::NotStarted { reason: NotStarted::NotReady(failure) }) => {
+            NotStarted::NotReady(told(failure))
+        }
+        Some(Announcement::NotStarted { reason: NotStarted::Failed(failure) }) => {
+            NotStarted::Failed(told(failure))
+        }
+        Some(Announcement::NotStarted { reason }) => reason,
+        Some(Announcement::Started { .. }) | None => {
+            let last = stderr.lines().last().unwrap_or("its process ended without a message");
+            NotStarted::Failed(told(Failure::new(FailureKind::Child, last.trim())))
+        }
+    }
+}
+
+/// A run that this process carries out.
+pub struct Begun<'a> {
+    run: run::Begun<'a>,
+    repository: &'a Repository,
+    pushes: bool,
+}
+
+/// Puts a run on record for this process to carry out. `waits`: for the end of another run.
+pub fn begin<'a>(
+    repository: &'a Repository,
+    start: &Start,
+    waits: bool,
+) -> Result<Begun<'a>, NotStarted> {
+    let items = chosen(repository, start)?;
+    let pushes = versions::pushes_by_manifest(repository);
+    versions::level(repository, pushes)?;
+    let run = run::begin(repository, &Assignment { items, coder: start.coder, waits })?;
+    Ok(Begun { run, repository, pushes })
+}
+
+impl Begun<'_> {
+    pub fn id(&self) -> &str {
+        &self.run.report().run
+    }
+
+    /// The report, and the remote that the version was pushed to.
+    pub fn carry_out(self) -> Result<(Report, Option<String>), Failure> {
+        let report = self.run.carry_out()?;
+        let pushed = self.pushes.then(|| pushed(self.repository, &report)).flatten();
+        Ok((report, pushed))
+    }
+}
+
+/// Pushes the version of a run. It is released already, so a failed push is a warning.
+fn pushed(repository: &Repository, report: &Report) -> Option<String> {
+    let (version, commit) = report.version.as_ref().zip(report.commit.as_ref())?;
+    let mut warnings = Warnings::none();
+    let pushed = versions::push_made(repository, version, commit);
+    let pushed = warnings.note(
+        pushed,
+        &format!("{version} was released but not pushed; run `agent sync` to push it"),
+    );
+    repository.say(warnings);
+    pushed
+}
+
+/// A run whose branch a person released.
+pub struct Accepted {
+    pub report: Report,
+    pub outcome: Outcome,
+    /// The remote that the version was pushed to.
+    pub pushed: Option<String>,
+}
+
+/// Releases the branch of a run, as a person's decision. `again` is the reason for which code that
+/// a rollback took out of service may be served.
+pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<Accepted, Failure> {
+    let pushes = versions::pushes_by_manifest(repository);
+    versions::level(repository, pushes)?;
+    let (report, outcome) = run::accept(repository, id, again)?;
+    let pushed = (pushes && outcome.done).then(|| pushed(repository, &report)).flatten();
+    Ok(Accepted { report, outcome, pushed })
+}
+
+/// What a request to stop a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The run ends at its next step.
+    Requested { run: String },
+    /// Its process was gone already.
+    Gone { run: String },
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested { run } => write!(f, "run {run} was asked to stop"),
+            Self::Gone { run } => write!(
+                f,
+                "the process of run {run} had already ended; the run is marked as interrupted now"
+            ),
+        }
+    }
+}
+
+/// Why no run was stopped.
+#[derive(Debug)]
+pub enum NotCancelled {
+    NoRun { id: String },
+    Ended { run: String, status: String },
+    Failed(Failure),
+}
+
+impl From<Failure> for NotCancelled {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<NotCancelled> for Failure {
+    fn from(why: NotCancelled) -> Self {
+        match why {
+            NotCancelled::NoRun { id } => unknown("run", &id),
+            NotCancelled::Ended { run, status } => {
+                Self::input(format!("run `{run}` has ended: it is {status}"))
+            }
+            NotCancelled::Failed(failure) => failure,
+        }
+    }
+}
+
+/// Requests that a run stops.
+pub fn cancel(repository: &Repository, id: &str) -> Result<Cancelled, NotCancelled> {
+    let was_under_way = run::local_runs(repository)?.iter().any(|run| run.run == id);
+    match run(repository, id)? {
+        None => Err(NotCancelled::NoRun { id: id.to_owned() }),
+        Some(run) if run.finished.is_none() => {
+            cancellation::request(&repository.layout.architect(id)).map_err(Failure::from)?;
+            Ok(Cancelled::Requested { run: run.run })
+        }
+        Some(run) if was_under_way => Ok(Cancelled::Gone { run: run.run }),
+        Some(Report { run, status, .. }) => Err(NotCancelled::Ended { run, status }),
+    }
+}
+
+/// Takes feedback back that no version answers.
+pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure> {
+    match &item.status {
+        Status::Taken { run } => Err(Failure::input(format!("run `{run}` works on `{}`", item.id))
+            .with_hint(format!("agent architect cancel {run}"))),
+        Status::Answered { version, .. } => {
+            Err(Failure::input(format!("`{}` is answered by {version}", item.id))
+                .with_hint("`agent rollback` takes a version back"))
+        }
+        Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
+            let inbox = Inbox::new(&repository.git);
+            repository.settle(inbox.settle(std::slice::from_ref(item), &Status::Withdrawn)?);
+            Ok(())
+        }
     }
 }
 
@@ -319,7 +455,7 @@ mod tests {
     fn an_announced_failure_keeps_its_kind_and_its_hint() {
         let failure =
             Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
-        let line = Announcement::NotStarted { failure }.to_line();
+        let line = Announcement::NotStarted { reason: failure.into() }.to_line();
         let NotStarted::Failed(failure) =
             not_started(serde_json::from_str(&line).ok(), "error: something else")
         else {
@@ -331,12 +467,22 @@ mod tests {
         );
         assert_eq!(failure.messages, ["the run was not started: another run is going on"]);
 
-        let line = Announcement::NotStarted { failure: Failure::input("agent.toml has no coder") }
-            .to_line();
-        assert!(matches!(
-            not_started(serde_json::from_str(&line).ok(), ""),
-            NotStarted::NotReady(_)
-        ));
+        // which of the two it is was decided by the process that knows
+        let reason = NotStarted::NotReady(Failure::input("agent.toml has no coder"));
+        let line = Announcement::NotStarted { reason }.to_line();
+        let NotStarted::NotReady(failure) = not_started(serde_json::from_str(&line).ok(), "")
+        else {
+            panic!()
+        };
+        assert_eq!(failure.messages, ["the run was not started: agent.toml has no coder"]);
+        let reason = NotStarted::NotRunnable { id: "f-1".to_owned(), status: Status::Withdrawn };
+        let line = Announcement::NotStarted { reason }.to_line();
+        let NotStarted::NotRunnable { id, status: Status::Withdrawn } =
+            not_started(serde_json::from_str(&line).ok(), "")
+        else {
+            panic!()
+        };
+        assert_eq!(id, "f-1");
         let NotStarted::Failed(failure) = not_started(None, "thread panicked\n") else { panic!() };
         assert_eq!(
             (failure.kind, failure.messages),

@@ -3,6 +3,7 @@
 use crate::architect::change::{self, Authorship, Change, Left, Taken};
 use crate::architect::coder::{Coded, Coder, Setting};
 use crate::architect::events::{Kind, Log};
+use crate::architect::not_started::NotStarted;
 use crate::architect::trial::{self, Baseline};
 use crate::architect::workplace;
 use crate::architect::{briefing, cancellation, coders, failing_case};
@@ -47,39 +48,68 @@ pub struct Assignment {
     pub waits: bool,
 }
 
-/// Carries a run out, one at a time in a clone. `begun` is called once it is on record.
-pub fn conduct(
-    repository: &Repository,
+/// A run that is on record. No other run of this clone begins while it is held.
+pub struct Begun<'a> {
+    repository: &'a Repository,
+    active: Target,
+    report: Report,
+    _lock: FileLock,
+}
+
+/// Puts a run on record, one at a time in a clone.
+pub fn begin<'a>(
+    repository: &'a Repository,
     assignment: &Assignment,
-    begun: &dyn Fn(&Report),
-) -> Result<Report, Failure> {
-    let _lock = lock(repository, assignment.waits)?;
+) -> Result<Begun<'a>, NotStarted> {
+    let lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
+    if repository.tip()?.is_none() {
+        return Err(NotStarted::NotReady(repository.nothing_served()));
+    }
     let active = repository.target(&What::Active)?;
-    let mut report = begin(repository, &active, assignment)?;
-    begun(&report);
-    let carried_out = || {
-        let mut conductor = Execution::prepare(repository, &active, &report)?;
-        let span = match env::traceparent() {
-            Some(asked) => Span::continuing("architect run", names::RUN_KIND, Some(&asked)),
-            None => Span::internal("architect run", names::RUN_KIND),
+    let report = record(repository, &active, assignment)?;
+    Ok(Begun { repository, active, report, _lock: lock })
+}
+
+impl Begun<'_> {
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    pub fn carry_out(self) -> Result<Report, Failure> {
+        let Self { repository, active, mut report, _lock } = self;
+        let carried_out = || {
+            let mut execution = Execution::prepare(repository, &active, &report)?;
+            let span = match env::traceparent() {
+                Some(asked) => Span::continuing("architect run", names::RUN_KIND, Some(&asked)),
+                None => Span::internal("architect run", names::RUN_KIND),
+            };
+            span.set_some(names::RUN, Some(&execution.report.run));
+            let outcome = span.within(|| execution.carry_out());
+            if let Err(error) = &outcome {
+                span.fail(error.kind.as_str(), error.messages.join(": "));
+            }
+            Ok((execution.report, outcome))
         };
-        span.set_some(names::RUN, Some(&conductor.report.run));
-        let outcome = span.within(|| conductor.carry_out());
-        if let Err(error) = &outcome {
-            span.fail(error.kind.as_str(), error.messages.join(": "));
-        }
-        Ok((conductor.report, outcome))
-    };
-    let error = match carried_out() {
-        Ok((report, Ok(()))) => return Ok(report),
-        Ok((further, Err(error))) => {
-            report = further;
-            error
-        }
-        Err(error) => error,
-    };
-    // the feedback is free for another run, unless the version was out by then
+        let error = match carried_out() {
+            Ok((report, Ok(()))) => return Ok(report),
+            Ok((further, Err(error))) => {
+                report = further;
+                error
+            }
+            Err(error) => error,
+        };
+        conclude_failed(repository, report, error)
+    }
+}
+
+/// Ends a run that an error interrupted. Its feedback is free for another run, unless the version
+/// was released by then.
+fn conclude_failed(
+    repository: &Repository,
+    mut report: Report,
+    error: Failure,
+) -> Result<Report, Failure> {
     let concluded = conclude_interrupted(repository, &mut report, &error.messages.join(": "));
     let Some(version) = released(&report) else {
         concluded?;
@@ -107,15 +137,15 @@ fn released(report: &Report) -> Option<&str> {
 }
 
 /// Puts the run on record and takes its feedback.
-fn begin(
+fn record(
     repository: &Repository,
     active: &Target,
     assignment: &Assignment,
-) -> Result<Report, Failure> {
+) -> Result<Report, NotStarted> {
     let items = still_runnable(&assignment.items, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
-    coders::expect_configured(coder, active)?;
+    coders::expect_configured(coder, active).map_err(NotStarted::NotReady)?;
     let inbox = Inbox::new(&repository.git);
     let run = new_run_id(&items, inbox.runs()?.len());
     let progress = Run::new(Limits {
@@ -133,18 +163,24 @@ fn begin(
 }
 
 /// The items as they are now: while this run waited, another may have answered them.
-fn still_runnable(items: &[Feedback], repository: &Repository) -> Result<Vec<Feedback>, Failure> {
-    let inbox = Inbox::new(&repository.git);
-    items.iter().map(|item| runnable(inbox.item(&item.id)?)).collect()
+fn still_runnable(
+    items: &[Feedback],
+    repository: &Repository,
+) -> Result<Vec<Feedback>, NotStarted> {
+    let now = Inbox::new(&repository.git).items()?;
+    items.iter().map(|item| runnable(&now, &item.id)).collect()
 }
 
-/// The item, when a run that was asked for it may take it.
-pub fn runnable(item: Feedback) -> Result<Feedback, Failure> {
+/// The item of that id, where a run that names it may take it.
+pub fn runnable(items: &[Feedback], id: &str) -> Result<Feedback, NotStarted> {
+    let item = items
+        .iter()
+        .find(|item| item.id == id)
+        .ok_or_else(|| NotStarted::NoFeedback { id: id.to_owned() })?;
     if item.status.can_be_run(true) {
-        return Ok(item);
+        return Ok(item.clone());
     }
-    Err(Failure::input(format!("`{}` is {}", item.id, item.status.as_str()))
-        .with_hint("`agent architect list` shows what is open"))
+    Err(NotStarted::NotRunnable { id: id.to_owned(), status: item.status.clone() })
 }
 
 fn lock(repository: &Repository, waits: bool) -> Result<FileLock, Failure> {
@@ -262,46 +298,6 @@ pub fn local_runs(repository: &Repository) -> Result<Vec<Report>, Failure> {
         }
     }
     Ok(unfinished)
-}
-
-/// Asks a run to stop, or takes a feedback item back.
-pub fn cancel(repository: &Repository, id: &str) -> Result<String, Failure> {
-    let inbox = Inbox::new(&repository.git);
-    if let Some(item) = inbox.items()?.into_iter().find(|item| item.id == id) {
-        return withdraw(repository, &item);
-    }
-    if !local_runs(repository)?.iter().any(|run| run.run == id) {
-        return match inbox.runs()?.iter().find(|run| run.run == id) {
-            Some(run) => Err(Failure::input(format!("run `{id}` has ended: it is {}", run.status))),
-            None => Err(unknown("feedback item or run", id)),
-        };
-    }
-    if FileLock::try_acquire(&repository.layout.architect_lock())?.is_some() {
-        sweep(repository)?;
-        return Ok(format!(
-            "the process of run {id} had already ended; the run is marked as interrupted now"
-        ));
-    }
-    cancellation::request(&repository.layout.architect(id))?;
-    Ok(format!("run {id} was asked to stop"))
-}
-
-fn withdraw(repository: &Repository, item: &Feedback) -> Result<String, Failure> {
-    match &item.status {
-        Status::Taken { run } => Err(Failure::input(format!("run `{run}` works on `{}`", item.id))
-            .with_hint(format!("agent architect cancel {run}"))),
-        Status::Answered { version, .. } => {
-            Err(Failure::input(format!("`{}` is answered by {version}", item.id))
-                .with_hint("`agent rollback` takes a version back"))
-        }
-        Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
-            repository.settle(
-                Inbox::new(&repository.git)
-                    .settle(std::slice::from_ref(item), &Status::Withdrawn)?,
-            );
-            Ok(format!("{} is withdrawn", item.id))
-        }
-    }
 }
 
 /// Which evaluators a branch changes; one with an unfinished case is not released.

@@ -209,19 +209,21 @@ impl Repository {
 
     /// The same, where there has to be one.
     pub fn expect_tip(&self) -> Result<Tip, Failure> {
-        self.tip()?.ok_or_else(|| {
-            let shallow = if self.git.is_shallow() {
-                "; this clone is shallow, so it may only be \
-                missing here"
-            } else {
-                ""
-            };
-            Failure::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
-                .with_hint(
-                    "`agent release` makes the first version of what is on `main`; in a \
-                    fresh clone, `agent sync` fetches it",
-                )
-        })
+        self.tip()?.ok_or_else(|| self.nothing_served())
+    }
+
+    /// Why a command that needs a version has none.
+    pub fn nothing_served(&self) -> Failure {
+        let shallow = if self.git.is_shallow() {
+            "; this clone is shallow, so it may only be missing here"
+        } else {
+            ""
+        };
+        Failure::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
+            .with_hint(
+                "`agent release` makes the first version of what is on `main`; in a fresh clone, \
+                `agent sync` fetches it",
+            )
     }
 
     /// The state a commit holds; null where it holds none.

@@ -16,7 +16,7 @@ pub mod rollback;
 pub mod stored;
 
 pub use publish::Outcome;
-pub use pushed::{level, made_and_pushed, push_made};
+pub use pushed::{level, made_and_pushed, push_made, pushes_by_manifest};
 
 /// How often a lost race is run again before it is called a conflict.
 const ATTEMPTS: usize = 8;

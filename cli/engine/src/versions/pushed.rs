@@ -7,6 +7,12 @@ use crate::versions::Outcome;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 
+/// Whether the manifest that is served says that versions are pushed.
+pub fn pushes_by_manifest(repository: &Repository) -> bool {
+    let remote = repository.served_manifest().and_then(|manifest| manifest.remote);
+    remote.is_some_and(|remote| remote.push)
+}
+
 /// Before a version is made that takes long: this clone gets what the remote serves where versions
 /// are pushed, and else has to have it.
 pub fn level(repository: &Repository, push: bool) -> Result<(), Failure> {

@@ -58,6 +58,15 @@ impl Problem {
         }
     }
 
+    /// A failure under a status that the handler knows better than the failure's kind.
+    pub fn of(status: u16, failure: Failure) -> Self {
+        let problem = Self::new(status, failure.messages.join(": "));
+        match failure.hint {
+            Some(hint) => problem.with_hint(hint),
+            None => problem,
+        }
+    }
+
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(404, detail)
     }
@@ -122,11 +131,7 @@ impl From<Failure> for Problem {
             FailureKind::Surroundings => 503,
             FailureKind::Input => 500,
         };
-        let problem = Self::new(status, error.messages.join(": "));
-        match error.hint {
-            Some(hint) => problem.with_hint(hint),
-            None => problem,
-        }
+        Self::of(status, error)
     }
 }
 

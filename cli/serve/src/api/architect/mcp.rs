@@ -7,9 +7,9 @@ use crate::mcp::http;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::committed::WithWarnings;
 use agent_core::formats::diagnose::FailureKind;
-use agent_engine::architect;
+use agent_engine::architect::NotStarted;
 use agent_engine::architect::events::RunEvent;
-use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
+use agent_engine::architect::operations::{self, Start, Submission, Submitted};
 use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::repository::Repository;
@@ -379,16 +379,6 @@ const A_PAGE: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewFeedback {
-    text: String,
-    #[serde(default)]
-    conversation: Option<String>,
-    #[serde(default)]
-    key: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Listed {
     #[serde(default)]
     limit: Option<usize>,
@@ -408,10 +398,11 @@ struct Watched {
     wait: bool,
 }
 
-fn give(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
-    let new: NewFeedback = parsed(arguments)?;
-    let submission =
-        Submission { text: new.text, conversation: new.conversation, source: "mcp", key: new.key };
+fn give(repository: &Repository, mut arguments: Value) -> Result<Value, Failure> {
+    // over REST the key is a header, so it is no part of `NewFeedback`
+    let key = arguments.as_object_mut().and_then(|members| members.remove("key"));
+    let key = key.map(parsed::<Option<String>>).transpose()?.flatten();
+    let submission = Submission { new: parsed(arguments)?, source: "mcp", key };
     let Committed { value, warnings } = operations::submit(repository, &submission)?;
     match value {
         Submitted::New(item) | Submitted::Again(item) => {
@@ -421,8 +412,10 @@ fn give(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
             Err(Failure::usage("this key came before, with another content")
                 .with_hint("a new item needs a new key"))
         }
-        Submitted::NoConversation => Err(Failure::input("there is no such conversation here")
-            .with_hint("leave `conversation` out")),
+        Submitted::NoConversation { .. } => {
+            Err(Failure::input("there is no such conversation here")
+                .with_hint("leave `conversation` out"))
+        }
     }
 }
 
@@ -437,14 +430,8 @@ fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, Fai
 fn start(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let wish: Start = parsed(arguments)?;
     let run = operations::start(repository, &wish).map_err(|error| match error {
-        NotStarted::NoFeedback(id) => inbox::unknown("feedback item", &id),
-        NotStarted::NotRunnable { id, status } => {
-            Failure::input(format!("`{id}` is {}", status.as_str()))
-        }
-        NotStarted::NothingOpen => {
-            Failure::input("there is no open feedback").with_hint("give some with `give_feedback`")
-        }
-        NotStarted::NotReady(error) | NotStarted::Failed(error) => error,
+        NotStarted::NothingOpen => Failure::from(error).with_hint("give some with `give_feedback`"),
+        other => other.into(),
     })?;
     Ok(document(&run))
 }
@@ -469,7 +456,7 @@ fn diff(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
 }
 
 fn cancel(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
-    let run = found(repository, &parsed::<Named>(arguments)?.run)?;
-    let told = architect::cancel(repository, &run.run)?;
-    Ok(json!({"schema": "agent/cancellation@1", "run": run.run, "message": told}))
+    let run = parsed::<Named>(arguments)?.run;
+    let message = operations::cancel(repository, &run)?.to_string();
+    Ok(json!({"schema": "agent/cancellation@1", "run": run, "message": message}))
 }

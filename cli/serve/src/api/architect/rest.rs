@@ -2,18 +2,19 @@
 
 use super::schemas::SCHEMAS;
 use crate::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
-use agent_core::architect::feedback::{Feedback, TEXT_LIMIT};
+use agent_core::architect::feedback::TEXT_LIMIT;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::committed::WithWarnings;
-use agent_core::formats::diagnose::FailureKind;
-use agent_engine::architect;
+use agent_engine::architect::NotStarted;
 use agent_engine::architect::events::{Kind as What, RunEvent};
-use agent_engine::architect::operations::{self, NotStarted, Start, Submission, Submitted};
+use agent_engine::architect::operations::{
+    self, NewFeedback, NotCancelled, Start, Submission, Submitted,
+};
 use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::repository::Repository;
 use agent_engine::repository::run_report::Report;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -163,14 +164,6 @@ fn run_routes() -> [Route<Desk>; 6] {
 
 // ---- feedback
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewFeedback {
-    text: String,
-    #[serde(default)]
-    conversation: Option<String>,
-}
-
 fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let new: NewFeedback = call.json()?;
     if new.text.trim().is_empty() || new.text.len() > TEXT_LIMIT {
@@ -188,8 +181,7 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
             "the header `Idempotency-Key` has to be of visible ASCII characters",
         ));
     }
-    let submission =
-        Submission { text: new.text, conversation: new.conversation, source: "api", key };
+    let submission = Submission { new, source: "api", key };
     let Committed { value, warnings } = operations::submit(&desk.repository, &submission)?;
     match value {
         Submitted::New(item) | Submitted::Again(item) => {
@@ -203,8 +195,10 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
             Err(Problem::new(422, "this Idempotency-Key came before, with another content")
                 .with_hint("a new item needs a new key"))
         }
-        Submitted::NoConversation => Err(Problem::not_found("there is no such conversation here")
-            .with_hint("leave `conversation` out")),
+        Submitted::NoConversation { .. } => {
+            Err(Problem::not_found("there is no such conversation here")
+                .with_hint("leave `conversation` out"))
+        }
     }
 }
 
@@ -219,8 +213,7 @@ fn list_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn show_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let id: String = call.path("feedback")?;
-    let items: Vec<Feedback> = operations::feedback(&desk.repository)?;
-    let item = items.into_iter().find(|item| item.id == id);
+    let item = operations::item(&desk.repository, &id)?;
     Ok(Reply::json(
         &item.ok_or_else(|| Problem::not_found(format!("there is no feedback item `{id}`")))?,
     ))
@@ -263,14 +256,14 @@ fn page<T: Serialize>(
 fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let wish: Start = call.json()?;
     let run = operations::start(&desk.repository, &wish).map_err(|error| match error {
-        NotStarted::NoFeedback(id) => {
+        NotStarted::NoFeedback { id } => {
             Problem::not_found(format!("there is no feedback item `{id}`"))
         }
         NotStarted::NotRunnable { id, status } => {
             Problem::new(409, format!("`{id}` is {}", status.as_str()))
         }
         NotStarted::NothingOpen => Problem::new(409, "there is no open feedback"),
-        NotStarted::NotReady(error) => Failure { kind: FailureKind::Conflict, ..error }.into(),
+        NotStarted::NotReady(error) => Problem::of(409, error),
         NotStarted::Failed(error) => error.into(),
     })?;
     Ok(Reply::json(&run).status(202).header("Location", format!("/v1/runs/{}", run.run)).once())
@@ -299,15 +292,14 @@ fn diff(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 fn cancel(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let run = found(desk, call)?;
-    if run.finished.is_some() {
-        return Err(Problem::new(
-            409,
-            format!("run `{}` has ended: it is {}", run.run, run.status),
-        ));
-    }
-    let told = architect::cancel(&desk.repository, &run.run)?;
-    Ok(Reply::json(&json!({"schema": "agent/cancellation@1", "run": run.run, "message": told}))
+    let id: String = call.path("run")?;
+    let cancelled = operations::cancel(&desk.repository, &id).map_err(|why| match why {
+        NotCancelled::NoRun { id } => Problem::not_found(format!("there is no run `{id}`")),
+        NotCancelled::Ended { .. } => Problem::of(409, why.into()),
+        NotCancelled::Failed(failure) => failure.into(),
+    })?;
+    let message = cancelled.to_string();
+    Ok(Reply::json(&json!({"schema": "agent/cancellation@1", "run": id, "message": message}))
         .status(202)
         .once())
 }
