@@ -145,10 +145,9 @@ const HOUSES: [House; 3] = [
     House {
         root: "cli/engine/src",
         floors: &[
-            &["error", "templates"],
+            &["templates", "world"],
+            &["child", "conversations", "error", "staging", "telemetry"],
             &["notices"],
-            &["world"],
-            &["child", "conversations", "staging", "telemetry"],
             &["repository"],
             &["target"],
             &["sync", "testing"],

@@ -1,7 +1,16 @@
 //! The signals that ask a server to end, waited for beside its work.
 
-use crate::error::Failure;
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for signals: {0}")]
+pub struct InterruptError(#[from] std::io::Error);
+
+impl Diagnose for InterruptError {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Surroundings
+    }
+}
 
 /// The signals that end a server.
 pub struct Interrupt {
@@ -10,14 +19,11 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    pub fn expected() -> Result<Self, Failure> {
+    pub fn expected() -> Result<Self, InterruptError> {
         use tokio::signal::unix::{SignalKind, signal};
-        let failed = |error: std::io::Error| {
-            Failure::new(FailureKind::Surroundings, format!("cannot listen for signals: {error}"))
-        };
         Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
