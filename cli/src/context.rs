@@ -1,6 +1,6 @@
 //! What every verb receives: the working directory and the printer.
 
-use crate::arguments::Global;
+use crate::global_flags::Global;
 use crate::printer::Printer;
 use crate::report::progress::{Progress, TierProgress};
 use agent_core::testing::event::Event;

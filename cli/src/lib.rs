@@ -7,6 +7,7 @@ pub mod commands;
 pub mod context;
 pub mod doctor;
 pub mod exit;
+pub mod global_flags;
 pub mod installation;
 pub mod printer;
 pub mod report;

@@ -302,10 +302,10 @@ pub struct Accepted {
 /// Releases the branch of a run, as a person's decision. `again` is the reason for which code that
 /// a rollback took out of service may be served.
 pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<Accepted, Failure> {
-    let pushes = versions::pushes_by_manifest(repository);
-    versions::level(repository, pushes)?;
+    let push = versions::pushes_by_manifest(repository);
+    versions::level(repository, push)?;
     let (report, outcome) = run::accept(repository, id, again)?;
-    let pushed = (pushes && outcome.done).then(|| pushed(repository, &report)).flatten();
+    let pushed = (push && outcome.done).then(|| pushed(repository, &report)).flatten();
     Ok(Accepted { report, outcome, pushed })
 }
 
