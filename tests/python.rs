@@ -91,7 +91,7 @@ fn the_runtime_as_the_official_client_sees_it() {
 }
 
 #[test]
-fn a_suite_that_ran_nothing_is_seen() {
+fn a_schemathesis_run_without_tests_is_detected() {
     let of = |text: &str| summary(text).map(|summary| (summary.ran, summary.skipped));
     assert_eq!(of("....\n---\nRan 4 tests in 0.1s\n\nOK (skipped=1)\n"), Some((4, 1)));
     assert_eq!(of("\n---\nRan 0 tests in 0.000s\n\nNO TESTS RAN\n"), Some((0, 0)));

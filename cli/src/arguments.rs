@@ -34,7 +34,7 @@ const AFTER_HELP: &str = "\
 Results are on stdout, everything else is on stderr.
 With -q, stdout has the result alone: the tag of the version that promote, release, rollback or init
 made; the id of the feedback of architect --queue-only; nothing of commands that only do something.
-test, verify and doctor then print only what is not in order.
+test, verify and doctor then print only what failed.
 
 Exit codes:
   0  done
@@ -47,7 +47,7 @@ Exit codes:
   7  not enough evidence to say yes or no
   130  interrupted (Ctrl-C); 129 and 143 after SIGHUP and SIGTERM";
 
-/// The program as it is typed, its verbs listed by `GROUPS`: clap has no headings for subcommands.
+/// The command with its verbs listed by `GROUPS`: clap has no headings for subcommands.
 pub fn command() -> clap::Command {
     let command = Arguments::command();
     let header = *command.get_styles().get_header();
@@ -77,8 +77,7 @@ fn listed(command: &clap::Command, verbs: &[&str]) -> String {
     verbs.iter().map(line).collect()
 }
 
-/// The arguments, or the exit code when clap has already answered (help, version, a wrong command
-/// line).
+/// Parses argv; returns the exit code where clap has printed help, the version, or a usage error.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, ExitCode> {
     let argv: Vec<OsString> = argv.into_iter().collect();
     let parsed = command()
@@ -91,7 +90,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Arguments, Exit
         }
         let failed =
             error.print().is_err_and(|failed| failed.kind() != std::io::ErrorKind::BrokenPipe);
-        // help and version are data, a wrong command line is not
+        // help and version are results and go to stdout; a usage error goes to stderr
         let code = if failed && !error.use_stderr() {
             Exit::Surroundings as i32
         } else {

@@ -29,7 +29,7 @@ impl Context {
         self.location().open()
     }
 
-    /// The same for a command that has to write there.
+    /// The same for a command that writes to the repository.
     pub fn repository_to(&self, writes: Writes) -> Result<Repository, Failure> {
         self.location().open_to(writes)
     }

@@ -31,7 +31,7 @@ use std::ffi::OsStr;
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     Ok,
-    /// It works with restrictions.
+    /// Works with restrictions.
     Warn,
     Bad,
 }
@@ -67,7 +67,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything that can be looked at from here; `fix` sets up what only has to be set up.
+/// Runs all checks that apply here; with `fix`, missing hooks and refspecs are installed.
 pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let mut findings = vec![git_program(), uv(), orphans()];
     let git = match Git::discover(&context.directory) {
@@ -91,7 +91,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
     findings.push(history(&git));
-    // missing tags are reported before the next check makes them again
+    // before the next check, which makes missing tags again
     findings.extend([branches::forced_back(&git), branches::tags(&git)]);
     findings.push(served(context));
     findings.extend(ignored(&git));

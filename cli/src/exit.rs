@@ -43,7 +43,7 @@ impl From<FailureKind> for Exit {
     }
 }
 
-/// What an outcome that may be a refusal ends with.
+/// The exit code of an outcome: 0, or that of its refusal.
 impl From<Option<FailureKind>> for Exit {
     fn from(refusal: Option<FailureKind>) -> Self {
         refusal.map_or(Self::Done, Self::from)
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_exit_codes_are_public_and_stay() {
+    fn the_exit_codes_are_public_and_stable() {
         let codes = [
             (FailureKind::Refused, 1),
             (FailureKind::Usage, 2),

@@ -44,14 +44,14 @@ pub fn main() -> ExitCode {
     context.printer.end(exit).into()
 }
 
-/// Internal verbs, which `agent` starts itself with.
+/// The internal verbs, with which `agent` starts itself.
 #[cfg(target_os = "linux")]
 fn unseen() -> Option<ExitCode> {
     use commands::{attempt, launch};
     let printer = printer::Printer::new(false, printer::Volume::Normal, printer::Color::Auto);
-    let ended = match launch::asked(std::env::args_os()) {
+    let ended = match launch::from_argv(std::env::args_os()) {
         Some(launch) => launch::run(&launch).unwrap_or_else(|error| printer.error(&error)),
-        None => attempt::run(&attempt::asked(std::env::args_os())?, &printer),
+        None => attempt::run(&attempt::from_argv(std::env::args_os())?, &printer),
     };
     Some(ended.into())
 }

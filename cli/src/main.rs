@@ -1,7 +1,7 @@
 //! The binary: one call that returns an exit code.
 
-/// A tier makes many small things in one thread and drops them in another, which the C library's
-/// allocator is slow at.
+/// A tier allocates many small objects in one thread and frees them in another, for which the C
+/// library's allocator is slow.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -36,12 +36,12 @@ pub struct Printer {
     shared: Arc<Mutex<Printed>>,
 }
 
-/// What was printed so far, shared by all clones of the printer.
+/// State of the output, shared by all clones of the printer.
 #[derive(Debug, Default)]
 struct Printed {
-    /// Not in a JSON document yet.
+    /// Warnings that are not in a JSON document yet.
     warnings: Warnings,
-    /// Whether stdout has data already.
+    /// Whether stdout has a result already.
     has_data: bool,
     /// The first error of writing to stdout.
     not_written: Option<std::io::Error>,
@@ -52,7 +52,7 @@ struct Printed {
 pub struct ErrorDocument<'a> {
     schema: &'static str,
     exit: u8,
-    /// What happened, to what.
+    /// The error itself, without its causes.
     error: &'a str,
     /// Outermost first.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -74,7 +74,7 @@ impl<'a> From<&'a Failure> for ErrorDocument<'a> {
     }
 }
 
-/// The few styles there are, by meaning.
+/// The styles, by meaning.
 #[derive(Debug, Clone, Copy)]
 pub enum Style {
     Good,
@@ -93,15 +93,14 @@ impl Printer {
         self.json
     }
 
-    /// Data for people, or for a pipe; nothing when `--json` was asked for (then `json` is the
-    /// data).
+    /// Prints a result as text; nothing with `--json`, where `json` prints it.
     pub fn data(&self, text: impl AsRef<str>) {
         if !self.json {
             self.write_stdout(text.as_ref());
         }
     }
 
-    /// What a command has done, as a sentence. Under `-q` stdout gets the result alone: a tag, an
+    /// Prints what a command did, as a sentence. Under `-q` stdout has the result alone: a tag, an
     /// id, or nothing.
     pub fn done(&self, sentence: impl AsRef<str>, result: Option<&str>) {
         match result {
@@ -111,7 +110,7 @@ impl Printer {
         }
     }
 
-    /// Why a command did not do what was asked. Under `-q` it goes to stderr, as errors do.
+    /// Prints why a command refused. Under `-q` it goes to stderr, as errors do.
     pub fn refused(&self, why: impl AsRef<str>) {
         if self.is_quiet() {
             self.write_stderr(Volume::Silent, why.as_ref());
@@ -120,23 +119,23 @@ impl Printer {
         }
     }
 
-    /// Whether results and problems alone are wanted.
+    /// Whether only results and problems are printed.
     pub fn is_quiet(&self) -> bool {
         self.volume <= Volume::Quiet
     }
 
-    /// The one JSON document of `--json`, with the warnings there were as its `warnings`.
+    /// Prints the JSON document of `--json`, with all warnings as its `warnings`.
     pub fn json(&self, document: &impl Serialize) {
         if self.json {
             let warnings = std::mem::take(&mut self.shared().warnings);
             let document = WithWarnings { document, warnings: warnings.as_slice() };
             let text = serde_json::to_string_pretty(&document)
-                .expect("our documents are objects, and serialise");
+                .expect("documents are objects and serialise");
             self.write_stdout(&text);
         }
     }
 
-    /// Data as it is, whatever was asked for.
+    /// Writes bytes to stdout unchanged, in every mode.
     pub fn verbatim(&self, bytes: &[u8]) {
         self.shared().has_data = true;
         if let Err(error) = stdout::write_all(bytes) {
@@ -154,7 +153,7 @@ impl Printer {
         self.write_stderr(Volume::Verbose, text.as_ref());
     }
 
-    /// For people on stderr, and for programs in the JSON document that follows.
+    /// Prints a warning on stderr and adds it to the JSON document that follows.
     pub fn warn(&self, text: impl AsRef<str>) {
         let line = format!("{} {}", Self::styled(Style::Warning, "warning:"), text.as_ref());
         self.write_stderr(Volume::Quiet, &line);
@@ -163,8 +162,8 @@ impl Printer {
         }
     }
 
-    /// The exit code, once all was printed: an error of writing to stdout counts, except a closed
-    /// pipe (`| head`).
+    /// The exit code at the end: a failed write to stdout is an error, except to a closed pipe
+    /// (`| head`).
     pub fn end(&self, exit: Exit) -> Exit {
         let not_written = self.shared().not_written.take();
         match not_written.filter(|error| error.kind() != std::io::ErrorKind::BrokenPipe) {
@@ -185,7 +184,7 @@ impl Printer {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints an error with its causes and its hint; gives back the exit code it asks for.
+    /// Prints an error with its causes and its hint; returns its exit code.
     pub fn error(&self, error: &Failure) -> Exit {
         let mut lines = Vec::new();
         for (depth, message) in error.messages.iter().enumerate() {
@@ -203,8 +202,8 @@ impl Printer {
         error.kind.into()
     }
 
-    /// What ended the command: on stderr for people, and with `--json` as the one document on
-    /// stdout where none was printed.
+    /// Prints the error that ended the command: on stderr, and with `--json` also as the document
+    /// on stdout, if none was printed.
     pub fn failed(&self, error: &Failure) -> Exit {
         let exit = self.error(error);
         let has_data = self.shared().has_data;
@@ -214,12 +213,12 @@ impl Printer {
         exit
     }
 
-    /// What to do next; silent under `-q`.
+    /// Prints what to do next; silent under `-q`.
     pub fn hint(&self, text: impl AsRef<str>) {
         self.say(format!("{} {}", Self::styled(Style::Strong, "hint:"), text.as_ref()));
     }
 
-    /// An empty screen, where there is one.
+    /// Clears the screen of a terminal.
     pub fn clear(&self) {
         if !self.json && std::io::stdout().is_terminal() {
             self.verbatim(b"\x1b[2J\x1b[H");
@@ -255,11 +254,11 @@ impl Printer {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stdout()),
             chosen => chosen,
         };
-        // data for a program is not changed
+        // output to a pipe or a file is not changed
         let text =
             if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
-        writeln!(coloured, "{text}").expect("memory takes it");
+        writeln!(coloured, "{text}").expect("writing to memory succeeds");
         self.verbatim(&coloured.into_inner());
     }
 
@@ -278,9 +277,9 @@ const STRONG: &str = "\u{1b}[1m";
 const FAINT: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
 
-/// Text that is safe for a terminal. Output of children, commits and files could contain control
-/// sequences that erase or replace lines: control characters are shown as escapes, except line
-/// ends, tabs and our own styles.
+/// Escapes text for a terminal. Output of children, commits and files may contain control sequences
+/// that erase or replace lines: control characters are shown as escapes, except line ends, tabs and
+/// the printer's own styles.
 fn harmless(text: &str) -> Cow<'_, str> {
     const KEPT: [&str; 9] = [GOOD, BAD, WARNING, STRONG, FAINT, PLAIN, "\n", "\t", "\r\n"];
     if !text.contains(|letter: char| letter.is_control() && letter != '\n') {
@@ -309,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_say_cannot_steer_the_terminal() {
+    fn control_sequences_in_foreign_text_are_escaped() {
         let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
         check("two\nlines\twith\r\nends, é and 🦀", "two\nlines\twith\r\nends, é and 🦀");
         let ours = format!(

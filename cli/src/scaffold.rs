@@ -1,5 +1,5 @@
-//! `agent init`: a new agent repository is planned as files, then written, put under git and
-//! committed. A kill at any moment leaves a state that the next `agent init` continues from.
+//! `agent init`: a new agent repository is planned as files, then written and committed to a new
+//! git repository. After a kill at any time the next `agent init` continues.
 
 use agent_core::formats::canonical;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 pub const WORKFLOW: &str = include_str!("scaffold/workflow.yml");
 pub const WORKFLOW_FILE: &str = ".github/workflows/agent.yml";
-/// What must never be committed, and what `agent test` writes where its help says: it would count
-/// as a change of the code. Without a slash at its end, `.agent` is also ignored where it is a link
-/// to a folder on another disk.
+/// Ignored paths: what must never be committed, and the files of the examples in `agent test
+/// --help`, which would count as a change of the code. `.agent` has no trailing slash, so that a
+/// link to a folder on another disk is ignored too.
 const IGNORED: [&str; 5] =
     ["state/staging.state.json", ".agent", "/part-*.jsonl", "/report.*", "/junit.xml"];
 
@@ -85,8 +85,7 @@ pub enum Begun {
 }
 
 impl Scaffold {
-    /// Looks at the folder and decides what would be written; refuses one that holds anything but a
-    /// repository without commits.
+    /// Plans the files for a folder. The folder must be empty, or a repository without commits.
     pub fn plan(folder: &Path, template: &'static Template) -> Result<Self, ScaffoldError> {
         if folder.is_file() {
             return Err(ScaffoldError::IsFile(folder.to_owned()));
@@ -105,7 +104,7 @@ impl Scaffold {
         Ok(Self { folder, name, template, files, inside })
     }
 
-    /// The steps as `--dry-run` prints them.
+    /// The steps that `--dry-run` prints.
     pub fn steps(&self) -> Vec<String> {
         vec![
             format!(
@@ -121,8 +120,8 @@ impl Scaffold {
         ]
     }
 
-    /// Writes the files and the first commit, from wherever an earlier run was stopped; the folder
-    /// stays marked until `finish`.
+    /// Writes the files and the first commit, or continues an interrupted run; the folder is marked
+    /// as unfinished until `finish`.
     pub fn apply(&self) -> Result<(), ScaffoldError> {
         self.mark()?;
         let git = GitCommand::isolated(&self.folder);
@@ -157,7 +156,7 @@ impl Scaffold {
                 Begun::Nothing
             });
         }
-        // a killed git leaves its locks; before the first commit no other git can run here
+        // a killed git leaves its locks; before the first commit no other git uses the repository
         if !git.has_commit()? {
             for lock in ["index.lock", "config.lock", "HEAD.lock"] {
                 fs::remove_if_there(&self.folder.join(".git").join(lock))?;
@@ -190,7 +189,8 @@ pub fn write(root: &Path, file: &NewFile) -> Result<(), FsError> {
     if file.executable { fs::set_mode(&path, 0o755) } else { Ok(()) }
 }
 
-/// Empty, or a repository in which nothing was committed yet, as a hosting service hands it out.
+/// Refuses a folder that is neither empty nor a repository without commits, as hosting services
+/// create them.
 fn refuse_occupied(folder: &Path) -> Result<(), ScaffoldError> {
     let names = fs::names(folder)?;
     let fresh_clone = names == [".git"] && !GitCommand::isolated(folder).has_commit()?;
@@ -223,7 +223,7 @@ fn files(template: &Template, name: &str) -> Vec<NewFile> {
     files
 }
 
-/// What every agent repository has besides its agent: the runtime, the hooks, the workflow.
+/// The files that every agent repository has: the runtime, the hooks, the workflow.
 pub fn house_files() -> Vec<NewFile> {
     let shims = HookName::CLIENT.map(|hook| {
         NewFile::new(Path::new(HOOKS_FOLDER).join(hook.as_str()), shim::text(hook, Binary::Linked))
@@ -235,7 +235,7 @@ pub fn house_files() -> Vec<NewFile> {
     files
 }
 
-/// A state in the bytes whose blob id is its Revision.
+/// The canonical bytes of a state: their blob id is its Revision.
 fn canonical(state: &[u8]) -> Vec<u8> {
     serde_json::from_slice(state)
         .map_or_else(|_| state.to_vec(), |value| canonical::to_bytes(&value))
@@ -251,7 +251,7 @@ fn named(manifest: &[u8], name: &str) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-/// A `.gitignore` that names what is no part of the agent, whatever else it names.
+/// A `.gitignore` with the ignored paths added to its own.
 pub fn ignoring(bytes: &[u8]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for entry in IGNORED {
@@ -273,7 +273,7 @@ mod tests {
     use agent_core::formats::manifest::Manifest;
 
     #[test]
-    fn the_manifest_takes_the_folders_name_whatever_is_in_it() {
+    fn the_manifest_has_the_folders_name_with_any_characters() {
         for name in ["docs", "ein \"schöner\" Ordner", "back\\slash"] {
             let bytes = named(
                 b"schema = \"agent/manifest@1\"\nname = \"x\"\n[runner]\ncommand = [\"python\"]\n",
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_committed_is_ignored_once() {
+    fn ignored_paths_are_added_once() {
         let whole = "state/staging.state.json\n.agent\n/part-*.jsonl\n/report.*\n/junit.xml\n";
         for (before, after) in [("", whole), (whole, whole), ("*.pyc", &format!("*.pyc\n{whole}"))]
         {

@@ -1,15 +1,15 @@
-//! What git tells a hook, by its arguments and stdin, as a typed event.
+//! Parses a hook's arguments and stdin into a typed event.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use std::fmt;
 use std::str::FromStr;
 
-/// The hooks we answer.
+/// The hooks that `agent` implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HookName {
     PreCommit,
-    /// What git runs in place of `pre-commit` when a merge commits by itself.
+    /// Run by git instead of `pre-commit` when a merge commits automatically.
     PreMergeCommit,
     PrePush,
     Update,
@@ -26,9 +26,10 @@ impl HookName {
         Self::PreReceive,
         Self::ReferenceTransaction,
     ];
-    /// Installed where people work.
+    /// Installed in working copies.
     pub const CLIENT: [Self; 3] = [Self::PreCommit, Self::PreMergeCommit, Self::PrePush];
-    /// Installed where people push to. `update` judges each ref with the pushed objects in sight.
+    /// Installed in bare repositories. git runs `update` for each ref, with the pushed objects
+    /// visible.
     pub const SERVER: [Self; 1] = [Self::Update];
 
     pub const fn as_str(self) -> &'static str {
@@ -55,12 +56,12 @@ impl FromStr for HookName {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|hook| hook.as_str() == text).ok_or_else(|| {
             let names: Vec<_> = Self::ALL.iter().map(|hook| hook.as_str()).collect();
-            format!("`{text}` is not a hook of ours; they are {}", names.join(", "))
+            format!("`{text}` is not a hook of `agent`; its hooks are {}", names.join(", "))
         })
     }
 }
 
-/// One ref, and what it becomes. `None` stands for the null id: not there before, or gone after.
+/// The change of one ref. `None` is the null id: the ref is created or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefChange {
     pub name: String,
@@ -68,7 +69,7 @@ pub struct RefChange {
     pub new: Option<ObjectId>,
 }
 
-/// One line of a pre-push: what is here, and what it replaces there.
+/// One line of `pre-push`: the local ref and id, the remote ref and id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     pub local: String,
@@ -108,12 +109,12 @@ impl Diagnose for EventError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some("`agent hook` is what git's hooks call; `agent hooks install` sets them up".to_owned())
+        Some("`agent hook` is called by git hooks; `agent hooks install` installs them".to_owned())
     }
 }
 
 impl HookEvent {
-    /// Reads the arguments and stdin that git gives to a hook.
+    /// Parses the arguments and stdin of a hook.
     pub fn parse(hook: HookName, arguments: &[String], stdin: &str) -> Result<Self, EventError> {
         let wrong = |wanted| Err(EventError::Arguments { hook, wanted, got: arguments.to_vec() });
         match hook {
@@ -157,7 +158,7 @@ fn transaction_state(text: &str) -> Option<TransactionState> {
     }
 }
 
-/// Each non-empty line by a reader of its words.
+/// Parses each non-empty line by its words.
 fn lines<T>(
     hook: HookName,
     stdin: &str,
@@ -197,8 +198,7 @@ fn change([old, new, name]: [&str; 3]) -> Option<RefChange> {
     Some(RefChange { name: name.to_owned(), old: id(old).ok()?, new: id(new).ok()? })
 }
 
-/// `None` for the null id. A symbolic target (`ref:refs/...`) counts as null too: it names no
-/// object.
+/// `None` for the null id, and for a symbolic target (`ref:refs/...`), which is no object.
 fn id(text: &str) -> Result<Option<ObjectId>, ()> {
     let null = !text.is_empty() && text.bytes().all(|byte| byte == b'0');
     if null || text.starts_with("ref:") {
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_names_what_comes_new_changes_and_goes() {
+    fn a_push_lists_created_changed_and_deleted_refs() {
         let stdin = format!(
             "refs/heads/main {TWO} refs/heads/main {ONE}\nHEAD~1 {ONE} refs/heads/new \
             {NULL}\n(delete) {NULL} refs/heads/old {ONE}\n"
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_hears_one_ref_or_all() {
+    fn server_hooks_get_one_ref_or_all() {
         let change = RefChange {
             name: "refs/heads/active".to_owned(),
             old: Some(object(ONE)),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_never_says_is_refused_with_its_place() {
+    fn malformed_input_is_refused_with_its_line() {
         let error =
             parse(HookName::PreReceive, &[], &format!("{ONE} {TWO} refs/heads/a\nhello world\n"))
                 .unwrap_err();

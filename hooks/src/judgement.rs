@@ -1,11 +1,11 @@
-//! From an event to the facts that the legality table judges, and from its breaches to what git's
-//! user reads.
+//! Converts an event to the facts that the legality table judges, and breaches to the message of a
+//! refusal.
 
 use crate::event::{HookName, RefChange};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::legality::{self, Breach, CommitFacts, RefUpdate, Role};
 
-/// A commit about to be made on a branch; on a detached HEAD it comes to no branch.
+/// The update by a commit that is about to be made; on a detached HEAD it is on no branch.
 pub fn commit(
     branch: Option<&str>,
     head: Option<ObjectId>,
@@ -15,7 +15,7 @@ pub fn commit(
     RefUpdate {
         reference: branch.unwrap_or("HEAD").to_owned(),
         old: head,
-        // the commit has no id yet; its tree stands for it
+        // the commit has no id yet: the id of its tree is used instead
         new: Some(tree),
         is_forward: true,
         added: vec![CommitFacts { tracks_staging, ..CommitFacts::default() }],
@@ -23,8 +23,8 @@ pub fn commit(
     }
 }
 
-/// What can be judged where the new objects are out of sight (a server's quarantine): the rest is
-/// left to `update`.
+/// The updates that can be judged without the new objects, which a server's quarantine hides; the
+/// `update` hook judges the others.
 pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
     let blind = |change: &RefChange| {
         let settled = change.new.is_none()
@@ -39,7 +39,7 @@ pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
     changes.iter().filter_map(blind).collect()
 }
 
-/// The breaches of several updates, with the ref that each is about.
+/// The breaches of several updates, each with its ref.
 pub fn breaches(updates: &[RefUpdate]) -> Vec<(String, Breach)> {
     updates
         .iter()
@@ -49,9 +49,9 @@ pub fn breaches(updates: &[RefUpdate]) -> Vec<(String, Breach)> {
         .collect()
 }
 
-/// The lines a person reads when a hook refuses.
+/// The message of a refusal.
 pub fn refusal(hook: HookName, breaches: &[(String, Breach)]) -> String {
-    let mut text = format!("{hook} refuses this:");
+    let mut text = format!("{hook} refuses the change:");
     for (reference, breach) in breaches {
         text.push_str(
             &["\n  ", short(reference), ": ", &breach.to_string(), "\n    ", breach.mend].concat(),
@@ -60,7 +60,7 @@ pub fn refusal(hook: HookName, breaches: &[(String, Breach)]) -> String {
     text
 }
 
-/// How to go past a hook once, where the person at the keyboard can.
+/// The command that skips a hook once; `None` for hooks of a server.
 pub fn skip(hook: HookName) -> Option<&'static str> {
     match hook {
         HookName::PreCommit => Some("AGENT_SKIP_HOOKS=1 git commit ..."),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_by_hand_goes_to_free_branches_alone() {
+    fn a_plain_commit_is_legal_on_unserved_branches_only() {
         let on = |branch, tracks| laws(&[commit(branch, Some(id("head")), id("tree"), tracks)]);
         assert_eq!(on(Some("refs/heads/main"), false), [] as [&str; 0]);
         assert_eq!(on(None, false), [] as [&str; 0]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn without_objects_what_is_deleted_or_rewritten_is_still_refused() {
+    fn deletions_and_rewrites_are_refused_without_the_objects() {
         let change = |name: &str, old: Option<&str>, new: Option<&str>| RefChange {
             name: name.to_owned(),
             old: old.map(id),
@@ -120,7 +120,7 @@ mod tests {
         let updates = [commit(Some("refs/heads/active"), Some(id("head")), id("tree"), false)];
         assert_eq!(
             refusal(HookName::PreCommit, &breaches(&updates)),
-            "pre-commit refuses this:\n  active: the commit would come to active, but it is not a \
+            "pre-commit refuses the change:\n  active: the commit would come to active, but it is not a \
             version (every-tip-is-a-version)\n    \
              commit to `main`, then `agent release`; for a state, `agent promote`"
         );

@@ -1,5 +1,4 @@
-//! A git hook's arguments and stdin become a typed event; the event is judged by the one legality
-//! table.
+//! git hooks: arguments and stdin are parsed into a typed event, which the legality table judges.
 
 pub mod event;
 pub mod judgement;

@@ -1,30 +1,30 @@
-//! The small POSIX script that git runs: it hands over to the binary, and starts no other process
-//! on the way.
+//! The POSIX shell script that git runs. It replaces itself by the binary with `exec` and starts no
+//! other process.
 
 use crate::event::HookName;
 use std::path::Path;
 
-/// By this line a shim of ours is known.
+/// The line by which a shim of `agent` is recognised.
 pub const MARK: &str = "# agent: hook shim, written by `agent hooks install`";
 
-/// The link to the binary beside the repository's objects; a shim that is tracked cannot name a
-/// path of one machine.
+/// The link to the binary in the common git directory. A tracked shim uses it, since it must not
+/// contain a path of one machine.
 pub const LINK: &str = "agent-binary";
 
-/// Where a shim finds the binary before it looks on PATH.
+/// Where a shim looks for the binary before PATH.
 #[derive(Debug, Clone, Copy)]
 pub enum Binary<'a> {
-    /// Its absolute path, for a shim that only this machine has.
+    /// Its absolute path, for an untracked shim.
     At(&'a Path),
-    /// The link in the common git directory, for a shim that is tracked.
+    /// The link in the common git directory, for a tracked shim.
     Linked,
 }
 
-/// Beside a shim, by this ending, lies the hook that was there before it and still runs.
+/// The suffix of the hook that existed before a shim and is still run.
 pub const BEFORE: &str = ".before-agent";
 
-/// In the common git directory: what ran before the hooks folder itself was changed, by name of
-/// hook.
+/// The folder in the common git directory with the hooks that ran before `core.hooksPath` was
+/// changed.
 pub const BEFORE_FOLDER: &str = "agent-before";
 
 /// The shim of one hook.
@@ -57,12 +57,12 @@ echo \"agent: run \\`agent hooks install\\` again, or skip the hook once with AG
 exit 1
 ";
 
-/// A word of sh, whatever is in it.
+/// Quotes a word for sh.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Whether a hook file is one of our shims.
+/// Whether a hook file is a shim of `agent`.
 pub fn is_ours(text: &[u8]) -> bool {
     text.windows(MARK.len()).any(|window| window == MARK.as_bytes())
 }

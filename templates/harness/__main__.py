@@ -1,4 +1,4 @@
-"""`python -I HARNESS tests/scorers.py`, started in a folder that holds evaluators alone: serves the scorers of that file.
+"""`python -I HARNESS tests/scorers.py`: serves a file's scorers, in a folder of evaluators only.
 
 The runtime comes from this folder, and the standard library before anything of the evaluators.
 """

@@ -112,7 +112,7 @@ def pages(agent: str, versions: int, requests: int) -> dict[int, float]:
 
 
 def odd(address: tuple[str, int], count: int, results: multiprocessing.Queue) -> None:
-    """Requests with odd bytes, each on a connection of its own; gives how they were answered."""
+    """Malformed requests, each on its own connection; returns the statuses of the answers."""
     chance, answers = random.Random(7), {}
     for number in range(count):
         if number % 2:

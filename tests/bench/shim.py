@@ -1,4 +1,4 @@
-"""`agent mcp runner` over stdio against the very server it stands for, spoken to directly, in one run.
+"""`agent mcp runner` over stdio, compared with a direct connection to the same server, in one run.
 
     python3 tests/bench/shim.py [--agent target/release/agent] [--official FOLDER] [--rounds 9] [--calls 2000] [--day 86400] [--peer]
 
@@ -225,7 +225,7 @@ def main():
             def shim(place=place):
                 return Server([agent, "mcp", "runner"], place, environment)
 
-            first_list(shim)  # makes the checkout, and the record of what the server says of itself
+            first_list(shim)  # makes the checkout, and the record of the server's discovery
             first_list(direct)
             sides = [("direct", direct), ("agent", shim)]
             if given.peer:

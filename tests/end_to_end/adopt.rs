@@ -1,8 +1,8 @@
-//! `agent adopt` on repositories whose server knows nothing of `agent`.
+//! `agent adopt` on repositories whose server does not use `agent`.
 
 use crate::world::World;
 
-/// An MCP server on the standard library, as somebody could have written it: one tool, which checks
+/// An MCP server on the standard library, written without `agent` in mind: one tool, which checks
 /// its arguments.
 const SERVER: &str = r#"
 import json, sys
@@ -64,7 +64,7 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
     world.agent("a", ["adopt"]).code(3).stderr_has("an agent repository already");
 }
 
-/// All that stands in a working tree, `.git` aside.
+/// All files of a working tree, without `.git`.
 fn files(world: &World, folder: &str) -> String {
     World::finish(
         world
@@ -76,7 +76,7 @@ fn files(world: &World, folder: &str) -> String {
 }
 
 #[test]
-fn what_cannot_be_adopted_is_said_and_nothing_is_left() {
+fn an_unsupported_repository_is_refused_and_unchanged() {
     let world = World::new();
     world.agent(".", ["adopt"]).code(3).stderr_has("is in no git repository");
     repository(&world);
@@ -177,7 +177,7 @@ fn a_project_counts_as_installed_and_is_started_by_its_script() {
     assert!(world.agent("a", ["run", "double", "number=4"]).ok().stdout.contains('8'));
 }
 
-/// A project whose server stands beside its file.
+/// A project whose server is beside its project file.
 fn project(world: &World, version: &str) {
     world.git(".", ["init", "--quiet", "a"]);
     world.write("a/server.py", SERVER);
@@ -219,7 +219,7 @@ fn a_first_version_is_the_projects_own_where_it_is_one() {
 }
 
 #[test]
-fn a_server_of_another_make_may_import_the_runtime_for_the_state() {
+fn a_server_of_another_sdk_can_import_the_runtime_for_the_state() {
     let world = World::new();
     repository(&world);
     world.agent("a", ["adopt"]).ok();
@@ -274,7 +274,7 @@ fn files_of_a_server_are_carried_from_version_to_version() {
 }
 
 #[test]
-fn a_server_that_writes_into_its_code_folder_is_warned_by_name_and_loses_nothing() {
+fn files_written_into_the_code_folder_are_reported_and_kept() {
     let world = World::new();
     repository(&world);
     world.agent("a", ["adopt"]).ok();
@@ -361,14 +361,14 @@ fn the_calls_of_a_host_become_cases() {
     world.agent("a", ["test"]).ok();
 }
 
-/// Puts a program that stands in for a real one into `bin`.
+/// Puts a fake program into `bin`.
 fn stand_in(world: &World, name: &str, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     let path = world.write(format!("bin/{name}"), text);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// What stands in for `uv`: it notes what it was asked, and makes environments without packages.
+/// A fake `uv`: it records its arguments and makes environments without packages.
 const UV: &str = r##"#!/usr/bin/env python3
 import os, subprocess, sys
 arguments = sys.argv[1:]
@@ -381,7 +381,7 @@ elif "compile" in arguments:
 "##;
 
 #[test]
-fn a_lock_is_made_for_every_platform_and_installed_as_it_is() {
+fn a_lock_covers_every_platform_and_is_installed_unchanged() {
     let world = World::new();
     repository(&world);
     world.write("a/requirements.txt", "nothing\n");
@@ -428,7 +428,7 @@ fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_jso
 }
 
 #[test]
-fn requirements_are_found_where_people_keep_them() {
+fn requirements_are_found_in_all_usual_files() {
     let world = World::new();
     let lists = [("requirements/base.txt", "x\n"), ("requirements/dev.txt", "y\n")];
     assert!(
@@ -446,7 +446,7 @@ fn requirements_are_found_where_people_keep_them() {
     );
     assert!(world.read("a/agent.toml").contains("requires = \">=3.11,<4\""));
 
-    // a build backend leaves files, and a setup file says what the project is called
+    // a build backend leaves files, and a setup file has the project's name
     let world = World::new();
     let setup = "setup(name='acme-srv', version='1.2.3', entry_points={'console_scripts': \
         ['acme-srv=srv:main']})\n";
@@ -480,14 +480,14 @@ fn requirements_are_found_where_people_keep_them() {
 }
 
 #[test]
-fn a_pinned_python_and_one_that_is_not_here_are_said() {
+fn a_pinned_and_a_missing_python_are_reported() {
     let world = World::new();
     repository(&world);
     world.write("a/.python-version", "3.99\n");
     world
         .agent("a", ["adopt", "--dry-run"])
         .ok()
-        .stderr_has(".python-version names Python 3.99, which is not here");
+        .stderr_has(".python-version names Python 3.99, which is not installed");
     world.write(
         "a/pyproject.toml",
         "[project]\nname = \"a\"\nversion = \"1.0.0\"\nrequires-python = \">=3.99\"\n",
@@ -501,7 +501,7 @@ fn a_pinned_python_and_one_that_is_not_here_are_said() {
 }
 
 #[test]
-fn packages_of_the_same_repository_are_refused_in_a_sentence() {
+fn packages_of_the_same_repository_are_refused_with_a_hint() {
     let world = World::new();
     repository(&world);
     world.write("a/pyproject.toml", "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n");
@@ -534,7 +534,7 @@ fn a_server_in_a_namespace_is_found() {
     assert_eq!(outcome["cases"], 2);
 }
 
-/// What stands in for npm: the program of a package, which is written in another language here.
+/// A fake npm: it installs the program of a package, here a Python program.
 const NPM: &str = r##"#!/usr/bin/env python3
 import json, os, sys
 assert sys.argv[1] == "ci" and os.path.exists("package-lock.json") and "scripts" not in json.load(open("package.json"))

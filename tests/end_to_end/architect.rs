@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const BUDGETS: &str = r#"{"schema":"agent/budgets@1","tiers":{
     "micro":{"pass_rate":0.6},"fast":{"pass_rate":0.3},"full":{"pass_rate":0.3}},"slos":[]}"#;
 
-/// A second tool, which no case looks at.
+/// A second tool, which no case calls.
 const USUAL: &str = "@server.tool\ndef usual() -> float:\n    \"\"\"How long an unknown task \
     takes.\"\"\"\n    return state()[\"usual_minutes\"]\n\n\nif __name__";
 
@@ -69,7 +69,7 @@ fn says(report: &Value, attempt: usize, part: &str) {
 }
 
 #[test]
-fn failures_are_handed_back_and_a_change_that_passes_is_released() {
+fn failures_are_returned_to_the_coder_and_a_passing_change_is_released() {
     let world = world(2);
     // law 8: whatever the user has under way stays as it is
     world.write("a/runner/__main__.py", "half done");
@@ -118,7 +118,7 @@ fn failures_are_handed_back_and_a_change_that_passes_is_released() {
 const UNPROVEN: &str = "no case came out better than before: nothing shows that it helps";
 
 #[test]
-fn a_change_that_no_case_shows_to_help_is_a_persons_to_accept() {
+fn a_change_without_an_improved_case_requires_accept() {
     let world = world(2);
     for (feedback, changed) in
         [("harmless: please", "runner/extra.py"), ("offer: please", "runner/__main__.py")]
@@ -143,23 +143,23 @@ fn a_change_that_no_case_shows_to_help_is_a_persons_to_accept() {
 }
 
 #[test]
-fn a_reason_is_said_once_in_all_that_a_run_prints() {
+fn a_reason_is_printed_once_per_run() {
     let world = world(3);
     let ended = world.agent("a", ["architect", "wreck: all attempts alike"]).code(1);
     let said = ended.stdout.clone() + &ended.stderr;
     assert_eq!(said.matches("the coder broke it").count(), 1, "{said}");
     assert_eq!(said.matches("not taken, for the reason of attempt 1").count(), 2, "{said}");
     assert!(
-        ended
-            .stdout
-            .starts_with("refused: no attempt was taken\nlook at it: git log -p -1 architect/r-"),
+        ended.stdout.starts_with(
+            "refused: every attempt was rejected\nto show the change: git log -p -1 architect/r-"
+        ),
         "{said}"
     );
     let report = architect(&world, &["list"]).ok().json();
     let run = report["runs"][0]["run"].as_str().unwrap();
     let shown = world.agent("a", ["architect", "show", run]).ok().stdout;
     assert_eq!(shown.matches("the coder broke it").count(), 1, "{shown}");
-    // who saw nothing of it on the way is told why
+    // without the progress of the attempts the reason is in the result
     let quiet = world.agent("a", ["-q", "architect", "wreck: once more"]).code(1);
     assert_eq!(
         (quiet.stdout.as_str(), quiet.stderr.matches("the coder broke it").count()),
@@ -170,7 +170,7 @@ fn a_reason_is_said_once_in_all_that_a_run_prints() {
 }
 
 #[test]
-fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
+fn held_out_cases_are_hidden_from_a_coder_and_judge_its_change() {
     let world = world(1);
     let peeked = report(&world, "peek: at the cases", 0);
     assert_eq!(
@@ -210,7 +210,7 @@ fn held_out_cases_are_kept_from_a_coder_and_judge_its_change() {
 }
 
 #[test]
-fn packages_and_the_store_of_a_change_wait_for_a_person() {
+fn changed_packages_and_stores_require_a_person() {
     let world = world(1);
     let packed = report(&world, "pack: other packages", 1);
     assert_eq!(
@@ -222,7 +222,7 @@ fn packages_and_the_store_of_a_change_wait_for_a_person() {
     assert!(!world.path("a/.agent/environments").exists(), "nothing was installed");
 
     // its trials ask the store of the version that is served: the change's could hold results that
-    // nobody ran
+    // no coder ran
     let stored = report(&world, "store: elsewhere", 1);
     assert_eq!(
         (&stored["status"], &stored["attempts"][0]["trials"][0]["passed"]),
@@ -232,7 +232,7 @@ fn packages_and_the_store_of_a_change_wait_for_a_person() {
 }
 
 #[test]
-fn what_a_coder_does_to_its_own_repository_changes_nothing() {
+fn a_coders_changes_of_its_git_directory_have_no_effect() {
     let world = world(1);
     let refs = |world: &World| {
         world.git(
@@ -261,7 +261,7 @@ fn architect_in(world: &World, folder: &str, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn a_coder_that_does_nothing_or_crashes_is_told_apart() {
+fn a_coder_that_changes_nothing_is_distinguished_from_one_that_crashes() {
     let world = world(1);
     let idle = report(&world, "nothing: please", 1);
     assert_eq!((&idle["status"], &idle["branch"]), (&"refused".into(), &Value::Null));
@@ -269,7 +269,7 @@ fn a_coder_that_does_nothing_or_crashes_is_told_apart() {
     let crashed = report(&world, "crash: please", 5);
     says(&crashed, 0, "exit status: 1; it said: I have read the brief; on stderr: no idea how");
     assert_eq!(world.git("a", ["branch", "--list", "architect/*"]), "");
-    // the same item can be run again, and the brief then tells what was tried
+    // the same item can be run again, and the brief then lists the earlier attempts
     let again =
         architect(&world, &["run", crashed["feedback"][0].as_str().unwrap()]).code(5).json();
     assert_ne!(again["run"], crashed["run"]);
@@ -353,7 +353,7 @@ fn a_run_can_be_cancelled_and_its_feedback_stays_open() {
     architect(&world, &["cancel", &run]).code(3).stderr_has("has ended: it is cancelled");
 }
 
-/// A kill between what a run decided and what the inbox was told of it.
+/// A kill between a run's decision and its record in the inbox.
 #[test]
 fn a_run_killed_at_its_very_end_is_concluded_by_the_next_command() {
     let world = world(1);
@@ -380,7 +380,7 @@ fn a_killed_run_leaves_its_feedback_open_and_no_worktree() {
     let (mut process, run, _) = start_hanging(&world);
     process.kill().unwrap();
     process.wait().unwrap();
-    // whoever looks next ends it, on the command line as over any other door
+    // the next reader ends it, in the CLI as over REST and MCP
     assert_eq!(architect(&world, &["show", &run]).ok().json()["status"], "cancelled");
     let looked = architect(&world, &["list"]).ok().json();
     assert_eq!(
@@ -421,7 +421,7 @@ fn standing(world: &World) -> [String; 3] {
 }
 
 #[test]
-fn a_coder_that_nothing_holds_is_found_out() {
+fn changes_by_an_unconfined_coder_are_detected() {
     let world = world(3);
     let manifest = world.read("a/agent.toml").replace("confine = true", "confine = false");
     world.write("a/agent.toml", manifest);
@@ -464,7 +464,7 @@ fn a_coder_that_nothing_holds_is_found_out() {
 }
 
 #[test]
-fn a_confined_coder_reaches_nothing() {
+fn a_confined_coder_cannot_access_the_repository() {
     let world = world(1);
     std::fs::create_dir_all(world.path("a/.git/hooks")).unwrap();
     let (before, readme) = (standing(&world), world.read("a/README.md"));
@@ -680,7 +680,7 @@ fn a_person_accepts_a_change_of_evaluators() {
 }
 
 #[test]
-fn a_break_of_the_contract_is_a_persons_to_accept() {
+fn a_breaking_change_of_the_contract_requires_accept() {
     let world = world(1);
     let broken = report(&world, "contract: please", 1);
     assert_eq!(broken["attempts"][0]["trials"][0]["evaluators"], "old");
@@ -699,7 +699,7 @@ fn a_break_of_the_contract_is_a_persons_to_accept() {
 }
 
 #[test]
-fn a_change_of_the_states_form_carries_the_state_over() {
+fn a_change_of_the_state_schema_migrates_the_state() {
     let world = world(1);
     let report = report(&world, "migrate: please", 0);
     assert_eq!(report["attempts"][0]["trials"][0]["passed"], true);
@@ -709,7 +709,7 @@ fn a_change_of_the_states_form_carries_the_state_over() {
 }
 
 #[test]
-fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
+fn the_builtin_coder_applies_a_matching_inspiration_or_requires_a_person() {
     let world = world(1);
     let helped =
         architect(&world, &["--coder", "builtin", "our monitor needs a health check"]).ok().json();
@@ -742,7 +742,7 @@ fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
     let failed = world.read("a/fast.xml");
     assert!(failed.contains(&format!("feedback-{id}")) && failed.contains("<failure"), "{failed}");
 
-    // what nobody finished answers nothing
+    // an unfinished case has no expectation to satisfy
     let run = asked["run"].as_str().unwrap();
     architect(&world, &["accept", run])
         .code(3)
@@ -758,16 +758,16 @@ fn the_builtin_coder_applies_what_fits_and_asks_a_person_otherwise() {
 }
 
 #[test]
-fn what_is_wrong_is_said_before_anything_runs() {
+fn invalid_input_is_reported_before_a_run() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     world.git("a", ["update-ref", "-d", "refs/heads/active"]);
-    architect(&world, &[]).code(2).stderr_has("there is no feedback");
+    architect(&world, &[]).code(2).stderr_has("the feedback is missing");
     architect(&world, &[" "]).code(2).stderr_has("is empty");
     architect(&world, &["x", "--conversation", "nope"])
         .code(3)
-        .stderr_has("no conversation `nope`");
-    architect(&world, &["improve", "list"]).code(2).stderr_has("in quotes");
+        .stderr_has("unknown conversation `nope`");
+    architect(&world, &["improve", "list"]).code(2).stderr_has("quote the feedback");
     let queued = architect(&world, &["later", "--queue-only"]).ok().json();
     assert_eq!(
         (&queued["schema"], &queued["status"]["is"]),

@@ -159,7 +159,7 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
 }
 
 #[test]
-fn a_key_sent_many_times_at_once_is_one_item() {
+fn concurrent_requests_with_one_key_create_one_item() {
     let world = quiet();
     let server = api(&world);
     let headers = format!("{JSON}Idempotency-Key: k\r\n");
@@ -175,7 +175,7 @@ fn a_key_sent_many_times_at_once_is_one_item() {
 }
 
 #[test]
-fn feedback_is_paged_and_what_is_wrong_is_a_problem() {
+fn feedback_is_paged_and_malformed_requests_are_problems() {
     let world = quiet();
     let server = api(&world);
     for number in 0..5 {
@@ -244,7 +244,7 @@ fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     assert_eq!(started.header("location"), Some(format!("/v1/runs/{run}").as_str()));
     assert_eq!(
         posted(&server, "/v1/runs", &json!({"feedback": [item["id"]]}), 409)["title"],
-        "Somebody else was first"
+        "Conflict"
     );
     let began = events(&server, &run, None, "began");
     assert_eq!((began.len(), &began[0]["number"]), (1, &json!(1)));
@@ -272,9 +272,9 @@ fn a_run_outlives_its_server_and_is_watched_and_stopped_through_another() {
     cancelled(&server, &run, 409);
     let diff = server.ask("GET", &format!("/v1/runs/{run}/diff"), "");
     assert_eq!((diff.status, diff.body.as_str()), (200, ""));
-    // what is over is told again from any point on
+    // the events of an ended run can be read again from any id
     assert_eq!(events(&server, &run, Some(1), "never"), ended);
-    // a client that has all of it comes back as well, until it is told that there is no more
+    // a client that has received all events reconnects, and gets a 204
     for seen in [numbers.len() + 1, numbers.len() + 9] {
         let more = server.send(
             "GET",
@@ -301,7 +301,7 @@ fn carrier(world: &World) -> rustix::process::Pid {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_run_whose_process_is_killed_has_ended_for_whoever_asks() {
+fn a_run_whose_process_is_killed_is_reported_as_ended_everywhere() {
     let world = world(1);
     let server = api(&world);
     posted(&server, "/v1/feedback", &json!({"text": "hang: please"}), 202);

@@ -50,7 +50,7 @@ impl Bench {
         );
     }
 
-    /// Makes all there is the version v0.1.0 on `active`, by the door every release goes through.
+    /// Releases the repository as v0.1.0 on `active`.
     pub fn release(&self) {
         self.world.git(FOLDER, ["add", "-A"]);
         self.world.git(FOLDER, ["commit", "--quiet", "-m", "all"]);
@@ -88,7 +88,7 @@ impl Bench {
         Pipes::start(&mut self.agent(&["mcp", "runner", "--at", "worktree"]))
     }
 
-    /// A shim whose host has said hello.
+    /// A shim with an initialized host.
     pub fn greeted(&self) -> Pipes {
         let mut shim = self.shim();
         shim.initialize("2025-11-25");

@@ -162,7 +162,7 @@ fn a_migration_is_tried_tested_and_committed_before_it_is_released() {
 }
 
 #[test]
-fn a_copy_of_what_is_served_is_no_change_of_it() {
+fn a_copy_of_the_served_state_is_no_change() {
     let served = Served::new();
     // the shell empties the file before `agent` runs
     let copied = |served: &Served| {

@@ -277,7 +277,7 @@ print(json.dumps({"score": 1 / price, "why": f"{asked['case']['id']} costs {pric
 "#;
 
 #[test]
-fn a_program_judges_and_is_asked_once() {
+fn a_judge_command_is_run_once_and_its_answer_reused() {
     let shop = counting();
     shop.write("tests/judge.py", JUDGE);
     let judged = |id: &str, more: Value| {
@@ -375,7 +375,7 @@ fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
 }
 
 #[test]
-fn files_are_given_and_looked_at() {
+fn files_of_a_case_are_provided_and_checked() {
     let shop = counting();
     let files = |given: Value, expect: Value| json!({"given": given, "expect": expect});
     let shout = |id: &str, folder: &str, files: Value| {
@@ -444,7 +444,7 @@ fn files_are_given_and_looked_at() {
 }
 
 #[test]
-fn an_expected_error_is_held_to_what_it_says() {
+fn an_expected_error_is_compared_by_its_message() {
     let shop = counting();
     shop.cases(&[
         call("text", "refuse", json!({"code": 7}), json!({"error": "code 7"})),
@@ -490,7 +490,7 @@ fn one_slow_case_holds_nobody() {
         }
         by_child.into_values().collect::<Vec<_>>()
     };
-    // the first time nobody knows; what its Runner answered together with it shares its time
+    // at first the cause is unknown: cases that its Runner answered concurrently share its time
     shop.world.write(shop.world.shared("go"), "");
     on(&shop, "2026-11-22", &["--shards", "2", "--no-cache"]).ok().stdout_has("42 passed");
     assert_eq!(ran(&shop).iter().sum::<usize>(), 41);
@@ -514,7 +514,7 @@ fn a_conversation_becomes_a_case() {
     let add = |arguments: &[&str]| {
         shop.world.agent("shop", ["test", "add", "--conversation", "c1"].iter().chain(arguments))
     };
-    add(&[]).code(3).stderr_has("there is no conversation `c1` here");
+    add(&[]).code(3).stderr_has("unknown conversation `c1`");
     run("remember", r#"{"word": "a"}"#).ok();
     run("remember", r#"{"word": "b"}"#).ok();
     run("price", r#"{"item": "gold"}"#);
@@ -551,7 +551,7 @@ fn a_conversation_becomes_a_case() {
     add(&["--id", "words", "--turn", "2", "--golden"])
         .ok()
         .stdout_has("it passes now")
-        .stderr_has("tests/micro/golden/words.json holds what it answers now");
+        .stderr_has("tests/micro/golden/words.json has the present answer");
     assert_eq!(
         shop.world.read("shop/tests/micro/golden/words.json"),
         "{\n  \"result\": [\n    \"a\",\n    \"b\"\n  ]\n}\n"
@@ -572,7 +572,7 @@ fn a_conversation_becomes_a_case() {
 }
 
 #[test]
-fn a_case_that_a_repeat_finds_flaky_is_never_certain_again() {
+fn a_case_that_a_repeat_shows_to_be_flaky_stays_flaky() {
     let shop = counting();
     let once = json!({"schema": {"properties": {"result": {"maximum": 1}}}});
     shop.cases(&[

@@ -1,5 +1,5 @@
-//! Checkouts: what is served and judged is what git has, whatever somebody wrote into the folder it
-//! runs from.
+//! Checkouts: the served and tested files are git's, even where the folder they run from was
+//! changed.
 
 use crate::served::{FOLDER, Served};
 use serde_json::json;

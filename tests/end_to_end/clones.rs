@@ -52,7 +52,7 @@ fn a_clone_without_the_ledger_that_its_versions_name_does_not_judge() {
     let served = promoted();
     served.agent(["state", "set", "usual_minutes=99"]).ok();
     served.agent(["promote", "--gate", "not-worse"]).ok();
-    // by its address, so that the clone does not get every object that lies there
+    // by URL, so that the clone does not get unreachable objects
     served
         .world
         .git(".", ["clone", "--quiet", &format!("file://{}", served.path("").display()), "clone"]);
@@ -124,7 +124,7 @@ fn rewrite(served: &Served, change: impl Fn(&str) -> String) {
 }
 
 #[test]
-fn a_fresh_clone_asks_its_remote_for_attempts_that_no_version_names() {
+fn a_fresh_clone_fetches_attempts_that_no_version_names() {
     let served = gate::noisy("gate = \"better\"\nmargin = 0.05");
     served.agent(["state", "set", "usual_minutes=39"]).ok();
     served.agent(["promote"]).code(7).stdout_has("(attempt 1)");
@@ -138,13 +138,13 @@ fn a_fresh_clone_asks_its_remote_for_attempts_that_no_version_names() {
         .agent("clone", ["promote"])
         .code(7)
         .stderr_has("this clone does not have the gate's ledger that origin has");
-    // one that nobody answers for is judged by what is here
+    // with an unreachable remote the local ledger counts
     served.world.git("clone", ["remote", "set-url", "origin", "/no/such/folder"]);
     served.world.agent("clone", ["promote"]).code(7).stdout_has("(attempt 1)");
 }
 
 #[test]
-fn a_ledger_that_was_deleted_moved_back_cut_or_edited_is_found() {
+fn a_deleted_reset_truncated_or_edited_ledger_is_detected() {
     let served = promoted();
     served.agent(["state", "set", "usual_minutes=30"]).ok();
     served.agent(["promote"]).code(1).stdout_has("worse");
@@ -309,7 +309,7 @@ fn the_shared_record_has_everything_whatever_refspec_it_is_pushed_by() {
         hub.git(clone, ["fetch", "--quiet", "origin", "refs/agent/*:refs/agent/*"]);
         assert_eq!(hub.heard(clone).len(), 4, "{clone}");
     }
-    // a push that git was told not to make makes none
+    // with `--dry-run` git's push pushes nothing
     hub.say("a", "not yet");
     hub.git("a", ["push", "--quiet", "--dry-run", "origin"]);
     assert_eq!(items(), 4);
@@ -430,7 +430,7 @@ impl Hub {
 }
 
 #[test]
-fn the_loser_of_a_race_has_one_command_and_every_signal_counts_once() {
+fn the_loser_of_a_race_syncs_and_every_signal_counts_once() {
     let hub = Hub::raced();
     let refs = || {
         hub.git("b", ["for-each-ref", "refs/heads", "refs/tags", "refs/agent-own", "refs/agent"])
@@ -481,7 +481,7 @@ fn the_loser_of_a_race_has_one_command_and_every_signal_counts_once() {
 }
 
 #[test]
-fn a_branch_that_was_moved_by_hand_is_followed() {
+fn a_branch_that_was_moved_with_git_is_followed() {
     let hub = Hub::raced();
     hub.git("b", ["fetch", "--quiet", "origin"]);
     hub.git("b", ["branch", "--force", "active", "origin/active"]);
@@ -568,7 +568,7 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
         (released.clone(), String::new())
     );
     assert!(hub.world.path("b/runner/more.py").exists());
-    // one that nobody has checked out
+    // a branch that is not checked out
     hub.git("b", ["switch", "--quiet", "--detach"]);
     hub.git("b", ["branch", "--force", "main", "origin/main"]);
     assert_eq!(hub.sync("b")["main"], json!(released));
@@ -584,7 +584,7 @@ fn main_is_moved_forward_where_it_is_behind_and_clean() {
 }
 
 #[test]
-fn a_release_that_lost_the_race_is_left_to_a_person() {
+fn a_release_that_lost_the_race_is_not_retried() {
     let hub = Hub::new(&["a", "b"]);
     release(&hub, "b", "runner/more.py");
     hub.tune("a", "tea", &["a-1"]);
@@ -604,7 +604,7 @@ fn a_release_that_lost_the_race_is_left_to_a_person() {
 }
 
 #[test]
-fn what_a_person_has_to_decide_changes_nothing() {
+fn conflicts_that_require_a_person_change_nothing() {
     let hub = Hub::new(&["a", "b"]);
     hub.tune("a", "tea", &["a-1"]);
     hub.promote("a");
@@ -672,7 +672,7 @@ fn a_version_is_pushed_as_it_is_made_on_top_of_what_another_clone_published() {
 }
 
 #[test]
-fn where_versions_are_pushed_every_verb_that_makes_one_pushes_it() {
+fn with_push_every_verb_pushes_its_version() {
     let manifest =
         std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
             .unwrap();
@@ -714,7 +714,7 @@ fn where_versions_are_pushed_every_verb_that_makes_one_pushes_it() {
 }
 
 #[test]
-fn where_a_remote_is_named_history_is_not_forked() {
+fn with_a_named_remote_history_is_not_forked() {
     let manifest =
         std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
             .unwrap();
@@ -738,7 +738,7 @@ fn where_a_remote_is_named_history_is_not_forked() {
     hub.sync("b");
     hub.promote("b");
     assert_eq!(seen(&hub, "b", "tea"), 2);
-    // whoever is offline goes on, and is told
+    // offline the command works, with a warning
     hub.git("b", ["remote", "set-url", "origin", "/no/such/folder"]);
     hub.tune("b", "tea", &["offline"]);
     hub.world

@@ -1,4 +1,4 @@
-//! After the commit point nothing turns success into failure, and before it nothing says success.
+//! After the commit point no failure changes the exit code, and before it none reports success.
 
 use crate::pipes::Pipes;
 use crate::served::Served;
@@ -34,7 +34,7 @@ fn block(path: &Path) {
 }
 
 #[test]
-fn a_view_that_cannot_be_written_is_a_warning_that_the_next_command_heals() {
+fn an_unwritable_view_is_a_warning_and_written_by_the_next_command() {
     let served = Served::new();
     served.agent(["tune", "took", "task=tea", "minutes=3"]).ok();
     let view = served.path("state/staging.state.json");
@@ -68,7 +68,7 @@ fn a_view_that_cannot_be_written_is_a_warning_that_the_next_command_heals() {
 }
 
 #[test]
-fn a_tag_that_cannot_be_made_is_a_warning_that_the_next_command_heals() {
+fn a_failed_tag_is_a_warning_and_made_by_the_next_command() {
     let served = Served::new();
     served.agent(["tune", "took", "task=tea", "minutes=3"]).ok();
     let lock = served.path(".git/refs/tags/v0.1.1.lock");
@@ -106,7 +106,7 @@ fn updates_that_cannot_be_sealed_after_a_promotion_are_sealed_by_the_next_comman
 }
 
 #[test]
-fn a_host_hears_of_it_beside_the_result_of_its_call() {
+fn a_host_gets_the_warning_in_the_result_of_its_call() {
     let served = Served::new();
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
@@ -125,7 +125,7 @@ fn a_host_hears_of_it_beside_the_result_of_its_call() {
 }
 
 #[test]
-fn a_stdout_that_takes_nothing_is_exit_6_and_one_that_nobody_reads_is_none() {
+fn a_full_stdout_is_exit_6_and_a_closed_pipe_is_no_error() {
     let served = Served::new();
     let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
     for arguments in [
@@ -153,7 +153,7 @@ fn a_stdout_that_takes_nothing_is_exit_6_and_one_that_nobody_reads_is_none() {
 }
 
 #[test]
-fn what_is_applied_is_said_whole_though_the_promotion_after_it_fails() {
+fn applied_signals_are_reported_when_the_promotion_fails() {
     let served = Served::new();
     // nothing can be kept beside the promotion: its evidence has no place
     block(&served.path(".agent/store/evals"));

@@ -39,7 +39,7 @@ fn greeted(bench: &Bench, capabilities: &Value, slow: bool) -> Pipes {
 #[test]
 fn the_contract_hides_no_tool_and_lists_are_answered_while_the_server_starts() {
     let bench = bench();
-    // the Contract is recorded, with what the server says of itself
+    // the Contract is recorded, with the server's discovery
     let compared = bench.agent(&["semver", "active..active"]).output().unwrap();
     assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
     let asking = json!({"sampling": {}});
@@ -60,7 +60,7 @@ fn the_contract_hides_no_tool_and_lists_are_answered_while_the_server_starts() {
 }
 
 #[test]
-fn a_task_finds_the_child_that_made_it_after_the_code_has_changed() {
+fn a_task_request_goes_to_the_child_that_made_it_after_a_code_change() {
     let bench = bench();
     let mut shim = bench.greeted();
     let begun = shim

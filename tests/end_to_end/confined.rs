@@ -218,7 +218,7 @@ impl Attempts {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "what cannot be tried here is said")]
-fn a_runner_under_test_and_a_tuner_get_nothing_done_outside() {
+fn a_runner_under_test_and_a_tuner_cannot_change_anything_outside() {
     if !sandbox::has_landlock() {
         println!("skipped: this kernel has no Landlock");
         return;
@@ -284,7 +284,7 @@ fn bounded(cases: &[Value]) -> Served {
 /// Less than what the allocator of `agent` reserves, which the guard of the child has to do with as
 /// well.
 #[test]
-fn a_limit_of_memory_is_the_childs_and_is_named_where_it_is_met() {
+fn a_memory_limit_applies_to_the_child_and_is_reported_when_exceeded() {
     let take = |id: &str, mb: u64| {
         json!({"id": id, "tool": "take", "arguments": {"mb": mb},
         "expect": {"equals": mb}})

@@ -27,7 +27,7 @@ fn numbers(served: &Served, id: &str) -> Vec<u64> {
 const IN_C1: &str = "dev.agentvc/conversation";
 
 #[test]
-fn two_hosts_and_a_command_in_one_conversation_lose_no_turn_and_share_none() {
+fn concurrent_users_of_one_conversation_lose_no_turn() {
     const CALLS: u64 = 12;
     let served = Served::new();
     std::thread::scope(|scope| {
@@ -129,8 +129,8 @@ fn a_clock_that_jumps_ends_no_conversation() {
 }
 
 #[test]
-fn gc_ends_what_it_saw_silent_for_long_enough_and_nothing_that_is_under_way() {
-    // a hundredth of a second, so that two looks see it pass
+fn gc_removes_idle_conversations_and_none_in_use() {
+    // a hundredth of a second, which two runs of gc can observe
     let served = served("conversation_days = 0.0000001");
     for id in ["c1", "c2"] {
         served.agent(["run", "estimate", "task=tea", "--conversation", id]).ok();

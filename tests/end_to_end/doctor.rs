@@ -102,7 +102,7 @@ fn refspecs_of_an_earlier_version_are_replaced() {
 }
 
 #[test]
-fn what_is_wrong_is_named_with_its_mend() {
+fn problems_are_reported_with_a_hint() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     world.git(
@@ -136,7 +136,7 @@ fn what_is_wrong_is_named_with_its_mend() {
 }
 
 #[test]
-fn a_format_of_refs_that_cannot_be_read_is_said() {
+fn an_unsupported_ref_format_is_reported() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "--ref-format=reftable", "a"]);
     let ended = doctor(&world, "a").code(6);
@@ -148,7 +148,7 @@ fn a_format_of_refs_that_cannot_be_read_is_said() {
 }
 
 #[test]
-fn outside_of_any_repository_the_machine_is_still_looked_at() {
+fn outside_a_repository_doctor_checks_the_machine() {
     let world = World::new();
     let ended = doctor(&world, ".").ok();
     assert_eq!(finding(&ended, "python").0, "ok");
@@ -159,7 +159,7 @@ fn outside_of_any_repository_the_machine_is_still_looked_at() {
 /// stopped there.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_holds_runners_and_tuners_is_tried() {
+fn doctor_tests_the_confinement_of_runners_and_tuners() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let ended = doctor(&world, "a").ok();

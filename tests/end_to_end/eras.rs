@@ -1,5 +1,5 @@
-//! `agent mcp` between two protocol eras: whoever asks is answered in their own, whatever the child
-//! speaks.
+//! `agent mcp` between two protocol eras: a client is answered in its own era, whatever the child's
+//! is.
 
 use crate::bench::{Bench, PLAIN, RUNNER};
 use crate::pipes::Pipes;
@@ -65,9 +65,9 @@ fn a_stateless_host_needs_no_handshake() {
 }
 
 /// The agent's name and the version that is served, in both eras and in every result that the
-/// server signs; what else it says of itself stays.
+/// server signs; the rest of its `serverInfo` is unchanged.
 #[test]
-fn the_agent_is_named_and_not_its_server() {
+fn server_info_has_the_agents_name_and_version() {
     let bench =
         Bench::new(&RUNNER.replace(
             "Server(\"bench\", version=\"1.0.0\")",
@@ -99,8 +99,7 @@ fn the_agent_is_named_and_not_its_server() {
     );
 }
 
-/// What a server says in one era is not told for what it says in the other, once it was asked in
-/// both.
+/// The discovery of each era is answered from that era, once both are recorded.
 #[test]
 fn each_era_is_answered_as_the_server_answers_it() {
     let refuses = r#"return {"error": {"code": -32022, "message": "Unsupported protocol version", "data": {"supported": ["2026-07-28"]}}}"#;
@@ -130,7 +129,7 @@ fn each_era_is_answered_as_the_server_answers_it() {
 }
 
 #[test]
-fn both_eras_meet_in_one_process() {
+fn both_eras_are_served_by_one_process() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let old = shim.call("weight", &json!({}));
@@ -170,7 +169,7 @@ fn a_child_of_the_handshake_era_serves_a_stateless_host() {
 }
 
 #[test]
-fn a_stateless_child_serves_a_host_that_shakes_hands() {
+fn a_stateless_child_serves_a_host_of_the_handshake_era() {
     let bench = Bench::new(STATELESS);
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-06-18");
@@ -188,10 +187,10 @@ fn a_stateless_child_serves_a_host_that_shakes_hands() {
     );
 }
 
-/// What the child wants to know is asked of a host that can be asked, and the call goes on with
-/// what it says.
+/// Input that a child requires is requested from a host of the handshake era, and the call is
+/// repeated with its answer.
 #[test]
-fn a_result_that_asks_becomes_a_question_to_a_host_that_shakes_hands() {
+fn a_result_that_requires_input_becomes_a_request_in_the_handshake_era() {
     let bench = Bench::new(STATELESS);
     let mut shim = bench.greeted();
     let id = shim.post("tools/call", &json!({"name": "meta", "arguments": {"ask": true}}));
@@ -220,7 +219,7 @@ fn a_result_that_asks_becomes_a_question_to_a_host_that_shakes_hands() {
 }
 
 #[test]
-fn what_a_child_asks_reaches_the_host_and_its_answer_the_child() {
+fn a_childs_request_reaches_the_host_and_the_answer_the_child() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
     let id = shim.post("tools/call", &json!({"name": "ask", "arguments": {}}));
@@ -248,7 +247,7 @@ fn what_a_child_asks_reaches_the_host_and_its_answer_the_child() {
 }
 
 #[test]
-fn a_subscription_hears_of_a_conversation_until_it_is_cancelled() {
+fn a_subscription_receives_updates_of_a_conversation_until_cancelled() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.shim();
     let filter = json!({"toolsListChanged": true, "promptsListChanged": true,

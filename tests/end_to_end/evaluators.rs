@@ -50,7 +50,7 @@ fn told(ended: &Ended) -> [u64; 2] {
 }
 
 #[test]
-fn a_runner_finds_no_cases_beside_its_code_and_what_it_puts_there_is_no_case() {
+fn a_runner_cannot_read_or_add_cases() {
     let shop = Shop::with_runner(CHEAT);
     shop.cases(&[say("a", "one", "1"), say("b", "two", "2")]);
     shop.write("tests/micro/heldout/cases.jsonl", &say("c", "three", "3").to_string());
@@ -142,7 +142,7 @@ const JUDGE: &str = "import json\nimport sys\n\nasked = \
     float(asked['result']['structuredContent']['price'] == 3)}))\n";
 
 #[test]
-fn scorers_and_judges_load_nothing_of_the_code_under_test() {
+fn scorers_and_judges_import_no_code_under_test() {
     let shop = Shop::new();
     shop.manifest(&format!("shared_memory = true\n[evaluators]\nenv = {TOLD}\n"));
     shop.write("tests/scorers.py", SCORER);
@@ -223,7 +223,7 @@ fn edit(served: &Served, path: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn what_a_scorer_imports_is_that_of_the_commit_that_judges() {
+fn a_scorers_imports_are_those_of_the_judging_commit() {
     let served = served_with_import();
     let before = served.agent(["--json", "test", "--tier", "full", "--at",
         "active"]).json()["tiers"]["full"]["score"].as_f64().unwrap();
@@ -255,7 +255,7 @@ fn what_a_scorer_imports_is_that_of_the_commit_that_judges() {
 }
 
 #[test]
-fn a_scorer_that_imports_what_is_not_named_is_told_how() {
+fn a_scorer_with_an_undeclared_import_fails_with_a_hint() {
     let shop = Shop::new();
     shop.write("runner/measure.py", "");
     shop.write("tests/scorers.py", "import runner.measure\n");
@@ -280,10 +280,10 @@ fn a_scorer_that_imports_what_is_not_named_is_told_how() {
     shop.test(&[]).ok();
 }
 
-/// What a judge said is known by all that it could read: neither the other evaluators nor later
-/// ones take it over.
+/// A judge's answer is keyed by all that it could read: neither the other evaluators nor later
+/// ones reuse it.
 #[test]
-fn what_kinder_evaluators_said_is_not_what_the_old_ones_say() {
+fn results_of_weaker_evaluators_are_not_reused_by_the_old_ones() {
     let judge = "import json, pathlib, sys\n\nasked = json.load(sys.stdin)\nmost = \
         float(pathlib.Path('tests/rubric.txt').read_text())\nsaid = \
         asked['result']['structuredContent']['minutes']\nprint(json.dumps({'score': float(said <= \
@@ -335,7 +335,7 @@ with socket.create_connection(("127.0.0.1", int(os.environ["SEEN"]))).makefile("
 "#;
 
 #[test]
-fn a_runner_sees_of_a_case_what_a_caller_would_send() {
+fn a_runner_receives_the_same_request_in_a_case_as_in_service() {
     let shop = Shop::with_runner(WITNESS);
     let secret = "the-answer-is-42";
     shop.write(
@@ -399,7 +399,7 @@ server.run()
 "#;
 
 #[test]
-fn a_runner_is_told_no_id_of_a_case() {
+fn a_runner_receives_no_case_id() {
     let shop = Shop::with_runner(ECHO);
     let turn = json!({"tool": "note", "expect": {"equals": "done"}});
     let talk = |id: &str| json!({"id": id, "turns": [turn, turn], "repeats": 2});
@@ -451,7 +451,7 @@ server.run()
 /// Results of the working tree are taken for those of a commit with the same tree, so they are of
 /// nothing but this tree.
 #[test]
-fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
+fn ignored_files_of_the_working_tree_are_not_tested() {
     let shop = Shop::with_runner(SAYS);
     shop.cases(&[call("a", "say", json!({}), json!({"equals": "good"}))]);
     shop.write(".gitignore", ".agent/\nrunner/extra.py\n");
@@ -479,7 +479,7 @@ fn what_git_does_not_see_of_the_working_tree_is_not_tested() {
 }
 
 #[test]
-fn a_working_tree_that_git_cannot_describe_is_tested_and_nothing_of_it_is_kept() {
+fn a_working_tree_without_a_git_tree_is_tested_and_no_result_is_stored() {
     let shop = Shop::new();
     shop.cases(&[
         tea("a", json!({"subset": {"price": 3}})),
@@ -538,7 +538,7 @@ fn line_ends_of_a_checkout_change_no_verdict() {
 
 /// Whoever can write to `.git` can put another file under the name of a case's.
 #[test]
-fn an_object_that_is_not_what_its_name_says_judges_nothing() {
+fn an_object_that_does_not_match_its_digest_is_not_used() {
     let shop = Shop::new();
     shop.cases(&[tea("a", json!({"equals": {"price": 4}}))]);
     shop.commit();

@@ -1,5 +1,5 @@
 //! Files that users name: of any kind, from any editor, read once, and written without changing
-//! what stands there.
+//! the kind of an existing file.
 
 use crate::served::{FOLDER, Served, json_lines};
 use crate::world::{AGENT, Ended, World};
@@ -21,7 +21,7 @@ fn took(minutes: u32) -> Value {
 }
 
 #[test]
-fn signals_come_from_a_file_of_any_kind_and_are_read_once() {
+fn signals_are_read_once_from_files_pipes_and_stdin() {
     let served = Served::new();
     let applied =
         |ended: Ended, count: u32| ended.ok().stderr_has(&format!("{count} signals applied"));
@@ -41,7 +41,7 @@ fn signals_come_from_a_file_of_any_kind_and_are_read_once() {
     bash(&served, "$agent tune --signals signals.jsonl")
         .ok()
         .stderr_has("0 signals applied, 2 already counted");
-    // a line at the top, and one that stands there already
+    // a line at the top, and one that exists already
     served
         .world
         .write(format!("{FOLDER}/signals.jsonl"), json_lines([took(3), took(1), took(1), took(2)]));
@@ -52,7 +52,7 @@ fn signals_come_from_a_file_of_any_kind_and_are_read_once() {
 }
 
 #[test]
-fn what_is_no_file_is_refused_at_once() {
+fn an_input_that_is_no_file_is_refused_immediately() {
     let served = Served::new();
     let _listener = std::os::unix::net::UnixListener::bind(served.path("socket")).unwrap();
     for (named, kind) in [("state", "a folder"), ("/dev/zero", "a device"), ("socket", "a socket")]
@@ -131,7 +131,7 @@ fn documents_of_any_editor_are_read() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused_wherever_people_write() {
+fn a_duplicate_json_key_is_refused_in_every_input() {
     let served = Served::new();
     let repeat = |path: &str, from: &str, to: &str| {
         let path = format!("{FOLDER}/{path}");
@@ -218,7 +218,7 @@ fn a_key_that_stands_twice_is_refused_wherever_people_write() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_refused_by_its_line() {
+fn text_that_is_not_utf8_is_refused_with_its_line() {
     let served = Served::new();
     std::fs::write(
         served.path("signals.jsonl"),
@@ -256,7 +256,7 @@ fn hooks_run_in_a_checkout_with_crlf() {
 }
 
 #[test]
-fn a_report_leaves_what_stands_there_what_it_is() {
+fn a_report_does_not_change_the_kind_of_an_existing_file() {
     let served = Served::new();
     let report =
         |named: &str| served.agent(["test", "-q", "--report", &format!("junit={named}")]).ok();
@@ -289,7 +289,7 @@ fn a_report_leaves_what_stands_there_what_it_is() {
 }
 
 #[test]
-fn a_dash_is_stdout_and_nothing_is_beside_it() {
+fn a_dash_writes_only_the_file_to_stdout() {
     let served = Served::new();
     let junit = served.agent(["test", "-q", "--report", "junit=-"]).ok().stdout;
     assert!(junit.starts_with("<?xml") && junit.trim_end().ends_with("</testsuites>"), "{junit}");
@@ -308,7 +308,9 @@ fn a_dash_is_stdout_and_nothing_is_beside_it() {
         &["--report", "junit=-", "--json"],
         &["--report", "junit=-", "--events", "-"],
     ] {
-        World::finish(served.command().arg("test").args(both)).code(2).stderr_has("want stdout");
+        World::finish(served.command().arg("test").args(both))
+            .code(2)
+            .stderr_has("write to stdout");
     }
     World::finish(
         served

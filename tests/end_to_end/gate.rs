@@ -6,8 +6,8 @@ use agent_core::formats::object_id::digest;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A Runner that is right as often as the state's skill says, on other cases with every state: to
-/// the gate it is noise, and the same in every run of this test.
+/// A Runner that is right with the probability of the state's skill, on other cases with every
+/// state: noise for the gate, and deterministic for this test.
 const NOISY: &str = r#"
 import zlib
 
@@ -68,7 +68,7 @@ fn served(runner: &str, promote: &str) -> Served {
     ])
 }
 
-/// One whose answers are noise until the skill is high.
+/// A Runner whose answers are noise until the skill is high.
 pub fn noisy(promote: &str) -> Served {
     served(NOISY, promote)
 }
@@ -83,7 +83,7 @@ fn ledger(served: &Served) -> Vec<Value> {
 }
 
 #[test]
-fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
+fn repeated_attempts_do_not_promote_noise() {
     const TRIES: usize = 8;
     let served = served(NOISY, "gate = \"better\"");
     let mut promising = 0;
@@ -111,7 +111,7 @@ fn a_tuner_that_tries_on_and_on_does_not_promote_noise() {
 }
 
 #[test]
-fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once() {
+fn an_insignificant_gain_reports_its_evidence_and_is_charged_once() {
     let served = served(NOISY, "gate = \"better\"");
     served.agent(["state", "set", "usual_minutes=39"]).ok();
     let plan = served.agent(["promote", "--dry-run", "--json"]).ok().json()["plan"].clone();
@@ -163,8 +163,7 @@ fn a_gain_that_may_be_chance_says_how_much_evidence_there_is_and_is_charged_once
     assert_eq!(ledger(&served).len(), 2);
 }
 
-/// What the gate was asked and answered, as the commit of a version names it, and how many pairs
-/// stand below it.
+/// The gate's record that the commit of a version names, and the number of its pairs.
 fn record(served: &Served, commit: &Value) -> (Value, usize) {
     let commit = commit.as_str().unwrap();
     let text = served
@@ -176,7 +175,7 @@ fn record(served: &Served, commit: &Value) -> (Value, usize) {
 }
 
 #[test]
-fn a_gain_with_evidence_passes_and_the_version_says_so() {
+fn a_significant_gain_passes_and_is_recorded_in_the_version() {
     let served = served(NOISY, "gate = \"better\"\nmargin = 0.05");
     served.agent(["state", "set", "usual_minutes=95"]).ok();
     let outcome = served.agent(["promote", "--json"]).ok().json();
@@ -206,7 +205,7 @@ fn a_gain_with_evidence_passes_and_the_version_says_so() {
 }
 
 #[test]
-fn what_made_nothing_worse_has_nothing_to_prove() {
+fn a_change_without_a_worse_case_passes_not_worse() {
     let served = served(NOISY, "gate = \"not-worse\"");
     served.agent(["state", "set", "usual_minutes=33"]).ok();
     served.agent(["promote"]).ok().stdout_has("not worse: ");
@@ -242,12 +241,12 @@ fn what_made_nothing_worse_has_nothing_to_prove() {
 }
 
 #[test]
-fn attempts_at_once_are_entries_of_their_own() {
+fn concurrent_attempts_are_separate_entries() {
     const TESTS: [&str; 4] = ["e-process", "mcnemar", "signed-rank", "tango"];
     let served = served(NOISY, "gate = \"better\"");
     served.agent(["state", "set", "usual_minutes=36"]).ok();
     std::thread::scope(|scope| {
-        // each test twice: the same asked at once is one entry too
+        // each test twice: concurrent identical tests are one entry
         for test in TESTS.repeat(2) {
             let served = &served;
             scope.spawn(move || served.agent(["promote", "--test", test]).code(7));
@@ -265,7 +264,7 @@ fn attempts_at_once_are_entries_of_their_own() {
 }
 
 #[test]
-fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() {
+fn a_release_with_changed_cases_is_judged_by_the_previous_ones_and_becomes_the_baseline() {
     let served = Served::new();
     let cases = served.world.read(Path::new(FOLDER).join("tests/full/estimates.jsonl"));
     let another = json!({"id": "another", "tool": "estimate", "arguments": {"task": "sailing"},
@@ -308,11 +307,11 @@ fn a_release_with_other_cases_is_judged_by_those_before_and_is_a_new_baseline() 
     served
         .agent(["test", "--tier", "full", "--at", "active", "--against", "v0.1.0"])
         .code(7)
-        .stdout_has("not comparable with v0.1.0: its cases are others");
+        .stdout_has("not comparable with v0.1.0: its cases differ");
 }
 
 #[test]
-fn a_ledger_that_cannot_be_read_lets_nothing_pass() {
+fn an_unreadable_ledger_refuses_every_promotion() {
     let served = served(NOISY, "gate = \"better\"");
     let blob = served.git(["hash-object", "-w", "ci/budgets.json"]);
     served

@@ -1,5 +1,5 @@
-//! `agent gc`: what a living process uses stays, however old it looks; what killed commands left
-//! goes.
+//! `agent gc`: files in use are kept, however old they are; leftovers of killed commands are
+//! removed.
 
 use crate::pipes::Pipes;
 use crate::served::{FOLDER, Served};
@@ -60,7 +60,7 @@ fn folders(of: &Path) -> BTreeSet<PathBuf> {
 }
 
 #[test]
-fn what_a_living_server_uses_stays() {
+fn gc_keeps_files_of_a_running_server() {
     let served = Served::with(&[
         ("runner/__main__.py", RUNNER),
         ("runner/late.py", "def of(state):\n    return state[\"usual_minutes\"]\n"),
@@ -102,7 +102,7 @@ fn what_a_living_server_uses_stays() {
     runner.request("tools/call", &json!({"name": "die", "arguments": {}}));
     assert_eq!(runner.call("usual", &json!({}))["structuredContent"], json!({"result": 30.0}));
 
-    // nobody uses it any more
+    // it is not in use any more
     drop((runner, tuner));
     for folder in ["checkouts", "records", "states", "tmp"] {
         age_all(&served.path(&format!(".agent/{folder}")));
@@ -122,7 +122,7 @@ fn what_a_living_server_uses_stays() {
 }
 
 #[test]
-fn what_killed_commands_left_goes_and_nothing_else() {
+fn gc_removes_leftovers_of_killed_commands_only() {
     let served = Served::new();
     served.agent(["test"]).ok();
     let tmp = served.world.path("tmp");
@@ -203,7 +203,7 @@ fn what_killed_commands_left_goes_and_nothing_else() {
 
 /// Everything counts as old, and is in use a moment later.
 #[test]
-fn nothing_fails_beside_a_gc_that_takes_all_it_can() {
+fn commands_work_during_a_gc_of_everything_unused() {
     let served = Served::new();
     let verbs: [&[&str]; 4] = [
         &["run", "estimate", "task=review"],

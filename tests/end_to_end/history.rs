@@ -64,7 +64,7 @@ fn a_long_history_is_searched_by_what_is_stored() {
 }
 
 #[test]
-fn a_rollback_came_out_as_what_it_went_back_to() {
+fn a_rollback_has_the_results_of_the_restored_version() {
     let registry = Registry::new();
     registry.publish_with(Kind::Promotion, 1, 1, &[], &[CaseResult::passed("case")]);
     registry.publish_with(Kind::Promotion, 2, 2, &[], &[failed("case")]);
@@ -122,7 +122,7 @@ fn inside_a_promotion_the_signal_is_named() {
 }
 
 #[test]
-fn a_release_names_its_commits_and_what_else_judged() {
+fn a_release_lists_its_commits_and_changed_evaluators() {
     let served = history();
     let runner = served
         .world
@@ -154,7 +154,7 @@ fn a_release_names_its_commits_and_what_else_judged() {
 }
 
 #[test]
-fn a_tier_that_is_run_later_is_kept_beside_what_a_version_passed_by() {
+fn a_tier_that_is_run_later_is_stored_beside_the_published_evaluation() {
     let served = history();
     let diff = || {
         served

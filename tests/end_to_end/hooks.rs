@@ -83,7 +83,7 @@ fn a_clone_takes_up_the_tracked_shims() {
 }
 
 #[test]
-fn the_hook_that_was_there_runs_first_and_comes_back() {
+fn an_existing_hook_runs_first_and_is_restored() {
     let world = World::new();
     plain(&world, "a");
     program(&world, "a/.git/hooks/pre-commit", "echo before >>ran; test ! -e refuse");
@@ -156,7 +156,7 @@ fn a_hooks_folder_of_the_repository_is_honoured() {
 }
 
 #[test]
-fn without_the_binary_the_hook_says_so_and_can_be_skipped() {
+fn without_the_binary_the_hook_fails_with_a_hint_and_can_be_skipped() {
     let world = World::new();
     plain(&world, "a");
     let copy = world.path("agent copy");
@@ -203,7 +203,7 @@ fn a_skipped_hook_says_so() {
 }
 
 #[test]
-fn outside_a_repository_it_says_where_it_looked() {
+fn outside_a_repository_the_error_names_the_searched_folder() {
     let world = World::new();
     world.agent(".", ["hooks", "install"]).code(3).stderr_has("is in no git repository");
 }
@@ -223,7 +223,7 @@ fn a_commit_on_active_is_refused_with_the_way_to_go() {
 }
 
 #[test]
-fn what_is_judged_is_the_index_and_not_the_working_tree() {
+fn pre_commit_tests_the_index_and_not_the_working_tree() {
     let world = World::new();
     agent_repository(&world, "a");
     let staging = "a/state/staging.state.json";
@@ -265,7 +265,7 @@ fn a_merge_is_judged_too() {
     };
     merge("side")
         .code(1)
-        .stderr_has("pre-merge-commit refuses this")
+        .stderr_has("pre-merge-commit refuses the change")
         .stderr_has("AGENT_SKIP_HOOKS=1 git merge");
     world.git("a", ["merge", "--abort"]);
     world.git("a", ["switch", "--quiet", "main"]);
@@ -273,7 +273,7 @@ fn a_merge_is_judged_too() {
 }
 
 #[test]
-fn a_server_refuses_what_breaks_a_law() {
+fn a_server_refuses_illegal_ref_updates() {
     let world = World::new();
     agent_repository(&world, "a");
     world.git(".", ["clone", "--quiet", "--bare", "a", "server"]);
@@ -284,13 +284,13 @@ fn a_server_refuses_what_breaks_a_law() {
     };
     push(&["main:refs/heads/active", "--no-verify"])
         .code(1)
-        .stderr_has("update refuses this")
+        .stderr_has("update refuses the change")
         .stderr_has("that is not a version");
     push(&["main:refs/tags/v9.0.0", "--no-verify"])
         .code(1)
         .stderr_has("would name a commit that is not a version");
-    // the same, said before anything is sent
-    push(&["main:refs/heads/active"]).code(1).stderr_has("pre-push refuses this");
+    // the same refusal, before anything is sent
+    push(&["main:refs/heads/active"]).code(1).stderr_has("pre-push refuses the change");
     push(&["main:refs/heads/topic"]).ok();
     assert_eq!(
         world.git("server", ["for-each-ref", "--format=%(refname)"]),
@@ -324,7 +324,7 @@ fn the_other_hooks_of_a_server_answer_when_called() {
     hook(&["reference-transaction", "committed"], &format!("{null} {head} refs/heads/active\n"))
         .ok();
     hook(&["pre-receive"], "nonsense\n").code(2).stderr_has("line 1 of the input of `pre-receive`");
-    hook(&["post-commit"], "").code(2).stderr_has("not a hook of ours");
+    hook(&["post-commit"], "").code(2).stderr_has("not a hook of `agent`");
 }
 
 /// The Runner of the minimal template answers wrongly from now on; staged.
@@ -343,13 +343,13 @@ fn add_failing_case(world: &World) {
 }
 
 #[test]
-fn a_failing_case_blocks_the_commit_and_says_how_to_go_on() {
+fn a_failing_case_blocks_the_commit_with_the_next_command() {
     let world = World::new();
     agent_repository(&world, "a");
     add_failing_case(&world);
     let ended = commit(&world, "a", &[]).code(1);
     let ended = ended
-        .stderr_has("pre-commit refuses this")
+        .stderr_has("pre-commit refuses the change")
         .stderr_has("impossible")
         .stderr_has("tests/micro/impossible.jsonl:1");
     ended.stderr_has("again: agent test --tier micro").stderr_has("AGENT_SKIP_HOOKS=1 git commit");
@@ -387,7 +387,7 @@ fn the_tier_runs_on_what_is_staged() {
 }
 
 #[test]
-fn what_is_known_starts_no_python_and_what_takes_too_long_is_left_to_the_server() {
+fn known_trees_start_no_python_and_slow_tiers_are_skipped() {
     let world = World::new();
     agent_repository(&world, "a");
     world.write("a/README.md", "one\n");
@@ -420,7 +420,7 @@ fn a_push_runs_the_fast_tier_on_what_is_pushed() {
     let head = world.git("a", ["rev-parse", "--short=9", "HEAD"]);
     let ended = push("main:refs/heads/main")
         .code(1)
-        .stderr_has("pre-push refuses this")
+        .stderr_has("pre-push refuses the change")
         .stderr_has("impossible");
     ended
         .stderr_has(&format!("again: agent test --tier fast --at {head}"))
@@ -430,7 +430,7 @@ fn a_push_runs_the_fast_tier_on_what_is_pushed() {
 }
 
 #[test]
-fn a_slow_machine_is_no_reason_to_refuse() {
+fn a_timeout_on_a_slow_machine_does_not_refuse_a_commit() {
     let world = World::new();
     agent_repository(&world, "a");
     let hasty = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"pass_rate":0.6,"p95_ms":0.000001}},"slos":[]}"#;

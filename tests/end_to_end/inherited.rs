@@ -15,7 +15,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 ";
 
 #[test]
-fn ignored_and_blocked_signals_and_few_files_of_a_parent_stop_nothing() {
+fn agent_works_with_inherited_ignored_signals_and_low_limits() {
     let served = Served::new();
     let careless = |folder: &str, words: &[&str]| {
         let mut command = served.world.command("python3", folder);
@@ -45,10 +45,10 @@ fn a_blocked_signal_still_ends_a_server() {
     assert!(ended.signal() == Some(15) || ended.code().is_some(), "{ended:?}");
 }
 
-/// A hook of a linked worktree, which git tells of its repository by variables, calls `agent` for
+/// A hook of a linked worktree, which has git's variables for its repository, calls `agent` for
 /// another one.
 #[test]
-fn what_git_sets_for_a_hook_names_no_repository_to_anything_but_a_hook() {
+fn gits_hook_variables_are_used_by_hooks_only() {
     let served = Served::new();
     let world = &served.world;
     world.git(".", ["init", "--quiet", "other"]);

@@ -37,7 +37,7 @@ fn a_new_repository_is_committed_on_main_with_hooks_and_runtime() {
 }
 
 #[test]
-fn a_folder_that_holds_something_is_refused_and_left_alone() {
+fn a_folder_that_is_not_empty_is_refused_and_unchanged() {
     let world = World::new();
     world.write("full/notes.txt", "mine");
     world
@@ -55,7 +55,7 @@ fn a_folder_that_holds_something_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_empty_clone_is_as_good_as_an_empty_folder() {
+fn an_empty_clone_is_accepted_like_an_empty_folder() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "--initial-branch=trunk", "cloned"]);
     world.agent("cloned", ["init", "."]).ok();
@@ -64,7 +64,7 @@ fn an_empty_clone_is_as_good_as_an_empty_folder() {
 }
 
 #[test]
-fn no_home_and_no_identity_is_no_obstacle() {
+fn init_works_without_home_and_git_identity() {
     let world = World::new();
     std::fs::remove_file(world.home().join(".gitconfig")).unwrap();
     let ended = World::finish(
@@ -79,7 +79,7 @@ fn no_home_and_no_identity_is_no_obstacle() {
 }
 
 #[test]
-fn inside_another_repository_it_says_so() {
+fn init_inside_another_repository_is_reported() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "outer"]);
     world
@@ -111,7 +111,7 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
-fn killed_in_the_middle_it_goes_on_where_it_was() {
+fn a_killed_command_is_continued() {
     for (stage, at) in [("init", "init)"), ("add", "add)"), ("commit", "commit)")] {
         let world = World::new();
         let path = fake_git(
@@ -130,7 +130,7 @@ fn killed_in_the_middle_it_goes_on_where_it_was() {
 }
 
 #[test]
-fn without_git_or_python_it_says_what_is_missing_and_writes_nothing() {
+fn without_git_or_python_init_reports_what_is_missing_and_writes_nothing() {
     let world = World::new();
     let empty = world.path("empty");
     std::fs::create_dir(&empty).unwrap();

@@ -63,7 +63,7 @@ fn check(host: &str, scope: &str, file: &str, before: &str, after: &str) {
 }
 
 #[test]
-fn each_hosts_configuration_is_edited_and_the_rest_of_it_left_as_it_was_written() {
+fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
     let stdio = r#""type": "stdio",
       "command": "@AGENT",
       "args": ["-C", "@REPO", "mcp", "runner"]"#;
@@ -195,7 +195,7 @@ fn check_url(host: &str, file: &str, expected: &Value) {
 }
 
 #[test]
-fn a_server_that_runs_already_is_told_to_each_host_with_its_token() {
+fn a_running_server_is_configured_in_each_host_with_its_token() {
     let header = |token: &str| json!({"Authorization": format!("Bearer {token}")});
     let claude = json!({"type": "http", "url": URL, "headers": header("${TOKEN_OF_MINE}")});
     check_url("claude-code", "home/.claude.json", &json!({"mcpServers": {"my-agent": claude}}));
@@ -260,7 +260,7 @@ fn a_header_of_the_users_stays_beside_the_token() {
 }
 
 #[test]
-fn what_was_installed_is_started_by_its_words() {
+fn an_installed_server_starts_by_its_configured_command() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let ended = install(&world, &["--host", "cursor", "--edit"]).ok().stdout_has("+    \"a\": {");
@@ -304,7 +304,7 @@ fn a_link_is_followed_and_the_mode_is_kept() {
 }
 
 #[test]
-fn what_cannot_be_read_or_belongs_to_another_is_left_alone() {
+fn unreadable_and_foreign_entries_are_unchanged() {
     let world = world();
     let broken = "{\n  \"mcpServers\": {\n    \"git\" {}\n  }\n}\n";
     world.write("home/.cursor/mcp.json", broken);
@@ -346,7 +346,7 @@ fn a_dry_run_and_print_write_nothing() {
     let dry = install(&world, &["--host", "zed", "--dry-run"])
         .ok()
         .stdout_has("+  \"context_servers\": {")
-        .stderr_has("a dry run");
+        .stderr_has("dry run: ");
     assert!(dry.stdout.starts_with("--- "), "{}", dry.stdout);
     let every = ["--host", "zed", "--print", "--server", "all", "--at", "^1.2", "--name", "x"];
     let printed: Value = serde_json::from_str(&install(&world, &every).ok().stdout).unwrap();
@@ -363,7 +363,7 @@ fn a_dry_run_and_print_write_nothing() {
     assert!(!world.path("home/.config").exists() && !world.path("home/.gemini").exists());
 }
 
-/// Stands in for a host's command: keeps the words it was given and ends as it was told.
+/// A fake host command: records its arguments and exits with the configured code.
 fn fake(world: &World, name: &str, ending: &str) {
     let words = world.path(format!("{name}.words"));
     let script = world.write(
@@ -394,7 +394,7 @@ fn a_hosts_own_command_adds_what_is_missing() {
     assert!(ended.stdout.starts_with("$ codex mcp add my-agent -- "), "{}", ended.stdout);
     let words = told(&world, "@REPO\nmcp\nadd\nmy-agent\n--\n@AGENT\n-C\n@REPO\nmcp\nrunner\n");
     assert_eq!(world.read("codex.words"), words);
-    // it is there now: nobody is asked
+    // it is installed now: the host's command is not called
     std::fs::remove_file(world.path("codex.words")).unwrap();
     install(&world, &["--host", "codex"]).ok().stderr_has("already");
     assert!(!world.path("codex.words").exists());
@@ -412,7 +412,7 @@ fn a_hosts_own_command_adds_what_is_missing() {
 }
 
 #[test]
-fn a_hosts_own_command_that_fails_is_told_whole() {
+fn a_failure_of_the_hosts_own_command_is_reported_completely() {
     let world = world();
     fake(&world, "claude", "echo half; echo 'not logged in' >&2; exit 3");
     install(&world, &["--host", "claude-code", "--scope", "project"])
@@ -429,7 +429,7 @@ fn a_hosts_own_command_that_fails_is_told_whole() {
 }
 
 /// The entry of the one server that was installed by an edit, where a variable is declared
-/// (`DECLARED`) and others are asked for.
+/// (`DECLARED`) and others are given by `--env`.
 #[track_caller]
 fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
     let world = world();
@@ -443,7 +443,7 @@ fn with_variables(host: &str, file: &str, asked: &[&str]) -> Value {
         !first.stdout.contains("s3cret") && !first.stderr.contains("s3cret"),
         "{host}: {first:?}"
     );
-    let warned = first.stderr.matches("holds the value of KEY in plain text").count();
+    let warned = first.stderr.matches("contains the value of KEY in plain text").count();
     assert_eq!(warned, usize::from(asked.contains(&"KEY=s3cret")), "{host}: {}", first.stderr);
     install(&world, &arguments).ok().stderr_has("already");
     let text = world.read(file);
@@ -483,7 +483,7 @@ fn variables_are_passed_on_in_each_hosts_own_way() {
     check("opencode", "home/.config/opencode/opencode.json", &|name| format!("{{env:{name}}}"));
     let codex = json!(["env = { KEY = \"s3cret\" }", "env_vars = [\"NAMED\", \"DECLARED\"]"]);
     assert_eq!(with_variables("codex", "home/.codex/config.toml", &asked), codex);
-    // these have no references: a value is written, a name that was asked for is refused
+    // these have no references: a value is written, a name given by `--env` is refused
     for (host, file) in [
         ("claude-desktop", application("Claude/claude_desktop_config.json")),
         ("zed", "home/.config/zed/settings.json".to_owned()),
@@ -514,7 +514,7 @@ fn variables_are_passed_on_in_each_hosts_own_way() {
 }
 
 #[test]
-fn variables_that_a_user_wrote_stay_unless_they_are_asked_for() {
+fn variables_in_the_configuration_are_kept_unless_given_by_env() {
     let world = world();
     world.write(
         "a/agent.toml",
@@ -562,7 +562,7 @@ fn a_hosts_own_command_gets_names_and_no_values() {
 }
 
 #[test]
-fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
+fn a_bundle_contains_agent_and_serves_the_chosen_repository() {
     let world = World::new();
     world.agent(".", ["init", "a"]).ok();
     let manifest = world.read("a/agent.toml").replacen(
@@ -584,7 +584,7 @@ fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
     let bundled = world
         .agent("a", [&["mcp", "bundle"], &publish[..]].concat())
         .ok()
-        .stderr_has("given for MODE in plain text");
+        .stderr_has("contains the value of MODE in plain text");
     let server = bundled.json();
     let version =
         world.git("a", ["describe", "--tags", "active"]).trim_start_matches('v').to_owned();
@@ -600,7 +600,7 @@ fn a_bundle_holds_agent_and_serves_the_repository_it_is_given() {
     let unpacked = &unpacked["manifest"];
     let told = (&unpacked["manifest_version"], &unpacked["version"], &unpacked["tools"][0]["name"]);
     assert_eq!(told, (&json!("0.3"), &json!(version), &json!("estimate")));
-    // the variables that the Runner reads are asked for
+    // the bundle requests the variables that the Runner reads
     let environment = &unpacked["server"]["mcp_config"]["env"];
     assert_eq!(
         environment,

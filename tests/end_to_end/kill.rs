@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How many kills a test with this share of them makes, in percent; a recipe asks for more.
+/// The share of kills that a test makes, in percent; a recipe of the justfile sets more.
 pub fn kills(percent: usize) -> usize {
     let all =
         std::env::var("AGENT_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
@@ -210,8 +210,8 @@ fn tuning_survives_kills_at_random_moments() {
             })
             .collect()
     });
-    // the next command finds everything in order and nobody's lock in its way; only the view may be
-    // where the last kill left it
+    // the next command works, and no stale lock blocks it; only the view may be outdated after the
+    // last kill
     served.agent(["tune", "took", "task=t", "minutes=1"]).ok();
     let last = served.agent(["tune", "took", "task=t", "minutes=1"]).ok();
     assert!(!last.stderr.contains("warning"), "{}", last.stderr);
@@ -223,8 +223,8 @@ fn tuning_survives_kills_at_random_moments() {
     // was killed
     let allowed =
         |folder: &String| files_at_first.get(folder).copied().unwrap_or(0) + 2 * WRITERS + 2;
-    // what each process told of itself is kept, as results are; what waits to be kept must not pile
-    // up either
+    // the telemetry of each process is kept, as results are; unshipped files must not accumulate
+    // either
     let is_kept = |folder: &str| folder.contains(".agent/store/telemetry/");
     let more: Vec<_> = files(&served)
         .into_iter()

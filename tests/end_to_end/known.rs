@@ -108,7 +108,7 @@ fn only_what_a_change_can_reach_is_run_again() {
     shop.write("tests/micro/upper.txt", "X\n");
     shop.commit();
     let all = ["count", "look a", "look b", "look none", "upper x", "upper y"];
-    // `told` passes nobody
+    // `told` is a judge that passes no case
     assert_eq!(calls(&shop, &["--at", "HEAD"], 1), all);
     assert!(calls(&shop, &[], 1).is_empty(), "a clean working tree is its commit");
 
@@ -155,10 +155,10 @@ fn only_what_a_change_can_reach_is_run_again() {
         .stderr_has("there is no case `look-c` in micro (did you mean \"look-");
 }
 
-/// A Runner says of itself what of the state a case read. `agent test` may be quicker for it; no
-/// version may rest on it.
+/// A Runner reports which keys of the state a case read. `agent test` relies on it to save runs; no
+/// version's evidence does.
 #[test]
-fn evidence_takes_no_result_of_another_state_on_the_runners_word() {
+fn evidence_reuses_no_result_of_another_state() {
     let lies = "import re\nfrom agent_runtime import server as _server\n_frame = \
     _server.result_frame\n_server.result_frame = lambda identifier, result: \
         _frame(identifier, re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', \
@@ -284,7 +284,7 @@ fn a_result_holds_for_the_variables_it_was_made_with() {
 }
 
 #[test]
-fn what_comes_out_differently_is_never_taken_for_certain() {
+fn results_with_varying_outcomes_are_not_reused() {
     let shop = shop();
     shop.cases(&[call("tick", "tick", json!({}), json!({"equals": 1})), look("a")]);
     assert_eq!(calls(&shop, &[], 0), ["look a", "tick"]);
@@ -306,7 +306,7 @@ fn what_comes_out_differently_is_never_taken_for_certain() {
 }
 
 #[test]
-fn a_killed_run_goes_on_where_it_was() {
+fn a_killed_run_is_continued() {
     let shop = shop();
     let gate = shop.world.shared("gate");
     let mut cases: Vec<_> = (0..40).map(|number| look(&number.to_string())).collect();
@@ -367,7 +367,7 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
 }
 
 #[test]
-fn a_save_runs_what_it_can_have_changed() {
+fn a_save_runs_the_cases_that_it_can_affect() {
     let shop = shop();
     shop.cases(&[
         look("a"),
@@ -400,5 +400,5 @@ fn a_save_runs_what_it_can_have_changed() {
     watch.kill().unwrap();
     watch.wait().unwrap();
     shop.test(&["--watch", "--at", "HEAD"]).code(2).stderr_has("the working tree");
-    shop.test(&["--watch", "--json"]).code(2).stderr_has("no one JSON document");
+    shop.test(&["--watch", "--json"]).code(2).stderr_has("`--json` is one document");
 }

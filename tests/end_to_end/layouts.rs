@@ -10,7 +10,7 @@ fn with_defaults(world: &World, variables: &[(&str, &str)], arguments: &[&str]) 
 }
 
 #[test]
-fn a_repository_is_made_in_a_format_that_can_be_read_whatever_git_makes_by_default() {
+fn init_uses_a_supported_format_under_any_git_default() {
     let world = World::new();
     let variables = [("GIT_DEFAULT_HASH", "sha256"), ("GIT_DEFAULT_REF_FORMAT", "reftable")];
     with_defaults(&world, &variables, &["init", "by-environment"]).ok();
@@ -27,7 +27,7 @@ fn made(world: &World, folder: &str, option: &str) -> bool {
 }
 
 #[test]
-fn a_format_that_cannot_be_read_is_one_sentence_with_the_mend_and_nothing_is_made() {
+fn an_unsupported_object_format_is_refused_with_a_hint_and_nothing_is_made() {
     let world = World::new();
     for (folder, option, says, mend) in [
         (
@@ -92,7 +92,7 @@ fn partial(served: &Served, filter: &str, folder: &str) {
 }
 
 #[test]
-fn what_a_partial_clone_left_out_is_fetched_when_it_is_needed() {
+fn missing_objects_of_a_partial_clone_are_fetched_on_demand() {
     let served = origin();
     for (filter, folder) in
         [("blob:none", "blobless"), ("tree:0", "treeless"), ("tree:1", "shallow-trees")]
@@ -108,7 +108,7 @@ fn what_a_partial_clone_left_out_is_fetched_when_it_is_needed() {
 }
 
 #[test]
-fn a_partial_clone_whose_remote_is_gone_says_what_it_lacks_and_how_to_get_it() {
+fn a_partial_clone_without_its_remote_names_the_missing_objects_and_the_fetch() {
     let served = origin();
     partial(&served, "blob:none", "clone");
     let hidden = served.world.path("hidden");
@@ -149,10 +149,10 @@ fn a_sparse_checkout_is_tested_as_git_would_commit_it() {
     served.agent(["test"]).code(7).stdout_has("no cases");
 }
 
-/// Tags that other programs and people made: they look like versions, and lie on no commit that
-/// says so.
+/// Tags of other programs and people: they look like versions, and are on commits without a
+/// version's trailers.
 #[test]
-fn tags_of_others_are_no_versions_and_fill_no_page() {
+fn tags_that_are_no_versions_are_not_listed() {
     let served = origin();
     let tree = served.git(["rev-parse", "main^{tree}"]);
     for number in 0..5 {
@@ -175,7 +175,7 @@ fn tags_of_others_are_no_versions_and_fill_no_page() {
 }
 
 #[test]
-fn a_pin_stands_before_no_ref_and_no_object_id() {
+fn a_pin_never_shadows_a_ref_or_an_object_id() {
     let served = origin();
     let main = served.git(["rev-parse", "main"]);
     served.git(["branch", "feature", "main"]);

@@ -5,7 +5,7 @@ use crate::served::{FOLDER, Served};
 use crate::world::World;
 use serde_json::json;
 
-/// What a case adds at the end of a file, and commits where it stands.
+/// Appends to a file and commits it on the current branch.
 fn changed(served: &Served, file: &str, line: &str) {
     let path = format!("{FOLDER}/{file}");
     let text = served.world.read(&path);
@@ -35,10 +35,10 @@ fn lacks(served: &Served, arguments: &[&str], version: &str, mend: &str) {
 }
 
 #[test]
-fn a_release_takes_no_code_out_that_main_lacks() {
+fn a_release_that_lacks_served_code_is_refused() {
     let served = released_aside();
     let before = served.git(["rev-parse", "active"]);
-    // main that stands where it stood, that went on, and a commit that is on no branch
+    // an unmoved main, an advanced main, and a commit on no branch
     lacks(&served, &["release"], "v0.2.0", "git merge active");
     changed(&served, "tuner/__main__.py", "# unrelated");
     lacks(&served, &["release"], "v0.2.0", "git merge active");
@@ -59,7 +59,7 @@ fn a_release_takes_no_code_out_that_main_lacks() {
 }
 
 #[test]
-fn code_that_came_into_main_by_another_way_is_not_lacking() {
+fn code_merged_into_main_in_another_way_is_not_reported_as_missing() {
     // as one commit, or by descent from what was released
     for ways in [
         &["merge", "--quiet", "--squash", "active"][..],
@@ -98,7 +98,7 @@ fn main_is_brought_along_by_one_command() {
 }
 
 #[test]
-fn what_a_rollback_took_out_is_served_again_for_a_reason_alone() {
+fn yanked_code_is_served_again_only_with_a_reason() {
     let served = released_aside();
     served.git(["merge", "--quiet", "--ff-only", "active"]);
     changed(&served, "runner/__main__.py", "# good");
@@ -115,7 +115,7 @@ fn what_a_rollback_took_out_is_served_again_for_a_reason_alone() {
             .stderr_has(said)
             .stderr_has("--again REASON");
     };
-    // the very commit, one on top of it, and one that says it was merged
+    // the commit itself, one on top of it, and a squash merge
     refused(&["release"], "v0.4.1 took the code of v0.4.0 out of service: it breaks hosts");
     refused(&["release", "main"], "git merge active");
     let bad = served.git(["rev-parse", "main"]);

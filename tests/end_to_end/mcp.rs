@@ -1,4 +1,4 @@
-//! `agent mcp`: a host cannot tell it from the server itself, except that it never dies.
+//! `agent mcp`: to a host it behaves like the server itself, except that it does not exit.
 
 use crate::bench::{Bench, FOLDER, PLAIN, RUNNER};
 use crate::pipes::{DEADLINE, Pipes, SOON, eventually, runs};
@@ -47,7 +47,7 @@ fn a_batch_is_answered_as_one_where_the_revision_has_them() {
 }
 
 #[test]
-fn what_is_no_request_is_refused_and_the_next_is_served() {
+fn malformed_messages_are_refused_and_the_next_is_served() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     for (line, code) in [
@@ -70,7 +70,7 @@ fn what_is_no_request_is_refused_and_the_next_is_served() {
 }
 
 #[test]
-fn what_the_shim_need_not_know_passes_as_it_is() {
+fn unknown_members_pass_the_shim_unchanged() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
     shim.send(
@@ -131,7 +131,7 @@ fn a_cancelled_call_has_no_answer_and_frees_the_runner() {
 }
 
 #[test]
-fn the_end_of_input_ends_everything() {
+fn the_end_of_stdin_ends_all_processes() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let runner = shim.call("weight", &json!({}))["structuredContent"]["process"].as_u64().unwrap();
@@ -148,7 +148,7 @@ fn the_end_of_input_ends_everything() {
 }
 
 #[test]
-fn a_host_that_is_gone_takes_a_blocking_tool_with_it() {
+fn a_blocking_tool_ends_when_its_host_disconnects() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let (_, process) = blocked(&bench, &mut shim);
@@ -182,7 +182,7 @@ fn a_runner_that_dies_fails_that_call_and_serves_the_next() {
 }
 
 #[test]
-fn a_runner_that_hangs_is_given_up_at_the_limit_and_replaced() {
+fn a_runner_that_hangs_is_ended_at_its_limit_and_replaced() {
     let bench = Bench::new(PLAIN);
     bench.manifest("start_s = 30\ncall_s = 1");
     let mut shim = bench.greeted();
@@ -195,7 +195,7 @@ fn a_runner_that_hangs_is_given_up_at_the_limit_and_replaced() {
 }
 
 #[test]
-fn a_broken_stream_is_told_and_the_next_call_works() {
+fn a_broken_stream_is_reported_and_the_next_call_works() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
     for (tool, problem) in [("flood", "no JSON-RPC: debugging"), ("half", "half a frame on a line")]
@@ -207,7 +207,7 @@ fn a_broken_stream_is_told_and_the_next_call_works() {
 }
 
 #[test]
-fn whatever_a_runner_sends_every_call_is_answered_and_the_child_goes_on() {
+fn every_call_is_answered_whatever_a_runner_sends() {
     let bench = Bench::new(PLAIN);
     let mut shim = bench.greeted();
     let process = shim.call("state", &json!({}))["structuredContent"]["process"].clone();
@@ -252,7 +252,7 @@ fn prints_of_a_runner_on_the_runtime_stay_off_the_stream() {
 }
 
 #[test]
-fn a_runner_that_cannot_start_leaves_a_server_that_says_why() {
+fn calls_report_why_a_runner_cannot_start() {
     let bench = Bench::new("raise SystemExit('no index: run make index')");
     let mut shim = bench.shim();
     let greeting = shim.initialize("2025-11-25");
@@ -269,7 +269,7 @@ fn a_runner_that_cannot_start_leaves_a_server_that_says_why() {
 }
 
 #[test]
-fn a_runner_that_never_gets_ready_is_waited_for_once() {
+fn a_runner_that_never_starts_is_waited_for_once() {
     let bench = Bench::new(
         "import sys, time\nprint('importing', file=sys.stderr, flush=True)\ntime.sleep(600)",
     );
@@ -303,7 +303,7 @@ fn a_conversation_outlives_the_shim() {
 }
 
 #[test]
-fn calls_at_once_in_one_conversation_forget_nothing() {
+fn concurrent_calls_of_one_conversation_lose_no_turn() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     for number in 0..10 {
@@ -358,7 +358,7 @@ fn a_tuner_call_is_a_signal_that_staging_keeps() {
     assert!(refused["content"][0]["text"].as_str().unwrap().contains("minutes is -1"), "{refused}");
     let staged: Value = serde_json::from_str(&world.read("a/state/staging.state.json")).unwrap();
     assert_eq!(staged["tasks"]["juggling"], json!({"minutes": 15.5, "seen": 2}));
-    // the Runner's door to staging sees it
+    // `agent mcp runner --at staging` serves it
     let mut runner =
         Pipes::start(world.command(AGENT, "a").args(["mcp", "runner", "--at", "staging"]));
     runner.initialize("2025-11-25");

@@ -58,7 +58,7 @@ fn it_answers_rubbish() {
 }
 
 #[test]
-fn it_answers_with_half_a_character() {
+fn a_result_with_a_lone_surrogate_is_an_error_of_its_call() {
     check(
         PLAIN,
         AMPLE,
@@ -71,7 +71,7 @@ fn it_answers_with_half_a_character() {
 }
 
 #[test]
-fn it_answers_deeper_than_a_parser_goes() {
+fn a_result_nested_deeper_than_the_parsers_limit_is_an_error_of_its_call() {
     check(
         PLAIN,
         AMPLE,

@@ -6,8 +6,8 @@ use crate::bench::Bench;
 use crate::pipes::{DEADLINE, Pipes, SOON, eventually, runs};
 use serde_json::json;
 
-/// Each tool starts a process in a session of its own, and one whose parent ends at once, and tells
-/// both.
+/// Each tool starts a process in its own session, and one whose parent exits immediately, and
+/// returns both process ids.
 const RUNNER: &str = r#"
 import os
 import signal
@@ -79,7 +79,7 @@ fn all_end(processes: &[u64]) {
 }
 
 #[test]
-fn a_killed_shim_takes_all_that_a_blocking_tool_started_with_it() {
+fn a_killed_shim_ends_the_descendants_of_a_blocking_tool() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let (_, processes) = ending(&bench, &mut shim, "block");
@@ -89,7 +89,7 @@ fn a_killed_shim_takes_all_that_a_blocking_tool_started_with_it() {
 }
 
 #[test]
-fn a_shim_that_ends_takes_all_with_it() {
+fn a_shim_that_ends_ends_all_children() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let told = shim.call("start", &json!({}))["structuredContent"]["result"].clone();
@@ -102,7 +102,7 @@ fn a_shim_that_ends_takes_all_with_it() {
 }
 
 #[test]
-fn a_runner_that_ends_by_itself_is_told_as_it_ended_and_leaves_nothing() {
+fn a_runner_that_exits_is_reported_with_its_status_and_leaves_no_process() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     for (how, told) in [("exit", "died: exit status: 7"), ("crash", "died: signal: 11 (SIGSEGV)")] {

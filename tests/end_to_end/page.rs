@@ -199,7 +199,7 @@ fn registry() -> Registry {
 }
 
 #[test]
-fn the_page_is_walked_by_keyboard_alone() {
+fn the_page_is_usable_by_keyboard() {
     let Some(mut browser) = Browser::start() else { return };
     let registry = registry();
     let api = Api::versions(&registry.world, FOLDER);
@@ -306,7 +306,7 @@ fn the_lines_of_code_that_two_versions_differ_in_are_shown() {
 }
 
 #[test]
-fn it_fits_a_small_screen_is_dark_where_that_is_wanted_and_asks_for_the_token() {
+fn the_page_is_responsive_has_a_dark_mode_and_prompts_for_the_token() {
     let Some(mut browser) = Browser::start() else { return };
     let registry = registry();
     let api = Api::start(

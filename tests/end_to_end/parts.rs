@@ -1,4 +1,4 @@
-//! Parts of a tier on many machines, and their merge into what one machine would have said.
+//! Parts of a tier on many machines, and their merge into the result of one machine.
 
 use crate::tiers::{Shop, tea};
 use crate::world::Ended;
@@ -33,7 +33,7 @@ fn merge(shop: &Shop, arguments: &[&str]) -> Ended {
     shop.test(&[&["merge", "--json"], arguments].concat())
 }
 
-/// The tier as far as it is no matter of how long who took, and of what was known.
+/// The tier's summary without times and cache hits.
 fn micro(ended: &Ended) -> Value {
     let mut micro = ended.json()["tiers"]["micro"].clone();
     for member in ["wall_s", "cached"] {
@@ -77,12 +77,12 @@ fn merged_parts_are_one_run() {
 }
 
 #[test]
-fn what_is_missing_is_no_evidence() {
+fn missing_evidence_is_not_enough_evidence() {
     let shop = shop();
     merge(&shop, &[])
         .code(7)
         .stderr_has("no part of micro at")
-        .stderr_has("--shard I/N` puts part I of N there");
+        .stderr_has("--shard I/N` stores part I of N");
     shop.cases(&[tea("c1", json!({"subset": {"price": 3}}))]);
     shop.commit();
     let holding = (1..=3)
@@ -139,10 +139,10 @@ fn events_can_be_read_as_they_come() {
     let [one, other] =
         ["streamed.jsonl", "again.jsonl"].map(|file| micro(&merge(&shop, &[file]).code(7)));
     assert_eq!(one, other, "what was run and what was known");
-    shop.test(&["--json", "--events", "-"]).code(2).stderr_has("want stdout");
+    shop.test(&["--json", "--events", "-"]).code(2).stderr_has("write to stdout");
 }
 
-/// The files of a folder, and the folders, as if nobody had touched them for eight days.
+/// Sets the times of a folder's files and folders to eight days ago.
 fn age(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_dir())
     {
@@ -162,7 +162,7 @@ fn age(folder: &Path) {
 }
 
 #[test]
-fn what_cases_gave_goes_when_nobody_used_it_and_evidence_stays() {
+fn gc_removes_unused_results_and_keeps_evidence() {
     let shop = shop();
     shop.test(&["--at", "HEAD"]).code(1);
     part(&shop, 1).ok();
@@ -180,7 +180,7 @@ fn what_cases_gave_goes_when_nobody_used_it_and_evidence_stays() {
 }
 
 #[test]
-fn results_lie_beside_the_evaluation_that_names_them() {
+fn results_are_stored_beside_their_evaluation() {
     let shop = shop();
     shop.test(&["--at", "HEAD"]).code(1);
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);

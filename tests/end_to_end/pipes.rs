@@ -84,7 +84,7 @@ impl Pipes {
         self.next_id
     }
 
-    /// A request's whole answer, which has to be the next thing said.
+    /// A request's answer, which must be the next frame.
     #[track_caller]
     pub fn request(&mut self, method: &str, params: &Value) -> Value {
         let id = self.post(method, params);
@@ -130,7 +130,7 @@ impl Pipes {
         self.stdin = None;
     }
 
-    /// As when the host is gone: nobody writes and nobody reads.
+    /// Closes both pipes, as a host that exits.
     pub fn close(&mut self) {
         (self.stdin, self.stdout) = (None, None);
     }

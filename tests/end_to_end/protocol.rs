@@ -18,7 +18,7 @@ fn programs() -> PathBuf {
     source_root().join("templates/runtime/tests/programs")
 }
 
-/// The interpreter itself, behind whatever stands on PATH.
+/// The interpreter itself, behind shims on PATH.
 pub fn interpreter() -> PathBuf {
     python::find(&Layout::new("/nowhere"), ">=3.11")
         .expect("the tests need Python 3.11 or newer")
@@ -132,7 +132,7 @@ fn shape(value: &Value) -> BTreeSet<String> {
     places
 }
 
-/// What a child was told, which `plain.py` repeats as its text.
+/// The message that a child received, which `plain.py` returns as its text.
 #[track_caller]
 fn told(door: &mut Pipes, params: &Value) -> Value {
     let answer = door.request("tools/call", params);
@@ -151,7 +151,7 @@ fn is_as_in(fixture: &str, meta: &Value) {
 }
 
 #[test]
-fn what_rust_tells_the_children_is_what_the_fixtures_tell_them() {
+fn rust_sends_children_the_messages_of_the_fixtures() {
     let bench = Bench::new(PLAIN);
     bench.program("tuner", PLAIN);
     bench.release();
@@ -200,7 +200,7 @@ fn without_trace(mut meta: Value) -> Value {
 }
 
 #[test]
-fn what_a_tier_tells_the_runner_is_the_same() {
+fn requests_of_a_tier_have_the_form_of_requests_in_service() {
     let state = r#"\{"dev.agentvc/state": \{"revision": "[0-9a-f]{40}", "path": "[^"]+"\}"#;
     let turn = |rest: &str| {
         format!(r#"^{state}, "dev.agentvc/conversation": \{{"id": "[^"]+", {rest}\}}\}}$"#)
@@ -218,7 +218,7 @@ fn what_a_tier_tells_the_runner_is_the_same() {
 }
 
 #[test]
-fn the_words_of_rust_are_the_words_of_the_fixtures() {
+fn rust_uses_the_names_of_the_fixtures() {
     let keys = |fixture: &str, direction: &str| -> BTreeSet<String> {
         metas(fixture, direction)
             .iter()

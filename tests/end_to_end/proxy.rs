@@ -1,5 +1,5 @@
-//! A small proxy between `agent` and an HTTP server: it passes requests on, and spoils those it is
-//! told to.
+//! A small proxy between `agent` and an HTTP server: it passes requests on and injects configured
+//! faults.
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read as _, Write as _};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 pub enum Fault {
     /// 500, and the server hears nothing of it.
     Error,
-    /// The server does it, and nobody hears of that.
+    /// The server executes the request, and the response is lost.
     LostAnswer,
     /// Nothing, until the client gives it up.
     Silence,

@@ -9,14 +9,14 @@ enum Out {
     Line(&'static str),
     /// One line that begins so.
     Begins(&'static str),
-    /// What was asked to be shown.
+    /// Requested output.
     Shown,
 }
 
 use Out::{Begins, Line, Nothing, Shown};
 
 #[test]
-fn every_verb_is_quiet_where_that_is_asked_for() {
+fn every_verb_is_quiet_under_q() {
     let world = World::new();
     let case = "{\"id\": \"wanted\", \"tool\": \"estimate\", \"arguments\": \
         {\"task\": \"new\"}, \"must\": true, \"expect\": {\"equals\": 1}}\n";
@@ -69,7 +69,7 @@ fn every_verb_is_quiet_where_that_is_asked_for() {
         };
         assert!(is_so, "{arguments:?}: {lines:?}");
     }
-    // what goes wrong is said, once, on stderr; a report of failures is what was asked for
+    // an error is printed once, on stderr; a report of failures is the requested output
     world.write("a/tests/micro/more.jsonl", case);
     let told: &[(&[&str], i32, &str)] = &[
         (&["rollback", "9.9.9"], 3, "error: "),

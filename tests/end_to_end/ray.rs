@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// `lose` answers from its second call on; `stay` never answers. Each says who it is.
+/// `lose` answers from its second call on; `stay` never answers. Each returns its id.
 const RUNNER: &str = r#"
 import os, pathlib, time
 from agent_runtime import Server, state
@@ -120,7 +120,7 @@ fn kill(signal: &str, process: &Child) -> Ended {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // it ends all it started when it is asked to
+        // it ends all its processes on a signal
         let _ = kill("-TERM", &self.process);
         let _ = self.process.wait();
     }
@@ -159,7 +159,7 @@ fn shop() -> Shop {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_cluster_says_what_one_machine_says() {
+fn a_cluster_gives_the_same_result_as_one_machine() {
     let shop = shop();
     let cluster = Cluster::start(&shop.world);
     let far = std::thread::scope(|scope| {

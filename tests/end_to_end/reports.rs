@@ -52,7 +52,7 @@ fn rendered(world: &World, browser: &str) -> Ended {
 }
 
 #[test]
-fn the_page_stands_alone_and_renders() {
+fn the_page_is_self_contained_and_renders() {
     let served = served();
     served
         .agent(["test", "--tier", "fast", "--at", "v0.1.0", "--report", "html=report.html"])

@@ -38,7 +38,7 @@ impl Api {
             BufReader::new(process.stderr.take().expect("stderr")).lines().map_while(Result::ok);
         let said: Vec<_> =
             lines.by_ref().take_while(|line| !line.contains("listening on")).collect();
-        // a taken line is gone: it says its address in the document too
+        // the announcement was read already; its JSON document has the address too
         std::thread::spawn(move || lines.for_each(drop));
         assert!(said.is_empty(), "{said:?}");
         let mut document = String::new();
@@ -305,7 +305,7 @@ fn a_version_is_looked_into() {
 }
 
 #[test]
-fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
+fn expectations_of_held_out_cases_require_a_token() {
     let world = World::new();
     world.agent(".", ["init", "-q", "a"]).ok();
     for (file, id, minutes) in [("estimates", "open", 4711), ("heldout/estimates", "hidden", 4712)]
@@ -344,7 +344,7 @@ fn what_held_out_cases_expect_is_shown_to_clients_with_a_token() {
     let token = "Authorization: Bearer s3cret\r\n";
     assert_eq!(shown(&api, token), [true; 3]);
     assert_eq!(shown(&api, ""), [false; 3]);
-    // what is withheld is said to be
+    // withheld details are marked
     let said = |api: &Api, id: &str, headers: &str| {
         let result = api.ask("GET", &format!("{path}/{id}"), headers).json()["result"].clone();
         (result["why"].is_string(), result["why_withheld"].clone())
@@ -402,7 +402,7 @@ fn code_is_compared_line_by_line_and_cases_come_in_natural_order() {
 }
 
 #[test]
-fn what_is_not_there_is_a_problem_that_says_what_to_do() {
+fn a_missing_resource_is_a_problem_with_a_hint() {
     let registry = registry();
     let api = Api::versions(&registry.world, FOLDER);
     api.problem("/v1/versions/9.9.9", 404, "there is no v9.9.9");
@@ -421,7 +421,7 @@ fn what_is_not_there_is_a_problem_that_says_what_to_do() {
     api.problem("/v1/diff/0.1.0", 404, "/v1/diff/0.1.0");
     api.problem("/v1/conversations/nobody", 404, "`nobody`");
     api.problem("/v1/conversations/..%2F..%2Fagent.toml", 400, "conversation");
-    // git is asked for pins alone, whatever it would make of a name
+    // only pins are resolved, whatever a name means to git
     for name in ["HEAD", "main", ":/first", "staging", "worktree", "a..b", "%00"] {
         api.problem(&format!("/v1/resolve?range={name}"), 404, "no version in service");
     }
@@ -516,8 +516,8 @@ fn python_with_schemathesis() -> PathBuf {
         .expect("schemathesis from a package index")
 }
 
-/// Has schemathesis look at every operation of an API whose token is `s3cret`; it must find
-/// nothing.
+/// Runs schemathesis on every operation of an API whose token is `s3cret`; it must find no
+/// problem.
 pub fn examined(api: &Api, world: &World, examples: usize) {
     let mut command = world.command(python_with_schemathesis(), "home");
     command.args([

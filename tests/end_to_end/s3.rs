@@ -1,5 +1,5 @@
-//! The object store in a bucket: on a real S3-compatible server, through a proxy that spoils what
-//! it is told to.
+//! The object store in a bucket: on a real S3-compatible server, through a proxy that injects
+//! faults.
 
 use crate::proxy::{Fault, Proxy};
 use crate::tiers::{RUNNER, Shop, tea};
@@ -115,7 +115,7 @@ fn agent(shop: &Shop, at: SocketAddr, arguments: &[&str]) -> Ended {
     World::finish(command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret"))
 }
 
-/// As a colleague who has the repository and the bucket, and nothing else.
+/// A colleague's clone: with the repository and the bucket only.
 fn forget(shop: &Shop) {
     std::fs::remove_dir_all(shop.world.path("shop/.agent")).unwrap();
 }
@@ -149,7 +149,7 @@ fn colleagues_share_results_and_parts_in_a_bucket() {
 }
 
 #[test]
-fn errors_silence_and_lost_answers_lose_nothing() {
+fn errors_timeouts_and_lost_answers_of_the_store_lose_nothing() {
     let (server, shop) = (Server::start(), shop());
     let proxy = Proxy::before(server.address);
     let commit = shop.world.git("shop", ["rev-parse", "HEAD"]);
@@ -162,7 +162,7 @@ fn errors_silence_and_lost_answers_lose_nothing() {
     proxy.is_done();
     assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
     assert!(
-        !ended.stderr.contains("has an evaluation of its own"),
+        !ended.stderr.contains("keeps the evaluation that it was published with"),
         "what was written was this run's own\n{}",
         ended.stderr
     );
@@ -172,7 +172,7 @@ fn errors_silence_and_lost_answers_lose_nothing() {
     proxy.spoil("PUT", "summary.json", Fault::LostAnswer, 1);
     let other =
         agent(&shop, proxy.address, &["-v", "test", "--at", "HEAD", "--no-cache", "--json"]).ok();
-    other.stderr_has("has an evaluation of its own, which stays");
+    other.stderr_has("keeps the evaluation that it was published with");
     proxy.spoil("PUT", "/probe/", Fault::Unconditional, 2);
     agent(&shop, proxy.address, &["doctor"])
         .code(6)
@@ -180,7 +180,7 @@ fn errors_silence_and_lost_answers_lose_nothing() {
 }
 
 #[test]
-fn a_store_out_of_reach_is_said_soon_and_loses_nothing() {
+fn an_unreachable_store_is_reported_soon_and_loses_nothing() {
     let (server, shop) = (Server::start(), shop());
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let began = Instant::now();

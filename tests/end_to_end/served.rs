@@ -1,5 +1,5 @@
-//! A repository whose `v0.1.0` is served, made by git alone: what the tests of one verb need is no
-//! other verb.
+//! A repository whose `v0.1.0` is served, made with git only, so that tests of a verb need no other
+//! verb.
 
 use crate::world::{AGENT, Ended, World, source_root};
 use agent_core::state::journal::{self, Record};
@@ -116,7 +116,7 @@ impl Served {
         self.agent(["state", "show", "--json"]).ok().json()["state"].clone()
     }
 
-    /// The Journal's records, whatever stands after its last whole group.
+    /// The Journal's records up to its last complete group.
     pub fn records(&self) -> Vec<Record> {
         match std::fs::read(self.path(".agent/journal/current.jsonl")) {
             Ok(bytes) => journal::records(&bytes).expect("the Journal is whole up to its end"),

@@ -10,7 +10,7 @@ use agent_engine::world::git::{CommitSpec, Git, Publication, Published, STATE_FI
 use semver::Version;
 use serde_json::{Value, json};
 
-/// A version on `active` with these files changed, by the door every version goes through.
+/// Publishes a version on `active` with these files changed.
 fn publish(bench: &Bench, version: Version, kind: Kind, files: &[(&str, &str)]) {
     let git = Git::discover(&bench.world.path(FOLDER)).unwrap();
     let tip = git.expect("refs/heads/active").unwrap();
@@ -78,7 +78,7 @@ fn discovery_does_not_wait_for_python() {
     );
     bench.program("runner", &RUNNER.replacen("import os\n", &waits, 1));
     bench.release();
-    // the first start records what the server says of itself
+    // the first start records the server's discovery
     let first = serve(&bench, "active").request("tools/list", &json!({}))["result"].clone();
     std::fs::remove_file(&gate).unwrap();
     let mut shim = serve(&bench, "active");
@@ -98,7 +98,7 @@ fn discovery_does_not_wait_for_python() {
 }
 
 #[test]
-fn a_tool_that_is_not_what_was_recorded_is_reported_and_not_called() {
+fn a_tool_that_differs_from_the_contract_is_reported_and_not_called() {
     let bench = Bench::new(PLAIN);
     let extra = bench.world.write("extra", "[]");
     let listed = format!(
@@ -133,7 +133,7 @@ fn a_promotion_is_served_by_the_next_call_and_the_same_process() {
 }
 
 #[test]
-fn a_server_that_reads_its_state_when_it_starts_is_replaced_without_a_gap() {
+fn a_server_with_its_state_from_the_start_is_replaced_without_downtime() {
     let bench = released(PLAIN);
     let mut shim = serve(&bench, "active");
     let before = weighs(&mut shim, "state");
@@ -147,7 +147,7 @@ fn a_server_that_reads_its_state_when_it_starts_is_replaced_without_a_gap() {
 }
 
 #[test]
-fn a_release_with_other_tools_is_told_to_hosts_unasked() {
+fn a_release_with_changed_tools_notifies_hosts() {
     let bench = released(RUNNER);
     let mut shim = serve(&bench, "active");
     let before = weighs(&mut shim, "weight");
@@ -162,7 +162,7 @@ fn a_release_with_other_tools_is_told_to_hosts_unasked() {
 }
 
 #[test]
-fn edited_code_is_served_and_an_edited_state_starts_nothing() {
+fn edited_code_restarts_the_child_and_an_edited_state_does_not() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let before = weighs(&mut shim, "weight");
@@ -174,7 +174,7 @@ fn edited_code_is_served_and_an_edited_state_starts_nothing() {
 }
 
 #[test]
-fn a_stateful_tool_begins_a_conversation_that_can_be_looked_at() {
+fn a_stateful_tool_begins_a_conversation_with_a_resource() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
     let tools = shim.request("tools/list", &json!({}))["result"]["tools"].clone();
@@ -226,7 +226,7 @@ fn a_stateful_tool_begins_a_conversation_that_can_be_looked_at() {
     assert_eq!(updated["params"]["uri"], uri);
 }
 
-/// What a stateful tool remembers, and the id it gives with what it says first.
+/// A stateful tool keeps data, and its first result has the conversation's id.
 fn chats(shim: &mut Pipes, word: &str, meta: &Value) -> (Value, Option<String>) {
     let said = shim.request(
         "tools/call",
@@ -251,7 +251,7 @@ fn a_hosts_own_session_is_a_conversation() {
     assert_eq!(chats(&mut shim, "x", &thread("t-1")), (json!(["x"]), Some("t-1".to_owned())));
     assert_eq!(chats(&mut shim, "y", &thread("t-2")), (json!(["y"]), Some("t-2".to_owned())));
     assert_eq!(chats(&mut bench.greeted(), "z", &thread("t-1")), (json!(["x", "z"]), None));
-    // another process is another session, unless its host says that it is the same
+    // another process is another session, unless its host names the same session
     assert_eq!(chats(&mut bench.greeted(), "three", &nothing).0, json!(["three"]));
     for words in [json!(["a"]), json!(["a", "a"])] {
         let mut command = bench.agent(&["mcp", "runner", "--at", "worktree"]);
@@ -286,7 +286,7 @@ fn a_session_gets_one_share_of_the_traffic() {
 }
 
 #[test]
-fn what_is_listed_under_a_split_is_what_the_session_is_served() {
+fn a_split_lists_the_tools_of_the_sessions_share() {
     let bench = released(RUNNER);
     let code = RUNNER
         .replace("if __name__", "@server.tool\ndef newer() -> int:\n    return 1\n\n\nif __name__");
@@ -366,7 +366,7 @@ fn shares_of_the_conversations_go_to_each_version() {
 }
 
 #[test]
-fn the_shadow_gets_every_call_and_answers_nobody() {
+fn the_shadow_gets_every_call_and_its_results_are_dropped() {
     let bench = Bench::new(RUNNER);
     let log = bench.world.path("log");
     let code = |name: &str| {

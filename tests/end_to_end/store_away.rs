@@ -33,7 +33,7 @@ fn warns(ended: &Ended, said: &str) {
 }
 
 #[test]
-fn versions_are_listed_without_their_evaluations_and_that_is_said() {
+fn versions_are_listed_without_evaluations_and_a_warning() {
     let served = promoted();
     assert!(tiers(&served.agent(["versions", "--json"]).ok().json())["micro"].is_object());
     let (store, kept) = (served.path(".agent/store"), served.path(".agent/kept"));
@@ -41,7 +41,7 @@ fn versions_are_listed_without_their_evaluations_and_that_is_said() {
     let listing = served.agent(["versions", "list", "--json"]).ok();
     assert_eq!(*tiers(&listing.json()), json!({}));
     warns(&listing, "are not in the object store");
-    // and where it cannot be asked at all
+    // and where it cannot be reached
     std::fs::write(&store, "in the way").unwrap();
     let listing = served.agent(["versions", "list", "--json"]).ok();
     assert_eq!(*tiers(&listing.json()), Value::Null);
@@ -102,7 +102,7 @@ fn dripping() -> SocketAddr {
 }
 
 #[test]
-fn a_store_that_gives_a_byte_at_a_time_delays_a_command_by_a_bound() {
+fn a_store_that_sends_single_bytes_delays_a_command_only_to_the_limit() {
     const BOUND: Duration = Duration::from_secs(3);
     let manifest =
         std::fs::read_to_string(source_root().join("templates/minimal/agent.toml")).unwrap();

@@ -4,8 +4,8 @@ use crate::world::World;
 
 const SERVER: &str = "a/runner/__main__.py";
 
-/// `a`, whose Runner reads from a submodule that has a submodule of its own; `lib` and `deep` are
-/// where they come from.
+/// `a`, whose Runner reads from a submodule with a nested submodule; `lib` and `deep` are their
+/// sources.
 fn with_submodules() -> World {
     let world = World::new();
     std::fs::write(
@@ -78,7 +78,7 @@ fn a_submodule_is_served_tested_and_released() {
 }
 
 #[test]
-fn a_submodule_that_is_not_initialised_is_named_with_what_fetches_it() {
+fn an_uninitialised_submodule_is_reported_with_the_command_that_fetches_it() {
     let world = with_submodules();
     world.agent("a", ["release"]).ok();
     world.git(".", ["clone", "-q", "a", "b"]);

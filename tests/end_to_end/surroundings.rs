@@ -27,7 +27,7 @@ fn the_loop_works_on_a_detached_head_in_a_dirty_tree_from_a_subfolder_and_in_a_l
     served.world.agent("linked", ["promote"]).ok().stdout_has("v0.1.2");
 }
 
-/// A folder on another file system than the worlds', where this machine has one that anybody may
+/// A folder on another file system than the worlds', where this machine has one that all users may
 /// write.
 fn elsewhere(served: &Served) -> Option<tempfile::TempDir> {
     use std::os::unix::fs::MetadataExt as _;
@@ -37,7 +37,7 @@ fn elsewhere(served: &Served) -> Option<tempfile::TempDir> {
 }
 
 #[test]
-fn the_loop_works_with_our_folder_on_another_file_system() {
+fn the_loop_works_with_dot_agent_on_another_file_system() {
     let served = Served::new();
     let Some(other) = elsewhere(&served) else { return };
     std::os::unix::fs::symlink(other.path(), served.path(".agent")).unwrap();
@@ -74,7 +74,7 @@ fn the_loop_works_with_our_folder_on_another_file_system() {
 }
 
 #[test]
-fn a_bare_clone_serves_versions_and_says_what_it_has_not() {
+fn a_bare_clone_serves_versions_and_reports_what_is_missing() {
     let served = Served::new();
     served.git(["clone", "--quiet", "--bare", ".", "../bare.git"]);
     served.world.agent("bare.git", ["versions"]).ok().stdout_has("v0.1.0");
@@ -83,7 +83,7 @@ fn a_bare_clone_serves_versions_and_says_what_it_has_not() {
 }
 
 #[test]
-fn a_shallow_clone_says_why_there_is_nothing() {
+fn a_shallow_clone_reports_why_no_version_is_found() {
     let served = Served::new();
     let url = format!("file://{}", served.path("").display());
     World::finish(served.world.command("git", ".").args([
@@ -99,7 +99,7 @@ fn a_shallow_clone_says_why_there_is_nothing() {
 }
 
 #[test]
-fn a_wrong_file_is_exit_3_with_place_and_mend() {
+fn an_invalid_file_is_exit_3_with_position_and_hint() {
     let check = |path: &str, from: &str, to: &str, arguments: &[&str], said: &str| {
         let served = Served::new();
         edit(&served, path, from, to);
@@ -169,7 +169,7 @@ fn a_rollback_takes_back_what_a_promotion_did_and_tuning_goes_on() {
 
 /// The main job, in the surroundings of a fresh machine.
 #[test]
-fn the_demo_gets_better_step_by_step_without_home_or_identity() {
+fn the_demo_improves_at_each_step_without_home_or_identity() {
     let world = World::new();
     std::fs::remove_file(world.home().join(".gitconfig")).unwrap();
     let mut command = world.command(AGENT, ".");

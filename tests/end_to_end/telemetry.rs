@@ -1,5 +1,5 @@
-//! What is on record, and that it joins up: calls, rewards, tiers, versions, as lines of OTLP/JSON
-//! in the object store.
+//! Telemetry: calls, rewards, tiers and versions as lines of OTLP/JSON in the object store, related
+//! by their traces.
 
 use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::Served;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 
-/// A Runner that can fail, and a Tuner that is told how good a turn was.
+/// A Runner that can fail, and a Tuner with a reward for a turn.
 const RUNNER: &str = r#"
 from agent_runtime import Server
 
@@ -215,7 +215,7 @@ fn a_tier_has_a_score_and_a_span_for_each_case_that_did_not_pass() {
         .map(|event| (&event["spanId"], attribute(event, "gen_ai.evaluation.score.value")))
         .collect();
     assert_eq!(scores, [(&tier["spanId"], json!(0.5)), (&wrong["spanId"], json!(0.0))]);
-    // what is known as a whole is not run, and not told again
+    // a cached tier is not run and not recorded again
     served.agent(["test", "--tier", "micro"]);
     assert_eq!(crate::telemetry::spans(&served).len(), 2);
 }
@@ -236,7 +236,7 @@ fn a_promotion_is_one_trace() {
 }
 
 #[test]
-fn spans_say_what_they_are_and_of_which_version_of_the_agent() {
+fn spans_have_their_kind_and_the_version_of_the_agent() {
     let case = json!({"id": "wrong", "tool": "ask", "arguments": {"question": "ab"},
         "expect": {"equals": 1}})
     .to_string();
@@ -299,7 +299,7 @@ fn it_can_be_switched_off() {
 }
 
 #[test]
-fn a_version_is_told_by_its_calls_and_rewards() {
+fn a_version_has_the_kpis_of_its_calls_and_rewards() {
     let served = served();
     for question in ["why", "how", ""] {
         served.agent(["run", "ask", &format!("question={question}"), "--conversation", "c1"]);
@@ -320,7 +320,7 @@ fn a_version_is_told_by_its_calls_and_rewards() {
         assert!(kpi.p50_ms.unwrap() > 0.0 && kpi.p95_ms >= kpi.p50_ms);
     };
     check();
-    // what is kept of it says the same, and what comes after is added
+    // the aggregate is unchanged, and later records are added
     check();
     served.agent(["run", "ask", "question=who"]).ok();
     assert_eq!(kpi::by_version(&repository).unwrap().0[0].calls, 4);
@@ -440,7 +440,7 @@ fn run_with_collector_and(served: &Served, at: SocketAddr, variables: &[(&str, &
 }
 
 #[test]
-fn a_signal_that_is_switched_off_is_not_sent() {
+fn a_disabled_telemetry_signal_is_not_exported() {
     let served = served();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -458,7 +458,7 @@ fn a_signal_that_is_switched_off_is_not_sent() {
     assert!(!paths(&["OTEL_TRACES_EXPORTER"]).contains("/v1/traces"));
 }
 
-/// As Phoenix and most others take it, and as the specification has it where nothing is said.
+/// The specification's default, which Phoenix and most collectors accept.
 #[test]
 fn a_collector_gets_protobuf_unless_json_is_named() {
     let served = served();
@@ -490,7 +490,7 @@ fn a_collector_gets_protobuf_unless_json_is_named() {
 }
 
 #[test]
-fn a_refused_export_is_said_once() {
+fn a_refused_export_is_reported_once() {
     let served = served();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -520,7 +520,7 @@ fn a_refused_export_is_said_once() {
 }
 
 #[test]
-fn what_tools_are_given_and_answer_is_on_record_by_request_alone() {
+fn arguments_and_results_are_recorded_only_when_enabled() {
     let served = served();
     let run = |wish: Option<&str>| {
         let mut command = served.command();
@@ -632,9 +632,9 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
-/// One that is gone, and one that takes the request and says nothing.
+/// An unreachable collector, and one that never responds.
 #[test]
-fn a_dead_collector_harms_nothing() {
+fn an_unreachable_collector_does_not_fail_a_command() {
     let served = served();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -797,7 +797,7 @@ fn context(served: &Served) -> Context {
 /// A span of a process that was killed while it waited for its child is lost; the ones before are
 /// shipped by the next process.
 #[test]
-fn what_a_killed_process_left_is_shipped_by_the_next() {
+fn telemetry_of_a_killed_process_is_shipped_by_the_next() {
     let served = served();
     let left = served.path(".agent/telemetry/p-0-killed");
     std::fs::create_dir_all(&left).unwrap();

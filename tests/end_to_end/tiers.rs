@@ -71,7 +71,7 @@ def hangs(case, result):
     time.sleep(1000)
 "#;
 
-/// The variables that tests tell Runners and judges something by.
+/// The variables with which tests configure Runners and judges.
 pub const TOLD: &str = r#"["CALL_LOG", "COUNTS", "LOADED", "SEEN", "START_LOG"]"#;
 
 /// An agent repository with one Runner.
@@ -97,8 +97,7 @@ impl Shop {
         shop
     }
 
-    /// Writes a manifest that goes on under `[runner]`; the Runner gets what tests tell it by
-    /// variables.
+    /// Writes a manifest that ends with `[runner]`; the Runner gets the variables of the tests.
     pub fn manifest(&self, rest: &str) {
         let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = \
             [\"python\", \"-m\", \"runner\"]";
@@ -202,7 +201,7 @@ fn every_expectation_is_judged() {
 }
 
 #[test]
-fn what_fails_is_told_with_place_and_reason() {
+fn failures_are_reported_with_position_and_reason() {
     let shop = Shop::new();
     let must = json!({"id": "must", "tool": "hello", "arguments": {"name": "x"},
         "expect": {"regex": "bye"}, "must": true});
@@ -246,7 +245,7 @@ fn what_fails_is_told_with_place_and_reason() {
 }
 
 #[test]
-fn wrong_files_are_exit_3_with_their_place() {
+fn invalid_files_are_exit_3_with_their_position() {
     let shop = Shop::new();
     let check = |message: &str| {
         shop.test(&[]).code(3).stderr_has(message).stderr_has("hint:");
@@ -301,7 +300,7 @@ for text in sys.stdin:
 }
 
 #[test]
-fn a_runner_that_misbehaves_is_exit_5_and_says_how() {
+fn a_runner_that_breaks_protocol_is_exit_5_with_the_reason() {
     let check = |line: &str, parts: &[&str]| {
         let shop = Shop::with_runner(&misbehaving(line));
         shop.cases(&[tea("a", json!({"subset": {}}))]);
@@ -386,7 +385,7 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
 }
 
 #[test]
-fn a_case_that_could_not_be_judged_fails_its_tier_whatever_the_budget() {
+fn an_errored_case_fails_its_tier_under_any_budget() {
     let shop = Shop::new();
     shop.write(
         "ci/budgets.json",
@@ -411,7 +410,7 @@ fn a_case_that_could_not_be_judged_fails_its_tier_whatever_the_budget() {
 /// The failing frame of a program is the last one of a traceback: it is shown, however long that
 /// is.
 #[test]
-fn a_traceback_is_shown_to_its_last_frame() {
+fn a_traceback_includes_its_last_frame() {
     let nested = (0..40).fold(String::new(), |text, depth| {
         format!("{text}def level_{depth}(): return level_{}()\n", depth + 1)
     });
@@ -480,7 +479,7 @@ fn blessing_shows_the_difference_before_it_writes() {
 }
 
 #[test]
-fn what_was_run_is_not_run_again() {
+fn stored_results_are_reused() {
     let shop = Shop::new();
     shop.cases(&[tea("a", json!({"subset": {"price": 3}}))]);
     shop.commit();
@@ -544,7 +543,7 @@ fn parts_of_a_tier_make_the_whole() {
 }
 
 #[test]
-fn a_comparison_is_paired_and_honest() {
+fn a_comparison_pairs_cases_and_applies_the_gate() {
     let shop = Shop::new();
     shop.cases(
         &(0..6)
@@ -573,10 +572,10 @@ fn a_comparison_is_paired_and_honest() {
     shop.test(&["--against", "HEAD"])
         .code(7)
         .stdout_has("not comparable with")
-        .stdout_has("its cases are others");
+        .stdout_has("its cases differ");
 }
 
-/// The process ids the Runner says it has, once it is called.
+/// The process ids that the Runner reports when it is called.
 fn start_hanging(shop: &Shop) -> (std::process::Child, u32) {
     shop.cases(&[call("hangs", "hang", json!({"seconds": 1000}), json!({"subset": {}}))]);
     shop.manifest("");
@@ -645,7 +644,7 @@ fn children_end_with_agent_however_it_ends() {
 }
 
 #[test]
-fn what_came_back_is_shown_beside_what_was_expected() {
+fn a_failure_shows_the_answer_and_the_expectation() {
     let scorer = "def never(case, result):\n    return {\"score\": 0.25, \"passed\": False}\n";
     let case = |id: &str, expect: Value| {
         json!({"id": id, "tool": "estimate", "arguments": {"task": "tea"}, "expect": expect})
@@ -675,7 +674,7 @@ fn what_came_back_is_shown_beside_what_was_expected() {
     assert!(served.world.read(format!("{FOLDER}/r.xml")).contains("answered {"));
     assert!(served.world.read(format!("{FOLDER}/r.html")).contains("\"answered\":\"{"));
 
-    // held back where the manifest says so
+    // withheld where the manifest has `answers = false`
     let manifest = served.world.read(format!("{FOLDER}/agent.toml"));
     served.world.write(
         format!("{FOLDER}/agent.toml"),

@@ -184,7 +184,7 @@ fn a_conversations_turns_reach_the_tuner_and_the_journal() {
     served.agent(["state", "verify"]).ok();
 }
 
-/// What is said of a signal that leads nowhere; staging stays as it is.
+/// A signal that fails: its error, and staging is unchanged.
 fn check_refused(served: &Served, words: &[&str], said: &str) {
     let before = served.staging();
     let ended = World::finish(served.command().arg("tune").args(words)).code(1);
@@ -193,7 +193,7 @@ fn check_refused(served: &Served, words: &[&str], said: &str) {
 }
 
 #[test]
-fn a_state_that_may_not_be_is_refused_with_its_place() {
+fn an_invalid_state_is_refused_with_its_path() {
     let served = wild();
     check_refused(&served, &["put", "value=-1"], "value");
     check_refused(
@@ -280,7 +280,7 @@ fn a_signal_without_effect_is_counted_too() {
 }
 
 #[test]
-fn a_tuner_that_crashes_or_hangs_is_exit_5_and_what_was_applied_stays() {
+fn a_tuner_that_crashes_or_hangs_is_exit_5_and_applied_signals_remain() {
     let served = wild();
     for (tool, said) in
         [("crash", "the model file is corrupt"), ("hang", "did not answer `hang` within 2 s")]
@@ -335,7 +335,7 @@ fn a_dry_run_appends_nothing() {
 }
 
 #[test]
-fn verify_finds_a_tuner_that_is_no_function() {
+fn state_verify_detects_a_nondeterministic_tuner() {
     let served = wild();
     served.agent(["tune", "took", "task=a", "minutes=1"]).ok();
     served.agent(["state", "verify"]).ok();
@@ -345,7 +345,7 @@ fn verify_finds_a_tuner_that_is_no_function() {
 }
 
 #[test]
-fn processes_that_tune_at_once_add_up() {
+fn signals_of_concurrent_tune_processes_all_count() {
     const WRITERS: usize = 4;
     const EACH: usize = 40;
     let served = wild();
@@ -365,7 +365,7 @@ fn processes_that_tune_at_once_add_up() {
                 served.agent(["tune", "took", "--signals", input.to_str().unwrap()]).ok()
             });
         }
-        // meanwhile somebody edits by hand, and readers never see a torn file
+        // with concurrent edits, readers never read a torn file
         scope.spawn(|| served.agent(["state", "set", "usual_minutes=31"]).ok());
         scope.spawn(|| {
             for _ in 0..20 {
@@ -415,7 +415,7 @@ fn staging_moves_to_the_version_that_is_served_now() {
 }
 
 #[test]
-fn compare_and_swap_is_the_door_for_any_language() {
+fn state_cas_is_the_interface_for_tuners_in_any_language() {
     let served = wild();
     let shown = served.agent(["state", "show", "--json"]).ok().json();
     let (revision, mut state) =
@@ -453,7 +453,7 @@ fn compare_and_swap_is_the_door_for_any_language() {
 }
 
 #[test]
-fn an_edit_by_hand_shows_in_diff_log_and_blame_and_a_reset_takes_it_back() {
+fn an_edit_of_staging_is_in_diff_log_and_blame_and_undone_by_reset() {
     let served = wild();
     served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1"]).ok();
     served.agent(["state", "set", "tasks.a.minutes=50", "/usual_minutes=4"]).ok();
@@ -480,12 +480,12 @@ fn an_edit_by_hand_shows_in_diff_log_and_blame_and_a_reset_takes_it_back() {
     assert_eq!(blame["steps"][1]["by"]["signal"], "s-1");
     assert_eq!((&blame["steps"][0]["old"], &blame["steps"][0]["new"]), (&json!(1.0), &json!(50)));
     served.agent(["state", "blame", "usual_minutes"]).ok().stdout_has("v0.1.0 (release)");
-    served.agent(["state", "blame", "bogus"]).code(3).stderr_has("anything at `bogus`");
+    served.agent(["state", "blame", "bogus"]).code(3).stderr_has("a value at `bogus`");
     assert_eq!(served.agent(["state", "show", "--key", "usual_minutes"]).ok().stdout.trim(), "4");
 
     served.agent(["state", "reset", "--dry-run"]).ok().stderr_has("2 updates would be discarded");
     served.agent(["state", "reset"]).ok().stderr_has("2 updates discarded");
-    served.agent(["state", "diff"]).ok().stderr_has("hold the same state");
+    served.agent(["state", "diff"]).ok().stderr_has("have the same state");
     assert_eq!(
         served.agent(["tune", "took", "task=a", "minutes=1", "--id", "s-1", "--json"]).ok().json()
             ["applied"],
@@ -494,7 +494,7 @@ fn an_edit_by_hand_shows_in_diff_log_and_blame_and_a_reset_takes_it_back() {
 }
 
 #[test]
-fn a_damaged_view_and_a_damaged_journal_are_told_apart() {
+fn a_damaged_view_and_a_damaged_journal_are_distinguished() {
     let served = wild();
     served.agent(["tune", "took", "task=a", "minutes=1"]).ok();
     served.agent(["tune", "took", "task=a", "minutes=2"]).ok();
@@ -543,12 +543,12 @@ fn blame_names_the_signals_of_a_promotion() {
         .ok()
         .stdout_has("(signal s-2, ")
         .stdout_has(", v0.1.1)");
-    // without its Journal the promotion stands for all of them
+    // without its Journal the promotion is one step
     std::fs::remove_dir_all(served.world.path(FOLDER).join(".agent/store/journal")).unwrap();
     assert_eq!(signals(), [(json!("s-3"), Value::Null), (Value::Null, json!("0.1.1"))]);
 }
 
-/// A template whose staging promotes itself.
+/// A template with `[promote] auto`.
 fn promoting(auto: &str) -> Served {
     let manifest =
         std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
@@ -572,7 +572,7 @@ fn tags(served: &Served) -> String {
 }
 
 #[test]
-fn staging_promotes_itself_when_enough_signals_came() {
+fn staging_is_promoted_after_the_configured_number_of_signals() {
     let served = promoting("{ every = 2 }");
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
@@ -591,7 +591,7 @@ fn staging_promotes_itself_when_enough_signals_came() {
 }
 
 #[test]
-fn staging_promotes_itself_when_its_signals_waited_long_enough() {
+fn staging_is_promoted_after_the_configured_time() {
     let served = promoting("{ every = 100, after_s = 1 }");
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
@@ -605,7 +605,7 @@ fn staging_promotes_itself_when_its_signals_waited_long_enough() {
 }
 
 #[test]
-fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
+fn a_refused_staging_is_retried_only_after_new_signals() {
     // what a case asks for, no state but the first gives
     let served = promoting("{ every = 1 }");
     let case = json!({"id": "unknown", "tool": "estimate", "arguments": {"task": "deploy"},
@@ -617,7 +617,7 @@ fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
     let refused = |shim: &Pipes| {
-        shim.stderr().matches("nothing was promoted, and staging waits for new signals: ").count()
+        shim.stderr().matches("staging was not promoted and waits for new signals: ").count()
     };
     for attempts in 1..=2 {
         takes(&mut shim, 10.0);
@@ -631,7 +631,7 @@ fn a_staging_that_is_refused_is_not_tried_again_before_new_signals_came() {
 }
 
 #[test]
-fn a_shim_follows_what_other_processes_do_between_its_signals() {
+fn a_shim_follows_changes_by_other_processes_between_signals() {
     let served = Served::new();
     let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]));
     shim.initialize("2025-11-25");
@@ -671,7 +671,7 @@ fn a_shim_follows_what_other_processes_do_between_its_signals() {
 }
 
 #[test]
-fn a_shim_that_is_killed_anywhere_loses_no_signal_that_it_answered() {
+fn a_shim_killed_at_any_time_loses_no_acknowledged_signal() {
     let served = Served::new();
     let mut answered = 0;
     for round in 0..3 {

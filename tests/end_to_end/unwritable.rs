@@ -1,5 +1,5 @@
-//! Repositories that cannot be written: what reads or serves goes on, what writes says so and loses
-//! nothing.
+//! Repositories that cannot be written: commands that read or serve work, commands that write fail
+//! without losing data.
 
 #![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
 
@@ -12,12 +12,12 @@ use std::process::Command;
 enum Way {
     /// These of its folders are mounted read-only, in a mount namespace of the command.
     Mounted(&'static [&'static str]),
-    /// It belongs to another user than the one who runs the command, who may read it.
+    /// It belongs to another user, and is readable.
     Foreign { program: PathBuf },
 }
 
 impl Way {
-    /// `None` with a line that says why where this machine does not let it be tried.
+    /// `None`, with the reason on stderr, where this machine cannot create it.
     fn mounted(world: &World, folders: &'static [&'static str]) -> Option<Self> {
         let way = Self::Mounted(folders);
         let tried = World::finish(&mut way.command(world, "true", "", &[]));
@@ -192,7 +192,7 @@ fn a_fresh_clone_that_cannot_be_written_is_served_and_tested() {
 /// A command that another user ran, such as root, left folders in `.agent` that this user cannot
 /// write.
 #[test]
-fn parts_of_agent_that_cannot_be_written_stop_no_reader() {
+fn an_unwritable_part_of_dot_agent_does_not_block_readers() {
     let world = used();
     let parts = &[
         ".agent/journal",
@@ -250,10 +250,10 @@ fn hosts_are_served_where_nothing_can_be_written() {
     );
 }
 
-/// A tag is made again from its commit. Until git's lock is gone, whoever reads finds the version
-/// by its branch.
+/// A tag is made again from its commit. While git's lock exists, readers find the version by its
+/// branch.
 #[test]
-fn a_missing_tag_and_a_lock_that_git_left_stop_no_reader() {
+fn a_missing_tag_and_a_stale_git_lock_do_not_block_readers() {
     let world = used();
     world.git("a", ["pack-refs", "--all"]);
     world.git("a", ["tag", "-d", "v0.1.1"]);
@@ -281,8 +281,7 @@ fn a_missing_tag_and_a_lock_that_git_left_stop_no_reader() {
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), world.git("a", ["rev-parse", "active"]));
 }
 
-/// Whatever made `.agent` keeps it out of commits, also where the repository's own `.gitignore`
-/// says nothing of it.
+/// `.agent` is not committed, even where the repository's own `.gitignore` does not name it.
 #[test]
 fn our_folder_ignores_itself() {
     let world = used();

@@ -62,8 +62,8 @@ fn says(found: &[String], parts: &[&str]) {
     }
 }
 
-/// A commit on top of active, with another state, that says of itself what `change` makes of the
-/// trailers of a promotion.
+/// A commit on top of active, with another state and with the trailers of a promotion after
+/// `change`.
 fn forged(
     world: &World,
     files: &[(&str, &[u8])],
@@ -89,7 +89,7 @@ fn forged(
     commit
 }
 
-/// Nothing runs what is served now, each verb says why, and the advice mends it.
+/// No verb serves the commit, each reports why, and the hint repairs it.
 #[track_caller]
 fn is_refused(world: &World, why: &str) {
     for arguments in [
@@ -108,7 +108,7 @@ fn is_refused(world: &World, why: &str) {
     shim.initialize("2025-11-25");
     let told = shim.call_fails("estimate", &json!({"task": "review"}));
     assert!(told.contains(why) && told.contains("git update-ref"), "{told}");
-    // a version that is sound is served when it is asked for
+    // a valid version is served when it is named
     world.agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"]).ok().stdout_has("20.0");
     // the host's next call is served once the advice is followed
     mend(world);
@@ -132,7 +132,7 @@ fn mend(world: &World) {
 }
 
 #[test]
-fn what_was_made_is_sound_to_the_first_version() {
+fn all_versions_verify_back_to_the_first() {
     let world = tuned();
     assert_eq!(found(&world, &[], 0), Vec::<String>::new());
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
@@ -171,7 +171,7 @@ fn what_was_made_is_sound_to_the_first_version() {
 }
 
 #[test]
-fn the_last_versions_own_message_on_another_state_is_not_served() {
+fn a_copied_commit_message_on_another_state_is_not_served() {
     let world = tuned();
     let git = open(&world);
     let message = git.commit(&git.expect("active").unwrap()).unwrap().message;
@@ -193,7 +193,7 @@ fn the_last_versions_own_message_on_another_state_is_not_served() {
 }
 
 #[test]
-fn a_commit_by_hand_is_not_served() {
+fn a_commit_that_is_no_version_is_not_served() {
     let world = tuned();
     let commit = world.git("a", ["commit-tree", "active^{tree}", "-p", "active", "-m", "by hand"]);
     world.git("a", ["update-ref", "refs/heads/active", &commit]);
@@ -205,7 +205,7 @@ fn a_commit_by_hand_is_not_served() {
 }
 
 #[test]
-fn a_forged_promotion_is_found_however_much_of_it_is_copied() {
+fn a_forged_promotion_is_detected() {
     let world = tuned();
     // evaluation, gate, Journal and ledger of the version before, under another state
     let commit = forged(&world, &[(STATE_FILE, EVIL)], |_, _| {});
@@ -216,8 +216,8 @@ fn a_forged_promotion_is_found_however_much_of_it_is_copied() {
         "journal: the Journal begins at v0.1.0",
     ];
     says(&found(&world, &[], 1), &expected);
-    // what git says of it is sound, and the evaluation that it names is another tree's: it could
-    // only be refused where the evaluation is here
+    // its git objects are valid, and its evaluation is another tree's: that can only be detected
+    // where the evaluation is available
     world
         .agent("a", ["run", "estimate", "task=review"])
         .code(3)
@@ -225,7 +225,7 @@ fn a_forged_promotion_is_found_however_much_of_it_is_copied() {
 }
 
 #[test]
-fn an_evaluation_that_says_nothing_is_refused() {
+fn an_empty_evaluation_is_refused() {
     let world = tuned();
     let mut empty = Evaluation::new(None, None);
     let commit = forged(&world, &[(STATE_FILE, EVIL)], |trailers, tree| {
@@ -258,7 +258,7 @@ fn evidence_cannot_be_left_out() {
 }
 
 #[test]
-fn code_comes_by_releases_alone_and_a_rollback_goes_back_to_a_version() {
+fn only_releases_and_rollbacks_change_served_code() {
     let world = tuned();
     let runner: (&str, &[u8]) = ("runner/__main__.py", b"print('evil')\n");
     forged(&world, &[runner], |_, _| {});
@@ -288,7 +288,7 @@ fn code_comes_by_releases_alone_and_a_rollback_goes_back_to_a_version() {
 }
 
 #[test]
-fn a_shim_serves_the_last_good_version_on_and_says_once_why() {
+fn a_shim_keeps_serving_the_last_good_version_and_warns_once() {
     let world = tuned();
     let mut shim = Pipes::start(world.command(AGENT, "a").args(["mcp", "runner"]));
     shim.initialize("2025-11-25");
@@ -304,7 +304,7 @@ fn a_shim_serves_the_last_good_version_on_and_says_once_why() {
     let told = shim.stderr();
     assert_eq!(
         told.matches(
-            "it is a promotion, and names no Journal; v0.1.1 is served until that is mended"
+            "it is a promotion, and names no Journal; v0.1.1 is served until that is fixed"
         )
         .count(),
         1,
@@ -317,7 +317,7 @@ fn a_shim_serves_the_last_good_version_on_and_says_once_why() {
 }
 
 #[test]
-fn tags_that_are_gone_are_made_again_and_moved_ones_are_found() {
+fn missing_tags_are_made_again_and_moved_ones_are_reported() {
     let world = tuned();
     promote(&world, "task=bug", "minutes=50");
     let first = world.git("a", ["rev-parse", "v0.1.1"]);
@@ -329,7 +329,7 @@ fn tags_that_are_gone_are_made_again_and_moved_ones_are_found() {
     );
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), first);
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
-    // whoever asks for the version, or for all, finds it as well
+    // verifying the version, or all, detects it as well
     without("v0.1.1");
     world
         .agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"])
@@ -380,7 +380,7 @@ fn doctor(world: &World, check: &str) -> String {
 }
 
 #[test]
-fn an_active_that_was_moved_back_is_seen() {
+fn an_active_that_was_moved_back_is_detected() {
     let world = tuned();
     promote(&world, "task=bug", "minutes=50");
     assert!(doctor(&world, "moved back").starts_with("ok: "));
@@ -393,7 +393,7 @@ fn an_active_that_was_moved_back_is_seen() {
         ),
         "{told}"
     );
-    // without the tags the reflog tells
+    // without the tags the reflog shows it
     world.git("a", ["tag", "-d", "v0.1.1", "v0.1.2"]);
     let told = doctor(&world, "moved back");
     assert!(
@@ -454,7 +454,7 @@ fn objects_are_read_as_they_are_stored() {
 }
 
 #[test]
-fn a_test_in_a_clone_changes_nothing_of_what_is_found() {
+fn a_test_in_a_clone_changes_no_stored_evidence() {
     let world = tuned();
     world.git(".", ["clone", "-q", "a", "b"]);
     world.git("b", ["fetch", "-q", "origin", "active:active", "--tags"]);
@@ -530,8 +530,8 @@ fn of_every_kind() -> World {
     world
 }
 
-/// So many positions, evenly spread: the first and the last are among them, since what tells one
-/// format from another is at the beginning, and checksums are at the end.
+/// Evenly spread positions with the first and the last, since formats are identified at the
+/// beginning, and checksums are at the end.
 fn spread(length: usize, count: usize) -> BTreeSet<usize> {
     (0..count).map(|number| number * (length - 1) / (count - 1)).collect()
 }
@@ -682,7 +682,7 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
         .agent("a", ["verify", "--run", "v0.1.0"])
         .ok()
         .stdout_has("cases of full came out the same");
-    // results that nobody's run gave, whole as they are: only a run finds them
+    // forged results, complete and consistent: only a run detects them
     rewritten(&world, |results| {
         let review =
             results.as_array_mut().unwrap().iter_mut().find(|line| line["id"] == "review").unwrap();
@@ -705,7 +705,7 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
 }
 
 #[test]
-fn a_case_that_comes_out_in_two_ways_speaks_against_nothing() {
+fn a_flaky_case_contradicts_no_evidence() {
     let world = World::new();
     world.agent(".", ["init", "-q", "a"]).ok();
     let runner = world.read("a/runner/__main__.py").replace(

@@ -229,7 +229,7 @@ fn versions_are_shown_and_compared() {
     );
     assert_eq!(shown["evidence"]["undone_by"], "0.1.3");
     let contract = |range: &str| {
-        format!("contract of {range} is not in the store: `agent semver {range}` makes it")
+        format!("contract of {range} is not in the store: `agent semver {range}` creates it")
     };
     let changed = format!("M state/active.state.json\n  n: 0 -> 2\n{}", contract("v0.1.0..v0.1.2"));
     registry.check(&["versions", "diff", "v0.1.0", "v0.1.2"], 0, &changed);
@@ -295,7 +295,7 @@ fn cases_of_two_versions_are_compared_from_what_is_stored() {
 
     // v0.1.0 has none, and results that were changed are none either
     diff(&["v0.1.0", "v0.1.1"]).stdout_has(
-        "micro of v0.1.0 is not in the store: `agent test --at v0.1.0 --tier micro` makes it",
+        "micro of v0.1.0 is not in the store: `agent test --at v0.1.0 --tier micro` creates it",
     );
     let commit = registry.git.expect("v0.1.2").unwrap();
     registry.world.write(
@@ -334,7 +334,7 @@ fn a_pin_names_a_version_or_follows_a_range() {
 }
 
 #[test]
-fn a_shallow_clone_without_tags_says_so_loudly() {
+fn a_shallow_clone_without_tags_warns() {
     let registry = Registry::with_rollback();
     let url = format!("file://{}", registry.world.path(FOLDER).display());
     registry
@@ -350,7 +350,7 @@ fn a_shallow_clone_without_tags_says_so_loudly() {
 }
 
 #[test]
-fn without_git_the_message_says_what_is_missing() {
+fn without_git_the_error_names_git() {
     let registry = Registry::new();
     registry.world.write("empty/keep", "");
     let mut command = registry.world.command(crate::world::AGENT, FOLDER);
@@ -373,7 +373,7 @@ fn outside_a_repository_the_message_says_where_one_is_made() {
 
 /// Versions as an `agent` made them that kept no record of the gate.
 #[test]
-fn the_evidence_of_an_earlier_agents_versions_is_checked_as_far_as_it_goes() {
+fn evidence_of_versions_by_an_earlier_agent_is_checked_where_it_exists() {
     let registry = Registry::new();
     registry.publish_tested(Kind::Promotion, 1, 1, &[]);
     registry.publish_tested(Kind::Promotion, 2, 2, &[]);
@@ -415,7 +415,7 @@ fn the_evidence_of_an_earlier_agents_versions_is_checked_as_far_as_it_goes() {
 }
 
 #[test]
-fn gc_removes_what_nothing_serves_and_nobody_used() {
+fn gc_removes_unused_files_only() {
     let registry = Registry::with_rollback();
     let layout = registry.git.layout();
     let checkout = |commit: &ObjectId| {

@@ -1,4 +1,4 @@
-//! A client of HTTP/1.1 that says exactly what a test wants said, and hears answers as they come.
+//! A client of HTTP/1.1 that sends exact bytes and reads responses as they arrive.
 
 use crate::pipes::DEADLINE;
 use serde_json::Value;

@@ -25,7 +25,7 @@ class NotServed(Exception):
 
 
 def run(command, folder=None, **environment):
-    """Runs a command to its end; shows what it said when it fails."""
+    """Runs a command to its end; prints its output when it fails."""
     done = subprocess.run(
         [str(part) for part in command], cwd=folder, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -85,7 +85,9 @@ def everything_server():
 
 
 def with_code(command, folder):
-    """The command, with its script and what lies beside that copied to a folder: code outside of the repository is out of reach while it is tested."""
+    """The command, with its script's folder copied into the repository.
+    
+    Code outside of the repository cannot be read while it is tested."""
     script = next((pathlib.Path(word) for word in command[1:] if word.endswith(".py")), None)
     if script is None:
         return command

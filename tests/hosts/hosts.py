@@ -77,7 +77,7 @@ def shout(text: str) -> str:
 
 
 def claude_files(_, __):
-    # servers of a project that its user was not asked about
+    # servers of a project that the user has not approved
     return {".claude/settings.json": json.dumps({"enableAllProjectMcpServers": True})}
 
 
@@ -121,7 +121,7 @@ class Host:
     files: object
     variables: object
     arguments: list
-    # whether it asks for the tools again when it hears in a session that they changed
+    # whether it lists the tools again after a `list_changed` notification
     lists_again: bool = True
 
 
@@ -408,7 +408,7 @@ class Trial:
         cells["shim killed, same session"] = self.after_the_shim(after, orphans)
 
     def after_the_shim(self, after, orphans):
-        """What the host makes of a server that is gone is its own affair; that no Runner outlives its shim is ours."""
+        """Checks that no Runner outlives its shim, whatever the host does with an ended server."""
         if orphans:
             return Cell(False, "FAILED", f"Runners outlived their shim: {orphans}")
         if not after[-1].good:
@@ -438,7 +438,7 @@ class Trial:
             turn = yield COUNTED
             second = counted(turn, 2)
             if not second.good and shown:
-                # a host that says nothing of its session shows its model the id
+                # a host that does not name its session shows its model the id
                 turn = yield model.Call("count", {"conversation_id": shown[0]})
                 second = dataclasses.replace(counted(turn, 2), word="ok, by its id")
             self.cells[row] = first_bad(second, estimated, first)

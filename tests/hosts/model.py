@@ -38,7 +38,9 @@ class Turn:
 
 
 class Model:
-    """Plays `script(turn)`, a generator of `Call`s and texts that is sent each next turn. After its end the model says `done`."""
+    """Plays `script(turn)`, a generator of `Call`s and texts that receives each next turn.
+    
+    After its end the model answers `done`."""
 
     def __init__(self, script):
         self.script = script
@@ -202,7 +204,7 @@ def gemini_reply(reply, body):
     return whole, [(None, whole)]
 
 
-# what the path of a request ends with, how the request is read and answered, and whether it wants a stream whatever its body says
+# suffix of a request's path, its reader and writer, and whether the answer is always a stream
 FORMATS = [
     ("/messages", messages_turn, messages_reply, False),
     ("/responses", responses_turn, responses_reply, False),
@@ -258,7 +260,7 @@ def event(name, data):
 
 @contextlib.contextmanager
 def served(script):
-    """A model that plays a script, and the port of 127.0.0.1 that it is asked at."""
+    """A model that plays a script, and its port of 127.0.0.1."""
     model = Model(script)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(model))
     server.daemon_threads = True

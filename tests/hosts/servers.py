@@ -19,7 +19,7 @@ MEMORY = "@modelcontextprotocol/server-memory"
 EVERYTHING = "@modelcontextprotocol/server-everything"
 
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "recipe", "version": "1"}}
-# a vendor's field and a number no float holds, in what the server is asked
+# a vendor's field and a number that no float can represent, in the request
 EXTRA = {"example.org/vendor": 12345678901234567890123}
 
 
@@ -67,7 +67,7 @@ def servers(folder):
 
 
 def answers(command, questions):
-    """The line of each answer, asked one after another."""
+    """The line of each answer to sequential requests."""
     process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     lines = []
     try:

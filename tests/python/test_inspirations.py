@@ -17,7 +17,7 @@ RUNTIME = ROOT / "templates/runtime"
 EXAMPLE = ROOT / "examples/docs-search"
 MINIMAL = ROOT / "templates/minimal"
 
-# Which repositories each is for, with a call that shows it at work and what the answer says.
+# The repositories of each inspiration, with a call that shows its effect and text of the answer.
 EXPECTED = {
     "word-forms": {EXAMPLE: ("search", {"query": "dictonaries", "k": 3}, "typesmapping|dict")},
     "symbols": {EXAMPLE: ("search", {"query": "<<", "strategy": "bm25"}, "shifting")},
@@ -49,7 +49,7 @@ def holds(condition, repository):
 
 
 def apply(name, repository):
-    """What README.md says, as a reference for the coder: conditions, edits, then new files."""
+    """The rules of README.md, as a reference for the coder: conditions, edits, then new files."""
     inspiration = read(name)
     for condition in inspiration["applies"]:
         if not holds(condition, repository):

@@ -1,4 +1,4 @@
-"""Writes statistics.json: what scipy says of the cases that agent-core's statistics are held to.
+"""Writes statistics.json: scipy's results for the cases that agent-core's statistics are tested on.
 
     python3 -m venv .venv && .venv/bin/pip install scipy numpy && .venv/bin/python -P tests/reference/statistics.py
 

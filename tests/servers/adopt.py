@@ -137,7 +137,7 @@ class Client:
 
 
 def answers(command, folder, environment, cases):
-    """What a server says of itself, and to the calls of the cases."""
+    """A server's discovery, and its answers to the calls of the cases."""
     client = Client(command, folder, environment)
     try:
         hello = client.request(

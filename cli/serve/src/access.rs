@@ -1,17 +1,17 @@
-//! Who may connect: the checks of Host, Origin and the token.
+//! Access control: the checks of Host, Origin and the bearer token.
 
 use agent_core::formats::object_id::digest;
 use std::net::IpAddr;
 
 #[derive(Debug)]
 pub struct Access {
-    /// Names besides `localhost` that may stand in Host.
+    /// Names besides `localhost` that Host may have.
     hosts: Vec<String>,
-    /// Digest of the token: equal digests are compared in the same time, whatever was guessed.
+    /// Digest of the token: comparing digests reveals nothing of the token through timing.
     token: Option<String>,
 }
 
-/// What a request says about its sender.
+/// The headers that identify the server and the sender of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sender<'a> {
     pub host: Option<&'a str>,
@@ -19,9 +19,9 @@ pub struct Sender<'a> {
     pub authorization: Option<&'a str>,
 }
 
-/// What is wrong with what a request says of the server and of its sender: it is `required` to name
-/// one server, an absolute target names the same one, and there is one credential. Otherwise who
-/// asks whom would depend on where one looks.
+/// Why the headers of a request are ambiguous, if they are: Host names one server (where it is
+/// `required`), an absolute target names the same one, and there is one credential. Ambiguous
+/// requests are refused because two parsers could check one server or sender and serve another.
 pub fn ambiguity(
     sender: Sender<'_>,
     authority: Option<&str>,
@@ -29,21 +29,21 @@ pub fn ambiguity(
 ) -> Option<&'static str> {
     let is_one_name = |host: &str| !host.is_empty() && !host.contains([',', ' ', '\t', '/', '@']);
     if sender.host.map_or(required || authority.is_some(), |host| !is_one_name(host)) {
-        return Some("there has to be one `Host`, a name with a port or without");
+        return Some("`Host` must be one name, with or without a port");
     }
     if sender.authorization.is_some_and(|value| value.contains(',')) {
-        return Some("`Authorization` holds one credential");
+        return Some("`Authorization` must have one credential");
     }
     let is_another = authority
         .zip(sender.host)
         .is_some_and(|(authority, host)| !authority.eq_ignore_ascii_case(host));
-    is_another.then_some("the target and `Host` name two servers")
+    is_another.then_some("the target and `Host` name different servers")
 }
 
 /// Why a request is refused.
 #[derive(Debug)]
 pub struct Denied {
-    /// 401 where a token would help, else 403.
+    /// 401 where a token is missing or wrong, else 403.
     pub status: u16,
     pub why: String,
     pub hint: Option<&'static str>,
@@ -71,21 +71,21 @@ impl Access {
     /// of its own (Origin), nor by DNS rebinding (Host).
     pub fn check(&self, sender: Sender<'_>, is_open: bool) -> Result<(), Denied> {
         let host = sender.host.unwrap_or_default();
-        if !host.is_empty() && !self.knows(host) {
-            let hint = Some("call it by its address, or start it with `--allow-host NAME`");
+        if !host.is_empty() && !self.allows_host(host) {
+            let hint = Some("use the server's address, or start it with `--allow-host NAME`");
             return Err(Denied {
                 hint,
                 ..Denied::forbidden(format!("`{host}` is not a name of this server"))
             });
         }
         if let Some(origin) = sender.origin.filter(|origin| !is_same(origin, host)) {
-            return Err(Denied::forbidden(format!("pages of `{origin}` may not ask here")));
+            return Err(Denied::forbidden(format!("the origin `{origin}` is not allowed")));
         }
         if is_open { Ok(()) } else { self.check_token(sender.authorization) }
     }
 
-    /// Whether the server may be called by this name, with a port or without.
-    pub fn knows(&self, host: &str) -> bool {
+    /// Whether this is a name of the server, with or without a port.
+    pub fn allows_host(&self, host: &str) -> bool {
         let name = name_of(host).to_ascii_lowercase();
         // an IP address cannot be rebound by DNS
         let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -102,9 +102,9 @@ impl Access {
             return Ok(());
         }
         let why = if given.is_some() {
-            "the token is another one"
+            "the token is wrong"
         } else {
-            "there is no `Authorization: Bearer TOKEN`"
+            "the header `Authorization: Bearer TOKEN` is missing"
         };
         Err(Denied { status: 401, why: why.to_owned(), hint: None })
     }
@@ -177,6 +177,6 @@ mod tests {
             check(&access, Sender { authorization: Some(bad), ..sender }, Err(401));
         }
         check(&access, sender, Err(401));
-        assert!(access.check(sender, true).is_ok(), "what is open needs none");
+        assert!(access.check(sender, true).is_ok(), "an open path requires no token");
     }
 }

@@ -1,13 +1,13 @@
-//! Memory for the bodies of requests, bounded over all connections of a listener: it is taken as a
-//! body arrives, not as it is announced.
+//! Bounds the memory of request bodies over all connections of a listener. Memory is taken as a
+//! body arrives, not as its length is announced.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// So much of each body is not counted: what the number of connections bounds, so that small
-/// requests are served beside large ones that stall.
+/// The first bytes of each body are not counted: the limit of connections bounds them. So small
+/// requests are served while large ones stall.
 const FREE: usize = 16 << 10;
-/// Room is made for this much at least.
+/// The smallest step by which a body's buffer grows.
 const STEP: usize = 8 << 10;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub struct Budget {
     left: Cell<usize>,
 }
 
-/// What one body has of it; given back when it is dropped.
+/// The part of the budget that one body holds until it is dropped.
 #[derive(Debug)]
 pub struct Share {
     budget: Rc<Budget>,
@@ -33,8 +33,8 @@ impl Budget {
 }
 
 impl Share {
-    /// Makes room in a body for what may come next, of so many bytes in all; false where there is
-    /// no memory for it now.
+    /// Reserves room in a body of at most `most` bytes for the next read; false where the budget is
+    /// exhausted.
     #[must_use]
     pub fn make_room(&mut self, body: &mut Vec<u8>, most: usize) -> bool {
         if body.len() < body.capacity() || body.len() >= most {
@@ -77,12 +77,12 @@ mod tests {
     }
 
     #[test]
-    fn bodies_share_what_there_is_and_small_ones_have_room_in_any_case() {
+    fn bodies_share_the_budget_and_small_ones_always_have_room() {
         const MIB: usize = 1 << 20;
         let budget = Budget::new(MIB);
         let (mut one, mut body) = (budget.share(), Vec::new());
         assert_eq!(arrives(&mut one, &mut body, MIB), MIB);
-        assert_eq!(body.capacity(), MIB, "a byte more than was said is not held");
+        assert_eq!(body.capacity(), MIB, "no byte more than the limit is reserved");
         let (mut two, mut other) = (budget.share(), Vec::new());
         assert!(arrives(&mut two, &mut other, MIB) < MIB);
         let mut small = budget.share();
@@ -91,14 +91,14 @@ mod tests {
         assert_eq!(
             arrives(&mut budget.share(), &mut Vec::new(), MIB),
             MIB,
-            "what was held is given back"
+            "a dropped share returns its bytes"
         );
         drop(small);
         assert_eq!(budget.left.get(), MIB);
     }
 
     #[test]
-    fn what_is_only_announced_takes_nothing() {
+    fn an_announced_length_takes_nothing() {
         let budget = Budget::new(0);
         let mut body = vec![b'{'];
         body.shrink_to_fit();

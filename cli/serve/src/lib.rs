@@ -1,6 +1,6 @@
-//! What others connect to: the MCP shim over stdio and HTTP (`mcp`), and the REST APIs of versions
-//! and of the Architect (`api` on `rest`). `access` decides who may connect, `listen` binds,
-//! `budget` bounds what bodies hold in memory.
+//! The servers: the MCP shim over stdio and HTTP (`mcp`), and the REST APIs of versions and of the
+//! Architect (`api` on `rest`). `access` checks Host, Origin and the token, `listen` binds sockets,
+//! `budget` bounds the memory of request bodies.
 
 pub mod access;
 pub mod api;

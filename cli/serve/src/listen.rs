@@ -8,13 +8,14 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 /// Why a server ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Its client closed the connection, or the process was asked to terminate.
+    /// The client closed the connection, or the process received SIGTERM.
     Stopped,
-    /// By an interrupt, as Ctrl-C sends it.
+    /// SIGINT, as Ctrl-C sends it.
     Interrupted,
 }
 
-/// Listens at `HOST:PORT`, to the network only with a token; gives the address it has.
+/// Binds `HOST:PORT`; returns the listener and its address. An address that is not loopback
+/// requires a token.
 pub fn listen(address: &str, access: &Access) -> Result<(TcpListener, SocketAddr), Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("`{address}` is not a HOST:PORT: {error}"))
@@ -36,8 +37,9 @@ fn not_listening(address: &str, error: &std::io::Error) -> Failure {
     let problem =
         Failure::new(FailureKind::Surroundings, format!("cannot listen on {address}: {error}"));
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => problem
-            .with_hint("something else listens there: choose another port; 0 takes a free one"),
+        std::io::ErrorKind::AddrInUse => {
+            problem.with_hint("the port is in use: choose another port; 0 picks a free one")
+        }
         _ => problem,
     }
 }

@@ -62,12 +62,12 @@ impl Footprint {
         self.record.written.iter().map(|(path, _)| path.display().to_string()).collect()
     }
 
-    /// The adoption is done.
+    /// Removes the record: the adoption is complete.
     pub fn keep(self) -> Result<(), FsError> {
         fs::remove_if_there(&self.layout.adoption())
     }
 
-    /// The repository is as it was.
+    /// Restores the repository.
     pub fn undo(self) -> Result<(), FsError> {
         for (path, before) in self.record.written.iter().rev() {
             let place = self.folder.join(path);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_or_is_killed_leaves_the_folder_as_it_was() {
+    fn a_failed_or_killed_adoption_is_undone() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".gitignore"), "*.log\n").unwrap();
         std::fs::create_dir(folder.path().join("tests")).unwrap();
@@ -131,7 +131,7 @@ mod tests {
             );
         };
         as_it_was();
-        // a killed one
+        // a killed adoption
         drop(begin());
         assert_eq!(
             std::fs::read_to_string(folder.path().join(".agent/.gitignore")).unwrap(),

@@ -9,7 +9,7 @@ mod observed;
 mod recording;
 mod trying;
 
-pub use observed::{Adoption, Requirements, Wishes, is_adopted};
+pub use observed::{Adoption, Options, Requirements, is_adopted};
 pub use recording::{CASES as RECORDED, Gathering, Made};
 
 use crate::context::Context;
@@ -46,7 +46,7 @@ const BUDGETS: &str = "ci/budgets.json";
 const CASES: &str = "tests/micro/adopted.jsonl";
 const CASES_README: &str = "tests/micro/README.md";
 
-/// As the template has it.
+/// The template's file.
 const MIGRATIONS: &str = include_str!("../../../templates/minimal/state/migrations/README.md");
 
 const ABOUT_CASES: &str = "\
@@ -91,7 +91,7 @@ impl Adopted {
     }
 }
 
-/// The manifest as far as it is known.
+/// The known parts of the manifest.
 struct Draft<'a> {
     adoption: &'a Adoption,
     command: Vec<String>,
@@ -122,7 +122,7 @@ impl Draft<'_> {
 }
 
 impl Adoption {
-    /// Writes all of it, or nothing. `say` reports each step that takes time.
+    /// Writes all files, or none. `say` reports each step that takes time.
     pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
         self.refuse_overwriting()?;
         let mut footprint = Footprint::begin(&self.folder)?;
@@ -186,7 +186,7 @@ impl Adoption {
             &String::from_utf8_lossy(&draft.file().bytes),
             manifest::FILE,
         )?;
-        // made here with the installer; a child uses the result
+        // the environment is made here with the installer; children use it
         Toolchain::by(|| installer, &layout, &self.folder, &manifest, say)?;
         if let Some(NodePackages::Named { .. }) = &self.node {
             draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
@@ -308,7 +308,7 @@ impl Adoption {
         wheel.split('-').nth(1).map(str::to_owned)
     }
 
-    /// What every adopted repository has besides its manifest, its lock and its cases.
+    /// Writes the files of every adopted repository besides its manifest, its lock and its cases.
     fn write_house(&self, footprint: &mut Footprint) -> Result<(), Failure> {
         let mut ignored =
             ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
@@ -358,7 +358,7 @@ impl Adoption {
     }
 }
 
-/// What a build backend leaves beside the code that it builds.
+/// Files that a build backend leaves in the code's folder.
 struct Built {
     folders: [std::path::PathBuf; 2],
     /// What existed before.

@@ -1,4 +1,4 @@
-//! What the repository holds: the server, its project, the source of its packages.
+//! Reads the repository: the server, its project, the source of its packages.
 
 use super::LOCK;
 use crate::context::Context;
@@ -19,17 +19,17 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 const PROJECT: &str = "pyproject.toml";
-/// The folder where some keep several lists of requirements.
+/// The folder of projects with more than one list of requirements.
 const REQUIREMENTS: &str = "requirements";
-/// The version of Python that a version manager is to choose.
+/// The file with the version of Python for version managers.
 const PINNED_PYTHON: &str = ".python-version";
-/// Locks of Node that npm does not write.
+/// Locks of other package managers of Node.
 const OTHER_LOCKS: [&str; 4] = [YARN_LOCK, "pnpm-lock.yaml", "bun.lock", "bun.lockb"];
 pub const YARN_LOCK: &str = "yarn.lock";
 
 /// The options of the command line.
 #[derive(Debug, Clone, Copy)]
-pub struct Wishes<'a> {
+pub struct Options<'a> {
     pub command: Option<&'a str>,
     pub packages: &'a [String],
     pub extras: &'a [String],
@@ -42,7 +42,7 @@ pub struct Wishes<'a> {
 pub enum Requirements {
     /// An existing lock with hashes.
     Locked,
-    /// To be locked, and the file that lists them.
+    /// Requirements to be locked, and the file that lists them.
     Wanted { wanted: Wanted, origin: String },
     /// No packages beyond the interpreter's.
     None,
@@ -71,7 +71,7 @@ impl NodePackages {
     }
 }
 
-/// What was found, and what will be written.
+/// The result of reading the repository, from which the files are written.
 #[derive(Debug)]
 pub struct Adoption {
     pub folder: PathBuf,
@@ -103,16 +103,16 @@ pub fn is_adopted(context: &Context) -> Result<bool, Failure> {
 
 impl Adoption {
     /// Reads the repository; starts only Python, to find the package of an installed module.
-    pub fn observe(context: &Context, wishes: Wishes<'_>) -> Result<Self, Failure> {
+    pub fn observe(context: &Context, options: Options<'_>) -> Result<Self, Failure> {
         let folder = GitCommand::isolated(&context.directory).top_level()?.ok_or_else(|| {
             Failure::input(format!("{} is in no git repository", context.directory.display()))
                 .with_hint("run `git init`, commit the files, then run `agent adopt` again")
         })?;
-        // before anything is written into an unreadable repository
+        // before writing: an unreadable repository is refused
         Git::discover(&folder)?;
         let layout = Layout::new(&folder);
         let had_home = layout.home().exists();
-        let observed = Self::of(folder, wishes);
+        let observed = Self::of(folder, options);
         if !had_home {
             // the search for Python writes a cache
             fs::remove_folder(&layout.home())?;
@@ -120,7 +120,7 @@ impl Adoption {
         observed
     }
 
-    fn of(folder: PathBuf, wishes: Wishes<'_>) -> Result<Self, Failure> {
+    fn of(folder: PathBuf, options: Options<'_>) -> Result<Self, Failure> {
         let is_under_way = Layout::new(&folder).adoption().exists();
         if folder.join("agent.toml").exists() && !is_under_way {
             return Err(Failure::input(
@@ -140,9 +140,9 @@ impl Adoption {
         let package = package.map_err(|error| Failure::input(error.to_string()))?;
         let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
         let files = python_files(&folder)?;
-        let command = match wishes.command {
+        let command = match options.command {
             Some(text) => adoption::words(text)?,
-            // a script that is named comes before a file that looks like a server
+            // a named script takes precedence over a file that looks like a server
             None => match setup
                 .command()
                 .map_or_else(|| adoption::detect(&project, &files, package.as_ref()), Ok)
@@ -156,7 +156,7 @@ impl Adoption {
         };
         let fetched = adoption::fetched(&command);
         let node = node_packages(&folder, package.as_ref(), fetched.as_ref());
-        let takes_others = has_requirements(&folder, &wishes);
+        let takes_others = has_requirements(&folder, &options);
         refuse_workspace(&project, package.as_ref().filter(|_| node.is_some()), takes_others)?;
         let command = fetched.as_ref().map_or(command, |fetched| fetched.command.clone());
         let stated = project
@@ -168,7 +168,7 @@ impl Adoption {
             None => pinned_python(&folder)?,
         };
         let requirements =
-            Sources { folder: &folder, project: &project, wishes, fetched: fetched.as_ref() }
+            Sources { folder: &folder, project: &project, options, fetched: fetched.as_ref() }
                 .requirements(&command, &requires)?;
         Ok(Self {
             name: name(
@@ -190,7 +190,7 @@ impl Adoption {
                 .or(setup.version),
             version_is_computed: project.name.is_some() && project.version.is_none(),
             requires_is_assumed: stated.is_none(),
-            env: wishes.env.to_vec(),
+            env: options.env.to_vec(),
             folder,
             command,
             requires,
@@ -199,8 +199,8 @@ impl Adoption {
     }
 }
 
-/// The project's name, the package's, that of a setup file, that of what a host would fetch, else
-/// the folder's.
+/// The name: the project's, the package's, that of a setup file, of the package that a host would
+/// fetch, else the folder's.
 fn name(folder: &Path, own: [Option<&str>; 3], fetched: Option<&Fetched>) -> String {
     let of_fetched = fetched.map(|fetched| {
         let last = fetched.package.rsplit('/').next().unwrap_or_default();
@@ -241,8 +241,8 @@ fn refuse_workspace(
     Ok(())
 }
 
-fn has_requirements(folder: &Path, wishes: &Wishes<'_>) -> bool {
-    !wishes.packages.is_empty()
+fn has_requirements(folder: &Path, options: &Options<'_>) -> bool {
+    !options.packages.is_empty()
         || ["requirements.txt", LOCK].iter().any(|file| folder.join(file).is_file())
 }
 
@@ -254,8 +254,8 @@ fn setup(folder: &Path) -> Result<Setup, Failure> {
     Ok(Setup::read(&text_of(&folder.join("setup.py"))?, &text_of(&folder.join("setup.cfg"))?))
 }
 
-/// The Pythons of a project that names none but in `.python-version`: from that version on, where
-/// it is here.
+/// The Python requirement of a project that names its Python only in `.python-version`: that
+/// version or newer, where it is installed.
 fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     let assumed = Python::default().requires;
     let text = text_of(&folder.join(PINNED_PYTHON))?;
@@ -274,7 +274,7 @@ fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     match (python::find(&layout, &from), python::find(&layout, &assumed)) {
         (Err(_), Ok(other)) => {
             let note = format!(
-                "{PINNED_PYTHON} names Python {version}, which is not here; Python {} is used \
+                "{PINNED_PYTHON} names Python {version}, which is not installed; Python {} is used \
                 instead",
                 other.version
             );
@@ -284,7 +284,7 @@ fn pinned_python(folder: &Path) -> Result<(String, Option<String>), Failure> {
     }
 }
 
-/// The version of a package of Node, where there is no project of Python.
+/// The version of a Node package, where there is no Python project.
 fn package_version(project: &Project, package: Option<&Package>) -> Option<String> {
     package.filter(|_| project.name.is_none()).and_then(Package::version).map(str::to_owned)
 }
@@ -311,7 +311,7 @@ fn node_packages(
 struct Sources<'a> {
     folder: &'a Path,
     project: &'a Project,
-    wishes: Wishes<'a>,
+    options: Options<'a>,
     fetched: Option<&'a Fetched>,
 }
 
@@ -321,13 +321,13 @@ impl Sources<'_> {
     }
 
     fn requirements(&self, command: &[String], requires: &str) -> Result<Requirements, Failure> {
-        if self.has(LOCK) && self.wishes.packages.is_empty() {
+        if self.has(LOCK) && self.options.packages.is_empty() {
             return Ok(Requirements::Locked);
         }
         let mut wanted = self.wanted()?;
-        wanted.extras = self.wishes.extras.to_vec();
+        wanted.extras = self.options.extras.to_vec();
         wanted.project.clone_from(&self.project.name);
-        wanted.listed.extend_from_slice(self.wishes.packages);
+        wanted.listed.extend_from_slice(self.options.packages);
         if let Some(fetched) =
             self.fetched.filter(|fetched| fetched.by == Fetcher::Uvx && wanted == Wanted::default())
         {
@@ -365,7 +365,7 @@ impl Sources<'_> {
     fn wanted(&self) -> Result<Wanted, Failure> {
         let is_project = self.project.name.is_some();
         let of_project = || Wanted { files: vec![PROJECT.into()], ..Wanted::default() };
-        if self.has("uv.lock") && is_project && self.wishes.packages.is_empty() {
+        if self.has("uv.lock") && is_project && self.options.packages.is_empty() {
             return Ok(Wanted { exports: true, ..Wanted::default() });
         }
         let is_package = is_project && self.project.unpackaged.is_empty();
@@ -412,15 +412,15 @@ fn has_module(folder: &Path, module: &str) -> bool {
         .any(|place| place.join(module).is_dir() || place.join(format!("{module}.py")).is_file())
 }
 
-const WHOSE: &str = "import sys
+const OWNING_PACKAGE: &str = "import sys
 from importlib.metadata import packages_distributions, version
 for name in packages_distributions().get(sys.argv[1], [])[:1]:
     print(name + '==' + version(name))";
 
-/// The package, pinned, that an installed module belongs to.
+/// The pinned package that an installed module belongs to.
 fn installed(folder: &Path, module: &str, requires: &str) -> Result<String, Failure> {
     let python = python::find(&Layout::new(folder), requires)?.executable;
-    let pinned = Run::new(python).args(["-c", WHOSE, module]).succeed()?.text();
+    let pinned = Run::new(python).args(["-c", OWNING_PACKAGE, module]).succeed()?.text();
     if pinned.is_empty() {
         return Err(Failure::input(format!(
             "`{module}` is neither in this repository nor installed"

@@ -1,5 +1,5 @@
-//! Cases from the calls of a host: each call is made again as a tier makes it, and becomes a case
-//! where that works.
+//! Records calls of a host as cases: each call is repeated under test conditions and becomes a case
+//! where that succeeds.
 
 use super::trying::{CALL_LIMIT, confined, milliseconds, varying};
 use agent_core::adoption::{self, Measured, Trial};
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// The cases of recorded calls.
 pub const CASES: &str = "tests/micro/recorded.jsonl";
-/// Files whose calls are not recorded again.
+/// Files with cases whose calls are not recorded again.
 const KNOWN: [&str; 2] = [super::CASES, CASES];
 const NAME: &str = "recorded";
 
@@ -35,7 +35,7 @@ pub enum Made {
     None(String),
 }
 
-/// Makes cases of calls, in the working tree.
+/// Writes cases for calls into the working tree.
 pub struct Gathering<'a> {
     repository: &'a Repository,
     worktree: PathBuf,
@@ -153,7 +153,7 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// `TOOL-recorded-N`, with the first number that is free.
+/// `TOOL-recorded-N`, with the first free number.
 fn fresh_id(tool: &str, there: &[Value]) -> String {
     let ids = (1..).map(|number: u64| format!("{tool}-{NAME}-{number}"));
     let is_free = |id: &String| there.iter().all(|case| case["id"] != id.as_str());

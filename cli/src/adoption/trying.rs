@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// A tool that takes longer gets no first case.
+/// The time limit of a call; a tool that takes longer gets no first case.
 pub const CALL_LIMIT: Duration = Duration::from_secs(3);
-/// All calls together.
+/// The time limit of all calls.
 const WALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// What was observed of the running server.
+/// The observations of the running server.
 #[derive(Debug, Default)]
 pub struct Tried {
     pub tools: Vec<String>,
@@ -89,7 +89,7 @@ impl Tried {
                 break;
             }
             for (child, spec) in children.iter_mut().zip(specs) {
-                // a call may have ended the one before
+                // the previous call may have ended the server
                 if child.as_ref().is_none_or(|child| child.failure().is_some()) {
                     *child = Some(Child::start(spec).await?);
                 }
@@ -129,7 +129,7 @@ impl Tried {
                     self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
             }
         }
-        // one after the other, so that answers that depend on the time differ
+        // sequentially, so that answers that depend on the time differ
         let mut answers = Vec::new();
         for child in children {
             match self.answer(child, &trial.tool, &trial.arguments).await? {

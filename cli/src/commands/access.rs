@@ -3,7 +3,7 @@
 use agent_engine::world::env;
 use agent_serve::access::Access;
 
-/// Who may connect.
+/// Access control: the token and the accepted host names.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
     /// Require this token (`Authorization: Bearer TOKEN`); prefer the variable `AGENT_TOKEN`, which

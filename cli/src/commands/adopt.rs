@@ -1,5 +1,5 @@
 use crate::adoption::{
-    self, Adopted, Adoption, Gathering, LOCK, Made, RECORDED, Requirements, Wishes,
+    self, Adopted, Adoption, Gathering, LOCK, Made, Options, RECORDED, Requirements,
 };
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -44,8 +44,8 @@ pub struct Arguments {
     env: Vec<String>,
     /// Record a host's calls as test cases, until Ctrl-C or for `--calls`. Each call that
     /// `agent mcp runner` answers meanwhile is repeated under test conditions and, where that
-    /// succeeds, becomes a case in tests/micro/recorded.jsonl. In an agent repository only this is
-    /// done
+    /// succeeds, becomes a case in tests/micro/recorded.jsonl. In an agent repository nothing
+    /// else is done
     #[arg(long)]
     record: bool,
     /// End after so many calls
@@ -63,13 +63,13 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         context.printer.json(&json!({"schema": SCHEMA, "done": true, "recorded": recorded}));
         return Ok(Exit::Done);
     }
-    let wishes = Wishes {
+    let options = Options {
         command: arguments.command.as_deref(),
         packages: &arguments.packages,
         extras: &arguments.extras,
         env: &arguments.env,
     };
-    let adoption = Adoption::observe(context, wishes)?;
+    let adoption = Adoption::observe(context, options)?;
     let say = |text: &str| context.printer.say(text);
     say(&format!("the server is started by: {}", adoption.command.join(" ")));
     say(&described(&adoption.requirements));
@@ -158,10 +158,10 @@ async fn gather(
             let tool = &call.tool;
             context.printer.say(match &made {
                 Made::Case { id, is_steady: true } => {
-                    format!("{tool}: case {id}, which expects the same answer")
+                    format!("{tool}: case {id}, which expects the same result")
                 }
                 Made::Case { id, is_steady: false } => {
-                    format!("{tool}: case {id}, which expects any answer but an error")
+                    format!("{tool}: case {id}, which expects any result but an error")
                 }
                 Made::None(why) => format!("{tool}: no case, {why}"),
             });

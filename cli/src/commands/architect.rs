@@ -16,7 +16,7 @@ use agent_engine::repository::{Repository, Writes};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use serde_json::json;
 
-/// Give feedback in words and have the code changed for it
+/// Submit feedback and start a run that changes the code for it
 ///
 /// The feedback goes to the inbox, a ref of the repository. In a run, a coder changes the code in a
 /// repository of its own. The change is tested (micro, fast, then the release with its gate), and
@@ -98,13 +98,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let only_looks = matches!(arguments.action, Some(Action::List | Action::Show { .. }));
     let repository = context.repository_to(Writes::Refs.unless(only_looks))?;
     match (&arguments.action, &arguments.text) {
-        (Some(_), Some(text)) => Err(Failure::usage(format!("`{text}` stands before an action"))
+        (Some(_), Some(text)) => Err(Failure::usage(format!("`{text}` precedes an action"))
             .with_hint(
-                "put the feedback in quotes, as one word: agent architect 'list what is \
-                missing'",
+                "quote the feedback as one argument: agent architect 'list what is missing'",
             )),
         (None, Some(text)) => say(text, arguments, &repository, context),
-        (None, None) => Err(Failure::usage("there is no feedback").with_hint(
+        (None, None) => Err(Failure::usage("the feedback is missing").with_hint(
             "run agent architect 'what should be better'; `agent architect list` shows \
                 existing feedback",
         )),
@@ -138,8 +137,8 @@ fn say(
         Submitted::New(item) | Submitted::Again(item) => item,
         Submitted::OtherContent => unreachable!("feedback without a key has no earlier content"),
         Submitted::NoConversation { id } => {
-            return Err(Failure::input(format!("there is no conversation `{id}` here"))
-                .with_hint("run it without `--conversation` to give feedback on no conversation"));
+            return Err(Failure::input(format!("unknown conversation `{id}`"))
+                .with_hint("run it without `--conversation` for feedback on no conversation"));
         }
     };
     if arguments.queue_only {
@@ -213,12 +212,12 @@ fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, cont
     }
 }
 
-/// The result of a run, without the reason where each attempt was printed before.
+/// The result of a run; without the reason where each attempt was printed before.
 fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
     let why = match report.why.as_deref() {
         Some(_) if attempts_were_shown && report.is_why_said() => match report.attempts.len() {
-            1 => "the attempt was not taken",
-            _ => "no attempt was taken",
+            1 => "the attempt was rejected",
+            _ => "every attempt was rejected",
         },
         why => why.unwrap_or("no reason given"),
     };
@@ -227,8 +226,8 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
         .as_ref()
         .map(|branch| {
             format!(
-                "\nlook at it: git log -p -1 {branch}; release it all the same: \
-            agent architect accept {}",
+                "\nto show the change: git log -p -1 {branch}; to release it nevertheless: \
+                agent architect accept {}",
                 report.run
             )
         })
@@ -257,6 +256,7 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
 }
 
 fn list(repository: &Repository, context: &Context) -> CommandResult {
+    // runs first: recording the end of a run may change the items' status
     let (mut runs, mut items) = (operations::runs(repository)?, operations::feedback(repository)?);
     items.reverse();
     runs.reverse();

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::ffi::OsString;
 
 /// The accesses to try, from argv.
-pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
+pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == ATTEMPT)?;
     Aims::from_words(&words.collect::<Vec<_>>())

@@ -14,7 +14,7 @@ use agent_engine::versions::bisection::{Options, bisect};
 #[command(
     after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good \
         v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, \
-        3 there is no such case."
+        3 the case does not exist."
 )]
 pub struct Arguments {
     /// Id of the case

@@ -17,7 +17,7 @@ use std::time::Instant;
 /// Run the whole loop on an example; every number is measured now
 ///
 /// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned
-/// state, gives the Architect feedback in words, and rolls back. Needs no network.
+/// state, submits feedback to the Architect, and rolls back. Needs no network.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Keep the repository in DIR, which must be empty or missing
@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 const STEPS: u64 = 5;
-/// In place of a version, while it is being tuned.
+/// The name of the tuned state, which has no version yet.
 const STAGING: &str = "staging";
 const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
@@ -53,8 +53,8 @@ struct Step {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if context.printer.is_json() && arguments.svg.as_ref().is_some_and(Output::is_stdout) {
-        return Err(Failure::usage("`--json` and `--svg -` both want stdout")
-            .with_hint("write the picture to a file"));
+        return Err(Failure::usage("`--json` and `--svg -` both write to stdout")
+            .with_hint("write the SVG to a file"));
     }
     let began = Instant::now();
     let temporary = Temporary::outside(temporary::DEMO)?;
@@ -100,7 +100,7 @@ struct Demo<'a> {
     printer: &'a Printer,
     steps: Vec<Step>,
     agent: PathBuf,
-    /// Whether text goes to stdout; the picture may be written there.
+    /// Whether text goes to stdout; with `--svg -` the SVG does.
     has_stdout: bool,
 }
 
@@ -136,7 +136,7 @@ impl Demo<'_> {
     fn tune(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "tune",
-            "feedback in numbers: rewards and judged answers go through the Tuner",
+            "feedback as signals: the Tuner learns from rewards and judged answers",
             &format!("agent tune --signals {SIGNALS}"),
         );
         let tuned = self.agent(&["tune", "--signals", SIGNALS])?;
@@ -145,13 +145,13 @@ impl Demo<'_> {
             tuned["applied"]
         ));
         let changed = self.agent(&["state", "diff"])?;
-        self.tell_changes(&changed);
+        self.print_changes(&changed);
         let tested = self.test("staging")?;
         self.done(begun, STAGING, &tested)
     }
 
     fn promote(&mut self) -> Result<(), Failure> {
-        let begun = self.start("promote", "what it learned becomes a version", "agent promote");
+        let begun = self.start("promote", "the learned state becomes a version", "agent promote");
         let outcome = self.agent(&["promote"])?;
         self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
@@ -161,7 +161,7 @@ impl Demo<'_> {
     fn architect(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "architect",
-            "feedback in words: the Architect changes the code",
+            "feedback as text: the Architect changes the code",
             &format!("agent architect \"{FEEDBACK}\""),
         );
         let report = self.agent(&["architect", FEEDBACK])?;
@@ -186,7 +186,7 @@ impl Demo<'_> {
     fn rollback(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "rollback",
-            "and back, if need be: nothing is ever rewritten",
+            "a rollback is a new version; no history is rewritten",
             "agent rollback",
         );
         let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
@@ -223,7 +223,7 @@ impl Demo<'_> {
                 "the full tier has no held-out cases, so there is nothing to measure a gain on",
             )
         })?;
-        // staging is no version: what a promotion is compared with is the version before it
+        // a promotion is compared with the version before it, not with staging
         let score_before =
             self.steps.iter().rfind(|step| step.version != STAGING).map(|step| step.score);
         let step = Step {
@@ -259,7 +259,7 @@ impl Demo<'_> {
         Begun { name, command: command.to_owned(), at: Instant::now() }
     }
 
-    /// A line above the bar.
+    /// Prints a line above the progress bar.
     fn print(&self, line: impl AsRef<str>) {
         self.progress.aside(|| {
             if self.has_stdout { self.printer.data(line) } else { self.printer.say(line) }
@@ -270,8 +270,8 @@ impl Demo<'_> {
         self.print(format!("   {text}"));
     }
 
-    /// Changed values first, since new ones say less.
-    fn tell_changes(&self, diff: &Value) {
+    /// Prints the changed values; new ones are counted.
+    fn print_changes(&self, diff: &Value) {
         const SHOWN: usize = 6;
         let changes = diff["changes"].as_array().map(Vec::as_slice).unwrap_or_default();
         let (known, new): (Vec<_>, Vec<_>) =
@@ -288,7 +288,7 @@ impl Demo<'_> {
         self.line(&format!("  {more} more changed, {} learned anew", new.len()));
     }
 
-    /// The versions, as dots: staging was none.
+    /// The chart of the versions, without staging.
     fn picture(&self) -> String {
         let versions = self.steps.iter().filter(|step| step.version != STAGING);
         let points: Vec<_> = versions
@@ -307,24 +307,24 @@ impl Demo<'_> {
                 "steps": self.steps, "wall_s": wall_s,
             "repository": kept.map(|_| &self.folder),
         }));
-        self.tell_versions();
+        self.print_versions();
         match kept {
             Some(_) => {
-                self.print("Look at it:");
+                self.print("To explore it:");
                 self.print(format!("   cd {}", self.folder.display()));
                 self.print("   git log --graph --oneline --all");
                 self.print("   agent run ask question='How do I leave a loop early?'");
             }
             None => self.print(
-                "The folder is gone again. To look around in it: agent demo --keep DIR, then git \
-                log --graph --oneline --all there.",
+                "The folder was removed. To keep and explore it: agent demo --keep DIR, then git log \
+                --graph --oneline --all in DIR.",
             ),
         }
-        self.print("To begin your own: agent init DIR");
+        self.print("To create your own agent: agent init DIR");
         self.print(faint(wall_s));
     }
 
-    fn tell_versions(&self) {
+    fn print_versions(&self) {
         let table = Run::new(&self.agent).args(["versions"]).directory(&self.folder).finish();
         if let Ok(table) = table {
             self.print(table.text());

@@ -7,16 +7,16 @@ use serde_json::json;
 
 /// Remove unused checkouts, states and results
 ///
-/// Removed are unused checkouts, states and results of cases, which can be made again, and what
-/// killed commands left: temporary files, unfinished Python environments, workplaces of coders, and
-/// evaluations of commits that no ref leads to. Conversations are removed once they were silent for
-/// longer than `limits.conversation_days`, as observed between runs of this command. Anything that
-/// a process uses is kept. Versions, their evaluations, the Journal, telemetry and finished Python
-/// environments are never removed, nor is anything in a bucket, which has lifecycle rules of its
-/// own.
+/// Removed are unused checkouts, states and results of cases, which can be made again, and
+/// leftovers of killed commands: temporary files, unfinished Python environments, repositories of
+/// coders, and evaluations of commits that no ref reaches. Conversations are removed once they were
+/// idle for longer than `limits.conversation_days`, as observed between runs of this command.
+/// Anything that a process uses is kept. Versions, their evaluations, the Journal, telemetry and
+/// finished Python environments are never removed, nor is anything in a bucket, which has its own
+/// lifecycle rules.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Remove what was not used for so many days
+    /// Remove what was not used for this many days
     #[arg(long, value_name = "N", default_value_t = 7)]
     days: u32,
     /// Print what would be removed; remove nothing

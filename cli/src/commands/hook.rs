@@ -34,7 +34,8 @@ pub struct Arguments {
     given: Vec<OsString>,
 }
 
-/// As long as a commit may take, and a push; beyond that the tests are skipped, and CI runs them.
+/// The time limits of the tests in a commit and in a push. Beyond them the tests are skipped, and
+/// CI runs them.
 const MICRO_LIMIT: Duration = Duration::from_secs(1);
 const FAST_LIMIT: Duration = Duration::from_secs(5);
 
@@ -55,18 +56,18 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let words: Vec<_> =
         arguments.given.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let event = HookEvent::parse(arguments.name, &words, &String::from_utf8_lossy(&stdin))?;
-    Asked { hook: arguments.name, began, context }.answer(&event)
+    Invocation { hook: arguments.name, began, context }.answer(&event)
 }
 
 /// The hook, and the time since git started it.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct Invocation<'a> {
     hook: HookName,
     began: Instant,
     context: &'a Context,
 }
 
-impl Asked<'_> {
+impl Invocation<'_> {
     fn answer(self, event: &HookEvent) -> CommandResult {
         match event {
             HookEvent::PreCommit | HookEvent::PreMergeCommit => self.commit(),
@@ -88,7 +89,8 @@ impl Asked<'_> {
         }
     }
 
-    /// Judges the tree that is being committed: the index git shows us, never the working tree.
+    /// Tests the tree that is committed: the index that git passes to the hook, not the working
+    /// tree.
     fn commit(self) -> CommandResult {
         let repository = self.context.look()?;
         let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
@@ -113,7 +115,7 @@ impl Asked<'_> {
         )
     }
 
-    /// Judges what a server would get, once for each tree.
+    /// Tests the pushed commits, each tree once.
     fn pushed(self, changes: &[RefChange]) -> CommandResult {
         let repository = self.context.look()?;
         let git = &repository.git;
@@ -126,7 +128,7 @@ impl Asked<'_> {
         {
             let tree = git.tree_of(commit)?;
             if git.entry(&tree, manifest::FILE)?.is_some() && seen.insert(tree.clone()) {
-                // a version is judged as it is
+                // a version is tested with its own state
                 let on = Some(commit).filter(|_| {
                     git.commit(commit).is_ok_and(|info| info.trailers.as_version().is_none())
                 });
@@ -141,8 +143,8 @@ impl Asked<'_> {
         Ok(Exit::Done)
     }
 
-    /// What a push with `--mirror` or `--prune` deletes of what is protected, and git does not
-    /// list.
+    /// Protected refs that a push with `--mirror` or `--prune` deletes and that git does not list
+    /// on stdin.
     fn unlisted_deletions(
         self,
         remote: &str,
@@ -155,7 +157,7 @@ impl Asked<'_> {
         if !is_mirror && !flags.prune {
             return Ok(Vec::new());
         }
-        // where refspecs are configured, a mirror is what they push, and not every ref that is here
+        // with configured refspecs a mirror pushes these, not every local ref
         let by_refspecs = is_mirror && git.config(&format!("remote.{remote}.push")).is_some();
         let mut deletions = Vec::new();
         for (name, old) in git.remote_refs(remote, &[])? {
@@ -170,10 +172,9 @@ impl Asked<'_> {
         Ok(deletions)
     }
 
-    /// Brings the records here and at the remote together, beside the push itself: git has settled
-    /// which refs that one moves before it runs this hook, so refs of ours that another clone has
-    /// moved since can only be refused, and go through the next time. `changes` are those that git
-    /// goes on to make.
+    /// Merges the records here and at the remote, in a push of its own. git decides which refs its
+    /// push moves before it runs this hook, so it rejects a record that another clone has moved
+    /// since; the next push transfers it. `changes` are those of git's own push.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
         let work = || -> Result<(), Failure> {
             let repository = self.context.look()?;
@@ -192,8 +193,8 @@ impl Asked<'_> {
         if let Err(error) = work() {
             let why = error.messages.join(": ");
             self.context.printer.warn(format!(
-                "feedback and the gate's ledger were not shared with {remote}: \
-                    {why}; run `agent sync` to share them"
+                "feedback and the gate's ledger were not shared with {remote}: {why}; run `agent \
+                sync` to share them"
             ));
         }
     }
@@ -218,14 +219,14 @@ impl Asked<'_> {
                     TierReport::new(outcome.tier, outcome.summary.clone(), outcome.into_results());
                 let cases = human::render(&[report]);
                 Err(self.refusal(format!(
-                    "{} refuses this:\n{cases}\n      run it again: {again}",
+                    "{} refuses the change:\n{cases}\n      to run the cases again: {again}",
                     self.hook
                 )))
             }
         }
     }
 
-    /// Judges refs by the objects they move between, in a repository that holds an agent.
+    /// Checks the legality of ref updates by their objects, in a repository that contains an agent.
     fn refuse_changes(self, changes: &[RefChange]) -> CommandResult {
         let git = Git::discover(&self.context.directory)?;
         if !holds_an_agent(&git, changes)? {
@@ -273,7 +274,7 @@ fn holds_an_agent(git: &Git, changes: &[RefChange]) -> Result<bool, GitError> {
     Ok(false)
 }
 
-/// The stdin of hooks that have one; of others it is not read.
+/// The stdin of hooks that have one; for others stdin is not read.
 fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
     if !matches!(hook, HookName::PrePush | HookName::PreReceive | HookName::ReferenceTransaction) {
         return Ok(Vec::new());
@@ -281,12 +282,12 @@ fn given_input(hook: HookName) -> Result<Vec<u8>, Failure> {
     std::io::read_to_string(std::io::stdin()).map(String::into_bytes).map_err(|error| {
         Failure::new(
             FailureKind::Surroundings,
-            format!("cannot read what git gives to {hook}: {error}"),
+            format!("cannot read git's input to {hook}: {error}"),
         )
     })
 }
 
-/// Runs the hook that existed before ours; its refusal is final.
+/// Runs the hook that existed before that of `agent`; its refusal is final.
 fn run_before(
     arguments: &Arguments,
     context: &Context,

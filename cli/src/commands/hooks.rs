@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 ///
 /// In a working copy: `pre-commit` (legality, micro tier of what is being committed) and `pre-push`
 /// (legality, fast tier of what is pushed). In a bare repository: `update` (legality). An existing
-/// hook is kept and runs before ours.
+/// hook is kept and runs first.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -19,7 +19,7 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Install the hooks; an existing hook runs before ours
+    /// Install the hooks; an existing hook is kept and runs first
     Install(Change),
     /// Remove the hooks and restore those that existed before
     Uninstall(Change),
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             return Ok(Exit::Done);
         }
         Command::Install(_) => {
-            // hooks that cannot read their repository refuse every commit
+            // before installing: hooks that cannot read their repository would refuse every commit
             Git::discover(&context.directory)?;
             hooks.install()?;
         }

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         return Ok(show(&plan, context));
     }
     if plan.folder.join(".git").exists() {
-        // of another's making, and perhaps of a format that cannot be read
+        // an existing repository may have a format that cannot be read
         Git::discover(&plan.folder)?;
     }
     python::find(&Layout::new(&plan.folder), &manifest::Python::default().requires)?;

@@ -1,5 +1,5 @@
-//! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: what `agent` starts
-//! its children through. It stays as their guard.
+//! `agent launch [--memory BYTES] [--confine KIND ...] -- PROGRAM ARGUMENTS`: the process through
+//! which `agent` starts a child. It remains as the child's guard.
 //!
 //! It is not a verb for users: help does not list it, and it is parsed without clap, which costs
 //! more than the rest of a start.
@@ -16,13 +16,13 @@ use std::ffi::OsString;
 #[derive(Debug, PartialEq, Eq)]
 pub struct Launch {
     confinement: Option<Confinement>,
-    /// What the program may allocate, in bytes.
+    /// The program's memory limit, in bytes.
     memory: Option<u64>,
     command: Vec<OsString>,
 }
 
-/// What is to be launched, when argv says so.
-pub fn asked(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
+/// The program to launch, where argv is that of `agent launch`.
+pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == LAUNCH)?;
     let (mut confinement, mut memory) = (None, None);
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn check(line: &str, expected: Option<(Option<Confinement>, Option<u64>, &[&str])>) {
-        let found = asked(line.split(' ').map(OsString::from));
+        let found = from_argv(line.split(' ').map(OsString::from));
         let expected = expected.map(|(confinement, memory, command)| Launch {
             confinement,
             memory,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_agent_itself_says_is_a_launch() {
+    fn only_the_internal_command_line_is_a_launch() {
         let confined = Confinement::new(Kind::Tested).read(["/r"]).write(["/w"]);
         check("agent launch -- a --memory b", Some((None, None, &["a", "--memory", "b"])));
         check(

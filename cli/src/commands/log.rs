@@ -43,14 +43,14 @@ pub struct Arguments {
     follow: bool,
 }
 
-/// A trace may have begun in a file long before: of those before the newest traces, so many are
-/// looked into.
+/// A trace may have begun in an earlier file: so many files before those of the newest traces are
+/// searched for their beginning.
 const LOOKED_BACK: usize = 200;
 
 fn trace_id(text: &str) -> Result<String, String> {
     let text = text.to_ascii_lowercase();
     let is_id = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then_some(text).ok_or_else(|| "a trace's id is up to 32 digits, in hex".to_owned())
+    is_id.then_some(text).ok_or_else(|| "a trace id has up to 32 hexadecimal digits".to_owned())
 }
 
 fn since(text: &str) -> Result<Timestamp, String> {
@@ -70,10 +70,10 @@ fn since(text: &str) -> Result<Timestamp, String> {
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
     if arguments.follow && context.printer.is_json() {
-        return Err(Failure::usage("`--follow` has no end, and `--json` is one document")
+        return Err(Failure::usage("`--follow` does not end, and `--json` is one document")
             .with_hint("leave one of them out"));
     }
-    // before anything is read, so that nothing is missed
+    // before reading, so that no record between the two is missed
     let watch = if arguments.follow { Some(watch(&repository)?) } else { None };
     let mut reader =
         Reader { records: repository.records()?, spans: Vec::new(), events: Vec::new() };
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
 }
 
-/// A conversation has no records from before it was opened.
+/// The time when the conversation was opened: it has no records before that.
 fn opened(arguments: &Arguments, repository: &Repository) -> Option<Timestamp> {
     let kept = conversations::load(&repository.layout, arguments.conversation.as_deref()?)
         .ok()
@@ -133,7 +133,7 @@ impl Reader {
         self.take_events(since)
     }
 
-    /// The newest traces, whole as far as they are found.
+    /// The newest traces, complete as far as their beginnings are found.
     fn read_newest(
         &mut self,
         since: Option<Timestamp>,
@@ -163,7 +163,7 @@ impl Reader {
         Ok(span_tree::trees(self.spans.clone(), events.cloned().collect()))
     }
 
-    /// The traces that were asked for.
+    /// The requested traces.
     fn chosen(self, arguments: &Arguments) -> Vec<Tree> {
         let of_conversation = arguments
             .conversation
@@ -201,7 +201,7 @@ fn watch(repository: &Repository) -> Result<Watch, Failure> {
     Ok(Watch::start(&folder)?)
 }
 
-/// What ends from now on, as the processes of this machine write it.
+/// Prints spans and events from now on, as the processes of this machine write them.
 fn follow(
     arguments: &Arguments,
     mut watch: Watch,
@@ -229,7 +229,7 @@ fn follow(
         for event in now.events.iter().filter(|event| {
             !seen.contains(&mark(event)) && wanted(event.trace.as_deref().unwrap_or_default())
         }) {
-            context.printer.data(traces::said_now(event));
+            context.printer.data(traces::event_line(event));
         }
         note(&mut seen, &now);
     }

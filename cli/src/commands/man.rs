@@ -6,7 +6,7 @@ use agent_engine::error::Failure;
 /// Print the manual page (roff), or one for a single verb
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The verb whose page is wanted
+    /// The verb [default: the page of `agent` itself]
     verb: Option<String>,
 }
 
@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .ok_or_else(|| Failure::usage(format!("`{verb}` is not a verb of `agent`")))?,
     };
     let mut roff = Vec::new();
-    clap_mangen::Man::new(page).render(&mut roff).expect("memory takes it");
+    clap_mangen::Man::new(page).render(&mut roff).expect("writing to memory succeeds");
     context.printer.verbatim(&roff);
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! A file per verb: its arguments, its help, and the four lines observe, plan, apply, report.
+//! A file per verb: its arguments, its help, and its steps: observe, plan, apply, report.
 
 mod access;
 mod adopt;
@@ -73,12 +73,12 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether stdout carries a protocol, and nothing else may be written to it.
+    /// Whether stdout is a protocol's, so that nothing else may be written to it.
     pub const fn speaks_over_stdio(&self) -> bool {
         matches!(self, Self::Mcp(arguments) if arguments.serves())
     }
 
-    /// Whether git runs it, for the repository that its variables name.
+    /// Whether git runs the verb, for the repository of git's environment variables.
     pub const fn is_hook(&self) -> bool {
         matches!(self, Self::Hook(_))
     }

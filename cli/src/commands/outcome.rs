@@ -13,10 +13,10 @@ use agent_engine::repository::Repository;
 use agent_engine::sync::{self, MainLacks};
 use agent_engine::versions::{self, Outcome};
 
-/// As many cases as fit beside the answer.
+/// The number of worse cases that are printed with an outcome.
 const WORSE_SHOWN: usize = 3;
 
-/// Makes a version, pushes it where `--push` or agent.toml ask for that, and reports the outcome.
+/// Makes a version, pushes it where `--push` or agent.toml request that, and reports the outcome.
 pub fn published(
     verb: &str,
     repository: &Repository,
@@ -51,12 +51,12 @@ pub fn made(
     Ok(outcome)
 }
 
-/// A promotion changes no code, so `main` lacks nothing that it had before.
+/// Whether the version changes code. A promotion does not, so `main` lacks nothing after it.
 fn is_of_code(repository: &Repository, version: &ObjectId) -> bool {
     repository.git.commit(version).is_ok_and(|made| made.trailers.kind != Some(Kind::Promotion))
 }
 
-/// Whether `main` has the served code. The version is published already, so a failure here is a
+/// The served code that `main` lacks. The version is published already, so a failure here is only a
 /// warning.
 pub fn main_lacks(repository: &Repository) -> Option<MainLacks> {
     let mut warnings = Warnings::none();
@@ -66,7 +66,7 @@ pub fn main_lacks(repository: &Repository) -> Option<MainLacks> {
     lacks.flatten()
 }
 
-/// What remains to be done at the remote and on `main` after a version was made.
+/// Reports the push, and the commands that remain for the remote and `main`.
 pub fn followed(
     repository: &Repository,
     tag: Option<&str>,

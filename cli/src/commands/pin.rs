@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         return list(&repository, context);
     };
     let what: What = what.parse().map_err(agent_engine::error::Failure::usage)?;
-    // a range is kept as it is, once it means something; anything else is the version it stands for
+    // a range that matches is kept as it is; anything else is resolved to its version now
     let version = repository.version_named(&what)?;
     let pinned = if matches!(what, What::Range(_)) { what } else { What::Version(version.clone()) };
     repository.git.check_new_pin(name)?;

@@ -74,11 +74,11 @@ fn target(
             let same = asked.commit == kept.commit && asked.state.revision == kept.revision;
             same.then_some(asked).ok_or_else(|| {
                 let began = kept.version.as_ref().map_or_else(
-                    || "what it began with".to_owned(),
+                    || "the target that it began with".to_owned(),
                     |version| format!("v{version}"),
                 );
                 Failure::usage(format!(
-                    "conversation `{}` keeps {began}, and `--at {at}` is another",
+                    "conversation `{}` keeps {began}; `--at {at}` is another target",
                     kept.id
                 ))
                 .with_hint("run it without `--at`, or begin another conversation")

@@ -55,7 +55,7 @@ fn report(assessment: &Assessment, version: Option<&str>, context: &Context) {
         (None, ..) => format!("nothing changed from {} to {}", assessment.from, assessment.to),
         (Some(bump), Some(version), Some(next)) => format!("{bump}: {version} -> {next}"),
         (Some(bump), ..) => {
-            format!("{bump}: {} is not a version, so there is no next one", assessment.from)
+            format!("{bump}: {} is not a version, so it has no next one", assessment.from)
         }
     };
     context.printer.data(conclusion);

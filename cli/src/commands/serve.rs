@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 
 /// Serve a REST API over HTTP
 ///
-/// It listens on this machine alone unless `--addr` says otherwise, and prints the address on
-/// stderr. `/openapi.json` describes the API; `/healthz` and `/metrics` are for monitoring.
+/// Listens on the loopback interface unless `--addr` is given, and prints the address on stderr.
+/// `/openapi.json` describes the API; `/healthz` and `/metrics` are for monitoring.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent serve versions\n  AGENT_TOKEN=... agent serve versions --addr \
@@ -23,16 +23,15 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Api {
-    /// Versions, their evaluations, and what differs between them; read-only, with a page to look
-    /// at
+    /// Versions, their evaluations and differences; read-only, with a web page
     Versions(Versions),
-    /// Feedback in words goes in; runs of the Architect are started, watched and stopped
+    /// Submit feedback; start, watch and stop runs of the Architect
     Architect(Architect),
 }
 
 #[derive(Debug, clap::Args)]
 struct Versions {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 picks a free one
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7070")]
     address: String,
     #[command(flatten)]
@@ -41,7 +40,7 @@ struct Versions {
 
 #[derive(Debug, clap::Args)]
 struct Architect {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 picks a free one
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7071")]
     address: String,
     #[command(flatten)]

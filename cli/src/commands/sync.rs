@@ -24,10 +24,10 @@ pub struct Arguments {
 
 const AFTER_HELP: &str = "Examples:
   agent sync
-  agent sync --dry-run   # what it would do
+  agent sync --dry-run   # print the steps
   agent sync upstream && agent promote
 
-It can be run at any time, and again: a run that was cut short is taken up by the next one. Where `active` was moved by hand (git fetch --force, git update-ref), it brings tags and staging after it.
+It can be run at any time and repeatedly: an interrupted run is continued by the next one. Where `active` was moved with git itself (git fetch --force, git update-ref), tags and staging are updated.
 
 Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide \
 (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner \

@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     report.close(source);
     let promotion =
         (arguments.promote && report.is_clean()).then(|| promote(&repository)).transpose();
-    // staging is reported in full, whatever the outcome of the promotion
+    // the report of staging does not depend on the promotion
     report.print(arguments, promotion.as_ref().ok().and_then(Option::as_ref), context);
     let ended = report.end()?;
     let Some(promotion) = promotion? else { return Ok(ended) };
@@ -106,7 +106,7 @@ fn promote(repository: &Repository) -> Result<versions::Outcome, Failure> {
 struct Source {
     signals: Option<mpsc::Receiver<Incoming>>,
     reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
-    /// The id of the one signal that was typed.
+    /// The id of a single signal from the command line.
     single: Option<String>,
 }
 
@@ -153,7 +153,7 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Fai
 
 /// How lines without an id are counted.
 enum Unnamed {
-    /// A pipe cannot be read again, so each line counts.
+    /// From a pipe: it cannot be read again, so each line counts.
     New,
     OfAFile(Occurrences),
 }

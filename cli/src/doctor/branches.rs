@@ -10,7 +10,7 @@ use agent_engine::world::git::{ACTIVE, CommitInfo, Git, remote_active};
 use semver::Version;
 use std::collections::HashSet;
 
-/// At most so many versions are named.
+/// The limit of versions that are named.
 const SHOWN: usize = 5;
 
 /// A version on top of the served one, and the evidence for it.
@@ -66,10 +66,10 @@ pub(super) fn forced_back(git: &Git) -> Finding {
     }
 }
 
-/// The newest sound version that is known to have been made on top of the tip.
+/// The newest valid version on top of the tip.
 fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, Failure> {
     let on_top = |commit: &ObjectId, seen: Seen| -> Result<Option<Ahead>, Failure> {
-        let Some(version) = stands_on(git, commit, tip) else { return Ok(None) };
+        let Some(version) = descends_from(git, commit, tip) else { return Ok(None) };
         Ok(Some(Ahead { version, commit: commit.clone(), seen }))
     };
     let mut found = Vec::new();
@@ -98,8 +98,8 @@ fn ahead(git: &Git, tip: &CommitInfo) -> Result<Option<Ahead>, Failure> {
         .reduce(|newest, other| if other.version > newest.version { other } else { newest }))
 }
 
-/// The version of a commit that stands on another one, along first parents, and is sound.
-fn stands_on(git: &Git, commit: &ObjectId, tip: &CommitInfo) -> Option<Version> {
+/// The version of a commit that is valid and descends from another one along first parents.
+fn descends_from(git: &Git, commit: &ObjectId, tip: &CommitInfo) -> Option<Version> {
     let newest = git.commit(commit).ok().filter(|newest| newest.id != tip.id)?;
     let version = newest.trailers.version.clone()?;
     let above = git
@@ -154,7 +154,7 @@ pub(super) fn tags(git: &Git) -> Finding {
         return Finding::warn(
             CHECK,
             format!("{} missing", named(gone.iter().map(|link| link.version()))),
-            "run agent verify --all; it makes them again",
+            "run agent verify --all, which makes them again",
         );
     }
     let foreign = match foreign(git, &links) {
@@ -181,8 +181,8 @@ pub(super) fn tags(git: &Git) -> Finding {
     }
 }
 
-/// The versions whose tags are on a commit of no branch, or of another version; those on top of
-/// active aside, from which it was moved back.
+/// The versions whose tags are on a commit of no branch or of another version, except those on top
+/// of `active`, which `forced_back` reports.
 fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, Failure> {
     let ours: HashSet<(&Version, &ObjectId)> =
         links.iter().map(|link| (link.version(), &link.commit)).collect();
@@ -195,7 +195,7 @@ fn foreign(git: &Git, links: &[&Link]) -> Result<Vec<Version>, Failure> {
             commit
                 .as_ref()
                 .zip(tip.as_ref())
-                .is_some_and(|(commit, tip)| stands_on(git, commit, tip).is_some())
+                .is_some_and(|(commit, tip)| descends_from(git, commit, tip).is_some())
         };
         if !is_ours && !is_ahead() {
             foreign.push(version);

@@ -8,7 +8,7 @@ use agent_engine::repository::Repository;
 #[cfg(target_os = "linux")]
 use agent_engine::target::confinement::probe::{self, Held, Subject};
 
-/// Tries forbidden access, as a Runner in a tier and as a Tuner.
+/// Attempts forbidden accesses, as a Runner in a tier and as a Tuner.
 #[cfg(target_os = "linux")]
 pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
     let none = EntryPoint::default();

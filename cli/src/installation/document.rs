@@ -1,4 +1,4 @@
-//! Puts an entry into a configuration and preserves everything else.
+//! Writes an entry into a configuration and preserves everything else.
 
 use crate::installation::host::{Field, Format, LAUNCH_KEYS, TOKEN_KEYS, VARIABLE_KEYS};
 use jsonc_parser::ParseOptions;
@@ -26,9 +26,9 @@ impl Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Met {
-    /// Nothing of that name.
+    /// No entry of that name.
     Missing,
-    /// An entry of ours with other content.
+    /// An entry of `agent` with other content.
     Changed,
     Same,
 }
@@ -71,7 +71,7 @@ fn serves(arguments: &[String]) -> bool {
     })
 }
 
-/// Compares an existing entry with the one to write; `read` gives its keys.
+/// Compares an existing entry with the one to write; `read` reads its keys.
 fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Problem> {
     // a host that needs no type accepts one
     let is_free = |key: &str| key == "type" && entry.field(key).is_none();
@@ -83,7 +83,7 @@ fn met(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Result<Met, Probl
     if is_reached_so && has_token && lacking(entry, &read).is_empty() {
         return Ok(Met::Same);
     }
-    // Gemini had a key of its own for a while
+    // older versions of Gemini use `httpUrl`
     let leads_there = entry
         .field("url")
         .is_some_and(|url| ["url", "httpUrl"].iter().any(|key| read(key).as_ref() == Some(url)));
@@ -139,7 +139,7 @@ fn lacking(entry: &Entry, read: impl Fn(&str) -> Option<Field>) -> Vec<(&'static
     lacking
 }
 
-/// A map may hold more than what is wanted of it.
+/// Whether a value has what the entry requires. A map may have more keys.
 fn holds(there: &Field, wanted: &Field) -> bool {
     match (there, wanted) {
         (Field::Map(there), Field::Map(wanted)) => wanted.iter().all(|pair| there.contains(pair)),
@@ -183,7 +183,7 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
         Some(_) => change_json(&object_at(&servers, &entry.name)?, entry)?,
     };
     if let Some(id) = entry.input {
-        ask_for(&whole, id, &entry.name)?;
+        add_prompt(&whole, id, &entry.name)?;
     }
     let mut text = root.to_string();
     if !text.ends_with('\n') && met != Met::Same {
@@ -192,8 +192,8 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     Ok((text, met))
 }
 
-/// Has VS Code ask its user for a secret, once for all servers that need it.
-fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
+/// Adds an input with which VS Code prompts its user for a secret, once for all servers.
+fn add_prompt(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
     if whole.get("inputs").is_some_and(|inputs| inputs.array_value().is_none()) {
         return Err(wrong_kind("inputs", "a list"));
     }
@@ -219,7 +219,7 @@ fn ask_for(whole: &CstObject, id: &str, name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The object under a key, made where there is none.
+/// The object under a key, created where it is missing.
 fn object_at(parent: &CstObject, key: &str) -> Result<CstObject, Problem> {
     match parent.get(key) {
         Some(property) => property.object_value().ok_or_else(|| wrong_kind(key, "an object")),
@@ -247,7 +247,7 @@ fn change_json(there: &CstObject, entry: &Entry) -> Result<Met, Problem> {
     Ok(met)
 }
 
-/// Sets a value; into a map that is there its pairs are put one by one.
+/// Sets a value; an existing map is merged by key.
 fn merge_json(there: &CstObject, key: &str, field: &Field) -> Result<(), Problem> {
     match field {
         Field::Map(pairs) if there.get(key).is_some() => {
@@ -309,7 +309,7 @@ fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     })?;
     let servers = document.entry(key).or_insert_with(|| {
         let mut table = toml_edit::Table::new();
-        // `[mcp_servers.NAME]` alone is what people write
+        // without a header `[mcp_servers]`, as it is usually written
         table.set_implicit(true);
         Item::Table(table)
     });
@@ -357,7 +357,7 @@ fn change_toml(there: &mut dyn TableLike, entry: &Entry) -> Result<Met, Problem>
     Ok(met)
 }
 
-/// Sets a value and keeps the comment behind the one that was there.
+/// Sets a value and keeps the comment after the former one.
 fn put(there: &mut dyn TableLike, key: &str, field: &Field) {
     let mut value = toml_edit::Value::from(field);
     if let Some(before) = there.get(key).and_then(Item::as_value) {
@@ -429,7 +429,7 @@ mod tests {
         "\"command\": \"/agent\",\n      \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"]";
 
     #[test]
-    fn an_empty_file_gets_a_whole_document() {
+    fn an_empty_file_gets_a_complete_document() {
         let after =
             format!("{{\n  \"mcpServers\": {{\n    \"a\": {{\n      {ENTRY}\n    }}\n  }}\n}}\n");
         for before in ["", "{}", "\n"] {
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_stays_as_it_was_written() {
+    fn existing_content_is_preserved() {
         check(
             Json,
             "servers",
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_entry_of_ours_is_changed_and_keeps_what_else_it_says() {
+    fn an_older_entry_of_agent_is_changed_and_keeps_its_other_keys() {
         check(
             Json,
             "mcpServers",
@@ -491,14 +491,14 @@ mod tests {
             "[mcp_servers.a]\ncommand = \"/agent\" # where\nargs = \
             [\"-C\", \"/r\", \"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
         );
-        // the same written in another way is the same
+        // another notation of the same entry is unchanged
         let inline = "mcp_servers = { a = { command = \"/agent\", args = \
             [\"-C\", \"/r\", \"mcp\", \"runner\"] } }\n";
         check(Toml, "mcp_servers", inline, Met::Same, inline);
     }
 
     #[test]
-    fn from_stdio_to_http_nothing_of_the_old_way_is_left() {
+    fn a_change_from_stdio_to_http_leaves_no_stdio_keys() {
         let http = Entry {
             name: "a".to_owned(),
             fields: vec![("httpUrl", Field::Text("http://127.0.0.1:1/mcp".to_owned()))],

@@ -1,5 +1,5 @@
-//! Each MCP host as data: where its configuration lies, how an entry of it looks, and which command
-//! of its own adds one.
+//! Each MCP host as data: the path of its configuration, the form of an entry, and its own command
+//! that adds one.
 
 use crate::installation::{Launch, Passed, Server, Token};
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ pub enum Host {
     Opencode,
 }
 
-/// For whom a server is installed.
+/// The scope of an installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scope {
-    /// For you, wherever you work
+    /// For your user, in every folder
     User,
     /// For everyone who works in this repository: a file in its working tree
     Project,
@@ -71,7 +71,7 @@ pub const TOKEN_KEYS: [&str; 2] = ["headers", "bearer_token_env_var"];
 pub const VARIABLE_KEYS: [&str; 3] = ["env", "environment", FORWARDED];
 /// The names of variables that Codex passes on; it passes on few others.
 pub const FORWARDED: &str = "env_vars";
-/// The id of the secret that VS Code asks its user for.
+/// The id of the secret that VS Code prompts for.
 pub const TOKEN_INPUT: &str = "agent-token";
 
 impl Host {
@@ -146,10 +146,10 @@ impl Host {
                 places.codex.clone().unwrap_or_else(|| home(".codex")).join("config.toml")
             }
             Self::Gemini => home(".gemini/settings.json"),
-            // macOS too: Zed keeps its settings there on every system
+            // on macOS as well
             Self::Zed if places.is_macos => home(".config/zed/settings.json"),
             Self::Zed => places.config.join("zed/settings.json"),
-            // likewise
+            // on macOS as well
             Self::Opencode if places.is_macos => home(".config/opencode/opencode.json"),
             Self::Opencode => places.config.join("opencode/opencode.json"),
         }
@@ -210,8 +210,8 @@ impl Host {
         fields
     }
 
-    /// What stands for the value of a variable in a map of the host's; `None` where a map cannot
-    /// refer to the host's value.
+    /// The value of a variable in a map of the host; `None` where a map cannot refer to the host's
+    /// environment.
     fn written(self, variable: &Passed) -> Option<String> {
         variable.value.clone().or_else(|| self.reference(&variable.name))
     }
@@ -231,8 +231,8 @@ impl Host {
         self == Self::Codex || self.reference("NAME").is_some()
     }
 
-    /// Where the host takes the token from: a variable of its environment, or what its user types
-    /// in, so that no file holds it. Zed's settings know neither.
+    /// The field with the token: by a reference to a variable, or to a prompt, so that no file
+    /// contains it. Zed's settings support neither.
     fn token_field(self, token: &Token) -> (&'static str, Field) {
         if self == Self::Codex {
             return ("bearer_token_env_var", Field::Text(token.variable.clone()));
@@ -256,7 +256,7 @@ impl Host {
         }
     }
 
-    /// Whether a token stands in the configuration itself.
+    /// Whether the configuration contains the token itself.
     pub fn keeps_token(self) -> bool {
         self == Self::Zed
     }
@@ -268,7 +268,7 @@ impl Host {
         let variables = self.variable_options(server)?;
         let variables = || variables.iter().map(String::as_str);
         let words = match (self, &server.launch) {
-            // some of these commands take all that follows `--env` up to the next option for
+            // some of these commands read everything after `--env` up to the next option as
             // variables
             (Self::ClaudeCode, Launch::Command { .. }) => {
                 let add = ["claude", "mcp", "add"].into_iter().chain(variables());
@@ -293,7 +293,7 @@ impl Host {
             (Self::Codex, Launch::Url { url, .. }) if scope == Scope::User => {
                 vec!["codex", "mcp", "add", name, "--url", url]
             }
-            // the `--` keeps our own options from being taken for options of `gemini`
+            // without `--`, the options of `agent` would be read as options of `gemini`
             (Self::Gemini, Launch::Command { program, .. }) => {
                 let add = ["gemini", "mcp", "add"].into_iter().chain(variables());
                 add.chain(["--scope", scope.as_str(), name, program.as_str(), "--"]).collect()
@@ -311,7 +311,7 @@ impl Host {
                     url,
                 ]
             }
-            // the command cannot declare the input that asks its user for the token
+            // the command cannot declare the input that prompts for the token
             (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. })
                 if scope == Scope::User =>
             {
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_looked_for_where_it_looks_itself() {
+    fn each_hosts_configuration_is_at_its_documented_path() {
         let table = [
             (
                 Host::ClaudeCode,
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_own_command_is_given_what_it_takes() {
+    fn the_hosts_own_commands_have_their_documented_arguments() {
         let Servers { stdio, named, http, closed, .. } = &servers();
         let table = [
             (
@@ -573,7 +573,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_hosts_own_command_cannot_say_goes_into_its_file() {
+    fn an_entry_that_the_hosts_command_cannot_express_is_written_to_the_file() {
         let Servers { stdio, named, valued, closed, .. } = &servers();
         for (host, scope) in [
             (Host::Codex, Scope::Project),
@@ -587,18 +587,18 @@ mod tests {
             assert_eq!(
                 host.command(Scope::User, valued),
                 None,
-                "the words of a command can be read by every user of the machine"
+                "every user of the machine can read a command's arguments"
             );
         }
         assert_eq!(
             Host::Codex.command(Scope::User, named),
             None,
-            "it has no option for a name alone"
+            "the command has no option for a name without a value"
         );
         assert_eq!(
             Host::Vscode.command(Scope::User, closed),
             None,
-            "its user is to be asked for the token"
+            "the token has to be prompted for"
         );
     }
 }

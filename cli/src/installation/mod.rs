@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// A backup is the configuration's own path and this.
+/// The suffix of a backup of the configuration.
 const KEPT_AS: &str = ".before-agent";
 
 /// A server as it is added to a host.
@@ -54,14 +54,14 @@ impl Server {
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Launch {
-    /// The host starts it and speaks over its stdin and stdout.
+    /// The host starts the server, over stdio.
     Command {
         program: String,
         arguments: Vec<String>,
         #[serde(rename = "env", skip_serializing_if = "Vec::is_empty")]
         variables: Vec<Passed>,
     },
-    /// It runs already and listens there.
+    /// The server runs already, at this URL.
     Url {
         url: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,10 +69,10 @@ pub enum Launch {
     },
 }
 
-/// What a server requires as `Authorization: Bearer TOKEN`.
+/// The bearer token that a server requires.
 #[derive(Debug, Clone, Serialize)]
 pub struct Token {
-    /// The variable that the host takes it from.
+    /// The variable with the token in the host's environment.
     pub variable: String,
     /// Its value in this environment.
     #[serde(skip)]
@@ -85,12 +85,12 @@ pub struct Passed {
     pub name: String,
     /// `None`: the host's own value.
     pub value: Option<String>,
-    /// Given by `--env`. A variable that only agent.toml declares is left as the configuration has
-    /// it.
+    /// Given by `--env`. The configuration's value of a variable that only agent.toml declares is
+    /// kept.
     pub is_asked: bool,
 }
 
-/// By its name alone: a value may be a secret.
+/// Serialises the name only: a value may be a secret.
 impl Serialize for Passed {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.name)
@@ -197,7 +197,7 @@ impl Diagnose for InstallationError {
     }
 }
 
-/// Which servers to add to which host.
+/// The servers to add, and the host.
 #[derive(Debug)]
 pub struct Request {
     pub host: Host,
@@ -208,7 +208,7 @@ pub struct Request {
     pub edit: bool,
 }
 
-/// What would be done.
+/// The planned changes.
 #[derive(Debug)]
 pub struct Plan {
     pub file: PathBuf,
@@ -240,7 +240,7 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
         }
     })?;
     let (after, servers) = merged(text, request, &file)?;
-    // a host's command that adds a server may not be able to change one
+    // a host's command that adds a server may be unable to change one
     let adds_only = servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit;
     let missing = servers.iter().filter(|(_, met)| *met == Met::Missing).map(|(server, _)| server);
     let commands = missing.map(|server| {
@@ -260,7 +260,7 @@ fn file(request: &Request) -> Result<PathBuf, InstallationError> {
     Ok(other.unwrap_or(file))
 }
 
-/// A configuration with these servers alone, and the path that it belongs to.
+/// A configuration with only these servers, and its path.
 pub fn fragment(request: &Request) -> Result<(String, PathBuf), InstallationError> {
     let file = file(request)?;
     Ok((merged(String::new(), request, &file)?.0, file))
@@ -307,12 +307,12 @@ fn merged(
     Ok((text, servers))
 }
 
-/// What carrying a plan out did.
+/// The result of carrying out a plan.
 #[derive(Debug)]
 pub struct Done {
     /// The backup of the configuration.
     pub backup: Option<PathBuf>,
-    /// Whether the servers are in the file now; a host's own command may keep them elsewhere.
+    /// Whether the servers are in the file now; a host's own command may store them elsewhere.
     pub is_there: bool,
 }
 
@@ -355,7 +355,7 @@ impl Plan {
         let servers = || self.servers.iter().map(|(server, _)| server);
         let tokens: Vec<_> =
             servers().filter_map(|server| server.token()?.value.as_deref()).collect();
-        // as a whole string: a value may be a single digit
+        // with the quotes: a value may be a single digit
         let written = |value: &str| {
             [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()]
         };

@@ -1,11 +1,11 @@
-//! A zip archive of a few files: what a bundle is, and all that is needed of the format.
+//! Writes a zip archive of a few files, the format of an MCP bundle.
 //!
 //! Own code, since the crate `zip` adds six crates and ten CPU seconds of building for these three
 //! records.
 
 use miniz_oxide::deflate::compress_to_vec;
 
-/// A file to be in the archive. Paths are relative, with `/`.
+/// A file of the archive. Paths are relative, with `/`.
 #[derive(Debug)]
 pub struct Entry<'a> {
     pub path: &'a str,
@@ -16,7 +16,7 @@ pub struct Entry<'a> {
 const LOCAL: u32 = 0x0403_4b50;
 const CENTRAL: u32 = 0x0201_4b50;
 const END: u32 = 0x0605_4b50;
-/// Made by Unix, of version 2.0: the mode stands in the upper half of the external attributes.
+/// Made by Unix, version 2.0: the mode is in the upper half of the external attributes.
 const MADE_BY: u16 = (3 << 8) | NEEDED;
 const NEEDED: u16 = 20;
 /// The names are UTF-8.
@@ -24,7 +24,7 @@ const FLAGS: u16 = 1 << 11;
 const DEFLATED: u16 = 8;
 /// Higher ones take several times as long for 1% less.
 const LEVEL: u8 = 6;
-/// 1 January 1980: the same files are the same archive, whenever it is made.
+/// 1 January 1980: a constant, so that the same files give the same archive.
 const DATE: u16 = (1 << 5) | 1;
 
 /// The archive's bytes; `None` where a file is too large for the format (4 GiB).
@@ -78,7 +78,7 @@ enum Word {
     Four(u32),
 }
 
-/// What both headers of a file say of it.
+/// The fields that both headers of a file share.
 fn facts(entry: &Entry<'_>, packed: usize) -> Option<[Word; 10]> {
     Some([
         Word::Two(NEEDED),

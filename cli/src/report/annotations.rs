@@ -1,10 +1,10 @@
-//! Workflow commands of GitHub Actions: what did not pass, at its file and line. GitHub reads them
+//! Annotations of GitHub Actions: failed cases, at their file and line. GitHub reads the commands
 //! from stderr as well as from stdout.
 
 use crate::report::{TierReport, why};
 use agent_core::testing::evaluation::CaseResult;
 
-/// GitHub shows ten errors of a step.
+/// GitHub shows at most ten errors of a step.
 const SHOWN: usize = 10;
 
 pub fn render(reports: &[TierReport]) -> Vec<String> {
@@ -46,7 +46,7 @@ mod tests {
     use crate::report::tests::sample;
 
     #[test]
-    fn text_of_cases_gives_no_command_of_its_own() {
+    fn text_of_cases_cannot_contain_a_workflow_command() {
         let mut report = sample();
         report.results[0].outcome = agent_core::testing::evaluation::Outcome::Failed;
         report.results[0].id = "50%, a: b".to_owned();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_github_shows() {
+    fn annotations_are_limited_to_what_github_shows() {
         let mut report = sample();
         let failure = report.results[1].clone();
         report.results = (0..25)

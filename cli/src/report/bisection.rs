@@ -1,4 +1,4 @@
-//! A bisection, for people: what was looked at as it goes, then what broke the case.
+//! The text report of a bisection: each probed point, then the change that broke the case.
 
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
@@ -8,7 +8,7 @@ use agent_core::version::tag;
 /// At most so many commits or values are printed.
 const SHOWN: usize = 20;
 
-/// One point that was looked at.
+/// One probed point.
 pub fn look(look: &Look) -> String {
     let (style, word) = match look.seen {
         PointOutcome::Passed => (Style::Good, "passes"),

@@ -1,5 +1,5 @@
-//! The difference of two versions, for people: promises, files, learned state, then each tier with
-//! the cases that changed.
+//! The text report of the difference of two versions: Contract, files, learned state, then each
+//! tier with its changed cases.
 
 use crate::printer::{Printer, Style};
 use crate::report::table;
@@ -120,7 +120,7 @@ fn step(from: f64, to: f64) -> String {
 
 fn verdict(cases: &CaseChanges) -> String {
     if cases.flips.is_empty() {
-        return format!("all {} shared cases came out the same", cases.pairs);
+        return format!("all {} shared cases have the same outcome", cases.pairs);
     }
     format!(
         "{} better, {} worse of {} shared cases ({}); {} now pass, {} no longer do ({})",
@@ -134,12 +134,12 @@ fn verdict(cases: &CaseChanges) -> String {
     )
 }
 
-/// A probability, as far as it says something.
+/// A p-value; small ones are cut off at 0.001.
 pub fn chance(p: f64) -> String {
     if p < 0.001 { "p < 0.001".to_owned() } else { format!("p = {p:.3}") }
 }
 
-/// The cases that changed, in columns; `more` says where the rest of them is.
+/// The changed cases, in columns; `more` is the option that shows the rest.
 pub fn flips(flips: &[Flip], limit: usize, more: &str) -> Vec<String> {
     let shown = &flips[..flips.len().min(limit)];
     let rows: Vec<Vec<String>> = shown
@@ -176,7 +176,7 @@ pub fn ended(ended: Ended) -> String {
 
 fn missing(missing: &Missing) -> String {
     let word = Printer::styled(Style::Warning, &format!("{:<5}", missing.what));
-    format!("{word} of {} is not in the store: `{}` makes it", missing.of, missing.how)
+    format!("{word} of {} is not in the store: `{}` creates it", missing.of, missing.how)
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_first_and_what_is_not_there_last() {
+    fn breaking_changes_come_first_and_missing_evidence_last() {
         let expected = "\
 A runner/x.py
   k1: (nothing) -> 1.5
@@ -263,7 +263,7 @@ micro score 0.750 -> 0.750, pass rate 0.667 -> 0.667, p95 2.50 -> 2.50 ms
   and 1 more cases; `--limit` shows more
 fast  score 0.750 -> 0.750, pass rate 0.667 -> 0.667, p95 2.50 -> 2.50 ms
       not comparable: v0.1.1 has other cases and scorers than v0.1.0, so no case is paired
-full  of v0.1.0 is not in the store: `agent test --at v0.1.0 --tier full` makes it";
+full  of v0.1.0 is not in the store: `agent test --at v0.1.0 --tier full` creates it";
         assert_eq!(anstream::adapter::strip_str(&render(&sample(), 1)).to_string(), expected);
     }
 }

@@ -6,7 +6,7 @@ use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict}
 use agent_core::testing::grouping;
 use agent_core::testing::judgement::cut;
 
-/// A screenful: no more lines of failures, though at least one failure whole.
+/// The limit of lines of failures; at least one failure is shown completely.
 const LINES_SHOWN: usize = 40;
 
 pub fn render(reports: &[TierReport]) -> String {
@@ -45,7 +45,7 @@ fn failures(reports: &[TierReport]) -> Vec<String> {
     shown
 }
 
-/// The cases that ended for one reason.
+/// The cases that failed for one reason.
 fn failure(outcome: Outcome, why: &str, results: &[&CaseResult]) -> String {
     let word = if outcome == Outcome::Errored { "ERROR" } else { "FAIL " };
     if let [result] = results {
@@ -61,7 +61,7 @@ fn failure(outcome: Outcome, why: &str, results: &[&CaseResult]) -> String {
     )
 }
 
-/// Why a case did not pass, and where that is to be shown its answer beside what was expected.
+/// Why a case did not pass, and where the reason lacks them, its answer and the expectation.
 fn reason(result: &CaseResult) -> String {
     let mut why = why::lines(result.why.as_deref().unwrap_or("no reason was given"));
     if let Some(shown) = why::beside(result) {
@@ -71,7 +71,7 @@ fn reason(result: &CaseResult) -> String {
     why.join("\n")
 }
 
-/// A terminal gets the beginning of it; the HTML report shows more.
+/// The beginning of a text, on one line; the HTML report shows more.
 fn one_line(text: &str) -> String {
     const SHOWN: usize = 240;
     cut(&text.split_whitespace().collect::<Vec<_>>().join(" "), SHOWN)
@@ -110,7 +110,7 @@ fn tier(report: &TierReport) -> String {
     std::iter::once(first.as_str()).chain(rest).collect::<Vec<_>>().join("\n      ")
 }
 
-/// How likely so many runs in a row pass: once, twice, and as often as every case was run.
+/// `pass^k`: the probability that k runs in a row pass, for 1, 2, and the runs of each case.
 fn reliability(summary: &TierSummary) -> Option<String> {
     let pass_hat_k = summary.pass_hat_k.as_ref()?;
     let most = pass_hat_k.len();
@@ -152,7 +152,7 @@ fn counts(summary: &TierSummary) -> String {
     )
 }
 
-/// What it may be at most, in the unit before it.
+/// The budget of a figure, in the figure's unit.
 fn of(most: Option<f64>) -> String {
     most.map(|most| format!(" of {most}")).unwrap_or_default()
 }

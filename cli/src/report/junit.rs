@@ -61,7 +61,7 @@ fn case(xml: &mut String, tier: &str, result: &CaseResult) {
     };
 }
 
-/// Escaped for text and attributes; characters XML 1.0 has no place for become a question mark.
+/// Escapes text and attributes; characters that XML 1.0 does not allow become a question mark.
 fn escaped(text: &str) -> String {
     let has_no_place = |character| {
         matches!(character, '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
@@ -76,7 +76,7 @@ mod tests {
     use crate::report::tests::{sample, unsure};
 
     #[test]
-    fn what_is_in_quarantine_is_skipped() {
+    fn quarantined_cases_are_skipped() {
         let xml = render(&[unsure()]);
         assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(

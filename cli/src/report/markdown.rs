@@ -1,4 +1,4 @@
-//! Markdown for a workflow's summary: a table of the tiers, then what did not pass.
+//! Markdown for a workflow's summary: a table of the tiers, then the failed cases.
 
 use crate::report::difference::ended;
 use crate::report::{Against, TestReport, TierReport};
@@ -6,7 +6,7 @@ use agent_core::testing::comparison::Direction;
 use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
 use std::fmt::Write as _;
 
-/// At most so many are listed; GitHub limits a summary to one mebibyte.
+/// The limit of listed cases; GitHub limits a summary to one mebibyte.
 const FAILURES_SHOWN: usize = 50;
 const FLIPS_SHOWN: usize = 20;
 const SLOWEST: usize = 5;
@@ -82,7 +82,7 @@ fn changes(text: &mut String, report: &TierReport) {
     }
     let flips = report.flips();
     if flips.is_empty() {
-        text.push_str("Every shared case came out the same.\n");
+        text.push_str("Every shared case has the same outcome.\n");
         return;
     }
     text.push_str("| case | was | is |\n| --- | --- | --- |\n");
@@ -190,7 +190,7 @@ fn why(result: &CaseResult) -> String {
     format!("{word}{}", in_table(result.why.as_deref().unwrap_or_default()))
 }
 
-/// Text of the outside world, made harmless in a table's cell.
+/// Escapes foreign text for a cell of a table.
 fn in_table(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -212,22 +212,22 @@ mod tests {
     use agent_core::testing::budget::Budget;
 
     #[test]
-    fn quarantine_is_shown_with_its_day() {
+    fn quarantines_are_shown_with_their_last_day() {
         let expected = "
 ### Quarantine in micro
 
 | case | where | what |
 | --- | --- | --- |
 | a |  | failed; in quarantine until 2027-01-31: the network |
-| b |  | its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day |
+| b |  | its quarantine has ended on 2026-01-31 (the network): it counts again; remove \"quarantine\", or set another day |
 ";
         let text = render(&TestReport { tiers: vec![unsure()], against: None, ..compared() });
         assert!(text.ends_with(expected), "{text}");
-        assert!(!text.contains("| a |  |  |"), "what is in quarantine is not a failure: {text}");
+        assert!(!text.contains("| a |  |  |"), "a quarantined case is not a failure: {text}");
     }
 
     #[test]
-    fn a_table_and_what_did_not_pass() {
+    fn a_table_of_the_tiers_and_the_failed_cases() {
         let expected = "\
 ## :x: worktree against v0.1.0: fail
 
@@ -263,7 +263,7 @@ worse: 1 case
     }
 
     #[test]
-    fn a_long_tier_shows_its_slowest_cases_and_not_all_failures() {
+    fn a_large_tier_shows_its_slowest_cases_and_some_failures() {
         let mut report = compared();
         let failure = report.tiers[0].results[1].clone();
         let case = |number: u32| CaseResult {

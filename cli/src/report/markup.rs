@@ -1,4 +1,4 @@
-//! Text of the outside world, made harmless where HTML or XML is written.
+//! Escapes foreign text in HTML and XML.
 
 /// Escaped for text and for attributes in double quotes.
 pub fn escaped(text: &str) -> String {

@@ -24,13 +24,13 @@ use agent_core::testing::quarantine::Quarantine;
 /// A finished `agent test`.
 #[derive(Debug)]
 pub struct TestReport {
-    /// What was tested: `v0.2.0`, `worktree`.
+    /// The tested target: `v0.2.0`, `worktree`.
     pub what: String,
-    /// What it was compared with.
+    /// The baseline.
     pub against: Option<String>,
     /// RFC 3339, UTC.
     pub at: String,
-    /// Over all tiers, and the gate where there is a baseline.
+    /// The verdict over all tiers, and of the gate where there is a baseline.
     pub verdict: Verdict,
     pub tiers: Vec<TierReport>,
 }
@@ -48,10 +48,10 @@ pub struct TierReport {
 /// The same tier of a baseline.
 #[derive(Debug)]
 pub struct Against {
-    /// What it is of.
+    /// The baseline's name.
     pub with: String,
     pub comparison: TierComparison,
-    /// What the gate says, where it compared them.
+    /// The gate's verdict and reasons, where it compared them.
     pub gate: Option<(Verdict, Vec<String>)>,
 }
 
@@ -60,13 +60,13 @@ impl TierReport {
         Self { tier, summary, results, against: None }
     }
 
-    /// The cases that came out otherwise than the baseline's, the gravest first.
+    /// The cases with another outcome than the baseline's, the largest changes first.
     pub fn flips(&self) -> &[Flip] {
         let cases = self.against.as_ref().and_then(|against| against.comparison.cases.as_ref());
         cases.map_or(&[], |cases| &cases.flips)
     }
 
-    /// What did not pass by id, cases that must pass first.
+    /// The failed cases by id, those that must pass first.
     pub fn failures(&self) -> Vec<&CaseResult> {
         let failed =
             |result: &&CaseResult| result.outcome != Outcome::Passed && !result.quarantined;
@@ -77,7 +77,7 @@ impl TierReport {
         failures
     }
 
-    /// What a quarantine has to say, case by case: that it is in force, or that it has ended.
+    /// The notes on quarantines by case: in force, or ended.
     pub fn quarantines(&self) -> Vec<(&CaseResult, String)> {
         let with_reason = |result| Some((result, quarantine_of(result)?));
         self.results.iter().filter_map(with_reason).collect()
@@ -88,8 +88,8 @@ fn quarantine_of(result: &CaseResult) -> Option<String> {
     let Quarantine { until, why } = result.quarantine.as_ref()?;
     if !result.quarantined {
         return Some(format!(
-            "its quarantine has ended on {until} ({why}): it counts again; take \"quarantine\" \
-            out, or set another day"
+            "its quarantine has ended on {until} ({why}): it counts again; remove \
+            \"quarantine\", or set another day"
         ));
     }
     let outcome = match result.outcome {
@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// One case in quarantine, one that was, and one that passes now and then.
+    /// One quarantined case, one whose quarantine has ended, and a flaky one.
     pub(super) fn unsure() -> TierReport {
         let quarantine = |until: &str| {
             Some(Quarantine { until: until.to_owned(), why: "the network".to_owned() })
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn people_see_what_is_unsure() {
+    fn quarantined_and_flaky_cases_are_noted() {
         let text = anstream::adapter::strip_str(&human::render(&[unsure()])).to_string();
         let expected = "\
 FAIL  c  
@@ -197,7 +197,7 @@ FAIL  c
 NOTE  a  
       failed; in quarantine until 2027-01-31: the network
 NOTE  b  
-      its quarantine has ended on 2026-01-31 (the network): it counts again; take \"quarantine\" out, or set another day
+      its quarantine has ended on 2026-01-31 (the network): it counts again; remove \"quarantine\", or set another day
 micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 0.00 ms, p95 0.00 ms, wall 0.00 s, cost $0.2500
       pass^1 0.500, pass^2 0.000
       the pass rate 0.500 is below the budget of 1";
@@ -227,7 +227,7 @@ micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 
     }
 
     #[test]
-    fn people_see_failures_first() {
+    fn failures_come_first() {
         let text = anstream::adapter::strip_str(&human::render(&[sample()])).to_string();
         let expected = "\
 ERROR c (must pass)  

@@ -9,7 +9,7 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Before this the clock knows nothing yet.
+/// The time before the first estimate.
 const SETTLED: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar towards a total, or a counter where there is none.
+    /// A bar towards a total, or a counter without one.
     pub fn start(printer: &Printer, title: &str, total: Option<u64>) -> Self {
         let template = if total.is_some() {
             "{msg} {wide_bar} {pos}/{len}, {eta} left"
@@ -29,15 +29,17 @@ impl Progress {
     }
 
     /// A bar with an estimate of the remaining time.
-    fn foretold(printer: &Printer, title: &str, total: u64) -> Self {
+    fn with_estimate(printer: &Printer, title: &str, total: u64) -> Self {
         Self::open(printer, title, Some(total), "{msg} {wide_bar} {pos}/{len}{prefix}")
     }
 
     fn open(printer: &Printer, title: &str, total: Option<u64>, template: &str) -> Self {
         let bar = printer.shows_progress().then(|| {
             let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-            bar.with_style(ProgressStyle::with_template(template).expect("the template is ours"))
-                .with_message(title.to_owned())
+            bar.with_style(
+                ProgressStyle::with_template(template).expect("the template is constant"),
+            )
+            .with_message(title.to_owned())
         });
         Self { bar }
     }
@@ -48,7 +50,7 @@ impl Progress {
         }
     }
 
-    /// Gives it another title.
+    /// Sets the title.
     fn name(&self, title: impl FnOnce() -> String) {
         if let Some(bar) = &self.bar {
             bar.set_message(title());
@@ -58,7 +60,7 @@ impl Progress {
     /// Sets the estimate.
     fn expect(&self, left: impl FnOnce(Duration) -> Duration) {
         if let Some(bar) = &self.bar {
-            // the start of the children is none of the cases' time
+            // starting the children is not part of the cases' time
             if bar.position() == 1 {
                 bar.reset_elapsed();
             }
@@ -86,9 +88,9 @@ impl Drop for Progress {
     }
 }
 
-/// What is left of a tier: slow cases by what they took the last time, the others by what their
-/// like took so far: on the clock, or added up over the shards. Calls under way together make the
-/// sum too long, and slow cases meanwhile the clock: the shorter one is nearer.
+/// Estimates the remaining time of a tier. Slow cases take their last duration, the others the mean
+/// of those so far: by the clock, or summed up and divided by the shards. Concurrent calls make the
+/// sum too long, and slow cases in progress the clock; the shorter of the two is closer.
 #[derive(Debug, Default)]
 struct Outlook {
     cases: usize,
@@ -109,12 +111,12 @@ impl Outlook {
         }
     }
 
-    /// `elapsed` since the first case was done.
+    /// The estimate, `elapsed` after the first case was done.
     fn left(&self, elapsed: Duration) -> Duration {
         let cases = self.cases.saturating_sub(self.done);
         let mut slow: Vec<f64> = self.slow_ms.values().copied().collect();
         slow.sort_by(|one, two| two.total_cmp(one));
-        // some of those that were slow once may not be of this run
+        // some of the recorded slow cases may not be in this run
         slow.truncate(cases);
         let shards = self.shards.max(1) as f64;
         let each =
@@ -129,7 +131,7 @@ impl Outlook {
 #[derive(Debug)]
 pub struct TierProgress<'a> {
     printer: &'a Printer,
-    /// What slow cases took the last time, by tier and id.
+    /// The last durations of slow cases, by tier and id.
     slow_ms: SlowCases,
     bar: Option<Progress>,
     outlook: Outlook,
@@ -149,7 +151,8 @@ impl<'a> TierProgress<'a> {
                 self.outlook =
                     Outlook { cases: *cases, shards: *shards, slow_ms, ..Outlook::default() };
                 self.failed = 0;
-                self.bar = Some(Progress::foretold(self.printer, tier.as_str(), *cases as u64));
+                self.bar =
+                    Some(Progress::with_estimate(self.printer, tier.as_str(), *cases as u64));
             }
             Event::CaseFinished { tier, result } => self.finished(*tier, result),
             Event::PartStarted(_) | Event::KnownFlaky { .. } | Event::TierStopped { .. } => {}
@@ -179,24 +182,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_is_that_of_slow_cases_and_of_the_mean_of_the_others() {
+    fn remaining_time_is_that_of_slow_cases_and_the_mean_of_the_others() {
         let slow_ms = BTreeMap::from([("a".to_owned(), 9000.0), ("b".to_owned(), 5000.0)]);
         let mut outlook = Outlook { cases: 12, shards: 2, slow_ms, ..Outlook::default() };
         let finished = |outlook: &mut Outlook, id: &str, ms| {
             outlook.finished(&CaseResult { ms, ..CaseResult::passed(id) });
         };
         let long = Duration::from_secs(100);
-        assert_eq!(outlook.left(long), Duration::from_secs(9), "the longest alone takes that");
+        assert_eq!(outlook.left(long), Duration::from_secs(9), "the longest case alone takes that");
         finished(&mut outlook, "c", 1000.0);
         // 9 + 5 and nine of a second each, on two shards
         assert_eq!(outlook.left(long), Duration::from_millis(11_500));
-        // many at once: the clock knows better
+        // many concurrent cases: the clock is closer
         assert_eq!(outlook.left(Duration::from_millis(100)), Duration::from_secs(9));
         finished(&mut outlook, "a", 9000.0);
         assert_eq!(outlook.left(long), Duration::from_secs(7));
         for id in ["d", "e", "f", "g", "h", "i", "j", "k", "l", "m"] {
             finished(&mut outlook, id, 1000.0);
         }
-        assert_eq!(outlook.left(long), Duration::ZERO, "what was slow once is not of this run");
+        assert_eq!(outlook.left(long), Duration::ZERO, "a recorded slow case is not in this run");
     }
 }

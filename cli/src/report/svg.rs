@@ -1,5 +1,4 @@
-//! The picture of a demo run: the version history as a line of dots, each as high as its held-out
-//! score.
+//! The chart of a demo run: the versions as dots on a line, at the height of their held-out scores.
 
 use crate::report::markup::escaped;
 use std::fmt::Write;
@@ -8,7 +7,7 @@ use std::fmt::Write;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     pub version: String,
-    /// What made it, in a word or two.
+    /// What made the version, in a word or two.
     pub label: String,
     /// Mean held-out score, 0 to 1.
     pub score: f64,
@@ -76,7 +75,7 @@ fn description(points: &[Point]) -> String {
     format!("Held-out score by version: {}", labels.join(", "))
 }
 
-/// Where each dot stands: even steps to the right, heights over the range that occurs.
+/// The position of each dot: even steps to the right, heights over the range of the scores.
 fn places(points: &[Point]) -> Vec<(f64, f64)> {
     let lowest = points.iter().map(|point| point.score).fold(f64::INFINITY, f64::min);
     let highest = points.iter().map(|point| point.score).fold(f64::NEG_INFINITY, f64::max);
@@ -97,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn better_scores_stand_higher_and_text_is_escaped() {
+    fn better_scores_are_higher_and_text_is_escaped() {
         let point = |version: &str, score| Point {
             version: version.to_owned(),
             label: "a<b".to_owned(),

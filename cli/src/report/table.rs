@@ -1,10 +1,10 @@
-//! Columns for people: as wide as their widest cell, with nothing after the last.
+//! Text tables: columns are as wide as their widest cell, without trailing spaces.
 //!
 //! Own code, since it is shorter than setting up `comfy-table` for columns without borders, and
 //! lines are not wrapped, so that they can be searched.
 
-/// Lines of a table; the first row is its head. Cells hold no styles, so that widths are what the
-/// eye sees.
+/// The lines of a table; the first row is its header. Cells must not have styles, which would count
+/// towards their width.
 pub fn lines(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

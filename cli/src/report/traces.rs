@@ -1,4 +1,4 @@
-//! Traces for people: a line each, or a tree with times.
+//! Text of traces: a line each, or a tree with times.
 
 use crate::printer::{Printer, Style};
 use agent_core::protocol::conventions as names;
@@ -24,7 +24,7 @@ pub fn shown_duration(nanoseconds: u64) -> String {
     }
 }
 
-/// A trace on a line: when, how long, what, and how it went.
+/// A trace on a line: time, duration, name, outcome.
 pub fn line(tree: &Tree) -> String {
     let spans = tree.spans();
     let began = tree.began();
@@ -148,14 +148,14 @@ fn labelled(event: &Event) -> String {
 
 /// The server, version, conversation, and number of cases.
 fn about(span: &Span) -> String {
-    let asked = span.text(names::ROLE).map(|role| format!("the {role}"));
+    let role = span.text(names::ROLE).map(|role| format!("the {role}"));
     let version = span.text(names::VERSION).map(|version| format!("v{version}"));
     let conversation = span.text(names::CONVERSATION).map(|id| format!("[{id}]"));
     let count = |name: &str| span.attributes.get(name).and_then(Value::as_i64);
     let cases = count(names::CASES)
         .map(|cases| format!("{} of {cases} passed", count(names::PASSED).unwrap_or_default()));
     let parts: Vec<String> =
-        [Some(String::new()), asked, version, conversation, cases].into_iter().flatten().collect();
+        [Some(String::new()), role, version, conversation, cases].into_iter().flatten().collect();
     parts.join("  ")
 }
 
@@ -183,8 +183,8 @@ pub fn ended(span: &Span) -> String {
     )
 }
 
-/// The same for an event.
-pub fn said_now(event: &Event) -> String {
+/// An event, for `--follow`.
+pub fn event_line(event: &Event) -> String {
     format!(
         "{}  {:>10}  {}  {}",
         shown_time(event.at),
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_as_people_say_them() {
+    fn times_and_durations_are_readable() {
         assert_eq!(shown_time(1_795_377_764_371_489_353), "2026-11-22 20:02:44.371");
         let durations =
             [0, 3_140_000, 1_250_000_000, 303_000_000_000, 3_725_000_000_000].map(shown_duration);

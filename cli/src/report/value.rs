@@ -1,8 +1,8 @@
-//! JSON values in text for people.
+//! JSON values in text.
 
 use serde_json::Value;
 
-/// A value as people read it: JSON, on one line, cut where it gets long.
+/// A value as JSON on one line, cut off where it is long.
 pub fn shown(value: &Value) -> String {
     const WIDTH: usize = 60;
     let text = value.to_string();
@@ -13,7 +13,7 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// Where there may be nothing.
+/// The same with a text for no value.
 pub fn shown_or(value: Option<&Value>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), shown)
 }

@@ -1,8 +1,8 @@
-//! Why a case did not pass, taken apart: what was expected beside what came, with the characters
+//! Parses the reason why a case did not pass into expected and actual values, with the characters
 //! that differ.
 //!
-//! Results carry their reason as one text (`$.price: expected 4, got 3; ...`), so that every
-//! program can show it. Here it is read back.
+//! Results have their reason as one text (`$.price: expected 4, got 3; ...`), so that every program
+//! can show it.
 
 use crate::printer::{Printer, Style};
 use agent_core::formats::text_difference::{self, ChangeTag};
@@ -14,22 +14,22 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// What is no pair of values.
+    /// Text that is not a pair of values.
     Text(String),
-    /// Two values at a place.
+    /// The expected and the actual value at a path.
     Values { path: String, expected: Vec<Run>, got: Vec<Run> },
 }
 
-/// Characters that are alike on both sides, or not.
+/// Characters, and whether they differ from the other side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run(pub String, pub bool);
 
 const EXPECTED: &str = ": expected ";
 const GOT: &str = ", got ";
-/// Values that fit beside each other on one line.
+/// The length of values that are shown on one line.
 const SHORT: usize = 24;
 
-/// Takes a reason apart.
+/// Parses a reason.
 pub fn parts(why: &str) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut rest = why;
@@ -59,7 +59,7 @@ fn values(rest: &str) -> Option<(Part, &str)> {
     Some((Part::Values { path: path.to_owned(), expected, got }, rest))
 }
 
-/// A JSON value and what follows it; one that was cut short goes up to `end`, or to the end.
+/// A JSON value and the rest; a value that was cut off extends to `end`, or to the end of the text.
 fn value<'a>(text: &'a str, end: &str) -> Option<(&'a str, &'a str)> {
     let follows = |at: &usize| {
         text[*at..].is_empty()
@@ -83,7 +83,7 @@ fn length_of_value(text: &str) -> Option<usize> {
     Some(stream.byte_offset())
 }
 
-/// Marks what differs in texts; other values differ as a whole.
+/// Marks the characters of strings that differ; other values differ as a whole.
 fn compared(expected: &str, got: &str) -> (Vec<Run>, Vec<Run>) {
     let is_text = |value: &str| value.starts_with('"');
     let whole = || (vec![Run(expected.to_owned(), true)], vec![Run(got.to_owned(), true)]);
@@ -120,7 +120,7 @@ pub fn lines(why: &str) -> Vec<String> {
     parts(why).iter().flat_map(part_lines).collect()
 }
 
-/// What came back and what was expected, where the reason does not quote both already.
+/// The answer and the expectation, where the reason does not quote both already.
 pub fn beside(result: &CaseResult) -> Option<&Shown> {
     let why = result.why.as_deref().unwrap_or_default();
     let is_quoted = |shown: &Shown| {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_of_values_are_found_and_everything_else_stays_text() {
+    fn pairs_of_values_are_parsed_and_the_rest_is_text() {
         check("$.price: expected 4, got 3", &[values("$.price", &[("4", true)], &[("3", true)])]);
         check(
             "$.a: expected \"; $\", got \", got \"; $.b: unexpected 5; and 2 more",
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_stand_below_each_other() {
+    fn long_values_are_on_lines_of_their_own() {
         let plain = |why: &str| {
             lines(why)
                 .iter()

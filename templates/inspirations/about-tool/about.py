@@ -1,4 +1,4 @@
-"""The tool `about`: what is running, for people and health checks."""
+"""The tool `about`: information on the running agent, for people and health checks."""
 
 import platform
 from typing import TypedDict
@@ -7,7 +7,7 @@ from agent_runtime import state
 
 
 class About(TypedDict):
-    """The Python version, the state's schema version, and how many entries each part of the state holds."""
+    """The Python version, the state's schema version, and the size of each part of the state."""
 
     python: str
     schema_version: int

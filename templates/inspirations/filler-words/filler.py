@@ -1,4 +1,4 @@
-"""Filler words: what makes a question a sentence and says nothing of its subject."""
+"""Filler words: words of a question that are not about its subject."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ FILLER = frozenset(
     use used uses using very want was way we were what when where which who whose why will with work works would you your
     """.split()
 )
-# Python has statements and operators of these names: alone, or with the word beside them, they are the subject.
+# Names of statements and operators: alone, or beside one of SUBJECTS, they are the subject.
 ALSO_PYTHON = frozenset({"and", "for", "from", "if", "in", "is", "or", "with"})
 SUBJECTS = frozenset({"block", "clause", "keyword", "loop", "loops", "operator", "statement", "statements", "test"})
 
@@ -26,5 +26,5 @@ def telling(question: str) -> str:
 
 
 def tells(word: str, following: str) -> bool:
-    """Whether a word of a question says something of its subject."""
+    """Whether a word of a question is about its subject."""
     return word not in FILLER or (word in ALSO_PYTHON and following in SUBJECTS)

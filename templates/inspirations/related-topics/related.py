@@ -24,6 +24,8 @@ def nearest(topic: str, k: int) -> list[str]:
     """The k topics nearest to one, the nearest first."""
     here = vectors()[topic]
     likeness = {
-        other: sum(weight * there.get(word, 0.0) for word, weight in here.items()) for other, there in vectors().items() if other != topic
+        other: sum(weight * there.get(word, 0.0) for word, weight in here.items())
+        for other, there in vectors().items()
+        if other != topic
     }
     return sorted(likeness, key=lambda other: (-likeness[other], other))[:k]

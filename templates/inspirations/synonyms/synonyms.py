@@ -1,4 +1,4 @@
-"""What Python's documentation calls the things that people name in their own words."""
+"""Everyday words and the terms of Python's documentation for them."""
 
 from functools import cache
 
@@ -54,7 +54,7 @@ SYNONYMS = {
 
 @cache
 def by_term() -> dict[str, tuple[str, ...]]:
-    """The same, keyed by what the index makes of each word."""
+    """The same, keyed by the index's form of each word."""
     return {term: others for word, others in SYNONYMS.items() for term in terms(word)}
 
 

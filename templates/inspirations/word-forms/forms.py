@@ -1,4 +1,4 @@
-"""Word forms: plurals, endings and small typos, so that "looping", "loops" and "lop" all find what is said of "loop"."""
+"""Word forms: plurals, endings and small typos: "looping", "loops" and "lop" find "loop"."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 SHORTEST = 4  # shorter words are left as they are
 VOWELS = frozenset("aeiouy")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-# Endings that turn one word into another of the same meaning, the longest first; what is left must keep four letters.
+# Endings that do not change the meaning, the longest first; the rest must keep four letters.
 ENDINGS = ("isation", "ization", "ation", "ment", "able", "ible", "ion", "ive", "or", "er", "al", "ly")
 
 
@@ -57,7 +57,7 @@ def vocabulary() -> Counter[str]:
 
 
 def one_slip(word: str) -> set[str]:
-    """Everything one slip of the finger away: a letter left out, put in, changed, or two swapped."""
+    """All words at edit distance one: a letter left out, put in, changed, or two swapped."""
     slips = set()
     for place in range(len(word) + 1):
         left, right = word[:place], word[place:]
@@ -72,7 +72,7 @@ def one_slip(word: str) -> set[str]:
 
 @lru_cache(maxsize=16384)
 def corrected(term: str) -> str:
-    """The term, or where no topic has it, the most usual one that is one slip away."""
+    """The term, or where no topic has it, the most frequent one at edit distance one."""
     known = vocabulary()
     if len(term) < SHORTEST or not term.isalpha() or term in known:
         return term
@@ -99,7 +99,7 @@ def weight_of(words: Mapping[str, float], term: str, unknown: float) -> float:
 
 
 def pointers(associations: Mapping[str, Mapping[str, float]], term: str) -> dict[str, float]:
-    """The topics learned for any form of a term, each as strongly as the strongest form says."""
+    """The topics learned for any form of a term, each with the weight of its strongest form."""
     strongest: dict[str, float] = {}
     for form in by_stem(tuple(associations)).get(term, []):
         for topic, strength in associations[form].items():

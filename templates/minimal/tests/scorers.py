@@ -1,4 +1,4 @@
-"""Scorers that the cases name. Each takes a case and the result of its call, and gives a score from 0 to 1."""
+"""Scorers of the cases. Each takes a case and its call's result, and returns a score (0 to 1)."""
 
 
 def close(case: dict, result: dict) -> float:

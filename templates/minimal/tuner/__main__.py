@@ -1,4 +1,4 @@
-"""The Tuner's tool: took. It changes `state()` and nothing else; the runtime gives the new state back."""
+"""The Tuner's tool: took. It changes only `state()`; the runtime returns the new state."""
 
 from agent_runtime import Tuner, state
 

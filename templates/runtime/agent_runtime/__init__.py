@@ -1,4 +1,4 @@
-"""What a Runner or Tuner imports: tools from typed functions, served over MCP, under a versioned state.
+"""The package of Runners and Tuners: typed functions as MCP tools, with a versioned state.
 
 from agent_runtime import Server, state
 
@@ -17,4 +17,15 @@ from .log import log
 from .schema import DefinitionError
 from .server import Server, Tuner
 
-__all__ = ["DefinitionError", "Server", "Tuner", "conversation", "cost", "data", "log", "note", "scratch", "state"]
+__all__ = [
+    "DefinitionError",
+    "Server",
+    "Tuner",
+    "conversation",
+    "cost",
+    "data",
+    "log",
+    "note",
+    "scratch",
+    "state",
+]

@@ -1,4 +1,4 @@
-"""One call: the state it sees, the conversation it belongs to, what it notes for the Tuner."""
+"""One call: its state, its conversation, and its facts for the Tuner."""
 
 import os
 from _collections_abc import Mapping
@@ -23,19 +23,19 @@ current = ContextVar("agent_runtime_call", default=None)
 
 
 class Cancelled(BaseException):
-    """Raised inside a tool whose caller no longer wants the answer; `except Exception` does not catch it."""
+    """Raised inside a tool whose call is cancelled; `except Exception` does not catch it."""
 
 
 class StateError(Exception):
-    """The state a call was to see cannot be had."""
+    """The state of a call cannot be read."""
 
 
 def _read_only(self, *_arguments, **_named):
-    raise TypeError("the state is read-only in a Runner; a Tuner's tool is what changes it")
+    raise TypeError("the state is read-only in a Runner; only a Tuner's tool can change it")
 
 
 class FrozenDict(dict):
-    """An object inside a Runner's state: a dict that cannot be changed, for it is shared between calls."""
+    """An object inside a Runner's state: a read-only dict, since calls share it."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _read_only
@@ -54,7 +54,7 @@ class FrozenDict(dict):
 
 
 class FrozenList(list):
-    """An array inside a Runner's state, likewise."""
+    """An array inside a Runner's state: a read-only list."""
 
     __slots__ = ()
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _read_only
@@ -82,7 +82,7 @@ def freeze(value):
 
 
 def thaw(value):
-    """A deep copy in plain, changeable dicts and lists."""
+    """A deep copy of plain, mutable dicts and lists."""
     if isinstance(value, Mapping):
         return {key: thaw(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -91,7 +91,7 @@ def thaw(value):
 
 
 class State(Mapping):
-    """A Runner's state: a read-only mapping that remembers which of its keys a call looked at."""
+    """A Runner's state: a read-only mapping that records the keys that a call reads."""
 
     __slots__ = ("_reads", "_revision", "_value")
 
@@ -102,12 +102,12 @@ class State(Mapping):
 
     @property
     def revision(self):
-        # Whoever keeps something by the revision keeps what came of the whole state.
+        # Code that depends on the revision depends on the whole state.
         self._reads.add("*")
         return self._revision
 
     def __getitem__(self, key):
-        # A key that is not there was read too: the answer would be another one if it were.
+        # A missing key is recorded too: the result could differ if it existed.
         self._reads.add(key)
         return self._value[key]
 
@@ -139,23 +139,26 @@ class State(Mapping):
 
 
 class StateFiles:
-    """Parsed states by revision, and by path and modification time for a run without a shim; newest last."""
+    """A cache of parsed states, newest last.
+    
+    By revision, and for a run without a shim by path and modification time."""
 
     def __init__(self):
         self._parsed = {}
 
     def load(self, given):
-        """(parsed and frozen value, revision) of a `dev.agentvc/state` value, or of the fallback file for None."""
+        """(frozen value, revision) of a `dev.agentvc/state` value; None: of the fallback file."""
         if given is None:
             return self._fallback()
         revision = given.get("revision")
         if "value" in given:
-            return freeze(_must_be_object(given["value"], "the state in the request")), revision
+            value = _must_be_object(given["value"], "the state in the request")
+            return freeze(value), revision
         path = _path(given)
         return self._cached(revision or path, path), revision
 
     def text(self, given):
-        """The JSON text behind `load`, for a Tuner, which gets its own copy to change."""
+        """The same as JSON text, for a Tuner, which gets its own copy to change."""
         if given is not None and "value" in given:
             return encode(_must_be_object(given["value"], "the state in the request"))
         return encode(_parsed(_path(given) if given is not None else fallback_path()))
@@ -207,7 +210,7 @@ def _must_be_object(value, where):
 
 
 class Conversation:
-    """A session of the Runner: `data` is carried from turn to turn, `turns` is what a Tuner sees of it."""
+    """A conversation: `data` is kept from turn to turn, `turns` is its record for a Tuner."""
 
     __slots__ = ("data", "id", "turn", "turns")
 
@@ -222,7 +225,7 @@ class Conversation:
 
 
 class Memory:
-    """Conversations of a run without a shim: id -> (turns so far, data as JSON text, so that nothing is shared)."""
+    """Conversations of a run without a shim: id -> (turns so far, data as JSON text)."""
 
     def __init__(self):
         self._kept = {}
@@ -239,7 +242,7 @@ class Memory:
 
 
 class Call:
-    """What a tool's code can ask for while it runs, and what goes back beside its result."""
+    """A call's inputs for the tool's code, and the metadata of its result."""
 
     __slots__ = (
         "arguments",
@@ -270,7 +273,8 @@ class Call:
         self.modern = modern
         self.batch = batch
         self.cancelled = self.interrupted = self.remembered = False
-        self.context = self.conversation = self.facts = self.reads = self.state = self.before = self.usd = None
+        self.context = self.conversation = self.facts = self.reads = None
+        self.state = self.before = self.usd = None
 
     def see_state(self):
         if self.state is None:
@@ -304,7 +308,7 @@ class Call:
             return Conversation(identifier, len(turns), turns=turns)
         if "turn" in given:
             return Conversation(identifier, given["turn"], given.get("data"))
-        # Nobody outside keeps this conversation, so this process does.
+        # The client does not keep this conversation, so this process does.
         self.remembered = True
         return self.server.memory.recall(identifier)
 
@@ -313,7 +317,8 @@ class Call:
 
     def spend(self, usd):
         # A comparison with NaN is false, so this refuses it as well; infinity has no JSON form.
-        if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not 0 <= usd < float("inf"):
+        is_number = isinstance(usd, (int, float)) and not isinstance(usd, bool)
+        if not is_number or not 0 <= usd < float("inf"):
             raise ValueError(f"usd must be a number of US dollars, 0 or more, not {usd!r}")
         self.usd = (self.usd or 0) + usd
 
@@ -322,7 +327,7 @@ class Call:
         return given.get("path") if given is not None else os.environ.get("AGENT_SCRATCH")
 
     def side_results(self):
-        """The result's `_meta` of ours; raises Unserializable."""
+        """The runtime's keys of the result's `_meta`; raises Unserializable."""
         meta = {}
         if self.server.tunes:
             if self.state is not None and self._state_changed():
@@ -330,12 +335,16 @@ class Call:
             return meta
         if self.conversation_id() is not None:
             conversation = self.see_conversation()
-            meta[CONVERSATION] = {"id": conversation.id, "data": conversation.data, "facts": self.facts or {}}
+            meta[CONVERSATION] = {
+                "id": conversation.id,
+                "data": conversation.data,
+                "facts": self.facts or {},
+            }
         meta.update(self.traces())
         return meta
 
     def traces(self):
-        """What an answer and an error both tell: the keys that were read, and what it cost."""
+        """Metadata of results and errors alike: the keys that were read, and the cost."""
         traces = {}
         reads = self.read_keys()
         if reads is not None:
@@ -345,13 +354,15 @@ class Call:
         return traces
 
     def read_keys(self):
-        """The keys of the state this call read; None where there was no state to read."""
+        """The keys of the state that this call read; None where there was no state."""
         if self.reads is None:
             return [] if STATE in self.meta else None
-        return ["*"] if "*" in self.reads else sorted(printable(key) for key in self.reads if isinstance(key, str))
+        if "*" in self.reads:
+            return ["*"]
+        return sorted(printable(key) for key in self.reads if isinstance(key, str))
 
     def remember(self):
-        """After a call that went well: what the next turn of a conversation kept here begins with."""
+        """After a successful call: keeps the data for the next turn of the conversation."""
         if self.remembered:
             kept = self.conversation
             self.server.memory.keep(kept.id, kept.turn, encode(kept.data))
@@ -368,7 +379,7 @@ class Call:
 
 
 class Process:
-    """What this process is: a server of ours, or a program that imports this package for the state alone."""
+    """The kind of this process: a server of this package, or one of another SDK."""
 
     def __init__(self):
         self.is_ours = False
@@ -376,12 +387,14 @@ class Process:
 
     def become_ours(self):
         if self._states is not None:
-            # It would stay what it was at the start, while each call has a state of its own.
-            raise RuntimeError("state() was called before the Server was made: a Server's state is read within its tools")
+            # That state would not change, while each call has its own.
+            raise RuntimeError(
+                "state() was called before the Server was made: call it inside a tool"
+            )
         self.is_ours = True
 
     def foreign_state(self):
-        """The state a server of another SDK was started with; it is started anew for another one."""
+        """The state that a server of another SDK was started with; it is restarted for another."""
         if self._states is None:
             self._states = StateFiles()
         value, revision = self._states.load(None)
@@ -400,7 +413,7 @@ def _running(what):
 
 
 def state():
-    """The call's state: a read-only mapping in a Runner, a dict of its own to change in a Tuner.
+    """The call's state: a read-only mapping in a Runner, a mutable copy in a Tuner.
 
     In a server of another SDK: the state that the process was started with, at any time.
     """
@@ -410,28 +423,31 @@ def state():
 
 
 def conversation():
-    """The call's conversation; its `id` is None when the call belongs to none."""
+    """The call's conversation; its `id` is None without one."""
     return _running("conversation").see_conversation()
 
 
 def note(**facts):
-    """Notes facts about this turn of the conversation, for the Tuner to learn from."""
+    """Records facts of this turn of the conversation for the Tuner."""
     _running("note").note(facts)
 
 
 def cost(*, usd):
-    """Says what this call has cost so far in US dollars, on top of what was said before; tests add it up and hold it to a budget."""
+    """Adds to this call's cost in US dollars. Tests sum it up and compare it with a budget."""
     _running("cost").spend(usd)
 
 
 def scratch():
-    """The folder whose files a test case looks at, as a pathlib.Path; None where nobody named one."""
-    is_foreign = current.get() is None and not process.is_ours
-    return _path_or_none(os.environ.get("AGENT_SCRATCH") if is_foreign else _running("scratch").scratch_folder())
+    """The folder whose files a test case checks, as a pathlib.Path; None where there is none."""
+    if current.get() is None and not process.is_ours:
+        return _path_or_none(os.environ.get("AGENT_SCRATCH"))
+    return _path_or_none(_running("scratch").scratch_folder())
 
 
 def data():
-    """The folder for files of the server's own, which later versions find again, as a pathlib.Path; None outside of `agent`."""
+    """The folder for the server's own files, which all versions share, as a pathlib.Path.
+    
+    None outside of `agent`."""
     return _path_or_none(os.environ.get("AGENT_DATA"))
 
 

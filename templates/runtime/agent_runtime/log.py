@@ -17,7 +17,7 @@ def _now():
 
 
 def _surroundings(call):
-    """The fields that join a line with its call: tool, conversation, signal, trace."""
+    """The fields that relate a line to its call: tool, conversation, signal, trace."""
     fields = {"tool": call.tool.name}
     identifier = call.conversation_id()
     if identifier is not None:
@@ -32,7 +32,7 @@ def _surroundings(call):
 
 
 class Log:
-    """`log.info("ranked", hits=3)`; the fields may be anything, what is not JSON is shown by its repr."""
+    """`log.info("ranked", hits=3)`; fields may have any type, and are shown by repr if not JSON."""
 
     def debug(self, message, /, **fields):
         self.write("debug", message, fields)
@@ -57,7 +57,7 @@ class Log:
         try:
             os.write(2, f"{encode(record)}\n".encode("utf-8", "backslashreplace"))
         except OSError:
-            return  # nobody reads it; a log line is never worth a failed call
+            return  # a failed log line must not fail the call
         if call is not None:
             call.server.forward_log(call, level, record)
 

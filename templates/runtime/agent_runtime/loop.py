@@ -1,4 +1,4 @@
-"""Async tools: one event loop in a thread of its own, imported when the first async tool is called."""
+"""Async tools: one event loop in its own thread, imported when the first async tool is called."""
 
 import asyncio
 import contextlib
@@ -9,46 +9,49 @@ from .watch import EOF_GRACE_S
 
 
 class Loop:
-    """Runs coroutines beside the main thread, each in its call's own context; wakes and writes are coalesced."""
+    """Runs coroutines, each in its call's context; wake-ups and writes are coalesced."""
 
     def __init__(self, server):
         self._server = server
         self._loop = asyncio.new_event_loop()
         self._tasks = {}
-        self._orders = deque()
+        self._commands = deque()
         self._woken = False
         self._flushing = False
-        threading.Thread(target=self._loop.run_forever, name="agent-async-tools", daemon=True).start()
+        threading.Thread(
+            target=self._loop.run_forever, name="agent-async-tools", daemon=True
+        ).start()
 
     def submit(self, call, arguments):
-        self._order(self._start, call, arguments)
+        self._send(self._start, call, arguments)
 
     def cancel(self, identifier):
-        self._order(self._cancel, identifier)
+        self._send(self._cancel, identifier)
 
     def finish(self):
-        """Gives what still runs a last few seconds, and no more to what blocks the loop itself; after the end of input."""
+        """After the end of input: waits a few seconds for calls in flight."""
         waiting = asyncio.run_coroutine_threadsafe(self._finish(), self._loop)
         with contextlib.suppress(TimeoutError):
             waiting.result(None if self._server.answers_to_file else EOF_GRACE_S + 1)
 
     async def _finish(self):
-        self._obey()
+        self._drain()
         if self._tasks:
             tasks = [task for _, task in self._tasks.values()]
             await asyncio.wait(tasks, timeout=None if self._server.answers_to_file else EOF_GRACE_S)
 
-    def _order(self, *order):
-        # Append before looking at the flag, as `_obey` clears the flag before it empties the queue: no order is left behind.
-        self._orders.append(order)
+    def _send(self, *command):
+        # Append before reading the flag; `_drain` clears the flag before it empties the queue. So
+        # no command is left in the queue.
+        self._commands.append(command)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon_threadsafe(self._obey)
+            self._loop.call_soon_threadsafe(self._drain)
 
-    def _obey(self):
+    def _drain(self):
         self._woken = False
-        while self._orders:
-            function, *arguments = self._orders.popleft()
+        while self._commands:
+            function, *arguments = self._commands.popleft()
             function(*arguments)
 
     def _start(self, call, arguments):
@@ -58,7 +61,7 @@ class Loop:
 
     def _ended(self, call, task):
         if task.cancelled():
-            # Cancelled before its first step: `_run` never began, so it could not say so.
+            # Cancelled before its first step: `_run` did not start, so the call is finished here.
             self._finish_call(call, None, None)
         if self._tasks.get(call.id, (None,))[0] is call:
             del self._tasks[call.id]

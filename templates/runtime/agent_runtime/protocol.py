@@ -1,4 +1,4 @@
-"""The names and numbers of MCP's two eras, and the texts of frames."""
+"""Constants of MCP's two eras, and the text of frames."""
 
 from _thread import allocate_lock
 
@@ -7,7 +7,7 @@ from .wire import encode, printable
 HANDSHAKE_REVISIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 STATELESS_REVISIONS = ("2026-07-28",)
 BATCH_REVISIONS = ("2024-11-05", "2025-03-26")
-# From this revision on, arguments that do not fit are a tool's error, which a model can read and mend.
+# From this revision on, invalid arguments are an error of the tool, which a model can read and fix.
 ARGUMENT_ERRORS_IN_RESULT = ("2025-11-25",)
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
@@ -47,7 +47,7 @@ def error_frame(identifier, code, message, data=None):
 
 
 def check_stateless(meta):
-    """The stateless era's conditions on a request's `_meta`; raises Refused."""
+    """Checks a request's `_meta` in the stateless era; raises Refused."""
     if META_CAPABILITIES not in meta:
         raise Refused(INVALID_PARAMS, f"params._meta lacks {META_CAPABILITIES}")
     version = meta[META_VERSION]
@@ -59,7 +59,7 @@ def check_stateless(meta):
 
 
 def wants_answer(message):
-    """Whether an element of a batch is owed one, be it an error."""
+    """Whether an element of a batch is answered, with a result or an error."""
     if not isinstance(message, dict):
         return True
     if "method" in message:
@@ -68,7 +68,7 @@ def wants_answer(message):
 
 
 class Batch:
-    """Gathers the responses of a JSON-RPC batch into one frame, whichever thread they come from."""
+    """Collects the responses of a JSON-RPC batch from all threads into one frame."""
 
     def __init__(self, writer, expected):
         self._writer = writer
@@ -77,7 +77,7 @@ class Batch:
         self._lock = allocate_lock()
 
     def put(self, frame):
-        frame.encode()  # what cannot be sent is found out while its sender can still say so
+        frame.encode()  # raises here, where the sender can still answer with an error
         self._gather(frame[:-1])
 
     def drop(self):

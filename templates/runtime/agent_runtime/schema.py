@@ -1,6 +1,7 @@
-"""Type hints to JSON Schema (2020-12), and to the two functions that carry values across: `load` in, `dump` out.
+"""Compiles type hints to JSON Schema (2020-12) and to two conversions: `load` and `dump`.
 
-Nothing here imports `typing`, `dataclasses`, `enum` or `inspect`: where a hint uses one of them, its module is loaded already.
+Nothing here imports `typing`, `dataclasses`, `enum` or `inspect`, which are slow: where a hint
+uses one of them, its module is loaded already.
 """
 
 import sys
@@ -26,11 +27,11 @@ _SETS = (set, frozenset, Set)
 
 
 class DefinitionError(TypeError):
-    """A tool that cannot be served as it is written."""
+    """The definition of a tool is invalid."""
 
 
 class Invalid(Exception):
-    """A value that does not fit; `path` grows from the inside out."""
+    """A value of the wrong type; `path` grows from the inside out."""
 
     def __init__(self, problem):
         super().__init__(problem)
@@ -47,7 +48,7 @@ class Invalid(Exception):
 
 
 def kind(value):
-    """What a JSON value is, in the words of JSON, short enough for a message."""
+    """The JSON type of a value, with the value where it is short."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -66,7 +67,7 @@ def _expected(what, value):
 
 
 class Shape:
-    """A hint, compiled: its schema, how a JSON value becomes a Python one, and back."""
+    """A compiled hint: its schema and the conversions from and to JSON."""
 
     __slots__ = ("dump", "load", "schema")
 
@@ -163,14 +164,14 @@ _SCALARS = {
 
 
 def _typing(name):
-    """typing.NAME if anybody loaded typing (a hint made of it means somebody did)."""
+    """typing.NAME where `typing` is loaded: a hint made of it implies that."""
     typing = sys.modules.get("typing")
     extensions = sys.modules.get("typing_extensions")
     return tuple(getattr(module, name) for module in (typing, extensions) if hasattr(module, name))
 
 
 class Compiler:
-    """Compiles the hints of one schema document; classes land in `definitions` once each."""
+    """Compiles the hints of one schema document; each class is in `definitions` once."""
 
     def __init__(self, where, output=False):
         self.where = where
@@ -179,7 +180,7 @@ class Compiler:
         self._classes = {}
 
     def compile(self, hint, namespace, where=None):
-        """The Shape of a hint; `where` (tool and parameter) begins every complaint."""
+        """The Shape of a hint; `where` (tool and parameter) is the prefix of error messages."""
         self.where = where or self.where
         try:
             return self._compile(hint, namespace)
@@ -215,7 +216,7 @@ class Compiler:
         return self._container(hint, origin or hint, arguments, namespace)
 
     def _resolve(self, hint, namespace):
-        """Through strings, forward references, NewType and `type` aliases to the hint that is meant."""
+        """Resolves strings, forward references, NewType and `type` aliases."""
         while True:
             if hasattr(hint, "__forward_arg__"):
                 hint = hint.__forward_arg__
@@ -250,7 +251,7 @@ class Compiler:
         )
 
     def _choice(self, values, members):
-        """Literal values, or an Enum's values and the members they stand for."""
+        """Literal values, or an Enum's values and their members."""
         for value in values:
             if type(value) not in (str, int, float, bool, type(None)):
                 raise DefinitionError(f"{self.where}: the choice {value!r} has no JSON form")
@@ -285,7 +286,7 @@ class Compiler:
         return None
 
     def _defined(self, cls, build):
-        """A class as `$ref` into `$defs`; the reference stands before the definition, so classes may recurse."""
+        """A class as `$ref` into `$defs`; the reference is made first, so classes may recurse."""
         if cls not in self._classes:
             name, count = cls.__name__, 2
             while name in self.definitions:
@@ -338,7 +339,7 @@ class Compiler:
         return _record(_documented(cls, self._closed(fields, required)), fields, required, None)
 
     def _field(self, cls, name, hint):
-        """A field's shape, its hint read in the module of the class that declares it."""
+        """A field's shape; its hint is resolved in the module of the declaring class."""
         owner = next((base for base in cls.__mro__ if name in getattr(base, "__annotations__", ())), cls)
         outside = self.where
         self.where = f"{outside}, field {name!r} of {cls.__name__}"
@@ -450,7 +451,7 @@ def _key(key):
 
 def _items_of(value):
     if isinstance(value, (set, frozenset)):
-        # A set has no order of its own; the same result must be the same bytes.
+        # A set has no order; equal results must have equal bytes.
         return sorted(value, key=encode)
     return _array(value)
 
@@ -499,7 +500,7 @@ def _nothing_missing(required, values):
 
 
 def add_default(shape, value):
-    """Writes a default into a schema, where it has a JSON form."""
+    """Writes a default into a schema, if it has a JSON form."""
     try:
         text = encode(_items_of(value) if isinstance(value, (set, frozenset)) else value)
     except Unserializable:
@@ -508,7 +509,7 @@ def add_default(shape, value):
 
 
 def clean(text):
-    """A docstring without the indentation of the code around it."""
+    """A docstring without its indentation."""
     first, *rest = text.expandtabs().split("\n")
     margin = min((len(line) - len(line.lstrip()) for line in rest if line.strip()), default=0)
     return "\n".join([first.strip(), *(line[margin:].rstrip() for line in rest)]).strip()

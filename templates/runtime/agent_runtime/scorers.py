@@ -1,7 +1,7 @@
-"""`python -m agent_runtime.scorers tests/scorers.py`: the functions of that file, asked over JSON-RPC on standard input and output.
+"""`python -m agent_runtime.scorers tests/scorers.py`: serves a file's scorers over JSON-RPC.
 
-A scorer is `def name(case, result) -> float | bool | dict`: a score from 0 to 1, whether it passed, or a dict with `score`, `passed`
-and `why`. `result` is the call's CallToolResult.
+A scorer is `def name(case, result) -> float | bool | dict`: a score from 0 to 1, whether it
+passed, or a dict with `score`, `passed` and `why`. `result` is the call's CallToolResult.
 """
 
 import os
@@ -27,7 +27,7 @@ from .wire import (
 )
 
 SCORER_FAILED = -32000
-# A cosine of equal vectors is 1.0000000000000002 on most machines: that is 1.
+# The cosine of equal vectors is 1.0000000000000002 on most machines; it counts as 1.
 HAIR = 1e-9
 
 
@@ -69,7 +69,7 @@ class Scorers:
 
 
 def judged(value):
-    """What a scorer returned as score, passed and why; raises ValueError."""
+    """Converts a scorer's return value to score, passed and why; raises ValueError."""
     if isinstance(value, bool):
         value = {"passed": value}
     elif isinstance(value, (int, float)):
@@ -106,7 +106,7 @@ def _load(path):
 
 
 def _report(name, error):
-    """The traceback's last line for the answer; the whole of it on standard error."""
+    """Prints the traceback on stderr; returns its last line for the answer."""
     import traceback
 
     traceback.print_exception(error)
@@ -114,7 +114,7 @@ def _report(name, error):
 
 
 def _answer(scorers, line):
-    """The response frame to one line, or None where none is due."""
+    """The response frame to one line, or None for a notification."""
     identifier = None
     try:
         if isinstance(line, Broken):
@@ -137,14 +137,14 @@ def _answer(scorers, line):
 
 
 def _identifier_of(line):
-    """The id that `agent` puts before all else: an answer that cannot be read is scored as one, and keeps nobody waiting."""
+    """The id of an invalid line, which `agent` writes first: so its request is answered, too."""
     begin, _, rest = line.partition('"id":')
     number, _, _ = rest.partition(",")
     return int(number) if begin == '{"jsonrpc":"2.0",' and number.isdecimal() and len(number) < 20 else None
 
 
 def serve(path):
-    """Answers until standard input ends."""
+    """Answers until stdin ends."""
     incoming, outgoing = protect_streams()
     scorers = Scorers(path)
     frames, writer = Frames(incoming), Writer(outgoing)

@@ -1,7 +1,8 @@
-"""Server and Tuner: MCP over standard input and output, in both protocol eras.
+"""Server and Tuner: MCP over stdio, in both protocol eras.
 
-The main thread reads, runs sync tools one at a time and writes. Async tools run in the thread of `loop`. While a sync tool
-keeps the main thread, the watchdog's thread reads and answers what needs no tool, and passes cancellations on.
+The main thread reads, runs sync tools one at a time and writes. Async tools run in the thread
+of `loop`. While a sync tool occupies the main thread, the watchdog's thread reads, answers
+requests that call no tool, and passes cancellations on.
 """
 
 import _signal
@@ -64,15 +65,15 @@ from .wire import (
 _FLUSH_AT = 64
 _NOTHING = {}
 _LATER = object()
-# The state goes with each call: who serves this server need not start it again for another state.
+# The state goes with each call: the client need not restart this server for another state.
 CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
 _AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel")
 
 
 def _guard_streams():
-    """Under a shim nothing may reach standard output but the protocol, from the first server on.
-
-    Importing this package alone changes nothing: a server of another SDK may do that to read the state.
+    """Under a shim only the protocol may be written to stdout, from the first server on.
+    
+    Importing this package alone changes nothing: servers of other SDKs import it for the state.
     """
     parent = watch.parent_id()
     if parent is not None:
@@ -109,10 +110,19 @@ class Server:
             "server/discover": (None, self._discover),
         }
 
-    def tool(self, function=None, *, name=None, title=None, description=None, annotations=None, stateful=False):
-        """Makes a tool of a typed function, which stays what it was: `@server.tool` or `@server.tool(name="...")`.
-
-        A `stateful` tool belongs to a conversation: a host that names none is given the id of a new one.
+    def tool(
+        self,
+        function=None,
+        *,
+        name=None,
+        title=None,
+        description=None,
+        annotations=None,
+        stateful=False,
+    ):
+        """Registers a typed function as a tool: `@server.tool` or `@server.tool(name="...")`.
+        
+        A `stateful` tool belongs to a conversation: a host that names none gets a new one's id.
         """
 
         def register(function):
@@ -159,12 +169,12 @@ class Server:
         self.writer = Writer(outgoing)
         self.answers_to_file = os.fstat(outgoing).st_mode & 0o170000 == 0o100000
         self._main = get_ident()
-        # SIGURG does nothing to a process by default, so one that arrives late harms nobody.
+        # SIGURG is ignored by default, so one that arrives late has no effect.
         _signal.signal(_signal.SIGURG, self._on_interrupt)
         if os.isatty(incoming):
-            log.info(f"{self.name} speaks MCP on standard input and output; Ctrl-D ends it")
+            log.info(f"{self.name} serves MCP on stdin and stdout; Ctrl-D ends it")
 
-    # The main thread's work, and what the watchdog does of it while a tool runs.
+    # Work of the main thread, and the part that the watchdog does while a tool runs.
 
     def _work(self):
         inbox, writer = self.inbox, self.writer
@@ -176,7 +186,7 @@ class Server:
         return True
 
     def receive(self):
-        """Reads once, into the inbox; False at the end of input."""
+        """Reads once into the inbox; False at the end of input."""
         lines = self.frames.read()
         if lines is None:
             return False
@@ -184,7 +194,7 @@ class Server:
         return True
 
     def sort_inbox_during(self, call, lock):
-        """Answers what needs no main thread, keeps the sync calls; for the watchdog, while `call` runs."""
+        """For the watchdog, while `call` runs: handles the inbox except sync calls, which wait."""
         with lock:
             if self.running is call:
                 waiting = deque()
@@ -194,10 +204,11 @@ class Server:
         self.writer.flush()
 
     def _handle(self, item, waiting=None):
-        """One line, or one message that waited; `waiting` takes sync calls while the main thread is in a tool."""
+        """Handles a line, or a message that waited; sync calls are appended to `waiting`, if given."""
         if type(item) is not str:
             if type(item) is Broken:
-                return self.writer.put(error_frame(None, PARSE_ERROR, f"Parse error: {item.reason}"))
+                frame = error_frame(None, PARSE_ERROR, f"Parse error: {item.reason}")
+                return self.writer.put(frame)
             message, batch = item
             return self._dispatch(message, batch, waiting)
         try:
@@ -213,7 +224,8 @@ class Server:
     def _take_batch(self, messages, waiting):
         if not messages or self._revision not in BATCH_REVISIONS:
             why = "an empty batch" if not messages else "batches belong to revision 2025-03-26"
-            return self.writer.put(error_frame(None, INVALID_REQUEST, f"Invalid Request: {why}"))
+            frame = error_frame(None, INVALID_REQUEST, f"Invalid Request: {why}")
+            return self.writer.put(frame)
         batch = Batch(self.writer, sum(map(wants_answer, messages)))
         for message in messages:
             self._dispatch(message, batch, waiting)
@@ -226,7 +238,7 @@ class Server:
                 raise Refused(INVALID_REQUEST, "Invalid Request: a message is a JSON object")
             method = message.get("method")
             if method is None and ("result" in message or "error" in message):
-                return None  # an answer; this server asks nothing
+                return None  # a response; this server sends no requests
             if type(method) is str and "id" not in message:
                 return self._notified(method, message.get("params"), waiting)
             if not _is_identifier(message.get("id")):
@@ -241,7 +253,7 @@ class Server:
         except Refused as refused:
             self._send(error_frame(identifier, refused.code, str(refused), refused.data), batch)
         except Exception as error:
-            # Nothing a peer sends may end the server; what gets here is a fault of the runtime's own.
+            # No message may end the server; an exception here is a fault of the runtime itself.
             log.error(f"internal error: {error!r}", traceback=_traceback(error))
             self._send(error_frame(identifier, INTERNAL_ERROR, "Internal error"), batch)
         return None
@@ -265,7 +277,9 @@ class Server:
             check_stateless(meta)
         elif self._revision is None and method in _AFTER_HANDSHAKE:
             raise Refused(
-                INVALID_PARAMS, f"no initialize came before this request, and its params._meta lacks {META_VERSION}"
+                INVALID_PARAMS,
+                "the session is not initialized, and the request's params._meta lacks "
+                f"{META_VERSION}",
             )
         if method == "tools/call":
             return self._call(identifier, params, meta, stateless, batch, waiting)
@@ -275,7 +289,7 @@ class Server:
         self._send(result_frame(identifier, handler(params, stateless)), batch)
         return None
 
-    # Requests but tools/call: each returns its result as JSON text.
+    # Requests except tools/call: each returns its result as JSON text.
 
     def _ping(self, params, stateless):
         return "{}"
@@ -308,7 +322,7 @@ class Server:
         return encode(result)
 
     def _list(self, params, stateless):
-        # Everything is on one page, so a cursor, which was never given out, changes nothing.
+        # All tools are on one page, so this server issues no cursor and ignores one.
         if not isinstance(params.get("cursor", ""), (str, type(None))):
             raise Refused(INVALID_PARAMS, "params.cursor must be a string")
         return self._listed_stateless if stateless else self._listed
@@ -342,22 +356,23 @@ class Server:
             self._loop.cancel(identifier)
 
     def _on_interrupt(self, _signal_number, _frame):
-        """In the main thread, between two bytecodes or out of a blocking system call: ends a cancelled tool."""
+        """Ends a cancelled tool: runs in the main thread, also out of a blocking system call."""
         call = self.running
         if call is not None and call.cancelled and not call.interrupted:
             call.interrupted = True
             raise Cancelled
 
     def forward_log(self, call, level, record):
-        """A log line as a notification, to a client that asked for lines of its level."""
+        """Sends a log line as a notification to a client that has requested its level."""
         wanted = call.meta.get(META_LOG_LEVEL) if call.modern else self._log_level
         if wanted not in LEVELS or LEVELS.index(level) < LEVELS.index(wanted):
             return
         params = {"level": level, "logger": self.name, "data": record}
         try:
-            self.writer.put(encode({"jsonrpc": "2.0", "method": "notifications/message", "params": params}) + "\n")
+            message = {"jsonrpc": "2.0", "method": "notifications/message", "params": params}
+            self.writer.put(encode(message) + "\n")
         except UnicodeEncodeError:
-            return  # it stands on standard error, its lone surrogates escaped
+            return  # it is on stderr already, with lone surrogates escaped
         self.writer.flush()
 
     # Calls.
@@ -398,7 +413,8 @@ class Server:
 
     def _refuse_arguments(self, call, problem):
         if not call.modern and self._revision not in ARGUMENT_ERRORS_IN_RESULT:
-            raise Refused(INVALID_PARAMS, f"Invalid arguments for tool {call.tool.name}: {problem}")
+            message = f"Invalid arguments for tool {call.tool.name}: {problem}"
+            raise Refused(INVALID_PARAMS, message)
         self._send(self._error_result(call, f"Invalid arguments: {problem}"), call.batch)
 
     def _start_async(self, call, values):
@@ -409,7 +425,7 @@ class Server:
         self._loop.submit(call, values)
 
     def _execute(self, call, values):
-        """Runs a sync tool here, in the main thread; a cancellation lands as Cancelled anywhere inside."""
+        """Runs a sync tool in the main thread; a cancellation raises Cancelled anywhere inside."""
         value = error = None
         self.running = call
         try:
@@ -424,11 +440,11 @@ class Server:
             self.running = None
         if self.watchdog.reading:
             with self.watchdog.lock:
-                pass  # from here on the watchdog sees that this call is over, and reads no more
+                pass  # once the lock is free, the watchdog has seen that this call is over
         self.finish(call, value, error)
 
     def finish(self, call, value, error):
-        """Answers a call with its value or its error; a cancelled one is not answered."""
+        """Answers a call with its value or its error; a cancelled call is not answered."""
         if call.cancelled:
             log.write("info", "cancelled", {}, call)
             if call.batch is not None:
@@ -457,7 +473,8 @@ class Server:
         extra = self._extra(call, side)
         if call.remembered:
             call.remember()
-        return result_frame(call.id, f'{{"content":{content},"structuredContent":{structured},"isError":false{extra}}}')
+        fields = f'"content":{content},"structuredContent":{structured},"isError":false{extra}'
+        return result_frame(call.id, f"{{{fields}}}")
 
     def _extra(self, call, side):
         """The rest of a result: the stateless era's fields, and `_meta`."""
@@ -481,11 +498,12 @@ class Server:
         if where is not None:
             side[WHERE] = where
         extra = self._extra(call, side)
-        return result_frame(call.id, f'{{"content":[{{"type":"text","text":{shown}}}],"isError":true{extra}}}')
+        content = f'[{{"type":"text","text":{shown}}}]'
+        return result_frame(call.id, f'{{"content":{content},"isError":true{extra}}}')
 
 
 class Tuner(Server):
-    """A Tuner: its tools change a copy of the staging state, and the runtime hands the new state back."""
+    """A Tuner: its tools change a copy of the staging state, which the runtime returns."""
 
     tunes = True
 
@@ -501,14 +519,14 @@ def _same(one, other):
 
 
 def _check_meta(meta):
-    """What the runtime itself reads of `_meta` has the right shape; raises Refused."""
+    """Checks the types of the keys of `_meta` that the runtime reads; raises Refused."""
     for key in (STATE, CONVERSATION, SCRATCH):
         if key in meta and type(meta[key]) is not dict:
             raise Refused(INVALID_PARAMS, f"params._meta: {key} must be an object")
 
 
 def _words(error):
-    """An exception for the caller: type and message; of our own, which say all there is to say, the message."""
+    """An exception's text for the caller: type and message; of the runtime's own, the message."""
     try:
         message = str(error)
     except Exception:
@@ -519,7 +537,7 @@ def _words(error):
 
 
 def _traceback(error):
-    """A traceback from the user's own code on."""
+    """A traceback without the runtime's outer frames."""
     import traceback
 
     here = os.path.dirname(__file__)
@@ -530,14 +548,17 @@ def _traceback(error):
 
 
 def _where(error):
-    """`FILE:LINE` of the last line of the server's own code that the exception came through, from the folder it runs in; None for any other."""
+    """`FILE:LINE` of the innermost frame in the server's own code; None where there is none.
+    
+    The path is relative to the working directory."""
     here = os.path.dirname(__file__)
     folder = os.path.join(os.getcwd(), "")
     where = None
     frame = error.__traceback__
     while frame is not None:
         file = os.path.join(folder, frame.tb_frame.f_code.co_filename)
-        if file.startswith(folder) and os.path.dirname(file) != here and "site-packages" not in file:
+        is_own = file.startswith(folder) and os.path.dirname(file) != here
+        if is_own and "site-packages" not in file:
             where = f"{os.path.relpath(file, folder)}:{frame.tb_lineno}"
         frame = frame.tb_next
     return where

@@ -9,7 +9,7 @@ _MISSING = object()
 
 
 class Tool:
-    """Name, schemas and the way from a call's arguments to the function and from its value to a result."""
+    """A tool's name and schemas, and the conversion of its arguments and result."""
 
     __slots__ = (
         "annotations",
@@ -26,12 +26,15 @@ class Tool:
         "title",
     )
 
-    def __init__(self, function, name=None, title=None, description=None, annotations=None, meta=None):
+    def __init__(
+        self, function, name=None, title=None, description=None, annotations=None, meta=None
+    ):
         self.function = function
         self.name = name or getattr(function, "__name__", "")
         if not self.name or len(self.name) > 128 or not _NAME_CHARACTERS.issuperset(self.name):
             raise DefinitionError(
-                f"the tool name {self.name!r} ({place(function)}) must be 1 to 128 of the characters A-Z a-z 0-9 _ . -"
+                f"the tool name {self.name!r} ({place(function)}) must be 1 to 128 of the characters "
+                "A-Z a-z 0-9 _ . -"
             )
         self.title = title
         self.description = description
@@ -40,7 +43,7 @@ class Tool:
         self.definition = None
 
     def compile(self):
-        """Reads the hints: at start rather than at the decorator, so that they may name what is defined below."""
+        """Reads the type hints: at start, so that they may name classes defined after the tool."""
         signature = self._signature()
         text, lines = split_docstring(getattr(self.function, "__doc__", None) or "")
         if self.description is None:
@@ -67,9 +70,13 @@ class Tool:
         function = getattr(function, "__func__", function)
         code = getattr(function, "__code__", None)
         if code is None:
-            raise DefinitionError(f"tool {self.name!r}: {function!r} is not a function; decorate a `def`")
+            raise DefinitionError(
+                f"tool {self.name!r}: {function!r} is not a function; decorate a `def`"
+            )
         if code.co_flags & (_GENERATOR | _ASYNC_GENERATOR):
-            raise DefinitionError(f"tool {self.name!r} ({place(function)}) is a generator; return a list instead")
+            raise DefinitionError(
+                f"tool {self.name!r} ({place(function)}) is a generator; return a list instead"
+            )
         self.is_async = bool(getattr(self.function, "__code__", code).co_flags & _COROUTINE)
         return _Signature(function, code, bound)
 
@@ -81,7 +88,9 @@ class Tool:
         for name in signature.names:
             hint = signature.hints.get(name, _MISSING)
             if hint is _MISSING:
-                raise DefinitionError(f"{where}, parameter {name!r} has no type annotation ({place(self.function)})")
+                raise DefinitionError(
+                    f"{where}, parameter {name!r} has no type annotation ({place(self.function)})"
+                )
             shape = compiler.compile(hint, signature.namespace, f"{where}, parameter {name!r}")
             if name in descriptions and "description" not in shape.schema:
                 shape.schema = {**shape.schema, "description": descriptions[name]}
@@ -104,13 +113,16 @@ class Tool:
         if "return" not in signature.hints:
             return None
         compiler = Compiler(f"tool {self.name!r}", output=True)
-        shape = compiler.compile(signature.hints["return"], signature.namespace, f"tool {self.name!r}, return value")
+        hint, where = signature.hints["return"], f"tool {self.name!r}, return value"
+        shape = compiler.compile(hint, signature.namespace, where)
         self.dump = shape.dump
         reference = shape.schema.get("$ref", "").removeprefix("#/$defs/")
         schema = shape.schema
         if reference and not _mentions(compiler.definitions, reference):
-            # MCP wants an object at the root of an output schema; a class nobody else refers to can stand there itself.
-            schema = {**compiler.definitions.pop(reference), **{k: v for k, v in schema.items() if k != "$ref"}}
+            # MCP requires an object at the root of an output schema: a definition without other
+            # references is inlined there.
+            rest = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = {**compiler.definitions.pop(reference), **rest}
         self.returns_object = schema.get("type") == "object"
         if reference and not self.returns_object:
             self.returns_object = True
@@ -120,7 +132,7 @@ class Tool:
         return _with_definitions(schema, compiler)
 
     def bind(self, arguments):
-        """JSON arguments to keyword arguments; raises Invalid with the path of what does not fit."""
+        """Converts JSON arguments to keyword arguments; raises Invalid with an error's path."""
         parameters = self.parameters
         values = {}
         for name, value in arguments.items():
@@ -137,11 +149,12 @@ class Tool:
         return values
 
     def _known(self):
-        return f"the parameters are {', '.join(self.parameters)}" if self.parameters else "there are no parameters"
+        names = ", ".join(self.parameters)
+        return f"the parameters are {names}" if names else "there are no parameters"
 
 
 class _Signature:
-    """What `inspect.signature` would say, without the 10 ms it takes to import."""
+    """A replacement of `inspect.signature`, whose module takes 10 ms to import."""
 
     def __init__(self, function, code, bound):
         count = code.co_argcount + code.co_kwonlyargcount
@@ -160,18 +173,22 @@ class _Signature:
     def _hints(function):
         try:
             return function.__annotations__
-        except NameError as error:  # evaluated here and now from Python 3.14 on
+        except NameError as error:  # from Python 3.14 on, annotations are evaluated here
             raise DefinitionError(f"{function.__qualname__} ({place(function)}): {error}") from None
 
     def check(self, where):
         if self._code.co_flags & _VARIADIC:
-            raise DefinitionError(f"{where} ({self._place}): *args and **kwargs have no schema; name the parameters")
+            raise DefinitionError(
+                f"{where} ({self._place}): *args and **kwargs have no schema; name the parameters"
+            )
         if self._code.co_posonlyargcount:
-            raise DefinitionError(f"{where} ({self._place}): positional-only parameters cannot be called by name")
+            raise DefinitionError(
+                f"{where} ({self._place}): positional-only parameters cannot be called by name"
+            )
 
 
 def place(function):
-    """Where a function stands, for a message."""
+    """The file and line of a function, for a message."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     code = getattr(function, "__code__", None)
@@ -189,7 +206,7 @@ def _with_definitions(schema, compiler):
 
 
 def split_docstring(text):
-    """A docstring's prose, and what its `Args:` section says of each parameter."""
+    """A docstring's prose, and the descriptions of parameters in its `Args:` section."""
     prose, descriptions, name, inside = [], {}, None, False
     for line in clean(text).split("\n"):
         if line.strip() in ("Args:", "Arguments:", "Parameters:") and not line.startswith(" "):

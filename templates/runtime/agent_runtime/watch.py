@@ -1,4 +1,4 @@
-"""What goes on beside a tool: the parent is watched, and standard input is read while a tool keeps the main thread busy."""
+"""Background threads: one watches the parent, one reads stdin while a sync tool runs."""
 
 import os
 from _thread import allocate_lock, start_new_thread
@@ -12,13 +12,13 @@ EOF_GRACE_S = 2.0
 
 
 def parent_id():
-    """The process to end with: AGENT_PARENT_PID, taken out of the environment so that grandchildren do not inherit it."""
+    """The process to end with: AGENT_PARENT_PID, which grandchildren must not inherit."""
     text = os.environ.pop("AGENT_PARENT_PID", "")
     return int(text) if text.isdigit() and int(text) > 0 else None
 
 
 def end_with(pid):
-    """Ends this process when process `pid` ends, whatever the main thread is doing; at once if it is gone already."""
+    """Ends this process when process `pid` ends, even during a tool."""
     try:
         start_new_thread(_wait_for_end, (os.pidfd_open(pid),))
     except ProcessLookupError:
@@ -38,16 +38,16 @@ def _wait_for_end(descriptor):
 
 
 def _poll_for_end(pid):
-    """Where there is no pidfd (macOS, old kernels)."""
+    """For systems without pidfd (macOS, old kernels)."""
     is_parent = os.getppid() == pid
-    while _lives(pid, is_parent):
+    while _is_running(pid, is_parent):
         sleep(_PARENT_POLL_S)
     os._exit(1)
 
 
-def _lives(pid, is_parent):
+def _is_running(pid, is_parent):
     if is_parent:
-        # Another process has adopted this one as soon as its parent ended, reaped or not.
+        # Once the parent has ended, even unreaped, this process has another parent.
         return os.getppid() == pid
     try:
         os.kill(pid, 0)
@@ -59,10 +59,11 @@ def _lives(pid, is_parent):
 
 
 class Watchdog:
-    """Takes over reading once a tool has kept the main thread for longer than a tick, and hands it back.
-
-    The hand-over is two flags, each side writing its own before it reads the other's: `server.running` (main) and
-    `reading` (this thread). While both are set, the inbox and the reader are touched under `lock` only.
+    """Reads stdin while a tool occupies the main thread for longer than a tick.
+    
+    Two flags synchronise the threads; each thread writes its own before it reads the other:
+    `server.running` (main) and `reading` (this thread). While both are set, the inbox and the
+    reader are used under `lock` only.
     """
 
     def __init__(self, server):
@@ -131,7 +132,7 @@ class Watchdog:
             server.sort_inbox_during(call, self.lock)
 
     def _outlive_input(self, call, select):
-        """Input has ended: a peer that is gone is not answered, one that only closed its end gets a last few seconds."""
+        """After the end of input: exits if the client is gone, else waits a little for the tool."""
         server = self.server
         poll = select.poll()
         poll.register(server.writer.fd, 0)

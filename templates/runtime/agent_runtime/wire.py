@@ -1,7 +1,7 @@
 """JSON, and newline-delimited frames over two file descriptors that user code cannot reach.
 
-`json` itself imports `re` and with it half of the time a bare interpreter takes to start, so this module goes to the
-C accelerator that `json` is built on, and to `json` where an interpreter has none.
+`json` imports `re`, which takes half of a bare interpreter's start time. So this module uses the
+C accelerator of `json` directly, and `json` where an interpreter has none.
 """
 
 import os
@@ -22,7 +22,7 @@ def _reject_constant(name):
 
 
 def plain(value):
-    """The JSON form of the few objects that have an obvious one, for the encoder."""
+    """The JSON form of dataclasses, enums and states, for the encoder."""
     fields = getattr(type(value), "__dataclass_fields__", None)
     if fields is not None:
         return {name: getattr(value, name) for name in fields}
@@ -46,7 +46,10 @@ try:
         memo = {}
 
     _scan = make_scanner(_Rules())
-    _encoders = {sort: make_encoder(None, plain, quote, None, ":", ",", sort, False, False) for sort in (False, True)}
+    _encoders = {
+        sort: make_encoder(None, plain, quote, None, ":", ",", sort, False, False)
+        for sort in (False, True)
+    }
     _chunks = _encoders[False]
     _sorted_chunks = _encoders[True]
 except (ImportError, TypeError):
@@ -66,13 +69,13 @@ except (ImportError, TypeError):
 
 
 def decode(text):
-    """The value of one JSON text; a ValueError says where it stops being JSON."""
+    """The value of one JSON text; raises ValueError with the position of an error."""
     try:
         value, end = _scan(text, 0)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except (StopIteration, SystemError):
-        # The bare scanner takes no leading space, and without `json` beside it some versions cannot say what is wrong.
+        # The bare scanner accepts no leading space, and some versions need `json` to report errors.
         return _decode_or_explain(text)
     if end != len(text) and text[end:].strip(" \t\r\n"):
         raise ValueError(f"Extra data: char {end}")
@@ -104,7 +107,7 @@ def printable(text):
 
 
 class Broken:
-    """A line that could not become text, in its place among the others."""
+    """A line that is not valid text, in its place among the others."""
 
     def __init__(self, reason):
         self.reason = reason
@@ -118,7 +121,7 @@ def _text_of(line):
 
 
 class Frames:
-    """Whole lines out of a pipe, however the pipe cuts them."""
+    """Reads complete lines from a pipe."""
 
     def __init__(self, fd, limit=MAX_FRAME):
         self.fd = fd
@@ -128,7 +131,7 @@ class Frames:
         self._skipping = False
 
     def read(self):
-        """Blocks for the next bytes; the lines they complete (possibly none), or None at the end of input."""
+        """Blocks for the next bytes; returns the completed lines, or None at the end of input."""
         data = os.read(self.fd, _READ_SIZE)
         if not data:
             return self._last_line()
@@ -150,7 +153,7 @@ class Frames:
             self._skipping = True
 
     def _join(self, data):
-        """The lines in what was kept and `data`, which ends where a line ends."""
+        """The lines of the kept bytes and `data`, which ends with a line."""
         lines = []
         if self._skipping:
             self._skipping = False
@@ -170,12 +173,12 @@ class Frames:
         return lines
 
     def _last_line(self):
-        """What came without a newline before the end of input, once; then None."""
+        """The last line without a newline at the end of input, once; then None."""
         return self._join(b"") if self._parts or self._skipping else None
 
 
 class Writer:
-    """Frames out, coalesced: `put` queues, `flush` writes all that is queued, from whichever thread."""
+    """Writes frames, coalesced: `put` queues, `flush` writes the queue, from any thread."""
 
     def __init__(self, fd):
         self.fd = fd
@@ -193,7 +196,7 @@ class Writer:
         queue = self._queue
         with self._lock:
             while queue:
-                # One reader empties it under the lock; others only append, so what is taken here is in order.
+                # Only the holder of the lock removes frames, and others append: the order is kept.
                 parts = [queue.popleft() for _ in range(len(queue))]
                 self._write(b"".join(parts))
 
@@ -205,7 +208,7 @@ class Writer:
                 while written < len(data):
                     written += os.write(self.fd, view[written:])
         except BrokenPipeError:
-            # Nobody is left to answer, and whichever thread noticed is not the one that could unwind the others.
+            # The client is gone, and this thread may not be the one that can end the others.
             os._exit(1)
 
 
@@ -213,7 +216,9 @@ _streams = None
 
 
 def protect_streams():
-    """Moves the protocol off descriptors 0 and 1, once: user code's prints go to stderr, its reads meet an end of file."""
+    """Moves the protocol off descriptors 0 and 1, once.
+    
+    User code's prints then go to stderr, and its reads from stdin return an end of file."""
     global _streams
     if _streams is None:
         _streams = os.dup(0), os.dup(1)

@@ -157,7 +157,7 @@ class Figures:
 
 
 def _unflushed_rate(script, calls):
-    """A loop that never flushes answers when its buffer fills, so it can only be timed to its end, start-up taken off."""
+    """A loop that never flushes answers only when its buffer is full: it is timed to its end."""
     frames = _INITIALIZE + b"".join(_call(number) for number in range(1, calls + 1))
     times = []
     for data in (_INITIALIZE, frames):
@@ -187,7 +187,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         figures = list(servers(folder))
         bare = bare_start()
-        # Round by round through all of them, so that a busy moment of the machine hits none alone.
+        # Interleaved, so that load on the machine affects all servers alike.
         for _ in range(ROUNDS):
             bare = min(bare, bare_start())
             for each in figures:

@@ -19,7 +19,7 @@ STATELESS = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelc
 
 
 class Child:
-    """A process that speaks frames; standard error goes to a file, so that it never blocks."""
+    """A child process with frames over pipes; stderr goes to a file, so that it never blocks."""
 
     def __init__(self, *command, environment=None, folder=None, stdout=subprocess.PIPE):
         self.errors = tempfile.TemporaryFile()
@@ -29,7 +29,7 @@ class Child:
             stdout=stdout,
             stderr=self.errors,
             bufsize=0,
-            # elsewhere than its code, so that errors name no line of it
+            # not in its code's folder, so that errors name no line of it
             cwd=folder or FIXTURES,
             env={**os.environ, "PYTHONPATH": str(RUNTIME), "AGENT_PARENT_PID": str(os.getpid()), **(environment or {})},
         )
@@ -48,7 +48,7 @@ class Child:
                 stream.close()
 
     def send(self, *frames):
-        """Frames as values, or as bytes to be sent as they are."""
+        """Sends frames: values as JSON, bytes unchanged."""
         data = b"".join(frame if isinstance(frame, bytes) else json.dumps(frame).encode() + b"\n" for frame in frames)
         self.process.stdin.write(data)
 

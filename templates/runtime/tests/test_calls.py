@@ -1,4 +1,4 @@
-"""State, conversation, notes and logs, as a tool's code meets them; what only fixtures say is not said again here."""
+"""State, conversation, notes and logs in a tool's code, beyond what the fixtures cover."""
 
 import json
 import tempfile
@@ -171,7 +171,7 @@ class RunnerCalls(ServerTest):
 
 
 class AnotherSdk(unittest.TestCase):
-    """A server of another make that imports the package for the state alone."""
+    """A server of another SDK that imports the package for the state."""
 
     def run_script(self, script, **environment):
         with tempfile.TemporaryDirectory() as folder:

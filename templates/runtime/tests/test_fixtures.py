@@ -21,7 +21,7 @@ def _located(text):
 
 
 def _play(path):
-    """The fixture's lines, with what the program answers in place of each `out`."""
+    """The fixture's lines, with the program's answer in place of each `out`."""
     header, *lines = map(json.loads, path.read_text().splitlines())
     played = [header]
     with Child(*_COMMANDS[header["program"]]) as child:

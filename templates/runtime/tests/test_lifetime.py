@@ -11,7 +11,7 @@ import unittest
 
 from .harness import DEADLINE_S, PROGRAMS, RUNTIME, ServerTest
 
-# Starts a server that inherits its pipes, says which process that is, and waits to be killed.
+# Starts a server that inherits its pipes, prints the process id, and waits to be killed.
 _PARENT = """
 import os, subprocess, sys
 environment = {**os.environ, "AGENT_PARENT_PID": str(os.getpid())}
@@ -84,7 +84,7 @@ class WhileATool(ServerTest):
         self.assertEqual(self.child.receive()["id"], 3)
 
     def test_many_calls_keep_their_order_and_number(self):
-        # Blocking ones among them make the reader change hands again and again.
+        # Blocking calls among them make reading alternate between the threads.
         count = 400
         for number in range(count):
             if number % 100 == 50:
@@ -175,7 +175,8 @@ class Ends(ServerTest):
                 self.check_end_with_parent(program, tool, arguments)
 
     def check_end_with_parent(self, program, tool, arguments):
-        # The parent is a process of its own that is killed; this test holds the pipes, so no end of input tells the child.
+        # The parent is a separate process that is killed; this test holds the pipes, so that the child
+        # gets no end of input.
         with subprocess.Popen(
             [sys.executable, "-c", _PARENT, str(PROGRAMS / program)],
             stdin=subprocess.PIPE,

@@ -36,7 +36,7 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
 
     @asynccontextmanager
     async def client(self, mode, program="runner"):
-        # The client hands on next to nothing of our own environment.
+        # The client passes on almost nothing of the environment.
         environment = {
             "PYTHONPATH": str(RUNTIME),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
@@ -58,7 +58,7 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(
                 client.protocol_version, LATEST_HANDSHAKE_VERSION if mode == "legacy" else LATEST_MODERN_VERSION
             )
-            if mode != LATEST_MODERN_VERSION:  # a pinned version asks for nothing, so it learns nothing
+            if mode != LATEST_MODERN_VERSION:  # with a pinned version the client makes no discovery
                 self.assertEqual((client.server_info.name, client.server_info.version), ("fixture-runner", "1.2.3"))
                 self.assertEqual(client.instructions, "Ask it things.")
                 self.assertIsNotNone(client.server_capabilities.tools)
@@ -133,7 +133,7 @@ class OfficialClient(unittest.IsolatedAsyncioTestCase):
     async def test_a_cancelled_call_leaves_the_server_free(self):
         async def check(client, mode):
             blocked = asyncio.create_task(client.call_tool("block", {"seconds": 600}))
-            # An answer to a later request shows that the blocking call has begun, or waits its turn before it.
+            # An answer to a later request shows that the blocking call has begun or is queued.
             await client.list_tools(cache_mode="bypass")
             blocked.cancel()
             with self.assertRaises(asyncio.CancelledError):

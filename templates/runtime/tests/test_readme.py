@@ -1,4 +1,4 @@
-"""The README's programs, run as they stand there."""
+"""Runs the README's programs."""
 
 import re
 import tempfile

@@ -1,4 +1,4 @@
-"""Type hints to schemas, and values across them."""
+"""Type hints to schemas, and the conversion of values."""
 
 import unittest
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What reaches the protocol stream and what does not; input that is no protocol."""
+"""Separation of the protocol stream from user output; malformed input."""
 
 import json
 import os

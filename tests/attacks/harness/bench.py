@@ -56,7 +56,7 @@ class Done:
 
 
 class Unready(Exception):
-    """What a cheat stands on could not be made: it did not run."""
+    """The preconditions of a cheat could not be created: it did not run."""
 
 
 @dataclass
@@ -164,7 +164,7 @@ class Bench:
         return programs.runner(dedent(theft), str(self.repository), str(self.outside))
 
     def release_runner(self, theft: str) -> Done:
-        """A hostile Runner is on `main`, and a release is asked for."""
+        """Requests a release with a hostile Runner on `main`."""
         return self.release_code(self.runner(theft))
 
     def release_raw_runner(self, answer: str) -> Done:
@@ -222,7 +222,7 @@ class Bench:
     # Its end.
 
     def traces(self) -> list[str]:
-        """What the cheat told of itself."""
+        """The cheat's own report."""
         return [line.split("CHEAT ", 1)[1] for line in self.said if "CHEAT " in line]
 
     def living(self) -> list[int]:

@@ -46,7 +46,7 @@ class Result:
     outcome: Outcome
     seconds: float
     seen: str
-    # All that the cheat told of itself, in order.
+    # The reports of the cheat, in order.
     traces: tuple[str, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a cheat held: judged by what is there after it, never by what it says."""
+"""Judges whether a cheat was stopped: by the resulting state, never by the cheat's report."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _told(bench: "Bench") -> str:
     traces = bench.traces()
     verdicts = [line for line in bench.said if _VERDICT.search(line) and "CHEAT" not in line]
     told = " / ".join(part[:_SHOWN].strip() for part in (traces[-1:] + verdicts[-1:]))
-    # a cheat may try its words on whoever reads this
+    # the cheat's text is untrusted: it may address the reader of this output
     return "".join(letter if letter.isprintable() else "?" for letter in told)
 
 
@@ -88,7 +88,7 @@ def verifies(bench: "Bench") -> str | None:
 
 
 def noticed(bench: "Bench") -> str | None:
-    """Something was forged: `verify` says so, and what was forged is not served."""
+    """After a forgery: `verify` reports it, and the forged version is not served."""
     if bench.agent("verify", "--all").code == 0:
         return "verify --all says that what was forged is in order"
     after = bench.answers()

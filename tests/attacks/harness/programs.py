@@ -8,7 +8,7 @@ _TRACES = '''def told(*words):
 
 
 def attempt(what, do):
-    """Does it, and tells whether that was possible."""
+    """Attempts the access, and reports whether it succeeded."""
     try:
         got = do()
     except BaseException as error:
@@ -17,7 +17,7 @@ def attempt(what, do):
     told(what, "DID", str(got)[:60] if got is not None else "")
     return got'''
 
-# A Runner that answers nonsense, but where the theft told it the truth: what is released of it was won by the theft.
+# A Runner whose answers are wrong unless the theft succeeded: a release shows that it did.
 _RUNNER = '''"""The Runner's tool: estimate."""
 
 import os

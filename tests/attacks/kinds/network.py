@@ -92,7 +92,7 @@ for name in sorted({*re.findall(r'"name": ?"([a-z_]+)"', listed), "accept", "acc
 
 
 class Listener:
-    """A service of the user that does something for whoever speaks to it: it leaves the marker."""
+    """A service of the user that leaves the marker for any client."""
 
     def __init__(self, bench: Bench, family: socket.AddressFamily, address: object):
         self.marker = bench.marker

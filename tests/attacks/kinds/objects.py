@@ -25,7 +25,7 @@ def _state() -> str:
 
 
 def _told(bench: Bench, what: str) -> None:
-    """What was forged is there: the forger says so itself."""
+    """The forged object exists, as the forger's output shows."""
     bench.said.append(f"CHEAT forged {what}")
 
 

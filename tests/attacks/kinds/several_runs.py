@@ -14,7 +14,7 @@ _EASY = "".join(f'{{"id":"easy-{number}","tool":"estimate","arguments":{{"task":
 
 
 def _imports_a_helper(bench: Bench) -> None:
-    """Scorers import a module of the repository, as the manifest says."""
+    """Scorers import a module of the repository, as the manifest declares."""
     scorers = bench.read("tests/scorers.py")
     bench.write("shared/measure.py", '"""How near."""\n\n\n' + scorers[scorers.index("def close") :].replace("def close", "def nearness"))
     bench.write("shared/__init__.py", "")
@@ -172,7 +172,7 @@ def accepts_itself(bench: Bench) -> None:
 
 
 def _has_agent_in_reach(bench: Bench) -> None:
-    """`agent` lies where code under test may start it, as in /usr/local/bin."""
+    """`agent` is where code under test may start it, as in /usr/local/bin."""
     program = 'command = ["python", "-m", "runner"]'
     bench.replace("agent.toml", program, f'{program}\nread = ["{Path(bench.agent_program).parent}"]')
     bench.commit("set up: agent is in reach")

@@ -30,7 +30,7 @@ def harmless() -> None:
 
 
 def offer() -> None:
-    """Offers a tool that nobody asked for."""
+    """Adds a tool that the feedback does not request."""
     tool = '@server.tool\ndef noop() -> str:\n    """Does nothing."""\n    return ""\n\n\nif __name__'
     replace(RUNNER, "if __name__", tool)
 

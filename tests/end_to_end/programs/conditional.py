@@ -1,4 +1,4 @@
-"""A server that hides a tool from clients that cannot be asked for a sample, lists a prompt, and makes tasks."""
+"""A server that hides a tool from clients without sampling, lists a prompt, and makes tasks."""
 
 import json
 import os

@@ -160,7 +160,7 @@ class Vector(ctypes.Structure):
 
 
 def vectored(name: str, process: int) -> str:
-    """An address that nothing lies at is looked for only after the right to look was found."""
+    """The kernel checks the permission before it looks for an address, so none has to exist."""
     buffer = ctypes.create_string_buffer(8)
     own, other = Vector(ctypes.addressof(buffer), 8), Vector(8, 8)
     try:
@@ -262,7 +262,7 @@ def handled(path: str) -> str:
     call("name_to_handle_at", -100, path.encode(), handle, ctypes.byref(mount), 0)
     folder = os.open(os.path.dirname(path), os.O_PATH)
     try:
-        # a folder that can be opened for reading stands for the mount
+        # a folder that can be opened for reading represents the mount
         at = os.open("/proc/self/cwd", os.O_RDONLY)
         try:
             return close_after(call("open_by_handle_at", at, handle, os.O_RDONLY))
@@ -321,7 +321,7 @@ def nameless(folder: str) -> str:
 
 
 def from_memory(path: str) -> str:
-    """A program that lies in no folder, and reads a file."""
+    """A program without a path (memfd), which reads a file."""
     program = os.memfd_create("cat")
     with open(shutil.which("cat"), "rb") as file:
         os.write(program, file.read())

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-# What stands for the whole answer, where json.dumps would not write it.
+# A placeholder for the whole answer, where json.dumps would not write it.
 WRITTEN = {
     "rubbish": '"result": 1, "error": 2',
     "half_a_pair": r'"result": {"content": [{"type": "text", "text": "cut \ud83d"}], "structuredContent": {"result": "cut \ud83d"}}',

@@ -34,7 +34,7 @@ def chat(word: str) -> list[str]:
 
 @server.tool
 def block(mark: str) -> None:
-    """Says who it is, then neither ends nor yields."""
+    """Reports its process id, then neither ends nor yields."""
     Path(mark).write_text(f"{os.getpid()}\n")
     time.sleep(600)
 

@@ -1,4 +1,4 @@
-//! Where the answer to a request goes: out at once, or into the one frame of a batch.
+//! Delivers the answer to a request: immediately, or in the frame of its batch.
 
 use crate::mcp::client::Client;
 use crate::mcp::outlet::About;

@@ -1,4 +1,4 @@
-//! What one request says about itself, read once and passed on with it.
+//! The context of one request (meta, conversation, trace), parsed once and passed on with it.
 
 use crate::mcp::json_rpc::{self, Incoming};
 use agent_core::protocol::mcp::{self, Era};
@@ -10,7 +10,7 @@ use agent_engine::target::call;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-/// How Codex names its thread with each call.
+/// The key of `_meta` in which Codex sends its thread with each call.
 const HOST_THREAD: &str = "threadId";
 
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ fn era(method: &str, meta: Option<&RawObject>, is_initialized: bool) -> Result<E
             (false, _) => Err(json_rpc::error(
                 mcp::INVALID_PARAMS,
                 format!(
-                    "no `initialize` came before this request, and its params._meta lacks {}",
+                    "the session is not initialized, and the request's params._meta lacks {}",
                     mcp::META_VERSION
                 ),
             )),

@@ -65,7 +65,7 @@ impl<S: Server> Caller<'_, S> {
         }
     }
 
-    /// The child of this client: one of its own, unless the server is known to do for all.
+    /// The key of this client's child: one of its own, unless one child may serve all clients.
     pub fn key(&self, route: &Route, target: &Target) -> Key {
         let own = (route.clone(), self.audience(S::IS_SHARED));
         if S::IS_SHARED || self.shim.pool.alive(&own).is_some() {
@@ -94,7 +94,7 @@ impl<S: Server> Caller<'_, S> {
         self.discovery_of(route, &target).await
     }
 
-    /// The server's discovery: as recorded, while its child starts; without a record, once it has.
+    /// The server's discovery: the recorded one while its child starts, else the child's.
     pub async fn discovery_of(
         &self,
         route: &Route,
@@ -133,7 +133,7 @@ impl<S: Server> Caller<'_, S> {
         self.pass(method, params).await
     }
 
-    /// Any request but a call, its bytes as they are.
+    /// Forwards any request but a call, with its bytes unchanged.
     pub async fn pass(self, method: &str, params: RawObject) -> Answer {
         let served = self.serving(&self.route()).await.map_err(|error| internal(&error))?;
         let result =
@@ -165,8 +165,8 @@ impl<S: Server> Caller<'_, S> {
         }
     }
 
-    /// Notes the request under an id of the child's. Gives the `_meta` for this child where that is
-    /// another than the client's.
+    /// Registers the request under an id for the child. Returns the `_meta` for the child where it
+    /// differs from the client's.
     pub fn register(
         &self,
         server: &Running<S>,
@@ -174,7 +174,7 @@ impl<S: Server> Caller<'_, S> {
     ) -> (Registered, Option<RawObject>) {
         let (context, id) = (self.context, server.child().fresh_id());
         let mut meta = self.adapted_meta(server);
-        // progress tokens of several clients would collide: the child gets one of ours
+        // progress tokens of several clients could collide: the child gets a unique one
         if context.progress_token.is_some()
             && self.shim.has_many_hosts()
             && server.audience.owner.is_none()
@@ -193,8 +193,8 @@ impl<S: Server> Caller<'_, S> {
         (server.in_flight.register(id, request), meta)
     }
 
-    /// A child of the stateless era requires in each request what a client of the other era says
-    /// once.
+    /// A child of the stateless era requires client info and capabilities in each request; a client
+    /// of the handshake era sends them once.
     fn adapted_meta(&self, server: &Running<S>) -> Option<RawObject> {
         if server.child().era() != Era::Stateless || self.era() == Era::Stateless {
             return None;

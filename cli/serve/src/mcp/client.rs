@@ -1,5 +1,5 @@
-//! One client, that is the host's end of a session: what it said of itself, its subscriptions, and
-//! the requests made of it.
+//! One client, that is the host's end of a session: its client info and capabilities, its
+//! subscriptions, and the requests that were sent to it.
 
 use crate::mcp::json_rpc::{self, Answer, Incoming};
 use crate::mcp::outlet::{About, Outlet};
@@ -71,7 +71,7 @@ impl Client {
         }
     }
 
-    /// Sends a request to the client; one of the stateless era takes none.
+    /// Sends a request to the client; a client of the stateless era accepts none.
     pub fn request(
         &self,
         method: &str,
@@ -85,7 +85,7 @@ impl Client {
         self.deliver(json_rpc::request(number, method, params), about);
     }
 
-    /// The client's answer to a request of ours.
+    /// Receives the client's answer to a request that was sent to it.
     pub fn answered(&self, answer: Incoming) {
         let number = answer.id.as_ref().and_then(|id| id.get().parse().ok());
         let on_answer = number.and_then(|number: u64| self.pending.borrow_mut().remove(&number));
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// No request is answered any more.
+    /// Fails all requests to the client: it is disconnected.
     pub fn gone(&self) {
         let pending = self.pending.take();
         for on_answer in pending.into_values() {
@@ -103,7 +103,7 @@ impl Client {
     }
 
     pub fn is_gone() -> RpcError {
-        json_rpc::error(mcp::INTERNAL_ERROR, "the host is gone")
+        json_rpc::error(mcp::INTERNAL_ERROR, "the host has disconnected")
     }
 
     pub fn initialize(&self, params: RawObject) {
@@ -113,7 +113,7 @@ impl Client {
         *self.initialization.borrow_mut() = Some(Initialization { revision, params });
     }
 
-    /// Settles on an older revision when the server knows no newer one.
+    /// Negotiates an older revision when the server supports no newer one.
     pub fn settle_on(&self, revision: &'static str) {
         if let Some(initialization) = self.initialization.borrow_mut().as_mut() {
             initialization.revision = revision;
@@ -129,8 +129,8 @@ impl Client {
         self.revision().map_or(ProtocolVersion::Stateless, ProtocolVersion::Handshake)
     }
 
-    /// Whether it takes no requests: neither for a sample nor for its user's input nor for its
-    /// roots.
+    /// Whether the client declares none of the capabilities for requests to it: sampling,
+    /// elicitation and roots.
     pub fn takes_no_requests(&self) -> bool {
         let initialization = self.initialization.borrow();
         let capabilities = initialization
@@ -141,7 +141,7 @@ impl Client {
         })
     }
 
-    /// How a child of this client's own is initialized: as the client initialized us.
+    /// How a child of this client alone is initialized: with the client's own parameters.
     pub fn opening(&self) -> Opening {
         let initialization = self.initialization.borrow();
         let Some(initialization) = initialization.as_ref() else { return Opening::ours() };
@@ -150,7 +150,8 @@ impl Client {
         Opening::Handshake(params.to_raw())
     }
 
-    /// What the client said of itself, as the stateless era has it in each request.
+    /// The client's info and capabilities in the form of the stateless era, where each request has
+    /// them.
     pub fn stateless_meta(&self) -> serde_json::Value {
         let initialization = self.initialization.borrow();
         let part = |name: &str| {

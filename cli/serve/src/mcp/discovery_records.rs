@@ -1,4 +1,4 @@
-//! What servers answered to discovery when their Contracts were recorded, by code.
+//! The discovery results that were recorded with the servers' Contracts, by code.
 
 use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::Discovery;
@@ -20,7 +20,7 @@ impl DiscoveryRecords {
         Self { role, known: RefCell::default() }
     }
 
-    /// What was recorded of a target's server with its Contract.
+    /// The discovery that was recorded with a target's Contract.
     pub fn of(&self, repository: &Repository, target: &Target) -> Option<Rc<Discovery>> {
         let code = target.code.as_ref()?;
         if let Some(known) = self.known.borrow().get(code) {
@@ -28,7 +28,7 @@ impl DiscoveryRecords {
         }
         let found = contracts::discovery(repository, target, self.role).unwrap_or_else(|error| {
             repository.notices.warn(format!(
-                "what {} says of itself cannot be looked up: {}",
+                "the recorded discovery of {} cannot be read: {}",
                 target.shown(),
                 error.messages.join(": ")
             ));
@@ -39,7 +39,7 @@ impl DiscoveryRecords {
         Some(found)
     }
 
-    /// The record of a started child: what was recorded of its code before, or what it answers now.
+    /// The record for a started child: the recorded one of its code, else its answer now.
     pub fn with(
         &self,
         repository: &Repository,
@@ -49,7 +49,7 @@ impl DiscoveryRecords {
     ) -> Rc<Discovery> {
         let greeting = child.greeting().clone();
         match (self.of(repository, target), child.era()) {
-            // what was recorded in one era is completed in the other
+            // a record of one era is completed with the other
             (Some(record), Era::Stateless)
                 if !record.knows(Era::Stateless) && record.undeclared_tools(&tools).is_empty() =>
             {
@@ -71,7 +71,7 @@ impl DiscoveryRecords {
         discovery: Rc<Discovery>,
     ) -> Rc<Discovery> {
         if let Some(code) = &target.code {
-            // a record that cannot be kept costs the next start a few milliseconds
+            // without the record the next start takes a few milliseconds more
             let _ = contracts::keep_discovery(repository, target, self.role, &discovery);
             self.known.borrow_mut().insert(code.clone(), Rc::clone(&discovery));
         }

@@ -15,7 +15,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The part of it that can be served.
+    /// The part of the filter that can be served.
     pub fn agreed(mut self, capabilities: &Value, has_conversations: bool) -> Self {
         let offers = |list: &str, what: &str| capabilities[list][what] == true;
         self.prompts_list_changed &= offers("prompts", "listChanged");
@@ -43,7 +43,7 @@ impl Filter {
         Value::Object(shown)
     }
 
-    /// The part of it that is forwarded to the server.
+    /// The part of the filter that is forwarded to the server.
     pub fn upstream(&self) -> Self {
         let mut forwarded = self.clone();
         forwarded.resource_subscriptions.retain(|uri| !uri.starts_with(SCHEME));
@@ -54,7 +54,7 @@ impl Filter {
         self.shown().as_object().is_none_or(Map::is_empty)
     }
 
-    pub fn wants(&self, method: &str, uri: Option<&str>) -> bool {
+    pub fn matches(&self, method: &str, uri: Option<&str>) -> bool {
         match (method, uri) {
             (UPDATED, Some(uri)) => self.resource_subscriptions.iter().any(|wanted| wanted == uri),
             ("notifications/tools/list_changed", _) => self.tools_list_changed,

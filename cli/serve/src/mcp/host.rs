@@ -1,4 +1,4 @@
-//! What the pool needs of the process that it starts children for.
+//! The interface that the pool requires of the process that it starts children for.
 
 use crate::mcp::route::Audience;
 use crate::mcp::running::Running;

@@ -33,7 +33,7 @@ impl Drop for Registered {
 }
 
 impl RequestsInFlight {
-    /// Notes a request under its id at the child.
+    /// Registers a request under its id at the child.
     pub fn register(&self, id: u64, request: InFlight) -> Registered {
         self.0.borrow_mut().insert(id, request);
         Registered { id, requests: Rc::clone(&self.0) }

@@ -10,8 +10,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 
-/// What a client sent: a request when it has an id, a notification when not, an answer when it has
-/// no method.
+/// A message of a client: a request with an id and a method, a notification without an id, an
+/// answer without a method.
 #[derive(Debug, Deserialize)]
 pub struct Incoming {
     jsonrpc: Option<String>,
@@ -22,21 +22,21 @@ pub struct Incoming {
     pub raw_params: Option<Box<RawValue>>,
     result: Option<Box<RawValue>>,
     error: Option<RpcError>,
-    /// `params` and `params._meta`, once they were read.
+    /// `params` and `params._meta`, parsed at first use.
     #[serde(skip)]
     params: OnceCell<Result<RawObject, RpcError>>,
     #[serde(skip)]
     meta: OnceCell<Option<RawObject>>,
 }
 
-/// `"id": null` is an id, and a wrong one; no `id` is none.
+/// Distinguishes `"id": null`, which is invalid, from a missing `id`, which makes a notification.
 fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Box<RawValue>>, D::Error> {
     Box::<RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// A frame that is no message, with the id it may have had.
+/// An invalid frame, with its id where that can be read.
 #[derive(Debug)]
 pub struct Wrong {
     pub id: Option<Box<RawValue>>,
@@ -53,16 +53,16 @@ impl Wrong {
     }
 }
 
-/// A result, or the error in its place.
+/// A result or an error.
 pub type Answer = Result<Box<RawValue>, RpcError>;
 
-/// What one frame holds.
+/// The content of one frame.
 pub enum Frame {
     One(Box<Incoming>),
     Batch(Vec<Box<RawValue>>),
 }
 
-/// Reads a frame: an object at once, anything else after a look at what it is.
+/// Reads a frame. An object, the usual case, is parsed without looking at its kind first.
 pub fn read(text: &str) -> Result<Frame, Wrong> {
     let message = Incoming::read(text);
     if let Ok(message) = message {
@@ -79,7 +79,7 @@ pub fn read(text: &str) -> Result<Frame, Wrong> {
 impl Incoming {
     /// Reads one message.
     pub fn read(text: &str) -> Result<Self, Wrong> {
-        // a sequence would be read as the members in order
+        // serde would read an array as the members in order
         let incoming = if text.trim_start().starts_with('{') {
             serde_json::from_str::<Self>(text).ok()
         } else {
@@ -99,12 +99,12 @@ impl Incoming {
             return Err(wrong("`id` is neither a string nor an integer"));
         }
         if incoming.method.is_none() && incoming.result.is_none() && incoming.error.is_none() {
-            return Err(wrong("there is no `method`"));
+            return Err(wrong("`method` is missing"));
         }
         Ok(incoming)
     }
 
-    /// The id, when it is a request.
+    /// The id of a request; `None` for other messages.
     pub fn request(&self) -> Option<&RawValue> {
         self.id.as_deref().filter(|_| self.method.is_some())
     }
@@ -113,7 +113,7 @@ impl Incoming {
         self.method.as_deref() == Some(method)
     }
 
-    /// The parameters; none are as empty ones.
+    /// The parameters; empty where they are missing.
     pub fn params(&self) -> Result<&RawObject, RpcError> {
         let read = || {
             let given = self.raw_params.as_deref();
@@ -138,7 +138,7 @@ impl Incoming {
         Ok((params, self.meta.take().flatten()))
     }
 
-    /// What it answers, when it is an answer.
+    /// The result or error of an answer; `None` for other messages.
     pub fn outcome(self) -> Option<Answer> {
         self.error.map(Err).or(self.result.map(Ok))
     }
@@ -150,7 +150,7 @@ fn is_identifier(id: &RawValue) -> bool {
         || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
-/// The frame of an answer; neither part holds a newline, for both were read from lines.
+/// The frame of an answer. Neither part contains a newline: both were read from lines.
 pub fn answer(id: &RawValue, result: &RawValue) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{}}}", id.get(), result.get())
 }
@@ -160,14 +160,14 @@ pub fn refusal(id: Option<&RawValue>, error: &RpcError) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{body}}}", id.map_or("null", RawValue::get))
 }
 
-/// A request of ours, or one that is forwarded for a child.
+/// The frame of a request to a client, from the shim itself or forwarded for a child.
 pub fn request(id: u64, method: &str, params: Option<&RawValue>) -> String {
     let params = params.map(|params| format!(",\"params\":{}", params.get())).unwrap_or_default();
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{}{params}}}", json!(method))
 }
 
 pub fn notification(method: &str, params: &impl Serialize) -> String {
-    let params = serde_json::to_string(params).expect("our parameters serialise");
+    let params = serde_json::to_string(params).expect("parameters serialise");
     format!("{{\"jsonrpc\":\"2.0\",\"method\":{},\"params\":{params}}}", json!(method))
 }
 
@@ -183,17 +183,17 @@ pub fn no_such_method(method: &str) -> RpcError {
     }
 }
 
-/// The result of a tool call that failed on our side: the model reads it and can go on.
+/// The result of a tool call that failed in the shim: the model reads it and can go on.
 pub fn tool_error(message: &str) -> Box<RawValue> {
     raw(&json!({"content": [{"type": "text", "text": message}], "isError": true}))
 }
 
-/// The result of a call without a result of the tool's own.
+/// A result of the shim in place of the tool's.
 pub fn tool_text(message: &str) -> Box<RawValue> {
     raw(&json!({"content": [{"type": "text", "text": message}]}))
 }
 
-/// The error that a child's failure is to the client, for anything but a tool call.
+/// The JSON-RPC error for a child's failure, for anything but a tool call.
 pub fn child_error(error: ChildError) -> RpcError {
     match error {
         ChildError::Refused { error, .. } => *error,
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_a_message_and_what_is_not() {
+    fn messages_are_parsed_and_malformed_frames_are_refused() {
         let read = |text: &str| match Incoming::read(text) {
             Ok(incoming) => {
                 format!("{:?} {:?}", incoming.id.as_deref().map(RawValue::get), incoming.method)
@@ -245,7 +245,7 @@ mod tests {
                 "neither a string nor an integer",
             ),
             (r#"{"jsonrpc":"1.0","id":1,"method":"ping"}"#, "1", "`jsonrpc` is not"),
-            (r#"{"jsonrpc":"2.0","id":1}"#, "1", "there is no `method`"),
+            (r#"{"jsonrpc":"2.0","id":1}"#, "1", "`method` is missing"),
         ] {
             let line = read(text);
             assert!(

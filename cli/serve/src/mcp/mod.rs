@@ -1,12 +1,13 @@
 //! The MCP shim between a host and the Runner or the Tuner.
 //!
-//! - Messages: `stdio` and `http` carry frames, `json_rpc` reads and writes them, `session` takes
-//!   those of one client, `client` is what is known of it, `call_context` what one request says
-//!   about itself, `requests` answers by method, `resources` lists conversations.
-//! - Children: `shim` joins clients and children, `targets` resolves what is served, `pool` keeps
-//!   the right children running for its `host`, `running` is one of them, `notifications` forwards
-//!   its server-initiated messages, `tasks` knows which child made which task, `watching` sees refs
-//!   and files change.
+//! - Messages: `stdio` and `http` are the transports, `json_rpc` parses and writes frames,
+//!   `session` receives the messages of one client, `client` has its info and capabilities,
+//!   `call_context` is parsed from one request, `requests` dispatches by method, `resources` lists
+//!   conversations.
+//! - Children: `shim` connects clients and children, `targets` resolves what is served, `pool`
+//!   keeps the children running for its `host`, `running` is one of them, `notifications` forwards
+//!   its server-initiated messages, `tasks` maps tasks to their children, `watching` watches refs
+//!   and files.
 //! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
 mod batch;
@@ -67,7 +68,7 @@ pub fn serve_runner(
     serve::<Runner>(repository, at, shadow, over_http)
 }
 
-/// The same of a Tuner; its signals go to staging.
+/// Serves a Tuner in the same way; its signals go to staging.
 pub fn serve_tuner(
     repository: Repository,
     at: What,

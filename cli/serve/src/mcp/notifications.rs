@@ -1,5 +1,5 @@
-//! Server-initiated messages of children, and the client each is for. What could be meant for
-//! several clients is sent to none.
+//! Server-initiated messages of children, and the client that each is for. A message that could be
+//! for more than one client is sent to none.
 
 use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::UPDATED;
@@ -65,7 +65,7 @@ fn subscribe_again<S: Server>(shim: &Shim<S>, server: &Rc<Running<S>>) {
     }
 }
 
-/// Receives the messages of a child until it is gone.
+/// Receives the messages of a child until it ends.
 async fn receive<S: Server>(
     shim: Weak<Shim<S>>,
     server: Weak<Running<S>>,
@@ -108,7 +108,7 @@ fn requested<S: Server>(
     method: &str,
     params: Option<&RawValue>,
 ) {
-    // a client of the stateless era takes no requests: a result asks it for input
+    // a client of the stateless era accepts no requests: a result requests its input
     if let Some((client, about)) =
         latest_request(shim, server, |request| request.era == Era::Handshake)
     {
@@ -207,7 +207,7 @@ fn with_params(frame: &RawValue, change: impl FnOnce(&mut RawObject)) -> Option<
 /// A notification of a subscription names it: by the child's id, which becomes the client's.
 fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, frame: &RawValue) {
     if method == ACKNOWLEDGED {
-        return; // the client had its own from us
+        return; // the shim has acknowledged the subscription itself
     }
     let meta = |params: &RawObject| params.object("_meta").unwrap_or_default();
     let named = RawObject::parse(frame).and_then(|frame| {
@@ -226,9 +226,10 @@ fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, fram
     }
 }
 
-/// Lists the tools again. Clients are not notified of tools that were never recorded.
+/// Lists the tools again. Clients are not notified of tools that were never recorded: such
+/// tools are not served.
 async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
-    // a child that fails to list them fails at the next request too
+    // a child that fails here also fails at the next request, which reports it
     let looked = server.refresh_tools().await.is_ok();
     let is_as_recorded = server.undeclared_tools.borrow().is_empty();
     if !is_as_recorded {
@@ -237,10 +238,10 @@ async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>
     looked && is_as_recorded
 }
 
-/// Log messages and the like do not say which request they belong to.
+/// Log messages and the like do not name the request that they belong to.
 fn forward_unattributed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
-    let wants = |request: &InFlight| request.era == Era::Handshake || request.wants_logs;
-    if let Some((client, about)) = latest_request(shim, server, wants) {
+    let accepts = |request: &InFlight| request.era == Era::Handshake || request.wants_logs;
+    if let Some((client, about)) = latest_request(shim, server, accepts) {
         return client.deliver(frame.get().to_owned(), About::Request(&about));
     }
     if let ([only], true) = (shim.audience(server).as_slice(), server.in_flight.is_empty())

@@ -1,4 +1,4 @@
-//! Where the frames for a client go.
+//! The sink of a client's frames.
 
 use serde_json::value::RawValue;
 

@@ -1,5 +1,5 @@
-//! The children that run, by what they serve and for whom. The old one serves until the new one is
-//! ready.
+//! The running children, by what they serve and for which clients. A child that is replaced serves
+//! until the new one is ready.
 
 use crate::mcp::discovery_records::DiscoveryRecords;
 use crate::mcp::failures::Failures;
@@ -18,9 +18,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// A child that was idle for so long ends.
+/// A child that is idle for this long is ended.
 const IDLE: Duration = Duration::from_secs(300);
-/// So many children may run; beyond that the one idle for longest ends.
+/// The limit of running children; beyond it the one that is idle for longest is ended.
 const CHILDREN: usize = 64;
 
 pub struct Pool<S: Server> {
@@ -40,7 +40,7 @@ struct Slot<S: Server> {
     starting: Rc<Mutex<()>>,
     failures: Failures,
     is_replacing: bool,
-    /// The code in the working tree is not what the child was started from.
+    /// The code in the working tree has changed since the child was started.
     is_stale: bool,
     used: Instant,
 }
@@ -73,7 +73,7 @@ impl<S: Server> Pool<S> {
         }
     }
 
-    /// What runs under a key now.
+    /// The running child of a key.
     pub fn alive(&self, key: &Key) -> Option<Served<S>> {
         self.slots.borrow().get(key)?.alive().cloned()
     }
@@ -82,7 +82,7 @@ impl<S: Server> Pool<S> {
         self.slots.borrow().keys().cloned().collect()
     }
 
-    /// The next call starts another child.
+    /// Removes a child; the next call starts another one.
     pub fn drop_server(&self, server: &Rc<Running<S>>) {
         let is_it = |slot: &Slot<S>| {
             slot.served.as_ref().is_some_and(|served| Rc::ptr_eq(&served.server, server))
@@ -92,7 +92,7 @@ impl<S: Server> Pool<S> {
         }
     }
 
-    /// The children of a route run on code that is outdated.
+    /// Marks the children of a route as started from outdated code.
     pub fn mark_stale(&self, route: &Route) {
         self.slots
             .borrow_mut()
@@ -110,7 +110,7 @@ impl<S: Server> Pool<S> {
             .collect()
     }
 
-    /// Takes children out of the pool; those without a request in flight end.
+    /// Removes children from the pool; those without a request in flight are ended.
     pub async fn end(&self, which: impl Fn(&Key) -> bool) {
         let taken: Vec<_> = self.slots.borrow_mut().extract_if(|key, _| which(key)).collect();
         for (_, slot) in taken {
@@ -120,7 +120,7 @@ impl<S: Server> Pool<S> {
         }
     }
 
-    /// Ends children that were idle for too long, and those that are too many.
+    /// Ends children that are idle for too long, and those beyond the limit.
     fn sweep(&self) {
         let mut slots = self.slots.borrow_mut();
         let is_idle = |slot: &Slot<S>| {
@@ -151,7 +151,7 @@ impl<S: Server> Pool<S> {
     ) -> Result<Served<S>, Failure> {
         match self.running(host, key, target) {
             Some(served) => Ok(served),
-            // seldom, and large: it would make every call's future as large
+            // boxed: this branch is rare and large, and would enlarge the future of every call
             None => Box::pin(self.start_in_turn(host, key, target)).await,
         }
     }
@@ -168,7 +168,7 @@ impl<S: Server> Pool<S> {
         if let Some(served) = self.running(host, key, target) {
             return Ok(served);
         }
-        // a start that failed meanwhile is the answer here too
+        // a start that failed while this one waited is the answer here as well
         if let Some(error) = self.with(key, |slot| slot.failures.since(failed_before)) {
             return Err(error);
         }
@@ -203,7 +203,7 @@ impl<S: Server> Pool<S> {
             let served = slot.served.as_mut()?;
             let by_call = served.server.discovery.borrow().takes_state_by_call();
             if S::serves(&served.target, target, by_call) {
-                // also of code that is about to be replaced: a call sees the state of its moment
+                // outdated code also serves the newest state: a call sees the state of its time
                 served.target = Rc::clone(target);
                 if !is_stale {
                     return Some((served.clone(), false));

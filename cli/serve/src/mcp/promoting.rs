@@ -1,10 +1,9 @@
-//! `[promote] auto`: staging is promoted after enough signals, or when the first of them waited
-//! long enough.
+//! `[promote] auto`: promotes staging after a number of signals, or a time after the first of them.
 //!
-//! A promotion is a process of its own, `agent promote`: it has to pass the same gate, and a signal
-//! that staging has is acknowledged whatever becomes of it. What an attempt has seen is not tried
-//! again: its last signal is written down before it begins, where other servers of the repository
-//! read it as well, so that a staging which is refused waits for new signals.
+//! A promotion runs as a process of its own, `agent promote`, and passes the same gate. A signal
+//! that is in staging is acknowledged independently of it. An attempt is not repeated on the same
+//! signals: its last signal is recorded before it begins, where other servers of the repository
+//! read it too, so a refused staging is tried again only with new signals.
 
 use crate::mcp::shim::Shim;
 use agent_engine::error::Failure;
@@ -22,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 const SCHEMA: &str = "agent/auto-promotion@1";
-/// How soon to look again while another server of the repository has an attempt under way.
+/// The interval of checks while another server of the repository runs an attempt.
 const ANOTHER: Duration = Duration::from_secs(1);
 
 /// The last signal that an attempt of any server covered.
@@ -32,20 +31,20 @@ struct LastAttempt {
     seq: u64,
 }
 
-/// What one server knows of the waiting signals.
+/// One server's record of the waiting signals.
 #[derive(Debug, Default)]
 pub struct Promoter {
-    /// When it saw the first of them.
+    /// When it received the first of them.
     first: Cell<Option<Instant>>,
     has_timer: Cell<bool>,
     is_under_way: Cell<bool>,
 }
 
-/// Promotes staging if that is due. A failure here is no error of the signal before it.
+/// Promotes staging if that is due. A failure here does not fail the signal that triggered it.
 pub fn look(shim: &Rc<Shim<Tuner>>) {
     if let Err(error) = looked(shim) {
         shim.repository.warn(&format!(
-            "whether staging is to promote itself is not known: {}",
+            "[promote] auto: cannot read whether a promotion is due: {}",
             error.messages.join(": ")
         ));
     }
@@ -74,7 +73,8 @@ fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many of staging's signals no attempt covered. A number from before a reset is not valid.
+/// How many of staging's signals no attempt has covered. A recorded number from before a reset is
+/// not valid.
 fn waiting(staged: &Snapshot, tried: u64) -> u64 {
     let tried = if tried > staged.seq { 0 } else { tried };
     staged.updates.min(staged.seq - tried)
@@ -130,11 +130,11 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
             }
             Ok(Err(why)) => {
                 shim.repository.warn(&format!(
-                    "[promote] auto: nothing was promoted, and staging waits for new signals: {why}"
+                    "[promote] auto: staging was not promoted and waits for new signals: {why}"
                 ));
             }
             Err(_) => shim.repository.warn(
-                "[promote] auto: the promotion ended without a word; staging waits for new signals",
+                "[promote] auto: the promotion ended without a result; staging waits for new signals",
             ),
         }
         look(&shim);
@@ -142,7 +142,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Promotes: the version and its evidence, or why there is none.
+/// Runs the promotion: returns the version and its evidence, or the reason for none.
 fn promote(directory: &Path) -> Result<String, String> {
     let command = Run::new(process::own_program())
         .arg("-C")
@@ -150,10 +150,10 @@ fn promote(directory: &Path) -> Result<String, String> {
         .args(["promote", "--json"])
         .stdin(Vec::new());
     let finished = command.finish().map_err(|error| error.to_string())?;
-    let said: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
-    let why = said["why"].as_str().or(said["error"].as_str()).map(str::to_owned);
+    let outcome: Value = serde_json::from_slice(&finished.stdout).unwrap_or_default();
+    let why = outcome["why"].as_str().or(outcome["error"].as_str()).map(str::to_owned);
     let why = why.unwrap_or_else(|| String::from_utf8_lossy(&finished.stderr).trim().to_owned());
-    if said["done"] == true { Ok(why) } else { Err(why) }
+    if outcome["done"] == true { Ok(why) } else { Err(why) }
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     use agent_core::state::journal::Base;
 
     #[test]
-    fn what_an_attempt_has_seen_does_not_wait() {
+    fn signals_of_an_earlier_attempt_are_not_waiting() {
         let id = ObjectId::of_blob(b"");
         let base = Base {
             version: semver::Version::new(0, 1, 0),

@@ -1,4 +1,4 @@
-//! Answers a request by its method.
+//! Dispatches a request by its method.
 
 use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc::{self, Answer};
@@ -34,7 +34,7 @@ pub async fn answer<S: ToolServer>(
     }
 }
 
-/// The tools, or the whole discovery.
+/// Answers with the tools, or with the whole discovery.
 async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer {
     let route = caller.route();
     let discovery = caller.discovery(&route).await.map_err(|error| internal(&error))?;
@@ -49,7 +49,7 @@ async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer
     Ok(json_rpc::raw(&result))
 }
 
-/// A child that cannot start leaves the client a server whose calls say why.
+/// Where the child cannot start, the client is initialized all the same: its calls report why.
 async fn initialize<S: ToolServer>(caller: Caller<'_, S>) -> Box<RawValue> {
     let requested = caller.client.revision().unwrap_or(mcp::HANDSHAKE);
     let route = caller.session_route();
@@ -89,7 +89,7 @@ async fn call<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer
     }
 }
 
-/// A request about a task goes to the child that made it, also where another one serves by now.
+/// Forwards a request about a task to the child that made it, even where another one serves now.
 async fn task<S: ToolServer>(caller: Caller<'_, S>, method: &str, params: RawObject) -> Answer {
     let made_by = params.text("taskId").and_then(|id| caller.shim.tasks.of(&id));
     match made_by {

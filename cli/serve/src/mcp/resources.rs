@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 /// Conversations on one page of the list.
 const PAGE: usize = 100;
-/// What our own cursors begin with; the server's own are passed on.
+/// The prefix of the shim's own cursors; other cursors are the server's and are passed on.
 const CURSOR: &str = "dev.agentvc/sessions:";
 /// Subscriptions one client may have.
 const LISTENS: usize = 64;
@@ -84,13 +84,13 @@ async fn own<S: ToolServer>(
         .expect("it is an object"))
 }
 
-/// The server's pages come first, then ours.
+/// Lists the server's pages first, then the conversations.
 async fn list<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> Answer {
     let cursor = params.text("cursor");
     let (from, mut page) = match cursor.as_deref().and_then(|cursor| cursor.strip_prefix(CURSOR)) {
         Some(from) => {
             let from = from.parse().map_err(|_| {
-                json_rpc::error(mcp::INVALID_PARAMS, "params.cursor was never given out")
+                json_rpc::error(mcp::INVALID_PARAMS, "params.cursor is not a cursor of this server")
             })?;
             (
                 from,
@@ -136,7 +136,7 @@ async fn templates<S: ToolServer>(caller: Caller<'_, S>, params: RawObject) -> A
         templates.push(json_rpc::raw(&json!({
             "uriTemplate": "session://{conversation_id}", "name": "conversation",
                 "title": "A conversation",
-            "description": "Its turns, the version that serves it, and the rewards it was given",
+            "description": "Its turns, its version, and its rewards",
                 "mimeType": "application/json",
         })));
     }
@@ -149,7 +149,7 @@ fn read<S: ToolServer>(caller: Caller<'_, S>, id: &str) -> Answer {
     let layout = &caller.shim.repository.layout;
     let kept = conversations::load(layout, id).map_err(|error| refused(&error))?;
     let Some(kept) = kept else {
-        let message = format!("there is no conversation `{id}`");
+        let message = format!("unknown conversation `{id}`");
         return Err(RpcError {
             code: mcp::RESOURCE_NOT_FOUND,
             message,
@@ -187,7 +187,7 @@ fn refused(error: &ConversationError) -> RpcError {
     json_rpc::error(code, error.to_string())
 }
 
-/// Begins a subscription: it is acknowledged at once, and answered when it ends.
+/// Begins a subscription: acknowledges it immediately, and answers it when it ends.
 pub async fn listen<S: ToolServer>(
     caller: Caller<'_, S>,
     params: &RawObject,
@@ -202,7 +202,7 @@ pub async fn listen<S: ToolServer>(
     if client.subscriptions.open() == LISTENS {
         return Err(json_rpc::error(
             mcp::INVALID_PARAMS,
-            format!("a host has {LISTENS} subscriptions at most"),
+            format!("the limit is {LISTENS} subscriptions per host"),
         ));
     }
     let discovery = caller
@@ -263,7 +263,7 @@ async fn subscribe<S: ToolServer>(
     for uri in uris {
         server.child().pass("resources/subscribe", json_rpc::raw(&json!({"uri": uri}))).await?;
     }
-    // until the child is gone there is nothing more to do
+    // the subscription lasts until the child ends
     server.child().gone().await;
     Err(server.child().why_gone())
 }

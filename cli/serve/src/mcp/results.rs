@@ -1,4 +1,4 @@
-//! Results and errors of our own, in the era of the client.
+//! Results and errors of the shim itself, in the form of the client's era.
 
 use crate::mcp::json_rpc;
 use crate::mcp::server::Server;
@@ -13,7 +13,7 @@ pub fn internal(error: &Failure) -> RpcError {
     json_rpc::error(mcp::INTERNAL_ERROR, error_text(error))
 }
 
-/// An error with its hint in one text, for a reader who sees no exit code.
+/// An error with its hint in one text: MCP has no field for the hint.
 pub fn error_text(error: &Failure) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
@@ -34,7 +34,7 @@ pub(crate) fn signed<S: Server>(era: Era, target: &Target, result: Box<RawValue>
     }
 }
 
-/// A result of our own.
+/// A result of the shim itself.
 pub fn own(era: Era, method: &str, value: &Value) -> Box<RawValue> {
     in_era(era, method, json_rpc::raw(value))
 }

@@ -1,4 +1,4 @@
-//! What a child serves and for whom: the key of a child in the pool.
+//! The key of a child in the pool: what it serves and for which clients.
 
 use agent_core::formats::object_id::ObjectId;
 
@@ -11,7 +11,7 @@ pub enum Route {
     Shadow,
 }
 
-/// The protocol version a child was initialized with; many servers keep to it.
+/// The protocol version that a child was initialized with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProtocolVersion {
     Handshake(&'static str),

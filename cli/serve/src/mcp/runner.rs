@@ -1,5 +1,5 @@
-//! The Runner behind the shim: each call under one state, each conversation under the version it
-//! began with.
+//! The Runner behind the shim: each call has one state, each conversation the version that it began
+//! with.
 
 use crate::mcp::caller::Caller;
 use crate::mcp::json_rpc;
@@ -34,7 +34,7 @@ use std::rc::Rc;
 
 pub struct Runner {
     child: Child,
-    /// A shadow's copy of the data.
+    /// The copy of the data for a shadow.
     _data: Option<DataCopy>,
 }
 
@@ -72,7 +72,7 @@ impl Server for Runner {
         self.child.end().await;
     }
 
-    /// The state goes with each call to a server that takes it so, and then only the code matters.
+    /// A server that takes the state with each call can serve every state of its code.
     fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool {
         old.code == new.code && (takes_state_by_call || old.state.revision == new.state.revision)
     }
@@ -111,8 +111,7 @@ impl ToolServer for Runner {
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.undeclared_tools.borrow().get(&tool) {
             let message = format!(
-                "the tool `{tool}` of {} {how}: it is not what the Contract recorded, and is not \
-                called",
+                "the tool `{tool}` of {} {how}: it differs from the Contract and is not called",
                 served.target.shown()
             );
             return Ok(tool_error(caller.era(), &message));
@@ -176,11 +175,11 @@ struct CallConversation {
     id: Option<String>,
     /// The client's own, which decides its share of the traffic.
     of_host: Option<String>,
-    /// The call did not name it.
+    /// The call did not name the conversation.
     is_unnamed: bool,
-    /// Whether a result may have the id beside what the tool gives.
+    /// Whether the id may be added to the tool's result.
     takes_id: bool,
-    /// The entry of the traffic plan it was looked up by, and the target of that.
+    /// The entry of the traffic plan and its target.
     resolved: (usize, Rc<Target>),
 }
 
@@ -243,7 +242,7 @@ impl CallConversation {
     }
 }
 
-/// Takes the conversation, also from other shims and commands.
+/// Locks the conversation, against other shims and commands as well.
 async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
     let layout = &shim.repository.layout;
     if let Some(held) = Held::try_take(layout, id)? {
@@ -268,7 +267,7 @@ async fn serving(
     };
     let route = Route::Plan(place);
     let now = match &named.resolved {
-        // a call that waited for its conversation is served what is current after that
+        // resolved after the wait for the conversation: the target may have moved meanwhile
         (resolved, target) if *resolved == place && held.is_none() => Rc::clone(target),
         _ => shim.current(&route)?,
     };
@@ -301,12 +300,12 @@ async fn pinned(
     let route = Route::Pinned(target.code.clone(), state);
     let key = caller.key(&route, &target);
     let served = shim.acquire(&key, &target).await?;
-    // one child may serve conversations with different states
+    // the state goes with the call: one child serves conversations with different states
     Ok(Served { target, server: served.server })
 }
 
-/// A shadow writes into a copy of the data that is served, made apart from the calls that go on
-/// meanwhile.
+/// Copies the Runner's data for a shadow, so that the shadow does not write into the served data.
+/// Calls go on meanwhile.
 async fn copied_data(repository: &Repository) -> Result<DataCopy, Failure> {
     let layout = repository.layout.clone();
     let copied = tokio::task::spawn_blocking(move || DataCopy::of(&layout)).await;
@@ -317,14 +316,14 @@ async fn copied_data(repository: &Repository) -> Result<DataCopy, Failure> {
         )
     })??;
     if copied.is_empty_instead {
-        repository.notices.warn(
-            "the shadow begins without data of the Runner's own: .agent/data is too large to copy",
-        );
+        repository
+            .notices
+            .warn("the shadow begins without the Runner's data: .agent/data is too large to copy");
     }
     Ok(copied)
 }
 
-/// Makes the same call at the shadow; its result is dropped.
+/// Repeats the call at the shadow; its result is dropped.
 fn shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner>) {
     let shadow = &caller.shim.targets.shadow;
     if shadow.is_none() || matches!(shadow, Some(what) if served.target.what == *what) {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 pub struct Running<S: Server> {
     pub server: S,
     pub audience: Audience,
-    /// What was recorded for its code; without a record, what the child answered.
+    /// The recorded discovery of its code; without a record, the child's answer.
     pub discovery: RefCell<Rc<Discovery>>,
     pub is_recorded: bool,
     /// Its tools that differ from the recorded ones, and how.
@@ -27,7 +27,7 @@ impl<S: Server> Running<S> {
         self.server.child()
     }
 
-    /// A result as the client's era has it.
+    /// A result in the form of the client's era.
     pub fn adapt_result(&self, era: Era, method: &str, result: Box<RawValue>) -> Box<RawValue> {
         let changed = match (era, self.child().era()) {
             (Era::Stateless, Era::Handshake) => mcp::to_stateless(method, &result),
@@ -37,7 +37,7 @@ impl<S: Server> Running<S> {
         changed.unwrap_or(result)
     }
 
-    /// Whether a result asks for input that a client of the handshake era gives by answering
+    /// Whether a result requires input. A client of the handshake era provides it by answering
     /// requests.
     pub fn requires_input(&self, era: Era, result: &RawValue) -> bool {
         era == Era::Handshake && self.child().era() == Era::Stateless && mcp::wants_input(result)

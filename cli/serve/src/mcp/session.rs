@@ -1,4 +1,4 @@
-//! One client's session, whatever carries it: takes its messages and has its requests answered.
+//! The session of one client, over any transport: receives its messages and answers its requests.
 
 use crate::mcp::batch::{Batch, Reply};
 use crate::mcp::call_context::CallContext;
@@ -45,7 +45,7 @@ impl<S: ToolServer> Session<S> {
         })
     }
 
-    /// Takes one message of the client's, or a batch. Answers go to the outlet.
+    /// Receives one message of the client, or a batch. Answers go to the outlet.
     pub fn receive(self: &Rc<Self>, text: &str) {
         if text.trim().is_empty() {
             return;
@@ -57,12 +57,12 @@ impl<S: ToolServer> Session<S> {
         }
     }
 
-    /// Takes a message that was read already.
+    /// Receives a message that is parsed already.
     pub fn receive_message(self: &Rc<Self>, message: Incoming) {
         self.take(message, &Reply::Single);
     }
 
-    /// The client does not wait for it any more.
+    /// Cancels a request.
     pub fn cancel(&self, id: &RawValue) {
         self.client.subscriptions.end(id);
         // dropping its task cancels it at the child
@@ -72,7 +72,7 @@ impl<S: ToolServer> Session<S> {
         }
     }
 
-    /// Ends what belongs to this session alone.
+    /// Ends the children and subscriptions of this session alone.
     pub async fn close(&self) {
         self.client.end_subscriptions();
         for (_, task) in self.in_flight.borrow_mut().drain() {
@@ -82,7 +82,7 @@ impl<S: ToolServer> Session<S> {
         self.shim.leave(self.client.number).await;
     }
 
-    /// Waits until every request that is not a subscription was answered.
+    /// Waits until every request except subscriptions is answered.
     pub async fn settled(&self) {
         loop {
             let answered = self.answered.notified();
@@ -101,7 +101,7 @@ impl<S: ToolServer> Session<S> {
         }
     }
 
-    /// The answers of a batch are one frame, once all of them are there.
+    /// Answers a batch with one frame, once all of its requests are answered.
     fn take_batch(self: &Rc<Self>, elements: Vec<Box<RawValue>>) {
         if elements.is_empty() || self.client.revision() != Some(mcp::WITH_BATCHES) {
             let why = if elements.is_empty() {
@@ -146,10 +146,10 @@ impl<S: ToolServer> Session<S> {
         self.in_flight.borrow_mut().insert(name, task.abort_handle());
     }
 
-    /// The answer to a request at which our own code panicked; the panic itself stands on stderr.
+    /// Answers a request whose handling panicked; the panic message is on stderr.
     fn failed(&self, id: &RawValue, reply: &Reply) {
         self.shim.repository.notices.warn(format!(
-            "the request with id {} was answered with an error, because `agent` failed at it",
+            "internal error: the request with id {} was answered with an error",
             id.get()
         ));
         if let Ok(mut in_flight) = self.in_flight.try_borrow_mut() {
@@ -157,7 +157,7 @@ impl<S: ToolServer> Session<S> {
         }
         let error = json_rpc::error(
             mcp::INTERNAL_ERROR,
-            "`agent` failed at this request; its log shows where",
+            "internal error of `agent`; its stderr has the details",
         );
         reply.give(&self.client, json_rpc::refusal(Some(id), &error), Some(id));
         self.answered.notify_waiters();
@@ -184,7 +184,7 @@ impl<S: ToolServer> Session<S> {
         answer.map(Some)
     }
 
-    /// What the trace knows of a request when it arrives.
+    /// The span of a request, with the attributes that are known when it arrives.
     fn operation(&self, caller: Caller<'_, S>, method: &str, params: &RawObject) -> Operation {
         let context = caller.context;
         let named = |of: &str, key: &str| (method == of).then(|| params.text(key)).flatten();
@@ -219,7 +219,7 @@ impl<S: ToolServer> Session<S> {
                     self.cancel(id);
                 }
             }
-            // the child had its own from us when it was initialized
+            // the shim has sent the child its own `initialized`
             Some("notifications/initialized") | None => {}
             Some(method) => self.shim.forward_to_own(
                 self.client.number,
@@ -230,11 +230,11 @@ impl<S: ToolServer> Session<S> {
     }
 }
 
-/// How a client's request ended, on its span.
+/// Records the outcome of a request on its span.
 fn note_outcome(operation: &Operation, method: &str, answer: &Answer) {
     match answer {
         Err(error) => operation.refused(error.code, &error.message),
-        // searched as text first: most results do not have it
+        // searched as text first: most results are not errors, and parsing all would be slow
         Ok(result) if method == "tools/call" && result.get().contains("isError") => {
             if RawObject::parse(result).is_some_and(|members| {
                 members.get("isError").is_some_and(|raw| raw.get() == "true")

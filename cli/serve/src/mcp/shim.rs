@@ -37,7 +37,7 @@ pub struct Shim<S: Server> {
     pub pool: Rc<Pool<S>>,
     pub tasks: Tasks<S>,
     pub targets: Targets,
-    /// What the server keeps between calls.
+    /// State that the server keeps between calls.
     pub state: S::State,
     clients: RefCell<BTreeMap<u64, Weak<Client>>>,
     last_number: Cell<u64>,
@@ -78,7 +78,7 @@ impl<S: Server> Shim<S> {
         self.clients.borrow_mut().insert(client.number, Rc::downgrade(client));
     }
 
-    /// A client is gone: its own children end.
+    /// Removes a client and ends its own children.
     pub async fn leave(&self, number: u64) {
         self.clients.borrow_mut().remove(&number);
         self.tasks.forget(|server| server.audience.owner == Some(number));
@@ -93,7 +93,7 @@ impl<S: Server> Shim<S> {
         self.clients.borrow().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// The clients that a child's notifications may be for.
+    /// The clients that a child's notifications can be for.
     pub fn audience(&self, server: &Running<S>) -> Vec<Rc<Client>> {
         match server.audience.owner {
             Some(owner) => self.client(owner).into_iter().collect(),
@@ -105,7 +105,7 @@ impl<S: Server> Shim<S> {
         }
     }
 
-    /// Ends the children; one that is only just starting ends by being dropped.
+    /// Ends the children; one that is still starting is ended when its future is dropped.
     pub async fn end(&self) {
         self.tasks.forget(|_| true);
         self.pool.end(|_| true).await;
@@ -133,8 +133,8 @@ impl<S: Server> Shim<S> {
         self.pool.acquire(self, key, target).await
     }
 
-    /// A child that is busy with one call still answers a ping; one that does not is replaced by
-    /// the next request.
+    /// Pings the child after a timeout: a responsive child answers during a call. One that does not
+    /// is replaced by the next request.
     pub async fn replace_if_unresponsive(&self, server: &Rc<Running<S>>, error: &ChildError) {
         if !matches!(error, ChildError::TimedOut { .. })
             || timeout(SIGN_OF_LIFE, server.child().sign_of_life()).await.is_ok()
@@ -150,7 +150,7 @@ impl<S: Server> Shim<S> {
         self.targets.expire();
         for key in self.pool.keys() {
             let (Route::Plan(_) | Route::Shadow) = key.0 else { continue };
-            // what cannot be resolved now is the next call's to report
+            // a target that cannot be resolved is reported by the next call
             if let Ok(target) = self.current(&key.0) {
                 self.pool.start_ahead(self, &key, &target);
             }
@@ -178,7 +178,7 @@ impl<S: Server> Shim<S> {
         }
     }
 
-    /// Forwards that a list of a child has changed.
+    /// Forwards a child's `list_changed` notification.
     pub fn list_changed(&self, server: &Running<S>, method: &str, frame: &RawValue) {
         for client in self.audience(server) {
             if client.revision().is_some() {
@@ -188,7 +188,7 @@ impl<S: Server> Shim<S> {
         }
     }
 
-    /// The same of a resource.
+    /// Forwards a child's `resources/updated` notification.
     pub fn resource_changed(&self, server: &Running<S>, uri: &str, frame: &RawValue) {
         for client in self.audience(server) {
             if client.revision().is_some()

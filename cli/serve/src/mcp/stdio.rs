@@ -20,12 +20,12 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
-/// Requests read ahead of being handled; a host that floods waits.
+/// Requests that are read ahead of being handled; beyond these reading stops.
 const LINES_AHEAD: usize = 256;
-/// Bytes read at once, at most.
+/// The size of one read.
 const READ_CHUNK: usize = 64 << 10;
 
-/// Serves one host until it closes its end.
+/// Serves one host until it closes stdin.
 pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let mut lines = Lines::open();
     let mut interrupt = Interrupt::expected()?;
@@ -45,7 +45,7 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
             }
         }
     }
-    // requests in flight are answered, unless the reader of our stdout is gone
+    // requests in flight are answered, unless the reader of stdout is gone
     tokio::select! {
         () = session.settled() => {}
         () = reader_gone() => {}
@@ -64,7 +64,7 @@ struct Stdout(Rc<Frames>);
 #[derive(Default)]
 struct Frames {
     lines: RefCell<Vec<u8>>,
-    /// Nothing is collected any more.
+    /// Set at the end: later frames are dropped.
     is_closed: Cell<bool>,
 }
 
@@ -89,7 +89,7 @@ impl Outlet for Stdout {
 }
 
 impl Frames {
-    /// A host that has gone away is noticed at the end of its stdin.
+    /// Write errors are ignored: a disconnected host also closes stdin, which ends the session.
     fn flush(&self) {
         let _ = stdout::write_all(&self.lines.take());
     }
@@ -100,13 +100,13 @@ impl Frames {
     }
 }
 
-/// The host's lines, as they come.
+/// The lines of stdin.
 enum Lines {
-    /// From a pipe or a socket: this thread is woken itself, which is the quickest there is.
+    /// A pipe or a socket, read by the event loop without a second thread, which is the fastest.
     /// `start` is where the next line begins, `scanned` how far its end was looked for.
     Woken { stdin: Box<dyn AsyncRead + Unpin>, buffer: Vec<u8>, start: usize, scanned: usize },
-    /// From anything else, such as a file or a terminal, by a thread: a blocking read cannot be
-    /// taken back, and must not hold up the end.
+    /// Anything else, such as a file or a terminal, read by a thread: a blocking read cannot be
+    /// cancelled and must not delay the end.
     Threaded(mpsc::Receiver<Vec<u8>>),
 }
 
@@ -142,7 +142,7 @@ impl Lines {
         Self::Threaded(receiver)
     }
 
-    /// The next line; `None` at the end of stdin. Nothing is lost when the future is dropped.
+    /// The next line; `None` at the end of stdin. Cancel-safe: dropping the future loses no input.
     async fn next(&mut self) -> Option<String> {
         let line = match self {
             Self::Threaded(lines) => lines.recv().await?,
@@ -172,13 +172,13 @@ impl Lines {
     }
 }
 
-/// Resolves when the reader of our stdout is gone; never when stdout is a file.
+/// Resolves when the reader of stdout is gone; never when stdout is a file.
 async fn reader_gone() {
     use rustix::event::{PollFd, PollFlags, poll};
     let (sender, receiver) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let stdout = std::io::stdout();
-        // no event is asked for: only the far end's closing wakes it
+        // without a requested event only the closing of the other end wakes it
         while matches!(
             poll(&mut [PollFd::new(&stdout, PollFlags::empty())], None),
             Err(rustix::io::Errno::INTR)

@@ -35,7 +35,7 @@ impl Subscriptions {
         self.uris.borrow().contains(uri)
     }
 
-    /// The server's own resources among them: a new child has to be subscribed to these.
+    /// The subscribed resources of the server itself: a new child is subscribed to these.
     pub fn of_the_server(&self) -> Vec<String> {
         self.uris.borrow().iter().filter(|uri| !uri.starts_with(SCHEME)).cloned().collect()
     }
@@ -50,7 +50,7 @@ impl Subscriptions {
         }
     }
 
-    /// How many `subscriptions/listen` are open.
+    /// The number of open `subscriptions/listen` requests.
     pub fn open(&self) -> usize {
         self.listens.borrow().len()
     }
@@ -64,7 +64,7 @@ impl Subscriptions {
         self.listens.borrow_mut().retain(|listen| listen.id.get() != id.get());
     }
 
-    /// Ends them all; gives their ids.
+    /// Ends all subscriptions; returns their ids.
     pub fn close(&self) -> Vec<Box<RawValue>> {
         self.listens.borrow_mut().drain(..).map(|listen| listen.id.clone()).collect()
     }
@@ -74,7 +74,7 @@ impl Subscriptions {
         let listens = self.listens.borrow();
         listens
             .iter()
-            .filter(|listen| listen.filter.wants(method, uri))
+            .filter(|listen| listen.filter.matches(method, uri))
             .map(|listen| listen.id.clone())
             .collect()
     }

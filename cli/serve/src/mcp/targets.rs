@@ -1,5 +1,5 @@
-//! The target of each route: resolved when it may have moved, kept while the new one cannot be
-//! served.
+//! The target of each route. It is resolved again when its ref may have moved; while the new one
+//! cannot be served, the old one is.
 
 use crate::mcp::route::Route;
 use agent_core::protocol::discovery::Lifetime;
@@ -13,25 +13,25 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// For how long a client may rely on a list: of a version, which never changes; of a ref that
-/// moves; of what is edited.
+/// For how long a client may cache a list: of a version, which never changes; of a ref; of the
+/// working tree.
 const OF_A_VERSION: Lifetime = Lifetime(24 * 3_600_000);
 const OF_WHAT_MOVES: Lifetime = Lifetime(60_000);
 const OF_WORK: Lifetime = Lifetime(0);
 
-/// What was resolved last.
+/// The last resolved target.
 #[derive(Clone)]
 struct Resolved {
     target: Rc<Target>,
-    /// What the files of `active` looked like before, where the route follows it.
+    /// Metadata of the files of `active` before resolving, where the route follows it.
     stamp: Option<RefStamp>,
-    /// No change was seen since that could have moved it.
+    /// Whether no change was observed since that could have moved it.
     is_current: bool,
 }
 
 pub struct Targets {
     pub traffic: Traffic,
-    /// Gets a copy of each call; its results are dropped.
+    /// The shadow: it gets a copy of each call, and its results are dropped.
     pub shadow: Option<What>,
     known: RefCell<HashMap<Route, Resolved>>,
     /// Why the newest target of a route is not served.
@@ -107,14 +107,14 @@ impl Targets {
         let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
         if self.refused.borrow_mut().insert(route.clone(), why.clone()).as_ref() != Some(&why) {
             repository.warn(&format!(
-                "{why}; {} is served until that is mended{hint}",
+                "{why}; {} is served until that is fixed{hint}",
                 known.target.shown()
             ));
         }
         Ok(Rc::clone(&known.target))
     }
 
-    /// Every route is resolved again at its next use.
+    /// Marks every route to be resolved again at its next use.
     pub fn expire(&self) {
         for resolved in self.known.borrow_mut().values_mut() {
             resolved.is_current = false;

@@ -1,5 +1,5 @@
-//! Tasks: calls whose result is fetched later. Only the child that made a task knows it, so that
-//! one lives as long as the task does.
+//! Tasks: calls whose result is fetched later. Only the child that made a task has it, so the child
+//! is kept running for the task's lifetime.
 
 use crate::mcp::running::Running;
 use crate::mcp::server::Server;
@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Of a task that does not say for how long it is kept, and of any at most.
+/// The lifetime of a task without a `ttl`, and the longest of any task.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// Beyond so many the one that ends first is forgotten.
+/// The limit of tasks; beyond it the one that expires first is dropped.
 const MOST: usize = 1024;
 
 struct Task<S: Server> {
@@ -30,9 +30,9 @@ impl<S: Server> Default for Tasks<S> {
 }
 
 impl<S: Server> Tasks<S> {
-    /// Notes the task that a result names, if it names one.
+    /// Records the task of a result, if it has one.
     pub fn note(&self, server: &Rc<Running<S>>, result: &RawValue) {
-        // looked for as text first: most results do not have it
+        // searched as text first: most results have no task, and parsing all would be slow
         if !result.get().contains("taskId") {
             return;
         }
@@ -46,7 +46,7 @@ impl<S: Server> Tasks<S> {
         tasks.insert(id, Task { server: Rc::clone(server), until: Instant::now() + lifetime });
     }
 
-    /// The child that made a task, while it runs.
+    /// The running child that made a task.
     pub fn of(&self, id: &str) -> Option<Rc<Running<S>>> {
         let mut tasks = self.0.borrow_mut();
         tasks.retain(|_, task| {
@@ -60,7 +60,7 @@ impl<S: Server> Tasks<S> {
     }
 }
 
-/// The id of the task that a result names, and for how long it is kept.
+/// The id and the lifetime of a result's task.
 fn task(result: &RawValue) -> Option<(String, Duration)> {
     let result = RawObject::parse(result)?;
     let task = result.object("task").unwrap_or(result);

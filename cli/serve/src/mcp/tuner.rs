@@ -1,4 +1,4 @@
-//! The Tuner behind the shim: a call is a signal; its result is sent once the signal is durable in
+//! The Tuner behind the shim: a call is a signal. Its result is sent once the signal is durable in
 //! staging.
 
 use crate::mcp::call_context::CallContext;
@@ -31,12 +31,12 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
-/// The lock of calls that change staging.
+/// The name of the lock for calls that change staging.
 const STAGING: &str = "staging";
 
 impl Server for Tuner {
     const ROLE: Role = Role::Tuner;
-    /// Signals are replayed on what is served now, which is the new code's to do.
+    /// Signals are replayed on what is served now, so a call waits for the new code's child.
     const MAY_LAG: bool = false;
     const IS_SHARED: bool = true;
     type State = TunerState;
@@ -68,7 +68,7 @@ impl Server for Tuner {
         old.commit == new.commit
     }
 
-    /// Only its tools' results are used, so one protocol version is enough.
+    /// Only the results of tools are used, so one protocol version is enough.
     fn protocol_version(_era: Era, _revision: Option<&'static str>) -> ProtocolVersion {
         ProtocolVersion::Handshake(mcp::HANDSHAKE)
     }
@@ -105,8 +105,9 @@ impl ToolServer for Tuner {
 
 fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String> {
     let arguments: Map<String, Value> = match params.get("arguments") {
-        Some(raw) => document::parse(raw.get())
-            .map_err(|flaw| format!("`arguments` cannot be taken: {flaw}"))?,
+        Some(raw) => {
+            document::parse(raw.get()).map_err(|flaw| format!("`arguments` is invalid: {flaw}"))?
+        }
         None => Map::new(),
     };
     state::check_numbers(&json!(arguments))?;
@@ -129,7 +130,7 @@ fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String
     })
 }
 
-/// Adds to the result what failed after the signal was durable; that is no error of the call.
+/// Adds warnings to the result: failures after the signal was durable do not fail the call.
 fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
     if warnings.is_empty() {
         return result;
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_failed_after_a_signal_was_durable_stands_beside_its_result() {
+    fn failures_after_a_signal_is_durable_are_warnings_in_its_result() {
         let result = || {
             RawValue::from_string(r#"{"content":[],"_meta":{"vendor/x":1.10}}"#.to_owned()).unwrap()
         };

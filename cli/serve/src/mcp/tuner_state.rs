@@ -1,4 +1,4 @@
-//! What the shim of a Tuner keeps between signals.
+//! State that the shim of a Tuner keeps between signals.
 
 use crate::mcp::promoting::Promoter;
 use agent_engine::target::kept_staging::KeptStaging;
@@ -7,6 +7,6 @@ use std::cell::RefCell;
 #[derive(Default)]
 pub struct TunerState {
     pub promoter: Promoter,
-    /// Taken out while a signal is settled.
+    /// `None` while a signal is settled, which owns it then.
     pub staging: RefCell<KeptStaging>,
 }

@@ -1,5 +1,4 @@
-//! Watches the repository: branches and pins that move, code that is edited, conversations with new
-//! turns.
+//! Watches the repository: refs that move, edited code, conversations with new turns.
 
 use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
@@ -11,19 +10,19 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// git cannot read a file while it is being written: it is asked again after so long, so many
-/// times.
+/// git cannot read a file while it is written: the read is retried after this pause, up to
+/// [`RETRIES`] times.
 const SETTLING: Duration = Duration::from_millis(200);
-const LOOKS: usize = 25;
+const RETRIES: usize = 25;
 
-/// Ends the watching of refs when it is dropped.
+/// Ends the watch of refs when it is dropped.
 pub struct Watching {
     _refs: watch::Folders,
     _conversations: Option<watch::Folders>,
 }
 
-/// Watches what can be; a system that has no room for another watch costs the foresight, not the
-/// service.
+/// Starts the watches. Without one, because the system's limit is reached, children are not started
+/// ahead; calls are served all the same.
 pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
     let common = shim.repository.git.common_dir();
     let (refs, moved) =
@@ -38,14 +37,15 @@ pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
 async fn follow_refs<S: Server>(shim: Weak<Shim<S>>, mut moved: mpsc::Receiver<PathBuf>) {
     while let Some(path) = moved.recv().await {
         let Some(shim) = shim.upgrade() else { return };
-        // a lock file comes and goes with every change of a ref
+        // git creates and removes a lock file with every change of a ref
         if path.extension().is_none_or(|extension| extension != "lock") {
             shim.refresh();
         }
     }
 }
 
-/// `.agent/conversations`, each file a conversation; `rewards/` below it has what was said of them.
+/// Watches `.agent/conversations`, where each file is a conversation, and their rewards in
+/// `rewards/` below it.
 fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> {
     let folder = shim.repository.layout.conversations();
     agent_engine::world::fs::create_dir(&folder.join("rewards")).ok()?;
@@ -64,8 +64,8 @@ fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> 
     Some(folders)
 }
 
-/// A child of the working tree is started anew when the code it was started from is another; the
-/// state goes with each call.
+/// Restarts the child of the working tree when its code changes. A changed state needs no restart:
+/// it goes with each call.
 fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     let Ok(root) = shim.repository.worktree() else { return };
     let Ok(mut watch) = Watch::start(&root) else { return };
@@ -77,7 +77,7 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
         while edits.recv().await.is_some() {
             let Some(shim) = shim.upgrade() else { return };
             let mut now = code_in(&shim, &root);
-            for _ in 0..LOOKS {
+            for _ in 0..RETRIES {
                 if now.is_some() {
                     break;
                 }
@@ -92,8 +92,7 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     });
 }
 
-/// The code of the working tree as a tree; `None` while git cannot say, as in the middle of a
-/// merge.
+/// The code of the working tree as a tree; `None` while git cannot write one, as during a merge.
 fn code_in<S: Server>(shim: &Shim<S>, root: &std::path::Path) -> Option<ObjectId> {
     let tree = shim.repository.git.snapshot_worktree(root, &shim.repository.layout).ok()?;
     shim.repository.git.code_tree(&tree).ok()

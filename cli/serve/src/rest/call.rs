@@ -1,4 +1,4 @@
-//! A request that has found its route: its parameters as the types they are, its body.
+//! A request with a matched route: its typed parameters and its body.
 
 use super::events::{Events, Streams};
 use super::problem::Problem;
@@ -11,10 +11,10 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What has to be encoded in a query: all but the unreserved.
+/// The characters that a query percent-encodes: all but the unreserved ones of RFC 3986.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A request as it came out of the pool's server.
+/// A request as `tiny_http` parsed it.
 pub(super) struct Incoming {
     pub(super) method: String,
     pub(super) target: String,
@@ -43,7 +43,7 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Holds the request to what the route says of its parameters.
+    /// Validates the request against the route's parameters.
     pub(super) fn new(
         incoming: &'a Incoming,
         path: Vec<(&'a str, &str)>,
@@ -63,14 +63,12 @@ impl<'a> Call<'a> {
                     .collect::<Vec<_>>()
                     .join(", ");
                 let hint = if names.is_empty() {
-                    "it takes none".to_owned()
+                    "this path takes no query parameters".to_owned()
                 } else {
-                    format!("it takes {names}")
+                    format!("this path takes {names}")
                 };
-                return Err(Problem::bad_request(format!(
-                    "there is no query parameter `{name}` here"
-                ))
-                .with_hint(hint));
+                return Err(Problem::bad_request(format!("unknown query parameter `{name}`"))
+                    .with_hint(hint));
             }
             if query[..at].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Problem::bad_request(format!(
@@ -107,7 +105,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A part of the path. The route has it, so it is there.
+    /// A parameter of the path. A route that matched has all of them.
     pub fn path<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T, Problem> {
         parsed(name, self.raw(Place::Path, name).unwrap_or_default())
     }
@@ -120,12 +118,12 @@ impl<'a> Call<'a> {
         self.incoming.header(name)
     }
 
-    /// The body as JSON of a certain shape.
+    /// The body, parsed from JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let media = self.incoming.header("content-type").unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default().trim();
         if !media.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(415, "the body has to be `application/json`"));
+            return Err(Problem::new(415, "the body must be `application/json`"));
         }
         let text = document::text(&self.incoming.body, "body")
             .map_err(|error| Problem::new(400, error.to_string()))?;
@@ -136,14 +134,14 @@ impl<'a> Call<'a> {
         })
     }
 
-    /// Opens a stream of server-sent events: what the sender is given goes to the client, until
-    /// either side has enough.
+    /// Opens a stream of server-sent events: events that are sent go to the client until the sender
+    /// is dropped or the client closes the stream.
     pub fn events(&self) -> Result<(Events, Reply), Problem> {
         let (events, ticket) = self.streams.open()?;
         Ok((events, Reply::stream(ticket)))
     }
 
-    /// The same request for what comes after `after`, as a `Link`.
+    /// A `Link` header for the next page: the same request with `after` replaced.
     pub fn link_to_next(&self, after: &str) -> String {
         let kept = self
             .query

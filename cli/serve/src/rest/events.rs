@@ -1,5 +1,5 @@
-//! Server-sent events: a handler opens a stream and goes; the door carries the events, so that no
-//! worker is held by who listens.
+//! Server-sent events: a handler opens a stream and returns; the front forwards the events to the
+//! client, so an open stream occupies no worker.
 
 use super::problem::Problem;
 use std::collections::HashMap;
@@ -7,14 +7,14 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Open at a time.
+/// Streams open at a time.
 const STREAMS: usize = 64;
-/// Said and not sent yet; who says more waits.
+/// Events of a stream that are buffered and not sent yet; a sender blocks beyond these.
 const AHEAD: usize = 256;
 
 #[derive(Debug, Clone, Default)]
 pub struct Event {
-    /// What `Last-Event-ID` says when the client comes back.
+    /// The value of `Last-Event-ID` when the client reconnects.
     pub id: Option<String>,
     pub name: Option<String>,
     pub data: String,
@@ -38,12 +38,12 @@ impl Event {
     }
 }
 
-/// Where a thread says what happens. Not for use inside an event loop: it waits.
+/// The sending half of a stream. Sending blocks, so it is not for use inside an event loop.
 #[derive(Debug)]
 pub struct Events(mpsc::Sender<Event>);
 
 impl Events {
-    /// False when nobody listens any more.
+    /// False once the client has closed the stream.
     pub fn send(&self, event: Event) -> bool {
         self.0.blocking_send(event).is_ok()
     }
@@ -53,25 +53,25 @@ impl Events {
     }
 }
 
-/// A stream on its way to the client; it counts until it is dropped.
+/// The receiving half of a stream. It counts as open until it is dropped.
 pub(super) struct Stream {
     pub(super) events: mpsc::Receiver<Event>,
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 pub(super) struct Streams {
-    seats: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     waiting: Mutex<(u64, HashMap<u64, Stream>)>,
 }
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { seats: Arc::new(Semaphore::new(STREAMS)), waiting: Mutex::default() }
+        Self { permits: Arc::new(Semaphore::new(STREAMS)), waiting: Mutex::default() }
     }
 
     pub(super) fn open(&self) -> Result<(Events, u64), Problem> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned();
-        let seat = seat.map_err(|_| {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| {
             Problem::new(503, format!("{STREAMS} streams are open already"))
                 .with_header("Retry-After", "5")
         })?;
@@ -79,7 +79,7 @@ impl Streams {
         let mut waiting = self.waiting.lock().expect("no panic while it is held");
         waiting.0 += 1;
         let ticket = waiting.0;
-        waiting.1.insert(ticket, Stream { events, _seat: seat });
+        waiting.1.insert(ticket, Stream { events, _permit: permit });
         Ok((Events(sender), ticket))
     }
 
@@ -88,7 +88,7 @@ impl Streams {
     }
 
     pub(super) fn open_now(&self) -> usize {
-        STREAMS - self.seats.available_permits()
+        STREAMS - self.permits.available_permits()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_what_was_said_and_no_more() {
+    fn a_line_break_in_a_field_starts_no_new_field() {
         let event = Event {
             id: Some("7\ndata: x".to_owned()),
             name: Some("line".to_owned()),

@@ -1,4 +1,4 @@
-//! The head of a request, from whatever bytes a client sends.
+//! Parses the head of a request from untrusted bytes.
 
 use super::problem::Problem;
 use crate::access::{Sender, ambiguity};
@@ -8,7 +8,8 @@ pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 const TARGET_LIMIT: usize = 4 * 1024;
 const HEADERS_LIMIT: usize = 64;
 
-/// Headers that say one thing: twice, they could be read two ways, whatever they say.
+/// Headers that may occur once. Two parsers could read a repeated one differently, even where its
+/// values are equal.
 const ONCE: [&str; 9] = [
     "authorization",
     "content-length",
@@ -21,7 +22,7 @@ const ONCE: [&str; 9] = [
     "transfer-encoding",
 ];
 
-/// The headers that anybody here looks at; the others end at the door.
+/// The headers that handlers read; the front forwards no others.
 const PASSED_ON: [&str; 6] =
     ["accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "traceparent"];
 
@@ -30,20 +31,20 @@ pub(super) struct Head {
     pub(super) method: String,
     /// Path and query.
     pub(super) target: String,
-    /// The server that an absolute target names; it is what Host names as well.
+    /// The authority of an absolute-form target; it equals Host.
     pub(super) authority: Option<String>,
-    /// Names in lower case, in the order they came.
+    /// Names in lower case, in order of arrival.
     headers: Vec<(String, String)>,
-    /// What the client says of its body, if it has one.
+    /// Content-Length, 0 without one.
     pub(super) body: usize,
-    /// The connection goes on after the answer.
+    /// The connection stays open after the response.
     pub(super) keeps_alive: bool,
-    /// The client waits for a word before it sends the body.
+    /// The client waits for `100 Continue` before it sends the body.
     pub(super) expects_continue: bool,
 }
 
-/// Reads a head off the front of what has arrived: with its length in bytes, or nothing where it is
-/// not whole yet.
+/// Parses a head at the start of the received bytes; returns it with its length in bytes, or `None`
+/// where it is incomplete.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_LIMIT];
     let mut request = httparse::Request::new(&mut headers);
@@ -55,12 +56,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Problem> {
             return Err(Problem::new(431, format!("there are more than {HEADERS_LIMIT} headers")));
         }
         Err(httparse::Error::Version) => {
-            return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are spoken here"));
+            return Err(Problem::new(505, "HTTP/1.1 and HTTP/1.0 are supported"));
         }
         Err(error) => {
-            return Err(Problem::bad_request(format!(
-                "this is not a head of an HTTP request: {error}"
-            )));
+            return Err(Problem::bad_request(format!("not an HTTP request head: {error}")));
         }
     };
     Ok(Some((understood(&request)?, length)))
@@ -91,7 +90,7 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
             .any(|part| part.trim().eq_ignore_ascii_case(token))
     };
     if let Some(name) = ONCE.into_iter().find(|name| all(name).count() > 1) {
-        return Err(Problem::bad_request(format!("the header `{name}` is there more than once")));
+        return Err(Problem::bad_request(format!("the header `{name}` is given more than once")));
     }
     let sender = Sender {
         host: all("host").next(),
@@ -121,13 +120,13 @@ fn understood(request: &httparse::Request<'_, '_>) -> Result<Head, Problem> {
     })
 }
 
-/// `/path?query`; `*` as it is; of `http://host/path` the host and the path.
+/// The target in origin form, with the authority of an absolute form. `*` is kept as it is.
 fn origin_form(target: &str) -> Result<(Option<String>, String), Problem> {
     if target.len() > TARGET_LIMIT {
         return Err(path_too_long());
     }
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Problem::bad_request("the path holds bytes that have to be percent-encoded"));
+        return Err(Problem::bad_request("the path contains bytes that must be percent-encoded"));
     }
     if target.starts_with('/') || target == "*" {
         return Ok((None, target.to_owned()));
@@ -136,7 +135,7 @@ fn origin_form(target: &str) -> Result<(Option<String>, String), Problem> {
         .split_once("://")
         .ok_or_else(|| Problem::bad_request("the path does not begin with `/`"))?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(Problem::bad_request("the target is of a scheme that is not served here"));
+        return Err(Problem::bad_request("the scheme of the target is not supported"));
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
@@ -148,7 +147,7 @@ fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
     let value = std::str::from_utf8(header.value)
         .ok()
         .filter(|value| value.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control()));
-    // nobody looks at most of them
+    // a header that no code reads may have any value
     let is_ours = PASSED_ON.contains(&name.as_str())
         || matches!(name.as_str(), "authorization" | "host" | "origin");
     match value.filter(|value| !is_ours || value.is_ascii()) {
@@ -160,12 +159,12 @@ fn text(header: &httparse::Header<'_>) -> Result<(String, String), Problem> {
     }
 }
 
-fn body_length(told: Option<&str>) -> Result<usize, Problem> {
-    let Some(length) = told else { return Ok(0) };
+fn body_length(content_length: Option<&str>) -> Result<usize, Problem> {
+    let Some(length) = content_length else { return Ok(0) };
     if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Problem::bad_request("Content-Length is not one number"));
     }
-    // more than a number holds is more than anybody takes
+    // a length that overflows exceeds every limit
     Ok(length.parse().unwrap_or(usize::MAX))
 }
 
@@ -186,7 +185,7 @@ impl Head {
         self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 
-    /// The request as it goes on: a head that nobody can misread.
+    /// The request as it is forwarded: a normalised head that parses in one way only.
     pub(super) fn passed_on(&self, body: &[u8]) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         for (name, value) in
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_when_it_is_whole() {
+    fn a_complete_head_is_parsed() {
         let text = "POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Length: \
             3\r\nX-Odd: \u{e9}\r\nAccept: */*\r\n\r\nabc";
         for end in 0..text.find("abc").unwrap() {
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_refused_as_soon_as_that_is_known() {
+    fn a_head_over_a_limit_is_refused_before_it_is_complete() {
         assert_eq!(
             refused(
                 format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(TARGET_LIMIT)).as_bytes()

@@ -1,4 +1,4 @@
-//! What `/metrics` shows of the door itself, in the text format of Prometheus.
+//! Metrics of the HTTP server itself, in the text format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,13 +28,14 @@ struct Histogram {
 #[derive(Debug, Default)]
 pub(super) struct Metrics {
     requests: Mutex<BTreeMap<Series, Histogram>>,
-    /// Requests that ended at the door, by status.
+    /// Requests that were refused before they reached a worker, by status.
     refused: Mutex<BTreeMap<u16, u64>>,
     connections: AtomicUsize,
 }
 
 impl Metrics {
-    /// `route` is the template, empty where none was found: what clients write names no series.
+    /// `route` is the template, empty where none matched: a client's path never becomes a label,
+    /// so clients cannot create series.
     pub(super) fn answered(&self, route: &'static str, method: &str, status: u16, took: Duration) {
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("_OTHER");
         let mut requests = self.requests.lock().expect("no panic while it is held");
@@ -68,7 +69,7 @@ impl Metrics {
         let name = "agent_http_refused_total";
         let _ = writeln!(
             text,
-            "# HELP {name} Requests that were refused at the door.\n# TYPE {name} counter"
+            "# HELP {name} Requests refused before a handler.\n# TYPE {name} counter"
         );
         for (status, count) in &*self.refused.lock().expect("no panic while it is held") {
             let _ = writeln!(text, "{name}{{http_response_status_code=\"{status}\"}} {count}");

@@ -1,21 +1,21 @@
-//! The REST APIs' foundation: a door that no client can hold open (`guard`), a bounded pool of
-//! workers behind `tiny_http` (`pool`), and a table of routes that dispatches and documents them
-//! (`route`, `openapi`).
+//! The HTTP server of the REST APIs: a front that enforces limits on every client (`front`), a
+//! bounded pool of workers behind `tiny_http` (`pool`), and a table of routes that both dispatches
+//! requests and generates the `OpenAPI` document (`route`, `openapi`).
 //!
-//! An API is a [`Service`]: its table, and what each worker opens for itself. A handler gets that
-//! and the [`Call`], and gives a [`Reply`] or a [`Problem`].
+//! An API is a [`Service`]: its routes, and the state that each worker opens for itself. A handler
+//! takes that state and the [`Call`], and returns a [`Reply`] or a [`Problem`].
 
 mod call;
 mod events;
-mod guard;
+mod front;
 mod head;
-mod lanes;
 mod metrics;
 mod openapi;
 mod pool;
 mod problem;
 mod reply;
 mod route;
+mod worker_connections;
 
 pub use call::Call;
 pub use events::{Event, Events};
@@ -32,41 +32,41 @@ use agent_engine::notices::Notices;
 use agent_engine::world::event_loop;
 use agent_engine::world::limits;
 use events::Streams;
-use guard::Limits;
-use lanes::Lanes;
+use front::Limits;
 use metrics::Metrics;
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use worker_connections::WorkerConnections;
 
 /// An API.
 pub struct Service<W> {
     pub title: &'static str,
     pub description: &'static str,
-    /// A JSON object: the schemas that the routes name.
+    /// A JSON object: the schemas that the routes refer to, by name.
     pub schemas: &'static str,
     pub routes: Vec<Route<W>>,
-    /// What a worker opens for itself: a repository belongs to one thread.
+    /// Opens a worker's state. Each worker has its own because a repository belongs to one thread.
     pub open: Box<dyn Fn() -> Result<W, Failure> + Send + Sync>,
-    /// More lines for `/metrics`, in the text format of Prometheus.
+    /// The service's own lines for `/metrics`, in the text format of Prometheus.
     pub metrics: OwnMetrics<W>,
 }
 
 type OwnMetrics<W> = fn(&mut W) -> Result<String, Failure>;
 
-/// What the door and the workers share.
+/// State that the front and the workers share.
 struct Shared {
     access: Access,
     metrics: Arc<Metrics>,
     streams: Arc<Streams>,
-    /// Paths that ask for no token.
+    /// Paths that require no token.
     open_paths: Vec<&'static str>,
     notices: Notices,
 }
 
-/// Listens at `address`, announces where, and serves until a signal ends it.
+/// Listens at `address`, announces the bound address, and serves until SIGINT or SIGTERM.
 pub fn serve<W: 'static>(
     service: Service<W>,
     address: &str,
@@ -74,16 +74,16 @@ pub fn serve<W: 'static>(
     notices: &Notices,
     announce: impl FnOnce(SocketAddr),
 ) -> Result<Ended, Failure> {
-    // what is wrong with the surroundings is said now, not to the first client
+    // a repository that cannot be opened fails the start, not the first request
     (service.open)()?;
     let (listener, at) = listen::listen(address, &access)?;
     limits::allow_open_files(Limits::default().connections as u64 + 256);
     announce(at);
-    let (shared, lanes) = start(service, access, notices)?;
-    front(listener, shared, lanes, Limits::default(), told_to_end())
+    let (shared, workers) = start(service, access, notices)?;
+    serve_connections(listener, shared, workers, Limits::default(), shutdown_signal())
 }
 
-/// Starts the workers; gives the connections to them.
+/// Starts the workers; returns the connections to them.
 fn start<W: 'static>(
     mut service: Service<W>,
     access: Access,
@@ -103,17 +103,17 @@ fn start<W: 'static>(
     let _ = document.set(openapi::document(&about, &service.routes));
     let shared =
         Arc::new(Shared { access, metrics, streams, open_paths, notices: notices.clone() });
-    let lanes = pool::start(&Arc::new(service), &shared, workers())?;
-    Ok((shared, lanes))
+    let workers = pool::start(&Arc::new(service), &shared, worker_count())?;
+    Ok((shared, workers))
 }
 
 /// Serves connections on this thread until a signal ends it.
-fn front(
+fn serve_connections(
     listener: TcpListener,
     shared: Arc<Shared>,
-    lanes: Vec<std::os::unix::net::UnixStream>,
+    workers: Vec<std::os::unix::net::UnixStream>,
     limits: Limits,
-    told: impl Future<Output = Ended>,
+    shutdown: impl Future<Output = Ended>,
 ) -> Result<Ended, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(FailureKind::Surroundings, format!("cannot serve: {error}"))
@@ -121,24 +121,24 @@ fn front(
     let serving = async {
         listener.set_nonblocking(true).map_err(failed)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        let lanes = Lanes::new(lanes).map_err(failed)?;
+        let workers = WorkerConnections::new(workers).map_err(failed)?;
         let (end, ending) = watch::channel(false);
-        let told = async {
-            let exit = told.await;
+        let shutdown = async {
+            let exit = shutdown.await;
             let _ = end.send(true);
             exit
         };
-        Ok(tokio::join!(told, guard::serve(listener, shared, limits, lanes, ending)).0)
+        Ok(tokio::join!(shutdown, front::serve(listener, shared, limits, workers, ending)).0)
     };
     event_loop::block_on(async { tokio::task::LocalSet::new().run_until(serving).await })?
 }
 
-/// Waiting for disk and network keeps no processor busy.
-fn workers() -> usize {
+/// More workers than cores: handlers mostly wait for disk and network.
+fn worker_count() -> usize {
     (2 * limits::cores()).clamp(4, 16)
 }
 
-async fn told_to_end() -> Ended {
+async fn shutdown_signal() -> Ended {
     let stopped = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => signal.recv().await,
@@ -151,7 +151,7 @@ async fn told_to_end() -> Ended {
     }
 }
 
-/// What every service has.
+/// The routes that every service has.
 fn common<W: 'static>(
     document: &Arc<OnceLock<Value>>,
     metrics: &Arc<Metrics>,
@@ -162,7 +162,7 @@ fn common<W: 'static>(
         (Arc::clone(document), Arc::clone(metrics), Arc::clone(streams));
     let healthy = |_: &mut W, _: &Call<'_>| Ok(Reply::json(&json!({"status": "ok"})).once());
     let measured = move |worker: &mut W, _: &Call<'_>| {
-        // what cannot be read now hides nothing of the door
+        // the front's metrics are reported even where the service's own cannot be read
         let own = own(worker).unwrap_or_else(|error| {
             format!("# {}\n", error.messages.join(": ").replace('\n', " "))
         });
@@ -175,15 +175,15 @@ fn common<W: 'static>(
         Route::get(
             "/healthz",
             "health",
-            "Whether it serves: the repository can be opened and read.",
+            "Liveness: the repository can be opened and read.",
             healthy,
         )
-        .answers(200, "Health", "It does.")
+        .answers(200, "Health", "The service is healthy.")
         .open(),
         Route::get(
             "/metrics",
             "metrics",
-            "What it does and how long that takes, for Prometheus.",
+            "Request counts and durations, for Prometheus.",
             measured,
         )
         .answers_as(200, "text/plain; version=0.0.4", "The metrics."),

@@ -1,10 +1,10 @@
-//! The `OpenAPI` 3.1 document of a service, made of the table that dispatches its requests.
+//! The `OpenAPI` 3.1 document of a service, generated from its table of routes.
 
 use super::problem;
 use super::route::{Answer, Method, Parameter, Place, Route};
 use serde_json::{Map, Value, json};
 
-/// What can come of any request at all, before it finds its route or while it is answered.
+/// Statuses that any request can end with, before a route matches or while it is handled.
 const ANYWHERE: [u16; 6] = [400, 403, 408, 431, 503, 504];
 
 pub(super) struct About<'a> {
@@ -20,7 +20,8 @@ pub(super) fn document<W>(service: &About<'_>, routes: &[Route<W>]) -> Value {
         let methods = paths.entry(route.path).or_insert_with(|| json!({}));
         methods[route.method.as_str().to_ascii_lowercase()] = operation(route, service.needs_token);
     }
-    let mut schemas: Value = serde_json::from_str(service.schemas).expect("the schemas are ours");
+    let mut schemas: Value =
+        serde_json::from_str(service.schemas).expect("the schemas are constants and tested");
     schemas["Problem"] = problem_schema();
     schemas["Health"] = json!({"type": "object", "required": ["status"],
         "properties": {"status": {"const": "ok"}}});
@@ -33,7 +34,7 @@ pub(super) fn document<W>(service: &About<'_>, routes: &[Route<W>]) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT or Apache 2.0", "identifier": env!("CARGO_PKG_LICENSE")},
         },
-        // where the document came from, by whatever name that is reached
+        // relative to the address that the document was fetched from
         "servers": [{"url": "/"}],
         "security": if service.needs_token { json!([{"token": []}]) } else { json!([]) },
         "paths": paths,
@@ -81,7 +82,7 @@ fn responses<W>(route: &Route<W>, needs_token: bool) -> Value {
         responses.insert(answer.status.to_string(), response(answer));
     }
     if route.method == Method::Get {
-        responses.insert("304".to_owned(), json!({"description": "It is what the client has."}));
+        responses.insert("304".to_owned(), json!({"description": "Not modified."}));
     }
     let body: &[u16] = if route.body.is_some() { &[411, 413, 415, 422] } else { &[411, 413] };
     let token: &[u16] = if needs_token && !route.is_open { &[401] } else { &[] };
@@ -119,7 +120,7 @@ fn problem_schema() -> Value {
             "title": {"type": "string"},
             "status": {"type": "integer", "minimum": 400, "maximum": 599},
             "detail": {"type": "string"},
-            "hint": {"type": "string", "description": "What can be done about it."},
+            "hint": {"type": "string", "description": "What to do next."},
         },
         "additionalProperties": false,
     })

@@ -1,9 +1,8 @@
-//! The workers: a bounded number of threads, each with what it needs open, behind `tiny_http`.
+//! The workers: a bounded number of threads behind `tiny_http`, each with its own open state.
 //!
-//! `tiny_http` gives a thread to each connection for as long as it lasts, waits for ever, keeps all
-//! it is sent, and leaves its listener at the first failed accept. So it listens where the door
-//! alone can reach it, on as many connections as there are workers, and hears whole, well-formed
-//! requests from a client that neither stalls nor goes.
+//! `tiny_http` uses one thread per connection, has no timeouts, bounds no body, and stops accepting
+//! at the first failed `accept`. So it listens on a Unix socket that only the front can reach, with
+//! one connection per worker, and receives only complete, well-formed requests.
 
 use super::call::{Call, Incoming};
 use super::problem::Problem;
@@ -20,14 +19,14 @@ use std::sync::Arc;
 use std::time::Instant;
 use tiny_http::{Header, Response, Server, StatusCode};
 
-/// The header by which a worker hands a stream of events to the door.
+/// The internal header by which a worker hands a stream of events to the front.
 pub(super) const STREAM_HEADER: &str = "Agent-Stream";
 
-/// Starts the workers; gives the connections to them, one for each.
+/// Starts the workers; returns one connection for each.
 pub(super) fn start<W: 'static>(
     service: &Arc<Service<W>>,
     shared: &Arc<Shared>,
-    workers: usize,
+    count: usize,
 ) -> Result<Vec<UnixStream>, Failure> {
     let failed = |error: &dyn std::fmt::Display| {
         Failure::new(
@@ -35,21 +34,21 @@ pub(super) fn start<W: 'static>(
             format!("cannot start the pool of workers: {error}"),
         )
     };
-    // a folder that only this user may enter, and that is gone again once the connections stand
+    // only this user may enter the folder; it is removed once the connections are established
     let folder = Temporary::outside(temporary::SERVE).map_err(|error| failed(&error))?;
     let path = folder.path().join("pool");
     let server = Arc::new(Server::http_unix(&path).map_err(|error| failed(&error))?);
-    let lanes = (0..workers)
+    let workers = (0..count)
         .map(|_| UnixStream::connect(&path))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| failed(&error))?;
-    for number in 0..workers {
+    for number in 0..count {
         let (server, service, shared) =
             (Arc::clone(&server), Arc::clone(service), Arc::clone(shared));
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         thread.spawn(move || work(&server, &service, &shared)).map_err(|error| failed(&error))?;
     }
-    Ok(lanes)
+    Ok(workers)
 }
 
 fn work<W>(server: &Server, service: &Service<W>, shared: &Shared) {
@@ -60,19 +59,24 @@ fn work<W>(server: &Server, service: &Service<W>, shared: &Shared) {
         let (route, reply) =
             catch_unwind(AssertUnwindSafe(|| answer(&mut worker, service, shared, &incoming)))
                 .unwrap_or_else(|_| {
-                    // whatever state the panic left it in is left behind
+                    // the panic may have left the state inconsistent: the next request opens a new
+                    // one
                     worker = None;
-                    ("", Problem::new(500, "a fault of this program, which its log shows").into())
+                    (
+                        "",
+                        Problem::new(500, "an internal error; the server's log has the details")
+                            .into(),
+                    )
                 });
         shared.metrics.answered(route, &incoming.method, reply.status, began.elapsed());
-        // the other end is the door, which stays
+        // the other end is the front of this process: it outlives the response
         let _ = request.respond(response(reply));
     }
 }
 
 fn incoming(request: &mut tiny_http::Request) -> Incoming {
     let mut body = Vec::new();
-    // it is whole already: the door waited for it
+    // does not block: the front has received the whole body
     let _ = request.as_reader().read_to_end(&mut body);
     let headers = request
         .headers()
@@ -100,12 +104,12 @@ fn answer<W>(
         }
         Found::Other(allow) => {
             let problem =
-                Problem::new(405, format!("this path takes {allow}")).with_header("Allow", allow);
+                Problem::new(405, format!("this path allows {allow}")).with_header("Allow", allow);
             return ("", Reply::from(problem).finished(incoming, false));
         }
         Found::Nothing => {
             let problem = Problem::not_found(format!("there is nothing at `{}`", incoming.path()))
-                .with_hint("GET /openapi.json lists what there is");
+                .with_hint("GET /openapi.json lists the paths");
             return ("", Reply::from(problem).finished(incoming, false));
         }
     };
@@ -141,11 +145,11 @@ fn opened<'a, W>(worker: &'a mut Option<W>, service: &Service<W>) -> Result<&'a 
 fn response(reply: Reply) -> Response<Cursor<Vec<u8>>> {
     let stream = reply.stream.map(|ticket| (STREAM_HEADER, ticket.to_string()));
     let headers = reply.headers.into_iter().chain(stream);
-    // what cannot stand in a header is left out rather than changed
+    // a value that is not valid in a header is left out rather than changed
     let headers =
         headers.filter_map(|(name, value)| Header::from_bytes(name, value).ok()).collect();
     let length = reply.body.len();
-    // the door reads by the length
+    // the front reads bodies by Content-Length and parses no chunks
     Response::new(StatusCode(reply.status), headers, Cursor::new(reply.body), Some(length), None)
         .with_chunked_threshold(usize::MAX)
 }

@@ -1,4 +1,4 @@
-//! What went wrong with a request, as RFC 9457 has it.
+//! Problem details of a failed request (RFC 9457).
 
 use crate::access::Denied;
 use agent_core::formats::diagnose::FailureKind;
@@ -20,27 +20,27 @@ pub struct Problem {
     headers: Vec<(&'static str, String)>,
 }
 
-/// Status, the word that `type` ends with, title.
+/// Status, last part of `type`, title: the reason phrase of the status.
 const KINDS: [(u16, &str, &str); 19] = [
-    (400, "bad-request", "The request is malformed"),
-    (401, "unauthorized", "A token is needed"),
-    (403, "forbidden", "Access is refused"),
-    (404, "not-found", "There is no such thing"),
-    (405, "method-not-allowed", "The method does not go with this path"),
-    (408, "too-slow", "The request took too long to arrive"),
-    (409, "conflict", "Somebody else was first"),
-    (411, "length-required", "A body needs a Content-Length"),
-    (413, "too-large", "The body is too large"),
-    (414, "path-too-long", "The path is too long"),
-    (415, "media-type", "The body is of a type that is not read here"),
-    (421, "misdirected", "This is not the server that was asked for"),
-    (422, "invalid-content", "The body does not say what is needed"),
-    (431, "head-too-large", "The head of the request is too large"),
-    (500, "internal", "It went wrong here"),
-    (502, "child-failed", "A process that was started failed"),
-    (503, "unavailable", "It cannot be done now"),
-    (504, "took-too-long", "The answer took too long"),
-    (505, "http-version", "The version of HTTP is not spoken here"),
+    (400, "bad-request", "Bad Request"),
+    (401, "unauthorized", "Unauthorized"),
+    (403, "forbidden", "Forbidden"),
+    (404, "not-found", "Not Found"),
+    (405, "method-not-allowed", "Method Not Allowed"),
+    (408, "too-slow", "Request Timeout"),
+    (409, "conflict", "Conflict"),
+    (411, "length-required", "Length Required"),
+    (413, "too-large", "Content Too Large"),
+    (414, "path-too-long", "URI Too Long"),
+    (415, "media-type", "Unsupported Media Type"),
+    (421, "misdirected", "Misdirected Request"),
+    (422, "invalid-content", "Unprocessable Content"),
+    (431, "head-too-large", "Request Header Fields Too Large"),
+    (500, "internal", "Internal Server Error"),
+    (502, "child-failed", "A child process failed"),
+    (503, "unavailable", "Service Unavailable"),
+    (504, "took-too-long", "Gateway Timeout"),
+    (505, "http-version", "HTTP Version Not Supported"),
 ];
 
 impl Problem {
@@ -121,8 +121,8 @@ impl From<Denied> for Problem {
 }
 
 impl From<Failure> for Problem {
-    /// What a command would say, with the status for its kind. A handler of what may not be there
-    /// answers 404 itself.
+    /// The message of the failure with the status of its kind. Handlers answer 404 themselves: a
+    /// failure does not distinguish a missing resource.
     fn from(error: Failure) -> Self {
         let status = match error.kind {
             FailureKind::Usage => 400,
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_s_error_is_told_whole() {
+    fn a_failure_keeps_its_message_and_hint() {
         let error = Failure::new(FailureKind::Surroundings, "cannot read `a`")
             .with_hint("is the network there?");
         let problem: serde_json::Value =
@@ -148,8 +148,7 @@ mod tests {
         assert_eq!(
             problem,
             serde_json::json!({
-                "type": "urn:agent:problem:unavailable", "title": "It cannot be done now",
-                    "status": 503,
+                "type": "urn:agent:problem:unavailable", "title": "Service Unavailable", "status": 503,
                 "detail": "cannot read `a`", "hint": "is the network there?",
             })
         );

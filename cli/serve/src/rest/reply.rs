@@ -1,18 +1,18 @@
-//! What a handler answers, and how long that may be kept.
+//! A handler's response and how long caches may keep it.
 
 use super::call::Incoming;
 use super::problem::{self, Problem};
 use agent_core::formats::object_id::digest;
 use serde::Serialize;
 
-/// How long an answer holds.
+/// How long a response may be cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Freshness {
-    /// It was true when it was asked.
+    /// Not at all.
     Once,
-    /// Ask again, with the tag.
+    /// With revalidation by its entity tag.
     Revalidate,
-    /// It is keyed by a commit: it never changes.
+    /// For ever: it is addressed by a commit.
     Immutable,
 }
 
@@ -21,14 +21,17 @@ pub struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
-    /// The stream of events that comes in place of a body.
+    /// The ticket of the stream of events that replaces the body.
     pub(super) stream: Option<u64>,
     freshness: Freshness,
 }
 
 impl Reply {
     pub fn json(document: &impl Serialize) -> Self {
-        Self::of("application/json", serde_json::to_vec(document).expect("our documents serialise"))
+        Self::of(
+            "application/json",
+            serde_json::to_vec(document).expect("the API's own documents serialise"),
+        )
     }
 
     pub fn of(media: &'static str, body: impl Into<Vec<u8>>) -> Self {
@@ -50,12 +53,12 @@ impl Reply {
         }
     }
 
-    /// No content; says what the path allows.
+    /// 204 with the `Allow` header.
     pub(super) fn allowed(methods: String) -> Self {
         Self::nothing().header("Allow", methods)
     }
 
-    /// No content. A client that was sent a stream of events reconnects until the answer is 204.
+    /// 204. A client of a stream of events reconnects until it receives this.
     pub const fn nothing() -> Self {
         Self {
             status: 204,
@@ -78,28 +81,28 @@ impl Reply {
         self
     }
 
-    /// For what is keyed by a commit and whole: it may be kept for ever.
+    /// For a complete document that is addressed by a commit: caches may keep it for ever.
     #[must_use]
     pub const fn immutable(mut self) -> Self {
         self.freshness = Freshness::Immutable;
         self
     }
 
-    /// For what nobody shall keep.
+    /// For a document that no cache may keep.
     #[must_use]
     pub const fn once(mut self) -> Self {
         self.freshness = Freshness::Once;
         self
     }
 
-    /// With a tag and for how long it holds; 304 where the client has it. Behind a token nobody but
-    /// the client may keep it.
+    /// Adds `ETag` and `Cache-Control`; turns the response into a 304 where the client's tag
+    /// matches. Where the server requires a token, shared caches may not keep it.
     pub(super) fn finished(mut self, incoming: &Incoming, is_private: bool) -> Self {
-        let keeper = if is_private { "private" } else { "public" };
+        let scope = if is_private { "private" } else { "public" };
         let control = match self.freshness {
             Freshness::Once => "no-store".to_owned(),
-            Freshness::Revalidate => format!("{keeper}, no-cache"),
-            Freshness::Immutable => format!("{keeper}, max-age=31536000, immutable"),
+            Freshness::Revalidate => format!("{scope}, no-cache"),
+            Freshness::Immutable => format!("{scope}, max-age=31536000, immutable"),
         };
         self.headers.push(("Cache-Control", control));
         self.headers.push(("X-Content-Type-Options", "nosniff".to_owned()));
@@ -132,7 +135,7 @@ fn etag(body: &[u8]) -> String {
     format!("\"{}\"", &hex[..32.min(hex.len())])
 }
 
-/// Weakly compared, as RFC 9110 asks for If-None-Match.
+/// Weak comparison, as RFC 9110 requires for If-None-Match.
 fn is_known(known: &str, tag: &str) -> bool {
     known
         .split(',')

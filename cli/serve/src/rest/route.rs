@@ -1,4 +1,4 @@
-//! The table of routes: what dispatches a request is what the `OpenAPI` document is made of.
+//! The table of routes. It dispatches requests and is the source of the `OpenAPI` document.
 
 use super::call::Call;
 use super::problem::Problem;
@@ -38,8 +38,8 @@ impl Place {
     }
 }
 
-/// What a parameter may be. A pattern is an expression that both ECMA 262 and the `regex` crate
-/// have, from `^` to `$`.
+/// The type of a parameter. A pattern goes from `^` to `$` and uses only syntax that ECMA 262 and
+/// the `regex` crate share.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Integer { least: u64, most: u64 },
@@ -67,7 +67,7 @@ impl Parameter {
     ) -> Self {
         let pattern = match kind {
             Kind::Text { pattern, .. } => {
-                Some(Regex::new(pattern).expect("the table's patterns are ours"))
+                Some(Regex::new(pattern).expect("the patterns are constants and tested"))
             }
             Kind::Integer { .. } | Kind::OneOf(_) => None,
         };
@@ -77,7 +77,7 @@ impl Parameter {
     pub(super) fn check(&self, value: &str) -> Result<(), Problem> {
         let wrong = |what: String| {
             Err(Problem::bad_request(format!(
-                "the {} `{}` has to be {what}",
+                "the {} `{}` must be {what}",
                 self.place.shown(),
                 self.name
             )))
@@ -115,13 +115,13 @@ impl Parameter {
     }
 }
 
-/// An answer that a route gives when all is well.
+/// A successful response of a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// `None` where it has no content.
+    /// `None` for a response without content.
     pub(super) media: Option<&'static str>,
-    /// The name of its schema among the service's.
+    /// The name of its schema in the service's schemas.
     pub(super) schema: Option<&'static str>,
     pub(super) about: &'static str,
 }
@@ -139,7 +139,7 @@ pub struct Route<W> {
     pub(super) body: Option<&'static str>,
     pub(super) answers: Vec<Answer>,
     pub(super) problems: Vec<u16>,
-    /// Nothing here is anybody's secret: no token is asked for.
+    /// The route requires no token: it serves no data of the repository.
     pub(super) is_open: bool,
     pub(super) handler: Handler<W>,
 }
@@ -166,7 +166,8 @@ impl<W> Route<W> {
         }
     }
 
-    /// `operation` is its name in generated clients; `about` says what it gives, in a sentence.
+    /// `operation` is the operation's name in generated clients; `about` describes its result in a
+    /// sentence.
     pub fn get(
         path: &'static str,
         operation: &'static str,
@@ -213,13 +214,13 @@ impl<W> Route<W> {
         self.with(Place::Query, name, kind, true, about)
     }
 
-    /// One of those that the door lets through (see `head`).
+    /// A request header; the front has to forward it (see `head`).
     #[must_use]
     pub fn header(self, name: &'static str, kind: Kind, about: &'static str) -> Self {
         self.with(Place::Header, name, kind, false, about)
     }
 
-    /// A body in JSON, by the name of its schema.
+    /// Requires a JSON body with the named schema.
     #[must_use]
     pub const fn takes(mut self, schema: &'static str) -> Self {
         self.body = Some(schema);
@@ -237,14 +238,14 @@ impl<W> Route<W> {
         self
     }
 
-    /// An answer that is no JSON.
+    /// A response of another media type than JSON.
     #[must_use]
     pub fn answers_as(mut self, status: u16, media: &'static str, about: &'static str) -> Self {
         self.answers.push(Answer { status, media: Some(media), schema: None, about });
         self
     }
 
-    /// A stream of server-sent events in place of an answer; `schema` is of one of them.
+    /// A stream of server-sent events; `schema` is the schema of one event's data.
     #[must_use]
     pub fn streams(mut self, schema: &'static str, about: &'static str) -> Self {
         self.answers.push(Answer {
@@ -257,12 +258,12 @@ impl<W> Route<W> {
             status: 204,
             media: None,
             schema: None,
-            about: "The stream has ended, and the client has all of it.",
+            about: "The stream has ended and the client has received all of it.",
         });
         self
     }
 
-    /// What else can come of it, besides what can come of any request.
+    /// Error statuses of this route, besides those of every route.
     #[must_use]
     pub fn problems(mut self, statuses: &[u16]) -> Self {
         self.problems.extend(statuses);
@@ -276,15 +277,15 @@ impl<W> Route<W> {
     }
 }
 
-/// What a method and a path come to.
+/// The result of matching a method and a path.
 pub(super) enum Found<'a, W> {
     Route(&'a Route<W>, Vec<(&'static str, &'a str)>),
-    /// The path is there, the method is not; what `Allow` says.
+    /// The path exists for other methods; the value of `Allow`.
     Other(String),
     Nothing,
 }
 
-/// HEAD goes where GET goes; OPTIONS is answered by `Allow`.
+/// Finds the route of a request. HEAD uses the route of GET; OPTIONS is answered with `Allow`.
 pub(super) fn find<'a, W>(routes: &'a [Route<W>], method: &str, path: &'a str) -> Found<'a, W> {
     let mut allowed: Vec<&str> = Vec::new();
     for route in routes {
@@ -304,7 +305,7 @@ pub(super) fn find<'a, W>(routes: &'a [Route<W>], method: &str, path: &'a str) -
     Found::Other(allowed.join(", "))
 }
 
-/// The parts of `path` that stand where `template` has names; `None` where they differ.
+/// The values of the template's parameters in `path`; `None` where the path does not match.
 fn matched<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static str, &'a str)>> {
     let (mut segments, mut parts) = (path.split('/'), Vec::new());
     for wanted in template.split('/') {
@@ -313,7 +314,7 @@ fn matched<'a>(template: &'static str, path: &'a str) -> Option<Vec<(&'static st
     segments.next().is_none().then_some(parts)
 }
 
-/// A segment may hold more than one name: `{from}...{to}`.
+/// Matches one segment, which may have more than one parameter: `{from}...{to}`.
 fn match_segment<'a>(
     mut wanted: &'static str,
     mut given: &'a str,
@@ -371,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_from_what_is_not_allowed() {
+    fn unknown_paths_and_disallowed_methods_are_distinguished() {
         check("PUT", "/v1/things", "GET, HEAD, POST, OPTIONS");
         check("OPTIONS", "*", "OPTIONS");
         for path in [
@@ -390,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_held_to_their_kind() {
+    fn parameters_are_checked_against_their_kind() {
         let check = |kind, value: &str, expected: bool| {
             let parameter = Parameter::new("x", Place::Query, kind, false, "");
             assert_eq!(parameter.check(value).is_ok(), expected, "{kind:?} {value}");

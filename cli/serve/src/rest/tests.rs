@@ -1,4 +1,4 @@
-//! The door on a real socket, with clients of every kind.
+//! The HTTP server on a real socket, with well-behaved, slow and malformed clients.
 
 use super::*;
 use agent_engine::notices::Silent;
@@ -34,7 +34,7 @@ fn service() -> Service<u32> {
     let fixed = |_: &mut u32, _: &Call<'_>| Ok(Reply::json(&json!({})).immutable());
     let fault =
         |_: &mut u32, _: &Call<'_>| -> Result<Reply, Problem> { panic!("a fault, on purpose") };
-    let tell = |_: &mut u32, call: &Call<'_>| {
+    let count = |_: &mut u32, call: &Call<'_>| {
         let (events, reply) = call.events()?;
         std::thread::spawn(move || {
             for number in 0_u64.. {
@@ -69,7 +69,7 @@ fn service() -> Service<u32> {
                 "What it is.",
             ),
             Route::get("/v1/fault", "fault", "Fails.", fault),
-            Route::get("/v1/events", "tell", "Tells.", tell).answers_as(
+            Route::get("/v1/events", "count", "Counts.", count).answers_as(
                 200,
                 "text/event-stream",
                 "Events.",
@@ -84,14 +84,14 @@ impl Served {
     fn new(limits: Limits, token: Option<&str>) -> Self {
         let access = Access::new(&[], token);
         let (listener, address) = listen::listen("127.0.0.1:0", &access).unwrap();
-        let (end, told) = oneshot::channel::<()>();
+        let (end, shutdown) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
-            let (shared, lanes) = start(service(), access, &Notices::to(Silent)).unwrap();
-            let told = async {
-                let _ = told.await;
+            let (shared, workers) = start(service(), access, &Notices::to(Silent)).unwrap();
+            let shutdown = async {
+                let _ = shutdown.await;
                 Ended::Stopped
             };
-            front(listener, shared, lanes, limits, told).unwrap()
+            serve_connections(listener, shared, workers, limits, shutdown).unwrap()
         });
         Self { address, end: Some(end), thread: Some(thread) }
     }
@@ -202,10 +202,10 @@ impl Client {
 }
 
 #[test]
-fn requests_are_answered_and_the_connection_goes_on() {
+fn pipelined_requests_are_answered_in_order_on_one_connection() {
     let served = Served::new(Limits::default(), None);
     let mut client = served.client();
-    // three at once: they are answered in their order
+    // three pipelined requests are answered in order
     client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nHEAD /v1/page HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.send(
         b"POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{\"name\":\"x\"}",
@@ -223,7 +223,7 @@ fn requests_are_answered_and_the_connection_goes_on() {
 }
 
 #[test]
-fn what_cannot_be_answered_is_a_problem() {
+fn a_refused_request_is_answered_with_problem_details() {
     let served = Served::new(Limits::default(), None);
     let check = |answered: Answered, status: u16, part: &str| {
         assert_eq!(
@@ -245,7 +245,7 @@ fn what_cannot_be_answered_is_a_problem() {
     check(served.get("/v1/page?limits=1"), 400, "`limits`");
     check(served.get("/v1/page?after=%ff"), 400, "UTF-8");
     check(served.get("/v1/page?after=0123456789"), 400, "9 characters");
-    check(served.get("/v1/fault"), 500, "fault");
+    check(served.get("/v1/fault"), 500, "internal error");
     check(served.post("/v1/greetings", "text/plain", "{}"), 415, "application/json");
     check(served.post("/v1/greetings", "application/json", "{"), 400, "1:1");
     check(served.post("/v1/greetings", "application/json; charset=utf-8", "{}"), 422, "name");
@@ -268,7 +268,7 @@ fn what_cannot_be_answered_is_a_problem() {
 }
 
 #[test]
-fn a_page_names_the_next_one_and_is_known_by_its_tag() {
+fn a_page_links_to_the_next_and_is_revalidated_by_its_tag() {
     let served = Served::new(Limits::default(), None);
     let page = served.get("/v1/page?limit=3&after=a%20b");
     assert_eq!(page.header("link"), Some("</v1/page?limit=3&after=b%26c>; rel=\"next\""));
@@ -287,14 +287,14 @@ fn a_page_names_the_next_one_and_is_known_by_its_tag() {
 }
 
 #[test]
-fn a_token_is_asked_for_where_one_is_set() {
+fn a_token_is_required_where_one_is_set() {
     let served = Served::new(Limits::default(), Some("s3cret"));
     let refused = served.get("/v1/page");
     assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")));
     assert_eq!(served.get("/healthz").status, 200);
-    let let_in = served
+    let allowed = served
         .ask("GET /v1/page HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n");
-    assert_eq!((let_in.status, let_in.header("cache-control")), (200, Some("private, no-cache")));
+    assert_eq!((allowed.status, allowed.header("cache-control")), (200, Some("private, no-cache")));
     let document = served.get("/openapi.json").json();
     assert_eq!(
         (&document["security"], &document["paths"]["/v1/page"]["get"]["security"]),
@@ -335,7 +335,7 @@ fn every_route_is_in_the_document() {
 }
 
 #[test]
-fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
+fn slow_clients_time_out_and_do_not_delay_others() {
     let limits = Limits {
         idle: Duration::from_millis(300),
         head: Duration::from_millis(300),
@@ -349,8 +349,8 @@ fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
     let mut slow_body = served.client();
     slow_body
         .send(b"POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
-    // many that never read what they asked for
-    let deaf: Vec<_> = (0..64)
+    // clients that never read their response
+    let unread: Vec<_> = (0..64)
         .map(|_| {
             let mut client = served.client();
             client.send(b"GET /v1/large HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -361,11 +361,11 @@ fn a_client_that_dawdles_is_told_to_go_and_delays_nobody() {
     assert_eq!(slow_head.answer().status, 408);
     assert_eq!(slow_body.answer().status, 408);
     assert!(idle.is_closed());
-    drop(deaf);
+    drop(unread);
 }
 
 #[test]
-fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_beside() {
+fn stalled_bodies_hold_only_received_bytes_and_small_requests_are_still_served() {
     let served = Served::new(Limits { bodies_bytes: 256 << 10, ..Limits::default() }, None);
     let head = |length: usize| {
         format!(
@@ -377,7 +377,7 @@ fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_bes
         let name = "{\"name\":\"y\"}";
         name.to_owned() + &" ".repeat(length - name.len())
     };
-    // announced bodies take nothing, however many there are
+    // an announced length takes no memory, however many there are
     let announced: Vec<_> = (0..64)
         .map(|_| {
             let mut client = served.client();
@@ -386,7 +386,7 @@ fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_bes
         })
         .collect();
     assert_eq!(served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status, 201);
-    // one that has arrived but for its last byte holds all there is
+    // a body that lacks only its last byte holds the whole budget
     let mut stalled = served.client();
     stalled.send((head(256 << 10) + &greeting((256 << 10) - 1)).as_bytes());
     let full = loop {
@@ -402,7 +402,7 @@ fn bodies_that_stall_hold_what_has_arrived_of_them_and_small_ones_are_served_bes
     assert_eq!(
         served.post("/v1/greetings", "application/json", &greeting(200 << 10)).status,
         201,
-        "it is free again"
+        "the memory is free again"
     );
     drop(announced);
 }
@@ -427,10 +427,10 @@ fn a_request_names_one_server_and_one_sender() {
 }
 
 #[test]
-fn where_all_seats_are_taken_who_waits_the_longest_goes() {
+fn at_the_limit_of_connections_the_longest_idle_one_is_closed() {
     let served = Served::new(Limits { connections: 8, ..Limits::default() }, None);
     let mut idle: Vec<_> = (0..8).map(|_| served.client()).collect();
-    // each has been seen before the next arrives
+    // one after the other, so that their order is certain
     for client in &mut idle {
         client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         assert_eq!(client.answer().status, 200);
@@ -442,7 +442,7 @@ fn where_all_seats_are_taken_who_waits_the_longest_goes() {
 }
 
 #[test]
-fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
+fn malformed_bytes_are_refused_and_the_server_goes_on() {
     let served =
         Served::new(Limits { head: Duration::from_millis(200), ..Limits::default() }, None);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
@@ -461,7 +461,7 @@ fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
             bytes[at] = random().to_le_bytes()[0];
         }
         let mut client = served.client();
-        // the server may have had enough before all is sent
+        // the server may close before all is sent
         let _ = client.socket.write_all(&bytes);
         let _ = client.socket.shutdown(std::net::Shutdown::Write);
         let mut answer = Vec::new();
@@ -480,7 +480,7 @@ fn odd_bytes_are_answered_or_cut_off_and_nothing_else_happens() {
 }
 
 #[test]
-fn events_come_until_the_client_has_enough() {
+fn events_are_sent_until_the_client_closes_the_stream() {
     let served = Served::new(Limits::default(), None);
     let mut listeners: Vec<_> = (0..20)
         .map(|_| {
@@ -504,7 +504,7 @@ fn events_come_until_the_client_has_enough() {
             );
         }
     }
-    // more listeners than workers, and others are served
+    // more streams than workers, and other requests are still served
     let metrics = String::from_utf8(served.get("/metrics").body).unwrap();
     assert!(
         metrics.contains("agent_http_event_streams 20") && metrics.contains("own_metric 1"),
@@ -521,7 +521,7 @@ fn events_come_until_the_client_has_enough() {
 }
 
 #[test]
-fn a_client_that_waits_for_a_word_gets_it() {
+fn a_client_that_expects_continue_receives_it() {
     let served = Served::new(Limits::default(), None);
     let mut client = served.client();
     client.send(b"POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n");

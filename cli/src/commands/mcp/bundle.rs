@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let named = || Output::File(format!("{}-{}.mcpb", about.name, about.version).into());
     let out = arguments.out.clone().unwrap_or_else(named).within(&context.directory);
     if out.is_stdout() && (context.printer.is_json() || arguments.publish_as.is_some()) {
-        return Err(Failure::usage("the bundle and the JSON both want stdout")
+        return Err(Failure::usage("the bundle and the JSON both go to stdout")
             .with_hint("write the bundle to a file with `--out`"));
     }
     let program = fs::read_if_there(Path::new(&process::own_program()))?.ok_or_else(no_program)?;
@@ -79,7 +79,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         .collect();
     if !held.is_empty() {
         context.printer.warn(format!(
-            "the bundle holds what was given for {} in plain text, as a default",
+            "the bundle contains the value of {} in plain text, as a default",
             held.join(", ")
         ));
     }
@@ -101,7 +101,7 @@ fn no_program() -> Failure {
     )
 }
 
-/// As the registry wants names: a namespace, a slash, a name.
+/// Checks a name against the registry's format: a namespace, a slash, a name.
 fn check(name: &str) -> Result<(), Failure> {
     let fits = |part: &str, more: &str| {
         !part.is_empty()

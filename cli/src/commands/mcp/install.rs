@@ -17,8 +17,8 @@ use std::path::Path;
 /// Add this repository's MCP servers to the configuration of a host
 ///
 /// The host's own command is used where it is on PATH (claude, codex, gemini, code). Otherwise, or
-/// to change what is there, the host's configuration is edited: comments, order and other servers
-/// are preserved, and a backup is kept beside it. A second run changes nothing.
+/// to change an existing entry, the host's configuration is edited: comments, order and other
+/// servers are preserved, and a backup is kept beside it. A second run changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host \
@@ -42,22 +42,22 @@ pub struct Arguments {
     /// or any commit; or shares of the conversations, as active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
-    /// The name the host shows; the name in agent.toml where it is left out
+    /// The name that the host shows [default: the name in agent.toml]
     #[arg(long)]
     name: Option<String>,
-    /// For whom it is installed
+    /// The scope of the installation
     #[arg(long, value_enum, default_value = "user")]
     scope: Scope,
-    /// A server that runs already (`agent mcp runner --http ADDR`), in place of one that the host
-    /// starts
+    /// The URL of a running server (`agent mcp runner --http ADDR`), instead of a command that the
+    /// host starts
     #[arg(long, value_name = "URL")]
     http: Option<String>,
-    /// The variable with the server's token; `AGENT_TOKEN` where that is set
+    /// The variable with the server's token [default: `AGENT_TOKEN`, where that is set]
     #[arg(long, value_name = "VARIABLE", requires = "http")]
     token_env: Option<String>,
-    /// A variable for the server: NAME has the host pass on its own value (as a reference such as
-    /// `${NAME}`, where the host has those), NAME=VALUE writes the value into the configuration;
-    /// can be given more than once. The names under `env` in agent.toml are passed on without it
+    /// A variable for the server: with NAME the host passes on its own value (by a reference such
+    /// as `${NAME}`, where the host supports it), NAME=VALUE writes the value into the
+    /// configuration; can be repeated. The names under `env` in agent.toml are always passed on
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse,
         conflicts_with = "http")]
     env: Vec<Variable>,
@@ -133,7 +133,9 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure>
         .with_hint("choose one, as in `--server runner`"));
     }
     if arguments.at != Traffic::all(What::Active) && !kinds.contains(&Kind::Runner) {
-        return Err(Failure::usage("`--at` is for the Runner, which is not among the servers"));
+        return Err(Failure::usage(
+            "`--at` is for the Runner, which is not one of the chosen servers",
+        ));
     }
     let name = name(arguments.name.as_deref(), &manifest)?;
     let server = |kind| server(kind, &name, arguments, (&folder, &manifest));
@@ -154,7 +156,7 @@ fn is_chosen(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> bool {
             && (kind != Kind::Tuner || manifest.tuner.is_some()))
 }
 
-/// Some hosts accept letters, digits, `-` and `_` alone.
+/// Some hosts accept only letters, digits, `-` and `_`.
 pub(super) fn name(given: Option<&str>, manifest: &Manifest) -> Result<String, Failure> {
     let fits =
         |character: char| character.is_ascii_alphanumeric() || character == '-' || character == '_';
@@ -190,7 +192,7 @@ fn server(
         let path = path.to_str().map(str::to_owned);
         path.ok_or_else(|| {
             Failure::input(format!(
-                "{} is not UTF-8, which no host's configuration can hold",
+                "{} is not UTF-8, and configurations of hosts can contain only UTF-8",
                 folder.display()
             ))
         })
@@ -210,8 +212,8 @@ fn server(
     })
 }
 
-/// The variables that a server reads. Tuner and Architect promote or release, and so run tests,
-/// with all that those read.
+/// The variables that a server reads. Tuner and Architect also promote or release, so they run
+/// tests and need the variables of those.
 fn variables(kind: Kind, arguments: &Arguments, manifest: &Manifest) -> Vec<Passed> {
     let tuner = manifest.tuner.iter().flat_map(|tuner| &tuner.env).chain(&manifest.evaluators.env);
     let of_tests = tuner.filter(|_| kind != Kind::Runner);
@@ -242,8 +244,8 @@ fn show(plan: &Plan, context: &Context) {
     }
 }
 
-/// Without lines around the change: a neighbour's entry may hold a secret, and this may end up in a
-/// log.
+/// Without context lines: another server's entry may contain a secret, and the output may be
+/// logged.
 fn diff(plan: &Plan) -> String {
     let (before, after) = plan.texts();
     let file = plan.file.display().to_string();
@@ -268,7 +270,7 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
     let file = plan.file.display();
     let message = match done {
         _ if !plan.changes() => format!("{names}: in {file} already; nothing was changed"),
-        None => format!("a dry run: {file} is as it was"),
+        None => format!("dry run: {file} was not changed"),
         Some(Done { is_there: false, .. }) => {
             let text = format!(
                 "`{}` succeeded, but {file} does not show it; check the list of servers in the \
@@ -278,9 +280,8 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
             return context.printer.warn(text);
         }
         Some(_) => {
-            let kept = backup
-                .map(|backup| format!(" (as it was: {})", backup.display()))
-                .unwrap_or_default();
+            let kept =
+                backup.map(|backup| format!(" (backup: {})", backup.display())).unwrap_or_default();
             format!(
                 "{} {names} in {file}{kept}; restart the host to load it",
                 Printer::styled(Style::Good, "installed")
@@ -290,7 +291,7 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
     context.printer.say(message);
     if done.is_some() && plan.holds_token(request.host) {
         context.printer.warn(format!(
-            "{file} holds the token itself: {} supports no reference to a variable",
+            "{file} contains the token itself: {} supports no reference to a variable",
             request.host.as_str()
         ));
     }
@@ -302,8 +303,8 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         && done.is_some()
     {
         context.printer.say(
-            "its paths are of this machine: do not commit it, or run this command \
-            on other machines too",
+            "its paths are those of this machine: do not commit the file, or run this command on other \
+            machines as well",
         );
     }
 }
@@ -315,7 +316,7 @@ fn warn_of_variables(plan: &Plan, request: &Request, context: &Context) {
         let s = if held.len() == 1 { "" } else { "s" };
         context
             .printer
-            .warn(format!("{file} holds the value{s} of {} in plain text", held.join(", ")));
+            .warn(format!("{file} contains the value{s} of {} in plain text", held.join(", ")));
     }
     let unreachable = plan.unreachable(request.host);
     if !unreachable.is_empty() {

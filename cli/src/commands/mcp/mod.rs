@@ -14,9 +14,9 @@ use std::time::Duration;
 
 /// Serve Runner, Tuner or Architect over MCP; configure MCP hosts
 ///
-/// The host launches this in place of the server itself. Each call is served under the state that
-/// is active at that moment. A promotion takes effect with the next call, and a Runner that exits
-/// is started again.
+/// The host starts this instead of the server itself. Each call is served with the state that is
+/// active at that time. A promotion takes effect with the next call, and a Runner that exits is
+/// restarted.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -35,7 +35,7 @@ enum Action {
     Runner(Serve),
     /// The tools that turn feedback into new state, which goes to staging
     Tuner(ServeTuner),
-    /// Feedback in words, and the runs that change the code for it
+    /// Feedback, and the runs that change the code for it
     Architect(ServeArchitect),
     Install(install::Arguments),
     Bundle(bundle::Arguments),
@@ -47,8 +47,8 @@ struct Serve {
     /// commit; or shares of the conversations, as active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
-    /// What every call is sent to as well; its answers are discarded, and `agent log` shows its
-    /// calls
+    /// A shadow target: each call is sent to it as well. Its results are discarded, and `agent log`
+    /// shows its calls
     #[arg(long, value_name = "WHAT")]
     shadow: Option<What>,
     #[command(flatten)]
@@ -74,11 +74,11 @@ struct ServeArchitect {
 /// The transport.
 #[derive(Debug, clap::Args)]
 struct Transport {
-    /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp; a port alone is of
-    /// this machine, port 0 is any that is free
+    /// Serve over Streamable HTTP instead of stdio, at http://HOST:PORT/mcp. The default of HOST is
+    /// 127.0.0.1; port 0 picks a free one
     #[arg(long, value_name = "ADDR")]
     http: Option<Address>,
-    /// Close an HTTP session after so long without a request
+    /// Close an HTTP session after this time without a request
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0, requires = "http")]
     session_idle: f64,
     #[command(flatten)]

@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     steps.truncate(arguments.limit);
     if steps.is_empty() {
         return Err(Failure::input(format!(
-            "neither staging nor any version has, or had, anything at `{path}`"
+            "neither staging nor any version has or had a value at `{path}`"
         ))
         .with_hint("`agent state show` prints all of staging"));
     }
@@ -147,7 +147,7 @@ fn of_version(
         None => Vec::new(),
     };
     steps.reverse();
-    // a Journal that was begun on an older version does not reach from the one to the other
+    // a Journal that was begun on an older version does not begin with the state of the base
     let is_whole = steps.first().is_some_and(|step| step.new == new)
         && steps.last().is_some_and(|step| step.old == old);
     Ok(if is_whole { steps } else { vec![whole_version(made, old, new)] })

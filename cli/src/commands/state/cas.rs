@@ -61,22 +61,22 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     let revision = canonical::revision(&after);
     let counted = known == Known::Yes;
-    let asked = json!({"expect": expected});
+    let request = json!({"expect": expected});
     if counted
         && staging
             .counted_content(&id)?
-            .is_some_and(|before| before != signal::content(CAS, &asked, None))
+            .is_some_and(|before| before != signal::content(CAS, &request, None))
     {
         return Err(Failure::new(
             FailureKind::Conflict,
             format!("`{id}` was counted before, with other content"),
         )
-        .with_hint("a new update needs a new id"));
+        .with_hint("use a new id for a new update"));
     }
     if !counted {
         let now = staging.snapshot()?.revision;
         let lost = now != expected || {
-            let draft = own_draft(CAS, asked, id, after);
+            let draft = own_draft(CAS, request, id, after);
             !arguments.dry_run
                 && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
         };
@@ -97,7 +97,7 @@ fn unsure(id: &str, versions: &[Version]) -> Failure {
     let versions = tags(versions);
     Failure::new(
         FailureKind::NotEnoughEvidence,
-        format!("it is not known here which updates {versions} counted, so `{id}` may count twice"),
+        format!("this clone does not have the counted updates of {versions}, so `{id}` could count twice"),
     )
     .with_hint("`agent sync` fetches what other clones counted")
 }
@@ -108,7 +108,7 @@ fn read_state() -> Result<Value, Failure> {
     let read = std::io::stdin().take(limit).read_to_end(&mut bytes);
     read.map_err(|error| Failure::input(format!("stdin cannot be read: {error}")))?;
     document::json(&bytes, "stdin").map_err(|error| {
-        Failure::from(error).with_hint("the whole new state, as JSON, goes to stdin")
+        Failure::from(error).with_hint("pass the complete new state as JSON on stdin")
     })
 }
 

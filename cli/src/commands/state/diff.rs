@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         context.printer.data(line(difference));
     }
     if found.is_empty() {
-        context.printer.say(format!("{} and {} hold the same state", arguments.from, arguments.to));
+        context.printer.say(format!("{} and {} have the same state", arguments.from, arguments.to));
     }
     let changes: Vec<_> = found
         .iter()

@@ -19,7 +19,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let served = repository.target(&What::Active)?;
     let from = state_schema(&served, &repository)?;
     let to = match &arguments.at {
-        // its copy of the state may be what this is written to
+        // stdout may be redirected into the working tree's copy of the state
         What::Worktree => repository.worktree_code(served.state.clone())?,
         at => repository.target(at)?,
     };

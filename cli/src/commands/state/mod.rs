@@ -54,14 +54,14 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
 }
 
-/// What a state may be, by the schema of the version that is served.
+/// The rules for a state: the schema of the served version.
 fn rules(repository: &Repository, active: &Active) -> Result<Rules, Failure> {
     let bytes = repository.git.read(&active.base.commit, STATE_SCHEMA_FILE)?;
     let schema = bytes.map(|bytes| state_value(&bytes, STATE_SCHEMA_FILE)).transpose()?;
     Rules::new(schema.as_ref()).map_err(Failure::input)
 }
 
-/// An update that no Tuner made.
+/// An update that is not from a Tuner.
 fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
     Draft {
         id,

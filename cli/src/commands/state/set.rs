@@ -10,10 +10,10 @@ use agent_engine::staging::{Append, Snapshot, Staging};
 use agent_engine::world::clock::fresh_id;
 use serde_json::{Value, json};
 
-/// Set values in staging by hand
+/// Set values in staging
 ///
 /// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe
-/// beside a running Tuner.
+/// while a Tuner runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set \
         /tasks/review/minutes=20 note='by hand'")]
@@ -27,7 +27,7 @@ pub struct Arguments {
     dry_run: bool,
 }
 
-/// Races lost before staging is held.
+/// Lost races after which staging is locked.
 const PATIENCE: u32 = 3;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {

@@ -58,7 +58,7 @@ pub struct Arguments {
     dry_run: bool,
 }
 
-/// A case on its way into the file.
+/// A case to be appended to the file.
 struct Added {
     id: String,
     /// Relative to the working tree.
@@ -70,10 +70,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository()?;
     let conversation = conversations::load(&repository.layout, &arguments.conversation)?
         .ok_or_else(|| {
-            Failure::input(format!("there is no conversation `{}` here", arguments.conversation))
+            Failure::input(format!("unknown conversation `{}`", arguments.conversation))
                 .with_hint(
-                    "`agent run TOOL --conversation ID` keeps one, and so does a host that \
-                names one; they lie in .agent/conversations",
+                    "`agent run TOOL --conversation ID` and hosts that name a conversation record one in \
+                    .agent/conversations",
                 )
         })?;
     let worktree = repository.worktree()?;
@@ -95,7 +95,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-/// The case, checked as the file's reader would check it.
+/// The case, checked by the rules of the file's reader.
 fn case_of(
     arguments: &Arguments,
     conversation: &Conversation,
@@ -145,14 +145,14 @@ fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Fa
         return Ok(json!({"golden": format!("golden/{}.json", file_name(id))}));
     }
     if last.is_error {
-        // of any form, as long as the tool does not fail
+        // any result, as long as the tool does not fail
         return Ok(json!({"schema": {}}));
     }
     Err(Failure::usage("the last turn did not fail, so an expectation is needed")
         .with_hint("give it with `--expect JSON`, or expect the present answer with `--golden`"))
 }
 
-/// An id may hold anything; the name of a file should not.
+/// A file name from an id, which may have any characters.
 fn file_name(id: &str) -> String {
     id.chars()
         .map(|character| {
@@ -175,8 +175,7 @@ fn append(path: &Path, line: &str) -> Result<(), FsError> {
     written.map_err(FsError::while_doing("write", path))
 }
 
-/// Runs the case, once its golden file holds what it answers; why not, where that could not be
-/// done.
+/// Runs the case, with `--golden` after writing its golden file.
 fn try_out(
     arguments: &Arguments,
     added: &Added,
@@ -192,7 +191,7 @@ fn try_out(
         let worktree = repository.worktree()?;
         for golden in &outcome.goldens {
             fs::replace(&worktree.join(&golden.path), &golden.bytes, Durability::Durable)?;
-            context.printer.say(format!("{} holds what it answers now", golden.path));
+            context.printer.say(format!("{} has the present answer", golden.path));
         }
         let target = repository.target_to_test(&What::Worktree)?;
         let request = Request { keep_goldens: false, ..request };
@@ -208,7 +207,7 @@ fn try_out(
     result.ok_or_else(|| {
         Failure::new(
             FailureKind::NotEnoughEvidence,
-            "the tier's limit or spend was over before it was run",
+            "the tier's time limit or spend was used up before the case was run",
         )
     })
 }
@@ -245,7 +244,7 @@ fn document(
     added: &Added,
     result: Option<&Result<CaseResult, Failure>>,
 ) -> Value {
-    let case: Value = serde_json::from_str(&added.line).expect("the line is ours");
+    let case: Value = serde_json::from_str(&added.line).expect("the line was serialised here");
     let (outcome, why) = match result {
         None => (Value::Null, None),
         Some(Ok(result)) => (json!(result.outcome), result.why.clone()),

@@ -10,7 +10,7 @@ use agent_engine::target::Target;
 use agent_engine::testing::{self, Request};
 use agent_engine::world::fs::{self, Durability};
 
-/// Shows what the golden files would become, and writes them unless it is a dry run.
+/// Prints the changes of the golden files, and writes them unless it is a dry run.
 pub(super) fn write(
     arguments: &Arguments,
     repository: &Repository,
@@ -19,7 +19,7 @@ pub(super) fn write(
 ) -> Result<(), Failure> {
     if arguments.at != What::Worktree {
         return Err(Failure::usage(
-            "`--bless` writes into the working tree, so it goes with `--at worktree` alone",
+            "`--bless` writes into the working tree, so it requires `--at worktree`",
         ));
     }
     let worktree = repository.worktree()?;

@@ -1,5 +1,4 @@
-//! `--calibrate`: compares a target with itself, to measure how often the gate takes noise for a
-//! gain.
+//! `--calibrate`: compares a target with itself, to measure the gate's rate of false positives.
 
 use super::{Arguments, request, tiers};
 use crate::context::Context;
@@ -77,7 +76,7 @@ fn measure(
     })
 }
 
-/// Beside the results of its code; what is no commit's is not kept.
+/// Stores the calibration beside the results of its code; that of a working tree is not stored.
 fn keep(
     repository: &Repository,
     target: &Target,
@@ -96,8 +95,8 @@ fn shown(calibration: &Calibration) -> String {
     let head = ["TEST", "BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(head).chain(calibration.tests.iter().map(row)).collect();
     format!(
-        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them a \
-        case came out otherwise\n{}",
+        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of \
+        them the outcome of a case differed\n{}",
         table::lines(&rows).join("\n")
     )
 }

@@ -14,11 +14,11 @@ use agent_engine::repository::ledger::LedgerRef;
 use agent_engine::testing::{Request, TierOutcome};
 use serde_json::{Value, json};
 
-/// The gate's verdict, tier by tier, and with whom.
+/// The gate's verdict by tier, and the baseline.
 pub(super) struct Comparison {
     with: String,
     tiers: Vec<(Tier, GateVerdict)>,
-    /// Tiers whose definitions differ, and what does.
+    /// Tiers whose definitions differ, and the parts that differ.
     incomparable: Vec<(Tier, String)>,
     /// Case by case.
     cases: Vec<TierComparison>,
@@ -35,7 +35,7 @@ impl Comparison {
         &self.with
     }
 
-    /// What reports show of a tier.
+    /// The comparison of a tier, for reports.
     pub(super) fn of(&self, tier: Tier) -> Option<Against> {
         let comparison = self.cases.iter().find(|cases| cases.tier == tier)?.clone();
         let gate = self.tiers.iter().find(|(judged, _)| *judged == tier);
@@ -54,7 +54,7 @@ impl Comparison {
             )
         });
         let incomparable = self.incomparable.iter().map(|(tier, what)| {
-            format!("{:<5} not comparable with {}: its {what} are others", tier.as_str(), self.with)
+            format!("{:<5} not comparable with {}: its {what} differ", tier.as_str(), self.with)
         });
         judged.chain(incomparable).collect::<Vec<_>>().join("\n")
     }

@@ -5,10 +5,10 @@ use agent_engine::world::fs::FsError;
 use agent_engine::world::output::{Open, Output};
 use std::path::Path;
 
-/// Where the lines go, and the lines.
+/// The output, and lines that are not written yet.
 pub(super) struct Events {
     output: Option<Open>,
-    /// The first write that did not succeed; the run goes on.
+    /// The first failed write; the run continues.
     failed: Option<FsError>,
     lines: String,
 }
@@ -32,7 +32,7 @@ impl Events {
         std::mem::take(&mut self.lines)
     }
 
-    /// Whether all of it was written.
+    /// The first failed write, if any.
     pub(super) fn finish(self) -> Result<(), FsError> {
         self.failed.map_or(Ok(()), Err)
     }

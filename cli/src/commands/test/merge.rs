@@ -29,8 +29,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent \
-        test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 no \
-        parts of the same, 7 not enough evidence."
+        test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 parts \
+        that do not belong together, 7 not enough evidence."
 )]
 pub struct Arguments {
     /// Files written by `agent test --shard I/N --events FILE`
@@ -51,7 +51,7 @@ pub struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let has_stdout = reporting::wants_stdout(&arguments.reports, None, context)?;
+    let has_stdout = reporting::takes_stdout(&arguments.reports, None, context)?;
     let repository = context.repository()?;
     let merge = if arguments.files.is_empty() {
         from_store(arguments, &repository)?
@@ -109,11 +109,9 @@ fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, Failure
 /// Each tier has its own parts, but they make one evaluation.
 fn one_tree(tiers: &[MergedTier]) -> Result<(Option<String>, String), Failure> {
     let mut heads = tiers.iter().map(|tier| (tier.head.tree.clone(), tier.head.state.clone()));
-    let first = heads.next().expect("a file holds a tier at least");
+    let first = heads.next().expect("a file has at least one tier");
     if heads.any(|head| head != first) {
-        let error = Failure::input(
-            "the parts of one tier are of another tree or state than those of another tier",
-        );
+        let error = Failure::input("the parts of two tiers are of different trees or states");
         return Err(error.with_hint("merge them one tier at a time"));
     }
     Ok(first)
@@ -137,8 +135,8 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
                 ),
             )
             .with_hint(format!(
-                "`agent test --tier {tier} --at {shown} --shard I/N` puts part I of N there, \
-                    on a machine with the same Python"
+                "`agent test --tier {tier} --at {shown} --shard I/N` stores part I of N, on a machine \
+                with the same Python"
             )));
         }
         for (key, text) in found {
@@ -157,15 +155,13 @@ fn commit_of(repository: &Repository, tiers: &[MergedTier]) -> Result<Option<Obj
         if tiers.iter().all(|tier| tier.head.tree.as_ref() == Some(&tree)) {
             return Ok(Some(commit));
         }
-        repository.warn(&format!(
-            "the parts say they are of commit {}, but their tree is another",
-            commit.short()
-        ));
+        repository
+            .warn(&format!("the parts name the commit {}, but have another tree", commit.short()));
     }
     Ok(None)
 }
 
-/// The baseline is run here, as far as its results are not known.
+/// Compares with the baseline, whose cases are run here where no results are stored.
 fn compare(
     arguments: &Arguments,
     repository: &Repository,

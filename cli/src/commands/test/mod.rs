@@ -47,7 +47,7 @@ use agent_engine::world::store::Store;
         v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge \
         part-*.jsonl --report junit=junit.xml\n  agent test --against active --report \
         html=report.html\n  agent test add --conversation c1\n  agent test --bless \
-        --dry-run\n\nExit codes: 0 pass, 1 fail, 3 a wrong case or budget, 5 a child failed, 7 not \
+        --dry-run\n\nExit codes: 0 pass, 1 fail, 3 an invalid case or budget, 5 a child failed, 7 not \
         enough evidence.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
@@ -83,7 +83,7 @@ pub struct Arguments {
     /// Run only this case; can be repeated
     #[arg(long = "case", value_name = "ID")]
     cases: Vec<String>,
-    /// After each save, run the cases it can have changed, until Ctrl-C
+    /// After each save, run the cases whose outcome it can change, until Ctrl-C
     #[arg(long, conflicts_with_all = ["bless", "shard", "explain"])]
     watch: bool,
     /// Print why a case would be run or not; run nothing
@@ -153,7 +153,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> CommandResult {
     let has_stdout =
-        reporting::wants_stdout(&arguments.reports, arguments.events.as_ref(), context)?;
+        reporting::takes_stdout(&arguments.reports, arguments.events.as_ref(), context)?;
     let mut target = repository.target_to_test(&arguments.at)?;
     if let Some(id) = &arguments.explain {
         return explain(arguments, repository, &target, id, context);
@@ -196,7 +196,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
     if !has_stdout {
         reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
-    // a part that was run for a merge is judged there
+    // a part is judged by the merge
     Ok(if arguments.shard.is_some() && arguments.events.is_some() {
         Exit::Done
     } else {
@@ -208,7 +208,7 @@ fn judged(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
     comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict())
 }
 
-/// In the narrowest of the tiers that has the case; of all tiers, where none was named.
+/// Explains the case of the smallest of the named tiers that has it, by default of all tiers.
 fn explain(
     arguments: &Arguments,
     repository: &Repository,
@@ -231,10 +231,10 @@ fn explain(
         }
     }
     Err(Failure::input(format!("there is no case `{id}`"))
-        .with_hint("cases are known by their `id`, in tests/{micro,fast,full}/*.jsonl"))
+        .with_hint("use the `id` of a case in tests/{micro,fast,full}/*.jsonl"))
 }
 
-/// The tiers, narrow ones first, each once.
+/// The tiers, the smallest first, each once.
 fn tiers(named: &[Tier]) -> Vec<Tier> {
     let mut tiers = if named.is_empty() { vec![Tier::Micro] } else { named.to_vec() };
     tiers.sort();
@@ -281,8 +281,8 @@ fn run_tiers(
         .collect()
 }
 
-/// The tiers of what is tested: their events go where they were asked for, and a part of a commit
-/// goes to the object store.
+/// Runs the tiers of the target. Events go to `--events`, and the part of a commit to the object
+/// store.
 fn run_target(
     arguments: &Arguments,
     requests: &[Request],
@@ -311,7 +311,7 @@ fn run_target(
             && let Err(error) = keep_part(repository, target, (request.tier, part), &lines)
         {
             context.printer.warn(format!(
-                "the part is not in the object store: {}",
+                "the part was not stored in the object store: {}",
                 error.messages.join(": ")
             ));
         }
@@ -331,13 +331,13 @@ fn keep_part(
     Ok(parts::keep(&repository.store(&target.manifest)?, &key, part, lines)?)
 }
 
-/// Staging is a candidate that no commit holds yet.
+/// The commit to store results under. Staging has none: its state is not committed yet.
 fn commit_to_keep(target: &Target) -> Option<&ObjectId> {
     target.commit.as_ref().filter(|_| target.what != What::Staging)
 }
 
-/// A whole tier of a commit is kept under the commit; what a version was let pass by is never
-/// replaced, and nothing is put in its place where it is not here.
+/// Stores a complete tier of a commit under the commit. The evaluation that a version was published
+/// with is never replaced, even where this clone does not have it.
 fn keep(
     repository: &Repository,
     store: &Store,
@@ -352,9 +352,9 @@ fn keep(
         let kept = stored::keep_late(store, commit, evaluation, outcomes)?;
         context
             .printer
-            .detail(format!("{} has an evaluation of its own, which stays", commit.short()));
+            .detail(format!("{} keeps the evaluation that it was published with", commit.short()));
         for tier in kept {
-            context.printer.detail(format!("the results of {tier} are kept beside it"));
+            context.printer.detail(format!("the results of {tier} are stored beside it"));
         }
     }
     Ok(())

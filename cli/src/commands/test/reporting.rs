@@ -46,8 +46,8 @@ impl std::str::FromStr for File {
 }
 
 impl File {
-    /// Replaces the file; the summary of a GitHub step is appended to, since other tools write
-    /// there too.
+    /// Replaces the file; but appends to the summary of a GitHub step, which other tools write as
+    /// well.
     fn write(&self, directory: &Path, report: &TestReport) -> Result<(), FsError> {
         let text = (self.render)(report);
         match self.output.within(directory) {
@@ -81,8 +81,8 @@ pub(super) fn gather(
     }
 }
 
-/// Whether stdout carries one requested file and nothing else.
-pub(super) fn wants_stdout(
+/// Whether stdout has one requested file and nothing else.
+pub(super) fn takes_stdout(
     reports: &[File],
     events: Option<&Output>,
     context: &Context,
@@ -95,7 +95,7 @@ pub(super) fn wants_stdout(
         .count();
     if wanted + usize::from(context.printer.is_json()) > 1 {
         return Err(Failure::usage(
-            "more than one of `--json`, `--events -` and `--report KIND=-` want stdout",
+            "more than one of `--json`, `--events -` and `--report KIND=-` write to stdout",
         )
         .with_hint("write the others to files"));
     }

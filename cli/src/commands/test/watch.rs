@@ -1,4 +1,4 @@
-//! `--watch`: after each save, the cases that it can have changed are run, until Ctrl-C.
+//! `--watch`: after each save, runs the cases whose outcome it can change, until Ctrl-C.
 
 use super::{Arguments, once};
 use crate::context::Context;
@@ -15,18 +15,18 @@ pub(super) fn watch(
 ) -> CommandResult {
     if arguments.at != What::Worktree {
         return Err(Failure::usage(
-            "`--watch` looks at the working tree, so it goes with `--at worktree` alone",
+            "`--watch` tests the working tree, so it requires `--at worktree`",
         ));
     }
     if context.printer.is_json() {
-        return Err(Failure::usage("`--watch` has no end, so there is no one JSON document of it"));
+        return Err(Failure::usage("`--watch` does not end, and `--json` is one document"));
     }
     let root = repository.worktree()?;
-    // before the first run, so that no save is missed
+    // before the first run, so that no save during it is missed
     let mut changes = Watch::start(&root)?;
     let mut seen = None;
     loop {
-        // an editor's backup files, and a file saved as it was, change nothing
+        // editors' backup files and unchanged saves start no run
         let tree = repository.git.snapshot_worktree(&root, &repository.layout).ok();
         if tree.is_none() || tree != seen {
             seen = tree;

@@ -13,7 +13,7 @@ const SHOWN: usize = 20;
 /// Show the differences of two versions: Contract, code, learned state, and outcomes of cases
 ///
 /// Reads git and stored results, and runs nothing. Where results of a tier are missing, the command
-/// that makes them is printed. A p-value is the probability of a difference at least as large by
+/// that creates them is printed. A p-value is the probability of a difference at least as large by
 /// chance. Cases are paired only where the same cases and scorers judged both. `worktree` is the
 /// working tree as a release would serve it.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub struct Arguments {
     /// A version, a range, a pin, worktree, or any revision
     #[arg(value_name = "FROM", value_parser = parse_what)]
     from: What,
-    /// The same
+    /// The other side, in the same forms
     #[arg(value_name = "TO", default_value = "active", value_parser = parse_what)]
     to: What,
     /// Only this tier; can be repeated [default: the stored ones]

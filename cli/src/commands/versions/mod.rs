@@ -30,7 +30,7 @@ pub struct Arguments {
 enum Action {
     /// List versions, newest first (what `agent versions` alone does)
     List(ListArguments),
-    /// Show one version with the names of its evidence
+    /// Show one version with the digests of its evidence
     Show {
         /// A version, a range, a pin, or `active`
         #[arg(default_value = "active", value_parser = parse_what)]
@@ -97,7 +97,7 @@ fn list(repository: &Repository, arguments: &ListArguments, context: &Context) -
     Ok(Exit::Done)
 }
 
-/// One row a version under a head. All scores are of one tier, which the head names.
+/// A header and one row for each version. All scores are of one tier, which the header names.
 fn rows(entries: &[Entry], tier: Option<Tier>) -> Vec<Vec<String>> {
     let tier = tier.or_else(|| most_measured(entries));
     let score = tier.map_or_else(|| "SCORE".to_owned(), |tier| format!("SCORE ({tier})"));

@@ -1,4 +1,4 @@
-//! How scores and times are spread, as inline SVG in the page's own colours.
+//! Histograms of scores and times, as inline SVG in the page's colours.
 
 use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ const BINS: usize = 20;
 /// Between bars.
 const GAP: f64 = 2.0;
 
-/// Scores from 0 to 1; what did not pass stands below what did.
+/// Scores from 0 to 1; failed cases are below passed ones.
 pub(super) fn scores(results: &[CaseResult]) -> String {
     let (mut passed, mut failed) = ([0usize; BINS], [0usize; BINS]);
     for result in results {
@@ -41,7 +41,7 @@ pub(super) fn times(results: &[CaseResult], summary: &TierSummary) -> String {
     if times.is_empty() {
         return chart("Times", "", &[], &[]);
     }
-    // equal times have a place too: in the middle
+    // equal times are in the middle
     let (low, high) = if most / least < 1.05 {
         (least.ln() - 0.5, most.ln() + 0.5)
     } else {
@@ -79,7 +79,7 @@ fn bars(stacks: &[Vec<(&str, usize)>]) -> String {
     for (index, stack) in stacks.iter().enumerate() {
         let mut top = HEIGHT;
         for (class, count) in stack.iter().filter(|(_, count)| *count > 0) {
-            // a single case among thousands can still be seen
+            // a single case among thousands stays visible
             let height = (HEIGHT * *count as f64 / tallest).max(2.0);
             top -= height;
             let left = index as f64 * width + GAP / 2.0;
@@ -94,12 +94,12 @@ fn bars(stacks: &[Vec<(&str, usize)>]) -> String {
     svg
 }
 
-/// The bars stretch with the page; names stand beside them as text, so that they do not.
+/// The bars are stretched to the page's width; labels are text outside the SVG, which is not.
 fn chart(title: &str, bars: &str, labels: &[(f64, String)], rules: &[(f64, &str)]) -> String {
     let (mut over, mut under, mut last) = (String::new(), String::new(), f64::NEG_INFINITY);
     for (at, text) in rules {
         let _ = write!(over, "<i style=\"left:{:.2}%\"></i>", at * 100.0);
-        // names that would stand on each other are one
+        // labels that would overlap are joined
         if at - last > 0.07 {
             over.push_str(&name(*at, text));
         }

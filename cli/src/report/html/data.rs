@@ -7,8 +7,8 @@ use agent_core::testing::evaluation::CaseResult;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// The cases in the order of their ids, in JSON that ends no script element and begins no comment:
-/// `<` stands in it as an escape.
+/// The cases in the order of their ids, as JSON that is safe in a script element: `<` is escaped,
+/// so it can neither end the element nor begin a comment.
 pub(super) fn embedded(report: &TestReport) -> String {
     let mut cases: Vec<Value> = report.tiers.iter().flat_map(cases).collect();
     cases.sort_by(|one, two| natural::compare(id(one), id(two)));

@@ -1,5 +1,5 @@
-//! One page that says it all: a file of its own, with nothing to load. Without JavaScript it shows
-//! the tiers and what did not pass.
+//! The HTML report: one self-contained file. Without JavaScript it shows the tiers and the failed
+//! cases.
 
 mod charts;
 mod data;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: &str = include_str!("page.js");
-/// Failures in the page itself; with JavaScript all cases are there.
+/// The limit of failures without JavaScript; with it all cases are shown.
 const STATIC_FAILURES: usize = 500;
 
 pub fn render(report: &TestReport) -> String {
@@ -33,15 +33,17 @@ pub fn render(report: &TestReport) -> String {
     filled(&parts)
 }
 
-/// The page with its parts. What was put in is not looked through again, so no case can name a
-/// part.
+/// Fills the page's placeholders. Inserted text is not searched again, so a case cannot contain a
+/// placeholder.
 fn filled(parts: &[(&str, String)]) -> String {
     let mut page = String::new();
     let mut rest = PAGE;
     while let Some((before, after)) = rest.split_once("<!--") {
         page.push_str(before);
-        let (name, after) = after.split_once("-->").expect("the page is ours");
-        page.push_str(&parts.iter().find(|(part, _)| *part == name).expect("the page is ours").1);
+        let (name, after) = after.split_once("-->").expect("the page is constant");
+        page.push_str(
+            &parts.iter().find(|(part, _)| *part == name).expect("the page is constant").1,
+        );
         rest = after;
     }
     page + rest
@@ -104,7 +106,7 @@ fn failure(tier: &TierReport, result: &CaseResult) -> String {
     row
 }
 
-/// Escaped for text and attributes of either quotes.
+/// Escapes text and attributes with either quotes.
 fn escaped(text: &str) -> String {
     markup::escaped(text).replace('\'', "&#39;")
 }
@@ -115,7 +117,7 @@ mod tests {
     use crate::report::tests::{compared, sample};
 
     #[test]
-    fn what_cases_say_stays_text() {
+    fn text_of_cases_is_not_markup() {
         let mut report = compared();
         let result = &mut report.tiers[0].results[1];
         result.id = "</script><!--data--><script>alert(1)</script>".to_owned();
@@ -144,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn without_javascript_it_says_what_matters() {
+    fn without_javascript_the_verdict_and_failures_are_shown() {
         let page = render(&compared());
         let page = page.split("<script").next().unwrap();
         for part in [

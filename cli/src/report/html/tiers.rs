@@ -1,5 +1,5 @@
-//! A card for each tier: its figures against their budgets, and how scores and times are spread.
-//! And what changed against the baseline.
+//! A card for each tier: its figures and budgets, and histograms of scores and times. And the
+//! changes against the baseline.
 
 use super::{charts, class, escaped};
 use crate::report::difference::chance;
@@ -54,7 +54,7 @@ fn most(name: &str, value: f64, most: Option<f64>, unit: &str) -> String {
     figure(name, &shown, value, most.unwrap_or(value) * 1.25, bound)
 }
 
-/// A number; with a budget, a bar towards `whole` with a mark where the budget is.
+/// A number; with a budget, also a bar towards `whole` with a mark at the budget.
 fn figure(
     name: &str,
     shown: &str,
@@ -89,7 +89,7 @@ fn reasons(verdict: Verdict, reasons: &[String]) -> String {
     format!("<ul class=\"reasons {}\"><li>{items}</li></ul>", class(verdict))
 }
 
-/// What changed against the baseline; nothing without one.
+/// The changes against the baseline; empty without one.
 pub(super) fn against(report: &TierReport) -> String {
     let Some(Against { with, comparison, gate }) = &report.against else { return String::new() };
     let gate = gate.as_ref().map(|(verdict, told)| reasons(*verdict, told)).unwrap_or_default();
@@ -138,7 +138,7 @@ fn steps(comparison: &TierComparison) -> String {
 
 fn changes(cases: &CaseChanges) -> String {
     if cases.flips.is_empty() {
-        return format!("<p>All {} shared cases came out the same.</p>", cases.pairs);
+        return format!("<p>All {} shared cases have the same outcome.</p>", cases.pairs);
     }
     let chance = |p| escaped(&chance(p));
     let (by_chance, flips_by_chance) =

@@ -1,5 +1,4 @@
-//! `agent mcp architect`: the Architect as MCP tools, by rmcp, which speaks both eras of the
-//! protocol.
+//! `agent mcp architect`: the Architect as MCP tools. rmcp implements both eras of the protocol.
 
 use super::schemas::{of_one_type, resolved, without_nulls};
 use crate::listen::Ended;
@@ -31,15 +30,14 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-const INSTRUCTIONS: &str = "The Architect changes an agent's code for feedback in words. Give \
+const INSTRUCTIONS: &str = "The Architect changes an agent's code to answer feedback. Submit \
 feedback with `give_feedback`, start a run with `start_run`, and \
-    wait for its end with `run_status` and `wait`. A run tests its change and ends in a new \
-    version, or in a report of why not.";
+    wait for its end with `run_status` and `wait`. A run tests its change and ends with a new \
+    version, or with a report of why there is none.";
 
-/// Serves one host over stdin and stdout until it closes its end, or many over HTTP until it is
-/// interrupted.
+/// Serves one host over stdio until it closes stdin, or many over HTTP until SIGINT or SIGTERM.
 pub fn serve(location: &Location, over_http: Option<http::Options>) -> Result<Ended, Failure> {
-    // what is wrong with the repository is said now, not to the first call
+    // a repository that cannot be opened fails the start, not the first call
     let repository = location.open()?;
     let _telemetry = repository.telemetry();
     let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
@@ -61,7 +59,7 @@ async fn serve_host(desk: Desk, location: &Location) -> Result<Ended, Failure> {
     let serving = async {
         match desk.serve(rmcp::transport::stdio()).await {
             Ok(serving) => drop(serving.waiting().await),
-            // a host that goes before it has said hello is no error of ours
+            // a host that disconnects before `initialize` is no error
             Err(error) => location.notices.detail(error.to_string()),
         }
     };
@@ -71,7 +69,7 @@ async fn serve_host(desk: Desk, location: &Location) -> Result<Ended, Failure> {
     }
 }
 
-/// One host's way to the Architect.
+/// The MCP server of one host.
 #[derive(Debug, Clone)]
 pub struct Desk {
     location: Location,
@@ -104,10 +102,7 @@ impl ServerHandler for Desk {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let Some(tool) = TOOLS.iter().find(|tool| tool.name == call.name) else {
-            return Err(ErrorData::invalid_params(
-                format!("there is no tool `{}`", call.name),
-                None,
-            ));
+            return Err(ErrorData::invalid_params(format!("unknown tool `{}`", call.name), None));
         };
         let arguments = Value::Object(call.arguments.unwrap_or_default());
         let outcome = if tool.name == "run_status" {
@@ -120,30 +115,33 @@ impl ServerHandler for Desk {
                 without_nulls(&mut document);
                 CallToolResult::structured(document).into()
             }
-            Err(error) => CallToolResult::error(vec![ContentBlock::text(told(&error))]).into(),
+            Err(error) => CallToolResult::error(vec![ContentBlock::text(with_hint(&error))]).into(),
         })
     }
 }
 
-fn told(error: &Failure) -> String {
+fn with_hint(error: &Failure) -> String {
     let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     error.messages.join(": ") + &hint
 }
 
 impl Desk {
-    /// Does something with the repository on a thread of its own: git and files block.
-    async fn at_desk<T: Send + 'static>(
+    /// Runs an operation on a thread of its own: git and files block.
+    async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Repository) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let location = self.location.clone();
         let done = tokio::task::spawn_blocking(move || work(&location.open()?)).await;
         done.unwrap_or_else(|error| {
-            Err(Failure::new(FailureKind::Surroundings, format!("it was given up: {error}")))
+            Err(Failure::new(
+                FailureKind::Surroundings,
+                format!("the operation was cancelled: {error}"),
+            ))
         })
     }
 
-    /// What a tool gives, on record as one operation.
+    /// The result of a tool's call, recorded in telemetry as one operation.
     async fn answer(
         &self,
         tool: &'static Described,
@@ -153,7 +151,7 @@ impl Desk {
         let (protocol, traceparent) =
             (context.protocol_version(), context.meta.get_traceparent().map(str::to_owned));
         let transport = self.transport;
-        self.at_desk(move |repository| {
+        self.blocking(move |repository| {
             let request = telemetry::Request {
                 protocol: protocol.as_ref().map(ProtocolVersion::as_str),
                 transport,
@@ -170,26 +168,27 @@ impl Desk {
         .await
     }
 
-    /// A run as it is, or as it ended; events meanwhile are sent as progress.
+    /// The status of a run, with `wait` once it has ended. Its events are sent as progress
+    /// notifications meanwhile.
     async fn status(
         &self,
         arguments: Value,
         context: &RequestContext<RoleServer>,
     ) -> Result<Value, Failure> {
         const LOOK: Duration = Duration::from_millis(200);
-        let wish: Watched = parsed(arguments)?;
+        let query: Watched = parsed(arguments)?;
         let mut after = 0;
         loop {
-            let (id, from) = (wish.run.clone(), after);
+            let (id, from) = (query.run.clone(), after);
             let (run, events) = self
-                .at_desk(move |repository| {
+                .blocking(move |repository| {
                     let run = found(repository, &id)?;
                     let events = operations::happened(repository, &run, from)?;
                     Ok((run, events))
                 })
                 .await?;
             let is_over = run.finished.is_some();
-            if !wish.wait || is_over || context.ct.is_cancelled() {
+            if !query.wait || is_over || context.ct.is_cancelled() {
                 return Ok(document(&run));
             }
             for event in &events {
@@ -204,11 +203,11 @@ impl Desk {
     }
 }
 
-/// Sends an event to a host that asked for progress.
+/// Sends an event as a progress notification to a host whose request has a progress token.
 async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
     let Some(token) = context.meta.get_progress_token() else { return };
     let message = if event.text.is_empty() { &event.status } else { &event.text };
-    // a host that is gone hears nothing
+    // the host may be gone: then the notification is dropped
     let _ = context
         .peer
         .notify_progress(
@@ -219,11 +218,11 @@ async fn progress(event: &RunEvent, context: &RequestContext<RoleServer>) {
 
 fn parsed<T: DeserializeOwned>(arguments: Value) -> Result<T, Failure> {
     serde_json::from_value(arguments)
-        .map_err(|error| Failure::usage(format!("the arguments are wrong: {error}")))
+        .map_err(|error| Failure::usage(format!("invalid arguments: {error}")))
 }
 
 fn document(value: &impl serde::Serialize) -> Value {
-    serde_json::to_value(value).expect("our documents serialise")
+    serde_json::to_value(value).expect("the API's own documents serialise")
 }
 
 // ---- the tools
@@ -236,21 +235,21 @@ struct Described {
     title: &'static str,
     about: &'static str,
     input: fn() -> Value,
-    /// The name of the schema of what it gives.
+    /// The name of the schema of its result.
     output: &'static str,
     effect: Effect,
     answer: Answer,
 }
 
-/// What a host may tell its user about a call.
+/// The effect of a call, as MCP's tool annotations.
 #[derive(Clone, Copy)]
 enum Effect {
     Reads,
-    /// It adds something; done again it may add more.
+    /// Additive and not idempotent.
     Adds,
-    /// It starts programs, which may reach anywhere.
+    /// Open-world: it starts programs with network access.
     Starts,
-    /// It ends something; done again it changes nothing.
+    /// Destructive and idempotent.
     Ends,
 }
 
@@ -276,12 +275,12 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "give_feedback",
         title: "Give feedback",
-        about: "Puts feedback in words into the agent's inbox; it is on disk before this answers. \
-            A run works on it.",
+        about: "Adds feedback to the agent's inbox. The item is on disk before the call returns. \
+        A run works on it.",
         input: || {
             let mut schema = resolved("NewFeedback");
             schema["properties"]["key"] = json!({"type": "string", "minLength": 1, "maxLength": 255,
-                "description": "The same key with the same content is the same item."});
+                "description": "Idempotency key: the same key with the same content is the same item."});
             schema
         },
         output: "Feedback",
@@ -291,7 +290,7 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "list_feedback",
         title: "List feedback",
-        about: "The feedback there is, newest first, and what became of each item.",
+        about: "Lists the feedback items with their status, newest first.",
         input: || {
             json!({"type": "object", "properties": {"limit": limit()},
             "additionalProperties": false})
@@ -303,9 +302,9 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "start_run",
         title: "Start a run",
-        about: "Has a coder change the agent's code for feedback, tests the change, and releases \
-        it when it passes. One run goes on at a time; this answers as soon as \
-                it is on record.",
+        about: "Starts a run: a coder changes the agent's code for feedback, the change is tested, \
+        and released when it passes. One run is active at a time; the call returns as \
+        soon as the run is recorded.",
         input: || resolved("NewRun"),
         output: "Run",
         effect: Effect::Starts,
@@ -314,7 +313,7 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "list_runs",
         title: "List runs",
-        about: "The runs there are, newest first.",
+        about: "Lists the runs, newest first.",
         input: || {
             json!({"type": "object", "properties": {"limit": limit()},
             "additionalProperties": false})
@@ -325,13 +324,13 @@ static TOOLS: [Described; 7] = [
     },
     Described {
         name: "run_status",
-        title: "Look at a run",
-        about: "Where a run is, what was tried, what came of it. With `wait` it answers when the \
-            run has ended, and tells its progress until then.",
+        title: "Show a run",
+        about: "The status, attempts and outcome of a run. With `wait` the call returns when the \
+        run has ended and sends progress notifications until then.",
         input: || {
             let mut schema = one_run();
             schema["properties"]["wait"] = json!({"type": "boolean", "default": false,
-                "description": "Answer when it has ended."});
+                "description": "Return when the run has ended."});
             schema
         },
         output: "Run",
@@ -343,8 +342,8 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "run_diff",
         title: "Show what a run changed",
-        about: "What the last attempt of a run changed in the agent's repository, as `git diff` \
-            shows it; files of held-out cases are named alone.",
+        about: "The changes of a run's last attempt, in the format of `git diff`. Of files of \
+        held-out cases only the names are shown.",
         input: one_run,
         output: "RunDiff",
         effect: Effect::Reads,
@@ -353,7 +352,7 @@ static TOOLS: [Described; 7] = [
     Described {
         name: "cancel_run",
         title: "Cancel a run",
-        about: "Asks a run to stop; its feedback is open again then.",
+        about: "Requests that a run stop. Its feedback is open again afterwards.",
         input: one_run,
         output: "Cancellation",
         effect: Effect::Ends,
@@ -409,13 +408,11 @@ fn give(repository: &Repository, mut arguments: Value) -> Result<Value, Failure>
             Ok(document(&WithWarnings { document: &item, warnings: warnings.as_slice() }))
         }
         Submitted::OtherContent => {
-            Err(Failure::usage("this key came before, with another content")
-                .with_hint("a new item needs a new key"))
+            Err(Failure::usage("this key was used before, with other content")
+                .with_hint("use a new key for a new item"))
         }
-        Submitted::NoConversation { .. } => {
-            Err(Failure::input("there is no such conversation here")
-                .with_hint("leave `conversation` out"))
-        }
+        Submitted::NoConversation { .. } => Err(Failure::input("unknown conversation")
+            .with_hint("use a conversation of this repository, or leave `conversation` out")),
     }
 }
 
@@ -428,9 +425,11 @@ fn list_feedback(repository: &Repository, arguments: Value) -> Result<Value, Fai
 }
 
 fn start(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
-    let wish: Start = parsed(arguments)?;
-    let run = operations::start(repository, &wish).map_err(|error| match error {
-        NotStarted::NothingOpen => Failure::from(error).with_hint("give some with `give_feedback`"),
+    let start: Start = parsed(arguments)?;
+    let run = operations::start(repository, &start).map_err(|error| match error {
+        NotStarted::NothingOpen => {
+            Failure::from(error).with_hint("submit an item with `give_feedback`")
+        }
         other => other.into(),
     })?;
     Ok(document(&run))
@@ -450,7 +449,7 @@ fn found(repository: &Repository, id: &str) -> Result<Report, Failure> {
 
 fn diff(repository: &Repository, arguments: Value) -> Result<Value, Failure> {
     let run = found(repository, &parsed::<Named>(arguments)?.run)?;
-    // a model may read it, and a model may be the coder
+    // held-out cases stay hidden: the caller may be the coder's model
     let diff = operations::diff(repository, &run, false)?;
     Ok(json!({"schema": "agent/run-diff@1", "run": run.run, "diff": diff}))
 }

@@ -1,5 +1,5 @@
-//! The Architect for other programs: as a REST API, and as MCP tools. Both are the operations of
-//! `architect::operations` in the words of their door.
+//! The Architect for other programs: as a REST API and as MCP tools. Both map the operations of
+//! `architect::operations` to their protocol.
 
 pub mod mcp;
 mod rest;

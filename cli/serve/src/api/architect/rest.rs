@@ -1,4 +1,4 @@
-//! `agent serve architect`: feedback in, runs started, watched and stopped.
+//! `agent serve architect`: the REST API of the Architect: feedback and runs.
 
 use super::schemas::SCHEMAS;
 use crate::rest::{Call, Event, Events, Kind, Problem, Reply, Route, Service};
@@ -19,12 +19,12 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What a worker has.
+/// A worker's state.
 struct Desk {
     repository: Repository,
     location: Location,
-    /// Whether each client has a token. Without one, code under test on this machine is a client
-    /// too.
+    /// Whether the server requires a token. Without one, code under test on this machine could read
+    /// held-out cases through it.
     shows_held_out: bool,
 }
 
@@ -38,8 +38,8 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<impl Sized 
     let location = location.clone();
     Service {
         title: "Architect",
-        description: "Feedback in words goes in; runs change the code for it, test the change, and \
-            end in a version or in a report of why not.",
+        description: "Takes feedback. Runs change the agent's code for it, test the change, and \
+        end with a new version or with a report of why there is none.",
         schemas: SCHEMAS,
         routes: feedback_routes().into_iter().chain(run_routes()).collect(),
         open: Box::new(move || {
@@ -54,65 +54,62 @@ fn feedback_routes() -> [Route<Desk>; 3] {
         Route::post(
             "/v1/feedback",
             "giveFeedback",
-            "Puts feedback into the inbox. Once it is \
-            answered, it is on disk.",
+            "Adds an item of feedback to the inbox. The item is on disk before the response is sent.",
             give,
         )
         .header(
             "Idempotency-Key",
             Kind::Text { pattern: r"^[!-~]+$", longest: 255 },
-            "The same key with the same content is the same item, however often it is sent; \
-                with another content it is refused.",
+            "Requests with the same key and content create one item; the same key with other \
+            content is refused.",
         )
         .takes("NewFeedback")
-        .answers(202, "Feedback", "It is in the inbox.")
+        .answers(202, "Feedback", "The item is in the inbox.")
         .problems(&[404]),
         Route::get(
             "/v1/feedback",
             "listFeedback",
-            "The feedback there is, newest first.",
+            "The feedback items, newest first.",
             list_feedback,
         )
-        .query("limit", LIMIT, "How many at most; 50 where it is left out.")
-        .query("after", ID_OF_FEEDBACK, "What the last page ended with.")
-        .query("status", Kind::OneOf(&STATUSES), "What became of it.")
-        .answers(200, "FeedbackPage", "A page; `Link` leads to the next.")
+        .query("limit", LIMIT, "The maximum number of items [default: 50].")
+        .query("after", ID_OF_FEEDBACK, "The last item of the previous page.")
+        .query("status", Kind::OneOf(&STATUSES), "Only items with this status.")
+        .answers(200, "FeedbackPage", "A page; `Link` has the next one.")
         .problems(&[404]),
         Route::get(
             "/v1/feedback/{feedback}",
             "showFeedback",
-            "One item, and what became of it.",
+            "One item and its status.",
             show_feedback,
         )
-        .part("feedback", ID_OF_FEEDBACK, "Its id.")
+        .part("feedback", ID_OF_FEEDBACK, "The item's id.")
         .answers(200, "Feedback", "The item.")
         .problems(&[404]),
     ]
 }
 
 fn run_routes() -> [Route<Desk>; 6] {
-    let id = "Its id.";
+    let id = "The run's id.";
     [
         Route::post(
             "/v1/runs",
             "startRun",
-            "Starts a run, one at a time. It goes on whatever \
-            becomes of this server.",
+            "Starts a run. One run is active at a time, in a process that outlives this server.",
             start,
         )
         .takes("NewRun")
-        .answers(202, "Run", "It is on record and goes on; `Location` is where to look.")
+        .answers(202, "Run", "The run is recorded and active; `Location` has its status.")
         .problems(&[404, 409, 502]),
-        Route::get("/v1/runs", "listRuns", "The runs there are, newest first.", list_runs)
-            .query("limit", LIMIT, "How many at most; 50 where it is left out.")
-            .query("after", ID_OF_RUN, "What the last page ended with.")
-            .answers(200, "RunPage", "A page; `Link` leads to the next.")
+        Route::get("/v1/runs", "listRuns", "The runs, newest first.", list_runs)
+            .query("limit", LIMIT, "The maximum number of items [default: 50].")
+            .query("after", ID_OF_RUN, "The last item of the previous page.")
+            .answers(200, "RunPage", "A page; `Link` has the next one.")
             .problems(&[404]),
         Route::get(
             "/v1/runs/{run}",
             "showRun",
-            "A run: where it is, what was tried, what came of \
-            it.",
+            "A run: its status, attempts and outcome.",
             show_run,
         )
         .part("run", ID_OF_RUN, id)
@@ -121,43 +118,40 @@ fn run_routes() -> [Route<Desk>; 6] {
         Route::get(
             "/v1/runs/{run}/events",
             "runEvents",
-            "What happens in a run, from its \
-            beginning to its end.",
+            "The events of a run, from its start to its end.",
             stream,
         )
         .part("run", ID_OF_RUN, id)
         .header(
             "Last-Event-ID",
             Kind::Text { pattern: "^[0-9]{1,9}$", longest: 9 },
-            "The event to go on after.",
+            "The last event that was received.",
         )
-        .streams("RunStreamEvent", "The events; the last one's name is `ended`.")
+        .streams("RunStreamEvent", "The events; the last one is named `ended`.")
         .problems(&[404]),
         Route::get(
             "/v1/runs/{run}/diff",
             "runDiff",
-            "What the run's last attempt changed, as git shows it; nothing where it changed \
-            nothing. Of files of held-out cases only the path, in a line before the \
-             patch, unless the server asks for a token.",
+            "The changes of the run's last attempt, in the format of `git diff`; empty without \
+            changes. Of files of held-out cases only the path is shown, in a line before the \
+            patch, unless the server requires a token.",
             diff,
         )
         .part("run", ID_OF_RUN, id)
         .answers_as(
             200,
             "text/x-diff; charset=utf-8",
-            "The difference from the version it started \
-            from.",
+            "The difference to the version that the run started from.",
         )
         .problems(&[404]),
         Route::post(
             "/v1/runs/{run}/cancel",
             "cancelRun",
-            "Asks a run to stop; its feedback is \
-            open again then.",
+            "Requests that a run stop. Its feedback is open again afterwards.",
             cancel,
         )
         .part("run", ID_OF_RUN, id)
-        .answers(202, "Cancellation", "It was asked.")
+        .answers(202, "Cancellation", "The request is recorded.")
         .problems(&[404, 409]),
     ]
 }
@@ -169,7 +163,7 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     if new.text.trim().is_empty() || new.text.len() > TEXT_LIMIT {
         return Err(Problem::new(
             422,
-            format!("`text` has to hold words, and at most {TEXT_LIMIT} bytes of them"),
+            format!("`text` must not be blank or longer than {TEXT_LIMIT} bytes"),
         ));
     }
     let key = call.header("idempotency-key").map(str::to_owned);
@@ -178,7 +172,7 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         .is_some_and(|key| key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()))
     {
         return Err(Problem::bad_request(
-            "the header `Idempotency-Key` has to be of visible ASCII characters",
+            "the header `Idempotency-Key` must consist of visible ASCII characters",
         ));
     }
     let submission = Submission { new, source: "api", key };
@@ -192,13 +186,11 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
                 .once())
         }
         Submitted::OtherContent => {
-            Err(Problem::new(422, "this Idempotency-Key came before, with another content")
-                .with_hint("a new item needs a new key"))
+            Err(Problem::new(422, "this Idempotency-Key was used before, with other content")
+                .with_hint("use a new key for a new item"))
         }
-        Submitted::NoConversation { .. } => {
-            Err(Problem::not_found("there is no such conversation here")
-                .with_hint("leave `conversation` out"))
-        }
+        Submitted::NoConversation { .. } => Err(Problem::not_found("unknown conversation")
+            .with_hint("use a conversation of this repository, or leave `conversation` out")),
     }
 }
 
@@ -219,7 +211,7 @@ fn show_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     ))
 }
 
-/// A part of a list, from after an id on.
+/// The page of a list after an id.
 fn page<T: Serialize>(
     items: &[T],
     schema: &'static str,
@@ -233,7 +225,7 @@ fn page<T: Serialize>(
         Some(after) => {
             let found = items.iter().position(|item| id(item) == after);
             found.ok_or_else(|| {
-                Problem::not_found(format!("there is no `{after}` to go on after"))
+                Problem::not_found(format!("`after` is `{after}`, which is not in the list"))
             })? + 1
         }
     };
@@ -242,7 +234,10 @@ fn page<T: Serialize>(
     let next = (from + shown.len() < items.len()).then(|| shown.last().map(&id)).flatten();
     let mut document = Map::new();
     document.insert("schema".to_owned(), schema.into());
-    document.insert(key.to_owned(), serde_json::to_value(shown).expect("our documents serialise"));
+    document.insert(
+        key.to_owned(),
+        serde_json::to_value(shown).expect("the API's own documents serialise"),
+    );
     document.insert("next".to_owned(), next.map_or(Value::Null, Value::from));
     let reply = Reply::json(&Value::Object(document));
     Ok(match next {
@@ -254,8 +249,8 @@ fn page<T: Serialize>(
 // ---- runs
 
 fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let wish: Start = call.json()?;
-    let run = operations::start(&desk.repository, &wish).map_err(|error| match error {
+    let start: Start = call.json()?;
+    let run = operations::start(&desk.repository, &start).map_err(|error| match error {
         NotStarted::NoFeedback { id } => {
             Problem::not_found(format!("there is no feedback item `{id}`"))
         }
@@ -306,10 +301,10 @@ fn cancel(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
 
 // ---- events
 
-/// Between two looks at what a run has written.
-const LOOK: Duration = Duration::from_millis(100);
-/// Looks between two questions whether the run's process is still there.
-const LOOKS: usize = 20;
+/// Between two polls of a run's events.
+const POLL: Duration = Duration::from_millis(100);
+/// Polls between two checks whether the run's process is still running.
+const POLLS_PER_CHECK: usize = 20;
 
 fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let run = found(desk, call)?;
@@ -324,7 +319,7 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     let (events, reply) = call.events()?;
     let location = desk.location.clone();
     std::thread::spawn(move || {
-        // whoever listens sees the stream end, and comes back with the last id
+        // the stream ends, and the client reconnects with the last id
         if let Err(error) = follow(run, after, &events, &location) {
             location.notices.warn(error.messages.join(": "));
         }
@@ -332,10 +327,10 @@ fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(reply)
 }
 
-/// Whether nothing comes after an event. A client that has seen the last one reconnects, unless the
-/// answer is 204.
+/// Whether an event is the last one. A client that has received it would reconnect for ever without
+/// a 204.
 fn is_over(repository: &Repository, run: &Report, after: u64) -> Result<bool, Failure> {
-    // `ended` is written before the run is known to be finished
+    // `ended` is written before the run's report has `finished`
     let left = operations::happened(repository, run, after.saturating_sub(1))?;
     let has_seen_the_end =
         left.first().is_some_and(|event| event.number == after && event.kind == What::Ended);
@@ -350,7 +345,7 @@ fn follow(
     location: &Location,
 ) -> Result<(), Failure> {
     let repository = location.look()?;
-    for look in 1_usize.. {
+    for poll in 1_usize.. {
         for event in operations::happened(&repository, &run, after)? {
             after = event.number;
             if !events.send(shown(&event)) || event.kind == What::Ended {
@@ -360,13 +355,13 @@ fn follow(
         if events.is_closed() || run.finished.is_some() {
             return Ok(());
         }
-        if look % LOOKS == 0
+        if poll % POLLS_PER_CHECK == 0
             && let Some(now) = operations::run(&repository, &run.run)?
         {
             run = now;
             continue;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL);
     }
     Ok(())
 }
@@ -384,7 +379,7 @@ fn shown(event: &RunEvent) -> Event {
 fn measured(repository: &Repository) -> Result<String, Failure> {
     let items = operations::feedback(repository)?;
     let mut text =
-        "# HELP agent_feedback_items Feedback in the inbox.\n# TYPE agent_feedback_items gauge\n"
+        "# HELP agent_feedback_items Items of feedback by status.\n# TYPE agent_feedback_items gauge\n"
             .to_owned();
     for status in STATUSES {
         let count = items.iter().filter(|item| item.status.as_str() == status).count();

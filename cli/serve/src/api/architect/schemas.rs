@@ -1,13 +1,13 @@
-//! JSON Schemas of what the Architect takes and gives, by name. The REST API's document and the MCP
-//! tools are made of the same ones.
+//! JSON Schemas of the Architect's inputs and results, by name, shared by the REST API's document
+//! and the MCP tools.
 
 use serde_json::{Map, Value};
 
 pub(super) const SCHEMAS: &str = include_str!("schemas.json");
 
-/// One of them, by its name, whole: what it refers to stands in it.
+/// A schema by its name, with all references resolved.
 pub(super) fn resolved(name: &str) -> Value {
-    let all: Value = serde_json::from_str(SCHEMAS).expect("the schemas are ours");
+    let all: Value = serde_json::from_str(SCHEMAS).expect("the schemas are constants and tested");
     let mut schema = all[name].clone();
     resolve(&mut schema, &all);
     schema
@@ -28,8 +28,8 @@ fn resolve(schema: &mut Value, all: &Value) {
     }
 }
 
-/// The same schema with one type for each property, as models are told of it: several hosts and
-/// model APIs take no other. What may be null may be left out then.
+/// The same schema with one type for each property: several hosts and model APIs accept no other.
+/// A nullable property becomes an optional one.
 pub(super) fn of_one_type(mut schema: Value) -> Value {
     forbid_nulls(&mut schema);
     schema
@@ -65,7 +65,7 @@ fn forbid_nulls(schema: &mut Value) {
     }
 }
 
-/// What a value is that may also be null.
+/// The other type of a nullable property.
 fn other_than_null(schema: &Value) -> Option<Map<String, Value>> {
     let [other, null] = schema.get("anyOf")?.as_array()?.as_slice() else { return None };
     other.as_object().filter(|_| null["type"] == "null").cloned()
@@ -90,7 +90,7 @@ mod tests {
     use agent_engine::architect::events::{Kind, RunEvent, SCHEMA};
 
     #[test]
-    fn what_is_given_is_what_the_schemas_say() {
+    fn documents_have_the_properties_of_their_schemas() {
         let mut item = Feedback::new("plurals", None, "api", "2026-11-22T12:00:00.000Z").unwrap();
         item.status =
             Status::Answered { run: "r-0123456789".to_owned(), version: "v0.2.0".to_owned() };
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_is_told_one_type_for_each_property() {
+    fn a_schema_for_models_has_one_type_for_each_property() {
         let all: Value = serde_json::from_str(SCHEMAS).unwrap();
         for name in all.as_object().unwrap().keys() {
             for (property, schema) in properties(&of_one_type(resolved(name))) {

@@ -1,4 +1,4 @@
-// Scores over the versions: a line of what each one came to, a mark that says what made it.
+// The scores of the versions: a line of the scores, a mark for the kind of each version.
 const SVG = "http://www.w3.org/2000/svg";
 const drawn = (name, attributes, ...children) => filled(document.createElementNS(SVG, name), attributes, children);
 const MARGIN = { left: 46, right: 18, top: 34, bottom: 30 };
@@ -11,7 +11,7 @@ function mark(kind, isYanked) {
   return shape;
 }
 
-/** Round numbers around what occurs, so that differences can be seen. */
+/** The axis: round numbers around the values, so that differences are visible. */
 function scale(scores) {
   const [least, most] = [Math.min(...scores, 1), Math.max(...scores, 0)];
   const room = Math.max((most - least) * 0.15, 0.02);
@@ -26,7 +26,7 @@ function spoken(entry, summary, tier) {
   return `${entry.tag}, ${entry.kind || "tag"}, ${maker(entry)}, ${tier} score ${number(summary.score)}${entry.yanked ? ", out of service" : ""}`;
 }
 
-/** Draws into `plot`, as wide as that is; oldest on the left. */
+/** Draws into `plot`, at its width; oldest on the left. */
 function draw(plot, entries, tier) {
   const width = Math.max(plot.clientWidth, 280);
   const inner = width - MARGIN.left - MARGIN.right;
@@ -56,7 +56,7 @@ function draw(plot, entries, tier) {
       drawn("circle", { r: 14, class: "reach" }), mark(entry.kind, entry.yanked));
     const show = () => tip(card, entry, summary, tier, at, width);
     const hide = () => { card.hidden = true; };
-    for (const [name, heard] of [["mouseenter", show], ["focus", show], ["mouseleave", hide], ["blur", hide]]) stop.addEventListener(name, heard);
+    for (const [name, listener] of [["mouseenter", show], ["focus", show], ["mouseleave", hide], ["blur", hide]]) stop.addEventListener(name, listener);
     svg.append(stop);
     if (at[0] - labelled > 64 && (at[0] < width - 120 || index === entries.length - 1)) {
       labelled = at[0];
@@ -76,7 +76,7 @@ function runs(points) {
   return found.filter((run) => run.length > 1);
 }
 
-/** One stop for the Tab key, and the arrows from there. An SVG that listens for focus would take it itself, so the element around it does. */
+/** One stop for the Tab key, and the arrows from there. An SVG with a focus listener would take the focus itself, so its parent has it. */
 function walkable(plot) {
   plot.addEventListener("focusin", (event) => {
     if (!event.target.matches(".stop")) return;

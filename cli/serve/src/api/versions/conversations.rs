@@ -1,4 +1,4 @@
-//! What Runners were asked, conversation by conversation, and what came back for it.
+//! Recorded conversations: their calls, results and rewards.
 
 use super::{CONVERSATION, PAGE, Reader};
 use crate::rest::{Call, Problem, Reply, Route};
@@ -13,17 +13,21 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         Route::get(
             "/v1/conversations",
             "listConversations",
-            "The conversations, the one with the newest turn first, a page at a time.",
+            "The conversations, by their latest turn, newest first, a page at a time.",
             list,
         )
-        .query("limit", PAGE, "How many at most [default: 50].")
-        .query("after", CONVERSATION, "Only those after this one: the `next` of the page before.")
+        .query("limit", PAGE, "The maximum number of conversations [default: 50].")
+        .query(
+            "after",
+            CONVERSATION,
+            "Only conversations after this one: the `next` of the previous page.",
+        )
         .answers(200, "Conversations", "A page.")
         .problems(&[404]),
         Route::get(
             "/v1/conversations/{conversation}",
             "showConversation",
-            "One conversation: its turns, the version it is served by, its rewards.",
+            "One conversation: its turns, its version, its rewards.",
             show,
         )
         .part("conversation", CONVERSATION, "The id of a conversation.")
@@ -44,15 +48,15 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let rest = &ids[begin..];
     let page = &rest[..limit.min(rest.len())];
     let next = page.last().filter(|_| rest.len() > limit);
-    // one that cannot be read hides none of the others
-    let told = |id: &String| match conversations::load(layout, id) {
+    // a conversation that cannot be read is listed with its problem
+    let item_of = |id: &String| match conversations::load(layout, id) {
         Ok(Some(conversation)) => Some(summary(&conversation)),
         Ok(None) => None,
         Err(error) => Some(json!({"id": id, "problem": error.to_string()})),
     };
     let reply = Reply::json(&json!({
         "schema": "agent/conversations@1",
-            "conversations": page.iter().filter_map(told).collect::<Vec<_>>(), "next": next,
+            "conversations": page.iter().filter_map(item_of).collect::<Vec<_>>(), "next": next,
     }));
     Ok(match next {
         Some(next) => reply.header("Link", call.link_to_next(next)),
@@ -85,7 +89,7 @@ fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(&document))
 }
 
-/// A turn without what the Runner remembers of it, which is the Runner's own.
+/// A turn without the Runner's private data.
 fn shown(turn: &Turn) -> Value {
     let mut turn = json!(turn);
     if let Some(turn) = turn.as_object_mut() {

@@ -1,5 +1,5 @@
 "use strict";
-// What is put in is put in as text, never as markup.
+// Content is inserted as text, never as markup.
 function element(name, attributes, ...children) {
   return filled(document.createElement(name), attributes, children);
 }

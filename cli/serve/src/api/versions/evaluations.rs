@@ -1,4 +1,4 @@
-//! How a version was judged: its tiers, their cases, one case with what it asked.
+//! The evaluations of a version: its tiers, their cases, and one case with its call and result.
 
 use super::{ANY, CommitInfo, PAGE, Reader, TIER, of_version};
 use crate::rest::{Call, Kind, Problem, Reply, Route};
@@ -17,18 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const OUTCOMES: Kind = Kind::OneOf(&["passed", "failed", "errored"]);
 const USUAL: usize = 100;
-/// Tiers whose results are held for the next page.
+/// Tiers whose results are cached for the next page.
 const HELD: usize = 8;
 
 type Key = (ObjectId, Tier, Option<String>);
 type Results = Arc<Vec<CaseResult>>;
 
-/// The results that were looked at last, by commit, tier and digest.
+/// The most recently used results, by commit, tier and digest.
 #[derive(Debug)]
 pub(super) struct Cases {
     held: Mutex<VecDeque<(Key, Results)>>,
-    /// Whether each client has a token. Without one, code under test on this machine is a client
-    /// too.
+    /// Whether the server requires a token. Without one, code under test on this machine could read
+    /// held-out cases through it.
     pub shows_held_out: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         of_version(Route::get(
             "/v1/versions/{version}/evaluations",
             "listEvaluations",
-            "How the version did, tier by tier.",
+            "The evaluation of a version by tier.",
             tiers,
         ))
         .answers(200, "Evaluations", "The summaries of the tiers that were run."),
@@ -48,14 +48,14 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
             cases,
         ))
         .part("tier", TIER, "A tier.")
-        .query("limit", PAGE, "How many at most [default: 100].")
-        .query("after", ANY, "Only cases after this one: the `next` of the page before.")
-        .query("outcome", OUTCOMES, "Only cases that ended so.")
+        .query("limit", PAGE, "The maximum number of cases [default: 100].")
+        .query("after", ANY, "Only cases after this one: the `next` of the previous page.")
+        .query("outcome", OUTCOMES, "Only cases with this outcome.")
         .answers(200, "Cases", "A page of the results."),
         of_version(Route::get(
             "/v1/versions/{version}/evaluations/{tier}/{case}",
             "showCase",
-            "One case: what it asked, and how it ended.",
+            "One case: its call, the expectation, and the result.",
             case,
         ))
         .part("tier", TIER, "A tier.")
@@ -66,7 +66,7 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
 
 fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
-    // a store that does not answer tells of no tier, and the rest is known all the same
+    // without the store the tiers are unknown; the rest is answered from git
     let kept = Kept::of(&reader.repository, &commit).ok();
     let summaries = |kept: &Kept| {
         kept.tiers()
@@ -86,14 +86,14 @@ fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 /// A tier of the version in the path.
-struct Asked {
+struct Requested {
     commit: CommitInfo,
     tier: Tier,
     summary: TierSummary,
     results: Results,
 }
 
-fn asked(reader: &Reader, call: &Call<'_>) -> Result<Asked, Problem> {
+fn requested(reader: &Reader, call: &Call<'_>) -> Result<Requested, Problem> {
     let (commit, tier) = (reader.commit(&call.path("version")?)?, call.path("tier")?);
     let shown = commit.trailers.version.as_ref().map_or_else(|| commit.id.to_string(), tag);
     let not_kept = |what: &str| {
@@ -107,7 +107,7 @@ fn asked(reader: &Reader, call: &Call<'_>) -> Result<Asked, Problem> {
         .cases
         .of(&kept, &commit, tier, &summary)?
         .ok_or_else(|| not_kept(&format!("each case of the tier {tier}")))?;
-    Ok(Asked { commit, tier, summary, results })
+    Ok(Requested { commit, tier, summary, results })
 }
 
 impl Cases {
@@ -115,8 +115,8 @@ impl Cases {
         Self { held: Mutex::default(), shows_held_out }
     }
 
-    /// Results that are named by their digest never change, but what is held back may be shown
-    /// later.
+    /// Results with a digest are immutable, except those that withhold details: these may be
+    /// shown later.
     fn lasting(&self, reply: Reply, summary: &TierSummary) -> Reply {
         if summary.results.is_some() && self.shows_held_out { reply.immutable() } else { reply }
     }
@@ -147,7 +147,7 @@ impl Cases {
 }
 
 fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
-    let Asked { commit, tier, summary, results } = asked(reader, call)?;
+    let Requested { commit, tier, summary, results } = requested(reader, call)?;
     let limit = call.query("limit")?.unwrap_or(USUAL);
     let after: Option<String> = call.query("after")?;
     let outcome = match call.query::<String>("outcome")?.as_deref() {
@@ -176,7 +176,7 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
-    let Asked { commit, tier, summary, results } = asked(reader, call)?;
+    let Requested { commit, tier, summary, results } = requested(reader, call)?;
     let id: String = call.path("case")?;
     let found = results.binary_search_by(|result| natural::compare(&result.id, &id)).ok();
     let result = found
@@ -190,7 +190,7 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(reader.cases.lasting(reply, &summary))
 }
 
-/// The case's own line, as it stands in the commit. What is held out stays there.
+/// The case's definition in the commit; `None` for a held-out case.
 fn definition(
     repository: &Repository,
     commit: &CommitInfo,
@@ -210,6 +210,6 @@ fn definition(
         .lines()
         .nth(line.saturating_sub(1))
         .and_then(|line| serde_json::from_str::<Value>(line).ok());
-    // the file may have been another one when the case was run
+    // a file outside the commit may have changed since the case was run
     Ok(value.filter(|value| value["id"] == result.id.as_str()))
 }

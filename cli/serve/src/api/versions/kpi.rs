@@ -1,4 +1,5 @@
-//! What each version did while it served: as a document, and as metrics.
+//! Indicators of each version in service: calls, errors, latency, rewards. As a document and as
+//! metrics.
 
 use super::{Named, Reader, VERSION};
 use crate::rest::{Call, Problem, Reply, Route};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// A name, what it is, and the value of a version.
+/// Name, type, help, and the value of a version.
 type Measure = (&'static str, &'static str, &'static str, fn(&Kpi) -> Option<f64>);
 
 const MEASURES: [Measure; 7] = [
@@ -24,35 +25,32 @@ const MEASURES: [Measure; 7] = [
     (
         "agent_version_call_p95_milliseconds",
         "gauge",
-        "The time that 95 of 100 calls keep within.",
+        "The 95th percentile of the duration of calls.",
         |kpi| kpi.p95_ms,
     ),
     ("agent_version_conversations", "gauge", "Conversations with a call.", |kpi| {
         Some(kpi.conversations as f64)
     }),
-    (
-        "agent_version_rewards_total",
-        "counter",
-        "Signals that said how good something was.",
-        |kpi| Some(kpi.rewards.count as f64),
-    ),
-    ("agent_version_reward_mean", "gauge", "What they said, on the mean.", |kpi| kpi.rewards.mean),
-    ("agent_version_feedback_total", "counter", "Items of feedback in words.", |kpi| {
+    ("agent_version_rewards_total", "counter", "Signals with a reward.", |kpi| {
+        Some(kpi.rewards.count as f64)
+    }),
+    ("agent_version_reward_mean", "gauge", "The mean reward.", |kpi| kpi.rewards.mean),
+    ("agent_version_feedback_total", "counter", "Items of feedback.", |kpi| {
         Some(kpi.feedback as f64)
     }),
 ];
-/// The newest versions alone are series: each one that ever was would be one too many.
+/// Only the newest versions are series: the cardinality of a label must be bounded.
 const SERIES: usize = 20;
 
 pub(super) fn routes() -> [Route<Reader>; 1] {
     [Route::get(
         "/v1/kpi",
         "listKpi",
-        "What each version did while it served, the newest first.",
+        "Calls, errors, latency and rewards of each version in service, newest first.",
         list,
     )
     .query("version", VERSION, "Only this version.")
-    .answers(200, "Kpis", "Calls, errors, times, rewards, by version.")]
+    .answers(200, "Kpis", "The indicators by version.")]
 }
 
 fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
@@ -84,7 +82,7 @@ pub(super) fn metrics(reader: &mut Reader) -> Result<String, Failure> {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for kpi in kpis.iter().take(SERIES) {
             if let Some(value) = value(kpi) {
-                // whatever is on record as a version stays within its label
+                // a recorded version is untrusted text: it must not end the label
                 let version = kpi.version.replace(['\\', '"', '\n'], "_");
                 let _ = writeln!(text, "{name}{{version=\"{version}\"}} {value}");
             }

@@ -1,5 +1,5 @@
-//! `agent serve versions`: what the repository and the object store know of every version, for
-//! reading. And a page to look at it.
+//! `agent serve versions`: a read-only REST API of every version in the repository and the object
+//! store, and a web page on it.
 
 mod conversations;
 mod evaluations;
@@ -26,7 +26,7 @@ const VERSION: Kind = Kind::Text {
 };
 const LINE: Kind =
     Kind::Text { pattern: r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$", longest: 20 };
-/// As `agent versions --range` has them: comparators of up to three numbers, joined by commas.
+/// The ranges of `agent versions --range`: comparators of up to three numbers, joined by commas.
 const RANGE: Kind = Kind::Text {
     pattern: r"^(\*|((\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}|(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8}))?\.\*)(, ?(\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}){0,3})$",
     longest: 100,
@@ -37,14 +37,14 @@ const CONVERSATION: Kind =
 const TIER: Kind = Kind::OneOf(&["micro", "fast", "full"]);
 const PAGE: Kind = Kind::Integer { least: 1, most: 500 };
 
-/// What a worker has open.
+/// A worker's state.
 pub struct Reader {
     repository: Repository,
     known: Arc<Known>,
     cases: Arc<Cases>,
 }
 
-/// A version as it stands in a path.
+/// A version in a path.
 struct Named(Version);
 
 impl FromStr for Named {
@@ -53,12 +53,12 @@ impl FromStr for Named {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         from_tag(&format!("v{}", text.strip_prefix('v').unwrap_or(text)))
             .map(Self)
-            .ok_or("a version is three numbers, as 0.1.2")
+            .ok_or("a version has three numbers, as in 0.1.2")
     }
 }
 
 impl Reader {
-    /// The commit of the version that a part of the path names.
+    /// The commit of a version of the path.
     fn commit(&self, Named(version): &Named) -> Result<CommitInfo, Problem> {
         let commit = self
             .repository
@@ -86,8 +86,8 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         .chain(kpi::routes());
     Service {
         title: "Versions",
-        description: "The versions of an agent, what made them, how they were judged, and what \
-            differs between them. Read-only.",
+        description: "The versions of an agent: their provenance, evaluations and differences. \
+        Read-only.",
         schemas: include_str!("schemas.json"),
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
@@ -97,7 +97,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
                 cases: Arc::clone(&cases),
             };
             reader.repository.git.note_untagged().map_err(agent_engine::error::Failure::from)?;
-            // a long history is walked now, once, and not while the first client waits
+            // a long history is read once at the start, not during the first request
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)
         }),
@@ -107,5 +107,5 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
 
 /// A route of one version.
 fn of_version(route: Route<Reader>) -> Route<Reader> {
-    route.part("version", VERSION, "A version, as `0.1.2`.").problems(&[404])
+    route.part("version", VERSION, "A version, for example `0.1.2`.").problems(&[404])
 }

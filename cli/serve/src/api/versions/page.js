@@ -1,4 +1,4 @@
-// Where the page is (the hash), what it asks the API, and the keys.
+// Routing by the hash, requests to the API, and keyboard navigation.
 const PAGE = 100;
 const main = document.getElementById("main");
 const state = { agent: null, versions: [], next: null, loaded: false, tier: null, chosen: null };
@@ -19,7 +19,7 @@ async function ask(path) {
   return document;
 }
 
-/** The same where it may not be there. */
+/** The same, null for a 404. */
 async function askIfThere(path) {
   try {
     return await ask(path);
@@ -52,11 +52,11 @@ function gainOf(entry, tier) {
   return now && before ? now.score - before.score : null;
 }
 
-/** What or who made a version, in a few words. */
+/** The author of a version, in a few words. */
 function maker(entry) {
   if (entry.kind === "promotion") return "learned from signals";
   if (entry.kind === "rollback") return `undoes ${entry.evidence.undoes.map((version) => `v${version}`).join(", ")}`;
-  if (entry.evidence.coder) return `${entry.evidence.coder} coder${entry.evidence.feedback.length ? ", asked by feedback" : ""}`;
+  if (entry.evidence.coder) return `${entry.evidence.coder} coder${entry.evidence.feedback.length ? ", for feedback" : ""}`;
   return entry.kind ? "people" : "a tag that is no version";
 }
 
@@ -69,7 +69,7 @@ const PLACES = [
 ];
 
 let turn = 0;
-/** Shows what the hash says. A view that comes late, when another one is wanted, is dropped. */
+/** Shows the view of the hash. A view that is ready after the hash has changed is dropped. */
 async function show(isFirst) {
   const mine = ++turn;
   main.setAttribute("aria-busy", "true");
@@ -93,7 +93,7 @@ async function show(isFirst) {
   }
 }
 
-/** The places above this one. */
+/** The parents of this view. */
 function above() {
   const [, version, tier, id] = location.hash.match(/^#\/v\/([\d.]+)(?:\/(micro|fast|full))?(?:\?\w+)?(?:\/(.+))?$/) || [];
   if (id) return [["#/", "All"], [`#/v/${version}`, `v${version}`], [`#/v/${version}/${tier}`, tier], [null, decodeURIComponent(id)]];
@@ -115,7 +115,7 @@ function showTrail() {
 
 function problemView(error) {
   const hint = error.problem && error.problem.hint;
-  return element("section", { class: "card" }, element("h2", {}, "That did not work"), element("p", {}, error.message), hint && element("p", { class: "faint" }, hint),
+  return element("section", { class: "card" }, element("h2", {}, "The request failed"), element("p", {}, error.message), hint && element("p", { class: "faint" }, hint),
     element("p", {}, element("a", { href: "#/" }, "All versions")));
 }
 
@@ -123,8 +123,8 @@ function tokenView(error) {
   const input = element("input", { type: "password", "aria-label": "Token", autocomplete: "current-password", required: true });
   const enter = (event) => { event.preventDefault(); sessionStorage.setItem("token", input.value); show(); };
   const wrong = sessionStorage.getItem("token") !== null;
-  return element("section", { class: "card" }, element("h2", {}, "This needs a token"),
-    element("p", { class: "faint" }, wrong ? "The last one was not taken: " : "", error.message),
+  return element("section", { class: "card" }, element("h2", {}, "A token is required"),
+    element("p", { class: "faint" }, wrong ? "The token was refused: " : "", error.message),
     element("form", { class: "bar-tools", onsubmit: enter, "aria-label": "Token" }, input, element("button", { class: "action" }, "Look")));
 }
 

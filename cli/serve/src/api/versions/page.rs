@@ -1,18 +1,18 @@
-//! The page at `/`: it holds no data, and asks the API for it. So it needs no token itself; it asks
-//! the reader for one where the API does.
+//! The page at `/`. It contains no data and fetches it from the API, so it requires no token; it
+//! prompts for one where the API requires it.
 
 use super::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 
-/// The look of our pages.
+/// The style that the page and the HTML report share.
 pub const STYLE: &str = include_str!("style.css");
-/// How their scripts make elements.
+/// The function with which their scripts create elements.
 pub const ELEMENT: &str = include_str!("element.js");
 const PAGE: &str = include_str!("page.html");
 const SCRIPT: [&str; 4] =
     [ELEMENT, include_str!("page.js"), include_str!("chart.js"), include_str!("views.js")];
 const OWN_STYLE: &str = include_str!("page.css");
-/// Nothing is loaded from elsewhere, and nothing in the page but its own script and style counts.
+/// Only the page's own script and style are loaded: no other origin, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
 img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -32,7 +32,7 @@ pub(super) fn routes() -> [Route<Reader>; 3] {
         Ok(Reply::of("text/css; charset=utf-8", [STYLE, OWN_STYLE].concat()))
     };
     [
-        Route::get("/", "page", "A page to look at the versions.", html)
+        Route::get("/", "page", "A web page that shows the versions.", html)
             .answers_as(200, "text/html; charset=utf-8", "The page.")
             .open(),
         Route::get("/page.js", "pageScript", "The page's script.", script)

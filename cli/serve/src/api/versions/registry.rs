@@ -1,4 +1,4 @@
-//! Which versions there are, and which one a range means.
+//! The list of versions, and the version that a range resolves to.
 
 use super::{ANY, LINE, Named, PAGE, RANGE, Reader, VERSION, no_version, of_version};
 use crate::rest::{Call, Kind, Problem, Reply, Route};
@@ -9,7 +9,7 @@ use agent_engine::error::Failure;
 use semver::{Version, VersionReq};
 
 const KINDS: Kind = Kind::OneOf(&["promotion", "release", "rollback"]);
-/// Versions of a page that does not say how many.
+/// The default limit of a page.
 const USUAL: usize = 50;
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
@@ -20,30 +20,30 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
             "The versions, newest first, a page at a time.",
             list,
         )
-        .query("limit", PAGE, "How many at most [default: 50].")
+        .query("limit", PAGE, "The maximum number of versions [default: 50].")
         .query("after", VERSION, "Only versions below this one: the `next` of the page before.")
-        .query("range", RANGE, "Only versions that match, as `^0.1`.")
-        .query("kind", KINDS, "Only versions that were made so.")
-        .query("line", LINE, "Only versions of this minor line, as `0.1`.")
+        .query("range", RANGE, "Only versions that match, for example `^0.1`.")
+        .query("kind", KINDS, "Only versions of this kind.")
+        .query("line", LINE, "Only versions of this minor line, for example `0.1`.")
         .answers(
             200,
             "Versions",
-            "A page; a `Link` with `rel=\"next\"` leads to the next.",
+            "A page; the `Link` with `rel=\"next\"` has the next one.",
         ),
         of_version(Route::get(
             "/v1/versions/{version}",
             "showVersion",
-            "One version, with the names of its evidence.",
+            "One version, with the digests of its evidence.",
             show,
         ))
         .answers(200, "Version", "The version."),
         Route::get(
             "/v1/resolve",
             "resolve",
-            "The newest version in service that a range means.",
+            "The newest version in service that matches a range.",
             resolve,
         )
-        .required_query("range", ANY, "A range as `^0.1`, a version, a pin, or `active`.")
+        .required_query("range", ANY, "A range such as `^0.1`, a version, a pin, or `active`.")
         .answers(200, "Resolved", "The version.")
         .problems(&[404]),
     ]
@@ -75,8 +75,9 @@ fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
-    let what: What =
-        call.query("range")?.ok_or_else(|| Problem::bad_request("there is no `range`"))?;
+    let what: What = call
+        .query("range")?
+        .ok_or_else(|| Problem::bad_request("the query parameter `range` is missing"))?;
     let version = named(reader, &what, true)?;
     let commit = reader
         .repository
@@ -87,10 +88,10 @@ fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(&Resolved::new(&what, version, commit)))
 }
 
-/// Names are pins here: a client gets no say in what git looks for.
+/// A name is a pin and never another ref: a client must not choose what git resolves.
 fn named(reader: &Reader, what: &What, may_be_pin: bool) -> Result<Version, Problem> {
     let nothing = || {
-        Problem::not_found(format!("no version in service is meant by `{what}`"))
+        Problem::not_found(format!("no version in service matches `{what}`"))
             .with_hint("GET /v1/versions lists them all")
     };
     let repository = &reader.repository;

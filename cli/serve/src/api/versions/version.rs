@@ -1,4 +1,4 @@
-//! One version from within: its state, its Contract, who made it. And two of them side by side.
+//! One version: its state, its Contract, its provenance. And the difference of two versions.
 
 use super::{CommitInfo, Named, PAGE, Reader, VERSION, contracts, of_version};
 use crate::rest::{Call, Kind, Problem, Reply, Route};
@@ -13,7 +13,7 @@ use agent_engine::world::clock::rfc3339;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Cases that came out otherwise, in each tier of a diff.
+/// The default limit of changed cases per tier of a diff.
 const FLIPS: Kind = Kind::Integer { least: 0, most: 100_000 };
 const USUAL_FLIPS: usize = 1000;
 const SEQUENCE: Kind = Kind::Integer { least: 0, most: u64::MAX >> 1 };
@@ -24,49 +24,51 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         of_version(Route::get(
             "/v1/versions/{version}/state",
             "showState",
-            "The state that the \
-            version serves.",
+            "The learned state of the version.",
             state,
         ))
         .answers(200, "State", "The state."),
         of_version(Route::get(
             "/v1/versions/{version}/contract",
             "showContract",
-            "What the version promises: its tools and the form of its state.",
+            "The Contract of the version: its tools and the schema of its state.",
             contract,
         ))
         .answers(200, "Contract", "The Contract."),
         of_version(Route::get(
             "/v1/versions/{version}/provenance",
             "showProvenance",
-            "Who made the version, of what, and why.",
+            "The version's author, base, commits, feedback and Journal.",
             provenance,
         ))
-        .answers(200, "Provenance", "Where it comes from."),
+        .answers(200, "Provenance", "The provenance."),
         of_version(Route::get(
             "/v1/versions/{version}/signals",
             "listSignals",
             "The signals that led to the version, oldest first.",
             signals,
         ))
-        .query("limit", PAGE, "How many at most [default: 100].")
-        .query("after", SEQUENCE, "Only those after this number: the `next` of the page before.")
+        .query("limit", PAGE, "The maximum number of signals [default: 100].")
+        .query(
+            "after",
+            SEQUENCE,
+            "Only signals after this number: the `next` of the previous page.",
+        )
         .answers(200, "Signals", "A page of its Journal."),
         Route::get(
             "/v1/diff/{from}...{to}",
             "diff",
-            "What differs between two versions: Contract, code, state, and each case that came out \
-            otherwise.",
+            "The difference of two versions: Contract, code, state, and each case with another \
+            outcome.",
             diff,
         )
         .part("from", VERSION, "A version.")
         .part("to", VERSION, "Another.")
-        .query("limit", FLIPS, "How many cases of each tier at most [default: 1000].")
+        .query("limit", FLIPS, "The maximum number of cases of each tier [default: 1000].")
         .answers(
             200,
             "Diff",
-            "The difference; what is not kept is named, with the command that \
-            makes it.",
+            "The difference; missing evidence is listed with the command that creates it.",
         )
         .problems(&[404]),
         Route::get(
@@ -77,7 +79,7 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
         )
         .part("from", VERSION, "A version.")
         .part("to", VERSION, "Another.")
-        .answers(200, "CodeDiff", "The files by path; how many are left off is said.")
+        .answers(200, "CodeDiff", "The files by path, and the number of files that are left out.")
         .problems(&[404]),
     ]
 }
@@ -97,7 +99,7 @@ fn contract(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
     let kept = contracts::kept(&reader.repository, &commit.id)?.ok_or_else(|| {
         let hint = format!("run in the repository: agent semver v0.0.0..{}", shown(&commit));
-        Problem::not_found(format!("the Contract of {} is not kept", shown(&commit)))
+        Problem::not_found(format!("the Contract of {} is not in the object store", shown(&commit)))
             .with_hint(hint)
     })?;
     Ok(Reply::json(&kept).immutable())
@@ -116,7 +118,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         base.map(|base| reader.repository.git.commit(base)).transpose().map_err(Failure::from)?;
     let entry = reader.repository.known_entry(&reader.known, &version)?;
     let journal = trailers.journal.as_deref().map(|named| {
-        // whether it is kept is not known of a store that does not answer
+        // null where the store cannot be reached
         let records = journal_of(reader, &commit, named).ok();
         let kept = records.as_ref().map(Option::is_some);
         let records = records.flatten();
@@ -138,7 +140,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     })))
 }
 
-/// What people and Coders committed for a release.
+/// The commits of a release: those of people and of coders.
 fn commits(
     reader: &Reader,
     commit: &CommitInfo,
@@ -160,22 +162,22 @@ fn commits(
         .collect())
 }
 
-/// The items that the version answers, with their words where the inbox has them.
+/// The feedback items that the version answers, with their text where the inbox has it.
 fn feedback(reader: &Reader, ids: &[String]) -> Result<Vec<Value>, Failure> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
     let items = Inbox::new(&reader.repository.git).items()?;
-    let told = |id: &String| {
+    let item_of = |id: &String| {
         let item = items.iter().find(|item| item.id == *id);
         json!({"id": id, "text": item.map(|item| &item.text),
             "source": item.map(|item| &item.source), "at": item.map(|item| &item.at),
             "conversation": item.and_then(|item| item.conversation.as_ref())})
     };
-    Ok(ids.iter().map(told).collect())
+    Ok(ids.iter().map(item_of).collect())
 }
 
-/// The sealed Journal of a version; `None` where it is not kept.
+/// The sealed Journal of a version; `None` where the store does not have it.
 fn journal_of(
     reader: &Reader,
     commit: &CommitInfo,
@@ -241,7 +243,7 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     }
     found.cut(limit);
     let reply = Reply::json(&found);
-    // what is missing may be made, and what is held back may be shown later
+    // missing evidence may be created later, and withheld cases may be shown later
     Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() {
         reply.immutable()
     } else {
@@ -253,6 +255,6 @@ fn diff_code(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let (from, to) = (reader.commit(&call.path("from")?)?, reader.commit(&call.path("to")?)?);
     let shows_held_out = reader.cases.shows_held_out;
     let reply = Reply::json(&code(&reader.repository, &from, &to, shows_held_out)?);
-    // what is withheld may be shown later
+    // withheld lines may be shown later
     Ok(if shows_held_out { reply.immutable() } else { reply })
 }

@@ -1,4 +1,4 @@
-// What there is to see: all versions, one of them, two side by side, the cases of a tier, one case.
+// The views: all versions, one version, two compared, the cases of a tier, one case.
 const DIRECTIONS = { worse: "bad", better: "good" };
 const OUTCOMES = { passed: "good", failed: "bad", errored: "bad" };
 const LEVELS = { major: "bad", minor: "warn", patch: "plain" };
@@ -11,7 +11,7 @@ const chip = (tone, text) => element("span", { class: `chip ${tone}` }, text);
 const cell = (content, kind) => element("td", { class: kind }, content);
 const heading = (names) => element("thead", {}, element("tr", {}, names.map(([name, kind]) => element("th", { scope: "col", class: kind }, name))));
 
-/** A table whose rows lead where their first link leads. */
+/** A table whose rows follow their first link. */
 function listing(label, names, rows) {
   const body = element("tbody", {}, rows);
   body.addEventListener("click", (event) => {
@@ -37,7 +37,7 @@ function choice(label, options, current, choose) {
 
 function overview() {
   if (!state.versions.length) {
-    return element("section", { class: "card" }, element("h2", {}, "No version yet"), element("p", { class: "faint" }, "The first one comes of `agent release`."));
+    return element("section", { class: "card" }, element("h2", {}, "No version yet"), element("p", { class: "faint" }, "`agent release` makes the first one."));
   }
   const tiers = tiersThere();
   if (!tiers.includes(state.tier)) state.tier = mostMeasured(tiers);
@@ -120,7 +120,7 @@ function madeCard(entry, provenance) {
     ["created", `${moment(entry.created)} UTC`], ["commit", element("code", {}, entry.commit)], ["state", entry.state && element("code", {}, entry.state)],
     ["contract", entry.contract && element("code", {}, entry.contract.slice(0, 19))], ["evaluation", entry.eval && element("code", {}, entry.eval.digest.slice(0, 19))],
   ];
-  return element("section", { class: "card" }, element("h2", {}, "Who made it"), element("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+  return element("section", { class: "card" }, element("h2", {}, "Provenance"), element("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
 }
 
 function learnedCard({ feedback, commits, journal, version, undoes }) {
@@ -131,10 +131,10 @@ function learnedCard({ feedback, commits, journal, version, undoes }) {
     journal && journal.kept && signalList(version),
     undoes.length > 0 && element("p", {}, `It takes ${undoes.map((undone) => `v${undone}`).join(", ")} out of service.`),
   ].flat().filter(Boolean);
-  return element("section", { class: "card" }, element("h2", {}, "Why"), why.length ? why : element("p", { class: "faint" }, "Nothing is on record."));
+  return element("section", { class: "card" }, element("h2", {}, "Why"), why.length ? why : element("p", { class: "faint" }, "Nothing is recorded."));
 }
 
-/** The first of its signals, when they are asked for. */
+/** The first of its signals, loaded on demand. */
 function signalList(version) {
   const rows = element("ul", { class: "list" });
   const open = async (event) => {
@@ -146,7 +146,7 @@ function signalList(version) {
   return element("details", { ontoggle: open }, element("summary", {}, "The first of them"), rows);
 }
 
-/** What it did for its users. */
+/** Its calls, errors, latency and rewards. */
 function servedCard(kpi) {
   const figure = (name, shown) => element("div", { class: "figure" }, element("b", {}, shown), element("span", {}, name));
   const rate = kpi.calls ? `${((100 * kpi.errors) / kpi.calls).toFixed(1)} %` : "–";
@@ -282,7 +282,7 @@ function flipRow(version, tier, flip) {
     cell(delta(by), "number"), cell(element("span", { class: "faint" }, reasonOf(flip)), "optional"));
 }
 
-/** Why a case did not pass, or that the server does not say. */
+/** Why a case did not pass, or that the server withholds it. */
 const reasonOf = ({ why, why_withheld: isWithheld }) => (isWithheld ? "withheld (held-out case)" : why || "");
 
 const caseAt = (version, tier, id) => `#/v/${version}/${tier}/${encodeURIComponent(id)}`;
@@ -310,14 +310,14 @@ async function caseView(version, tier, id) {
     ["tags", (result.tags || []).join(", ")], ["state it read", result.reads && (result.reads.join(", ") || "none")], ["runs", result.runs && JSON.stringify(result.runs)],
     ["what broke it", result.outcome !== "passed" && element("code", {}, `agent bisect ${/^[\w.:/@-]+$/.test(id) ? id : `'${id.replaceAll("'", "'\\''")}'`} --tier ${tier}`)]];
   const block = (title, value) => value !== undefined && [element("h3", {}, title), element("pre", {}, typeof value === "string" ? value : JSON.stringify(value, null, 2))];
-  const asked = definition ? [block(definition.tool ? `Asked of ${definition.tool}` : "Asked", definition.arguments !== undefined ? definition.arguments : definition.turns), block("Expected", definition.expect), result.shown && block("Answered", result.shown.answered)]
-    : element("p", { class: "faint" }, /\/heldout\//.test(result.place || "") ? "What it asks is held out." : "What it asks cannot be read from the commit.");
+  const asked = definition ? [block(definition.tool ? `Call of ${definition.tool}` : "Call", definition.arguments !== undefined ? definition.arguments : definition.turns), block("Expected", definition.expect), result.shown && block("Answered", result.shown.answered)]
+    : element("p", { class: "faint" }, /\/heldout\//.test(result.place || "") ? "The case is held out." : "The case cannot be read from the commit.");
   return [element("section", { class: "card part" }, element("div", { class: "title large" }, element("h2", {}, id, chip(OUTCOMES[result.outcome], result.outcome))),
-    reasonOf(result) && (result.why_withheld ? [element("h3", {}, "Why"), element("p", { class: "faint" }, reasonOf(result), ": a server that asks for a token (", element("code", {}, "AGENT_TOKEN"), ") shows it.")] : block("Why", result.why)), asked,
-    element("h3", {}, "How it went"), element("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]))), await pastOf(version, tier, id)];
+    reasonOf(result) && (result.why_withheld ? [element("h3", {}, "Why"), element("p", { class: "faint" }, reasonOf(result), ": a server that requires a token (", element("code", {}, "AGENT_TOKEN"), ") shows it.")] : block("Why", result.why)), asked,
+    element("h3", {}, "Result"), element("dl", {}, facts.filter(([, value]) => value).map(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]))), await pastOf(version, tier, id)];
 }
 
-/** How the case ended in the versions around. */
+/** The outcome of the case in the neighbouring versions. */
 async function pastOf(version, tier, id) {
   const scored = state.versions.filter((entry) => summaryOf(entry, tier));
   const at = Math.max(0, scored.findIndex((entry) => entry.version === version) - 6);

@@ -1,4 +1,4 @@
-//! Where a server listens: `HOST:PORT`, or a port of this machine alone.
+//! A listening address: `HOST:PORT`, or a port on the loopback interface.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, String> {
         let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
         let port = port.parse().map_err(|_| {
-            format!("`{text}` ends with no port: write HOST:PORT, or PORT for this machine alone")
+            format!("`{text}` has no port: write HOST:PORT, or PORT for this machine only")
         })?;
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Ok(Self {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_of_this_machine_unless_it_says_otherwise() {
+    fn an_address_without_a_host_is_loopback() {
         for (text, shown) in [
             ("8000", "127.0.0.1:8000"),
             (":8000", "127.0.0.1:8000"),

@@ -13,14 +13,14 @@ pub(super) const VERSION_HEADER: &str = "mcp-protocol-version";
 const METHOD_HEADER: &str = "mcp-method";
 const NAME_HEADER: &str = "mcp-name";
 
-/// What the headers say is not what the body says.
+/// The error code of the stateless revision for headers that disagree with the body.
 const HEADER_MISMATCH: i64 = -32020;
 
-/// Requests whose subject is in a header as well: the method, and the parameter.
+/// Requests whose subject is also in a header: the method, and the parameter.
 const NAMED: [(&str, &str); 3] =
     [("prompts/get", "name"), ("resources/read", "uri"), ("tools/call", "name")];
 
-/// Whether a message is of this era, by what either place says.
+/// Whether a message is of this era: by its header, or without one by its body.
 pub(super) fn is_stateless(headers: &HeaderMap, message: Option<&Incoming>) -> bool {
     match headers.get(VERSION_HEADER) {
         Some(version) => !mcp::HANDSHAKES.iter().any(|known| version == known),
@@ -30,7 +30,7 @@ pub(super) fn is_stateless(headers: &HeaderMap, message: Option<&Incoming>) -> b
     }
 }
 
-/// The first thing that is wrong, in the order the revision has them.
+/// The first violation, in the order of the specification.
 pub(super) fn check(headers: &HeaderMap, message: &Incoming) -> Result<(), RpcError> {
     let version = declared(message)?;
     let method = message.method.as_deref().unwrap_or_default();
@@ -50,7 +50,7 @@ pub(super) fn check(headers: &HeaderMap, message: &Incoming) -> Result<(), RpcEr
     Ok(())
 }
 
-/// A notification is checked for its version alone: the revision asks nothing else of its headers.
+/// Checks the version of a notification, the only header that the revision requires of it.
 pub(super) fn check_notification(headers: &HeaderMap) -> Result<(), RpcError> {
     match headers.get(VERSION_HEADER).map(|version| String::from_utf8_lossy(version.as_bytes())) {
         Some(version) if version != mcp::STATELESS => Err(unsupported(&version)),
@@ -87,11 +87,11 @@ fn compare(headers: &HeaderMap, name: &str, expected: &str) -> Result<(), RpcErr
     match first {
         None => Err(mismatch(&format!("the header `{name}` is missing"))),
         Some(_) if second.is_some() => {
-            Err(mismatch(&format!("the header `{name}` is there more than once")))
+            Err(mismatch(&format!("the header `{name}` is given more than once")))
         }
         Some(value) if decoded(value).as_deref() == Some(expected) => Ok(()),
         Some(_) => {
-            Err(mismatch(&format!("the header `{name}` is not what the body says, `{expected}`")))
+            Err(mismatch(&format!("the header `{name}` differs from the body, `{expected}`")))
         }
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn mismatch(why: &str) -> RpcError {
     json_rpc::error(HEADER_MISMATCH, format!("Header mismatch: {why}"))
 }
 
-/// A value as it was before it was made safe for a header; `None` when that cannot be.
+/// Decodes a header value (plain or Base64); `None` for an invalid one.
 pub(super) fn decoded(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
@@ -109,7 +109,7 @@ pub(super) fn decoded(value: &HeaderValue) -> Option<String> {
     }
 }
 
-/// The header's revision, when it is none of those a session can be in.
+/// The revision of the header, if no session can have it.
 pub(super) fn wrong_revision(headers: &HeaderMap) -> Option<String> {
     let version = headers.get(VERSION_HEADER)?;
     (!mcp::HANDSHAKES.iter().any(|known| version == known))
@@ -153,7 +153,7 @@ mod tests {
     const FULL: &str = "mcp-protocol-version: 2026-07-28; mcp-method: tools/call; mcp-name: ";
 
     #[test]
-    fn headers_say_what_the_body_says() {
+    fn headers_must_agree_with_the_body() {
         let call = message("tools/call", &json!({"name": "größe"}), mcp::STATELESS);
         check_code(&format!("{FULL}=?base64?Z3LDtsOfZQ==?="), &call, None);
         for (sent, code) in [
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_revision_asks_of_the_body() {
+    fn a_request_must_have_the_meta_of_its_revision() {
         let list = |version| message("tools/list", &json!({}), version);
         check_code(
             "mcp-protocol-version: 2026-07-28; mcp-method: tools/list",
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_era_is_told_by_the_header_and_else_by_the_body() {
+    fn the_era_is_that_of_the_header_and_without_one_of_the_body() {
         let stateless = message("tools/list", &json!({}), mcp::STATELESS);
         let plain = Incoming::read(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).unwrap();
         for (sent, message, expected) in [

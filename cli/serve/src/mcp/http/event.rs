@@ -2,10 +2,10 @@
 
 use hyper::body::Bytes;
 
-/// How long a client waits before it comes back to a stream that broke.
+/// The delay before a client reconnects to a broken stream.
 const RETRY_MS: u32 = 1000;
 
-/// A line that is no event: it keeps the connection from being taken for dead.
+/// A comment line: it keeps idle connections from being closed by proxies.
 pub(super) const KEEP_ALIVE: &[u8] = b":\n\n";
 
 /// The name of a frame for `Last-Event-ID`.
@@ -22,7 +22,7 @@ impl EventId {
     }
 }
 
-/// An event without data: all it says is how to come back.
+/// An event without data, which gives the client an id to resume from.
 pub(super) fn priming(id: EventId) -> Bytes {
     format!("id: {}-{}\nretry: {RETRY_MS}\ndata: \n\n", id.stream, id.frame).into()
 }
@@ -33,7 +33,7 @@ pub(super) fn message(id: Option<EventId>, frame: &[u8]) -> Bytes {
     if let Some(id) = id {
         event.extend_from_slice(format!("id: {}-{}\n", id.stream, id.frame).as_bytes());
     }
-    // between two tokens of JSON a line may end, and a carriage return ends one here as well
+    // JSON may have line ends between tokens, and in an event a carriage return is one
     for line in frame.split(|byte| matches!(byte, b'\n' | b'\r')) {
         event.extend_from_slice(b"data: ");
         event.extend_from_slice(line);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_events_are_read_back() {
+    fn event_ids_round_trip() {
         assert_eq!(EventId::parse("3-7"), Some(EventId { stream: 3, frame: 7 }));
         for wrong in ["", "3", "-", "3-", "-7", "3-x", "3-7-1", "99999999999999999999-1"] {
             assert_eq!(EventId::parse(wrong), None, "{wrong}");

@@ -1,4 +1,4 @@
-//! A POST of the stateless era: a session that lasts as long as its answer.
+//! A POST of the stateless era: a session that ends with its answer.
 
 use crate::mcp::http::envelope;
 use crate::mcp::http::message::Posted;
@@ -24,8 +24,8 @@ use tokio::time::timeout;
 /// A request that is answered only when it ends.
 const LISTEN: &str = "subscriptions/listen";
 const LIST: &str = "tools/list";
-/// The most pages of tools that are looked at, and the time for it: a list without an end stops no
-/// call.
+/// The limit of pages of tools that are read, and the time for it: an endless list must not block
+/// calls.
 const PAGES: u32 = 100;
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
@@ -58,7 +58,7 @@ impl<S: ToolServer> Exchanges<S> {
 
     pub async fn post(&self, headers: &HeaderMap, posted: Posted) -> Reply {
         let Posted::One(message) = posted else {
-            return Refusal::bad_request("this revision has no batches").into();
+            return Refusal::bad_request("this revision does not support batches").into();
         };
         if message.method.is_none() {
             return Refusal::bad_request("in this revision clients send no answers").into();
@@ -135,7 +135,7 @@ impl<S: ToolServer> Exchanges<S> {
         reply::respond(reader, ResponseMode::Alone, exchange).await
     }
 
-    /// Ends subscriptions: they have no end of their own.
+    /// Ends subscriptions, which do not end by themselves.
     pub async fn end(&self) {
         let listening = self.listening.take();
         for exchange in listening.iter().filter_map(Weak::upgrade) {
@@ -158,7 +158,7 @@ impl<S: ToolServer> Drop for Exchange<S> {
 /// Every frame belongs to the one request.
 struct ExchangeOutlet {
     stream: Rc<Stream>,
-    /// Learns from a list of tools that passes.
+    /// Reads the mirrored parameters from lists of tools that pass.
     learns: Option<Rc<Mirror>>,
 }
 

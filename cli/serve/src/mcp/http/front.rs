@@ -1,4 +1,4 @@
-//! One HTTP request: who sends it, of which era it is, what it asks.
+//! One HTTP request: checks its sender, headers and body, and dispatches it by era.
 
 use crate::access::{Access, Sender, ambiguity};
 use crate::budget::{Budget, Share};
@@ -19,20 +19,20 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Where the server is.
+/// The path of the server.
 pub(super) const PATH: &str = "/mcp";
 /// The longest message; a line between shim and child has the same bound.
 const BODY_LIMIT: usize = 16 << 20;
 /// How long a client may take to send one.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// Headers that say one thing, beside those that are looked at here.
+/// Headers that may be given once, besides those that are checked here.
 const ONCE: [HeaderName; 3] = [
     HeaderName::from_static("mcp-session-id"),
     HeaderName::from_static(envelope::VERSION_HEADER),
     HeaderName::from_static("last-event-id"),
 ];
-/// Of the bodies of all clients together, beyond the first few kilobytes of each.
+/// Of all bodies in memory together, beyond the first few kilobytes of each.
 pub(super) const BODIES_LIMIT: usize = 128 << 20;
 
 pub(super) struct Front<S: ToolServer> {
@@ -76,14 +76,14 @@ impl<S: ToolServer> Front<S> {
     }
 }
 
-/// Whether a request may go on, as far as its head tells.
+/// Checks the head of a request: access, path, and media types.
 pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), Refusal> {
     let headers = request.headers();
     access.check(sender(access, request)?, false)?;
     if request.uri().path() != PATH {
         return Err(Refusal::new(
             StatusCode::NOT_FOUND,
-            format!("there is nothing here; the server is at {PATH}"),
+            format!("not found; the server is at {PATH}"),
         ));
     }
     let is_post = request.method() == Method::POST;
@@ -104,7 +104,7 @@ pub(super) fn check(access: &Access, request: &Request<Incoming>) -> Result<(), 
     Ok(())
 }
 
-/// Who sends a request, where all that says so says one thing.
+/// The sender of a request; an ambiguous one is refused.
 fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<'a>, Refusal> {
     let headers = request.headers();
     for name in ONCE {
@@ -119,7 +119,7 @@ fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<
     if let Some(problem) = ambiguity(sender, authority, request.version() >= Version::HTTP_11) {
         return Err(Refusal::bad_request(problem));
     }
-    match authority.filter(|authority| !access.knows(authority)) {
+    match authority.filter(|authority| !access.allows_host(authority)) {
         Some(authority) => Err(Refusal::new(
             StatusCode::MISDIRECTED_REQUEST,
             format!("`{authority}` is not a name of this server"),
@@ -128,9 +128,9 @@ fn sender<'a>(access: &Access, request: &'a Request<Incoming>) -> Result<Sender<
     }
 }
 
-/// The body, and what it has of the memory there is for all of them: taken as it arrives, whatever
-/// was announced. One that is refused is read all the same, up to the longest there may be, so that
-/// its client gets to read the answer; nothing of it is kept.
+/// Reads the body, with its share of the memory for bodies, which is taken as it arrives and not as
+/// it is announced. A body that is refused is drained up to the limit, so that its client can read
+/// the answer; nothing of it is kept.
 pub(super) async fn read(
     mut body: Incoming,
     bodies: &Rc<Budget>,
@@ -146,7 +146,7 @@ pub(super) async fn read(
         let (mut bytes, mut share, mut seen) = (Vec::new(), bodies.share(), 0);
         while let Some(frame) = body.frame().await {
             let frame = frame
-                .map_err(|error| Refusal::bad_request(format!("the body broke off: {error}")))?;
+                .map_err(|error| Refusal::bad_request(format!("the body was cut off: {error}")))?;
             let data = frame.data_ref().map_or(&[][..], |data| data);
             seen += data.len();
             if seen > BODY_LIMIT {
@@ -154,8 +154,7 @@ pub(super) async fn read(
             }
             if refused.is_none() && !keep(data, &mut bytes, &mut share) {
                 (bytes, share) = (Vec::new(), bodies.share());
-                let full =
-                    "the bodies of other requests take all the memory there is for them: try again";
+                let full = "the memory for request bodies is in use by other requests: try again";
                 refused = Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, full));
             }
         }
@@ -170,7 +169,7 @@ pub(super) async fn read(
     timeout(BODY_TIME, arrived).await.map_err(late)?
 }
 
-/// Adds what arrived; false where there is no memory for it.
+/// Appends received bytes; false where the memory is in use.
 fn keep(mut data: &[u8], bytes: &mut Vec<u8>, share: &mut Share) -> bool {
     while !data.is_empty() {
         if !share.make_room(bytes, BODY_LIMIT) {
@@ -183,12 +182,13 @@ fn keep(mut data: &[u8], bytes: &mut Vec<u8>, share: &mut Share) -> bool {
     true
 }
 
-/// A header that says one thing: twice, or in bytes that are no text, it could be read two ways.
+/// The value of a header that may be given once. Two parsers could read a repeated one, or one that
+/// is not text, differently.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(Refusal::bad_request(format!("the header `{name}` is there more than once")));
+        return Err(Refusal::bad_request(format!("the header `{name}` is given more than once")));
     }
     let text = first.map(|value| value.to_str().map(str::trim)).transpose();
     text.map_err(|_| {
@@ -216,8 +216,7 @@ fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
 
 fn not_allowed(allowed: &'static str) -> Reply {
     let mut reply: Reply =
-        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("the methods here are {allowed}"))
-            .into();
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path allows {allowed}")).into();
     reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     reply
 }

@@ -32,14 +32,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// Connections at once; more wait in the system's queue.
+/// The limit of open connections; more wait in the backlog of the system.
 pub(super) const CONNECTIONS: usize = 4096;
-/// How long a connection may be without a whole head: for the first request, and between two.
+/// How long a connection may be without a complete head: for the first request, and between two.
 const HEAD_TIME: Duration = Duration::from_secs(60);
 const HEAD_LIMIT: usize = 32 << 10;
 /// How long requests in flight have when the server is interrupted.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
-/// How long it waits after the system had nothing left for another connection.
+/// The pause after `accept` has failed for lack of resources.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
 /// Serves until it is interrupted.
@@ -134,8 +134,8 @@ pub(super) async fn next_connection(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, place),
-            // the client is gone, or file descriptors are short: they are freed when other
-            // connections end
+            // the client has disconnected, or descriptors are exhausted until other connections
+            // end
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(_) => sleep(OUT_OF_FILES).await,
         }
@@ -151,11 +151,11 @@ pub(super) async fn serve_connection<B, A>(
     B: Body<Data: 'static, Error = Infallible> + 'static,
     A: Future<Output = Response<B>>,
 {
-    // an answer must not wait for the acknowledgement of the one before
+    // with Nagle's algorithm an answer would wait for the acknowledgement of the previous one
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request: Request<Incoming>| {
-        // hyper goes by Transfer-Encoding and hides a Content-Length beside it; a client that went
-        // by that one has sent another request than the next one read
+        // request smuggling: hyper uses Transfer-Encoding and hides a Content-Length beside it. For
+        // a client that used the length, the next request begins elsewhere
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let answered = answer(request);
         async move {
@@ -167,7 +167,7 @@ pub(super) async fn serve_connection<B, A>(
         }
     });
     let mut builder = http1::Builder::new();
-    // what a connection holds unread is bounded by the same
+    // also bounds what a connection buffers unread
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
@@ -175,7 +175,7 @@ pub(super) async fn serve_connection<B, A>(
         .max_buf_size(HEAD_LIMIT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    // a broken connection needs no message
+    // a broken connection is no error of the server
     tokio::select! {
         _ = &mut connection => return,
         _ = ending.wait_for(|ending| *ending) => connection.as_mut().graceful_shutdown(),
@@ -183,7 +183,7 @@ pub(super) async fn serve_connection<B, A>(
     let _ = connection.await;
 }
 
-/// Closes finished sessions concurrently: the end of a child can take long.
+/// Closes finished sessions concurrently: ending a child can take seconds.
 async fn close_sessions<S: ToolServer>(mut gone: mpsc::UnboundedReceiver<Rc<Session<S>>>) {
     let mut closing = JoinSet::new();
     loop {

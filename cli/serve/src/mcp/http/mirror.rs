@@ -1,8 +1,8 @@
-//! Parameters that a tool wants in a header as well (`x-mcp-header` in its input schema), and
-//! whether a call has them there.
+//! Parameters that a tool requires in a header as well (`x-mcp-header` in its input schema), and
+//! the check that a call has them there.
 //!
-//! What is known of tools is what was listed last: a client with an older list gets the mismatch
-//! error, and lists again.
+//! The last listed tools count: a client with an older list gets the mismatch error and lists them
+//! again.
 
 use crate::mcp::http::envelope::{decoded, mismatch};
 use agent_core::protocol::raw_object::RawObject;
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 const ANNOTATION: &str = "x-mcp-header";
 const PREFIX: &str = "Mcp-Param-";
-/// Where values are looked for: no deeper than anybody reads.
+/// The depth to which a schema is searched.
 const DEPTH: usize = 16;
 
 #[derive(Debug, Default)]
@@ -24,13 +24,13 @@ pub(super) struct Mirror(RefCell<HashMap<String, Vec<Mirrored>>>);
 
 #[derive(Debug, PartialEq)]
 struct Mirrored {
-    /// From property to property.
+    /// The names of the properties from the root.
     path: Vec<String>,
     header: String,
 }
 
 impl Mirror {
-    /// Takes in a page of tools; gives back the cursor of the next one.
+    /// Records a page of tools; returns the cursor of the next one.
     pub fn learn(&self, answer: &[u8]) -> Option<String> {
         #[derive(Deserialize)]
         struct Answer<'a> {
@@ -55,7 +55,7 @@ impl Mirror {
         page.text("nextCursor")
     }
 
-    /// Whether the headers of a call say what its arguments say.
+    /// Checks that the headers of a call agree with its arguments.
     pub fn check(&self, headers: &HeaderMap, params: &RawObject) -> Result<(), RpcError> {
         let known = self.0.borrow();
         let Some(mirrored) = params.text("name").and_then(|tool| known.get(&tool)) else {
@@ -102,7 +102,7 @@ impl Mirrored {
         let mut values = headers.get_all(header.as_str()).iter();
         match (written(argument), values.next(), values.next()) {
             (_, _, Some(_)) => {
-                Err(mismatch(&format!("the header `{header}` is there more than once")))
+                Err(mismatch(&format!("the header `{header}` is given more than once")))
             }
             (None, None, _) => Ok(()),
             (Some(_), None, _) => {
@@ -114,13 +114,13 @@ impl Mirrored {
                 Ok(())
             }
             (_, Some(_), _) => {
-                Err(mismatch(&format!("the header `{header}` is not what the body says")))
+                Err(mismatch(&format!("the header `{header}` differs from the body")))
             }
         }
     }
 }
 
-/// What of an argument a header can hold.
+/// An argument as a header value; `None` where a header cannot hold it.
 fn written(argument: &Value) -> Option<String> {
     match argument {
         Value::String(text) => Some(text.clone()),
@@ -129,7 +129,7 @@ fn written(argument: &Value) -> Option<String> {
     }
 }
 
-/// Numbers are compared as such: 42.0 is 42.
+/// Numbers are compared by value: 42.0 equals 42.
 fn is_same(header: &str, written: &str, argument: &Value) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     header == written
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mirrored_is_in_both_places_or_in_neither() {
+    fn a_mirrored_parameter_is_in_both_places_or_in_neither() {
         let region = json!({"region": "west", "query": "x"});
         check(&[("mcp-param-region", "west")], &region, true);
         check(&[("mcp-param-region", "=?base64?d2VzdA==?=")], &region, true);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_is_listed_without_them_is_free_again() {
+    fn a_tool_listed_without_mirrored_parameters_is_not_checked() {
         let mirror = Mirror::default();
         let list = |schema: Value| {
             json!({"jsonrpc": "2.0", "id": 1, "result": {"tools": [{"name": "t",

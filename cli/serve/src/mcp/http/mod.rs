@@ -1,8 +1,8 @@
-//! The shim over Streamable HTTP, in both eras of MCP: frames pass as the bytes they are.
+//! The shim over Streamable HTTP, in both eras of MCP. Frames are passed on byte by byte.
 //!
-//! `listener` has the connections, `front` one request, `sessions` the sessions of the handshake
-//! era, `exchange` the requests of the stateless one. `stream` keeps frames until they are
-//! delivered, `reply` sends them as JSON or as events. `typed` serves an rmcp server behind the
+//! `listener` accepts connections, `front` handles one request, `sessions` has the sessions of the
+//! handshake era, `exchange` the requests of the stateless one. `stream` keeps frames until they
+//! are delivered, `reply` sends them as JSON or as events. `typed` serves an rmcp server behind the
 //! same access checks.
 
 pub mod address;

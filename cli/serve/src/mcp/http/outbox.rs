@@ -1,4 +1,4 @@
-//! The streams of one session: one for each open request, one for unsolicited messages.
+//! The streams of one session: one for each request in flight, one for unsolicited messages.
 
 use crate::mcp::http::stream::Stream;
 use crate::mcp::outlet::{About, Outlet};
@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-/// Finished streams that a session keeps, for clients that lost the end of one.
+/// Finished streams that a session keeps, for clients that lost the connection before the end.
 const FINISHED_KEPT: usize = 32;
 const FINISHED_BYTES_KEPT: usize = 4 << 20;
 
@@ -18,7 +18,7 @@ pub(super) struct Outbox(RefCell<Streams>);
 
 struct Streams {
     unsolicited: Rc<Stream>,
-    /// By the id of the request, as it was written.
+    /// By the id of the request, as its JSON text.
     requests: HashMap<String, Rc<Stream>>,
     finished: VecDeque<Rc<Stream>>,
     latest: u64,
@@ -35,7 +35,7 @@ impl Outbox {
         Rc::new(Self(RefCell::new(streams)))
     }
 
-    /// A stream for the answers to these requests; `None` when one of the ids is in use.
+    /// Opens a stream for the answers to these requests; `None` when one of the ids is in use.
     pub fn open(&self, ids: &[&RawValue]) -> Option<Rc<Stream>> {
         let mut streams = self.0.borrow_mut();
         streams.latest += 1;
@@ -79,7 +79,7 @@ impl Outbox {
 
 impl Streams {
     fn answer(&mut self, id: &RawValue, frame: String) {
-        // a cancelled request has no stream any more
+        // the stream of a cancelled request is closed
         let Some(stream) = self.requests.remove(id.get()) else { return };
         if stream.answer(frame) && stream.is_resumable() {
             self.finished.push_back(stream);

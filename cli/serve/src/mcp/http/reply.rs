@@ -1,4 +1,4 @@
-//! What goes back over HTTP: a refusal, one JSON document, or events.
+//! HTTP responses: a refusal, one JSON document, or a stream of events.
 
 use crate::access::Denied;
 use crate::mcp::http::event::{self, EventId};
@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-/// How long a client hears nothing: then the answer begins as a stream, and a stream says that it
-/// is alive.
+/// After this long without a frame the response begins as a stream, and an idle stream sends a
+/// keep-alive comment.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Events made ahead of a connection that is slower; more wait in the stream, within its bounds.
+/// Events that are buffered for a slow connection; more wait in the stream, within its bounds.
 const EVENTS_AHEAD: usize = 16;
 
 pub(super) type Reply = Response<Content>;
@@ -65,7 +65,7 @@ pub(super) fn empty(status: StatusCode) -> Reply {
     with_status(status, Content::Whole(None))
 }
 
-/// Why a request is not served, where HTTP has a status for it.
+/// A refusal with its HTTP status.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -105,7 +105,7 @@ impl From<Denied> for Refusal {
     }
 }
 
-/// The rest of what the client is sending is not read.
+/// A refusal that closes the connection without reading the rest of the request.
 pub(super) fn closing(refusal: Refusal) -> Reply {
     let mut reply: Reply = refusal.into();
     reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -133,8 +133,8 @@ pub(super) enum ResponseMode {
     InSession { primed: bool },
 }
 
-/// Plain JSON when the answer comes first and soon, else events. `held` is dropped when the last
-/// frame was sent, or the client is gone.
+/// Responds with plain JSON when the answer is the first frame and arrives soon, else with events.
+/// `held` is dropped when the last frame is sent or the client has disconnected.
 pub(super) async fn respond(
     mut reader: Reader,
     mode: ResponseMode,
@@ -150,7 +150,7 @@ pub(super) async fn respond(
             };
             json(status, frame)
         }
-        // a cancelled request has no answer, and nothing to resume
+        // a cancelled request has no answer and nothing to resume
         Ok(None) => events(reader, None, ResponseMode::Alone, held),
         Ok(first) => events(reader, first, mode, held),
         Err(_) => events(reader, None, mode, held),
@@ -168,7 +168,7 @@ pub(super) fn events(
         reader.promise_resumption();
     }
     tokio::task::spawn_local(async move {
-        // a client that goes away closes the channel
+        // a client that disconnects closes the channel
         let _ = pump(reader, first, mode, &sender).await;
         drop(held);
     });
@@ -208,7 +208,7 @@ async fn pump(
     }
 }
 
-/// The status that the stateless revision gives to an answer.
+/// The HTTP status of an answer in the stateless revision.
 fn status_of(frame: &[u8]) -> StatusCode {
     #[derive(Deserialize)]
     struct Answer {
@@ -232,7 +232,7 @@ fn status_of_code(code: i64) -> StatusCode {
     }
 }
 
-/// An error with the status it has.
+/// A JSON-RPC error with its HTTP status.
 pub(super) fn error(id: Option<&RawValue>, error: &RpcError) -> Reply {
     json(status_of_code(error.code), json_rpc::refusal(id, error).into())
 }

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Sessions at once; beyond these the one idle for longest is closed.
+/// The limit of open sessions; beyond it the one that is idle for longest is closed.
 const SESSIONS: usize = 1024;
 
 struct HttpSession<S: ToolServer> {
@@ -37,7 +37,7 @@ struct HttpSession<S: ToolServer> {
     outbox: Rc<Outbox>,
     revision: String,
     used: Cell<Instant>,
-    /// Connections that wait for something.
+    /// Connections that use the session now.
     open: Cell<usize>,
 }
 
@@ -67,7 +67,7 @@ impl<S: ToolServer> HttpSessions<S> {
         }
     }
 
-    /// The stream of unsolicited messages, or the rest of a stream that broke.
+    /// Sends the stream of unsolicited messages, or resumes a broken stream.
     pub fn listen(&self, headers: &HeaderMap) -> Reply {
         let session = match self.find(headers) {
             Ok(session) => session,
@@ -85,7 +85,7 @@ impl<S: ToolServer> HttpSessions<S> {
                 session.occupied(),
             ),
             None => Refusal::bad_request(
-                "`Last-Event-ID` names no event of this session, or one that is not kept any more",
+                "`Last-Event-ID` is not an event of this session, or it is no longer kept",
             )
             .into(),
         }
@@ -99,19 +99,19 @@ impl<S: ToolServer> HttpSessions<S> {
         reply::empty(StatusCode::NO_CONTENT)
     }
 
-    /// Closes sessions that were idle for too long.
+    /// Closes sessions that are idle for too long.
     pub fn sweep(&self) {
         self.close(|_, session| {
             session.open.get() == 0 && session.used.get().elapsed() >= self.idle_limit
         });
     }
 
-    /// How often idle sessions are looked for.
+    /// The interval of `sweep`.
     pub fn sweep_interval(&self) -> Duration {
         (self.idle_limit / 4).clamp(Duration::from_millis(100), Duration::from_secs(60))
     }
 
-    /// Ends the streams of unsolicited messages: they have no end of their own.
+    /// Ends the streams of unsolicited messages, which do not end by themselves.
     pub fn end_unsolicited(&self) {
         self.open.borrow().values().for_each(|session| session.outbox.unsolicited().end());
     }
@@ -135,12 +135,12 @@ impl<S: ToolServer> HttpSessions<S> {
     fn find(&self, headers: &HeaderMap) -> Result<Rc<HttpSession<S>>, Refusal> {
         let Some(id) = headers.get(SESSION) else {
             return Err(Refusal::bad_request(
-                "the header `Mcp-Session-Id` is missing: open with `initialize`",
+                "the header `Mcp-Session-Id` is missing: open a session with `initialize`",
             ));
         };
         if let Some(revision) = envelope::wrong_revision(headers) {
             let why = format!(
-                "`MCP-Protocol-Version` is `{revision}`; a session speaks one of {}",
+                "`MCP-Protocol-Version` is `{revision}`; sessions support {}",
                 HANDSHAKES.join(", ")
             );
             return Err(Refusal::bad_request(why));
@@ -149,7 +149,7 @@ impl<S: ToolServer> HttpSessions<S> {
         let Some(session) = id.to_str().ok().and_then(|id| sessions.get(id)) else {
             return Err(Refusal::new(
                 StatusCode::NOT_FOUND,
-                "there is no such session any more: open a new one with `initialize`",
+                "the session is unknown or closed: open a new one with `initialize`",
             ));
         };
         session.used.set(Instant::now());
@@ -158,17 +158,17 @@ impl<S: ToolServer> HttpSessions<S> {
 
     async fn open_session(&self, message: Incoming) -> Reply {
         let (Some(id), Ok(name)) = (message.request(), random::secret()) else {
-            return Refusal::bad_request("`initialize` is a request: it has an `id`").into();
+            return Refusal::bad_request("`initialize` is a request and needs an `id`").into();
         };
         if !self.makes_room() {
             return Refusal::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("there are {SESSIONS} sessions, all in use"),
+                format!("the limit of {SESSIONS} sessions is reached, and all are in use"),
             )
             .into();
         }
         let outbox = Outbox::new();
-        // the session id is a secret, and conversation ids are shown
+        // derived by a digest: the session id is a secret, and conversation ids are shown
         let conversation = format!("h-{}", short_digest(name.as_bytes()));
         let session = Session::open(&self.shim, outbox.clone(), Some(conversation));
         let stream = outbox.open(&[id]).expect("no id of a new session is in use");
@@ -194,7 +194,8 @@ impl<S: ToolServer> HttpSessions<S> {
         reply
     }
 
-    /// Whether one more session fits; closes the one idle for longest where it has to.
+    /// Makes room for one more session by closing the one that is idle for longest; false where all
+    /// are in use.
     fn makes_room(&self) -> bool {
         if self.open.borrow().len() < SESSIONS {
             return true;
@@ -209,7 +210,7 @@ impl<S: ToolServer> HttpSessions<S> {
     }
 }
 
-/// The revision that an answer to `initialize` names.
+/// The negotiated revision in an answer to `initialize`.
 fn agreed(answer: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer<'a> {
@@ -233,8 +234,7 @@ impl<S: ToolServer> HttpSession<S> {
             return reply::empty(StatusCode::ACCEPTED);
         }
         let Some(stream) = self.outbox.open(&ids) else {
-            return Refusal::bad_request("the `id` is in use by a request that has no answer yet")
-                .into();
+            return Refusal::bad_request("the `id` is in use by a request in flight").into();
         };
         posted.into_all().into_iter().for_each(|message| self.take(message));
         if is_batch {
@@ -261,7 +261,7 @@ impl<S: ToolServer> HttpSession<S> {
         ResponseMode::InSession { primed: self.revision == HANDSHAKE }
     }
 
-    /// The session is in use as long as this is held.
+    /// Marks the session as in use until the guard is dropped.
     fn occupied(self: &Rc<Self>) -> Occupied<S> {
         self.open.set(self.open.get() + 1);
         Occupied(Rc::clone(self))

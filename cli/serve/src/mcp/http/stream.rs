@@ -1,5 +1,5 @@
-//! The frames for one request of a client, or the unsolicited ones: numbered, bounded, read by one
-//! connection at a time.
+//! The frames for one request of a client, or the unsolicited ones. They are numbered, bounded, and
+//! read by one connection at a time.
 
 use hyper::body::Bytes;
 use std::cell::{Cell, RefCell};
@@ -8,15 +8,15 @@ use std::rc::Rc;
 use std::task::Poll;
 use tokio::sync::Notify;
 
-/// Frames kept for a reader that is slow or away; beyond these the oldest are dropped.
+/// Frames kept for a slow or disconnected reader; beyond these the oldest are dropped.
 const FRAMES_KEPT: usize = 1024;
 const BYTES_KEPT: usize = 4 << 20;
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// Within its session.
+    /// The stream's number in its session.
     pub number: u64,
-    /// Whether delivered frames are kept, for a reader that comes back.
+    /// Whether delivered frames are kept, for a reader that reconnects.
     replays: bool,
     frames: RefCell<Frames>,
     /// Whether a reader has an event id to resume from.
@@ -28,20 +28,20 @@ pub(super) struct Stream {
 #[derive(Debug, Default)]
 struct Frames {
     kept: VecDeque<Bytes>,
-    /// How many were dropped from the front.
+    /// The number of frames dropped from the front.
     dropped: u64,
-    /// How many were delivered.
+    /// The number of delivered frames.
     delivered: u64,
     bytes: usize,
-    /// Answers still to come.
+    /// The number of outstanding answers.
     awaited: usize,
     ended: bool,
-    /// The reader that has the stream: the latest.
+    /// The current reader: the latest one.
     reader: u64,
 }
 
 impl Stream {
-    /// One that ends with the last of so many answers.
+    /// A stream that ends with the last of this many answers.
     pub fn until_answered(number: u64, answers: usize, replays: bool) -> Rc<Self> {
         let frames = RefCell::new(Frames { awaited: answers, ..Frames::default() });
         Rc::new(Self {
@@ -53,7 +53,7 @@ impl Stream {
         })
     }
 
-    /// One that goes on until it is ended.
+    /// A stream that lasts until `end`.
     pub fn unsolicited(number: u64) -> Rc<Self> {
         let stream = Self::until_answered(number, 0, true);
         stream.resumable.set(true);
@@ -65,7 +65,7 @@ impl Stream {
         self.changed.notify_waiters();
     }
 
-    /// Gives whether that was the last answer.
+    /// Adds an answer; true for the last one.
     pub fn answer(&self, frame: String) -> bool {
         self.push(frame);
         let mut frames = self.frames.borrow_mut();
@@ -92,8 +92,8 @@ impl Stream {
         self.frames.borrow().bytes
     }
 
-    /// Takes the stream over from its reader, after the frame of that number. `None` when later
-    /// frames are gone, or there was no such frame.
+    /// A reader that replaces the current one and begins after the frame of that number. `None`
+    /// when later frames were dropped, or there is no such frame.
     pub fn read_after(self: &Rc<Self>, number: u64) -> Option<Reader> {
         let mut frames = self.frames.borrow_mut();
         if number < frames.dropped || number > frames.dropped + frames.kept.len() as u64 {
@@ -106,12 +106,12 @@ impl Stream {
         Some(Reader { stream: Rc::clone(self), turn, delivered: number })
     }
 
-    /// The same, after the last delivered frame.
+    /// The same after the last delivered frame.
     pub fn read(self: &Rc<Self>) -> Reader {
         let frames = self.frames.borrow();
         let after = frames.delivered.max(frames.dropped);
         drop(frames);
-        self.read_after(after).expect("an undelivered frame is kept, or yet to come")
+        self.read_after(after).expect("an undelivered frame is kept or follows")
     }
 }
 
@@ -140,7 +140,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The next frame with its number; `None` when the stream has ended, or another reader has it.
+    /// The next frame with its number; `None` when the stream has ended or another reader has
+    /// replaced this one.
     pub async fn next(&mut self) -> Option<(u64, Bytes)> {
         loop {
             if let Poll::Ready(next) = self.look() {
@@ -168,7 +169,7 @@ impl Reader {
         Poll::Ready(Some((self.delivered, frame)))
     }
 
-    /// Whether every frame there will ever be was delivered.
+    /// Whether the stream has ended and every frame was delivered.
     pub fn is_done(&self) -> bool {
         let frames = self.stream.frames.borrow();
         frames.ended && self.delivered >= frames.dropped + frames.kept.len() as u64
@@ -191,7 +192,7 @@ mod tests {
     use std::time::Duration;
     use tokio::time::timeout;
 
-    /// What a reader hears until it would have to wait.
+    /// The frames that a reader gets without waiting.
     fn delivered(reader: &mut Reader) -> Vec<String> {
         let mut frames = Vec::new();
         while let Poll::Ready(Some((number, frame))) = reader.look() {
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_reader_has_the_stream_and_gets_what_was_not_delivered() {
+    fn the_latest_reader_gets_the_undelivered_frames() {
         event_loop::block_on(async {
             let stream = Stream::until_answered(1, 1, true);
             let mut first = stream.read();
@@ -209,23 +210,23 @@ mod tests {
             assert_eq!(delivered(&mut first), ["1:a"]);
             stream.push("b".to_owned());
             let mut second = stream.read();
-            assert!(first.next().await.is_none(), "it was taken over");
+            assert!(first.next().await.is_none(), "another reader has replaced it");
             assert_eq!(delivered(&mut second), ["2:b"]);
             assert!(
                 timeout(Duration::from_millis(1), second.next()).await.is_err(),
-                "more will come"
+                "the stream has not ended"
             );
             assert!(stream.answer("c".to_owned()));
             assert_eq!((second.next().await.unwrap().0, second.is_done()), (3, true));
             assert!(second.next().await.is_none());
             assert_eq!(delivered(&mut stream.read_after(1).unwrap()), ["2:b", "3:c"]);
-            assert!(stream.read_after(4).is_none(), "there never was a fourth");
+            assert!(stream.read_after(4).is_none(), "there is no fourth frame");
         })
         .unwrap();
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_the_answer_is_kept() {
+    fn kept_frames_are_bounded_and_the_answer_is_always_kept() {
         event_loop::block_on(async {
             let stream = Stream::until_answered(1, 1, true);
             let mut slow = stream.read();
@@ -235,7 +236,7 @@ mod tests {
             }
             stream.answer("y".repeat(BYTES_KEPT + 1));
             assert_eq!(stream.bytes(), BYTES_KEPT + 1);
-            assert!(stream.read_after(1).is_none(), "that is gone");
+            assert!(stream.read_after(1).is_none(), "the first frame was dropped");
             let mut slow_again = stream.read();
             assert!(slow.next().await.is_none());
             let (number, answer) = slow_again.next().await.unwrap();
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn without_replay_nothing_is_kept_that_was_heard() {
+    fn without_replay_delivered_frames_are_not_kept() {
         event_loop::block_on(async {
             let stream = Stream::until_answered(0, 1, false);
             let mut reader = stream.read();

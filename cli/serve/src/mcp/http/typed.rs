@@ -1,5 +1,5 @@
-//! A server of our own tools over Streamable HTTP: rmcp speaks the protocol, the access checks are
-//! the shim's.
+//! An rmcp server over Streamable HTTP: rmcp implements the protocol, the access checks are the
+//! shim's.
 
 use crate::access::Access;
 use crate::budget::Budget;
@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Serves until it is interrupted; each session has a handler of its own.
+/// Serves until SIGINT or SIGTERM; each session has its own handler.
 pub async fn serve_typed<H: ServerHandler + Clone + Sync>(
     handler: H,
     location: &Location,
@@ -35,7 +35,7 @@ pub async fn serve_typed<H: ServerHandler + Clone + Sync>(
     let listener = listen(&location.notices, &options)?;
     let mut sessions = LocalSessionManager::default();
     sessions.session_config.keep_alive = Some(options.idle_limit);
-    // access is checked here
+    // rmcp's own check is off: access is checked in `answer`
     let config = StreamableHttpServerConfig::default().disable_allowed_hosts();
     let ended = config.cancellation_token.clone();
     let service =
@@ -86,7 +86,7 @@ impl<H: ServerHandler> TypedServer<H> {
                     .service
                     .handle(Request::from_parts(head, Full::new(Bytes::from(bytes)).boxed()))
                     .await;
-                // clients take rmcp's 202 for a session that did not end
+                // rmcp answers 202, which clients read as a session that did not end
                 if ends_session && answer.status() == StatusCode::ACCEPTED {
                     *answer.status_mut() = StatusCode::NO_CONTENT;
                 }

@@ -1,14 +1,14 @@
-//! The door: it holds every client to its limits, and lets whole requests through to the workers.
+//! The front of the HTTP server: it enforces limits on every client and forwards only complete
+//! requests to the workers.
 //!
-//! All connections are read and written in one event loop, so one that is idle or slow costs some
-//! memory and no thread. Where all seats are taken the connection that has kept us waiting the
-//! longest goes.
+//! All connections are read and written in one event loop, so an idle or slow one costs some memory
+//! and no thread. At the limit of connections the one that has been idle the longest is closed.
 
 use super::Shared;
 use super::events::Stream;
 use super::head::{self, HEAD_LIMIT, Head};
-use super::lanes::{Answer, Lanes};
 use super::problem::Problem;
+use super::worker_connections::{Answer, WorkerConnections};
 use crate::budget::{Budget, Share};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-/// What a client is allowed.
+/// Limits and timeouts of connections and requests.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) connections: usize,
@@ -32,7 +32,7 @@ pub(super) struct Limits {
     pub(super) head: Duration,
     pub(super) body: Duration,
     pub(super) body_bytes: usize,
-    /// Of the bodies of all clients together, beyond the first few kilobytes of each.
+    /// Of all bodies in memory together, beyond the first few kilobytes of each.
     pub(super) bodies_bytes: usize,
     /// Until a worker is free.
     pub(super) queue: Duration,
@@ -61,54 +61,55 @@ impl Default for Limits {
 
 /// Bytes written at a time.
 const PIECE: usize = 64 * 1024;
-/// After so much silence a stream says a word, by which it also finds out who has gone.
+/// An idle stream sends a comment after this long. It keeps proxies from closing the connection and
+/// detects a client that is gone.
 const STREAM_SILENCE: Duration = Duration::from_secs(15);
-/// What a client still sends after it was refused is read for so long, so that it gets to read the
-/// answer.
+/// How long input is still drained after a refusal. Closing with unread input would reset the
+/// connection and discard the response.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 1 << 20;
-/// How long what is under way may take once the end was asked for.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long requests in flight may take after a signal to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-pub(super) struct Guard {
+pub(super) struct Front {
     shared: Arc<Shared>,
     limits: Limits,
-    lanes: Rc<Lanes>,
+    workers: Rc<WorkerConnections>,
     bodies: Rc<Budget>,
-    seats: Seats,
+    slots: Slots,
     ending: watch::Receiver<bool>,
 }
 
-/// Who sits here; those who wait for nothing but their own client can be asked to go.
+/// Counts open connections. Those that wait for their client's next request can be evicted.
 #[derive(Default)]
-struct Seats {
+struct Slots {
     taken: Cell<usize>,
     arrivals: Cell<u64>,
     waiting: RefCell<BTreeMap<u64, oneshot::Sender<()>>>,
 }
 
-/// What comes of waiting for a client.
+/// The outcome of waiting for a client's next request.
 enum Arrived {
     Request(Head),
-    /// It went, or was silent for too long, or somebody else needs the seat.
-    Gone,
+    /// The client closed the connection or was idle for too long, or the connection was evicted.
+    Closed,
 }
 
-/// Serves until `ending` says so; then what is under way has a few seconds.
+/// Serves until `ending` is true; then requests in flight have [`SHUTDOWN_GRACE`] to finish.
 pub(super) async fn serve(
     listener: TcpListener,
     shared: Arc<Shared>,
     limits: Limits,
-    lanes: Lanes,
+    workers: WorkerConnections,
     mut ending: watch::Receiver<bool>,
 ) {
     let bodies = Budget::new(limits.bodies_bytes);
-    let guard = Rc::new(Guard {
+    let front = Rc::new(Front {
         shared,
         limits,
-        lanes: Rc::new(lanes),
+        workers: Rc::new(workers),
         bodies,
-        seats: Seats::default(),
+        slots: Slots::default(),
         ending: ending.clone(),
     });
     loop {
@@ -117,48 +118,48 @@ pub(super) async fn serve(
             _ = ending.wait_for(|ending| *ending) => break,
         };
         match accepted {
-            Ok((socket, _)) => guard.admit(socket),
-            // out of files, or a client that went before it was in: the next may do better
+            Ok((socket, _)) => front.admit(socket),
+            // out of descriptors, or the client has closed already: both are transient
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
     drop(listener);
     let all_gone = async {
-        while guard.seats.taken.get() > 0 {
+        while front.slots.taken.get() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let _ = timeout(LAST_WORDS, all_gone).await;
+    let _ = timeout(SHUTDOWN_GRACE, all_gone).await;
 }
 
-impl Guard {
+impl Front {
     fn admit(self: &Rc<Self>, socket: TcpStream) {
-        if self.seats.taken.get() >= self.limits.connections && !self.seats.free_one() {
+        if self.slots.taken.get() >= self.limits.connections && !self.slots.evict_one() {
             self.shared.metrics.refused(503);
             return;
         }
         self.count(1);
-        let guard = Rc::clone(self);
+        let front = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            // an error here is the client's going
-            let _ = guard.converse(socket).await;
-            guard.count(-1);
+            // the only error here is a connection closed by the client
+            let _ = front.converse(socket).await;
+            front.count(-1);
         });
     }
 
     fn count(&self, by: isize) {
-        self.seats.taken.set(self.seats.taken.get().saturating_add_signed(by));
-        self.shared.metrics.connected(self.seats.taken.get());
+        self.slots.taken.set(self.slots.taken.get().saturating_add_signed(by));
+        self.shared.metrics.connected(self.slots.taken.get());
     }
 
-    /// One request after the other.
+    /// Serves the requests of one connection in order.
     async fn converse(&self, mut socket: TcpStream) -> io::Result<()> {
         socket.set_nodelay(true)?;
         let mut buffer = Vec::new();
         loop {
             let head = match self.head(&mut socket, &mut buffer).await {
                 Ok(Arrived::Request(head)) => head,
-                Ok(Arrived::Gone) => return Ok(()),
+                Ok(Arrived::Closed) => return Ok(()),
                 Err(problem) => return self.refuse(socket, &problem, true).await,
             };
             let (body, _share) = match self.body(&mut socket, &mut buffer, &head).await {
@@ -179,19 +180,19 @@ impl Guard {
         }
     }
 
-    /// The next head; what came after it stays in the buffer.
+    /// Reads the next head; bytes after it stay in the buffer.
     async fn head(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<Arrived, Problem> {
-        let (place, mut asked_to_go) = self.seats.wait();
-        let _leave = Leave { seats: &self.seats, place };
+        let (place, mut evicted) = self.slots.wait();
+        let _leave = Leave { slots: &self.slots, place };
         if buffer.is_empty() {
             // an idle connection holds no buffer
             *buffer = Vec::new();
             let mut ending = self.ending.clone();
             tokio::select! {
                 ready = timeout(self.limits.idle, socket.readable()) => if !matches!(ready,
-                    Ok(Ok(()))) { return Ok(Arrived::Gone) },
-                _ = &mut asked_to_go => return Ok(Arrived::Gone),
-                _ = ending.wait_for(|ending| *ending) => return Ok(Arrived::Gone),
+                    Ok(Ok(()))) { return Ok(Arrived::Closed) },
+                _ = &mut evicted => return Ok(Arrived::Closed),
+                _ = ending.wait_for(|ending| *ending) => return Ok(Arrived::Closed),
             }
         }
         let read = async {
@@ -203,23 +204,24 @@ impl Guard {
                 buffer.reserve(1024);
                 let mut part = socket.take((HEAD_LIMIT - buffer.len()) as u64);
                 if !matches!(part.read_buf(buffer).await, Ok(1..)) {
-                    return Ok(Arrived::Gone);
+                    return Ok(Arrived::Closed);
                 }
             }
         };
         let read = tokio::select! {
             read = timeout(self.limits.head, read) => read,
-            _ = &mut asked_to_go => return Ok(Arrived::Gone),
+            _ = &mut evicted => return Ok(Arrived::Closed),
         };
         match read {
             Ok(read) => read,
-            // woken for nothing
-            Err(_) if buffer.is_empty() => Ok(Arrived::Gone),
-            Err(_) => Err(Problem::new(408, "the head of the request did not come in time")),
+            // a spurious wake-up
+            Err(_) if buffer.is_empty() => Ok(Arrived::Closed),
+            Err(_) => Err(Problem::new(408, "the head of the request did not arrive in time")),
         }
     }
 
-    /// The whole body, once it is known that somebody wants it; `None` where the client went.
+    /// Checks host, access and size, then reads the body; `None` where the client closed the
+    /// connection.
     async fn body(
         &self,
         socket: &mut TcpStream,
@@ -227,7 +229,7 @@ impl Guard {
         head: &Head,
     ) -> Result<Option<(Vec<u8>, Share)>, Problem> {
         if let Some(authority) =
-            head.authority.as_ref().filter(|authority| !self.shared.access.knows(authority))
+            head.authority.as_ref().filter(|authority| !self.shared.access.allows_host(authority))
         {
             return Err(Problem::new(421, format!("`{authority}` is not a name of this server")));
         }
@@ -236,16 +238,16 @@ impl Guard {
         if head.body > self.limits.body_bytes {
             return Err(Problem::new(
                 413,
-                format!("a body may have {} bytes", self.limits.body_bytes),
+                format!("the limit of a body is {} bytes", self.limits.body_bytes),
             ));
         }
         let rest = buffer.split_off(head.body.min(buffer.len()));
         let body = std::mem::replace(buffer, rest);
-        let late = |_| Problem::new(408, "the body of the request did not come in time");
+        let late = |_| Problem::new(408, "the body of the request did not arrive in time");
         timeout(self.limits.body, self.arrived(socket, body, head)).await.map_err(late)?
     }
 
-    /// Memory is taken for what has arrived, whatever was announced.
+    /// Memory is allocated for bytes that have arrived, not for the announced length.
     async fn arrived(
         &self,
         socket: &mut TcpStream,
@@ -261,7 +263,7 @@ impl Guard {
         let mut share = self.bodies.share();
         while body.len() < head.body {
             if !share.make_room(&mut body, head.body) {
-                let full = "the bodies of other requests take all the memory there is for them";
+                let full = "the memory for request bodies is in use by other requests";
                 return Err(Problem::new(503, full).with_header("Retry-After", "1"));
             }
             let mut part = (&mut *socket).take((head.body - body.len()) as u64);
@@ -275,13 +277,15 @@ impl Guard {
     async fn answered(&self, head: &Head, body: &[u8], has_body: bool) -> Result<Answer, Problem> {
         let busy = |_| Problem::new(503, "all workers are busy").with_header("Retry-After", "1");
         let receiver =
-            timeout(self.limits.queue, self.lanes.exchange(head.passed_on(body), has_body))
+            timeout(self.limits.queue, self.workers.exchange(head.passed_on(body), has_body))
                 .await
                 .map_err(busy)?;
         match timeout(self.limits.answer, receiver).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(_) => Err(Problem::new(500, "a worker failed")),
-            Err(_) => Err(Problem::new(504, "the worker is still at it; it was left to finish")),
+            Err(_) => {
+                Err(Problem::new(504, "the worker did not answer in time; its operation continues"))
+            }
         }
     }
 
@@ -295,7 +299,8 @@ impl Guard {
         let Answer { mut head, body, stream } = answer;
         let stream = stream.and_then(|ticket| self.shared.streams.take(ticket));
         head.extend_from_slice(if keeps_alive { b"\r\n" } else { b"Connection: close\r\n\r\n" });
-        // one write where one does: a client that acknowledges late would hold a second one back
+        // head and first piece go in one write: with delayed acknowledgements a second write
+        // would wait
         head.extend_from_slice(&body[..body.len().min(PIECE)]);
         self.write(socket, &head).await?;
         for piece in body.chunks(PIECE).skip(1) {
@@ -313,15 +318,15 @@ impl Guard {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Carries events to the client until either side has enough.
+    /// Forwards events until the handler ends the stream or the client closes the connection.
     async fn carry(&self, socket: &mut TcpStream, mut stream: Stream) -> io::Result<()> {
         let mut ending = self.ending.clone();
-        let mut said = [0; 256];
+        let mut ignored = [0; 256];
         loop {
             let next = tokio::select! {
                 next = timeout(STREAM_SILENCE, stream.events.recv()) => next,
-                // a client has nothing more to say here: only its going is heard
-                read = socket.read(&mut said) => match read {
+                // input is ignored on a stream; reading detects that the client has closed it
+                read = socket.read(&mut ignored) => match read {
                     Ok(1..) => continue,
                     _ => return Ok(()),
                 },
@@ -335,8 +340,7 @@ impl Guard {
         }
     }
 
-    /// The last answer on a connection. Closing it while the client still sends would take the
-    /// answer from it.
+    /// Sends an error and closes the connection. Input is drained first (see [`LINGER`]).
     async fn refuse(
         &self,
         mut socket: TcpStream,
@@ -371,8 +375,8 @@ fn reason(status: u16) -> &'static str {
     tiny_http::StatusCode(status).default_reason_phrase()
 }
 
-impl Seats {
-    /// Takes a place among those who wait for their client.
+impl Slots {
+    /// Registers a connection that waits for its client.
     fn wait(&self) -> (u64, oneshot::Receiver<()>) {
         let (sender, receiver) = oneshot::channel();
         let place = self.arrivals.get();
@@ -381,20 +385,20 @@ impl Seats {
         (place, receiver)
     }
 
-    /// Asks whoever waits the longest to go; false where nobody waits.
-    fn free_one(&self) -> bool {
-        self.waiting.borrow_mut().pop_first().is_some_and(|(_, asked)| asked.send(()).is_ok())
+    /// Evicts the connection that has waited the longest; false where none waits.
+    fn evict_one(&self) -> bool {
+        self.waiting.borrow_mut().pop_first().is_some_and(|(_, evicted)| evicted.send(()).is_ok())
     }
 }
 
-/// Gives the place back, however the wait ends.
+/// Ends the registration when the wait ends, on every path.
 struct Leave<'a> {
-    seats: &'a Seats,
+    slots: &'a Slots,
     place: u64,
 }
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.seats.waiting.borrow_mut().remove(&self.place);
+        self.slots.waiting.borrow_mut().remove(&self.place);
     }
 }

@@ -1,5 +1,5 @@
-//! The connections to the workers: each carries one request at a time, and whoever waits for one is
-//! served in turn.
+//! The connections to the workers. Each carries one request at a time; requests wait for a free one
+//! in order of arrival.
 
 use super::pool::STREAM_HEADER;
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, oneshot};
 
-/// A worker's answer, whole.
+/// A worker's complete response.
 pub(super) struct Answer {
     /// Status line and headers, without the empty line that ends them.
     pub(super) head: Vec<u8>,
@@ -19,12 +19,12 @@ pub(super) struct Answer {
     pub(super) stream: Option<u64>,
 }
 
-pub(super) struct Lanes {
+pub(super) struct WorkerConnections {
     free: Semaphore,
     idle: RefCell<Vec<UnixStream>>,
 }
 
-impl Lanes {
+impl WorkerConnections {
     pub(super) fn new(connected: Vec<Connected>) -> io::Result<Self> {
         let idle = connected.into_iter().map(|stream| {
             stream.set_nonblocking(true)?;
@@ -34,23 +34,23 @@ impl Lanes {
         Ok(Self { free: Semaphore::new(idle.len()), idle: RefCell::new(idle) })
     }
 
-    /// Waits for a worker and hands it the request. The answer comes by itself: who gives up
-    /// waiting for it leaves the lane to finish.
+    /// Waits for a free worker and sends it the request. The exchange runs to its end even where
+    /// the receiver is dropped, so the connection is never left in the middle of a response.
     pub(super) async fn exchange(
         self: &Rc<Self>,
         request: Vec<u8>,
         has_body: bool,
     ) -> oneshot::Receiver<io::Result<Answer>> {
         self.free.acquire().await.expect("it is never closed").forget();
-        let mut lane = self.idle.borrow_mut().pop().expect("as many lanes as permits");
+        let mut connection = self.idle.borrow_mut().pop().expect("as many connections as permits");
         let (sender, receiver) = oneshot::channel();
-        let lanes = Rc::clone(self);
+        let workers = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            let answer = exchanged(&mut lane, &request, has_body).await;
-            // a lane that failed is no lane any more
+            let answer = exchanged(&mut connection, &request, has_body).await;
+            // after a failed exchange the connection's state is unknown: it is not reused
             if answer.is_ok() {
-                lanes.idle.borrow_mut().push(lane);
-                lanes.free.add_permits(1);
+                workers.idle.borrow_mut().push(connection);
+                workers.free.add_permits(1);
             }
             let _ = sender.send(answer);
         });
@@ -58,11 +58,15 @@ impl Lanes {
     }
 }
 
-async fn exchanged(lane: &mut UnixStream, request: &[u8], has_body: bool) -> io::Result<Answer> {
-    lane.write_all(request).await?;
+async fn exchanged(
+    connection: &mut UnixStream,
+    request: &[u8],
+    has_body: bool,
+) -> io::Result<Answer> {
+    connection.write_all(request).await?;
     let mut bytes = Vec::with_capacity(4096);
     loop {
-        if lane.read_buf(&mut bytes).await? == 0 {
+        if connection.read_buf(&mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if let Some((head, length, stream, end)) = understood(&bytes)? {
@@ -75,22 +79,22 @@ async fn exchanged(lane: &mut UnixStream, request: &[u8], has_body: bool) -> io:
             if missing > 0 {
                 let begun = body.len();
                 body.resize(length, 0);
-                lane.read_exact(&mut body[begun..]).await?;
+                connection.read_exact(&mut body[begun..]).await?;
             }
             return Ok(Answer { head, body, stream });
         }
     }
 }
 
-/// 204 and 304 have none, whatever length they tell.
+/// 204 and 304 have no body, whatever their Content-Length.
 fn head_has_body(head: &[u8]) -> bool {
     !(head.starts_with(b"HTTP/1.1 204") || head.starts_with(b"HTTP/1.1 304"))
 }
 
 type Understood = (Vec<u8>, usize, Option<u64>, usize);
 
-/// The head as it goes on to the client, the length of the body, the stream, and where the head
-/// ends.
+/// The head as it is forwarded to the client, the length of the body, the ticket of the stream, and
+/// the offset at which the head ends.
 fn understood(bytes: &[u8]) -> io::Result<Option<Understood>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -113,7 +117,7 @@ fn understood(bytes: &[u8]) -> io::Result<Option<Understood>> {
         if header.name.eq_ignore_ascii_case("content-length") {
             length = number()
                 .and_then(|length| usize::try_from(length).ok())
-                .ok_or_else(|| io::Error::other("a length that is none"))?;
+                .ok_or_else(|| io::Error::other("invalid Content-Length"))?;
             if stream.is_some() || matches!(status, 204 | 304) {
                 continue;
             }
