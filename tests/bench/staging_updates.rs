@@ -179,7 +179,7 @@ fn update(staging: &mut Staging, writer: &str, number: usize) {
         }
         let before = staging.snapshot().expect("a snapshot");
         let group = vec![draft(format!("{writer}-{number}"), &before.state, number)];
-        if staging.append(group, &before.revision).expect("an append").value != Append::Lost {
+        if staging.append(group, &before.revision).expect("an append").value != Append::Conflict {
             staging.release();
             return;
         }
@@ -326,7 +326,7 @@ fn appended(options: &Options, signals: usize, group: usize) -> f64 {
         }
         assert_ne!(
             staging.append(drafts, &before.revision).expect("an append").value,
-            Append::Lost
+            Append::Conflict
         );
     }
     signals as f64 / began.elapsed().as_secs_f64()

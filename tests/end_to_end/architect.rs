@@ -115,7 +115,7 @@ fn failures_are_returned_to_the_coder_and_a_passing_change_is_released() {
     assert_eq!(architect_in(&world, "b", &["list"])["feedback"], list["feedback"]);
 }
 
-const UNPROVEN: &str = "no case came out better than before: nothing shows that it helps";
+const UNPROVEN: &str = "no case improved: there is no evidence that it helps";
 
 #[test]
 fn a_change_without_an_improved_case_requires_accept() {
@@ -267,7 +267,7 @@ fn a_coder_that_changes_nothing_is_distinguished_from_one_that_crashes() {
     assert_eq!((&idle["status"], &idle["branch"]), (&"refused".into(), &Value::Null));
     says(&idle, 0, "the coder changed nothing");
     let crashed = report(&world, "crash: please", 5);
-    says(&crashed, 0, "exit status: 1; it said: I have read the brief; on stderr: no idea how");
+    says(&crashed, 0, "exit status: 1; last output: I have read the brief; on stderr: no idea how");
     assert_eq!(world.git("a", ["branch", "--list", "architect/*"]), "");
     // the same item can be run again, and the brief then lists the earlier attempts
     let again =
@@ -431,7 +431,7 @@ fn changes_by_an_unconfined_coder_are_detected() {
     for (reach, trace) in [
         ("active", "refs/heads/active was moved"),
         ("inbox", "refs/agent/inbox was moved from"),
-        ("settings", "reference-transaction was changed and is as it was before"),
+        ("settings", "reference-transaction was changed and was restored"),
         ("store", "was changed"),
         ("lock", "refs/heads/active.lock was left behind"),
     ] {
@@ -568,7 +568,7 @@ fn a_change_of_evaluators_fails_by_the_old_ones_or_waits_for_a_person() {
         );
         let why = proposed["why"].as_str().unwrap();
         assert!(
-            why.starts_with("it touches evaluators, which only a person decides: ")
+            why.starts_with("it changes evaluators, which needs a maintainer's approval: ")
                 && why.contains(path),
             "{feedback}: {why}"
         );
@@ -644,7 +644,7 @@ fn cases_that_a_coder_adds_judge_once_a_person_has_released_them() {
     world.agent("a", ["promote"]).ok();
     assert_eq!(counted(&world, "active"), before);
     for (feedback, why) in [
-        ("weigh: a case", "is changed, moved or gone"),
+        ("weigh: a case", "is changed, moved or removed"),
         ("scorer: please", "only cases may be added"),
     ] {
         let proposed = report(&world, feedback, 1);
@@ -673,7 +673,7 @@ fn a_person_accepts_a_change_of_evaluators() {
     let proposed = report(&world, "sharpen: please", 1);
     let run = proposed["run"].as_str().unwrap();
     architect(&world, &["accept", run]).ok().stderr_has(
-        "it touches evaluators, which only a person decides: tests/fast/estimates.jsonl",
+        "it changes evaluators, which needs a maintainer's approval: tests/fast/estimates.jsonl",
     );
     assert!(world.git("a", ["show", "active:tests/fast/estimates.jsonl"]).contains("\"another\""));
     world.agent("a", ["verify", "--all"]).ok();

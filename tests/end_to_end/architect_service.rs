@@ -312,7 +312,7 @@ fn a_run_whose_process_is_killed_is_reported_as_ended_everywhere() {
         rustix::process::kill_process(carrier(&world), rustix::process::Signal::KILL).unwrap();
         watching.join().unwrap()
     });
-    assert_eq!(seen.last().unwrap()["text"], "the process that carried the run is gone");
+    assert_eq!(seen.last().unwrap()["text"], "the process of the run has exited");
     assert_eq!(server.get(&format!("/v1/runs/{run}"))["status"], "cancelled");
     assert_eq!(server.get("/v1/feedback")["feedback"][0]["status"]["is"], "open");
     wait_until("the coder and its child end", || !is_alive(&sleeper));

@@ -68,7 +68,7 @@ fn a_checkout_that_was_changed_is_not_served() {
             .agent(["run", "estimate", "task=zzz"])
             .ok()
             .stderr_has(told)
-            .stderr_has("it was made again");
+            .stderr_has("it was recreated");
         assert_eq!(ended.stdout, honest.stdout);
         assert_eq!(
             served.agent(["run", "estimate", "task=zzz"]).ok().stderr,

@@ -51,7 +51,7 @@ fn a_long_history_is_searched_by_what_is_stored() {
         .stdout_has("it broke with v0.1.13");
     bisect(&["case", "--good", "v0.1.14"])
         .code(1)
-        .stdout_has("it fails at v0.1.14 already, where it was said to be good");
+        .stdout_has("it fails at v0.1.14 already, which was given as good");
     bisect(&["case", "--bad", "v0.1.12"])
         .code(1)
         .stdout_has("it passes at v0.1.12: nothing broke it");

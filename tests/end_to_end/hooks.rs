@@ -215,7 +215,7 @@ fn a_commit_on_active_is_refused_with_the_way_to_go() {
     world.git("a", ["switch", "--quiet", "--create", "active"]);
     let ended = commit(&world, "a", &[]).code(1);
     ended
-        .stderr_has("active: the commit would come to active")
+        .stderr_has("active: the commit would be added to active")
         .stderr_has("AGENT_SKIP_HOOKS=1 git commit");
     assert_eq!(world.git("a", ["rev-list", "--count", "HEAD"]), "1");
     world.git("a", ["switch", "--quiet", "main"]);

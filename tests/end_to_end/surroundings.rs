@@ -145,7 +145,7 @@ fn a_rollback_takes_back_what_a_promotion_did_and_tuning_goes_on() {
     served
         .agent(["rollback", "--reason", "worse", "--dry-run"])
         .ok()
-        .stdout_has("take the evaluation of v0.1.1");
+        .stdout_has("reuse the evaluation of v0.1.1");
     let outcome = served.agent(["rollback", "--reason", "worse", "--json"]).ok().json();
     assert_eq!((&outcome["done"], &outcome["tag"]), (&true.into(), &"v0.1.3".into()));
     assert_eq!(

@@ -657,7 +657,7 @@ fn a_shim_follows_changes_by_other_processes_between_signals() {
     std::fs::write(served.path("state/staging.state.json"), "edited").unwrap();
     signal(&mut shim);
     eventually(DEADLINE, "the edit is kept", || {
-        shim.stderr().contains("what stood there is kept in")
+        shim.stderr().contains("what was there is kept in")
     });
     std::fs::remove_dir_all(served.path(".agent/journal")).unwrap();
     signal(&mut shim);

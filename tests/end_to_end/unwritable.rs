@@ -269,7 +269,7 @@ fn a_missing_tag_and_a_stale_git_lock_do_not_block_readers() {
     assert!(
         verified
             .stdout
-            .contains("gap      tag          its commit says it is v0.1.1, and the tag is missing"),
+            .contains("gap      tag          its commit declares v0.1.1, but the tag is missing"),
         "{}",
         verified.stdout
     );

@@ -184,11 +184,11 @@ fn a_copied_commit_message_on_another_state_is_not_served() {
     says(
         &found(&world, &[], 1),
         &[
-            "tag: its commit says it is v0.1.1, and that tag is on ",
+            "tag: its commit declares v0.1.1, but that tag is on ",
             "history: v0.1.1 appears in it twice",
         ],
     );
-    is_refused(&world, "it says its state is ");
+    is_refused(&world, "it declares the state ");
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
 }
 
@@ -212,7 +212,7 @@ fn a_forged_promotion_is_detected() {
     let folder = world.path("a/.agent/store/evals");
     copy(&folder.join(world.git("a", ["rev-parse", "v0.1.1"])), &folder.join(commit.as_str()));
     let expected = [
-        "evaluation: the stored evaluation says it is of another commit",
+        "evaluation: the stored evaluation is of another commit",
         "journal: the Journal begins at v0.1.0",
     ];
     says(&found(&world, &[], 1), &expected);
@@ -247,7 +247,7 @@ fn evidence_cannot_be_left_out() {
     });
     let expected = [
         "gate: it names no record of the gate, and v0.1.1 before it does",
-        "ledger: it does not say which ledger of the gate",
+        "ledger: it does not name its ledger of the gate",
     ];
     // without the evaluation there is nothing that the gate could have let pass
     says(&found(&world, &[], 1), &expected[1..]);
@@ -325,7 +325,7 @@ fn missing_tags_are_made_again_and_moved_ones_are_reported() {
     without("v0.1.1");
     says(
         &found(&world, &["--all"], 0),
-        &["tag: its commit says it is v0.1.1, and the tag is missing", "tags: no tag: v0.1.1"],
+        &["tag: its commit declares v0.1.1, but the tag is missing", "tags: no tag: v0.1.1"],
     );
     assert_eq!(world.git("a", ["rev-parse", "v0.1.1"]), first);
     assert_eq!(found(&world, &["--all"], 0), Vec::<String>::new());
@@ -334,7 +334,7 @@ fn missing_tags_are_made_again_and_moved_ones_are_reported() {
     world
         .agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"])
         .ok()
-        .stderr_has("the tag v0.1.1 was gone; it is made again");
+        .stderr_has("the tag v0.1.1 was missing; it is recreated");
     without("v0.1.0");
     without("v0.1.1");
     assert_eq!(
@@ -346,19 +346,19 @@ fn missing_tags_are_made_again_and_moved_ones_are_reported() {
     world.git("a", ["tag", "-f", "v0.1.1", "v0.1.0"]);
     says(
         &found(&world, &["--all"], 1),
-        &["tags: v0.1.1 is on ", "tag: its commit says it is v0.1.0"],
+        &["tags: v0.1.1 is on ", "tag: its commit declares v0.1.0"],
     );
     world
         .agent("a", ["run", "estimate", "task=review", "--at", "v0.1.1"])
         .code(3)
-        .stderr_has("which says it is v0.1.0");
+        .stderr_has("which declares v0.1.0");
     assert!(
         doctor(&world, "tags")
             .contains("the tag v0.1.1 is not on the commit whose trailers name that version")
     );
     world.git("a", ["tag", "-f", "v0.1.1", &first]);
     world.git("a", ["tag", "v7.0.0", "main"]);
-    says(&found(&world, &["--all"], 1), &["tag: its commit does not say that it is a version"]);
+    says(&found(&world, &["--all"], 1), &["tag: its commit does not declare a version"]);
     assert!(
         doctor(&world, "tags")
             .contains("the tag v7.0.0 is on a commit that is neither on active nor on a line")
@@ -675,8 +675,10 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
     let world = tuned();
     let ended = world.agent("a", ["verify", "--run"]).ok();
     ended
-        .stdout_has("run again, 3 of 3 cases of micro came out the same; p95 ")
-        .stdout_has("run again, 3 of 3 cases of micro of the version before it came out the same")
+        .stdout_has("run again, 3 of 3 cases of micro have the same result; p95 ")
+        .stdout_has(
+            "run again, 3 of 3 cases of micro of the version before it have the same result",
+        )
         .stdout_has("1 updates of its Journal replayed through the Tuner, each to the same bytes");
     world
         .agent("a", ["verify", "--run", "v0.1.0"])
@@ -692,8 +694,8 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
     let told = found(&world, &["--run"], 1);
     says(
         &told,
-        &["run: run again, 1 of 3 cases of micro came out otherwise: `review` passed with 0.875 \
-            on record, passed with 1 now"],
+        &["run: run again, 1 of 3 cases of micro have different results: `review` passed with \
+            0.875 on record, passed with 1 now"],
     );
     // without the results there is nothing to compare with
     let commit = world.git("a", ["rev-parse", "active"]);

@@ -404,7 +404,7 @@ fn evidence_of_versions_by_an_earlier_agent_is_checked_where_it_exists() {
 
     registry.world.git(FOLDER, ["tag", "v0.5.0", "main"]);
     let told = verify("v0.5.0", 1);
-    assert_eq!(told[0], r#""tag": "its commit does not say that it is a version""#);
+    assert_eq!(told[0], r#""tag": "its commit does not declare a version""#);
     let ended = registry.world.agent(FOLDER, ["verify", "--all"]).code(1);
     assert_eq!(
         ended.stdout.lines().filter(|line| line.contains("  v0.")).count(),

@@ -1,7 +1,7 @@
-//! The pure heart of `agent`: words, formats, rules and plans.
+//! The pure core of `agent`: types, formats, rules and plans.
 //!
-//! Nothing here knows a clock, a file system, a process or git. The rooms around it observe the
-//! world, hand in values, and carry out what comes back.
+//! Nothing here depends on a clock, a file system, a process or git. The surrounding crates observe
+//! the world, pass in values, and execute the plans that are returned.
 
 pub mod adoption;
 pub mod architect;

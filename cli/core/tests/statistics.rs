@@ -82,7 +82,7 @@ fn mcnemars_mid_p_agrees_with_scipy() {
 }
 
 #[test]
-fn tangos_interval_agrees_with_one_whose_estimates_are_searched_for() {
+fn tango_interval_agrees_with_a_numeric_search() {
     rows(&table("tango"), |row| {
         let flips = Flips {
             cases: count(&row["cases"]),
@@ -104,7 +104,7 @@ fn the_signed_rank_test_agrees_with_scipy() {
 }
 
 #[test]
-fn the_bootstrap_agrees_with_another_that_draws_the_same_and_nearly_with_scipys() {
+fn bootstrap_agrees_with_a_reference_and_approximates_scipy() {
     rows(&table("bootstrap"), |row| {
         let pairs: Vec<_> =
             numbers(&row["weights"]).into_iter().zip(numbers(&row["gains"])).collect();
@@ -122,7 +122,7 @@ fn the_bootstrap_agrees_with_another_that_draws_the_same_and_nearly_with_scipys(
 }
 
 #[test]
-fn the_e_process_agrees_with_its_plain_product() {
+fn e_process_agrees_with_its_direct_product() {
     rows(&table("e_process"), |row| {
         let pairs: Vec<_> = row["pairs"]
             .as_array()

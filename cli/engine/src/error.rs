@@ -1,4 +1,4 @@
-//! What a failed operation hands to the front that asked for it: its kind, its messages and a hint.
+//! The error of an operation for the front end: its kind, its messages and a hint.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind, Messages};
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,9 @@
-//! What `agent` does, for any front: a terminal, a service, a hook. It writes to no terminal; what
-//! happens goes to a `Reporter`.
+//! The operations of `agent`, for any front end: a terminal, a service, a hook. It does not print;
+//! notices and progress go to a `Reporter`.
 //!
-//! Each room knows only those before it: `world` (files, git, processes, the object store) and
-//! `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
-//! (what runs: code and state, and how their children start); `testing` and `sync`; `versions`;
+//! Each module depends only on those before it: `world` (files, git, processes, the object store)
+//! and `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
+//! (the code and state to run, and how their children start); `testing` and `sync`; `versions`;
 //! `verification`; `architect`; `gc`.
 
 pub mod architect;

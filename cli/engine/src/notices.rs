@@ -1,5 +1,4 @@
-//! Notices and progress of work, for the front that asked for it: the terminal prints them, a
-//! service drops them.
+//! Notices and progress of work, for the front end: the terminal prints them, a service drops them.
 
 use crate::error::Failure;
 use agent_core::formats::manifest::Tier;
@@ -14,7 +13,7 @@ pub enum Level {
     Detail,
     /// What is going on.
     Info,
-    /// What the user should know, though the command goes on.
+    /// A warning: the command continues.
     Warning,
 }
 
@@ -27,13 +26,13 @@ pub trait Reporter: Send + Sync {
     /// An error that ends less than the command: a call, a connection, a child.
     fn error(&self, error: &Failure);
 
-    /// Work of many steps begins. What comes back is called with each number of steps done, and
+    /// Starts work of many steps. The returned callback gets each number of completed steps, and is
     /// dropped at the end.
     fn steps(&self, _title: &str, _total: Option<u64>) -> Box<dyn Fn(u64) + '_> {
         Box::new(|_| {})
     }
 
-    /// Tiers are run. What comes back is called with each event, and dropped at the end.
+    /// Starts a tier run. The returned callback gets each event, and is dropped at the end.
     fn tiers(&self, _slow: SlowCases) -> Box<dyn FnMut(&Event) + '_> {
         Box::new(|_| {})
     }

@@ -15,7 +15,7 @@ static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/mini
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 
-/// A whole agent repository to start from.
+/// A complete agent repository to start from.
 #[derive(Debug, Clone, Copy)]
 pub struct Template {
     pub name: &'static str,

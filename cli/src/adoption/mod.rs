@@ -234,7 +234,7 @@ impl Adoption {
         say: &dyn Fn(&str),
     ) -> Result<(), Failure> {
         draft.lock = Some(LOCK);
-        let Requirements::Wanted { wanted, .. } = &self.requirements else { return Ok(()) };
+        let Requirements::LockInputs { wanted, .. } = &self.requirements else { return Ok(()) };
         say("locking its packages");
         let locking = |requires: &str| {
             Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted)
@@ -336,7 +336,7 @@ impl Adoption {
     fn refuse_overwriting(&self) -> Result<(), Failure> {
         let mut files = self.house();
         files.extend([CASES, CASES_README].map(|path| NewFile::new(path, "")));
-        if matches!(self.requirements, Requirements::Wanted { .. }) {
+        if matches!(self.requirements, Requirements::LockInputs { .. }) {
             files.push(NewFile::new(LOCK, ""));
         }
         let mut taken = Vec::new();

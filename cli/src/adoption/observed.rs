@@ -14,7 +14,7 @@ use agent_engine::world::git::Git;
 use agent_engine::world::git_command::GitCommand;
 use agent_engine::world::layout::Layout;
 use agent_engine::world::process::Run;
-use agent_engine::world::python::{self, Wanted};
+use agent_engine::world::python::{self, LockInputs};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ pub enum Requirements {
     /// An existing lock with hashes.
     Locked,
     /// Requirements to be locked, and the file that lists them.
-    Wanted { wanted: Wanted, origin: String },
+    LockInputs { wanted: LockInputs, origin: String },
     /// No packages beyond the interpreter's.
     None,
 }
@@ -328,8 +328,9 @@ impl Sources<'_> {
         wanted.extras = self.options.extras.to_vec();
         wanted.project.clone_from(&self.project.name);
         wanted.listed.extend_from_slice(self.options.packages);
-        if let Some(fetched) =
-            self.fetched.filter(|fetched| fetched.by == Fetcher::Uvx && wanted == Wanted::default())
+        if let Some(fetched) = self
+            .fetched
+            .filter(|fetched| fetched.by == Fetcher::Uvx && wanted == LockInputs::default())
         {
             wanted.listed.push(fetched.package.clone());
         }
@@ -342,17 +343,17 @@ impl Sources<'_> {
         let is_empty = wanted.files.is_empty() && wanted.listed.is_empty() && !wanted.exports;
         if !is_empty {
             let origin = if wanted.exports { "uv.lock".to_owned() } else { origin.join(", ") };
-            return Ok(Requirements::Wanted { wanted, origin });
+            return Ok(Requirements::LockInputs { wanted, origin });
         }
         let foreign = adoption::module(command).filter(|module| !has_module(self.folder, module));
         match foreign {
             None => Ok(Requirements::None),
             Some(module) => {
-                let wanted = Wanted {
+                let wanted = LockInputs {
                     listed: vec![installed(self.folder, module, requires)?],
-                    ..Wanted::default()
+                    ..LockInputs::default()
                 };
-                Ok(Requirements::Wanted {
+                Ok(Requirements::LockInputs {
                     origin: format!("the installed packages ({})", wanted.listed[0]),
                     wanted,
                 })
@@ -362,11 +363,11 @@ impl Sources<'_> {
 
     /// The requirements of the repository's own files: another tool's lock first, then the list of
     /// requirements, then the project.
-    fn wanted(&self) -> Result<Wanted, Failure> {
+    fn wanted(&self) -> Result<LockInputs, Failure> {
         let is_project = self.project.name.is_some();
-        let of_project = || Wanted { files: vec![PROJECT.into()], ..Wanted::default() };
+        let of_project = || LockInputs { files: vec![PROJECT.into()], ..LockInputs::default() };
         if self.has("uv.lock") && is_project && self.options.packages.is_empty() {
-            return Ok(Wanted { exports: true, ..Wanted::default() });
+            return Ok(LockInputs { exports: true, ..LockInputs::default() });
         }
         let is_package = is_project && self.project.unpackaged.is_empty();
         if let Some(lock) = ["poetry.lock", "pdm.lock", "uv.lock"]
@@ -375,33 +376,39 @@ impl Sources<'_> {
         {
             let text = fs::read_if_there(&self.folder.join(lock))?.unwrap_or_default();
             let constraints = adoption::constraints(&String::from_utf8_lossy(&text));
-            return Ok(Wanted { constraints, ..of_project() });
+            return Ok(LockInputs { constraints, ..of_project() });
         }
         if self.has("requirements.txt") {
-            return Ok(Wanted { files: vec!["requirements.txt".into()], ..Wanted::default() });
+            return Ok(LockInputs {
+                files: vec!["requirements.txt".into()],
+                ..LockInputs::default()
+            });
         }
         let folder = self.folder.join(REQUIREMENTS);
         if let Some(list) = adoption::main_list(&fs::names(&folder)?)
             .filter(|_| self.project.dependencies.is_empty())
         {
-            return Ok(Wanted {
+            return Ok(LockInputs {
                 files: vec![Path::new(REQUIREMENTS).join(list)],
-                ..Wanted::default()
+                ..LockInputs::default()
             });
         }
         if !self.project.unpackaged.is_empty() {
             let constraints = adoption::constraints(&text_of(&self.folder.join("poetry.lock"))?);
-            return Ok(Wanted {
+            return Ok(LockInputs {
                 listed: self.project.unpackaged.clone(),
                 constraints,
-                ..Wanted::default()
+                ..LockInputs::default()
             });
         }
         if !self.project.dependencies.is_empty() || self.project.has_dynamic_dependencies {
             return Ok(of_project());
         }
         let old = ["setup.py", "setup.cfg"].into_iter().find(|file| !is_project && self.has(file));
-        Ok(Wanted { files: old.map(PathBuf::from).into_iter().collect(), ..Wanted::default() })
+        Ok(LockInputs {
+            files: old.map(PathBuf::from).into_iter().collect(),
+            ..LockInputs::default()
+        })
     }
 }
 

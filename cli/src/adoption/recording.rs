@@ -130,7 +130,7 @@ impl<'a> Gathering<'a> {
         let began = Instant::now();
         let answer =
             match tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await {
-                Err(_) => Err(child.why_gone()),
+                Err(_) => Err(child.exit_error()),
                 Ok(result) => result.and_then(|result| child.readable(tool, result.answer())),
             };
         self.measured.calls_ms.push(milliseconds(began));

@@ -160,7 +160,7 @@ impl Tried {
         let called =
             tokio::time::timeout(CALL_LIMIT, child.call(tool, arguments, Map::new())).await;
         let result = match called {
-            Err(_) => return Err(child.why_gone()),
+            Err(_) => return Err(child.exit_error()),
             Ok(Err(ChildError::Refused { .. } | ChildError::Unreadable { .. })) => return Ok(None),
             Ok(result) => result?,
         };

@@ -185,7 +185,7 @@ async fn gather(
 fn described(requirements: &Requirements) -> String {
     match requirements {
         Requirements::Locked => format!("its packages are locked in {LOCK}"),
-        Requirements::Wanted { origin, .. } => {
+        Requirements::LockInputs { origin, .. } => {
             format!("its packages come from {origin} and are locked in {LOCK}")
         }
         Requirements::None => "it needs no Python packages".to_owned(),

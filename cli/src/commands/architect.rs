@@ -215,10 +215,12 @@ fn followed(report: &Report, pushed: Option<&str>, repository: &Repository, cont
 /// The result of a run; without the reason where each attempt was printed before.
 fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
     let why = match report.why.as_deref() {
-        Some(_) if attempts_were_shown && report.is_why_said() => match report.attempts.len() {
-            1 => "the attempt was rejected",
-            _ => "every attempt was rejected",
-        },
+        Some(_) if attempts_were_shown && report.repeats_last_attempt() => {
+            match report.attempts.len() {
+                1 => "the attempt was rejected",
+                _ => "every attempt was rejected",
+            }
+        }
         why => why.unwrap_or("no reason given"),
     };
     let next = report

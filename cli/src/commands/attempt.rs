@@ -11,7 +11,7 @@ use std::ffi::OsString;
 pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == ATTEMPT)?;
-    Aims::from_words(&words.collect::<Vec<_>>())
+    Aims::from_arguments(&words.collect::<Vec<_>>())
 }
 
 pub fn run(aims: &Aims, printer: &Printer) -> Exit {

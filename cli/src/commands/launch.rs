@@ -34,7 +34,7 @@ pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<Launch> {
         }
         if word == MEMORY {
             memory = Some(words.next()?.to_str()?.parse().ok()?);
-        } else if !Confinement::take_word(&mut confinement, &word, &mut words) {
+        } else if !Confinement::take_argument(&mut confinement, &word, &mut words) {
             return None;
         }
     }

@@ -5,7 +5,7 @@ use agent_core::protocol::call_arguments;
 use agent_core::protocol::call_result::Answer;
 use agent_core::version::what::What;
 use agent_engine::child::{Child, ChildError};
-use agent_engine::conversations::{Header, Held};
+use agent_engine::conversations::{Header, LockedConversation};
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
@@ -43,7 +43,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     traced(&repository, "run", || {
         let mut held =
             arguments.conversation.as_deref().map(|id| hold(id, &repository)).transpose()?;
-        let header = held.as_ref().and_then(Held::latest).map(|latest| &latest.header);
+        let header =
+            held.as_ref().and_then(LockedConversation::latest).map(|latest| &latest.header);
         let target = target(arguments, header, &repository)?;
         let called = make(arguments, &given, &target, held.as_mut(), &repository)?;
         report(arguments, &given, &target, &called, context);
@@ -53,12 +54,16 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 /// Locks the conversation, after its calls in progress.
-fn hold(id: &str, repository: &Repository) -> Result<Held, Failure> {
-    if let Some(held) = Held::try_take(&repository.layout, id)? {
+fn hold(id: &str, repository: &Repository) -> Result<LockedConversation, Failure> {
+    if let Some(held) = LockedConversation::try_take(&repository.layout, id)? {
         return Ok(held);
     }
     let limits = repository.served_manifest().map(|manifest| manifest.limits).unwrap_or_default();
-    Ok(event_loop::block_on(Held::take(&repository.layout, id, limits.longest_call()))??)
+    Ok(event_loop::block_on(LockedConversation::take(
+        &repository.layout,
+        id,
+        limits.longest_call(),
+    ))??)
 }
 
 /// A conversation keeps the version it began with.
@@ -92,7 +97,7 @@ fn make(
     arguments: &Arguments,
     given: &Map<String, Value>,
     target: &Target,
-    conversation: Option<&mut Held>,
+    conversation: Option<&mut LockedConversation>,
     repository: &Repository,
 ) -> Result<(Called, Answer), Failure> {
     let spec = spec::runner(target, repository)?;

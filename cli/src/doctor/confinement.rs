@@ -6,7 +6,7 @@ use agent_core::formats::manifest::EntryPoint;
 use agent_core::formats::manifest::Manifest;
 use agent_engine::repository::Repository;
 #[cfg(target_os = "linux")]
-use agent_engine::target::confinement::probe::{self, Held, Subject};
+use agent_engine::target::confinement::probe::{self, ProbeResult, Subject};
 
 /// Attempts forbidden accesses, as a Runner in a tier and as a Tuner.
 #[cfg(target_os = "linux")]
@@ -33,7 +33,7 @@ pub(super) fn tried(of: Option<(&Repository, &Manifest)>) -> Vec<Finding> {
 }
 
 #[cfg(target_os = "linux")]
-fn kept(check: &'static str, held: &Held) -> Finding {
+fn kept(check: &'static str, held: &ProbeResult) -> Finding {
     let untried = if held.untried.is_empty() {
         String::new()
     } else {

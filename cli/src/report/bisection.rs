@@ -2,14 +2,14 @@
 
 use crate::printer::{Printer, Style};
 use crate::report::value::{shown, shown_or};
-use agent_core::bisection::{Bisection, How, Look, PointOutcome, Signal};
+use agent_core::bisection::{Bisection, How, PointOutcome, Probe, Signal};
 use agent_core::version::tag;
 
 /// At most so many commits or values are printed.
 const SHOWN: usize = 20;
 
 /// One probed point.
-pub fn look(look: &Look) -> String {
+pub fn look(look: &Probe) -> String {
     let (style, word) = match look.seen {
         PointOutcome::Passed => (Style::Good, "passes"),
         PointOutcome::Failed => (Style::Bad, "fails"),

@@ -1,4 +1,4 @@
-//! What `agent adopt` makes of somebody's MCP server: its command, its lock, its first cases.
+//! What `agent adopt` derives from an existing MCP server: its command, its lock, its first cases.
 
 pub mod package;
 pub mod project;
@@ -45,7 +45,7 @@ impl Diagnose for AdoptionError {
         match self {
             Self::Report(_) => Some("`uv` on PATH makes the lock without it".to_owned()),
             _ => Some(
-                "say how the server is started: agent adopt --command \"python -m my_server\""
+                "give the server's start command: agent adopt --command \"python -m my_server\""
                     .to_owned(),
             ),
         }
@@ -119,7 +119,7 @@ fn programs(package: &Package) -> Vec<(String, Vec<String>)> {
     if !programs.is_empty() {
         return programs;
     }
-    // a line for a shell is more than words
+    // a shell command line has more than arguments
     let start = package
         .start()
         .filter(|line| !line.contains(['&', '|', ';', '$', '`', '<', '>']))
@@ -132,7 +132,7 @@ fn programs(package: &Package) -> Vec<(String, Vec<String>)> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     pub by: Fetcher,
-    /// As it is named to an installer.
+    /// The requirement for an installer.
     pub package: String,
     /// The program and its arguments; of `npx` the program is still to be found in the package.
     pub command: Vec<String>,
@@ -144,7 +144,8 @@ pub enum Fetcher {
     Npx,
 }
 
-/// `uvx NAME`, `uv tool run NAME`, `npx NAME`, with the options that name a package or say yes.
+/// `uvx NAME`, `uv tool run NAME`, `npx NAME`, with the options that name a package or skip the
+/// prompt.
 pub fn fetched(command: &[String]) -> Option<Fetched> {
     let words: Vec<_> = command.iter().map(String::as_str).collect();
     let (by, mut rest) = match words.as_slice() {
@@ -191,8 +192,8 @@ pub fn program_of(package: &Package) -> Option<String> {
     named.or_else(|| programs.into_keys().next())
 }
 
-/// Which file of a folder `requirements/` has what a server needs to run; `None` where that cannot
-/// be told.
+/// The file of a folder `requirements/` with a server's runtime requirements; `None` where that is
+/// ambiguous.
 pub fn main_list(names: &[String]) -> Option<&str> {
     const FIRST: [&str; 8] =
         ["production", "prod", "main", "base", "common", "default", "requirements", "runtime"];
@@ -259,16 +260,16 @@ fn locked(item: &Value) -> Result<String, AdoptionError> {
     Ok(format!("{}=={version} \\\n    --hash=sha256:{hash}\n", name.to_lowercase()))
 }
 
-/// A call to try a tool with: what its schema says of its arguments, with an example of each.
+/// A trial call of a tool: arguments derived from its schema, with an example of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     pub tool: String,
     pub arguments: Value,
-    /// An argument that the tool asks for.
+    /// A required argument of the tool.
     pub required: Option<String>,
 }
 
-/// Calls for each tool that does not say of itself that it destroys something.
+/// Trial calls for each tool that is not marked destructive.
 pub fn trials(tools: &[Value]) -> Vec<Trial> {
     tools.iter().filter_map(trial).collect()
 }
@@ -291,7 +292,7 @@ fn trial(tool: &Value) -> Option<Trial> {
     })
 }
 
-/// So deep are schemas followed: some are made of themselves.
+/// The depth limit for schemas: some are recursive.
 const DEPTH: usize = 8;
 
 /// A value that a schema allows, the plainest there is; `name` is that of the property.
@@ -397,7 +398,7 @@ fn word(schema: &Value, name: &str) -> String {
     padded.chars().take(most).collect()
 }
 
-/// What programs say that found no network. Some answer so without calling it an error.
+/// Messages of programs without network access. Some return them without an error flag.
 const OFFLINE: [&str; 12] = [
     "name resolution",
     "name or service not known",
@@ -413,19 +414,18 @@ const OFFLINE: [&str; 12] = [
     "timed out",
 ];
 
-/// Whether an answer tells of a network that was not there: a later one, with a network, would be
-/// another.
+/// Whether an answer reports a missing network: with a network the answer would differ.
 pub fn is_offline(answer: &Answer) -> bool {
     let text = answer.value().to_string().to_lowercase();
     OFFLINE.iter().any(|words| text.contains(words))
 }
 
-/// How much of an answer a case repeats.
+/// The length limit of an answer copied to a case.
 const REPEATED: usize = 4096;
 
-/// A case of a call that went well twice, in processes of their own. `varies` are words that come
-/// from where and when it was called: an answer with one of them, or one that was another the
-/// second time, is only held to be an answer.
+/// A case of a call that succeeded twice, in separate processes. `varies` holds values of the place
+/// and time of the call: for an answer that contains one of them, or that differed the second time,
+/// the case expects only success.
 pub fn recorded(trial: &Trial, answers: [&Answer; 2], varies: &[String]) -> Value {
     let value = expectation::expected_of(answers[0]);
     let text = value.to_string();
@@ -436,7 +436,7 @@ pub fn recorded(trial: &Trial, answers: [&Answer; 2], varies: &[String]) -> Valu
         "arguments": trial.arguments, "expect": expect, "tags": ["adopted"]})
 }
 
-/// A case of a call without what the tool asks for.
+/// A case of a call without the tool's required arguments.
 pub fn refusal(trial: &Trial) -> Option<Value> {
     let required = trial.required.as_ref()?;
     Some(json!({
@@ -469,12 +469,12 @@ pub fn holds(case: &Value, answer: &Answer) -> bool {
     }
 }
 
-/// A command line in which files that the server writes beside itself lie in the folder for data,
-/// and the words that were changed.
+/// A command line in which files that the server writes beside itself are moved to the data folder,
+/// and the changed arguments.
 pub fn with_data_apart(command: &[String], own: &[PathBuf]) -> (Vec<String>, Vec<String>) {
     let mut moved = Vec::new();
     let apart = |word: &String| {
-        // an option may have its value in the same word
+        // an option may contain its value (`--name=value`)
         let (before, path) = word
             .split_once('=')
             .map_or(("", word.as_str()), |(option, path)| (&word[..=option.len()], path));
@@ -493,16 +493,16 @@ pub fn with_data_apart(command: &[String], own: &[PathBuf]) -> (Vec<String>, Vec
     (command, moved)
 }
 
-/// What the first release of an adopted repository is called.
+/// The version of the first release of an adopted repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstVersion {
     pub version: Version,
-    /// Why, in a sentence, where there is something to say.
+    /// The reason, as a sentence, where there is one.
     pub why: Option<String>,
 }
 
-/// The project's own version, where it is three numbers; the next one that no tag has, where a tag
-/// is there already. `own` is absent where there is no project.
+/// The project's version, where it is three numbers; the next one without a tag, where its tag
+/// exists already. `own` is absent where there is no project.
 pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) -> FirstVersion {
     let usual = |why| FirstVersion { version: FIRST, why };
     let Some(own) = own else { return usual(None) };
@@ -527,7 +527,7 @@ pub fn first_version(own: Option<&str>, is_tagged: impl Fn(&Version) -> bool) ->
     FirstVersion { version, why: Some(why) }
 }
 
-/// What the manifest of an adopted repository says.
+/// The manifest of an adopted repository.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Manifest<'a> {
     pub name: &'a str,
@@ -578,7 +578,7 @@ impl Manifest<'_> {
     }
 }
 
-/// What was measured, in milliseconds.
+/// Measured durations, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Measured {
     pub start_ms: u64,
@@ -658,7 +658,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_found_where_such_servers_are() {
+    fn server_is_found_in_conventional_places() {
         let script = "[project]\nname = \"w\"\nscripts = { weather = \"weather.server:main\" }\n";
         let server = ("server.py", "from mcp.server.fastmcp import FastMCP\nmcp = FastMCP('x')\n");
         assert_eq!(detected(script, &[server], None).unwrap(), "weather");
@@ -689,7 +689,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_hosts_configuration_names_its_package() {
+    fn host_configuration_entry_yields_its_package() {
         for (line, by, package, command) in [
             (
                 "uvx mcp-server-time --local-timezone UTC",
@@ -720,7 +720,7 @@ mod tests {
     }
 
     #[test]
-    fn the_versions_of_another_lock_are_kept() {
+    fn versions_of_an_existing_lock_are_kept() {
         let lock = "[[package]]\nname = \"a\"\nversion = \"1.2\"\n[[package]]\nname = \"odd\"\n";
         assert_eq!(constraints(lock), ["a==1.2"]);
         assert!(constraints("[").is_empty());
@@ -752,7 +752,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_what_the_schema_suggests() {
+    fn arguments_are_derived_from_the_schema() {
         let schema = json!({
             "type": "object", "required": ["zone", "at", "n", "deep", "kind", "many", "maybe",
                 "short"],
@@ -783,7 +783,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_that_it_destroys_is_not_called() {
+    fn destructive_tools_are_not_called() {
         let destroys =
             json!({"name": "drop", "inputSchema": {}, "annotations": {"destructiveHint": true}});
         let reads = json!({"name": "look", "inputSchema": {},
@@ -800,7 +800,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_recorded_with_its_answer_where_that_stays() {
+    fn stable_results_are_recorded_with_their_calls() {
         let trial = &trials(&[json!({"name": "t", "inputSchema": {"required": ["a.b"]}})])[0];
         let recorded = |one: &str, two: &str| {
             recorded(trial, [&answer(one), &answer(two)], &["2026-11-28".to_owned()])
@@ -819,7 +819,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_a_folder_that_a_server_runs_by_is_found() {
+    fn allowed_directory_errors_are_recognised() {
         let main = |names: &[&str]| {
             main_list(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
                 .map(str::to_owned)
@@ -831,7 +831,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_a_network_is_known() {
+    fn network_errors_are_recognised() {
         assert!(is_offline(&answer("Error: [Errno -3] Temporary failure in name resolution")));
         assert!(
             is_offline(&answer("TypeError: fetch failed")) && !is_offline(&answer("2 + 2 = 4"))
@@ -839,7 +839,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_a_server_lie_in_the_folder_for_data() {
+    fn server_data_files_go_to_the_data_folder() {
         let command =
             words("serve --db-path ./test.db --log=logs/a.log other.db test.db.bak").unwrap();
         let (apart, moved) = with_data_apart(&command, &["test.db".into(), "logs/a.log".into()]);
@@ -852,7 +852,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_are_what_was_measured_with_a_margin() {
+    fn budgets_are_measurements_plus_a_margin() {
         let measured = Measured { start_ms: 9000, calls_ms: vec![10, 350] };
         assert_eq!(measured.limits(), (45, 30));
         assert_eq!(
@@ -869,7 +869,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_goes_on_with_its_own_version() {
+    fn first_version_follows_the_project_version() {
         let first = |own: Option<&str>, tagged: &[&str]| {
             let first =
                 first_version(own, |version| tagged.contains(&version.to_string().as_str()));
@@ -896,7 +896,7 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_is_read_back() {
+    fn generated_manifest_parses() {
         let command = ["python", "-c", "print(\"hi\\n\")"].map(str::to_owned);
         let manifest = Manifest {
             name: "über",

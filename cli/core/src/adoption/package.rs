@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 pub const FILE: &str = "package.json";
-/// Locks that `npm ci` takes.
+/// Lock files that `npm ci` accepts.
 pub const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum PackageError {
     #[error("{file} cannot be read: {problem}")]
     Malformed { file: String, problem: String },
     #[error(
-        "{file} names `{entry}`, which lies in the repository: an environment is shared by every \
+        "{file} names `{entry}`, which is in the repository: an environment is shared by every \
         checkout with the same lock file"
     )]
     Local { file: String, entry: String },
@@ -70,7 +70,7 @@ impl Package {
         self.value.get("scripts")?.get("start")?.as_str()
     }
 
-    /// The folders of a workspace of npm, in its own words.
+    /// The folders of an npm workspace, as glob patterns.
     pub fn workspaces(&self) -> Option<String> {
         let value = self.value.get("workspaces")?;
         let listed = value.as_array().or_else(|| value.get("packages")?.as_array())?;
@@ -120,12 +120,12 @@ pub fn refuse_local(lock: &[u8], file: &str) -> Result<(), PackageError> {
     }
 }
 
-/// Whether npm takes the versions of a `yarn.lock`: it reads those of Yarn 1.
+/// Whether npm can use the versions of a `yarn.lock`: it reads those of Yarn 1.
 pub fn npm_reads(yarn_lock: &str) -> bool {
     yarn_lock.lines().take(8).any(|line| line.trim() == "# yarn lockfile v1")
 }
 
-/// What an environment of Node is known by.
+/// The key of a Node environment.
 pub fn key(node: &str, platform: &str, package: &[u8], lock: &[u8], settings: &[u8]) -> String {
     let mut text = format!("node {node} {platform}\n").into_bytes();
     for part in [package, lock, settings] {
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_package_says_what_it_is_called_and_how_it_is_run() {
+    fn package_name_and_run_command_are_read() {
         let text =
             br#"{"name": "@acme/notes", "version": "2.1.0", "bin": "dist/index.js", "scripts": {"start": "node .", "prepare": "tsc"}, "dependencies": {"x": "1"}}"#;
         let package = Package::parse(text, FILE).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_names_packages_of_a_registry_alone() {
+    fn lock_holds_only_registry_packages() {
         let lock = |entry: &str| {
             format!(
                 r#"{{"packages": {{"": {{"name": "a"}}, "node_modules/b": {{"version": "1"}}{entry}}}}}"#
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn workspaces_and_locks_of_others_are_known() {
+    fn workspaces_and_foreign_locks_are_recognised() {
         let of = |text: &str| Package::parse(text.as_bytes(), FILE).unwrap().workspaces();
         assert_eq!(
             of(r#"{"workspaces": ["packages/*", "apps/a"]}"#).as_deref(),
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_is_told_from_its_neighbour() {
+    fn ambiguous_inputs_have_distinct_digests() {
         assert_ne!(key("20", "x", b"ab", b"c", b""), key("20", "x", b"a", b"bc", b""));
         assert_ne!(key("20", "x", b"a", b"b", b""), key("22", "x", b"a", b"b", b""));
     }

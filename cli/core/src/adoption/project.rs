@@ -13,7 +13,7 @@ pub struct ProjectError(String);
 
 type Scripts = BTreeMap<String, String>;
 
-/// What the `[project]` table says, and Poetry's own where there is none.
+/// The `[project]` table, or Poetry's table where there is none.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Project {
     pub name: Option<String>,
@@ -21,17 +21,16 @@ pub struct Project {
     pub version: Option<String>,
     pub scripts: Scripts,
     pub dependencies: Vec<String>,
-    /// The build backend has to be asked for the dependencies.
+    /// The dependencies are dynamic: only the build backend can list them.
     pub has_dynamic_dependencies: bool,
     pub requires_python: Option<String>,
     summary: Option<String>,
-    /// By group; scripts are not among them.
+    /// By group; without scripts.
     entry_points: BTreeMap<String, Scripts>,
-    /// Requirements of a project that is no package of its own (Poetry's `package-mode = false`):
-    /// no build backend says them.
+    /// Requirements of a project that is not a package (Poetry's `package-mode = false`): no build
+    /// backend lists them.
     pub unpackaged: Vec<String>,
-    /// What lies in the repository and would have to be installed with the server: members of a uv
-    /// workspace.
+    /// Packages in the repository that the server depends on: members of a uv workspace.
     pub members: Vec<String>,
 }
 
@@ -65,7 +64,7 @@ struct Tool {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Uv {
-    /// By package; what they say is uv's to read.
+    /// By package; uv interprets the values.
     sources: BTreeMap<String, toml::Value>,
     workspace: Option<toml::Table>,
 }
@@ -162,9 +161,9 @@ impl Project {
         }
     }
 
-    /// What an installer writes for the project, as files of one folder that is searched for
-    /// modules. `computed` is its version where the file says none. `None` for a project without a
-    /// name, which cannot be installed.
+    /// The metadata an installer writes for the project, as files of one folder on the module path.
+    /// `computed` is its version where the file declares none. `None` for a project without a name,
+    /// which cannot be installed.
     pub fn installed(&self, computed: Option<&str>) -> Option<Vec<(String, String)>> {
         let name = self.name.as_deref().filter(|name| is_name(name))?;
         let version =
@@ -211,8 +210,7 @@ impl Project {
     }
 }
 
-/// A dependency of Poetry's as a requirement; `None` for one that is optional or lies elsewhere
-/// than in a registry.
+/// A Poetry dependency as a requirement; `None` for one that is optional or not from a registry.
 fn poetry_requirement(name: &str, value: &toml::Value) -> Option<String> {
     let (version, extras) = match value {
         toml::Value::String(version) => (version.as_str(), String::new()),
@@ -270,8 +268,8 @@ fn poetry_range(range: &str) -> Option<String> {
     Some(clauses.into_iter().filter(|clause| !clause.is_empty()).collect::<Vec<_>>().join(","))
 }
 
-/// What a `setup.py` or a `setup.cfg` says in so many words: these files are programs and settings
-/// of a build, which is not run to read them.
+/// The literal values of a `setup.py` or `setup.cfg`: the build is not run to evaluate computed
+/// ones.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Setup {
     pub name: Option<String>,
@@ -312,7 +310,7 @@ impl Setup {
     }
 }
 
-/// As packaging has it: letters, digits, `-`, `_` and `.`.
+/// A valid name by the packaging specification: letters, digits, `-`, `_` and `.`.
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && name
@@ -320,7 +318,7 @@ fn is_name(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character))
 }
 
-/// Where a console script of the project lies.
+/// The location of a console script of the project.
 pub fn script_file(name: &str) -> Option<String> {
     (is_name(name) && name != "." && name != "..").then(|| format!("bin/{name}"))
 }
@@ -337,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_is_installed_by_what_its_file_says() {
+    fn install_requirements_come_from_the_project_file() {
         let text = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\ndescription \
         = \"a\\nb\"\nrequires-python = \">=3.11\"\n\
                     dependencies = [\"mcp>=2\"]\n[project.scripts]\nacme-notes \
@@ -363,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_computed_is_given_and_names_stay_within_their_folder() {
+    fn dynamic_versions_are_replaced_and_names_stay_within_their_folder() {
         let dynamic = Project::parse(
             "[project]\nname = \"a.b\"\ndynamic = \
                 [\"version\", \"dependencies\"]\n[project.scripts]\n\"../x\" = \"a:b\"\n",
@@ -395,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn what_poetry_asks_for_is_said_as_packaging_does() {
+    fn poetry_requirements_become_pep_508() {
         for (range, clauses) in [
             ("^1.2", ">=1.2,<2"),
             ("^0.2.3", ">=0.2.3,<0.3"),
@@ -422,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_a_workspace_are_named_where_they_are_needed() {
+    fn workspace_members_are_listed_where_required() {
         let members = |text: &str| Project::parse(text).unwrap().members;
         let workspace = "[tool.uv.workspace]\nmembers = [\"packages/*\"]\n";
         assert_eq!(members(workspace), ["packages/*"]);
@@ -438,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setup_file_is_read_as_far_as_it_is_plain() {
+    fn literal_values_of_a_setup_file_are_read() {
         let program = "from setuptools import setup\nsetup(name='acme', version = \"1.2.3\",\n  \
             entry_points={'console_scripts': ['acme = srv.main:run']})\n";
         let setup = Setup::read(program, "");

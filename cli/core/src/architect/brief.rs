@@ -31,7 +31,7 @@ pub struct Brief {
     pub contract: Value,
     pub budgets: Value,
     pub inspirations: Vec<Idea>,
-    /// What was tried for this feedback before, and why it was not taken.
+    /// Earlier attempts for this feedback, and why they were rejected.
     pub rejected: Vec<Rejected>,
     pub rules: Vec<String>,
 }
@@ -138,7 +138,7 @@ fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// A section with a list; none at all when there is nothing in it.
+/// A section with a list; omitted when empty.
 fn list(page: &mut String, title: &str, lines: impl Iterator<Item = String>) {
     let mut lines = lines.peekable();
     if lines.peek().is_none() {
@@ -164,7 +164,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_page_says_what_matters_first_and_leaves_out_what_is_empty() {
+    fn brief_orders_sections_and_omits_empty_ones() {
         let brief = Brief {
             schema: SCHEMA,
             run: "r-1".to_owned(),

@@ -1,8 +1,8 @@
-//! What becomes of a coder's change that touches evaluators (law 5): it never releases itself,
-//! unless all it does is to add cases and that is allowed.
+//! The decision on a coder's change to evaluators (law 5): it is never released automatically,
+//! unless it only adds cases and that is allowed.
 //!
-//! Cases that are added judge nothing before a person has released them, so the rules here are
-//! about what the file says and not about what would come out.
+//! Added cases judge nothing before a maintainer has released them, so these rules check the
+//! content of the file and not the results.
 
 use crate::architect::paths::Evaluator;
 use crate::formats::manifest::{EvaluatorChanges, Tier};
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More cases than these in one change are a person's to look at.
+/// A change with more cases than this needs a maintainer's review.
 pub const CASES_LIMIT: usize = 200;
 /// How many evaluators a reason names.
 const SHOWN: usize = 8;
-/// What a case may say that a coder adds.
+/// The keys that a case added by a coder may have.
 const KEYS: [&str; 7] = ["id", "tool", "arguments", "expect", "turns", "tags", "weight"];
 
 /// What a change does to the evaluators.
@@ -26,9 +26,9 @@ const KEYS: [&str; 7] = ["id", "tool", "arguments", "expect", "turns", "tags", "
 pub enum Effect {
     /// They are what they were.
     None,
-    /// Cases are added, and nothing else is touched.
+    /// Only cases are added.
     Additions { cases: usize },
-    /// Only a person releases this.
+    /// Only a maintainer may release this.
     Person { why: String },
 }
 
@@ -62,8 +62,10 @@ pub fn effect(
     if evaluators.is_empty() {
         return Effect::None;
     }
-    let touched =
-        format!("it touches evaluators, which only a person decides: {}", shown(evaluators));
+    let touched = format!(
+        "it changes evaluators, which needs a maintainer's approval: {}",
+        shown(evaluators)
+    );
     match (mode, read) {
         (EvaluatorChanges::AllowAdditions, Some((files, served))) => match additions(files, served)
         {
@@ -97,7 +99,7 @@ fn tier_of(path: &str) -> Option<Tier> {
     tier.parse().ok().filter(|_| is_case_file)
 }
 
-/// How many cases the files gain, where that is all that happens to them.
+/// The number of added cases, where the files have no other change.
 fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize, String> {
     let mut known = Known::of(served);
     let mut count = 0;
@@ -136,7 +138,7 @@ fn added(file: &CaseFile) -> Result<Vec<Case>, String> {
     }
     match kept.next() {
         Some(lost) => {
-            Err(format!("{}: the case {} is changed, moved or gone", file.path, lost["id"]))
+            Err(format!("{}: the case {} is changed, moved or removed", file.path, lost["id"]))
         }
         None => Ok(cases
             .list
@@ -147,7 +149,7 @@ fn added(file: &CaseFile) -> Result<Vec<Case>, String> {
     }
 }
 
-/// The lines as what they say; the version that is served has no line that says nothing.
+/// The parsed lines; the served version has no empty line.
 fn values(text: &str) -> Vec<Value> {
     text.lines()
         .filter(|line| !line.trim().is_empty())
@@ -155,9 +157,9 @@ fn values(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// The words of the commands that judge cases: those that are files of the repository are
-/// evaluators wherever they lie. Lines that cannot be read have none.
-pub fn judging_words<'a>(case_files: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+/// The arguments of the commands that judge cases: those that name files of the repository are
+/// evaluators at any path. Unreadable lines have none.
+pub fn judging_arguments<'a>(case_files: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
     for line in case_files.into_iter().flat_map(str::lines) {
         let case: Value = serde_json::from_str(line).unwrap_or_default();
@@ -174,7 +176,7 @@ pub fn judging_words<'a>(case_files: impl IntoIterator<Item = &'a str>) -> BTree
     words
 }
 
-/// What the version that is served judges with.
+/// The evaluators of the served version.
 struct Known {
     ids: BTreeSet<String>,
     scorers: BTreeSet<String>,
@@ -214,7 +216,10 @@ impl Known {
             return Err(format!("the id {:?} is taken", case.id));
         }
         if let Some(key) = case.keys().into_iter().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(format!("{key:?} is not for a case that is added without a person"));
+            return Err(format!(
+                "{key:?} is not allowed in a case that is added without a \
+                maintainer"
+            ));
         }
         if case.weight > 1.0 {
             return Err(format!("its weight is {}, and 1 is the most", case.weight));
@@ -264,8 +269,8 @@ mod tests {
         (tier, cases)
     }
 
-    /// What becomes of a file that said `SERVED` in a repository whose fast tier says so.
-    fn told(
+    /// The decision on a change of a file with the content `SERVED`.
+    fn decision_text(
         path: &str,
         before: Option<&str>,
         after: Option<&str>,
@@ -293,17 +298,20 @@ mod tests {
 
     #[track_caller]
     fn check(path: &str, before: Option<&str>, after: Option<&str>, expected: &str) {
-        let found = told(path, before, after, EvaluatorChanges::AllowAdditions);
+        let found = decision_text(path, before, after, EvaluatorChanges::AllowAdditions);
         assert!(found.contains(expected), "{found} does not say {expected:?}");
-        let proposed = told(path, before, after, EvaluatorChanges::Propose);
+        let proposed = decision_text(path, before, after, EvaluatorChanges::Propose);
         assert_eq!(
             proposed,
-            format!("it touches evaluators, which only a person decides: {path} (it judges)")
+            format!(
+                "it changes evaluators, which needs a maintainer's approval: {path} (it \
+                judges)"
+            )
         );
     }
 
     #[test]
-    fn cases_are_added_and_nothing_else() {
+    fn added_cases_are_the_only_accepted_evaluator_change() {
         let fast = "tests/fast/a.jsonl";
         let with = |line: &str| format!("{SERVED}{line}\n");
         check(fast, Some(SERVED), Some(&with(NEW)), "1 added");
@@ -321,11 +329,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_than_that_is_a_persons() {
+    fn other_evaluator_changes_need_a_maintainer() {
         let fast = "tests/fast/a.jsonl";
         let with = |line: &str| format!("{SERVED}{line}\n");
         check(fast, Some(SERVED), None, "is gone");
-        check(fast, Some(SERVED), Some(""), "the case \"a\" is changed, moved or gone");
+        check(fast, Some(SERVED), Some(""), "the case \"a\" is changed, moved or removed");
         check(fast, Some(SERVED), Some(SERVED), "no case is added");
         check(
             fast,
@@ -340,7 +348,7 @@ mod tests {
             "the case \"b\" is changed",
         );
         let reversed = SERVED.lines().rev().chain([NEW]).collect::<Vec<_>>().join("\n");
-        check(fast, Some(SERVED), Some(&reversed), "the case \"b\" is changed, moved or gone");
+        check(fast, Some(SERVED), Some(&reversed), "the case \"b\" is changed, moved or removed");
         for (line, why) in [
             (r#"{"id":"m","tool":"t","expect":{"equals":1}}"#, "the id \"m\" is taken"),
             (r#"{"id":"c","tool":"t","expect":{"scorer":{"name":"kind"}}}"#, "the scorer \"kind\""),
@@ -352,15 +360,15 @@ mod tests {
             (r#"{"id":"c","tool":"t","expect":{"equals":1},"weight":1.5}"#, "its weight is 1.5"),
             (
                 r#"{"id":"c","tool":"t","expect":{"equals":1},"must":true}"#,
-                "\"must\" is not for a case",
+                "\"must\" is not allowed in a case",
             ),
             (
                 r#"{"id":"c","tool":"t","expect":{"equals":1},"repeats":100}"#,
-                "\"repeats\" is not for a case",
+                "\"repeats\" is not allowed in a case",
             ),
             (
                 r#"{"id":"c","tool":"t","expect":{"equals":1},"quarantine":{"until":"2099-01-31","why":"x"}}"#,
-                "\"quarantine\" is not for a case",
+                "\"quarantine\" is not allowed in a case",
             ),
             ("{", "no JSON"),
         ] {
@@ -379,12 +387,12 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_judge_name_files() {
+    fn scorer_commands_name_files() {
         let text = r#"{"id":"a","tool":"t","expect":{"command":{"run":["python","./tools/judge.py"]}}}
 {"id":"b","turns":[{"tool":"t"},{"tool":"t","expect":{"command":{"run":["tools/other"]}}}]}
 {"id":"c","expect":{"command":{"run":3}}}
 torn"#;
-        let words: Vec<_> = judging_words([text, ""]).into_iter().collect();
+        let words: Vec<_> = judging_arguments([text, ""]).into_iter().collect();
         assert_eq!(words, ["python", "tools/judge.py", "tools/other"]);
     }
 
@@ -394,7 +402,7 @@ torn"#;
             .map(|number| Evaluator { path: format!("ci/{number}"), why: "x".to_owned() })
             .collect();
         let Effect::Person { why } = effect(&evaluators, EvaluatorChanges::Propose, None) else {
-            panic!("a person")
+            panic!("needs a maintainer")
         };
         assert!(why.ends_with("ci/7 (x) and 2 more"), "{why}");
         assert_eq!(effect(&[], EvaluatorChanges::Propose, None), Effect::None);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 pub const SCHEMA: &str = "agent/feedback@1";
-/// Longer than this is no feedback but a document; it belongs into the repository.
+/// The length limit: longer text is a document, which belongs in the repository.
 pub const TEXT_LIMIT: usize = 32 << 10;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,17 +17,15 @@ pub struct Feedback {
     pub text: String,
     /// The conversation it is about.
     pub conversation: Option<String>,
-    /// Who or what said it: `person`, `trigger`, `api`.
+    /// The source: `person`, `trigger`, `api`.
     pub source: String,
     /// RFC 3339, UTC.
     pub at: String,
     pub status: Status,
-    /// How often its status has changed: of two clones' copies, the one that went on is the later
-    /// one.
+    /// The number of status changes: of two clones' copies, the one with more changes is newer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub changes: u64,
-    /// How often an answer was taken back, because the version that answered it is no longer on
-    /// `active`.
+    /// The number of withdrawn answers, whose version is no longer on `active`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reopened: u64,
 }
@@ -37,7 +35,7 @@ const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// What became of an item. The run tells the rest.
+/// The status of an item. The run has the details.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Status {
@@ -51,7 +49,7 @@ pub enum Status {
     Refused { run: String },
     /// No run can do it alone.
     NeedsPerson { run: String },
-    /// Taken back by whoever gave it.
+    /// Withdrawn by its author.
     Withdrawn,
 }
 
@@ -67,8 +65,8 @@ impl Status {
         }
     }
 
-    /// What outweighs what, where two clones say different things of one item: an answer that is
-    /// served, then the wish of whoever gave it.
+    /// The precedence where two clones have different statuses of one item: a served answer, then
+    /// the author's withdrawal.
     const fn weight(&self) -> u8 {
         match self {
             Self::Open | Self::Taken { .. } | Self::Refused { .. } | Self::NeedsPerson { .. } => 0,
@@ -77,7 +75,7 @@ impl Status {
         }
     }
 
-    /// How far along a run is, between equals.
+    /// The progress of a run, to break ties.
     const fn progress(&self) -> u8 {
         match self {
             Self::Open => 0,
@@ -88,7 +86,7 @@ impl Status {
         }
     }
 
-    /// Whether a run may take the item; `again` says that somebody asked for this very item.
+    /// Whether a run may take the item; `again`: the user requested this item explicitly.
     pub const fn can_be_run(&self, again: bool) -> bool {
         match self {
             Self::Open => true,
@@ -119,7 +117,7 @@ impl Diagnose for FeedbackError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Empty => Some(
-                "say what should be better: agent architect 'it does not understand plurals'"
+                "describe the improvement: agent architect 'it does not understand plurals'"
                     .to_owned(),
             ),
             Self::TooLong { .. } => {
@@ -131,8 +129,8 @@ impl Diagnose for FeedbackError {
 }
 
 impl Feedback {
-    /// A new item. The same words at the same moment are the same item, so that a repeated request
-    /// adds nothing.
+    /// A new item. The same text at the same time is the same item, so that a repeated request adds
+    /// nothing.
     pub fn new(
         text: &str,
         conversation: Option<&str>,
@@ -191,8 +189,8 @@ impl Feedback {
         }
     }
 
-    /// What two clones know of one item. The greater of the two in a total order, so that clones
-    /// may join in any order, and as often as they like.
+    /// Merges two clones' records of one item: the greater in a total order, so that the join is
+    /// commutative and idempotent.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
         let rank = |item: &Self| {
@@ -207,8 +205,7 @@ impl Feedback {
         if rank(&other) > rank(&self) { other } else { self }
     }
 
-    /// The first line, cut to fit where one line is shown, without what is no character to be
-    /// shown.
+    /// The first line, truncated for display, without control characters.
     pub fn headline(&self, most: usize) -> String {
         let line = self.text.lines().next().unwrap_or_default().replace(char::is_control, " ");
         if line.chars().count() <= most {
@@ -275,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clone_that_went_on_is_believed() {
+    fn furthest_status_wins_when_clones_merge() {
         let (taken, refused) = (Status::Taken { run: run() }, Status::Refused { run: run() });
         let answered = Status::Answered { run: run(), version: "v0.2.0".to_owned() };
         assert_eq!(joined(&[], std::slice::from_ref(&taken)), taken);
@@ -294,7 +291,7 @@ mod tests {
             joined(std::slice::from_ref(&Status::Withdrawn), &[taken.clone(), answered.clone()]),
             answered
         );
-        // a version that lost its place on active answers nothing
+        // a superseded version answers nothing
         assert_eq!(
             joined(&[taken.clone(), answered.clone(), refused.clone()], &[taken, answered]),
             refused
@@ -302,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_from_before_changes_were_counted_reads_back() {
+    fn item_without_a_change_counter_is_readable() {
         let item = Feedback::new("x", None, "person", AT).unwrap();
         assert!(!String::from_utf8(item.to_bytes()).unwrap().contains("changes"));
         assert_eq!(Feedback::parse(&item.to_bytes(), "items/x.json").unwrap().changes, 0);
@@ -328,9 +325,9 @@ mod tests {
             prop_assert_eq!(join(&one, &two), join(&two, &one));
             prop_assert_eq!(join(&join(&one, &two), &three), join(&one, &join(&two, &three)));
             prop_assert_eq!(join(&one, &one), one.clone());
-            // what one clone goes on to say is heard, whatever the other knew before
-            let gone_on = two.now(Status::Withdrawn);
-            prop_assert_eq!(join(&gone_on, &two), gone_on);
+            // a later status of one clone wins over the earlier status of the other
+            let later = two.now(Status::Withdrawn);
+            prop_assert_eq!(join(&later, &two), later);
         }
     }
 }

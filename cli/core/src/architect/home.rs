@@ -33,9 +33,9 @@ const READ: [&str; 10] = [
 ];
 /// A file of settings at the top of HOME.
 const SETTINGS_FILES: [&str; 1] = [".claude.json"];
-/// What may be kept from one start to the next is kept for one coder's time alone.
+/// Persistent data of a coder exists for the duration of one run only.
 const EMPTY: [&str; 1] = [".cache"];
-/// Where coding agents keep a login, which they renew and must not lose.
+/// The files with the logins of coding agents, which they refresh.
 pub const LOGINS: [&str; 6] = [
     ".claude/.credentials.json",
     ".codex/auth.json",
@@ -45,7 +45,7 @@ pub const LOGINS: [&str; 6] = [
     ".qwen/oauth_creds.json",
 ];
 
-/// What becomes of an entry of the user's HOME in the coder's.
+/// The handling of an entry of the user's HOME in the coder's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// Seen through a link.
@@ -59,7 +59,7 @@ pub enum Entry {
     Absent,
 }
 
-/// What becomes of the entry at a path below HOME.
+/// The handling of the entry at a path below HOME.
 pub fn entry(path: &str, is_folder: bool) -> Entry {
     if EMPTY.contains(&path) {
         return Entry::Empty;
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_copied_and_all_else_is_seen() {
+    fn settings_are_copied_and_other_entries_are_linked() {
         let file = |path| entry(path, false);
         let folder = |path| entry(path, true);
         assert_eq!(
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_is_among_what_is_copied() {
+    fn login_files_are_copied() {
         assert_eq!(LOGINS.map(|path| entry(path, false)), [Entry::Copied; LOGINS.len()]);
     }
 }

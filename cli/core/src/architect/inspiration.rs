@@ -27,12 +27,12 @@ pub struct Inspiration {
     new_files: Vec<NewFile>,
     #[serde(default, rename = "edit")]
     edits: Vec<Edit>,
-    /// What the folder holds beside the description, by name.
+    /// The files of the folder beside the description, by name.
     #[serde(skip)]
     contents: BTreeMap<String, String>,
 }
 
-/// What suggests it; letter case does not matter.
+/// The conditions that suggest it; case-insensitive.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
@@ -68,9 +68,9 @@ struct Edit {
 /// How strongly something suggests an inspiration; the greater the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relevance {
-    /// How many of its words the feedback has.
+    /// The number of its keywords in the feedback.
     feedback: usize,
-    /// How many failing cases have one of its words.
+    /// The number of failing cases with one of its keywords.
     cases: usize,
 }
 
@@ -105,7 +105,7 @@ impl Inspiration {
             .chain(self.edits.iter().map(|edit| edit.path.as_str()))
     }
 
-    /// `None` when the feedback has none of its words: what nobody asked for is not tried.
+    /// `None` when the feedback has none of its keywords: unrequested changes are not tried.
     pub fn relevance(&self, feedback: &str, failing: &[String]) -> Option<Relevance> {
         let feedback = feedback.to_lowercase();
         let words =
@@ -114,16 +114,16 @@ impl Inspiration {
             .iter()
             .filter(|word| feedback.contains(word.as_str()))
             .count();
-        let case_words = words(&self.when.cases);
+        let case_keywords = words(&self.when.cases);
         let is_hit = |case: &&String| {
             let case = case.to_lowercase();
-            case_words.iter().any(|word| case.contains(word.as_str()))
+            case_keywords.iter().any(|word| case.contains(word.as_str()))
         };
         (asked > 0)
             .then(|| Relevance { feedback: asked, cases: failing.iter().filter(is_hit).count() })
     }
 
-    /// The files as they would be, by path; `Err` says why it does not fit.
+    /// The changed files by path; `Err` states why it does not apply.
     pub fn applied(
         &self,
         read: &dyn Fn(&str) -> Option<String>,
@@ -239,7 +239,7 @@ replace = "stemmed"
     }
 
     #[test]
-    fn edits_build_on_each_other_and_new_files_come_with_them() {
+    fn edits_apply_in_order_and_new_files_are_added() {
         let files = applied(&[("runner/words.py", "def words():\n    return words\n")]).unwrap();
         let expected = [
             ("runner/forms.py", "x = 1\n"),
@@ -249,7 +249,7 @@ replace = "stemmed"
     }
 
     #[test]
-    fn what_does_not_fit_says_why() {
+    fn inapplicable_inspiration_reports_the_reason() {
         assert_eq!(applied(&[]).unwrap_err(), "there is no runner/words.py");
         assert_eq!(
             applied(&[("runner/words.py", "x")]).unwrap_err(),
@@ -262,7 +262,7 @@ replace = "stemmed"
     }
 
     #[test]
-    fn what_nobody_asked_for_is_not_suggested() {
+    fn unrequested_inspirations_are_not_suggested() {
         let all = [plurals()];
         let failing = ["what are loops".to_owned()];
         assert!(suggested(&all, "the answers are too long", &failing).is_empty());
@@ -270,7 +270,7 @@ replace = "stemmed"
     }
 
     #[test]
-    fn failing_cases_decide_between_equals() {
+    fn failing_cases_break_ties() {
         let other = Inspiration {
             id: "another".to_owned(),
             when: When { feedback: vec!["plural".to_owned()], cases: Vec::new() },
@@ -285,7 +285,7 @@ replace = "stemmed"
     }
 
     #[test]
-    fn one_that_leads_out_of_the_repository_is_refused() {
+    fn path_outside_the_repository_is_refused() {
         for path in [
             "../x.py",
             "/etc/passwd",

@@ -1,5 +1,5 @@
-//! The Architect, as far as it is pure: how a run goes on, which paths a change may touch, what the
-//! builtin coder can apply, what a coder is told.
+//! The pure part of the Architect: the state machine of a run, the paths a change may touch, the
+//! changes of the builtin coder, and the brief for a coder.
 
 pub mod feedback;
 

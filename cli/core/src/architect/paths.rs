@@ -1,16 +1,16 @@
 //! What a coder may change: rules over paths, as data.
 //!
-//! A path is refused where no change of a coder may ever touch it. It is a person's to decide on
-//! where it is an evaluator (law 5): something that decides what is judged, or that runs on
-//! people's machines outside of what judges it. All else is code, and its tests decide.
+//! A path is refused where a coder may never change it. An evaluator (law 5) needs a maintainer's
+//! approval: it determines what is judged, or it runs on users' machines outside of the tests.
+//! Everything else is code, and its tests decide.
 
 use crate::bisection::difference::{PathChange, PathStatus};
 use crate::formats::manifest::{self, Manifest};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More files than this in one change are no answer to a piece of feedback.
+/// The maximum number of files in one change.
 pub const FILES_LIMIT: usize = 1_000;
-/// More bytes than this in the files of one change are none either.
+/// The maximum number of bytes in the files of one change.
 pub const BYTES_LIMIT: u64 = 64 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum Consequence {
     Refused,
     /// The same, and an evaluator beside.
     RefusedEvaluator,
-    /// A person decides.
+    /// A maintainer decides.
     Evaluator,
 }
 
@@ -27,7 +27,7 @@ enum Place {
     /// A file, or a folder with all in it. A file at the root that Python would import in the place
     /// of the folder counts as well.
     At(&'static str),
-    /// A file or folder of this name, wherever it lies.
+    /// A file or folder of this name, at any path.
     Named(&'static str),
     /// Files and folders whose name starts with a dot, wherever they lie.
     Hidden,
@@ -104,21 +104,21 @@ const RULES: &[Rule] = &[
     rule(
         Place::Hidden,
         Consequence::Evaluator,
-        "hidden files configure git, workflows, editors and hosts on people's machines",
+        "hidden files configure git, workflows, editors and hosts on users' machines",
     ),
 ];
 
-const WORKFLOW: &str = "workflows run on people's machines, with their rights";
-const HOOK: &str = "hooks run on people's machines";
+const WORKFLOW: &str = "workflows run on users' machines, with their rights";
+const HOOK: &str = "hooks run on users' machines";
 /// Steps that carry a state from one schema version to the next.
 const MIGRATIONS: &str = "state/migrations";
 
-/// What of a change the paths alone do not say.
+/// Properties of a change that the paths alone do not determine.
 #[derive(Debug, Clone, Copy)]
 pub struct Manifests<'a> {
-    /// Of the version that is served.
+    /// The value in the served version.
     pub old: &'a Manifest,
-    /// Of the change.
+    /// The value in the change.
     pub new: &'a Manifest,
     /// Files outside of `tests/` that cases of the served version name as their judges.
     pub judges: &'a BTreeSet<String>,
@@ -153,7 +153,7 @@ pub fn judge(touched: &[PathChange], manifests: &Manifests<'_>) -> Judgement {
     }
 }
 
-/// Why a change is refused, whatever its files say.
+/// Why a change is refused, regardless of its content.
 pub fn refused(touched: &[PathChange]) -> Option<String> {
     if touched.len() > FILES_LIMIT {
         return Some(format!(
@@ -166,8 +166,8 @@ pub fn refused(touched: &[PathChange]) -> Option<String> {
     Some(format!("the change touches {path:?}, and must not: {why}"))
 }
 
-/// The evaluators among what differs between two trees. The learned state is none: it is judged by
-/// itself.
+/// The evaluators among the differences of two trees. The learned state is not one: it is judged
+/// separately.
 pub fn evaluators(touched: &[PathChange], manifests: &Manifests<'_>) -> Vec<Evaluator> {
     touched
         .iter()
@@ -201,10 +201,10 @@ fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> 
     let locks = [&manifests.old.python.lock, &manifests.new.python.lock];
     if locks.into_iter().flatten().any(|lock| same(path, lock.trim_start_matches("./"))) {
         return Some(
-            "packages are installed on people's machines, and scorers run beside them".to_owned(),
+            "packages are installed on users' machines, and scorers run beside them".to_owned(),
         );
     }
-    if manifests.old.evaluators.import.iter().any(|import| lies_under(path, import)) {
+    if manifests.old.evaluators.import.iter().any(|import| is_under(path, import)) {
         return Some(
             "scorers and judges may import it: `import` under [evaluators] names it".to_owned(),
         );
@@ -212,17 +212,16 @@ fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> 
     if manifests.judges.iter().any(|judge| same(path, judge)) {
         return Some("cases name it as their judge".to_owned());
     }
-    if lies_under(path, MIGRATIONS) && touched.status != PathStatus::Added {
+    if is_under(path, MIGRATIONS) && touched.status != PathStatus::Added {
         return Some("a step that states went through already stays as it is".to_owned());
     }
-    let protected =
-        manifests.old.architect.protect.iter().find(|prefix| lies_under(path, prefix))?;
+    let protected = manifests.old.architect.protect.iter().find(|prefix| is_under(path, prefix))?;
     Some(format!("`protect` of agent.toml names {protected}"))
 }
 
 fn ruled(path: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| match rule.place {
-        Place::At(place) => lies_under(path, place) || is_imported_for(path, place),
+        Place::At(place) => is_under(path, place) || is_imported_for(path, place),
         Place::Named(name) => path.split('/').any(|part| same(part, name)),
         Place::Hidden => path.split('/').any(|part| part.starts_with('.')),
     })
@@ -230,12 +229,12 @@ fn ruled(path: &str) -> Option<&'static Rule> {
 
 /// Whether a path is the one named, or in the folder named; file systems that fold letter case are
 /// no way around.
-pub fn lies_under(path: &str, prefix: &str) -> bool {
+pub fn is_under(path: &str, prefix: &str) -> bool {
     let (path, prefix) = (path.to_lowercase(), prefix.trim_end_matches('/').to_lowercase());
     path.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// `tests.py`, `tests.so`...: modules at the root that Python takes for the folder `tests`.
+/// `tests.py`, `tests.so`...: modules at the root that shadow the folder `tests` in Python.
 fn is_imported_for(path: &str, folder: &str) -> bool {
     !path.contains('/')
         && path
@@ -247,21 +246,20 @@ fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// Whether the name means the same wherever it is read. A name that is no UTF-8 arrives with
-/// replacement characters.
+/// Whether the name is portable. A name that is not UTF-8 arrives with replacement characters.
 fn is_plain(path: &str) -> bool {
-    // some file systems pass over these, so that a name with one of them is another name there
+    // some file systems ignore these characters, so that two names can denote one file
     const PASSED_OVER: [char; 17] = [
         '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}',
         '\u{202d}', '\u{202e}', '\u{2060}', '\u{206a}', '\u{206b}', '\u{206c}', '\u{206d}',
         '\u{206e}', '\u{206f}', '\u{feff}',
     ];
-    let odd = |letter: char| {
+    let invalid = |letter: char| {
         letter.is_control()
             || matches!(letter, '\\' | char::REPLACEMENT_CHARACTER)
             || PASSED_OVER.contains(&letter)
     };
-    !path.contains(odd)
+    !path.contains(invalid)
 }
 
 /// Why a tree with these changes cannot be checked out where a file system folds letter case: two
@@ -309,13 +307,13 @@ mod tests {
         [PathChange { path: path.to_owned(), status }]
     }
 
-    fn told(touched: &[PathChange], old: &str, new: &str) -> String {
+    fn decision_text(touched: &[PathChange], old: &str, new: &str) -> String {
         let judges = BTreeSet::from(["tools/judge.py".to_owned()]);
         let (old, new) = (manifest(old), manifest(new));
         match judge(touched, &Manifests { old: &old, new: &new, judges: &judges }) {
             Judgement::Nothing => "nothing".to_owned(),
             Judgement::Allowed { evaluators } if evaluators.is_empty() => "code".to_owned(),
-            Judgement::Allowed { .. } => "a person".to_owned(),
+            Judgement::Allowed { .. } => "a maintainer".to_owned(),
             Judgement::Refused { why } => why.split(',').next().unwrap_or_default().to_owned(),
         }
     }
@@ -323,11 +321,11 @@ mod tests {
     fn check(paths: &[&str], expected: &str) {
         let touched: Vec<_> =
             paths.iter().flat_map(|path| touched(path, PathStatus::Added)).collect();
-        assert_eq!(told(&touched, "", ""), expected, "{paths:?}");
+        assert_eq!(decision_text(&touched, "", ""), expected, "{paths:?}");
     }
 
     #[test]
-    fn paths_decide() {
+    fn path_determines_the_rule() {
         check(&[], "nothing");
         check(
             &["runner/words.py", "state/schema.json", "state/migrations/2.py", "README.md"],
@@ -365,8 +363,8 @@ mod tests {
             "tools/judge.py",
             "Tools/Judge.py",
         ] {
-            check(&[evaluator], "a person");
-            check(&["runner/words.py", evaluator], "a person");
+            check(&[evaluator], "a maintainer");
+            check(&["runner/words.py", evaluator], "a maintainer");
         }
         for refused in [
             "state/active.state.json",
@@ -393,17 +391,17 @@ mod tests {
     }
 
     #[test]
-    fn a_migration_that_is_there_stays_as_it_is() {
-        let step = |status| told(&touched("state/migrations/2.py", status), "", "");
+    fn existing_migrations_are_immutable() {
+        let step = |status| decision_text(&touched("state/migrations/2.py", status), "", "");
         assert_eq!(step(PathStatus::Added), "code");
-        assert_eq!(step(PathStatus::Modified), "a person");
-        assert_eq!(step(PathStatus::Removed), "a person");
+        assert_eq!(step(PathStatus::Modified), "a maintainer");
+        assert_eq!(step(PathStatus::Removed), "a maintainer");
     }
 
     #[test]
-    fn the_manifest_decides_what_is_judged() {
+    fn manifest_determines_the_evaluators() {
         let touched = touched("agent.toml", PathStatus::Modified);
-        assert_eq!(told(&touched, "", ""), "code", "what it says is the same");
+        assert_eq!(decision_text(&touched, "", ""), "code", "what it says is the same");
         for section in [
             "[promote]\ntier = \"micro\"\nmargin = 0.5\n",
             "[release]\ntier = \"micro\"\n",
@@ -424,7 +422,7 @@ mod tests {
             "env = [\"AGENT_TOKEN\"]\n",
             "shared_memory = true\n",
         ] {
-            assert_eq!(told(&touched, "", section), "a person", "{section}");
+            assert_eq!(decision_text(&touched, "", section), "a maintainer", "{section}");
         }
         // and the Tuner
         let tuner = "[tuner]\ncommand = [\"python\"]\n";
@@ -434,28 +432,37 @@ mod tests {
             "env = [\"AGENT_TOKEN\"]",
             "shared_memory = true",
         ] {
-            assert_eq!(told(&touched, tuner, &format!("{tuner}{key}\n")), "a person", "{key}");
+            assert_eq!(
+                decision_text(&touched, tuner, &format!("{tuner}{key}\n")),
+                "a maintainer",
+                "{key}"
+            );
         }
         assert_eq!(
-            told(&touched, tuner, &format!("# a comment\n{tuner}")),
+            decision_text(&touched, tuner, &format!("# a comment\n{tuner}")),
             "code",
             "what it says is the same"
         );
     }
 
     #[test]
-    fn locked_packages_and_what_people_protect_are_evaluators() {
+    fn lock_files_and_protected_paths_are_evaluators() {
         let manifest =
             "[python]\nlock = \"./requirements.lock\"\n[architect]\nprotect = [\"prices/\"]\n";
-        let modified = |path| told(&touched(path, PathStatus::Modified), manifest, manifest);
-        assert_eq!(modified("requirements.lock"), "a person");
-        assert_eq!(modified("prices/2026.csv"), "a person");
-        assert_eq!(modified("tests/a.py"), "a person", "a list of one's own takes nothing away");
+        let modified =
+            |path| decision_text(&touched(path, PathStatus::Modified), manifest, manifest);
+        assert_eq!(modified("requirements.lock"), "a maintainer");
+        assert_eq!(modified("prices/2026.csv"), "a maintainer");
+        assert_eq!(
+            modified("tests/a.py"),
+            "a maintainer",
+            "a list of one's own takes nothing away"
+        );
         assert_eq!(modified("requirements.txt"), "code");
     }
 
     #[test]
-    fn a_path_has_one_spelling() {
+    fn path_has_one_normal_form() {
         let before = ["agent.toml", "runner/a.py"];
         let check = |changes: &[(&str, PathStatus)], expected: Option<&str>| {
             let changes: Vec<_> =

@@ -1,4 +1,4 @@
-//! A run as a state machine: `step(run, event)` gives the run as it is now and what to do next.
+//! A run as a state machine: `step(run, event)` returns the next state and the next steps.
 //!
 //! Everything that can go wrong in a run is an event, so that any order of crashes, refusals and
 //! cancellations can be fed to it.
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/architect@1";
 
-/// Where a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Phase {
@@ -61,15 +61,15 @@ pub struct Trial {
     pub evaluators: Evaluators,
 }
 
-/// How a run is set up; it stays as it is.
+/// The immutable settings of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     pub attempts: u32,
-    /// The tier a release runs by itself, with its gate: it is not run a second time here.
+    /// The tier that a release runs with its gate: it is not run twice.
     pub release_tier: Tier,
 }
 
-/// Why an attempt was not good enough; the next brief tells the coder.
+/// Why an attempt was insufficient; included in the next brief.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     pub attempt: u32,
@@ -80,11 +80,11 @@ pub struct Failure {
 pub struct Run {
     pub limits: Limits,
     pub phase: Phase,
-    /// The attempt under way, from 1; 0 before the first.
+    /// The current attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// Whether the change of this attempt touches evaluators.
     pub protected: bool,
-    /// Why only a person releases the change of this attempt; absent where a run may.
+    /// Why the change of this attempt needs a maintainer's approval; absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub person: Option<String>,
     pub failures: Vec<Failure>,
@@ -105,7 +105,8 @@ pub enum Event {
     NothingFits {
         why: String,
     },
-    /// The repository is not as it was before the coder worked: nothing of this run is taken.
+    /// The coder changed the repository outside of its workplace: all changes of this run are
+    /// rejected.
     ReachedOut {
         why: String,
     },
@@ -123,7 +124,7 @@ pub enum Event {
     Unproven {
         why: String,
     },
-    /// The process that carried the run is gone.
+    /// The process of the run has exited.
     Interrupted,
     Cancel,
 }
@@ -152,8 +153,8 @@ impl Run {
         }
     }
 
-    /// What judges a change, in order. A change of the evaluators is judged by the old ones alone,
-    /// in every tier: no release does that afterwards.
+    /// The tiers that judge a change, in order. A change of the evaluators is judged by the
+    /// previous ones only, in every tier: the release does not repeat that.
     pub fn trials(&self) -> Vec<Trial> {
         if self.protected {
             return Tier::ALL.map(|tier| Trial { tier, evaluators: Evaluators::Old }).into();
@@ -187,7 +188,7 @@ impl Run {
         (self, steps)
     }
 
-    /// The trial after `last` (the first, when there is none yet), or the release, or a person.
+    /// The trial after `last` (the first, when there is none yet), or the release, or a maintainer.
     fn after(mut self, last: Option<Trial>) -> (Self, Vec<Step>) {
         let trials = self.trials();
         let next = last.map_or(0, |last| {
@@ -260,7 +261,7 @@ mod tests {
         Step::Try(Trial { tier, evaluators })
     }
 
-    /// Feeds events and gives the steps each led to, and the phase at the end.
+    /// Feeds events; returns the resulting steps and the final phase.
     fn check(run: Run, events: &[Event], steps: &[&[Step]], phase: &str) -> Run {
         let mut run = run;
         for (event, expected) in events.iter().zip(steps) {
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_evaluators_is_judged_by_the_old_ones_and_a_person_decides() {
+    fn evaluator_change_is_judged_by_the_previous_ones_and_needs_approval() {
         use Evaluators::Old;
         let passed = || Event::TrialPassed;
         let judged = |end: &'static [Step], phase, effect| {
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_attempt_touched_says_nothing_of_the_next() {
+    fn touched_evaluators_are_recorded_per_attempt() {
         let failed = Event::TrialFailed { why: "micro".to_owned() };
         let run = check(
             new(2),
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_handed_back_until_the_attempts_are_used_up() {
+    fn failures_are_returned_to_the_coder_until_attempts_run_out() {
         let failed = |why: &str| Event::TrialFailed { why: why.to_owned() };
         let refused = Event::ReleaseRefused { why: "gate".to_owned() };
         let run = check(
@@ -375,14 +376,14 @@ mod tests {
     }
 
     #[test]
-    fn a_person_decides_on_a_change_that_nothing_shows_to_help() {
+    fn change_without_evidence_of_a_gain_needs_approval() {
         let run = Run { phase: Phase::Releasing, attempt: 1, ..new(2) };
         let unproven = Event::Unproven { why: "no case is better".to_owned() };
         check(run, &[unproven], &[&[Step::KeepBranch, Step::Report]], "needs-person");
     }
 
     #[test]
-    fn with_nothing_to_try_a_person_is_asked() {
+    fn run_without_a_change_ends_for_a_person() {
         let nothing = || Event::NothingFits { why: "no inspiration fits".to_owned() };
         let steps: &[&[Step]] = &[&[Step::Code], &[Step::WriteFailingCase, Step::Report]];
         check(new(3), &[Event::Start, nothing()], steps, "needs-person");
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coder_that_reached_out_gets_no_second_attempt() {
+    fn coder_that_left_its_workplace_gets_no_second_attempt() {
         let reached_out = Event::ReachedOut { why: "refs/heads/active was moved".to_owned() };
         let run = check(
             new(3),
@@ -427,7 +428,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_happens_attempts_are_bounded_and_ends_are_ends(attempts in 1_u32..4,
+        fn attempts_are_bounded_and_end_states_are_final(attempts in 1_u32..4,
             events in proptest::collection::vec(events(), 0..60)) {
             let mut run = new(attempts);
             let (mut coded, mut reports) = (0, 0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const SCHEMA: &str = "agent/code-diff@1";
 /// Files that are listed.
 pub const FILES: usize = 300;
-/// Of either side of a file whose lines are compared, and of all files together.
+/// The byte limit per side of a compared file, and of all files together.
 pub const FILE_BYTES: usize = 256 * 1024;
 const BYTES: usize = 8 * 1024 * 1024;
 /// After this long the comparison of a file is a rough one.
@@ -63,7 +63,7 @@ pub enum Withheld {
 /// Changed lines with the lines around them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Hunk {
-    /// As a unified diff has it: `@@ -1,2 +1,3 @@`.
+    /// In the format of a unified diff: `@@ -1,2 +1,3 @@`.
     pub header: String,
     /// Each led by ` `, `+` or `-`.
     pub lines: Vec<String>,
@@ -75,7 +75,7 @@ pub struct Sides<'a> {
     pub new: Option<&'a [u8]>,
 }
 
-/// The files of one difference, taken one after the other: what all of them may show is bounded.
+/// The files of one difference, in order, with a limit on the total lines shown.
 #[derive(Debug)]
 pub struct Files {
     taken: Vec<FileDifference>,
@@ -147,7 +147,7 @@ impl Files {
     }
 }
 
-/// As git has it: what holds a NUL is binary.
+/// As in git: a file with a NUL byte is binary.
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_counted_and_shown_with_what_is_around_them() {
+    fn difference_counts_lines_and_shows_context() {
         check(
             Some(b"a\nb\n"),
             Some(b"a\r\nc\n"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_bounded() {
+    fn shown_difference_is_bounded() {
         let text = "a line\n".repeat(FILE_LINES + 7);
         let mut files = Files::default();
         for number in 0..=LINES / FILE_LINES {

@@ -1,5 +1,5 @@
-//! What differs between two versions: promises, code, learned state, and how the same cases came
-//! out.
+//! The differences between two versions: Contract, code, learned state, and results of the same
+//! cases.
 
 use crate::contract::assessment::Assessment;
 use crate::formats::object_id::ObjectId;
@@ -20,15 +20,15 @@ pub struct VersionDifference {
     /// Commits.
     pub from: ObjectId,
     pub to: ObjectId,
-    /// Null for a commit that is no version.
+    /// Null for a commit that is not a version.
     pub from_version: Option<Version>,
     pub to_version: Option<Version>,
-    /// The Contract's changes and the bump they ask for; null where a Contract is not kept.
+    /// The Contract's changes and the bump they require; null where a Contract is not stored.
     pub contract: Option<Assessment>,
     pub code: Vec<PathChange>,
     pub state: Vec<StateChange>,
     pub tiers: Vec<TierComparison>,
-    /// What could not be looked at, and how to have it.
+    /// What could not be compared, and how to obtain it.
     pub missing: Vec<Missing>,
 }
 
@@ -59,7 +59,7 @@ impl From<state::Difference> for StateChange {
     }
 }
 
-/// Something of one side that is not kept.
+/// Data of one side that is not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
     /// The version, or the commit's short name.
@@ -95,7 +95,7 @@ impl VersionDifference {
     }
 }
 
-/// How people name one side: its tag, else its short commit id.
+/// The display name of one side: its tag, else its short commit id.
 pub fn side_name(version: Option<&Version>, commit: &ObjectId) -> String {
     version.map_or_else(|| commit.short().to_owned(), tag)
 }

@@ -1,14 +1,14 @@
-//! Where along a history something stopped passing: a binary search that looks at what is known
-//! before it asks for anything to be run.
+//! The point of a history at which a case stopped passing: a binary search that uses known results
+//! before it requests a run.
 
 pub mod code_difference;
 pub mod difference;
 
 mod report;
 
-pub use report::{Bisection, Commit, How, Look, SCHEMA, Signal};
+pub use report::{Bisection, Commit, How, Probe, SCHEMA, Signal};
 
-/// How a point of the history came out.
+/// The result at a point of the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PointOutcome {
@@ -18,7 +18,7 @@ pub enum PointOutcome {
     Failed,
 }
 
-/// How hard to look.
+/// Whether a probe may run the case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
     /// Only at what is known already.
@@ -27,7 +27,7 @@ pub enum Effort {
     Run,
 }
 
-/// What a search comes to; points count from the oldest, 0.
+/// The outcome of a search; points are numbered from the oldest, 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conclusion {
     /// It passed at `good`, and fails at the very next point.
@@ -42,10 +42,10 @@ pub enum Conclusion {
 
 /// Finds where a history of `length` points, of which the last is the bad one, went bad.
 ///
-/// `look` answers `None` only where it may not run. With `good` the search begins there. Without,
-/// it looks back in doubling steps at what is known for a point that passed, then falls back on the
-/// oldest one. Of a history that goes back and forth it finds one of the places where it went bad.
-/// It looks at no more than two points for each doubling of the length, and four.
+/// `look` returns `None` only where it may not run. With `good` the search starts there. Without,
+/// it probes known results backwards in doubling steps for a point that passed, then falls back on
+/// the oldest one. In a history that alternates it finds one of the changes from good to bad. It
+/// probes at most two points per doubling of the length, plus four.
 pub fn search<E>(
     length: usize,
     good: Option<usize>,
@@ -78,8 +78,8 @@ pub fn search<E>(
     })
 }
 
-/// Back in doubling steps to a known point that is not bad; `bad` comes along. The oldest point is
-/// run when none is known.
+/// Backwards in doubling steps to a known point that is not bad, updating `bad`. The oldest point
+/// is run when none is known.
 fn lower_end<E>(
     bad: &mut usize,
     look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_history_comes_to_its_conclusion() {
+    fn every_kind_of_history_reaches_a_conclusion() {
         check("pppff", Conclusion::Broke { good: 2, bad: 3 });
         check("PPPFF", Conclusion::Broke { good: 2, bad: 3 });
         check("pf", Conclusion::Broke { good: 0, bad: 1 });
@@ -150,32 +150,32 @@ mod tests {
         check("p", Conclusion::NeverBad);
         check("ppppp", Conclusion::NeverBad);
         check("pppp-", Conclusion::Unknown);
-        // broken twice: the later break is the nearer one, and the one that is looked for
+        // broken twice: the search finds the later break, which is the nearer one
         check("PPFFPPFF", Conclusion::Broke { good: 5, bad: 6 });
     }
 
     #[test]
-    fn a_good_point_that_was_named_is_where_it_begins() {
+    fn named_good_commit_starts_the_search() {
         assert_eq!(searched("ppffppff", Some(4)).0, Conclusion::Broke { good: 5, bad: 6 });
         assert_eq!(searched("pppfff", Some(3)).0, Conclusion::NeverGood { first: 3 });
     }
 
     #[test]
-    fn what_is_known_is_not_run() {
+    fn known_results_are_not_run_again() {
         let (conclusion, _, runs) = searched("pPpFfF", None);
         assert_eq!((conclusion, runs), (Conclusion::Broke { good: 2, bad: 3 }, 1));
     }
 
     proptest! {
         #[test]
-        fn the_break_is_found_in_few_looks(passing in 1usize..2000, failing in 1usize..2000,
+        fn search_takes_logarithmically_many_probes(passing in 1usize..2000, failing in 1usize..2000,
             known in any::<bool>()) {
             let letters = if known { ["P", "F"] } else { ["p", "f"] };
             let history = letters[0].repeat(passing) + &letters[1].repeat(failing);
             let (conclusion, looked, runs) = searched(&history, None);
             prop_assert_eq!(conclusion, Conclusion::Broke { good: passing - 1, bad: passing });
             let doublings = usize::BITS as usize - history.len().leading_zeros() as usize;
-            prop_assert!(looked.len() <= 2 * doublings + 4, "{} looks", looked.len());
+            prop_assert!(looked.len() <= 2 * doublings + 4, "{} probes", looked.len());
             prop_assert!(runs <= doublings + 2 && (runs == 0) == known, "{runs} runs");
         }
     }

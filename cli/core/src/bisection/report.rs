@@ -1,4 +1,4 @@
-//! What a bisection says.
+//! The report of a bisection.
 
 use super::PointOutcome;
 use crate::bisection::difference::StateChange;
@@ -24,28 +24,28 @@ pub struct Bisection {
     /// The conclusion in a sentence.
     pub why: String,
     /// The last point where it passed, and the first where it does not.
-    pub good: Option<Look>,
-    pub bad: Option<Look>,
-    /// What made the bad version.
+    pub good: Option<Probe>,
+    pub bad: Option<Probe>,
+    /// The kind of the bad version.
     pub kind: Option<Kind>,
     /// The update of the state that broke it, where the bad version is a promotion.
     pub signal: Option<Signal>,
-    /// The commits that came with it, newest first, where the bad version is a release.
+    /// The commits it released, newest first, where the bad version is a release.
     pub commits: Vec<Commit>,
-    /// What that signal, or the version, changed in the state.
+    /// The state changes of that signal, or of the version.
     pub state: Vec<StateChange>,
-    /// What judged the two ends differently: `case`, `scorers`.
+    /// The definitions that differ between the two ends: `case`, `scorers`.
     pub redefined: Vec<&'static str>,
-    /// Everything that was looked at, in order.
-    pub looked: Vec<Look>,
+    /// All probes, in order.
+    pub looked: Vec<Probe>,
 }
 
-/// One point of the history that was looked at.
+/// One probed point of the history.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Look {
+pub struct Probe {
     pub version: Version,
     pub commit: ObjectId,
-    /// Inside a promotion: the state after so many of its signals.
+    /// Inside a promotion: the state after this many of its signals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signals: Option<usize>,
     pub seen: PointOutcome,
@@ -87,7 +87,7 @@ pub struct Commit {
     pub subject: String,
 }
 
-impl Look {
+impl Probe {
     /// `None` is a case that is not there.
     pub fn new(version: Version, commit: ObjectId, how: How, result: Option<CaseResult>) -> Self {
         let seen = result.as_ref().map_or(PointOutcome::Absent, CaseResult::point_outcome);

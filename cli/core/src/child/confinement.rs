@@ -1,10 +1,10 @@
-//! What a child may reach: folders granted, holes in them, the network. As data; `world::sandbox`
-//! enforces it.
+//! The access of a child: granted folders, exclusions in them, the network. As data;
+//! `world::sandbox` enforces it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// What a child is confined as: it decides which system calls are refused.
+/// The kind of a confined child: determines the refused system calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Code under test: a Runner in a tier, or a Tuner.
@@ -22,7 +22,7 @@ impl Kind {
     }
 }
 
-/// What a child may reach; all else is refused. Paths are absolute.
+/// The access of a child; everything else is refused. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confinement {
     pub kind: Kind,
@@ -36,7 +36,7 @@ pub struct Confinement {
 pub struct Grant {
     pub path: PathBuf,
     pub access: Access,
-    /// Granted although it is a hole or lies below one; the holes below it stay.
+    /// Granted although it is an exclusion or below one; exclusions below it still apply.
     pub own: bool,
 }
 
@@ -48,7 +48,7 @@ pub enum Access {
     Write,
 }
 
-/// Access to a file, or to a folder with all that lies below it.
+/// Access to a file, or to a folder with all its contents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     pub path: PathBuf,
@@ -70,7 +70,7 @@ impl Confinement {
         self.grant(paths, Access::Write, false)
     }
 
-    /// What is the child's own, wherever it lies.
+    /// The child's own files, at any location.
     #[must_use]
     pub fn read_own<P: Into<PathBuf>>(self, paths: impl IntoIterator<Item = P>) -> Self {
         self.grant(paths, Access::Read, true)
@@ -108,7 +108,7 @@ impl Confinement {
         self
     }
 
-    /// The same with each path as `resolve` gives it.
+    /// The same with each path resolved by `resolve`.
     #[must_use]
     pub fn resolved(mut self, resolve: impl Fn(&Path) -> PathBuf) -> Self {
         let paths = self.grants.iter_mut().map(|grant| &mut grant.path).chain(&mut self.holes);
@@ -116,9 +116,9 @@ impl Confinement {
         self
     }
 
-    /// The grants as a list that knows no exceptions: a folder with a hole below it is replaced by
-    /// its entries, the one towards the hole left out or replaced in turn. What is created in such
-    /// a folder later is not granted.
+    /// The grants as a list without exceptions: a folder with an exclusion below it is replaced by
+    /// its entries; the entry that leads to the exclusion is omitted or replaced in turn. Files
+    /// created in such a folder later are not granted.
     ///
     /// Paths are free of symbolic links; `entries` lists a folder, without the symbolic links in
     /// it.
@@ -140,14 +140,14 @@ impl Confinement {
         rules
     }
 
-    /// The arguments that `take_word` reads.
-    pub fn to_words(&self) -> Vec<OsString> {
+    /// The arguments that `take_argument` reads.
+    pub fn to_arguments(&self) -> Vec<OsString> {
         let mut words = vec![CONFINE.into(), self.kind.as_str().into()];
         for Grant { path, access, own } in &self.grants {
             let (word, ..) = GRANTS
                 .iter()
                 .find(|(_, of, at_any_place)| (of, at_any_place) == (access, own))
-                .expect("each kind has a word");
+                .expect("each kind has a name");
             words.extend([(*word).into(), path.into()]);
         }
         words.extend(self.holes.iter().flat_map(|path| [HOLE.into(), path.into()]));
@@ -157,9 +157,9 @@ impl Confinement {
         words
     }
 
-    /// Takes one argument of `to_words`, and its value from `rest`; false when it is no such
+    /// Takes one argument of `to_arguments`, and its value from `rest`; false when it is no such
     /// argument or has no such value.
-    pub fn take_word(
+    pub fn take_argument(
         this: &mut Option<Self>,
         word: &OsString,
         rest: &mut impl Iterator<Item = OsString>,
@@ -189,9 +189,9 @@ impl Confinement {
     }
 }
 
-/// Whether a variable of the environment holds a secret, or leads to what holds secrets: keys, the
-/// socket of a key agent, and the repository a git hook runs for. A program cannot know; this goes
-/// by what such variables are called, and by values that are addresses with a password.
+/// Whether an environment variable holds a secret or refers to one: keys, the socket of a key
+/// agent, and the repository a git hook runs for. This is a heuristic on the variable's name, and
+/// on values that are URLs with a password.
 pub fn is_secret(name: &str, value: &str) -> bool {
     const PREFIXES: [&str; 11] = [
         "ACTIONS_",
@@ -232,7 +232,7 @@ pub fn is_secret(name: &str, value: &str) -> bool {
         "TOKEN",
         "TOKENS",
     ];
-    // written together with another word
+    // written as part of another word
     const ENDS: [&str; 5] = ["APIKEY", "PASSWORD", "PASSWD", "SECRET", "TOKEN"];
     let name = name.to_ascii_uppercase();
     let is_secret =
@@ -285,7 +285,7 @@ fn expand(
 mod tests {
     use super::*;
 
-    /// A small machine: `/home/ann` has a repository, a clone of it lies in `/opt`.
+    /// A small machine: `/home/ann` has a repository, a clone of it is in `/opt`.
     const FILES: [&str; 16] = [
         "/usr/bin/python",
         "/usr/lib/libc.so",
@@ -331,19 +331,19 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_without_a_hole_is_one_rule() {
+    fn grant_without_exclusions_is_one_rule() {
         use Access::{Read, Write};
         check(&read(&["/usr"], &[]), &[("/usr", Read)]);
         check(
             &read(&["/usr"], &["/home/ann"]).write(["/home/bob"]),
             &[("/home/bob", Write), ("/usr", Read)],
         );
-        // a name that only begins alike is no hole
+        // a name with the same prefix is not an exclusion
         check(&read(&["/home/ann/work"], &["/home/ann/wo"]), &[("/home/ann/work", Read)]);
     }
 
     #[test]
-    fn a_hole_leaves_its_siblings() {
+    fn exclusion_keeps_its_siblings_granted() {
         use Access::{Read, Write};
         check(&read(&["/opt"], &["/opt/clone"]), &[("/opt/tool", Read)]);
         check(
@@ -360,7 +360,7 @@ mod tests {
             &[("/home/bob", Read), ("/opt/tool", Read), ("/usr", Read)],
         );
         check(&read(&[], &["/opt/clone/.git", "/opt/tool"]).write(["/opt"]), &[]);
-        // one that is not there yet takes its place from the grant as well
+        // a path that does not exist yet is excluded from the grant as well
         check(
             &read(&["/opt"], &["/opt/tool/store"]),
             &[("/opt/clone", Read), ("/opt/tool/bin", Read)],
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_granted_in_a_hole() {
+    fn nothing_is_granted_inside_an_exclusion() {
         check(
             &read(&["/home/ann/work/repo", "/home/ann/work/repo/tests"], &["/home/ann/work/repo"]),
             &[],
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_own_files_are_granted_in_a_hole_without_the_holes_below_them() {
+    fn child_files_inside_an_exclusion_are_granted_without_nested_exclusions() {
         use Access::{Read, Write};
         let repository = "/home/ann/work/repo";
         let own = read(&["/home/ann/work"], &[repository])
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn words_carry_all_of_it() {
+    fn confinement_survives_encoding_as_arguments() {
         let confinement = Confinement::new(Kind::Coder)
             .read(["/a", "/b c"])
             .write(["/--read"])
@@ -474,13 +474,13 @@ mod tests {
             let mut rest = words.into_iter();
             let mut found = None;
             while let Some(word) = rest.next() {
-                if !Confinement::take_word(&mut found, &word, &mut rest) {
+                if !Confinement::take_argument(&mut found, &word, &mut rest) {
                     return None;
                 }
             }
             found
         };
-        assert_eq!(read(confinement.to_words()), Some(confinement));
+        assert_eq!(read(confinement.to_arguments()), Some(confinement));
         let none: [&[&str]; 5] = [
             &["--read", "/a"],
             &["--confine"],

@@ -1,6 +1,6 @@
-//! Child processes, as far as it is pure: what they may reach, which variables they get, and what
-//! is kept of what they wrote.
+//! The pure part of child processes: their access, their environment variables, and the stored end
+//! of their output.
 
 pub mod confinement;
-pub mod last_words;
+pub mod stderr_tail;
 pub mod variable;

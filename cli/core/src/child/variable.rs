@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What says which repository, index and objects git works on (`git rev-parse --local-env-vars`,
-/// but for configuration): set for a hook, and never meant for another repository.
+/// Variables that select git's repository, index and objects (`git rev-parse --local-env-vars`
+/// without configuration). git sets them for a hook; they must not apply to another repository.
 pub const GIT_LOCAL: [&str; 13] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -21,8 +21,7 @@ pub const GIT_LOCAL: [&str; 13] = [
     "GIT_WORK_TREE",
 ];
 
-/// What git sets besides for the hooks of one command: its author and date, its editor, what was
-/// pushed.
+/// Further variables git sets for hooks: author and date, editor, push options.
 const GIT_OF_A_COMMAND: [&str; 9] = [
     "GIT_AUTHOR_",
     "GIT_COMMITTER_",
@@ -43,11 +42,11 @@ pub fn is_of_a_hook(name: &str) -> bool {
 
 /// Variables that `agent` sets for its Python children itself.
 const PYTHON_OURS: [&str; 3] = ["PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE"];
-/// Of the names that begin like this, `agent` keeps all but the token of its own servers.
+/// The prefix of names reserved by `agent`, and the one exception: the token of its servers.
 const OURS: (&str, &str) = ("AGENT_", "AGENT_TOKEN");
 
 /// Where programs and files are, who the user is, and how the network is reached: passed on to
-/// every child, and no part of what a result depends on.
+/// every child, and not part of a result's cache key.
 const PLACES: [&str; 41] = [
     "PATH",
     "HOME",
@@ -148,7 +147,7 @@ impl Variable {
     }
 }
 
-/// Whether every shell takes it as the name of a variable.
+/// Whether it is a valid variable name in every shell.
 pub fn is_name(name: &str) -> bool {
     let mut letters = name.chars();
     letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_git_sets_for_hooks_is_told_from_what_a_user_sets() {
+    fn git_hook_variables_are_distinguished_from_user_variables() {
         for name in [
             "GIT_DIR",
             "GIT_INDEX_FILE",
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_declared_twice_is_found() {
+    fn duplicate_declarations_are_found() {
         let of =
             |texts: &[&str]| texts.iter().map(|text| parsed(text).unwrap()).collect::<Vec<_>>();
         assert_eq!(declared_twice(&of(&["A", "B=1", "A=2"])), Some("A"));
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_a_meaning_is_passed_on() {
+    fn standard_variables_are_passed_on() {
         for (name, passed_on, counts) in [
             ("PATH", true, false),
             ("HOME", true, false),

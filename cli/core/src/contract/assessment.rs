@@ -1,7 +1,7 @@
-//! What a release asks for: the Contract's changes, what else moved, and what the commits say, put
-//! together into one bump.
+//! The bump a release requires, from the Contract's changes, other changes, and the commit
+//! messages.
 
-use crate::contract::rules::{RuleId, Words};
+use crate::contract::rules::{Placeholders, RuleId};
 use crate::contract::{Change, Contract, bump, diff};
 use crate::version::conventional;
 use crate::version::{Bump, tag};
@@ -41,7 +41,7 @@ pub struct Assessment {
 pub fn assess(from: &End, to: &End, messages: &[String]) -> Assessment {
     let mut changes = diff(&from.contract, &to.contract);
     changes.extend(moved(from, to));
-    changes.extend(said(messages));
+    changes.extend(declared_bump(messages));
     changes.sort_by_key(|change| std::cmp::Reverse(change.level));
     let asked = bump(&changes);
     let next = asked.zip(from.version.as_ref()).map(|(bump, version)| tag(&bump.apply(version)));
@@ -57,13 +57,14 @@ pub fn assess(from: &End, to: &End, messages: &[String]) -> Assessment {
 
 fn moved(from: &End, to: &End) -> Option<Change> {
     if from.code != to.code {
-        return Some(Change::new(RuleId::CodeChanged, None, "", &Words::default()));
+        return Some(Change::new(RuleId::CodeChanged, None, "", &Placeholders::default()));
     }
-    (from.state != to.state).then(|| Change::new(RuleId::StateChanged, None, "", &Words::default()))
+    (from.state != to.state)
+        .then(|| Change::new(RuleId::StateChanged, None, "", &Placeholders::default()))
 }
 
-/// The strongest word of the commits: one change that names who said it.
-fn said(messages: &[String]) -> Option<Change> {
+/// The greatest bump the commits declare, as one change that names its commit.
+fn declared_bump(messages: &[String]) -> Option<Change> {
     let (level, message) = messages
         .iter()
         .filter_map(|message| Some((conventional::says(message)?, message)))
@@ -74,7 +75,7 @@ fn said(messages: &[String]) -> Option<Change> {
         Bump::Major => RuleId::CommitSaysBreaking,
     };
     let detail = format!("`{}`", message.lines().next().unwrap_or_default());
-    Some(Change::new(id, None, "", &Words { detail, ..Words::default() }))
+    Some(Change::new(id, None, "", &Placeholders { detail, ..Placeholders::default() }))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The difference between two Contracts, rule by rule, and the bump it asks for.
+//! The difference between two Contracts, rule by rule, and the bump it requires.
 
-use super::rules::{RuleId, Words, rule};
+use super::rules::{Placeholders, RuleId, rule};
 use super::schemas::{Direction, Finding, compare, escaped, without_annotations};
 use super::{Contract, STATE_VERSION_KEY, Server};
 use crate::formats::canonical;
@@ -22,24 +22,29 @@ pub struct Change {
 }
 
 impl Change {
-    pub fn new(id: RuleId, tool: Option<&str>, path: impl Into<String>, words: &Words) -> Self {
+    pub fn new(
+        id: RuleId,
+        tool: Option<&str>,
+        path: impl Into<String>,
+        words: &Placeholders,
+    ) -> Self {
         let rule = rule(id);
         Self {
             rule: id,
             level: rule.level,
             tool: tool.map(str::to_owned),
             path: path.into(),
-            message: rule.tell(words),
+            message: rule.message(words),
         }
     }
 }
 
-/// The greatest bump the changes ask for; `None` when nothing changed.
+/// The greatest bump the changes require; `None` when nothing changed.
 pub fn bump(changes: &[Change]) -> Option<Bump> {
     changes.iter().map(|change| change.level).max()
 }
 
-/// What `new` promises otherwise than `old`, the gravest first.
+/// The changes from `old` to `new`, the most severe first.
 pub fn diff(old: &Contract, new: &Contract) -> Vec<Change> {
     let none = Server::default();
     let mut changes = servers("/runner", &old.runner, &new.runner);
@@ -63,10 +68,11 @@ fn servers(at: &str, old: &Server, new: &Server) -> Vec<Change> {
     for (before, now) in renamed(&removed, &added) {
         removed.remove(before);
         added.remove(now);
-        let words = Words { old: before.to_owned(), new: now.to_owned(), ..Words::default() };
+        let words =
+            Placeholders { old: before.to_owned(), new: now.to_owned(), ..Placeholders::default() };
         changes.push(Change::new(RuleId::ToolRenamed, Some(before), path(before), &words));
     }
-    let named = |name: &str| Words { name: name.to_owned(), ..Words::default() };
+    let named = |name: &str| Placeholders { name: name.to_owned(), ..Placeholders::default() };
     changes.extend(
         removed
             .keys()
@@ -95,7 +101,7 @@ fn missing<'a>(
         .collect()
 }
 
-/// Pairs that only changed their name: the same schemas, and nobody else has them.
+/// Renamed pairs: equal schemas that no other tool has.
 fn renamed<'a>(
     removed: &BTreeMap<&'a str, &Value>,
     added: &BTreeMap<&'a str, &Value>,
@@ -124,36 +130,46 @@ fn renamed<'a>(
 }
 
 fn tool(path: &str, name: &str, old: &Value, new: &Value) -> Vec<Change> {
-    let change = |id, below: &str, words: Words| {
+    let change = |id, below: &str, words: Placeholders| {
         Change::new(
             id,
             Some(name),
             format!("{path}{below}"),
-            &Words { name: name.to_owned(), ..words },
+            &Placeholders { name: name.to_owned(), ..words },
         )
     };
     let mut changes = Vec::new();
     if old.get("description") != new.get("description") {
-        changes.push(change(RuleId::ToolDescriptionChanged, "/description", Words::default()));
+        changes.push(change(
+            RuleId::ToolDescriptionChanged,
+            "/description",
+            Placeholders::default(),
+        ));
     }
-    changes.extend(
-        annotations(old, new)
-            .into_iter()
-            .map(|(id, detail)| change(id, "/annotations", Words { detail, ..Words::default() })),
-    );
+    changes.extend(annotations(old, new).into_iter().map(|(id, detail)| {
+        change(id, "/annotations", Placeholders { detail, ..Placeholders::default() })
+    }));
     for key in ["title", "icons", "execution", "_meta"] {
         if old.get(key) != new.get(key) {
-            let words = Words { detail: key.to_owned(), ..Words::default() };
+            let words = Placeholders { detail: key.to_owned(), ..Placeholders::default() };
             changes.push(change(RuleId::ToolMetadataChanged, &format!("/{key}"), words));
         }
     }
     changes.extend(named(name, &format!("{path}/inputSchema"), inputs(name, old, new)));
     match (old.get("outputSchema"), new.get("outputSchema")) {
         (None, Some(_)) => {
-            changes.push(change(RuleId::ResultSchemaAdded, "/outputSchema", Words::default()));
+            changes.push(change(
+                RuleId::ResultSchemaAdded,
+                "/outputSchema",
+                Placeholders::default(),
+            ));
         }
         (Some(_), None) => {
-            changes.push(change(RuleId::ResultSchemaRemoved, "/outputSchema", Words::default()));
+            changes.push(change(
+                RuleId::ResultSchemaRemoved,
+                "/outputSchema",
+                Placeholders::default(),
+            ));
         }
         (Some(old), Some(new)) => {
             changes.extend(named(
@@ -182,8 +198,7 @@ fn inputs(name: &str, old: &Value, new: &Value) -> Vec<Finding> {
     compare(Direction::Parameter, name, &schema(old), &schema(new))
 }
 
-/// The hints hosts act on: what each promises, and what the protocol takes it for when it is not
-/// there.
+/// The hints hosts act on: the meaning of each, and its default in the protocol.
 const PROMISES: [(&str, bool, bool); 4] = [
     ("readOnlyHint", true, false),
     ("destructiveHint", false, true),
@@ -210,11 +225,11 @@ fn annotations(old: &Value, new: &Value) -> Vec<(RuleId, String)> {
 }
 
 fn states(old: &Contract, new: &Contract) -> Vec<Change> {
-    let change = |id, words: &Words| vec![Change::new(id, None, "/state", words)];
+    let change = |id, words: &Placeholders| vec![Change::new(id, None, "/state", words)];
     let (before, now) = match (&old.state, &new.state) {
         (None, None) => return Vec::new(),
-        (None, Some(_)) => return change(RuleId::StateSchemaAdded, &Words::default()),
-        (Some(_), None) => return change(RuleId::StateSchemaRemoved, &Words::default()),
+        (None, Some(_)) => return change(RuleId::StateSchemaAdded, &Placeholders::default()),
+        (Some(_), None) => return change(RuleId::StateSchemaRemoved, &Placeholders::default()),
         (Some(before), Some(now)) if before == now => return Vec::new(),
         (Some(before), Some(now)) => (before, now),
     };
@@ -225,8 +240,11 @@ fn states(old: &Contract, new: &Contract) -> Vec<Change> {
         } else {
             RuleId::StateVersionLowered
         };
-        let words =
-            Words { old: versions.0.to_string(), new: versions.1.to_string(), ..Words::default() };
+        let words = Placeholders {
+            old: versions.0.to_string(),
+            new: versions.1.to_string(),
+            ..Placeholders::default()
+        };
         return vec![Change::new(id, None, format!("/state/{STATE_VERSION_KEY}"), &words)];
     }
     // what was stored must still be accepted: the same question as for a parameter
@@ -242,7 +260,7 @@ fn state_change(found: Finding) -> Change {
         (_, Bump::Major) => RuleId::StateNarrowed,
     };
     let detail = match found.rule {
-        RuleId::ParameterRemoved => "it is gone".to_owned(),
+        RuleId::ParameterRemoved => "it was removed".to_owned(),
         RuleId::RequiredParameterAdded => "it is new and required".to_owned(),
         RuleId::ParameterMadeRequired => "it was optional and is required".to_owned(),
         RuleId::ParameterValueRemoved => format!("not {}", found.words.old),
@@ -252,6 +270,6 @@ fn state_change(found: Finding) -> Change {
         id,
         None,
         format!("/state{}", found.path),
-        &Words { name: found.words.name, detail, ..Words::default() },
+        &Placeholders { name: found.words.name, detail, ..Placeholders::default() },
     )
 }

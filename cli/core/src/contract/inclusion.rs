@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decided_says_why() {
+    fn undecidable_inclusion_reports_the_reason() {
         let elsewhere = json!({"$ref": "https://example.org/schema.json"});
         let answer = inclusion(&elsewhere, &json!({"type": "string"}));
         assert_eq!(

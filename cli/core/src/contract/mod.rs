@@ -1,7 +1,7 @@
-//! The Contract: what a version promises to those who call it and to those who keep its state.
+//! The Contract: the interface of a version towards its callers and the owners of its state.
 //!
 //! It is made of what Runner and Tuner answer to `tools/list`, and of the state's schema. Its
-//! digest stands in the commit's trailers, and the difference between two of them decides the bump
+//! digest is in the commit's trailers, and the difference between two Contracts determines the bump
 //! of a release.
 
 pub mod assessment;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 pub const SCHEMA: &str = "agent/contract@1";
-/// Where a state schema says which version of the state's form it describes.
+/// The keyword of a state schema that holds its version.
 pub const STATE_VERSION_KEY: &str = "x-schema-version";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl Diagnose for ContractError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Twice { .. } => Some("give each tool a name of its own".to_owned()),
+            Self::Twice { .. } => Some("give each tool a unique name".to_owned()),
             Self::Nameless { .. } | Self::NoSchema { .. } => {
                 Some("see what the server answers to `tools/list`".to_owned())
             }
@@ -112,7 +112,7 @@ impl Contract {
         digest(&self.to_bytes())
     }
 
-    /// The version of the state's form, where the schema says one.
+    /// The version of the state schema, where it declares one.
     pub fn state_version(&self) -> Option<u64> {
         self.state.as_ref()?.get(STATE_VERSION_KEY)?.as_u64()
     }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_get_wrong_is_named() {
+    fn invalid_tool_listings_are_reported() {
         let check = |tools: Value, expected: &str| {
             let error = Contract::new(tools.as_array().unwrap().clone(), None, None).unwrap_err();
             assert_eq!(error.to_string(), expected);

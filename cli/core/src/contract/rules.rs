@@ -1,5 +1,5 @@
-//! The rules of the bump, as data: `rules.toml` holds what each change asks for, why, and the words
-//! it is reported in.
+//! The rules of the bump, as data: `rules.toml` holds the bump each change requires, the reason,
+//! and the message.
 
 use crate::version::Bump;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 macro_rules! rule_ids {
     ($($variant:ident,)*) => {
-        /// What can change. A variant's name in kebab case is the rule's id.
+        /// The possible changes. A variant's name in kebab case is the rule's id.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum RuleId {
@@ -82,12 +82,11 @@ impl fmt::Display for RuleId {
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     pub id: RuleId,
-    /// The least bump the change asks for.
+    /// The smallest bump the change requires.
     pub level: Bump,
-    /// Why it asks for that, in terms of who would notice.
+    /// The reason, in terms of who is affected.
     pub why: String,
-    /// What the reader is told; `{name}`, `{old}`, `{new}` and `{detail}` stand for the change's
-    /// own words.
+    /// The message; `{name}`, `{old}`, `{new}` and `{detail}` are replaced by the change's values.
     pub message: String,
 }
 
@@ -112,9 +111,9 @@ pub fn rule(id: RuleId) -> &'static Rule {
     RULES.get(&id).expect("every id has a rule: the tests hold it")
 }
 
-/// The words a change brings to its rule's message.
+/// The values of a change for its rule's message.
 #[derive(Debug, Clone, Default)]
-pub struct Words {
+pub struct Placeholders {
     pub name: String,
     pub old: String,
     pub new: String,
@@ -122,8 +121,8 @@ pub struct Words {
 }
 
 impl Rule {
-    pub fn tell(&self, words: &Words) -> String {
-        // one pass, so that a value that looks like a placeholder stays what it is
+    pub fn message(&self, words: &Placeholders) -> String {
+        // one pass, so that a value in the form of a placeholder is not expanded
         let mut told = String::new();
         let mut rest = self.message.as_str();
         while let Some((before, from)) = rest.split_once('{') {
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_use_only_words_there_are() {
+    fn messages_use_only_known_placeholders() {
         for rule in all() {
             for part in rule.message.split('{').skip(1) {
                 let placeholder = part.split_once('}').map(|(name, _)| name);
@@ -171,10 +170,14 @@ mod tests {
     }
 
     #[test]
-    fn a_value_with_braces_is_not_taken_for_a_placeholder() {
-        let words = Words { name: "{old}".to_owned(), old: "x".to_owned(), ..Words::default() };
+    fn values_with_braces_are_not_expanded() {
+        let words = Placeholders {
+            name: "{old}".to_owned(),
+            old: "x".to_owned(),
+            ..Placeholders::default()
+        };
         let rule =
             Rule { message: "`{name}` was {old}".to_owned(), ..rule(RuleId::ToolAdded).clone() };
-        assert_eq!(rule.tell(&words), "`{old}` was x");
+        assert_eq!(rule.message(&words), "`{old}` was x");
     }
 }

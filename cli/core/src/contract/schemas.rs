@@ -1,11 +1,10 @@
 //! Walks two schemas side by side and names what changed where.
 //!
-//! Records, lists and value sets are taken apart, so that a change is named at its own place;
-//! whatever else differs is one place, and the question of which way it differs goes to
-//! `inclusion`.
+//! Objects, arrays and enumerations are compared member by member, so that a change is reported at
+//! its own path; any other difference is one change, and `inclusion` decides its direction.
 
 use super::inclusion::{Inclusion, inclusion};
-use super::rules::{RuleId, Words, rule};
+use super::rules::{Placeholders, RuleId, rule};
 use crate::formats::canonical;
 use crate::version::Bump;
 use serde_json::{Map, Value};
@@ -23,13 +22,13 @@ pub(super) enum Direction {
 pub(super) struct Finding {
     pub rule: RuleId,
     pub path: String,
-    pub words: Words,
+    pub words: Placeholders,
 }
 
-/// Deeper than any schema a person reads; below it two schemas are compared as wholes.
+/// A recursion limit, deeper than real schemas; below it two schemas are compared as a unit.
 const DEPTH: usize = 24;
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
-/// Keywords that say something about values without allowing or refusing any.
+/// Annotations: keywords that neither allow nor refuse values.
 const ANNOTATIONS: [&str; 8] = [
     "title",
     "description",
@@ -76,7 +75,7 @@ fn below(keyword: &str, value: &Value, change: fn(&Value) -> Value) -> Value {
     }
 }
 
-/// Readers ignore fields they do not know, so a closed result is read as an open one.
+/// Readers ignore unknown fields, so a closed result schema is compared as an open one.
 fn opened(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
     let closes = |key: &str, value: &Value| {
@@ -87,10 +86,10 @@ fn opened(schema: &Value) -> Value {
     Value::Object(kept.map(|(key, value)| (key.clone(), below(key, value, opened))).collect())
 }
 
-/// What stands for every key of a map; inclusion looks at declared properties alone.
+/// The placeholder for every key of a map; inclusion checks declared properties only.
 const ANY_KEY: &str = "*";
 
-/// Maps say what their values are by declaring one.
+/// Maps declare the schema of their values with it.
 fn with_maps_declared(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
     let mut changed: Map<_, _> = map
@@ -111,7 +110,7 @@ fn is_annotation(key: &str) -> bool {
 }
 
 struct Place {
-    /// What people call it: the parameter's or field's name, dotted when nested.
+    /// The display name: the parameter's or field's name, dotted when nested.
     name: String,
     path: String,
     depth: usize,
@@ -133,7 +132,7 @@ pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// The forms that are taken apart.
+/// The forms that are compared member by member.
 #[derive(PartialEq, Eq)]
 enum Form {
     Record,
@@ -175,14 +174,14 @@ struct Walk<'a> {
     old: &'a Value,
     new: &'a Value,
     same_definitions: bool,
-    /// Pairs that were compared: what a recursive schema comes back to.
+    /// Pairs that were compared already: ends the recursion of recursive schemas.
     seen: HashSet<(*const Value, *const Value)>,
     findings: Vec<Finding>,
 }
 
 impl<'a> Walk<'a> {
-    fn found(&mut self, rule: RuleId, place: &Place, words: Words) {
-        let words = Words { name: place.name.clone(), ..words };
+    fn found(&mut self, rule: RuleId, place: &Place, words: Placeholders) {
+        let words = Placeholders { name: place.name.clone(), ..words };
         self.findings.push(Finding { rule, path: place.path.clone(), words });
     }
 
@@ -220,7 +219,7 @@ impl<'a> Walk<'a> {
                 RuleId::ParameterDescriptionChanged,
                 RuleId::ResultDescriptionChanged,
             );
-            self.found(rule, place, Words::default());
+            self.found(rule, place, Placeholders::default());
         }
         if self.direction == Direction::Parameter && changed("default") {
             let shown =
@@ -228,7 +227,7 @@ impl<'a> Walk<'a> {
             self.found(
                 RuleId::ParameterDefaultChanged,
                 place,
-                Words { old: shown(old), new: shown(new), ..Words::default() },
+                Placeholders { old: shown(old), new: shown(new), ..Placeholders::default() },
             );
         }
     }
@@ -262,7 +261,7 @@ impl<'a> Walk<'a> {
                     .by_direction(RuleId::ParameterMadeOptional, RuleId::ResultFieldMadeOptional),
                 _ => return,
             };
-        self.found(rule, place, Words::default());
+        self.found(rule, place, Placeholders::default());
     }
 
     fn added(&mut self, required: bool, place: &Place) {
@@ -271,7 +270,7 @@ impl<'a> Walk<'a> {
         } else {
             self.by_direction(RuleId::OptionalParameterAdded, RuleId::OptionalResultFieldAdded)
         };
-        self.found(rule, place, Words::default());
+        self.found(rule, place, Placeholders::default());
     }
 
     fn removed(&mut self, required: bool, place: &Place) {
@@ -280,10 +279,14 @@ impl<'a> Walk<'a> {
         } else {
             RuleId::OptionalResultFieldRemoved
         };
-        self.found(self.by_direction(RuleId::ParameterRemoved, result), place, Words::default());
+        self.found(
+            self.by_direction(RuleId::ParameterRemoved, result),
+            place,
+            Placeholders::default(),
+        );
     }
 
-    /// Maps: a record whose further properties have a schema of their own.
+    /// Maps: an object whose additional properties have a schema.
     fn further(&mut self, old: &'a Value, new: &'a Value, place: &Place) {
         let schema_of = |record: &'a Value| {
             record.get("additionalProperties").filter(|further| further.is_object())
@@ -313,7 +316,10 @@ impl<'a> Walk<'a> {
         self.found(
             rule,
             place,
-            Words { detail: format!("other values than {}", code(values)), ..Words::default() },
+            Placeholders {
+                detail: format!("other values than {}", code(values)),
+                ..Placeholders::default()
+            },
         );
     }
 
@@ -321,15 +327,15 @@ impl<'a> Walk<'a> {
         let (olds, news) = (choices(old), choices(new));
         for value in news.iter().filter(|value| !olds.contains(value)) {
             let rule = self.by_direction(RuleId::ParameterValueAdded, RuleId::ResultValueAdded);
-            self.found(rule, place, Words { new: code(value), ..Words::default() });
+            self.found(rule, place, Placeholders { new: code(value), ..Placeholders::default() });
         }
         for value in olds.iter().filter(|value| !news.contains(value)) {
             let rule = self.by_direction(RuleId::ParameterValueRemoved, RuleId::ResultValueRemoved);
-            self.found(rule, place, Words { old: code(value), ..Words::default() });
+            self.found(rule, place, Placeholders { old: code(value), ..Placeholders::default() });
         }
     }
 
-    /// One place that differs as a whole: which way does it?
+    /// The direction of a difference that is one change.
     fn whole(&mut self, old: &Value, new: &Value, place: &Place) {
         let (old, new) = (standalone(old, self.old), standalone(new, self.new));
         if old == new {
@@ -351,7 +357,7 @@ impl<'a> Walk<'a> {
                 (self.by_direction(RuleId::ParameterUndecided, RuleId::ResultUndecided), reason)
             }
         };
-        self.found(rule, place, Words { detail, ..Words::default() });
+        self.found(rule, place, Placeholders { detail, ..Placeholders::default() });
     }
 
     /// The values that must be allowed, and the schema that must allow them.
@@ -362,8 +368,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Changes that are harmless one by one may break together; a counterexample for the whole
-    /// schema is proof of it.
+    /// Changes that are each compatible may be incompatible together; a counterexample for the
+    /// complete schema proves it.
     fn check_the_sum(&mut self, root: &Place) {
         if self.findings.is_empty()
             || self.findings.iter().any(|found| rule(found.rule).level == Bump::Major)
@@ -374,14 +380,18 @@ impl<'a> Walk<'a> {
             self.oriented(standalone(self.old, self.old), standalone(self.new, self.new));
         if let Inclusion::Refuted { example } = inclusion(&from, &to) {
             let rule = self.by_direction(RuleId::ParameterNarrowed, RuleId::ResultWidened);
-            self.found(rule, root, Words { detail: code(&example), ..Words::default() });
+            self.found(
+                rule,
+                root,
+                Placeholders { detail: code(&example), ..Placeholders::default() },
+            );
         }
     }
 }
 
 fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     let mut schema = schema;
-    // a reference to itself would turn for ever
+    // a reference to itself would recurse without end
     for _ in 0..DEPTH {
         let target = schema
             .get("$ref")
@@ -395,7 +405,7 @@ fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
     schema
 }
 
-/// A part of a schema on its own feet: without annotations, with the definitions it may refer to.
+/// A self-contained part of a schema: without annotations, with the definitions it may refer to.
 fn standalone(schema: &Value, root: &Value) -> Value {
     let mut part = schema.clone();
     if let Value::Object(map) = &mut part
@@ -461,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_maps_count_wherever_the_map_is() {
+    fn map_values_are_compared_at_any_depth() {
         let map = |kind: &str| json!({"type": "object", "additionalProperties": {"type": kind}});
         let (old, new) = (parameter(&map("number")), parameter(&map("string")));
         let path = "/properties/p/additionalProperties";
@@ -512,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_inside_a_list_of_records_has_its_own_place() {
+    fn change_inside_an_array_of_objects_has_its_own_path() {
         let hits = |extra: &Value| {
             let hit = json!({"type": "object", "properties": {"title": {"type": "string"},
                 "score": extra}, "required": ["title", "score"]});
@@ -530,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn data_that_looks_like_a_schema_is_left_alone() {
+    fn schema_like_data_is_not_walked() {
         let old = parameter(&json!({"enum": [{"description": "a"}]}));
         let new = parameter(&json!({"enum": [{"description": "b"}]}));
         let path = "/properties/p";

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_one_spelling() {
+    fn number_has_one_canonical_form() {
         for (written, normal_form) in [
             ("1e-07", "1e-7"),
             ("1E5", "100000.0"),

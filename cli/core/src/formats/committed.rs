@@ -1,18 +1,18 @@
-//! What comes after a commit point: it can fail, and what was committed stays.
+//! Steps after a commit point: they can fail without undoing what was committed.
 //!
-//! A verb has one commit point: the append to the Journal, the move of `active`, the move of a ref
-//! of ours. Before it, a failure is an error and nothing was done. After it, a failure is a warning
-//! beside success, and the next command does what was left.
+//! A verb has one commit point: the append to the Journal, the move of `active`, the update of a
+//! managed ref. Before it, a failure is an error and nothing was done. After it, a failure is a
+//! warning beside success, and the next command completes the remaining steps.
 
 use crate::formats::diagnose::Messages;
 use serde::Serialize;
 
-/// A batch on a full disk fails the same way again and again: so many warnings are kept, each once.
+/// Bounds the warnings, each kept once: a batch on a full disk repeats the same failure.
 const MOST: usize = 32;
 
-/// What failed after a commit point: each with what it means and what mends it.
+/// Failures after a commit point, each with its consequence and its fix.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[must_use = "a warning that is dropped is not said"]
+#[must_use = "a dropped warning is never reported"]
 pub struct Warnings(Vec<String>);
 
 impl Warnings {
@@ -27,8 +27,8 @@ impl Warnings {
         }
     }
 
-    /// Takes the outcome of a step after the commit point. `meaning` says what is not done and what
-    /// mends it; the causes follow it.
+    /// Records the outcome of a step after the commit point. `meaning` states what was not done and
+    /// how to fix it; the causes follow it.
     pub fn note<T, E: Messages>(&mut self, outcome: Result<T, E>, meaning: &str) -> Option<T> {
         match outcome {
             Ok(value) => Some(value),
@@ -70,9 +70,9 @@ pub struct WithWarnings<'a, T> {
     pub warnings: &'a [String],
 }
 
-/// What was committed, and what failed afterwards.
+/// The committed outcome, and later failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "its warnings have to be said"]
+#[must_use = "its warnings have to be reported"]
 pub struct Committed<T> {
     pub value: T,
     pub warnings: Warnings,
@@ -103,7 +103,7 @@ mod tests {
     struct NotWritten(#[source] std::io::Error);
 
     #[test]
-    fn a_failure_after_the_commit_is_said_with_its_causes_and_takes_nothing_back() {
+    fn failure_after_the_commit_point_is_reported_and_undoes_nothing() {
         let full = || NotWritten(std::io::Error::other("no space left"));
         let mut warnings = Warnings::none();
         assert_eq!(warnings.note(Ok::<_, NotWritten>(1), "the view is behind"), Some(1));

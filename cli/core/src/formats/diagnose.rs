@@ -1,4 +1,4 @@
-//! What kind of failure an error is, and what the reader can do next.
+//! The kind of an error, and a hint for the user.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// What was asked was judged, and the answer is no.
+    /// The operation was judged and the verdict is no.
     Refused,
     /// The command line is wrong.
     Usage,
@@ -19,7 +19,7 @@ pub enum FailureKind {
     Child,
     /// git or Python missing, store or remote unreachable.
     Surroundings,
-    /// Not enough evidence to say yes or no.
+    /// Not enough evidence for a verdict.
     NotEnoughEvidence,
 }
 
@@ -42,13 +42,13 @@ impl FailureKind {
 pub trait Diagnose: std::error::Error + Send + Sync + 'static {
     fn kind(&self) -> FailureKind;
 
-    /// What the reader can do next, as one sentence.
+    /// The next step for the user, as one sentence.
     fn hint(&self) -> Option<String> {
         None
     }
 }
 
-/// An error in words: what happened, to what; the causes follow, outermost first.
+/// The message of an error with its causes, outermost first.
 pub trait Messages {
     fn messages(&self) -> Vec<String>;
 }

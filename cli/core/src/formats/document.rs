@@ -1,5 +1,5 @@
-//! Documents that people write: text from any editor, JSON in which no key stands twice, read key
-//! by key, so that every complaint names its place and how to mend it.
+//! Documents that users write: text in any common encoding and JSON without duplicate keys. They
+//! are read key by key, so that every error names its location and its fix.
 
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::json_text::repeated_key;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 
-/// What some editors write before UTF-8.
+/// The byte order mark that some editors write before UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A wrong place in a file.
@@ -59,7 +59,7 @@ pub fn text<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, DocumentError> {
     }
 }
 
-/// The same text on every machine, whatever git or an editor made of its line ends.
+/// The text with normalised line endings.
 pub fn normal(bytes: Vec<u8>) -> Vec<u8> {
     let bytes =
         if unmarked(&bytes).len() < bytes.len() { unmarked(&bytes).to_vec() } else { bytes };
@@ -154,7 +154,7 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8], file: &str) -> Result<T, Document
     parse(text(bytes, file)?).map_err(|flaw| flaw.within(file))
 }
 
-/// An object with a known set of keys, taken one by one.
+/// An object with a known set of keys, which are consumed one by one.
 pub struct Fields {
     place: String,
     map: Map<String, Value>,
@@ -271,7 +271,7 @@ impl Fields {
     }
 }
 
-/// What a value is, in words.
+/// The type of a value, for messages.
 pub fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -289,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_any_editor_is_read() {
+    fn text_of_any_encoding_is_read() {
         assert_eq!(text(b"\xef\xbb\xbfa\r\nb", "f").unwrap(), "a\r\nb");
         assert_eq!(normal(b"\xef\xbb\xbfa\r\n\rb\r\r\nc\r".to_vec()), b"a\n\rb\r\nc\r");
         let wrong = |bytes: &[u8]| text(bytes, "f").unwrap_err().to_string();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn json_of_any_editor_is_read_and_a_key_stands_once() {
+    fn json_of_any_encoding_is_read_and_duplicate_keys_are_refused() {
         let read = |bytes: &[u8]| {
             json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend))
         };
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_beyond_all_bounds_is_refused() {
+    fn number_out_of_range_is_refused() {
         let value = parse("{\"n\": 1e999}").unwrap();
         let mut fields = Fields::new(value, "f", "it", &["n"]).unwrap();
         assert_eq!(

@@ -1,10 +1,10 @@
-//! JSON as text, before it is values: where its strings end, and whether a key stands twice in one
-//! object.
+//! JSON as text, before it is parsed: where its strings end, and whether an object has a duplicate
+//! key.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Where a string that begins here ends: the place of its quotation mark.
+/// The end of a string that begins here: the position of its closing quotation mark.
 pub fn end_of_string(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(byte) = text.get(at) {
@@ -17,8 +17,7 @@ pub fn end_of_string(text: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// An object with more keys than these looks them up in a set; with fewer, comparing them one by
-/// one is quicker.
+/// Objects with more keys than this use a set; for fewer, a linear search is faster.
 const FEW_KEYS: usize = 12;
 
 /// An object or a list that is open.
@@ -55,7 +54,7 @@ impl<'a> Keys<'a> {
         !matches!(self.open.last(), None | Some(Open::List))
     }
 
-    /// Takes a key of the innermost object; gives it back when it is there already.
+    /// Adds a key of the innermost object; returns it when it is a duplicate.
     fn take(&mut self, key: Cow<'a, str>) -> Option<Cow<'a, str>> {
         let innermost = self.open.last_mut()?;
         match innermost {
@@ -77,10 +76,10 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// The first key that its object has had before, and where it stands, in bytes; the text is JSON.
+/// The first duplicate key and its byte offset; the text must be valid JSON.
 ///
-/// Most parsers take the last of two and some the first, without a word: what was written and what
-/// is read then differ.
+/// Most parsers silently use the last of two values and some the first, so readers disagree on the
+/// content.
 pub fn repeated_key(text: &str) -> Option<(usize, Cow<'_, str>)> {
     let bytes = text.as_bytes();
     let mut keys = Keys::default();
@@ -116,7 +115,7 @@ pub fn repeated_key(text: &str) -> Option<(usize, Cow<'_, str>)> {
     None
 }
 
-/// What a string says, given with its quotation marks.
+/// The value of a string literal, given with its quotation marks.
 fn unescaped(quoted: &str) -> Cow<'_, str> {
     if !quoted.contains('\\') {
         return Cow::Borrowed(&quoted[1..quoted.len() - 1]);
@@ -131,7 +130,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn a_key_that_stands_twice_is_found() {
+    fn duplicate_key_is_found() {
         let found = |text: &str| repeated_key(text).map(|(at, key)| (at, key.into_owned()));
         for fine in [
             r#"{"a":{"a":[{"a":1},{"a":2}]},"b":"a","c":["a","a"]}"#,
@@ -167,7 +166,7 @@ mod tests {
     }
 
     proptest! {
-        /// What a map wrote has each key once; with one key more than that, it is found.
+        /// A serialised map has no duplicate keys; an added duplicate is found.
         #[test]
         fn only_repeated_keys_are_found(keys in proptest::collection::hash_set("[a-z\"\\\\\u{e9}]{0,3}", 1..5), at in any::<prop::sample::Index>()) {
             let keys: Vec<_> = keys.into_iter().collect();

@@ -17,11 +17,11 @@ pub const SCHEMA: &str = "agent/manifest@1";
 pub struct Manifest {
     pub schema: String,
     pub name: String,
-    /// What the first release is called, where that is not 0.1.0: an adopted project goes on
-    /// counting. Later releases do not look at it.
+    /// The number of the first release, where it is not 0.1.0: an adopted project continues its own
+    /// numbering. Later releases ignore it.
     pub first_version: Option<Version>,
     pub runner: EntryPoint,
-    /// Absent in an adopted repository that nobody tunes yet.
+    /// Absent in an adopted repository without a Tuner.
     pub tuner: Option<EntryPoint>,
     #[serde(default)]
     pub python: Python,
@@ -41,11 +41,11 @@ pub struct Manifest {
     pub store: Store,
     #[serde(default)]
     pub tests: Tests,
-    /// Where clones meet. Without it versions are made without a look at any remote.
+    /// The remote shared by clones. Without it, versions are made without contacting any remote.
     pub remote: Option<Remote>,
 }
 
-/// How a child is started, and what it may reach while it is confined.
+/// The start parameters of a child, and its access while it is confined.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryPoint {
@@ -74,11 +74,10 @@ impl EntryPoint {
     }
 }
 
-/// Folders that are granted in parts only: they hold every file of the machine, devices, or what
-/// the kernel tells of all processes.
+/// Folders that may be granted in part only: they contain every file of the machine, devices, or
+/// the kernel's data on all processes.
 const NEVER_WHOLE: [&str; 4] = ["/", "/dev", "/proc", "/sys"];
-/// What the names of devices begin with that hold files or the memory of the machine, or make such
-/// devices.
+/// Name prefixes of devices that expose files or memory of the machine, or create such devices.
 const STORAGE: [&str; 24] = [
     "block",
     "bsg",
@@ -106,7 +105,7 @@ const STORAGE: [&str; 24] = [
     "xvd",
 ];
 
-/// Why a path cannot be granted to a Runner or a Tuner, as far as its name says.
+/// Why a path cannot be granted to a Runner or a Tuner, judged by its name alone.
 pub fn refusal(path: &str) -> Option<&'static str> {
     const RULE: &str = "a path begins with `/` or `~/`";
     if path == "~" {
@@ -142,7 +141,7 @@ pub struct Python {
     /// Hash-locked requirements; without them the standard library is all there is.
     pub lock: Option<String>,
     /// A pyproject.toml whose project counts as installed: its metadata, entry points and console
-    /// scripts are there. Its code is that of the checkout.
+    /// scripts are provided. Its code is that of the checkout.
     pub project: Option<String>,
     /// The project's version, where its build backend computes it.
     pub version: Option<String>,
@@ -166,7 +165,7 @@ impl Default for Python {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
-    /// A lock that `npm ci` takes, with `package.json` beside it.
+    /// A lock file for `npm ci`, with `package.json` beside it.
     pub lock: String,
 }
 
@@ -201,7 +200,7 @@ pub struct Gated {
     pub margin: f64,
     #[serde(default)]
     pub test: GateTest,
-    /// How likely noise may be to pass, over the whole history.
+    /// The allowed probability that noise passes, over the whole history.
     #[serde(default = "Gated::alpha")]
     pub alpha: f64,
 }
@@ -237,8 +236,8 @@ impl Promote {
     }
 }
 
-/// When a server that takes signals has staging promoted: after so many that no attempt has seen,
-/// or so long after the first of them.
+/// When a server that accepts signals promotes staging: after a number of signals since the last
+/// attempt, or a time after the first of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoPromotion {
@@ -250,7 +249,7 @@ impl AutoPromotion {
     fn problem(&self) -> Option<&'static str> {
         match (self.every, self.after_s) {
             (None, None) => Some(
-                "says neither `every` (a number of signals) nor `after_s` (a number of seconds)",
+                "sets neither `every` (a number of signals) nor `after_s` (a number of seconds)",
             ),
             (Some(0), _) => Some("has `every = 0`; it is a number of signals from 1"),
             (_, Some(0)) => Some("has `after_s = 0`; it is a number of seconds from 1"),
@@ -258,7 +257,7 @@ impl AutoPromotion {
         }
     }
 
-    /// How long the first of the signals that wait may wait.
+    /// The maximum age of the oldest pending signal.
     pub fn after(&self) -> Option<Duration> {
         self.after_s.map(Duration::from_secs)
     }
@@ -388,11 +387,11 @@ impl std::str::FromStr for GateMode {
     }
 }
 
-/// What tells a gain from noise.
+/// The test that separates a gain from noise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GateTest {
-    /// Bets against "no gain"; may be looked at as often as one likes.
+    /// An e-process against "no gain"; valid at any number of interim analyses.
     #[default]
     EProcess,
     /// Exact mid-p, on the outcomes that flipped.
@@ -439,18 +438,18 @@ pub struct Architect {
     pub time_limit_s: u64,
     /// Path prefixes that count as evaluators, besides those that always do (law 5).
     pub protect: Vec<String>,
-    /// What becomes of a coder's change that touches evaluators.
+    /// The handling of a coder's change to evaluators.
     pub evaluators: EvaluatorChanges,
     /// Whether a coder is held to its workplace, where the kernel can do that.
     pub confine: bool,
 }
 
-/// What a run may do with a change that touches evaluators. The evaluators of the version that is
-/// served judge it either way.
+/// The options for a change to evaluators. The evaluators of the served version judge it in either
+/// case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EvaluatorChanges {
-    /// It ends in a branch for a person.
+    /// The run ends in a branch for a maintainer.
     #[default]
     Propose,
     /// The same, unless it only adds cases: then it may be released.
@@ -508,23 +507,23 @@ pub struct Limits {
     pub call_s: f64,
     /// Tools with a `call_s` of their own.
     pub tools: BTreeMap<String, f64>,
-    /// A conversation that was silent for so many days is over.
+    /// A conversation without a turn for this many days is expired.
     pub conversation_days: f64,
-    /// What each process of a child may allocate, in MiB: in tiers, `agent run` and `agent tune`.
+    /// The memory limit of each process of a child, in MiB: in tiers, `agent run` and `agent tune`.
     /// Without it there is no limit.
     pub memory_mb: Option<u64>,
     /// The same for a child that serves a host.
     pub serving_memory_mb: Option<u64>,
 }
 
-/// Below it no interpreter starts; above it the number is no limit.
+/// Below it no interpreter starts; above it the number is not a limit.
 const MEMORY_MB: std::ops::RangeInclusive<u64> = 64..=1 << 24;
 
-/// What tiers keep.
+/// What tiers store.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tests {
-    /// Whether results keep what came back where a case did not pass.
+    /// Whether results store the answer of a case that did not pass.
     pub answers: bool,
 }
 
@@ -626,7 +625,7 @@ impl Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Remote {
-    /// As git knows it. No version is made before its `active` was looked at.
+    /// The name of the remote in git. No version is made before its `active` was read.
     pub name: String,
     /// Whether a version is pushed when it was made, as with `--push`.
     pub push: bool,
@@ -659,7 +658,7 @@ impl Store {
             .then(|| format!("is {seconds}; it is a number of seconds above 0 and at most an hour"))
     }
 
-    /// Whether it lies elsewhere, and is reached with keys.
+    /// Whether the store is remote and needs credentials.
     pub fn is_remote(&self) -> bool {
         self.url.starts_with("s3://")
     }
@@ -702,8 +701,8 @@ impl Diagnose for ManifestError {
 }
 
 impl Manifest {
-    /// The same, where code under test may reach and take what `judging` lets it: a change does not
-    /// widen what it is tested under.
+    /// The same, with the access and the limits that `judging` grants: a change cannot widen the
+    /// confinement it is tested under.
     #[must_use]
     pub fn held_to(&self, judging: &Self) -> Self {
         let held = |own: &EntryPoint, other: Option<&EntryPoint>| EntryPoint {
@@ -719,9 +718,9 @@ impl Manifest {
         }
     }
 
-    /// The keys and sections that say something else in another manifest.
+    /// The keys and sections that differ in another manifest.
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
-        // whole, so that a section that comes later is compared as well
+        // compares all sections, so that one added later is compared as well
         let Self {
             schema,
             name,
@@ -759,7 +758,7 @@ impl Manifest {
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
     }
 
-    /// What the first release is called.
+    /// The version of the first release.
     pub fn first(&self) -> Version {
         self.first_version.clone().unwrap_or(FIRST)
     }
@@ -904,7 +903,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_judged_is_held_to_what_the_judging_manifest_grants() {
+    fn candidate_is_limited_to_grants_of_the_judging_manifest() {
         let parse =
             |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap();
         let tuner = "[tuner]\ncommand = [\"tune\"]\n";
@@ -932,7 +931,7 @@ mod tests {
         assert_eq!(
             env("environment = [\"A_KEY\"]\n"),
             env("env = [\"A_KEY\"]\n"),
-            "as earlier manifests say it"
+            "in the spelling of earlier manifests"
         );
         check("env = [\"A\", \"A=1\"]\n", "agent.toml: `runner.env` names `A` twice");
         check(
@@ -956,7 +955,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_fill_what_is_not_said() {
+    fn defaults_fill_missing_keys() {
         let manifest = Manifest::parse(SMALLEST, "agent.toml").unwrap();
         assert_eq!((manifest.promote.tier, manifest.promote.auto), (Tier::Micro, None));
         assert_eq!(manifest.release.tier, Tier::Full);
@@ -965,7 +964,7 @@ mod tests {
     }
 
     #[test]
-    fn staging_promotes_itself_after_so_many_signals_or_so_long() {
+    fn automatic_promotion_is_triggered_by_count_or_age() {
         let auto = |text: &str| {
             Manifest::parse(
                 &format!("{SMALLEST}[promote]\ntier = \"micro\"\nauto = {text}\n"),
@@ -996,11 +995,11 @@ mod tests {
             );
         }
         let release = format!("{SMALLEST}[release]\ntier = \"full\"\nauto = {{ every = 3 }}\n");
-        assert!(Manifest::parse(&release, "agent.toml").is_err(), "a release is a person's");
+        assert!(Manifest::parse(&release, "agent.toml").is_err(), "a release is never automatic");
     }
 
     #[test]
-    fn a_wrong_manifest_names_the_place() {
+    fn manifest_error_names_the_key() {
         check(
             "[promote]\ntier = \"tiny\"\n",
             "agent.toml:6:8: unknown variant `tiny`, expected one of `micro`, `fast`, `full`",

@@ -1,5 +1,5 @@
-//! What is written down and read again: documents, the canonical form, the manifest, numbers, ids,
-//! and the errors of reading them.
+//! Persisted formats: documents, the canonical form, the manifest, numbers, ids, and the errors of
+//! reading them.
 
 pub mod canonical;
 pub mod committed;

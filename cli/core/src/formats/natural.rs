@@ -1,4 +1,4 @@
-//! The order of names for people: `case-2` before `case-10`.
+//! Natural sort order of names: `case-2` before `case-10`.
 
 use std::cmp::Ordering;
 
@@ -63,7 +63,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_an_order(mut names in proptest::collection::vec("[ab0-2]{0,6}", 3)) {
+        fn natural_order_is_total(mut names in proptest::collection::vec("[ab0-2]{0,6}", 3)) {
             names.sort_by(|one, two| compare(one, two));
             prop_assert_ne!(compare(&names[0], &names[2]), Ordering::Greater);
             for one in &names {

@@ -4,8 +4,7 @@
 use serde_json::Number;
 use std::borrow::Cow;
 
-/// Beyond so many zeros a number is not written out: it is no measure of anything, and its digits
-/// would fill the memory.
+/// Numbers with more zeros than this are not expanded: their digits would exhaust memory.
 const MOST_ZEROS: i64 = 400;
 
 /// `digits * 10^exponent`, without zeros at either end of the digits.
@@ -17,7 +16,7 @@ struct Decimal<'a> {
 }
 
 impl<'a> Decimal<'a> {
-    /// `None` for an exponent that fits no machine word.
+    /// `None` for an exponent that does not fit in a machine word.
     fn parse(text: &'a str) -> Option<Self> {
         let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -98,7 +97,7 @@ pub fn is_near(expected: &Number, got: &Number, rel: f64, abs: f64) -> bool {
     difference(expected, got).unwrap_or((one - other).abs()) <= abs.max(rel * one.abs())
 }
 
-/// How far two different integers are apart, where doubles do not tell.
+/// The distance between two different integers that are equal as doubles.
 fn difference(one: &Number, other: &Number) -> Option<f64> {
     let integer = |number: &Number| {
         Decimal::parse(&number.to_string())
@@ -110,8 +109,8 @@ fn difference(one: &Number, other: &Number) -> Option<f64> {
     integer(one)?.checked_sub(integer(other)?).map(|difference| difference.unsigned_abs() as f64)
 }
 
-/// The same number without an exponent, as programs want it that take no other; `None` for one that
-/// is too large, or too small, to be written so.
+/// The same number without an exponent, for programs that accept no other form; `None` for a number
+/// that is too large or too small for it.
 pub fn plain(number: &Number) -> Option<Number> {
     let text = number.to_string();
     if !text.contains(['e', 'E']) {
@@ -129,8 +128,8 @@ pub fn as_name(number: &Number) -> String {
         .unwrap_or(text)
 }
 
-/// A score a hair outside of 0 to 1 is at its end: the cosine of equal vectors is
-/// 1.0000000000000002 on most machines. Anything further out is no score.
+/// A score outside of 0 to 1 by a rounding error is clamped: the cosine of equal vectors is
+/// 1.0000000000000002 on most machines. Anything further outside is not a score.
 pub fn as_score(score: f64) -> Option<f64> {
     const HAIR: f64 = 1e-9;
     (-HAIR..=1.0 + HAIR).contains(&score).then(|| score.clamp(0.0, 1.0))
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_a_hair_outside_is_at_its_end() {
+    fn score_is_clamped_within_rounding_error() {
         assert_eq!(as_score(1.000_000_000_000_000_2), Some(1.0));
         assert_eq!((as_score(-1e-17), as_score(0.3)), (Some(0.0), Some(0.3)));
         assert_eq!(
@@ -225,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_is_itself_however_it_is_written(mantissa in any::<i64>(),
+        fn equal_numbers_compare_equal_in_any_notation(mantissa in any::<i64>(),
             exponent in -30..30i64) {
             let (one, other) = (number(&format!("{mantissa}e{exponent}")),
                 number(&format!("{mantissa}0e{}", exponent - 1)));

@@ -29,7 +29,7 @@ impl ObjectId {
         &self.0
     }
 
-    /// The abbreviated form for people.
+    /// The abbreviated form for display.
     pub fn short(&self) -> &str {
         &self.0[..9]
     }
@@ -51,12 +51,12 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// `sha256:<hex>` of bytes: the form every digest of ours has in trailers and stored documents.
+/// `sha256:<hex>` of bytes: the form of digests in trailers and stored documents.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
 }
 
-/// The first half of the same digest, bare: what tells apart two things that are compared within
+/// The first half of the same digest, without the prefix: sufficient to distinguish objects within
 /// one repository.
 pub fn short_digest(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes)[..16])

@@ -1,5 +1,5 @@
-//! Versions of Python, and what a manifest's `python.requires` asks of them (the comparisons of PEP
-//! 440 on final releases).
+//! Versions of Python, and what a manifest's `python.requires` requires of them (the comparisons of
+//! PEP 440 on final releases).
 //!
 //! Own code, since `pep440_rs` also accepts what a manifest must not name (pre-releases, local
 //! versions, no clause at all) and does not give the oldest release that a requirement allows.
@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A release of Python, such as 3.11.7; a part that is not said is 0.
+/// A release of Python, such as 3.11.7; an omitted part is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PythonVersion(pub [u32; 3]);
 
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_requirement_is_refused() {
+    fn invalid_requirements_are_refused() {
         for text in ["", "3.11", ">=3.x", "~=3", ">=3.11.*", "=>3.11", ">=3.11,"] {
             assert!(text.parse::<PythonRequirement>().is_err(), "{text}");
         }

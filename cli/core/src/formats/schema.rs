@@ -25,13 +25,13 @@ impl Flaw {
 }
 
 impl Schema {
-    /// The error says why it is no schema.
+    /// The error states why the document is not a valid schema.
     pub fn new(schema: &Value) -> Result<Self, Flaw> {
         let schema = in_form(schema)?;
         jsonschema::validator_for(&schema).map(Self).map_err(|error| Flaw::of(&error))
     }
 
-    /// Where a value breaks the schema; nowhere when it is valid.
+    /// The violations of the schema; empty when the value is valid.
     pub fn violations(&self, value: &Value) -> Vec<Flaw> {
         match in_form(value) {
             Ok(value) => self.0.iter_errors(&value).map(|error| Flaw::of(&error)).collect(),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place() {
+    fn schema_violation_names_its_path() {
         let schema =
             Schema::new(&json!({"properties": {"a/b": {"items": {"maximum": 9}}}})).unwrap();
         let place = |text: &str| schema.violations(&parsed(text)).remove(0).pointer;
@@ -197,9 +197,9 @@ mod tests {
     }
 
     proptest! {
-        /// What was learned is stored in canonical form: it means the same to its schema as before.
+        /// The learned state is stored in canonical form, which does not change its validity.
         #[test]
-        fn the_canonical_form_is_as_valid_as_any_other(one in value(), other in value()) {
+        fn canonical_form_stays_valid(one in value(), other in value()) {
             for schema in [json!({"const": one}), json!({"enum": [one, other]}),
                 json!({"uniqueItems": true})] {
                 let schema = Schema::new(&schema).unwrap();

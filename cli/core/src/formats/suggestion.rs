@@ -1,11 +1,11 @@
-//! "Did you mean": the nearest of the words that would have been right.
+//! "Did you mean": the valid word nearest to the one typed.
 
-/// ` (did you mean "x"?)`, or nothing when no known word is near.
+/// ` (did you mean "x"?)`, or nothing when no valid word is near.
 pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(typed, known).map(|word| format!(" (did you mean \"{word}\"?)")).unwrap_or_default()
 }
 
-/// The nearest known word, when it is near enough to be meant.
+/// The nearest valid word, if its edit distance is small enough.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_near_is_suggested() {
+    fn only_near_matches_are_suggested() {
         assert_eq!(nearest("argumnets", ["id", "tool", "arguments"]), Some("arguments"));
         assert_eq!(did_you_mean("xyz", ["id", "tool"]), "");
     }

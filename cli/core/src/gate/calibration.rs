@@ -1,5 +1,5 @@
-//! How often each test says "better" of a version that is compared with itself: the rate of false
-//! promotions, measured.
+//! How often each test decides "better" for a version compared with itself: the measured rate of
+//! false promotions.
 
 use crate::formats::manifest::{GateMode, GateTest, Tier};
 use crate::gate::ledger;
@@ -38,12 +38,12 @@ pub struct Calibration {
     pub cases: usize,
     /// Comparisons of a run with the one before it.
     pub rounds: usize,
-    /// Those in which a case came out otherwise.
+    /// Those in which the result of a case differed.
     pub changed: usize,
     pub tests: Vec<Rate>,
 }
 
-/// Takes the comparisons in one by one.
+/// Adds comparisons one by one.
 #[derive(Debug)]
 pub struct Calibrator {
     alpha: f64,
@@ -66,7 +66,7 @@ impl Calibrator {
         }
     }
 
-    /// A run and the one before it, of the very same thing.
+    /// A run and the previous one, of the identical version.
     pub fn add(&mut self, before: &[CaseResult], now: &[CaseResult]) {
         self.rounds += 1;
         let fixed = Level { value: self.alpha, index: None };
@@ -119,7 +119,7 @@ mod tests {
     use crate::testing::evaluation::Outcome;
 
     #[test]
-    fn noise_is_taken_for_a_gain_by_the_mean_and_not_by_the_tests() {
+    fn means_accept_noise_and_the_tests_do_not() {
         let mut random = SplitMix64::new(5);
         let mut run = || -> Vec<CaseResult> {
             let noisy = |number| {

@@ -1,5 +1,5 @@
-//! The ledger of the gate: every judged attempt spends of one alpha, so that whoever tries often
-//! enough does not get noise through.
+//! The ledger of the gate: every judged attempt spends part of one alpha, so that repeated attempts
+//! do not let noise pass.
 //!
 //! e-LOND (Xu and Ramdas, 2024: Online multiple testing with e-values): attempt t has the level
 //! `alpha · γ_t · (D + 1)`, with `γ_t = 1/(t(t+1))` and D the discoveries it builds on: accepted
@@ -13,12 +13,12 @@
 //! **Two clones.** Each attempt is a line, written with the level it was judged at; a join of two
 //! ledgers is the union of their lines, so a level that was spent stays what it was, and nothing is
 //! spent twice. The attempt after a join has the index after all of both, and D is counted along
-//! `active`, which is one line of versions: its level is at most the one that either ledger alone
+//! `active`, which is a linear history: its level is at most the one that either ledger alone
 //! would have given. Why the bound holds for what is served: with R discoveries on `active` in the
 //! end, an attempt i that became one of them had `D_i + 1 <= R`, so the expected share of false
 //! ones, `Σ E[1{E_i >= 1/α_i} / R]`, is at most `Σ α γ_{t_i} E[E_i] <= α Σ γ_{t_i}`: e-values need
-//! nothing else, no order and no independence. Attempts that know of one another have indices of
-//! their own, and their γ sum to less than 1. Attempts made at the same time in clones that had not
+//! no further assumption on order or independence. Attempts recorded in one ledger have distinct
+//! indices, and their γ sum to less than 1. Attempts made at the same time in clones that had not
 //! fetched each other's ledger may share an index, and each adds its γ: the bound is then alpha
 //! times `Σ γ_{t_i}`, which `spent` gives. A candidate that was accepted in a clone and lost the
 //! race for `active` is no discovery: it is not in D, its attempt stays charged.
@@ -33,7 +33,7 @@ use std::collections::{HashMap, HashSet};
 
 pub const SCHEMA: &str = "agent/ledger@1";
 
-/// One test of one candidate. The same test made again is not charged again: its entry stands.
+/// One test of one candidate. A repeated test is not charged again: its entry is reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CandidateTest {
     pub baseline: ObjectId,
@@ -71,7 +71,7 @@ impl CandidateTest {
     }
 }
 
-/// An attempt, as a line of the ledger says it.
+/// An attempt, as recorded in a line of the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     pub schema: String,
@@ -100,17 +100,17 @@ impl Entry {
         format!("{line}\n")
     }
 
-    /// D, the discoveries that the attempt built on: its level says how many they were.
+    /// D, the discoveries that the attempt built on, recovered from its level.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a whole number from 1, and what is none is not a level of ours"
+        reason = "an integer from 1; any other value is not a level of this ledger"
     )]
     pub fn discoveries(&self) -> u64 {
         (self.level / (self.alpha * share(self.index))).round().max(1.0) as u64 - 1
     }
 
-    /// Why its level cannot be what its index gives.
+    /// Why its level does not match its index.
     fn level_problem(&self) -> Option<String> {
         let given = level(self.alpha, self.index, self.discoveries()).value;
         let fits =
@@ -157,7 +157,7 @@ impl Line {
     }
 }
 
-/// What was asked of the gate so far, by index.
+/// The comparisons judged so far, by index.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ledger {
     lines: Vec<Line>,
@@ -231,18 +231,18 @@ impl Ledger {
         self.lines.iter().map(|line| &line.entry)
     }
 
-    /// How many entries of another ledger are not in this one, or not as they were.
+    /// The number of entries of another ledger that are missing here or altered.
     pub fn lacks(&self, other: &Self) -> usize {
         let known: HashSet<&str> = self.lines.iter().map(|line| line.text.as_str()).collect();
         other.lines.iter().filter(|line| !known.contains(line.text.as_str())).count()
     }
 
-    /// The entry of the very same test; where two clones asked it, the one at the stricter level.
+    /// The entry of the identical test; where two clones made it, the one at the stricter level.
     pub fn of(&self, asked: &CandidateTest) -> Option<&Entry> {
         self.all_of(asked).min_by(|one, other| one.level.total_cmp(&other.level))
     }
 
-    /// Every entry of the very same test.
+    /// All entries of the identical test.
     pub fn all_of<'a>(&'a self, asked: &CandidateTest) -> impl Iterator<Item = &'a Entry> {
         self.entries().filter(move |entry| entry.asked == *asked)
     }
@@ -262,20 +262,20 @@ impl Ledger {
         self.entries().any(|entry| entry.accepted)
     }
 
-    /// What the next attempt has to meet, with so many discoveries below its baseline.
+    /// The level of the next attempt, given the number of discoveries below its baseline.
     pub fn next(&self, alpha: f64, discoveries: u64) -> Level {
         level(alpha, self.next_index(), discoveries)
     }
 
-    /// The same question asked in two clones is one attempt; no index comes twice in one line of
-    /// attempts.
+    /// The same comparison made in two clones is one attempt; an index is unique within one
+    /// sequence of attempts.
     fn next_index(&self) -> u64 {
         let highest = self.lines.last().map_or(0, |line| line.entry.index);
         highest.max(self.attempts().len() as u64) + 1
     }
 
-    /// `Σ γ_t` over all attempts: what of alpha they have used. Above 1 only where clones tried
-    /// without knowing of one another.
+    /// `Σ γ_t` over all attempts: the used share of alpha. Above 1 only after concurrent attempts
+    /// in clones that had not synchronised.
     pub fn spent(&self) -> f64 {
         self.attempts().values().sum()
     }
@@ -288,7 +288,7 @@ impl Ledger {
         self.attempts().len()
     }
 
-    /// Every question that was asked, with the share of alpha that it was charged.
+    /// Every comparison, with the share of alpha it was charged.
     fn attempts(&self) -> HashMap<String, f64> {
         let mut attempts = HashMap::new();
         for entry in self.entries() {
@@ -300,7 +300,7 @@ impl Ledger {
     }
 }
 
-/// The level of the attempt `index`, from 1, with so many discoveries below it.
+/// The level of the attempt `index`, from 1, given the number of discoveries below it.
 pub fn level(alpha: f64, index: u64, discoveries: u64) -> Level {
     Level { value: alpha * share(index) * (discoveries + 1) as f64, index: Some(index) }
 }
@@ -349,8 +349,8 @@ mod tests {
         }
     }
 
-    /// One line of attempts from what is there: each accepted one is a discovery of those after it.
-    /// `who` keeps the questions of two clones apart.
+    /// Appends a sequence of attempts: each accepted one is a discovery for later ones. `who`
+    /// distinguishes the comparisons of two clones.
     fn continued(ledger: &Ledger, who: &str, decisions: &[bool]) -> Ledger {
         let mut discoveries = ledger.entries().filter(|entry| entry.accepted).count() as u64;
         let mut ledger = ledger.clone();
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_shrink_with_every_try_and_grow_with_every_success() {
+    fn levels_shrink_per_attempt_and_grow_per_discovery() {
         for (decisions, discoveries, wanted) in [
             (&[][..], 0, 0.025),
             (&[false], 0, 0.05 / 6.0),
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_with_a_gap_or_a_strange_line_is_not_read() {
+    fn ledger_with_a_gap_or_an_unknown_line_is_refused() {
         let text = ledger(&[true, false]).to_text();
         let tail = text.split_once('\n').unwrap().1;
         let error = |text: &str| Ledger::parse(text, "L").unwrap_err().to_string();
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn the_discoveries_below_a_version_are_read_off_the_attempt_that_made_it() {
+    fn discoveries_of_a_version_come_from_its_attempt() {
         let mut ledger = ledger(&[true, false]);
         let [first, second, other] = ["1", "2", "3"].map(|text| ObjectId::of_blob(text.as_bytes()));
         let made = Entry { accepted: true, ..entry(&ledger, "made", 1, true) };
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_clones_asked_alike_is_one_attempt_at_the_stricter_level() {
+    fn same_comparison_of_two_clones_is_one_attempt_at_the_stricter_level() {
         let base = ledger(&[false]);
         let one = base.with(entry(&base, "same", 0, true));
         let more = continued(&base, "b", &[false, false]);
@@ -438,7 +438,7 @@ mod tests {
             joined.of(&asked("same")).map(|entry| (entry.index, entry.accepted)),
             Some((4, false))
         );
-        // the first, the one that both asked at its larger share, and two of the second clone's
+        // the first, the shared one at its larger share, and two of the second clone's
         let charged: f64 = [1, 2, 2, 3].map(share).iter().sum();
         assert!((joined.spent() - charged).abs() < 1e-12);
     }
@@ -448,7 +448,7 @@ mod tests {
 
         /// Three clones that part from one ledger and try on, as often as they like.
         #[test]
-        fn a_join_is_a_union_whatever_the_order_and_its_next_level_is_the_strictest(
+        fn join_is_a_commutative_union_with_the_strictest_next_level(
             common in proptest::collection::vec(any::<bool>(), 0..6),
             tries in proptest::array::uniform3(proptest::collection::vec(any::<bool>(), 0..6)),
             discoveries in 0u64..3,
@@ -473,7 +473,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_that_was_taken_out_is_found(decisions in proptest::collection::vec(any::<bool>(),
+        fn removed_ledger_line_is_detected(decisions in proptest::collection::vec(any::<bool>(),
             2..9), gone in any::<prop::sample::Index>()) {
             let whole = ledger(&decisions);
             let gone = gone.index(decisions.len());
@@ -488,10 +488,10 @@ mod tests {
         }
     }
 
-    /// 300 histories of 40 tries of a candidate that is what it replaces, each looked at after
-    /// every ten cases.
+    /// 300 histories of 40 attempts with a candidate identical to its baseline, each with an
+    /// interim analysis after every ten cases.
     #[test]
-    fn histories_of_noise_pass_the_ledger_no_more_often_than_alpha() {
+    fn noise_passes_the_ledger_at_most_alpha_often() {
         const HISTORIES: usize = 300;
         let mut random = SplitMix64::new(11);
         let fooled = (0..HISTORIES)

@@ -1,10 +1,10 @@
 //! The gate between a candidate and the version it would replace: compared case by case, never mean
 //! against mean alone.
 //!
-//! `better` asks for evidence that the mean gain is above the margin. `not-worse` asks for evidence
+//! `better` requires evidence that the mean gain is above the margin. `not-worse` requires evidence
 //! that the mean loss is below the margin, unless no case scored lower: then nothing got worse, and
-//! there is nothing to prove. What looks like a yes but may be chance is "not enough evidence".
-//! Where the tier has held-out cases, these count alone: what was tuned on is not judged on.
+//! there is nothing to prove. A gain that may be chance is "not enough evidence". Where the tier
+//! has held-out cases, only these count: cases used for tuning do not judge.
 
 pub mod calibration;
 pub mod ledger;
@@ -19,17 +19,17 @@ use pairs::Pairs;
 use proof::Proof;
 use serde::{Deserialize, Serialize};
 
-/// What looks like less than this is a rounding error: the sum of many floats may end a hair off.
+/// Differences below this are rounding errors of sums of floats.
 const ROUNDING: f64 = 1e-12;
 
 impl GateVerdict {
-    /// Whether cases scored higher, and not only as much as others scored lower.
+    /// Whether the gains exceed the losses.
     pub fn shows_gain(&self) -> bool {
         self.better > 0 && self.candidate_score - self.baseline_score > ROUNDING
     }
 
-    /// The answer in a few words, for the message of the version's commit.
-    pub fn told(&self) -> String {
+    /// A summary of the decision, for the message of the version's commit.
+    pub fn summary(&self) -> String {
         let question =
             Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };
         let counts = format!("{} better, {} worse", self.better, self.worse);
@@ -40,7 +40,7 @@ impl GateVerdict {
                 format!(
                     "{}: {counts}; {evidence}{}",
                     question.claim(),
-                    asked_by(self.test, Some(index))
+                    test_name(self.test, Some(index))
                 )
             }
         }
@@ -48,20 +48,20 @@ impl GateVerdict {
 }
 
 /// The test, and the attempt of the ledger that fixed its level.
-fn asked_by(test: GateTest, attempt: Option<u64>) -> String {
+fn test_name(test: GateTest, attempt: Option<u64>) -> String {
     let attempt = attempt.map(|index| format!("attempt {index}"));
     let test = (test != GateTest::EProcess).then(|| test.as_str().to_owned());
     let parts: Vec<_> = test.into_iter().chain(attempt).collect();
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }
 
-/// What is asked of a candidate.
+/// The requirement for a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Question {
     pub mode: GateMode,
     pub margin: f64,
     pub test: GateTest,
-    /// How likely noise may be to pass: once, or with the ledger over the whole history.
+    /// The probability that noise passes: once, or with the ledger over the whole history.
     pub alpha: f64,
 }
 
@@ -93,7 +93,7 @@ impl From<&Gated> for Question {
     }
 }
 
-/// How unlikely noise must be here, and which entry of the ledger says so.
+/// The level of this test, and the ledger entry that determines it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Level {
     pub value: f64,
@@ -115,22 +115,22 @@ pub struct GateVerdict {
     pub worse: usize,
     pub baseline_score: f64,
     pub candidate_score: f64,
-    /// The test's p-value; of an e-process the inverse of the evidence, which stays valid however
-    /// often it is looked at.
+    /// The test's p-value; of an e-process the inverse of the evidence, which is valid at any
+    /// number of interim analyses.
     pub p_value: f64,
     /// The natural logarithm of the evidence, of an e-process.
     pub log_e_value: Option<f64>,
-    /// What `p_value` had to be at most; the evidence of an e-process had to be its inverse.
+    /// The upper bound for `p_value`; for an e-process the inverse is the lower bound of the
+    /// evidence.
     pub level: f64,
-    /// The entry of the ledger that fixed the level; `None` where none was asked.
+    /// The entry of the ledger that fixed the level; `None` where no ledger was used.
     pub ledger: Option<u64>,
-    /// For the mean gain (the gain in pass rate, where the test looks at outcomes alone): each end
-    /// a bound at the level.
+    /// For the mean gain (the gain in pass rate, where the test uses outcomes only): each
+    /// bound is valid at the level.
     pub interval: Option<(f64, f64)>,
 }
 
-/// A candidate's results beside those of the baseline, before anybody says how unlikely noise must
-/// be.
+/// A candidate's results paired with those of the baseline, before a level is chosen.
 #[derive(Debug)]
 pub struct Comparison {
     question: Question,
@@ -152,15 +152,15 @@ impl Comparison {
         Self { question, pairs, musts, proof }
     }
 
-    /// Whether the answer is asked of a test, and not plain to see.
+    /// Whether the decision needs a statistical test.
     ///
-    /// A comparison that a test could have let pass counts also where something else says no: to
-    /// leave out those that look bad would make the level of the others a lie.
+    /// A comparison that a test could have accepted is charged also where it fails for another
+    /// reason: omitting unfavourable ones would invalidate the level of the others.
     pub fn is_tested(&self) -> bool {
         !self.pairs.is_empty() && !self.is_plainly_not_worse()
     }
 
-    /// What the test is a function of.
+    /// The inputs of the test.
     pub fn digest(&self) -> String {
         self.pairs.digest()
     }
@@ -245,7 +245,7 @@ impl Comparison {
     /// How much evidence there is, and how much is needed.
     fn evidence(&self, level: Level) -> String {
         proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value)
-            + &asked_by(self.question.test, level.index)
+            + &test_name(self.question.test, level.index)
     }
 
     fn outlook(&self, level: Level) -> String {
@@ -259,8 +259,7 @@ impl Comparison {
     }
 }
 
-/// Judges a comparison by itself, at the question's own alpha: nothing is acted on, and no ledger
-/// asked.
+/// Judges a single comparison at the given alpha, without the ledger: for information only.
 pub fn judge(question: Question, baseline: &[CaseResult], candidate: &[CaseResult]) -> GateVerdict {
     Comparison::of(question, baseline, candidate)
         .judged(Level { value: question.alpha, index: None })

@@ -28,7 +28,7 @@ impl Side {
     }
 }
 
-/// What is in quarantine counts on no side.
+/// Quarantined cases are excluded on both sides.
 fn by_id(results: &[CaseResult]) -> BTreeMap<&str, &CaseResult> {
     results
         .iter()
@@ -112,8 +112,8 @@ impl Pairs {
         Flips { cases: self.len(), better: count(false, true), worse: count(true, false) }
     }
 
-    /// Of all that a test looks at: equal results have equal digests, whenever and however fast
-    /// they were made.
+    /// The digest of a test's inputs: equal results have equal digests, independent of time and
+    /// duration.
     pub fn digest(&self) -> String {
         let lines: Vec<_> = self.lines().collect();
         digest(format!("[{}]", lines.join(",")).as_bytes())
@@ -136,7 +136,7 @@ impl Pairs {
             let (id, weight, old, new): Line =
                 serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
             if let Some(last) = list.last().filter(|last| last.id >= id) {
-                return Err(wrong(format!("`{id}` does not come after `{}`", last.id)));
+                return Err(wrong(format!("`{id}` is not sorted after `{}`", last.id)));
             }
             let side = |(score, passed)| Side { score, passed };
             list.push(Pair { id, weight, old: side(old), new: side(new) });

@@ -1,16 +1,17 @@
-//! What each test makes of the pairs. All are one-sided: how well would noise alone explain a gain
-//! like this, were the true one no more than the bound?
+//! The result of each test on the pairs. All are one-sided: the null hypothesis is that the true
+//! gain is at most the bound.
 //!
-//! | test | looks at | `better` with margin m | `not-worse` with margin m |
+//! | test | considers | `better` with margin m | `not-worse` with margin m |
 //! | --- | --- | --- | --- |
 //! | e-process | weighted scores | mean gain > m | mean gain > -m |
-//! | mcnemar | outcomes that flipped | more flips to the better; knows no margin | the same: an improvement |
+//! | mcnemar | outcomes that flipped | more flips to the better; has no margin | the same: an
+//! improvement |
 //! | tango | outcomes | gain in pass rate > m | gain in pass rate > -m |
 //! | bootstrap | weighted scores | mean gain > m | mean gain > -m |
 //! | signed-rank | scores, unweighted | gains symmetric around more than m | around more than -m |
 //!
-//! Only the e-process may be looked at while cases come in. The levels of the ledger hold for all
-//! of them over attempts: whatever is judged is a new entry.
+//! Only the e-process is valid under optional stopping. The levels of the ledger hold for all of
+//! them over attempts: each judged comparison is a new entry.
 
 use super::ROUNDING;
 use super::pairs::Pairs;
@@ -37,7 +38,7 @@ pub enum Proof {
     SignedRank {
         p_value: f64,
     },
-    /// There is no pair.
+    /// There are no pairs.
     Nothing,
 }
 
@@ -99,7 +100,7 @@ impl Proof {
         }
     }
 
-    /// How many times as many cases like these would show it; `None` where they would not.
+    /// The factor by which more cases like these would suffice; `None` where no number would.
     pub fn times_until(&self, level: f64) -> Option<f64> {
         match self {
             Self::EProcess { process, .. } => process.times_until(-level.ln()),
@@ -130,7 +131,7 @@ fn e_value_shown(log: f64) -> String {
     }
 }
 
-/// Levels of late entries are small: two digits that say something.
+/// Levels of late entries are small: two significant digits.
 fn significant(level: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,

@@ -1,9 +1,9 @@
-//! What a version was let pass on, as it is kept: the question, the level and the answer, and the
-//! pairs that the answer is a function of.
+//! The stored evidence of a version's gate: the requirement, the level and the decision, and the
+//! pairs that determine the decision.
 //!
 //! `evals/{commit}/gate.jsonl`: the first line is the record, each line after it a pair,
 //! `[id, weight, [score, passed], [score, passed]]`, the baseline's side first. The commit's
-//! trailer `Agent-Gate` is the digest of the whole file.
+//! trailer `Agent-Gate` is the digest of the file.
 
 use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
@@ -15,13 +15,13 @@ use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/gate@1";
 
-/// Where the record of a commit lies in the object store.
+/// The key of a commit's record in the object store.
 pub fn key(commit: &str) -> String {
     format!("evals/{commit}/gate.jsonl")
 }
 
-/// Where the candidate's results by the evaluators before it lie, case by case; there only if the
-/// candidate has others.
+/// The key of the candidate's results by the previous evaluators, case by case; present only if the
+/// candidate changes them.
 pub fn before_key(commit: &str) -> String {
     format!("evals/{commit}/before.jsonl")
 }
@@ -31,7 +31,7 @@ pub struct Record {
     pub schema: String,
     /// Digest of the evaluation of the candidate's own tier.
     pub evaluation: String,
-    /// The tier and the gate that were asked for.
+    /// The tier and the gate that were requested.
     pub gated: Gated,
     /// Keys of `gated` that the command line gave in place of the manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,24 +47,25 @@ pub struct Compared {
     pub baseline: ObjectId,
     /// The tree that was tested.
     pub candidate: ObjectId,
-    /// What scored both sides: the baseline's evaluators.
+    /// The evaluators of both sides: the baseline's.
     pub definitions: Definitions,
     pub verdict: GateVerdict,
     /// Digest of the results in the baseline's own evaluation; absent where it has none of this
     /// tier, or they were not at hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
-    /// Cases of the baseline that have no result now, or another one than those on record.
+    /// Cases of the baseline without a new result, or with a different one than recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub varying: Vec<String>,
-    /// The candidate's tier by the baseline's evaluators; there only if the candidate has others.
+    /// The candidate's tier by the baseline's evaluators; present only if the candidate changes
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<TierSummary>,
 }
 
 impl Compared {
-    /// What the ledger knows the comparison by; `results` is the digest of the pairs.
-    pub fn asked(&self, gated: &Gated, results: String) -> CandidateTest {
+    /// The comparison's key in the ledger; `results` is the digest of the pairs.
+    pub fn candidate_test(&self, gated: &Gated, results: String) -> CandidateTest {
         CandidateTest::new(&self.baseline, &self.candidate, gated, &self.definitions, results)
     }
 
@@ -116,21 +117,21 @@ impl Record {
 }
 
 impl StoredPairs {
-    /// Compares once more: the baseline's side of the pairs with the candidate's results. `None`
-    /// where that gives other pairs than these.
+    /// Repeats the comparison: the baseline's side of the pairs with the candidate's results.
+    /// `None` where the pairs differ.
     pub fn again(&self, question: Question, candidate: &[CaseResult]) -> Option<Comparison> {
         let comparison = Comparison::of(question, &self.0.baseline(), candidate);
         comparison.pairs.are(&self.0).then_some(comparison)
     }
 
-    /// Of a result what a pair keeps.
+    /// The part of a result in a pair.
     pub fn as_kept(result: &CaseResult) -> CaseResult {
         let outcome =
             if result.outcome == Outcome::Passed { Outcome::Passed } else { Outcome::Failed };
         CaseResult { outcome, score: result.score, ..CaseResult::passed(result.id.clone()) }
     }
 
-    /// What the ledger knows these pairs by.
+    /// The key of these pairs in the ledger.
     pub fn digest(&self) -> String {
         self.0.digest()
     }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_gives_the_same_answer_again() {
+    fn stored_record_reproduces_the_decision() {
         let old: Vec<_> = (0..40).map(|n| result(&format!("c{n:02}"), 0.25)).collect();
         let new: Vec<_> = old.iter().map(|old| result(&old.id, 1.0 / 3.0)).collect();
         let (record, bytes) = written(&old, &new);
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!(again.judged(compared.level()), compared.verdict);
         assert_eq!(again.digest(), Comparison::of(QUESTION, &old, &new).digest());
         assert!(compared.verdict.held_out);
-        // another answer of the candidate makes other pairs
+        // a different result of the candidate gives different pairs
         let mut other = new;
         other[3].score = 0.3;
         assert!(pairs.again(QUESTION, &other).is_none());
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_the_line() {
+    fn unreadable_line_is_named() {
         let (_, bytes) =
             written(&[result("a", 0.0), result("b", 0.0)], &[result("a", 1.0), result("b", 1.0)]);
         let text = String::from_utf8(bytes).unwrap();
@@ -212,7 +213,7 @@ mod tests {
         assert!(error(text.replace("[\"b\"", "[3")).starts_with("line 3: "));
         assert!(
             error(text.replace("[\"b\"", "[\"a\""))
-                .starts_with("line 3: `a` does not come after `a`")
+                .starts_with("line 3: `a` is not sorted after `a`")
         );
         assert_eq!(
             error(text.replace("gate@1", "gate@9")),

@@ -21,7 +21,7 @@ fn check(question: Question, baseline: &[f64], candidate: &[f64], verdict: Verdi
 }
 
 #[test]
-fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
+fn not_worse_needs_evidence_once_a_case_is_worse() {
     let (old, new) = ([1.0, 0.0, 1.0, 1.0], [1.0, 1.0, 0.0, 0.9]);
     check(
         asked(GateMode::NotWorse, 0.0),
@@ -59,7 +59,7 @@ fn not_worse_wants_evidence_as_soon_as_a_case_is_worse() {
 }
 
 #[test]
-fn a_gain_is_more_than_was_lost() {
+fn gain_exceeds_the_losses() {
     let shows_gain = |old: &[f64], new: &[f64]| {
         judge(asked(GateMode::NotWorse, 0.0), &results(old), &results(new)).shows_gain()
     };
@@ -71,7 +71,7 @@ fn a_gain_is_more_than_was_lost() {
 }
 
 #[test]
-fn better_wants_evidence() {
+fn better_needs_evidence() {
     let old = [0.0; 12];
     let mut new = [1.0; 12];
     check(
@@ -110,7 +110,7 @@ fn better_wants_evidence() {
 }
 
 #[test]
-fn each_test_tells_a_clear_gain_and_none_takes_two_cases_for_one() {
+fn each_test_detects_a_clear_gain_and_none_accepts_two_cases() {
     let old = [0.0, 1.0].repeat(30);
     let mut new = old.clone();
     new.iter_mut().step_by(4).for_each(|score| *score = 1.0);
@@ -118,7 +118,7 @@ fn each_test_tells_a_clear_gain_and_none_takes_two_cases_for_one() {
         for mode in [GateMode::Better, GateMode::NotWorse] {
             let question = Question { test, ..asked(mode, 0.0) };
             let mut gained = new.clone();
-            // one case lost, so that `not-worse` has something to prove
+            // one case became worse, so that `not-worse` needs evidence
             gained[1] = 0.0;
             assert_eq!(
                 judge(question, &results(&old), &results(&gained)).verdict,
@@ -135,7 +135,7 @@ fn each_test_tells_a_clear_gain_and_none_takes_two_cases_for_one() {
 }
 
 #[test]
-fn a_margin_lets_a_small_loss_through_with_evidence_and_holds_a_small_gain_back() {
+fn margin_accepts_a_small_loss_and_refuses_a_small_gain() {
     let old = [1.0; 400];
     let mut new = old;
     new[..4].fill(0.0);
@@ -156,7 +156,7 @@ fn a_margin_lets_a_small_loss_through_with_evidence_and_holds_a_small_gain_back(
 }
 
 #[test]
-fn a_must_case_fails_alone_and_nothing_shared_is_no_evidence() {
+fn must_case_decides_alone_and_no_shared_cases_are_no_evidence() {
     let mut candidate = results(&[1.0; 9]);
     let nothing = Comparison::of(asked(GateMode::NotWorse, 0.0), &[], &candidate);
     assert!(!nothing.is_tested());
@@ -174,7 +174,7 @@ fn a_must_case_fails_alone_and_nothing_shared_is_no_evidence() {
 }
 
 #[test]
-fn what_is_in_quarantine_counts_on_no_side() {
+fn quarantined_cases_are_not_paired() {
     let (old, mut new) = (results(&[1.0; 3]), results(&[1.0, 1.0, 0.0]));
     (new[2].must, new[2].quarantined) = (true, true);
     let judged = judge(asked(GateMode::NotWorse, 0.0), &old, &new);
@@ -201,7 +201,7 @@ fn held_out_cases_count_alone() {
         (judged.verdict, judged.held_out, judged.reasons),
         (Verdict::Fail, true, vec![reason])
     );
-    // but a case that must pass is one wherever it stands
+    // but a must-pass case counts in any tier file
     new[0] = CaseResult { must: true, outcome: Outcome::Failed, ..new[0].clone() };
     assert_eq!(judge(asked(GateMode::NotWorse, 0.0), &old, &new).verdict, Verdict::Fail);
 }
@@ -217,7 +217,7 @@ fn a_comparison_is_charged_unless_nothing_got_worse() {
 }
 
 #[test]
-fn the_digest_knows_scores_and_not_times() {
+fn digest_covers_scores_and_not_times() {
     let digest = |candidate: &[CaseResult]| {
         Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.5, 1.0]), candidate).digest()
     };
@@ -231,7 +231,7 @@ fn the_digest_knows_scores_and_not_times() {
 }
 
 #[test]
-fn a_smaller_level_wants_more() {
+fn smaller_level_needs_more_evidence() {
     let comparison =
         Comparison::of(asked(GateMode::Better, 0.0), &results(&[0.0; 8]), &results(&[1.0; 8]));
     let at = |value| comparison.judged(Level { value, index: Some(9) });
@@ -245,7 +245,7 @@ fn a_smaller_level_wants_more() {
 
 proptest! {
     #[test]
-    fn an_identical_candidate_is_never_better_and_never_worse(scores in prop::collection::vec(0.0..1.0f64, 1..50)) {
+    fn identical_candidate_is_neither_better_nor_worse(scores in prop::collection::vec(0.0..1.0f64, 1..50)) {
         for test in GateTest::ALL {
             let ask = |mode| judge(Question { test, ..asked(mode, 0.0) }, &results(&scores),
                 &results(&scores)).verdict;

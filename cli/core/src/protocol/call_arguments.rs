@@ -1,4 +1,4 @@
-//! The arguments of a tool as they are typed: one JSON object, or `key=value` words.
+//! The arguments of a tool on the command line: one JSON object, or `key=value` arguments.
 
 use crate::formats::document::{self, Flaw, Problem};
 use serde_json::{Map, Value};
@@ -22,15 +22,16 @@ impl crate::formats::diagnose::Diagnose for ArgumentsError {
 
     fn hint(&self) -> Option<String> {
         Some(
-            "write key=value words (a value that is JSON is taken as JSON, any other as text), or \
+            "write key=value arguments (a value that parses as JSON is JSON, any other is text), \
+                or \
             one JSON object: '{\"k\": 5}'"
                 .to_owned(),
         )
     }
 }
 
-/// `k=5` is a number, `q=for loops` and `q="5"` are text; a single word that starts with `{` is the
-/// whole object.
+/// `k=5` is a number, `q=for loops` and `q="5"` are text; a single argument that starts with `{` is
+/// the complete object.
 pub fn parse(words: &[String]) -> Result<Map<String, Value>, ArgumentsError> {
     match words {
         [only] if only.trim_start().starts_with('{') => {
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_typed() {
+    fn command_line_arguments_are_parsed() {
         check(&[], Ok(json!({})));
         check(
             &["query=for loops", "k=5", "exact=true"],

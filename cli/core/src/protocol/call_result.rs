@@ -1,13 +1,13 @@
-//! The result of `tools/call`: passed on as the bytes it came as, read by its few known members,
-//! and as a whole where it is judged or shown.
+//! The result of `tools/call`: its bytes are passed through, its few known members are read on
+//! demand, and it is parsed fully where it is judged or shown.
 
 use crate::protocol::raw_object::Members;
 use crate::protocol::wire;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// JSON that this program cannot read, though others may: half of a surrogate pair, more levels
-/// than the parser takes, the same member twice.
+/// JSON that this parser rejects, though others may accept it: lone surrogates, deep nesting,
+/// duplicate members.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(String);
@@ -18,12 +18,12 @@ impl Unreadable {
     }
 }
 
-/// A value of any shape, as a whole.
+/// Any value, parsed fully.
 pub fn value_of(raw: &RawValue) -> Result<Value, Unreadable> {
     serde_json::from_str(raw.get()).map_err(|error| Unreadable::of(&error))
 }
 
-/// A result on its way to a host. What the tool said is not looked into.
+/// A result to be passed to a host. The tool's content is not parsed.
 #[derive(Debug, Clone)]
 pub struct CallResult {
     raw: Box<RawValue>,
@@ -50,7 +50,7 @@ impl CallResult {
         &self.raw
     }
 
-    /// Whether the tool itself says that it failed.
+    /// Whether the tool reports a failure.
     pub fn is_error(&self) -> bool {
         self.is_error
     }
@@ -60,11 +60,12 @@ impl CallResult {
         self.meta.as_ref()?.get(key)
     }
 
-    /// Why nothing can be in its `_meta`, where that is not because there is none.
+    /// Why its `_meta` is unreadable, where it is present.
     pub fn meta_problem(&self) -> Option<&'static str> {
-        let is_odd = self.meta.as_ref().is_some_and(|meta| !meta.is_object() && !meta.is_null());
+        let is_malformed =
+            self.meta.as_ref().is_some_and(|meta| !meta.is_object() && !meta.is_null());
         let is_object = self.raw.get().starts_with('{');
-        if is_odd {
+        if is_malformed {
             Some("its `_meta` is not an object")
         } else {
             (!is_object).then_some("it is not an object")
@@ -76,7 +77,7 @@ impl CallResult {
     }
 }
 
-/// A result that was read as a whole.
+/// A fully parsed result.
 #[derive(Debug, Clone)]
 pub struct Answer(Value);
 
@@ -110,8 +111,8 @@ impl Answer {
         self.0.get("_meta")?.get(key)
     }
 
-    /// Of a tool's error: the line of the server's own code that it came from, where the server
-    /// says it.
+    /// For a tool's error: the line of the server's code that raised it, where the server reports
+    /// it.
     pub fn place(&self) -> Option<&str> {
         self.meta(wire::WHERE)?.as_str()
     }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_meta_that_is_no_object_is_not_none() {
+    fn non_object_meta_is_distinguished_from_absence() {
         for (text, expected) in [
             (r#"{"content":[]}"#, None),
             (r#"{"_meta":{}}"#, None),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_of_another_shape_is_read_as_far_as_it_goes() {
+    fn malformed_result_is_read_partially() {
         let read = |text: &str| {
             let result = CallResult::parse(raw(text)).unwrap();
             let answer = result.answer().unwrap();
@@ -164,10 +165,13 @@ mod tests {
             );
             answer
         };
-        let odd = read(r#"{"isError":"yes","structuredContent":{"a":1},"_meta":{"k":2}}"#);
-        assert!(!odd.is_error());
+        let malformed = read(r#"{"isError":"yes","structuredContent":{"a":1},"_meta":{"k":2}}"#);
+        assert!(!malformed.is_error());
         assert_eq!(
-            (odd.structured().unwrap()["a"].as_i64(), odd.meta("k").and_then(Value::as_i64)),
+            (
+                malformed.structured().unwrap()["a"].as_i64(),
+                malformed.meta("k").and_then(Value::as_i64)
+            ),
             (Some(1), Some(2))
         );
         assert!(read("[1]").structured().is_none() && read("7").text().is_empty());
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tool_said_passes_though_it_cannot_be_read() {
+    fn unreadable_tool_result_is_passed_through() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for content in [r#""cut \ud83d""#, &deep, r#"{"\udead":1}"#] {
             let text = format!(r#"{{"structuredContent":{content},"_meta":{{"k":1}}}}"#);

@@ -1,4 +1,4 @@
-//! The names of OpenTelemetry's conventions for generative AI and MCP, and ours beside them.
+//! The names of OpenTelemetry's conventions for generative AI and MCP, and the names `agent` adds.
 //!
 //! They are still in development; these are the ones of repository
 //! `open-telemetry/semantic-conventions-genai` at the commit below.
@@ -22,10 +22,10 @@ pub const OPERATION: &str = "gen_ai.operation.name";
 pub const CONVERSATION: &str = "gen_ai.conversation.id";
 pub const AGENT_NAME: &str = "gen_ai.agent.name";
 pub const AGENT_VERSION: &str = "gen_ai.agent.version";
-/// What a tool was given, and what it answered: by request alone.
+/// Arguments and results of a tool: opt-in.
 pub const TOOL_ARGUMENTS: &str = "gen_ai.tool.call.arguments";
 pub const TOOL_RESULT: &str = "gen_ai.tool.call.result";
-/// What a span is, as backends for traces of models show it (by the convention of `OpenInference`).
+/// The kind of a span, for LLM observability backends (by the convention of `OpenInference`).
 pub const SPAN_KIND: &str = "openinference.span.kind";
 pub const SPAN_TOOL: &str = "TOOL";
 pub const SPAN_AGENT: &str = "AGENT";
@@ -43,9 +43,9 @@ pub const INVOKE_AGENT: &str = "invoke_agent";
 pub const TOOLS_CALL: &str = "tools/call";
 /// What `OPERATION` is for a tool's call.
 pub const EXECUTE_TOOL: &str = "execute_tool";
-/// The error of a call whose result says `isError`.
+/// The error type of a call whose result has `isError`.
 pub const TOOL_ERROR: &str = "tool_error";
-/// The error that is none of the named ones.
+/// Any other error.
 pub const OTHER_ERROR: &str = "_OTHER";
 
 pub const SERVER_DURATION: &str = "mcp.server.operation.duration";
@@ -61,14 +61,14 @@ pub const SCORE: &str = "gen_ai.evaluation.score.value";
 pub const LABEL: &str = "gen_ai.evaluation.score.label";
 pub const EXPLANATION: &str = "gen_ai.evaluation.explanation";
 
-// what no convention has a word for
+// attributes that no convention defines
 
 /// The version that served, as `1.2.3`.
 pub const VERSION: &str = "agent.version";
 pub const COMMIT_ID: &str = "agent.commit";
 /// The Revision of the state that served.
 pub const REVISION: &str = "agent.state.revision";
-/// Who is asked: `runner` or `tuner`.
+/// The server of the call: `runner` or `tuner`.
 pub const ROLE: &str = "agent.role";
 pub const RUNNER: &str = "runner";
 pub const TUNER: &str = "tuner";
@@ -85,7 +85,7 @@ pub const SIGNAL: &str = "agent.signal.id";
 pub const CODER: &str = "agent.coder";
 pub const RUN: &str = "agent.architect.run";
 pub const EXIT: &str = "agent.exit";
-/// What a span of ours is about: `promotion`, `tier`, ...
+/// The operation of an `agent` span: `promotion`, `tier`, ...
 pub const KIND: &str = "agent.kind";
 pub const TIER_KIND: &str = "tier";
 pub const CASE_KIND: &str = "case";

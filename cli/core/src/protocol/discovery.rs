@@ -1,5 +1,5 @@
-//! What a server says of itself before anybody calls it, as it was recorded for one code: discovery
-//! is answered from this while Python starts.
+//! A server's discovery results, recorded per code digest: the shim answers discovery from this
+//! record while Python starts.
 
 use crate::protocol::mcp::{Era, HANDSHAKES, META_SERVER, STATELESS};
 use crate::protocol::raw_object::RawObject;
@@ -15,21 +15,21 @@ pub const SCHEMA: &str = "agent/discovery@1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Discovery {
     pub schema: String,
-    /// The answer to `initialize`; absent where the server knows the stateless era alone.
+    /// The answer to `initialize`; absent where the server supports the stateless era only.
     pub handshake: Option<Value>,
-    /// The answer to `server/discover`; absent where the server does not know it.
+    /// The answer to `server/discover`; absent where the server does not support it.
     pub stateless: Option<Value>,
     /// As listed, in that order.
     pub tools: Vec<Value>,
-    /// The same in the stateless era, where the server was asked in both: some write a tool's
+    /// The same in the stateless era, where the server was queried in both: some serialise a tool's
     /// members in another order there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateless_tools: Option<Vec<Value>>,
     /// Tools that the server hides from a client without capabilities.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub conditional: BTreeSet<String>,
-    /// What else it lists, by method; absent in a record of an earlier `agent`, which asked for
-    /// tools alone.
+    /// Its other lists, by method; absent in a record of an earlier `agent`, which recorded tools
+    /// only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lists: BTreeMap<String, Vec<Value>>,
 }
@@ -76,26 +76,26 @@ impl Discovery {
         Some(json!({ member: self.lists.get(method)? }))
     }
 
-    /// With what the server says in the stateless era as well.
+    /// With the server's results in the stateless era added.
     #[must_use]
     pub fn with_stateless(self, discovered: Value, tools: Vec<Value>) -> Self {
         Self { stateless: Some(discovered), stateless_tools: Some(tools), ..self }
     }
 
-    /// Reads a record; one of another form is as none.
+    /// Reads a record; `None` for another format.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok().filter(|record: &Self| record.schema == SCHEMA)
     }
 
-    /// Whether the server said this in that era itself.
-    pub fn knows(&self, era: Era) -> bool {
+    /// Whether the record was made in that era.
+    pub fn has_era(&self, era: Era) -> bool {
         match era {
             Era::Handshake => self.handshake.is_some(),
             Era::Stateless => self.stateless.is_some(),
         }
     }
 
-    /// What the server itself offers to a host of that era.
+    /// The server's capabilities for a host of that era.
     pub fn capabilities(&self, era: Era) -> &Value {
         let (own, other) = match era {
             Era::Handshake => (&self.handshake, &self.stateless),
@@ -104,13 +104,13 @@ impl Discovery {
         own.as_ref().or(other.as_ref()).map_or(&Value::Null, |greeting| &greeting["capabilities"])
     }
 
-    /// Whether the server takes the state with each call, as `agent_runtime` does: any other is
-    /// started anew for another state.
+    /// Whether the server accepts the state with each call, as `agent_runtime` does: any other is
+    /// restarted for another state.
     pub fn takes_state_by_call(&self) -> bool {
         self.capabilities(Era::Handshake)["experimental"].get(wire::STATE).is_some()
     }
 
-    /// The newest revision of the handshake era it speaks, where that is not the newest there is.
+    /// The newest revision of the handshake era it supports, where that is not the latest.
     pub fn newest_handshake(&self) -> Option<&'static str> {
         let said = self.handshake.as_ref()?["protocolVersion"].as_str()?;
         HANDSHAKES.into_iter().find(|known| *known == said)
@@ -176,8 +176,7 @@ impl Discovery {
         result
     }
 
-    /// What the shim offers besides: it says when the tools change, and shows conversations where
-    /// there are some.
+    /// Capabilities the shim adds: `listChanged` for tools, and conversations as resources.
     fn add_ours(&self, greeting: &mut Value) {
         let capabilities = &mut greeting["capabilities"];
         if capabilities["tools"].is_object() {
@@ -220,9 +219,8 @@ impl Discovery {
     }
 }
 
-/// `serverInfo` for a host: the agent and the version that is served, in place of the name and
-/// version that its server has in its code. All else that the server says of itself (title, icons)
-/// stays.
+/// `serverInfo` for a host: the name of the agent and the served version replace the name and
+/// version of the server. Its other members (title, icons) are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     pub name: String,
@@ -280,7 +278,7 @@ fn copy(from: &Value, to: &mut Value, member: &str) {
     }
 }
 
-/// Whether the tool's author says that it belongs to a conversation.
+/// Whether the tool declares that it belongs to a conversation.
 pub fn is_stateful(tool: &Value) -> bool {
     tool["_meta"].get(wire::CONVERSATION).is_some()
 }
@@ -320,7 +318,7 @@ pub fn gives_conversation(tool: &Value) -> bool {
     !is_named && takes_others && DECIDE_MORE.iter().all(|word| !schema.contains_key(*word))
 }
 
-/// A stateful tool with the optional argument by which a host goes on with a conversation.
+/// A stateful tool with the optional argument by which a host continues a conversation.
 fn with_conversation(tool: &Value) -> Value {
     let mut tool = tool.clone();
     if !is_stateful(&tool) || takes_conversation(&tool) {
@@ -345,7 +343,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_conversations_id_stands_where_the_output_schema_allows_it() {
+    fn conversation_id_is_placed_where_the_output_schema_allows_it() {
         let given = |schema: Value| gives_conversation(&json!({"outputSchema": schema}));
         assert!(
             gives_conversation(&json!({}))
@@ -381,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn one_era_is_answered_from_the_other() {
+    fn either_protocol_era_is_answered_from_the_other() {
         let record = record(vec![tool("t", &json!({}))]);
         let discovered = record.discover(Lifetime(7));
         assert_eq!(
@@ -405,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_told_of_the_agent_and_its_version_and_the_rest_stays_the_servers() {
+    fn server_info_names_the_agent_and_keeps_the_servers_members() {
         let own = Identity { name: "agent".to_owned(), version: "1.4.2".to_owned() };
         let mut record = record(Vec::new());
         record.handshake.as_mut().unwrap()["serverInfo"]["title"] = json!("A title");
@@ -419,7 +417,7 @@ mod tests {
         let mut discovered = record.discover(Lifetime(7));
         own.sign_result(&mut discovered);
         assert_eq!(discovered["_meta"][META_SERVER], expected);
-        // one that says nothing of itself
+        // one without `serverInfo`
         let mut bare = Discovery::new(None, Some(json!({"capabilities": {}})), Vec::new())
             .initialize("2025-11-25");
         own.sign_greeting(&mut bare);
@@ -460,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_that_wants_a_capability_is_shown_to_who_has_some() {
+    fn tool_that_needs_a_capability_is_listed_for_capable_clients() {
         let (plain, asks) = (tool("plain", &json!({})), tool("asks", &json!({})));
         let record = record(vec![plain.clone(), asks]).with_plain(std::slice::from_ref(&plain));
         let names = |is_plain| {
@@ -474,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_the_record_is_named() {
+    fn difference_from_the_recorded_contract_is_named() {
         let record = record(vec![
             tool("same", &json!({})),
             tool("gone", &json!({})),

@@ -1,5 +1,5 @@
-//! What a version did while it served: calls, errors, times, rewards. A fold over what is on
-//! record, in any order and any split.
+//! KPIs of a version: calls, errors, durations, rewards. A fold over recorded telemetry,
+//! independent of order and split.
 
 use crate::protocol::conventions as names;
 use crate::protocol::otlp::{Event, Kind, Span};
@@ -15,7 +15,7 @@ pub struct Kpi {
     pub since: u64,
     pub until: u64,
     pub calls: u64,
-    /// Calls whose result says that it is an error, and calls without a result.
+    /// Calls whose result has `isError`, and calls without a result.
     pub errors: u64,
     /// Of a call, as the Runner took it, within 2.5 %; absent without calls.
     pub p50_ms: Option<f64>,
@@ -23,19 +23,19 @@ pub struct Kpi {
     /// How many different ones had a call.
     pub conversations: usize,
     pub rewards: Rewards,
-    /// Items of feedback about it, in words.
+    /// Items of textual feedback about it.
     pub feedback: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Rewards {
-    /// Signals that said how good something was.
+    /// Signals with a reward.
     pub count: u64,
     pub mean: Option<f64>,
 }
 
 const HOUR: u64 = 3_600_000_000_000;
-/// Buckets for each doubling of a time: neighbours are 4.4 % apart.
+/// Buckets per doubling of a duration: adjacent bounds differ by 4.4 %.
 const PER_DOUBLING: f64 = 16.0;
 
 /// Counts by hour and version.
@@ -50,7 +50,7 @@ struct Counts {
     until: u64,
     calls: u64,
     errors: u64,
-    /// How many calls took so long, by the logarithm of the time.
+    /// A histogram of call durations with logarithmic buckets.
     times: BTreeMap<i32, u64>,
     conversations: BTreeSet<String>,
     rewards: u64,
@@ -58,7 +58,7 @@ struct Counts {
     feedback: u64,
 }
 
-/// Whether a span is a call of a Runner's tool as it was made of the child: the host's view of the
+/// Whether a span is the client span of a Runner tool call to the child: the host's side of the
 /// same call is another span.
 pub fn is_call(span: &Span) -> bool {
     span.kind == Kind::Client
@@ -66,14 +66,14 @@ pub fn is_call(span: &Span) -> bool {
         && span.text(names::ROLE) == Some(names::RUNNER)
 }
 
-/// What a signal said of something that a version did, as a number.
+/// The reward of a signal about a version's result.
 pub fn reward(event: &Event) -> Option<f64> {
     let is_signal = event.name == names::EVALUATION && event.attributes.contains_key(names::SIGNAL);
     is_signal.then(|| event.number(names::SCORE)).flatten()
 }
 
 impl Tally {
-    /// Takes a call in; anything else is passed over.
+    /// Adds a call; other spans are ignored.
     pub fn take_span(&mut self, span: &Span) {
         let Some(version) = span.text(names::VERSION).filter(|_| is_call(span)) else { return };
         let counts = self.counts(version, span.began);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_told_by_its_calls_and_rewards() {
+    fn kpis_are_aggregated_per_version() {
         let mut tally = Tally::default();
         for number in 0..100 {
             tally.take_span(&call(
@@ -263,7 +263,7 @@ mod tests {
     proptest! {
         /// However the record is split and in whatever order its parts are joined.
         #[test]
-        fn a_split_record_says_the_same(times in prop::collection::vec((0u64..3 * HOUR,
+        fn split_record_gives_the_same_aggregate(times in prop::collection::vec((0u64..3 * HOUR,
             0.0f64..5000.0), 0..40), at in 0usize..40) {
             let spans: Vec<_> = times.iter().map(|(began, ms)| call("1.0.0", *began, *ms,
                 None)).collect();

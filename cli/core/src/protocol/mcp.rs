@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 pub enum Era {
     /// Up to 2025-11-25: `initialize`, sessions, requests in both directions.
     Handshake,
-    /// From 2026-07-28 on: each request says for itself what its sender speaks.
+    /// From 2026-07-28 on: each request declares the protocol version of its sender.
     Stateless,
 }
 
 /// The revisions of the handshake era, oldest first.
 pub const HANDSHAKES: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-/// The last of them, which every server of today speaks.
+/// The newest of them, which every current server supports.
 pub const HANDSHAKE: &str = HANDSHAKES[3];
 /// The one revision with batches.
 pub const WITH_BATCHES: &str = HANDSHAKES[1];
@@ -37,10 +37,10 @@ pub const INTERNAL_ERROR: i64 = -32603;
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// Requests that only the handshake era knows.
+/// Requests that exist only in the handshake era.
 pub const HANDSHAKE_ONLY: [&str; 5] =
     ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
-/// Requests whose results say for how long they hold, in the stateless era.
+/// Requests whose results have a time to live, in the stateless era.
 const CACHEABLE: [&str; 6] = [
     "server/discover",
     "tools/list",
@@ -50,12 +50,13 @@ const CACHEABLE: [&str; 6] = [
     "resources/read",
 ];
 
-/// The `_meta` of a request of ours in the stateless era.
+/// The `_meta` of a request sent by `agent` in the stateless era.
 pub fn stateless_meta(client: &Value, capabilities: &Value) -> Value {
     json!({META_VERSION: STATELESS, META_CLIENT: client, META_CAPABILITIES: capabilities})
 }
 
-/// A handshake child's result as a stateless host expects it; what is there already stays.
+/// Adds to a handshake child's result the members a stateless host expects; existing members are
+/// kept.
 pub fn to_stateless(method: &str, result: &RawValue) -> Option<Box<RawValue>> {
     let mut members = RawObject::parse(result)?;
     if members.get("resultType").is_some() {
@@ -79,9 +80,9 @@ pub fn to_handshake(result: &RawValue) -> Option<Box<RawValue>> {
     Some(members.to_raw())
 }
 
-/// Whether a result asks for more before there is one.
-pub fn wants_input(result: &RawValue) -> bool {
-    // looked for as text first: nearly no result has it
+/// Whether the result is a request for more input.
+pub fn needs_input(result: &RawValue) -> bool {
+    // a text search first, because nearly no result contains it
     result.get().contains("input_required")
         && RawObject::parse(result)
             .and_then(|members| members.text("resultType"))
@@ -120,8 +121,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_result_type_asks_for_input() {
-        assert!(wants_input(&raw(r#"{"resultType":"input_required","inputRequests":{}}"#)));
-        assert!(!wants_input(&raw(r#"{"content":[{"text":"input_required"}]}"#)));
+    fn only_the_result_type_requests_input() {
+        assert!(needs_input(&raw(r#"{"resultType":"input_required","inputRequests":{}}"#)));
+        assert!(!needs_input(&raw(r#"{"content":[{"text":"input_required"}]}"#)));
     }
 }

@@ -1,5 +1,5 @@
 //! OTLP/JSON read back: spans and log records of an export request, by protobuf's rules for JSON.
-//! What is not asked for is passed over.
+//! Unused members are ignored.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub struct Span {
     pub ended: u64,
     pub attributes: Attributes,
     pub failed: bool,
-    /// What its status says.
+    /// Its status.
     pub message: String,
     /// Traces of spans it has to do with.
     pub links: Vec<String>,
@@ -173,7 +173,7 @@ struct KeyValue {
     value: Option<AnyValue>,
 }
 
-/// One of these is there.
+/// One of these is present.
 #[derive(Deserialize)]
 struct AnyValue {
     #[serde(rename = "stringValue")]
@@ -198,7 +198,7 @@ impl AnyValue {
     }
 }
 
-/// As text by the rules, as a number by those who do not know them.
+/// A string by the specification, a number from non-conforming exporters.
 #[derive(Default, Clone, Copy)]
 struct Integer(i128);
 
@@ -271,7 +271,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_span_is_read_by_the_rules_and_what_is_unknown_is_passed_over() {
+    fn span_is_read_and_unknown_members_are_ignored() {
         let line = r#"{"resourceSpans":[{"resource":{},"new":1,"scopeSpans":[{"spans":[{"traceId":"ab","spanId":"cd","parentSpanId":"","name":"tools/call ask","kind":3,
             "startTimeUnixNano":"1795377764371489353","endTimeUnixNano":1795377764372489353,"status":{"code":2,"message":"no"},"links":[{"traceId":"ef","spanId":"01"}],
             "attributes":[{"key":"t","value":{"stringValue":"x"}},{"key":"i","value":{"intValue":"-7"}},{"key":"d","value":{"doubleValue":0.5}},

@@ -1,5 +1,5 @@
-//! A JSON object whose members keep the bytes they came with: order, number spelling and unknown
-//! members survive.
+//! A JSON object whose members keep their bytes: order, number notation and unknown members are
+//! preserved.
 
 use crate::protocol::call_result::Unreadable;
 use serde::de::{Error as _, MapAccess, Visitor};
@@ -13,8 +13,7 @@ use std::marker::PhantomData;
 pub struct RawObject(Vec<(String, Box<RawValue>)>);
 
 impl RawObject {
-    /// `None` when the text is no JSON object, or a name in it cannot be read or stands there
-    /// twice.
+    /// `None` when the text is not a JSON object, or a name in it is invalid or duplicated.
     pub fn parse(raw: &RawValue) -> Option<Self> {
         Self::read(raw).ok()
     }
@@ -33,7 +32,7 @@ impl RawObject {
         serde_json::from_str(self.get(key)?.get()).ok()
     }
 
-    /// A member as an object of its own.
+    /// A member that is itself an object.
     pub fn object(&self, key: &str) -> Option<Self> {
         Self::parse(self.get(key)?)
     }
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_touched_keeps_its_bytes() {
+    fn unchanged_members_keep_their_bytes() {
         let text = r#"{"z":12345678901234567890123,"a":1.10,"_meta":{"x/y":1e2}}"#;
         let mut object: RawObject = serde_json::from_str(text).unwrap();
         assert_eq!(object.to_raw().get(), text);

@@ -1,5 +1,5 @@
-//! JSON-RPC frames as another program writes them. A line is read as far as it can be, so that the
-//! request it was meant to answer gets an answer whatever is wrong with it.
+//! JSON-RPC frames of other programs. A malformed line is read as far as possible, so that the
+//! request it refers to gets a response.
 
 use crate::formats::json_text::end_of_string;
 use crate::protocol::mcp::INTERNAL_ERROR;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// How many requests one wrong line is taken to answer.
+/// The maximum number of requests that one malformed line answers.
 const IDS_KEPT: usize = 8;
 
 /// The `error` member of an answer.
@@ -32,8 +32,8 @@ impl RpcError {
         Self { code, message: message.into(), data: None }
     }
 
-    /// What another program wrote under `error`. Each member is read by itself, so that one that
-    /// cannot be read hides no other.
+    /// The `error` member of a foreign frame. Each of its members is read separately, so that a
+    /// malformed one does not hide the others.
     fn read(raw: &RawValue) -> Self {
         #[derive(Deserialize)]
         struct Members<'a> {
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for RpcError {
     }
 }
 
-/// What a line of a stream of frames is.
+/// The classification of a line in a stream of frames.
 #[derive(Debug)]
 pub enum Line<'a> {
     Answer {
@@ -107,7 +107,7 @@ pub fn read(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// A line that no parser takes, by what can be seen of it.
+/// A malformed line, classified by its readable parts.
 fn unparsed<'a>(line: &[u8], problem: &str) -> Line<'a> {
     let outline = Outline::of(line);
     if !outline.is_whole && outline.has_member {
@@ -153,7 +153,7 @@ impl Member {
 }
 
 impl<'de> Deserialize<'de> for Member {
-    /// As bytes: a name that is no text is another member, not an error.
+    /// Compared as bytes: a name that is not valid text is another member, not an error.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name;
         impl Visitor<'_> for Name {
@@ -181,7 +181,7 @@ struct Members<'a> {
     result: Option<&'a RawValue>,
     error: Option<&'a RawValue>,
     repeated: Option<Member>,
-    /// Where `id` stands more than once: the first of them.
+    /// For a duplicated `id`: the first of them.
     other_id: Option<&'a RawValue>,
 }
 
@@ -277,13 +277,13 @@ fn text_of(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// The id of a request of ours; some servers give it back as a text, or with a fraction.
+/// The id of a request sent by `agent`; some servers return it as a string, or with a fraction.
 fn number(raw: &RawValue) -> Option<u64> {
     let text = raw.get().trim_matches('"');
     text.parse().ok().or_else(|| text.strip_suffix(".0")?.parse().ok())
 }
 
-/// What can be seen of an object that no parser takes.
+/// The readable members of a malformed object.
 #[derive(Debug, Default)]
 struct Outline {
     /// Whether its last brace closes the first one.
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_still_answers_its_request() {
+    fn invalid_response_still_names_its_request() {
         check(
             r#"{"jsonrpc":"2.0","id":3,"result":1,"error":2}"#,
             "wrong [3]: it has a `result` and an `error`",
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_told_from_half_of_one() {
+    fn invalid_frame_is_distinguished_from_a_truncated_one() {
         for noise in [
             "Server started",
             "[info] {}",
@@ -467,7 +467,7 @@ mod tests {
         }
     }
 
-    /// Anything that JSON can say, and some that it cannot.
+    /// Arbitrary JSON, and text that is not JSON.
     fn value() -> impl Strategy<Value = String> {
         let leaf = prop_oneof![
             Just("null".to_owned()),
@@ -509,10 +509,10 @@ mod tests {
             let _ = read(&object);
         }
 
-        /// A whole line that names one request of ours, and no method, answers it, whatever else it
-        /// holds.
+        /// A complete frame with the id of a pending request and without a method is its response,
+        /// whatever else it contains.
         #[test]
-        fn whatever_names_a_request_answers_it(id in 0..1000u64, result in value(),
+        fn frame_with_a_request_id_answers_the_request(id in 0..1000u64, result in value(),
             member in "(result|error|x)", version in "(\"2[.]0\"|1|\"2[.]0\",\"jsonrpc\":2)") {
             let line = format!("{{\"jsonrpc\":{version},\"{member}\":{result},\"id\":{id}}}");
             let parses = serde_json::from_str::<&RawValue>(&line).is_ok();

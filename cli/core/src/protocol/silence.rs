@@ -1,10 +1,9 @@
-//! How long nothing was said in a conversation, as far as that was observed.
+//! The observed idle time of a conversation.
 //!
-//! No clock says it: the one people set jumps, and the one that only counts forgets at each boot.
-//! So whoever cleans up notes what a conversation looks like and when; as long as it looks the
-//! same, what has surely passed since then is added. Both clocks have to have seen that time pass,
-//! so neither one's jump ends a conversation; a machine that is off, or that nobody cleans up, only
-//! lets them live longer.
+//! No single clock measures it: the wall clock can be set, and the monotonic clock restarts at each
+//! boot. So garbage collection records the conversation's stamp and both times; while the stamp is
+//! unchanged, the time that certainly passed is added. Both clocks must agree on that time, so a
+//! jump of one cannot expire a conversation; downtime and rare collection only extend its lifetime.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,7 +20,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// What has passed from here to a later moment, at least.
+    /// A lower bound of the time elapsed until a later reading.
     fn until(&self, later: &Self) -> Duration {
         let counted = if self.boot == later.boot {
             later.uptime_ms.saturating_sub(self.uptime_ms)
@@ -33,17 +32,17 @@ impl Moment {
     }
 }
 
-/// What was seen of a conversation.
+/// The observation of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// What it looked like: another turn makes it look otherwise.
+    /// The stamp of its content: each turn changes it.
     pub looks: String,
     pub silent_ms: u64,
     pub at: Moment,
 }
 
 impl Observation {
-    /// Looks at it now. What was seen before counts while it looks the same.
+    /// Records an observation. Earlier idle time counts while the stamp is unchanged.
     pub fn next(before: Option<&Self>, looks: String, at: Moment) -> Self {
         let silent = before
             .filter(|before| before.looks == looks)
@@ -70,8 +69,8 @@ mod tests {
         }
     }
 
-    /// Days of silence after looks at these moments; the conversation goes on before the look that
-    /// is named.
+    /// Idle days after observations at these times; the conversation has a new turn before the
+    /// given observation.
     fn check(looks: &[Moment], goes_on_before: Option<usize>, expected: u64) {
         let mut seen: Option<Observation> = None;
         for (number, at) in looks.iter().enumerate() {
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_what_both_clocks_have_seen_pass() {
+    fn idle_time_is_the_minimum_of_both_clocks() {
         check(&[moment("a", 1, 100)], None, 0);
         check(&[moment("a", 1, 100), moment("a", 31, 130)], None, 30);
         check(&[moment("a", 1, 100), moment("a", 11, 110), moment("a", 31, 130)], None, 30);
@@ -98,14 +97,14 @@ mod tests {
         check(&[moment("a", 1, 100), moment("a", 1, 3750)], None, 0);
         check(&[moment("a", 1, 100), moment("a", 2, 3750)], None, 1);
         check(&[moment("a", 1, 3750), moment("a", 2, 100)], None, 0);
-        // back and forth, and back again: each pair of looks counts for what it can
+        // back and forth, and back again: each pair of observations counts what is certain
         check(&[moment("a", 1, 3750), moment("a", 2, 100), moment("a", 3, 101)], None, 1);
-        // the clock that counts since boot set ahead, as in a container of its own
+        // the monotonic clock set ahead, as in a time namespace
         check(&[moment("a", 1, 100), moment("a", 5000, 101)], None, 1);
     }
 
     #[test]
-    fn of_a_machine_that_was_off_only_what_passed_since_is_known() {
+    fn idle_time_restarts_after_a_reboot() {
         check(&[moment("a", 90, 100), moment("b", 2, 140)], None, 2);
         check(&[moment("a", 90, 100), moment("b", 2, 140), moment("b", 12, 150)], None, 12);
     }

@@ -1,4 +1,4 @@
-//! A trace as people read it: its spans as a tree, and with each what was said of it.
+//! A trace for display: its spans as a tree, each with its events and feedback.
 
 use crate::protocol::conventions as names;
 use crate::protocol::otlp::{Event, Span};
@@ -8,7 +8,7 @@ use std::collections::btree_map::BTreeMap;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tree {
     pub trace: String,
-    /// Spans without a parent on record, and what was said of spans that are not on record.
+    /// Spans without a recorded parent, and feedback on spans that are not recorded.
     pub roots: Vec<Node>,
 }
 
@@ -19,7 +19,7 @@ pub enum Node {
 }
 
 impl Node {
-    /// When it began, or was said.
+    /// Its start time, or the time of the record.
     pub const fn at(&self) -> u64 {
         match self {
             Self::Span { span, .. } => span.began,
@@ -58,7 +58,7 @@ impl Tree {
     }
 }
 
-/// The traces that have to do with a conversation: that say its id, or are linked to one that does.
+/// The traces of a conversation: those with its id as an attribute, and those linked to one.
 pub fn of_conversation(id: &str, spans: &[Span], events: &[Event]) -> BTreeSet<String> {
     let mut traces: BTreeSet<String> = spans
         .iter()
@@ -97,7 +97,7 @@ fn tree(trace: String, spans: BTreeMap<String, Span>, events: Vec<Event>) -> Tre
         parent.filter(|parent| known.contains(parent)).unwrap_or_else(|| TOP.to_owned())
     };
     for span in spans.into_values() {
-        // a span that says it is its own parent would never be seen
+        // a span that is its own parent would never be reached
         let parent = place(span.parent.clone().filter(|parent| *parent != span.id));
         below
             .entry(parent)
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_stand_below_their_parents_by_time() {
+    fn spans_are_ordered_below_their_parents_by_time() {
         let spans = vec![
             span("b", Some("a"), 5),
             span("c", Some("a"), 4),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_found_by_what_says_its_id() {
+    fn conversation_is_found_by_its_id_attribute() {
         let other = Span { trace: "u".to_owned(), ..span("x", None, 1) };
         let found = of_conversation(
             "c1",

@@ -1,5 +1,5 @@
-//! Which of several things a conversation is served: `active=90,staging=10`, the same one for its
-//! whole life.
+//! Which of several versions a conversation is served: `active=90,staging=10`, constant over its
+//! lifetime.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::what::What;
@@ -19,8 +19,7 @@ impl Traffic {
         self.0.iter().map(|(what, _)| what)
     }
 
-    /// The one with the largest share, which speaks for all where there is no conversation: by its
-    /// place.
+    /// The index of the one with the largest share, which serves requests without a conversation.
     pub fn main(&self) -> usize {
         (0..self.0.len()).rev().max_by_key(|place| self.0[*place].1).unwrap_or(0)
     }
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn each_gets_its_share_and_a_conversation_keeps_its_own() {
+    fn traffic_is_split_by_share_and_conversations_are_sticky() {
         let traffic: Traffic = "staging=10,active=90".parse().unwrap();
         assert_eq!(traffic.main(), 1);
         let ids: Vec<_> = (0..5000).map(|number| format!("c-{number}")).collect();

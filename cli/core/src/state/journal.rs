@@ -2,11 +2,11 @@
 //! reads.
 //!
 //! The first line is the header: the version staging started from, and its state. After it come
-//! groups: one line per update, then one commit line. A group counts when its commit line is whole
-//! and its checksum right, so a write that was cut short leaves exactly the groups before it. Space
-//! is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them after a
-//! power cut); they mean nothing. Folding the Journal gives the staging state: nothing else is
-//! needed, and nothing else is believed.
+//! groups: one line per update, then one commit line. A group counts when its commit line is
+//! complete and its checksum matches, so an interrupted write leaves exactly the groups before it.
+//! Space is reserved ahead of the end as empty lines (or zero bytes, as a file system leaves them
+//! after a power cut); they have no meaning. Folding the Journal gives the staging state: it is the
+//! only source.
 
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
@@ -24,15 +24,15 @@ pub const SCHEMA: &str = "agent/journal@1";
 const CHECKSUM_KEY: &[u8] = b",\"crc\":\"";
 const CHECKSUM_LENGTH: usize = CHECKSUM_KEY.len() + 8 + 2 + 1;
 const COMMIT_START: &[u8] = b"{\"commit\":";
-/// A commit line carries the whole state once the changes since the last one outweigh it this many
-/// times: a reader need not apply more.
+/// A commit line carries the full state once the changes since the last full one are this many
+/// times its size: this bounds what a reader applies.
 const CHANGES_PER_CHECKPOINT: usize = 4;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
     #[error("the Journal has no readable header: {0}")]
     Header(String),
-    #[error("the Journal is in format `{0}`, which this `agent` does not know")]
+    #[error("the Journal is in format `{0}`, which this version of `agent` does not support")]
     Unknown(String),
     #[error("the Journal is damaged at byte {offset}: {what}")]
     Damaged { offset: u64, what: String },
@@ -53,7 +53,7 @@ impl Diagnose for JournalError {
     }
 }
 
-/// What of active staging started from.
+/// The version of active that staging started from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     pub version: Version,
@@ -77,7 +77,7 @@ pub struct Record {
     pub seq: u64,
     /// The signal's id; each is counted once.
     pub id: String,
-    /// The Tuner's tool, or `agent/…` for what a person or program did to the state directly.
+    /// The Tuner's tool, or `agent/…` for a direct edit of the state by a user or program.
     pub tool: String,
     pub arguments: Value,
     pub before: ObjectId,
@@ -92,18 +92,18 @@ pub struct Record {
     /// From the state before to the state after (RFC 6902); absent when nothing changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<Patch>,
-    /// The whole state after, where that is shorter than the change.
+    /// The full state after, where that is shorter than the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Value>,
 }
 
 impl Record {
-    /// Whether the Tuner made this update (and a replay asks it again).
+    /// Whether the Tuner made this update (a replay calls it again).
     pub fn is_by_tuner(&self) -> bool {
         !self.tool.starts_with(OWN_TOOLS)
     }
 
-    /// What the signal said, as a digest: that of `Signal::content`.
+    /// The digest of the signal's content: `Signal::content`.
     pub fn content(&self) -> String {
         let named = self.conversation.as_ref().map(|conversation| conversation.id.as_str());
         signal::content(
@@ -153,8 +153,8 @@ pub struct SealedAs {
     pub commit: ObjectId,
 }
 
-/// So many sealed Journals are remembered, the newest: of more versions than that no clone loses
-/// the race for `active` at once.
+/// The number of newest sealed Journals listed: more versions than a clone can lose in one race for
+/// `active`.
 const SEALED_KEPT: usize = 64;
 
 #[derive(Serialize, Deserialize)]
@@ -163,8 +163,8 @@ struct HeaderLine {
     base: Base,
     /// The seq of the first record that follows.
     first: u64,
-    /// What this clone sealed, oldest first: where such a version loses its place on `active`, its
-    /// updates come back from there.
+    /// The Journals this clone sealed, oldest first: if their version is superseded on `active`,
+    /// its updates are restored from there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sealed: Vec<SealedAs>,
     state: Value,
@@ -179,7 +179,7 @@ struct CommitLine {
 struct Commit {
     /// The seq of the group's last record.
     seq: u64,
-    /// How many bytes of record lines stand before this line: where the group starts can be told
+    /// The number of bytes of record lines before this line: the start of the group is computed
     /// from its end.
     bytes: usize,
     after: ObjectId,
@@ -187,7 +187,7 @@ struct Commit {
     state: Option<Value>,
 }
 
-/// What the fold needs of a record; the rest is skipped, not parsed.
+/// The members of a record that the fold needs; the rest is skipped, not parsed.
 #[derive(Deserialize)]
 struct RecordKey<'a> {
     seq: u64,
@@ -207,12 +207,12 @@ pub struct Folded {
     pub after: ObjectId,
 }
 
-/// What stands after the last whole group.
+/// The content after the last complete group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
     /// Nothing, or reserved space.
     Clean,
-    /// Bytes that are no whole group.
+    /// Bytes that are not a complete group.
     Torn,
 }
 
@@ -229,11 +229,11 @@ pub struct Fold {
     pub first: u64,
     /// The seq the next record gets.
     pub next: u64,
-    /// What this clone sealed before, oldest first.
+    /// The Journals this clone sealed, oldest first.
     pub sealed: Vec<SealedAs>,
-    /// The length of the header and all whole groups.
+    /// The length of the header and all complete groups.
     pub end: u64,
-    /// Bytes of changes since a line held the whole state.
+    /// Bytes of changes since the last line with the full state.
     unfolded: usize,
 }
 
@@ -292,7 +292,7 @@ impl Fold {
         })
     }
 
-    /// Folds the whole groups of `bytes`, which start at `self.end`.
+    /// Folds the complete groups of `bytes`, which start at `self.end`.
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(Vec<Folded>, Tail), JournalError> {
         let mut folded = Vec::new();
         let mut changes = Changes::default();
@@ -331,7 +331,7 @@ impl Fold {
                 serde_json::from_slice(line).map_err(|error| damaged(error.to_string()))?;
             if key.seq != self.next {
                 return Err(damaged(format!(
-                    "record {} stands where {} belongs",
+                    "found record {} where {} was expected",
                     key.seq, self.next
                 )));
             }
@@ -351,7 +351,7 @@ impl Fold {
         let revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
         if revision != *after {
             let what = format!(
-                "its changes lead to the state {}, its commit line says {}",
+                "its changes result in the state {}, but its commit line states {}",
                 revision.short(),
                 after.short()
             );
@@ -409,7 +409,7 @@ impl Fold {
         record
     }
 
-    /// Moves to `state`; says by which change, or by which whole state where that is the shorter.
+    /// Moves to `state`; returns the change, or the full state where that is shorter.
     fn step(&mut self, state: &Value) -> (Option<Patch>, Option<Value>) {
         let state = canonical::normal(state);
         let bytes = canonical::normal_to_bytes(&state);
@@ -442,7 +442,7 @@ fn leads_to(before: &Value, change: &Patch, after: &Value) -> bool {
     json_patch::patch(&mut state, change).is_ok() && state == *after
 }
 
-/// Changes not applied yet: only those after the last whole state matter.
+/// Changes not applied yet: only those after the last full state matter.
 #[derive(Default)]
 struct Changes<'a> {
     from: Option<Value>,
@@ -482,7 +482,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// A whole group: its record lines, its commit line, its length in bytes.
+/// A complete group: its record lines, its commit line, its length in bytes.
 struct RawGroup<'a> {
     records: &'a [u8],
     commit: Commit,
@@ -490,7 +490,7 @@ struct RawGroup<'a> {
 }
 
 impl<'a> RawGroup<'a> {
-    /// The group `bytes` starts with; `None` unless it is whole.
+    /// The group `bytes` starts with; `None` unless it is complete.
     fn next(bytes: &'a [u8]) -> Option<Self> {
         let mut start = 0;
         while bytes.get(start).is_some_and(|byte| !is_padding(*byte)) {
@@ -517,8 +517,8 @@ impl<'a> RawGroup<'a> {
     }
 }
 
-/// Whether a whole group stands anywhere in `bytes`: then what is unreadable before it is damage,
-/// not a torn tail.
+/// Whether `bytes` contains a complete group: then unreadable content before it is damage, not a
+/// torn tail.
 pub fn holds_a_group(bytes: &[u8]) -> bool {
     let mut start = 0;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -593,7 +593,7 @@ pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     Ok(None)
 }
 
-/// Finds the group end whose prefix has this digest: where a promotion that was cut short had
+/// Finds the group end whose prefix has this digest: where an interrupted promotion had
 /// sealed the Journal.
 pub fn sealed_at(bytes: &[u8], digest: &str) -> Result<Option<u64>, JournalError> {
     let fold = Fold::begin(bytes)?;
@@ -634,7 +634,7 @@ fn push_closing_line(block: &mut Vec<u8>, line: &impl Serialize) {
     block.extend_from_slice(format!("{checksum:08x}\"}}\n").as_bytes());
 }
 
-/// Whether a block that ends with a line from `last` on has the checksum it says.
+/// Whether a block that ends with a line from `last` on has the checksum it states.
 fn is_closed(block: &[u8], last: usize) -> bool {
     let Some(start) = block.len().checked_sub(CHECKSUM_LENGTH).filter(|start| *start > last) else {
         return false;
@@ -645,7 +645,7 @@ fn is_closed(block: &[u8], last: usize) -> bool {
             == *format!("{:08x}\"}}\n", crc32fast::hash(covered)).as_bytes()
 }
 
-/// Why a first line is no header; an error of its own when it is one of a format to come.
+/// Why a first line is not a header; a separate error for the header of a newer format.
 fn unknown_schema(line: &[u8]) -> Result<String, JournalError> {
     match serde_json::from_slice::<Value>(line) {
         Err(error) => Ok(error.to_string()),
@@ -728,7 +728,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_byte_in_the_middle_is_damage_and_at_the_end_a_torn_tail() {
+    fn invalid_byte_is_damage_in_the_middle_and_a_torn_tail_at_the_end() {
         let (bytes, ends) = journal(
             &json!({"n": 0}),
             &[vec![json!({"n": 1})], vec![json!({"n": 2})], vec![json!({"n": 3})]],
@@ -748,7 +748,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_to_come_is_named() {
+    fn newer_format_is_named() {
         let line = b"{\"schema\":\"agent/journal@9\",\"more\":1}\n";
         assert_eq!(Fold::begin(line), Err(JournalError::Unknown("agent/journal@9".to_owned())));
         for wrong in [&b""[..], b"{", b"rubbish\n", b"{\"schema\":\"agent/journal@1\"}\n"] {
@@ -757,7 +757,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_before_is_known_to_the_next_journal() {
+    fn next_journal_lists_sealed_digests() {
         let commit = ObjectId::of_blob(b"c");
         let sealed = |patch: u64| SealedAs {
             journal: format!("sha256:{patch}"),
@@ -830,8 +830,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
-        /// Cut anywhere, a Journal folds to the state after its last whole group, and says whether
-        /// anything is left over.
+        /// Truncated anywhere, a Journal folds to the state after its last complete group and
+        /// reports whether bytes remain.
         #[test]
         fn any_truncation_folds_to_the_last_whole_group(
             start in any_state(),
@@ -842,7 +842,7 @@ mod tests {
             let (bytes, ends) = journal(&start, &groups);
             let header = ends[0].0;
             let cut = header + cut.index(bytes.len() - header + 1);
-            // reserved space is newlines: a group that lacks its last one alone is whole
+            // reserved space is newlines: a group that lacks only its last newline is complete
             let cut = if reserve > 0 && bytes.get(cut) == Some(&b'\n') { cut + 1 } else { cut };
             let (end, state) = ends.iter().rev().find(|(end, _)| *end <= cut).unwrap();
             let mut written = bytes[..cut].to_vec();
@@ -854,10 +854,9 @@ mod tests {
             prop_assert!(!holds_a_group(&written[*end..]));
         }
 
-        /// A fold that goes on from where it was is the fold of the whole, and the records rebuild
-        /// the same bytes.
+        /// An incremental fold equals the full fold, and the records rebuild the same bytes.
         #[test]
-        fn folding_on_is_folding_the_whole(
+        fn incremental_fold_equals_the_full_fold(
             start in any_state(),
             groups in prop::collection::vec(prop::collection::vec(any_state(), 1..4), 1..6),
             split in any::<prop::sample::Index>(),

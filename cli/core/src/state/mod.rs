@@ -64,7 +64,7 @@ impl Path {
         })
     }
 
-    /// Puts a value there; objects on the way are made, everything else must exist.
+    /// Sets a value; missing parent objects are created, everything else must exist.
     pub fn set(&self, state: &mut Value, value: Value) -> Result<(), String> {
         let mut place = state;
         for (depth, key) in self.0.iter().enumerate() {
@@ -96,7 +96,7 @@ impl Path {
     }
 }
 
-/// One place where two states differ.
+/// One difference of two states.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     pub path: Path,
@@ -104,7 +104,7 @@ pub struct Difference {
     pub new: Option<Value>,
 }
 
-/// Where two states differ, as deep as it goes, in the order of the paths.
+/// The paths at which two states differ, as deep as possible, sorted.
 pub fn differences(old: &Value, new: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare(&Path::default(), Some(old), Some(new), &mut found);
@@ -169,15 +169,15 @@ fn is_portable(number: &Number) -> bool {
     }
 }
 
-/// What a state must be: an object, of portable numbers, not too large, and as `state/schema.json`
-/// says.
+/// The requirements of a state: an object, of portable numbers, of bounded size, valid under
+/// `state/schema.json`.
 #[derive(Debug)]
 pub struct Rules {
     schema: Option<Schema>,
 }
 
 impl Rules {
-    /// The rules under a schema; the error says why it is none.
+    /// The rules under a schema; the error states why the schema is invalid.
     pub fn new(schema: Option<&Value>) -> Result<Self, String> {
         let schema = schema.map(Schema::new).transpose();
         let schema = schema.map_err(|flaw| {
@@ -217,7 +217,7 @@ impl Rules {
     }
 }
 
-/// The longest value or message that is shown whole.
+/// The longest value or message that is shown in full.
 const SHOWN: usize = 200;
 
 fn shortened(text: &str) -> String {
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_reads_and_writes_the_place_it_names() {
+    fn path_reads_and_writes_its_value() {
         let mut state = json!({"a": {"b": [1, 2]}, "x.y": 0});
         for (text, value, shown) in
             [("a.b.1", json!(5), "a.b.1"), ("/x.y", json!(1), "/x.y"), ("n.m", json!(true), "n.m")]
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_leads_nowhere_says_where_it_ends() {
+    fn unresolvable_path_names_its_last_valid_prefix() {
         let mut state = json!({"a": {"b": [1, 2]}});
         assert_eq!(
             path("a.b.7").set(&mut state, json!(0)).unwrap_err(),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_do_not_fit_are_refused_with_their_place() {
+    fn out_of_range_numbers_are_refused_with_their_path() {
         for (text, place) in [
             (r#"{"a":[1e999]}"#, "`a.0`"),
             (r#"{"n":123456789012345678901}"#, "`n`"),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_must_keep_to_its_schema() {
+    fn state_must_match_its_schema() {
         let rules = Rules::new(Some(
             &json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 9}}}),
         ))

@@ -1,8 +1,8 @@
 //! Three-way merge of states by meaning.
 //!
 //! Objects merge key by key. Everything else (numbers, strings, arrays) is an atom: it is one thing
-//! that was learned, and two different things learned at once are a conflict, which names its path.
-//! Nothing is ever picked silently.
+//! that was learned, and two different values learned concurrently are a conflict, which names its
+//! path. No side is ever chosen silently.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// A place where both sides changed, and not to the same. `None` is absence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conflict {
-    /// A JSON pointer; the empty one is the whole state.
+    /// A JSON pointer; the empty one is the root of the state.
     pub path: String,
     pub base: Option<Value>,
     pub ours: Option<Value>,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_in_different_places_meet() {
+    fn changes_at_different_paths_merge() {
         let base = json!({"ranking": {"k1": 1.2, "b": 0.75}, "strategies": {"bm25": {"n": 3}}});
         let ours = json!({"ranking": {"k1": 1.4, "b": 0.75}, "strategies": {"bm25": {"n": 3},
             "exact": {"n": 1}}});
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decided_is_named() {
+    fn merge_conflict_is_named() {
         let base = json!({"n": 1, "list": [1], "gone": {"x": 1}, "a/b": {"~": 1}});
         let ours = json!({"n": 2, "list": [1, 2], "gone": {"x": 2}, "a/b": {"~": 2}});
         let theirs = json!({"n": 3, "list": [1, 3], "a/b": {"~": 3}});
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn both_may_add_to_an_object_that_was_not_there() {
+    fn both_sides_may_add_to_a_new_object() {
         let both = merge(
             &json!({}),
             &json!({"new": {"a": 1, "same": 0}}),

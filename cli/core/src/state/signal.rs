@@ -1,4 +1,4 @@
-//! Structured signals: what feedback to a Tuner looks like, one JSON object a line.
+//! Structured signals: the format of feedback to a Tuner, one JSON object per line.
 
 use crate::formats::canonical;
 use crate::formats::document;
@@ -11,7 +11,7 @@ use std::collections::HashMap;
 /// One tool call that a Tuner learns from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
-    /// Where it stands in its file, from 1.
+    /// Its line number in its file, from 1.
     pub line: Option<u64>,
     /// The idempotency key: a signal is counted once.
     pub id: String,
@@ -22,7 +22,7 @@ pub struct Signal {
     pub conversation: Option<String>,
 }
 
-/// What the command line says for every line that does not say it itself.
+/// Defaults from the command line for lines that omit a value.
 #[derive(Debug, Clone, Default)]
 pub struct Defaults {
     pub tool: Option<String>,
@@ -44,12 +44,11 @@ const MAX_ID: usize = 256;
 /// The argument by which many tools name the conversation.
 pub const CONVERSATION_ARGUMENT: &str = "conversation_id";
 
-/// The arguments by which tools that reward or rate are told how good something was, the first that
-/// is there.
+/// The argument names that carry a reward or rating; the first present one is used.
 const SCORE_ARGUMENTS: [&str; 4] = ["value", "reward", "score", "rating"];
 
 impl Signal {
-    /// How good it says that something was, where it says so with a number, or with yes or no.
+    /// The reward, where it is a number or a boolean.
     pub fn score(&self) -> Option<f64> {
         let said = SCORE_ARGUMENTS.iter().find_map(|name| self.arguments.get(*name))?;
         said.as_f64().or_else(|| said.as_bool().map(f64::from)).filter(|score| score.is_finite())
@@ -76,8 +75,8 @@ impl Name {
     }
 }
 
-/// Reads one line of a signals file; the error says what is wrong with it. `name` gives a line its
-/// id, by its content, that has none of its own.
+/// Reads one line of a signals file; the error states the cause. `name` derives an id from the
+/// content of a line without one.
 pub fn parse(
     number: u64,
     text: &str,
@@ -120,13 +119,13 @@ pub fn check_id(id: &str) -> Result<(), String> {
     }
 }
 
-/// A digest of what a call of the Tuner says.
+/// A digest of the content of a Tuner call.
 pub fn content(tool: &str, arguments: &Value, conversation: Option<&str>) -> String {
     object_id::digest(canonical::to_compact(&json!([tool, arguments, conversation])).as_bytes())
 }
 
 impl Signal {
-    /// A digest of what it says, whatever its id: two signals of one content are the same call.
+    /// A digest of the content without the id: two signals with equal content are the same call.
     pub fn content(&self) -> String {
         content(&self.tool, &Value::Object(self.arguments.clone()), self.conversation())
     }
@@ -138,10 +137,10 @@ impl Signal {
     }
 }
 
-/// The ids of lines of a file that have none of their own: what a line says, and which line that
-/// says so it is. So a file that was read in part goes on where it stopped, one that grew counts
-/// what is new, wherever that stands, and a line that stands there twice counts twice. By the
-/// number of the line, a line that is put in at the top would make all others new.
+/// Ids for lines of a file without one: the digest of the content and the occurrence of that
+/// content. A partially read file resumes where it stopped, new lines of a grown file count at any
+/// position, and a repeated line counts each time. With line numbers instead, a line inserted at
+/// the top would give all others a new id.
 #[derive(Debug, Default)]
 pub struct Occurrences(HashMap<[u8; 8], u32>);
 
@@ -168,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_says_how_good_something_was() {
+    fn signal_carries_a_reward() {
         let score = |arguments: serde_json::Value| {
             let line = serde_json::json!({"tool": "reward", "arguments": arguments}).to_string();
             parse(1, &line, &Defaults::default(), |_| Name::fresh("x".to_owned())).unwrap().score()
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_with_what_the_command_line_adds() {
+    fn line_is_read_with_command_line_defaults() {
         let signal = parse_with(
             r#"{"id":"s-1","arguments":{"value":0.5,"conversation_id":"c1"}}"#,
             Some("reward"),
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_id_counts_by_what_it_says_and_how_often() {
+    fn line_without_an_id_is_identified_by_content_and_occurrence() {
         let (one, two) = (r#"{"arguments":{"value":1,"s":"a"}}"#, r#"{"arguments":{"value":2}}"#);
         let before = named(&[one, two, one]);
         assert!(
@@ -228,7 +227,7 @@ mod tests {
             .filter(|(_, id)| !before.contains(id))
             .map(|(index, _)| index)
             .collect();
-        assert_eq!(new, [1, 3], "a new line, and one more of a line that stood there once");
+        assert_eq!(new, [1, 3], "a new line, and a second occurrence of an existing line");
         assert_ne!(named(&[one]), named(&[r#"{"arguments":{"value":1,"s":"a"},"tool":"other"}"#]));
         assert_ne!(
             named(&[one]),
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_line_says_what_is_wrong() {
+    fn invalid_line_reports_the_reason() {
         for (text, said) in [
             ("{\"id\":", "column 6: no JSON: EOF while parsing"),
             (

@@ -1,12 +1,12 @@
 //! The paired bootstrap of a weighted mean (Efron, 1979), by percentiles (Efron and Tibshirani,
 //! 1993, chapter 13).
 //!
-//! Its chance is none: the generator is seeded by the data, so that the same results give the same
+//! It is deterministic: the generator is seeded by the data, so that equal results give the same
 //! answer everywhere.
 
 use sha2::{Digest as _, Sha256};
 
-/// How often the cases are drawn anew; a p-value is never below one in this many and one.
+/// The number of resamples `n`; a p-value is at least `1 / (n + 1)`.
 pub const RESAMPLES: usize = 9_999;
 
 /// Steele, Lea and Flood (2014): Fast splittable pseudorandom number generators; Vigna's constants.

@@ -2,14 +2,14 @@
 //!
 //! Under the null that the mean gain is at most `bound`, each product of `1 + bet * (gain - bound)`
 //! is a test supermartingale, and so is their average over a fixed grid of bets. By Ville's
-//! inequality it ever reaches 1/a with a chance of at most a: it may be looked at after every case.
+//! inequality it ever reaches 1/a with probability at most a: it may be evaluated after every case.
 //! Waudby-Smith and Ramdas (2024): Estimating means of bounded random variables by betting, JRSS B
 //! 86, 1-27; Ville (1939).
 //!
 //! Two readings of the null are covered: cases drawn from a population whose mean gain is at most
-//! `bound`, looked at as often as one likes; and these very cases, with answers that are random and
-//! independent, whose average gain is at most `bound` (a product of `1 + u_i` is at most e to the
-//! sum of the `u_i`). The product does not know the order of the cases.
+//! `bound`, with any number of interim analyses; and a fixed set of cases, with answers that are
+//! random and independent, whose average gain is at most `bound` (a product of `1 + u_i` is at most
+//! e to the sum of the `u_i`). The product does not depend on the order of the cases.
 
 use super::root;
 
@@ -17,7 +17,7 @@ use super::root;
 /// gains among many flips, large ones with clear gains on few cases.
 const BETS: [f64; 12] = [0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0];
 
-/// What each bet has made of one unit so far, as logarithms.
+/// The logarithm of the capital of each bet, starting from one unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EProcess {
     bound: f64,
@@ -53,7 +53,7 @@ impl EProcess {
     fn take_all(&mut self, weight: f64, gain: f64, cases: f64) {
         let shifted = weight * (gain - self.bound) / (1.0 + self.bound);
         for (log, bet) in self.logs.iter_mut().zip(BETS) {
-            // a hair below zero is a rounding error of a bet that lost all
+            // slightly below zero is a rounding error of a bet whose capital is zero
             *log += cases * (bet * shifted).max(-1.0).ln_1p();
         }
     }
@@ -63,7 +63,7 @@ impl EProcess {
         self.repeated(1.0)
     }
 
-    /// Had every case been seen so many times.
+    /// The process if every case had been observed this many times.
     fn repeated(&self, times: f64) -> f64 {
         let largest = self.logs.iter().copied().fold(f64::NEG_INFINITY, f64::max) * times;
         if largest.is_infinite() {
@@ -73,10 +73,10 @@ impl EProcess {
         largest + (sum / BETS.len() as f64).ln()
     }
 
-    /// How many times as many cases like these would bring the logarithm to `wanted`; `None` where
-    /// they would not.
+    /// The factor by which more cases like these would bring the logarithm to `wanted`; `None`
+    /// where no number would.
     pub fn times_until(&self, wanted: f64) -> Option<f64> {
-        /// More than this is no plan.
+        /// An upper bound of a useful forecast.
         const MOST: f64 = 1e6;
         (self.repeated(MOST) >= wanted)
             .then(|| root::of_increasing(|times| self.repeated(times) - wanted, 1.0, MOST))
@@ -125,7 +125,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn it_is_never_more_than_a_fair_game() {
+    fn e_process_is_a_supermartingale_under_the_null() {
         // all 3^7 outcomes of a null with mean `bound`, each by its chance: the mean of the
         // e-values is at most 1
         for bound in [-0.2, 0.0, 0.25] {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_average_of_fixed_cases_is_enough_for_the_null() {
+    fn null_holds_for_the_average_of_fixed_cases() {
         // half of the cases gain for sure, half lose for sure: no gain on average, and no evidence
         // for one
         let pairs: Vec<_> =
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn more_of_the_same_is_told_from_what_never_suffices() {
+    fn insufficient_evidence_is_distinguished_from_futility() {
         let gains = [1.0, 1.0, 0.0, 0.0, -1.0].map(|gain| (1.0, gain));
         let process = EProcess::of(0.0, &gains);
         let times = process.times_until(40f64.ln()).unwrap();

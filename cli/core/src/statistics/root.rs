@@ -1,4 +1,4 @@
-//! Where a monotone function crosses zero.
+//! The root of a monotone function.
 
 /// The point in `[low, high]` where an increasing function turns positive, by bisection until the
 /// doubles run out.
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_is_found_to_the_last_bit_and_a_missing_one_is_the_end() {
+    fn root_is_exact_and_a_missing_root_gives_the_bound() {
         assert!(
             (of_increasing(|x| x * x - 2.0, 0.0, 2.0) - std::f64::consts::SQRT_2).abs() < 1e-15
         );

@@ -33,7 +33,7 @@ pub fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
 }
 
 fn continued_fraction(a: f64, b: f64, x: f64) -> f64 {
-    /// Stands in for a zero denominator.
+    /// Replaces a zero denominator.
     const TINY: f64 = 1e-300;
     /// It takes about the square root of the larger parameter.
     const TERMS: u32 = 100_000;

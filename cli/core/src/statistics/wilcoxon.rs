@@ -8,7 +8,7 @@
 
 use super::normal;
 
-/// So many differences that are not zero are still counted out.
+/// The largest number of non-zero differences with an exact distribution.
 const EXACT: usize = 50;
 
 /// One-sided: the chance of ranks as much to the better, were the differences symmetric around
@@ -25,7 +25,7 @@ pub fn signed_rank(differences: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
-/// Ranks counted double, so that the mean of a tie is whole.
+/// Ranks times two, so that the mean rank of a tie is an integer.
 struct Ranked {
     doubled: Vec<usize>,
     /// Of those to the better.

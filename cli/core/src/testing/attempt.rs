@@ -1,4 +1,4 @@
-//! One case under way: which step it is at, what it learned, how it ends.
+//! A running case: its current step, its measurements, its outcome.
 
 use crate::formats::object_id::short_digest;
 use crate::protocol::call_result::Answer;
@@ -25,7 +25,7 @@ pub struct Answered {
 pub struct Attempt<'a> {
     pub case: &'a Case,
     step: usize,
-    /// What the Runner wants back with the next turn of the conversation.
+    /// The value the Runner expects back with the next turn of the conversation.
     pub data: Option<Value>,
     /// Of the first step that did not pass, or that a scorer has still to judge.
     shown: Option<(usize, Box<Shown>)>,
@@ -35,11 +35,11 @@ pub struct Attempt<'a> {
     runs: Vec<CaseResult>,
     ms: f64,
     reads: Option<BTreeSet<String>>,
-    /// What the Runner says its calls cost, with those of a run that was begun anew.
+    /// The cost of its calls as reported by the Runner, including those of a restarted run.
     cost_usd: Option<f64>,
     pub goldens: Vec<Answered>,
-    /// Sent with nothing else under way: it may be the one that kills the child, or looks at files,
-    /// or is known to be slow.
+    /// Sent with no other request in flight: it may be the one that crashes the child, or checks
+    /// files, or is slow.
     pub alone: bool,
 }
 
@@ -48,30 +48,30 @@ pub struct Attempt<'a> {
 pub struct Keeps {
     /// What the golden file should hold.
     pub goldens: bool,
-    /// What came back where a case did not pass.
+    /// The answer of a case that did not pass.
     pub answers: bool,
 }
 
-/// What is left of a case that has come to its end.
+/// The rest of a finished case.
 pub struct Finished {
     pub result: CaseResult,
     pub goldens: Vec<Answered>,
 }
 
-/// What has come to its end.
+/// What has finished.
 pub enum Ended<'a> {
     Case(Finished),
     /// A run of a case that is repeated: this is the next one.
     Run(Attempt<'a>),
 }
 
-/// What comes after an answer.
+/// The next action after a response.
 pub enum Next {
-    /// Call the step the attempt now stands at.
+    /// Call the current step of the attempt.
     Call,
-    /// Ask the scorer about this result.
+    /// Send this result to the scorer.
     Score,
-    /// Ask the program that judges it.
+    /// Send it to the judging program.
     Judge,
     Done,
 }
@@ -110,12 +110,12 @@ impl<'a> Attempt<'a> {
         self.case.limit.unwrap_or(usual)
     }
 
-    /// Whether the call that comes next is meant to fail.
+    /// Whether the next call is expected to fail.
     pub fn expects_error(&self) -> bool {
         matches!(self.step().expect, Some(Expectation::Local(Check::Error(_))))
     }
 
-    /// A conversation of its own for each run, since a Runner may remember one by its id.
+    /// A separate conversation for each run, since a Runner may keep state by its id.
     pub fn conversation_id(&self, secret: &str) -> Option<String> {
         let of_run =
             || short_digest(format!("{secret} {} {}", self.runs.len(), self.case.id).as_bytes());
@@ -147,7 +147,7 @@ impl<'a> Attempt<'a> {
         next
     }
 
-    /// Whether the step is not known to have passed: it failed, or its scorer was not asked yet.
+    /// Whether the step is not known to have passed: it failed, or its scorer has not run yet.
     fn is_in_doubt(&self, step: usize) -> bool {
         let is_open = self.step == step;
         is_open
@@ -190,7 +190,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What the scorer said, or what is wrong with it.
+    /// The scorer's answer, or its error.
     pub fn scored(&mut self, answer: &Value) -> Result<Next, String> {
         let Some(Expectation::Scorer(scorer)) = &self.step().expect else {
             unreachable!("only such a step is scored")
@@ -206,7 +206,7 @@ impl<'a> Attempt<'a> {
         Ok(self.judged(Judgement { score, passed, why }))
     }
 
-    /// What the votes of a judging program come to.
+    /// The judgement from the votes of a judging program.
     pub fn voted(&mut self, votes: &[Opinion]) -> Result<Next, String> {
         let Some(Expectation::Command(command)) = &self.step().expect else {
             unreachable!("only such a step is judged by a program")
@@ -308,7 +308,7 @@ impl<'a> Attempt<'a> {
             score,
             weight: self.case.weight,
             must: self.case.must,
-            // microseconds are as fine as a pipe can tell
+            // a pipe cannot resolve less than microseconds
             ms: (self.ms * 1000.0).round() / 1000.0,
             shown: self.shown.as_ref().filter(|_| why.is_some()).map(|(_, shown)| shown.clone()),
             why,
@@ -323,7 +323,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// What the Runner says a call cost, in US dollars.
+/// The cost of a call as reported by the Runner, in US dollars.
 pub fn cost(result: &Answer) -> Option<f64> {
     let usd = result.meta(wire::COST)?.get("usd")?.as_f64()?;
     (usd.is_finite() && usd >= 0.0).then_some(usd)

@@ -18,8 +18,8 @@ pub struct Budgets {
     pub slos: Vec<Value>,
 }
 
-/// What a tier is held to; what is absent is not looked at, but with neither `pass_rate` nor
-/// `score` every case has to pass.
+/// The limits of a tier; absent ones are not checked, but with neither `pass_rate` nor `score`
+/// every case has to pass.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Budget {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ pub struct Budget {
     /// When the tier is ended with what it has by then, in seconds; `wall_s` judges, this one acts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit_s: Option<f64>,
-    /// What its calls may cost, as far as the Runner tells: past it no further case is started.
+    /// The limit on the cost that the Runner reports: once exceeded, no further case is started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spend_usd: Option<f64>,
 }
@@ -135,9 +135,9 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever stands under a key, it is a budget or an error that names the file.
+        /// Any value under a key is a budget or an error that names the file.
         #[test]
-        fn any_budget_is_read_or_refused(key in prop::sample::select(TIER_KEYS.to_vec()),
+        fn arbitrary_budget_never_panics(key in prop::sample::select(TIER_KEYS.to_vec()),
             number in any::<f64>(), text in ".{0,8}", torn in 0usize..90) {
             for value in [Value::from(number), Value::from(text), Value::Null] {
                 let whole = serde_json::json!({"schema": SCHEMA,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_there() {
+    fn budget_keys_are_read() {
         let text = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"wall_s":10,"score":0.5}},"slos":[{}]}"#;
         let budgets = Budgets::parse(text, FILE).unwrap();
         assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_budget_names_its_place() {
+    fn budget_error_names_the_key() {
         check("{\n\"schema\":", ":2:9: no JSON: EOF while parsing a value");
         check("{}", ": \"schema\" is missing");
         check(r#"{"schema":"agent/budgets@9"}"#, ": \"schema\" is \"agent/budgets@9\"");

@@ -1,5 +1,5 @@
-//! Cached results: the result of a case with all that it depended on, so that what would come out
-//! the same is not run again.
+//! Cached results: the result of a case with all its dependencies, so that it is not run again
+//! while none of them changed.
 //!
 //! One is found by what ran and by the case's definition, and holds for every state that agrees
 //! with the one it was made under on the parts the case read (Mokhov, Mitchell, Peyton Jones:
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 pub const SCHEMA: &str = "agent/trace@1";
 
-/// The key a Runner names when it looked at all of the state.
+/// The key a Runner reports when it read the complete state.
 const EVERYTHING: &str = "*";
 
 /// A case is remembered under its newest states, this many of them: what a run reads and writes of
@@ -27,13 +27,13 @@ pub struct CachedResult {
     schema: String,
     /// Digest of what defines the case: its line, its golden files, its scorer.
     pub case: String,
-    /// The keys of the state it read, each with the digest of what it found; absent when it read
-    /// all of it, or does not tell.
+    /// The keys of the state it read, each with the digest of the value; absent when it read all of
+    /// it, or does not report them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reads: Option<BTreeMap<String, String>>,
     /// The Revision it was made under.
     state: String,
-    /// Absent in a cached result that only says that the case does not come out the same each time.
+    /// Absent in a cached result that only records that the case is not deterministic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<CaseResult>,
 }
@@ -56,7 +56,7 @@ impl CachedResult {
         })
     }
 
-    /// Says that a case gave two different results where nothing had changed.
+    /// Records that a case gave two different results without any change.
     pub fn varying(case: &str, state: &StateDigests<'_>) -> Self {
         Self {
             schema: SCHEMA.to_owned(),
@@ -95,15 +95,15 @@ impl CachedResult {
     }
 }
 
-/// Which results of before may stand for another run.
+/// Which earlier results may replace a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
     Nothing,
-    /// Those that were made under the very same state. They rest on nothing that a Runner says of
-    /// itself: evidence takes these alone.
+    /// Those made under the identical state. They do not depend on what a Runner reports: only
+    /// these count as evidence.
     SameState,
-    /// Those of every state that agrees on the keys which a case read. Only its Runner knows these
-    /// keys, and it may be wrong about them.
+    /// Those of every state that agrees on the keys which a case read. These keys are reported by
+    /// the Runner, which may be wrong.
     SameReads,
 }
 
@@ -112,11 +112,11 @@ pub enum Reuse {
 pub enum Changed {
     Nothing,
     Keys(Vec<String>),
-    /// The case read all of it, or its Runner does not tell.
+    /// The case read all of it, or its Runner does not report keys.
     State,
 }
 
-/// The parts of a state by digest, each computed when first asked for.
+/// The parts of a state by digest, each computed on first use.
 pub struct StateDigests<'a> {
     value: &'a Value,
     revision: &'a ObjectId,
@@ -128,8 +128,8 @@ impl<'a> StateDigests<'a> {
         Self { value, revision, known: RefCell::default() }
     }
 
-    /// Of the value under a top-level key; a key that is not there has a digest too, since a case
-    /// may have looked for it.
+    /// Of the value under a top-level key; a missing key has a digest too, since a case may have
+    /// tested for it.
     fn of(&self, key: &str) -> String {
         if let Some(known) = self.known.borrow().get(key) {
             return known.clone();
@@ -143,16 +143,16 @@ impl<'a> StateDigests<'a> {
     }
 }
 
-/// What the cached results say about a case.
+/// The lookup result for a case.
 #[derive(Debug, PartialEq)]
 pub enum Answer<'a> {
-    /// It came out like this under the very same state.
+    /// The result under the identical state.
     Known(&'a CaseResult),
-    /// It came out like this under a state that agrees on all that it read, as its Runner says.
+    /// The result under a state that agrees on all keys its Runner reported as read.
     SameReads(&'a CaseResult),
     /// Of the states it was run under, what is other now in the nearest.
     Changed(Changed),
-    /// It came out differently where nothing had changed.
+    /// It gave different results without any change.
     Varies,
     /// This case was not run with this code.
     Never,
@@ -167,8 +167,8 @@ pub struct CachedResults {
 }
 
 impl CachedResults {
-    /// Adds lines that are newer than those that are there. Lines of another schema, and torn ones,
-    /// are passed over: they are only cached results.
+    /// Adds lines that are newer than the existing ones. Lines of another schema and torn lines are
+    /// ignored: this is only a cache.
     pub fn read(&mut self, text: &str) {
         for line in text.lines() {
             if let Ok(cached_result) = serde_json::from_str::<CachedResult>(line)
@@ -191,13 +191,13 @@ impl CachedResults {
         self.by_case.is_empty() && self.varying.is_empty()
     }
 
-    /// Whether it was seen to come out differently where nothing had changed.
+    /// Whether it is known to be non-deterministic.
     pub fn varies(&self, case: &str) -> bool {
         self.varying.contains(case)
     }
 
-    /// What was made under the very same state comes before what only read the same.
-    pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
+    /// Results under the identical state precede those that only read equal values.
+    pub fn lookup(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
         if self.varies(case) {
             return Answer::Varies;
         }
@@ -258,7 +258,7 @@ fn newest(cached_results: &[CachedResult]) -> impl Iterator<Item = &CachedResult
     newest.into_iter()
 }
 
-/// Whether two runs of a case say the same of it; how long they took does not matter.
+/// Whether two runs of a case agree; durations are ignored.
 pub fn same_result(one: &CaseResult, other: &CaseResult) -> bool {
     one.outcome == other.outcome
         && (one.score - other.score).abs() < f64::EPSILON
@@ -282,18 +282,18 @@ mod tests {
         }
     }
 
-    /// What is known of a case that was run under one state, when asked under another.
+    /// The lookup under one state of a case that was run under another.
     #[track_caller]
     fn check(reads: Option<&[&str]>, before: &Value, now: &Value, expected: &Answer<'_>) {
         let (old, new) = (revision(before), revision(now));
         let made = CachedResult::of("d", &result(reads), &StateDigests::new(before, &old)).unwrap();
         let mut cached_results = CachedResults::default();
         cached_results.read(&made.to_line());
-        assert_eq!(&cached_results.ask("d", &StateDigests::new(now, &new)), expected);
+        assert_eq!(&cached_results.lookup("d", &StateDigests::new(now, &new)), expected);
     }
 
     #[test]
-    fn a_trace_holds_for_every_state_that_agrees_on_what_was_read() {
+    fn cached_result_holds_for_states_that_agree_on_the_paths_read() {
         let before = json!({"a": 1, "b": {"x": [0.1]}});
         let known = result(Some(&["b", "c"]));
         check(
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_state_is_named_and_what_varies_is_never_known() {
+    fn nearest_state_is_named_and_varying_results_are_not_reused() {
         let [one, two, now] =
             [json!({"a": 1, "b": 1}), json!({"a": 1, "b": 2}), json!({"a": 2, "b": 2})];
         let mut cached_results = CachedResults::default();
@@ -340,23 +340,23 @@ mod tests {
         let id = revision(&now);
         let digests = StateDigests::new(&now, &id);
         assert_eq!(
-            cached_results.ask("d", &digests),
+            cached_results.lookup("d", &digests),
             Answer::Changed(Changed::Keys(vec!["a".to_owned()]))
         );
-        assert_eq!(cached_results.ask("e", &digests), Answer::Never);
+        assert_eq!(cached_results.lookup("e", &digests), Answer::Never);
         let mut again = CachedResults::default();
         again.read(&cached_results.to_lines());
         again.read("{\"schema\":\"agent/trace@1\",\"case\":\"d\",\"st");
         assert_eq!(again.to_lines(), cached_results.to_lines());
         again.add(CachedResult::varying("d", &digests));
-        assert_eq!(again.ask("d", &digests), Answer::Varies);
+        assert_eq!(again.lookup("d", &digests), Answer::Varies);
         let mut last = CachedResults::default();
         last.read(&again.to_lines());
-        assert_eq!(last.ask("d", &digests), Answer::Varies);
+        assert_eq!(last.lookup("d", &digests), Answer::Varies);
     }
 
     #[test]
-    fn of_each_case_the_newest_states_are_kept_and_what_varies() {
+    fn newest_states_and_varying_results_are_retained() {
         let mut cached_results = CachedResults::default();
         let states: Vec<_> = (0..STATES_KEPT + 3).map(|number| json!({"a": number})).collect();
         let revisions: Vec<_> = states.iter().map(revision).collect();
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(kept.to_lines().lines().count(), STATES_KEPT + 1);
         let is_known = |number: usize| {
             matches!(
-                kept.ask("d", &StateDigests::new(&states[number], &revisions[number])),
+                kept.lookup("d", &StateDigests::new(&states[number], &revisions[number])),
                 Answer::Known(_)
             )
         };
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_judged_or_was_repeated_leaves_no_trace() {
+    fn unjudged_and_repeated_results_are_not_cached() {
         let state = json!({});
         let id = revision(&state);
         let errored = CaseResult { outcome: Outcome::Errored, ..result(None) };

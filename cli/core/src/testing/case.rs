@@ -46,9 +46,9 @@ pub struct Case {
     /// How often it is run; it passes when every run does.
     pub repeats: u32,
     pub quarantine: Option<Quarantine>,
-    /// Whether that is in force, by the day that `Cases::as_of` was told.
+    /// Whether the quarantine is in force on the day given to `Cases::as_of`.
     pub quarantined: bool,
-    /// How long each of its calls may take, where it has a limit of its own.
+    /// The time limit of each of its calls, where it sets one.
     pub limit: Option<Duration>,
     /// What it does to a scratch folder.
     pub files: Option<Files>,
@@ -56,8 +56,7 @@ pub struct Case {
     pub place: String,
     /// As it was written.
     line: Box<str>,
-    /// Digests of all that says what the case asks and expects: its line, and the files that the
-    /// line names.
+    /// Digests of the case's definition: its line, and the files that the line names.
     pub defined_by: Vec<String>,
 }
 
@@ -95,7 +94,7 @@ impl Cases {
                 Err(DocumentError::new(
                     case.place,
                     format!("the id \"{}\" is taken by {other}", case.id),
-                    "give each case an id of its own",
+                    "give each case a unique id",
                 ))
             }
             Entry::Vacant(free) => {
@@ -126,7 +125,7 @@ impl Cases {
         }
     }
 
-    /// Which scorers are asked for, and where first.
+    /// The scorers that cases name, and where each is named first.
     pub fn scorers(&self) -> Vec<(&str, &str)> {
         let mut scorers: Vec<(&str, &str)> = Vec::new();
         for case in &self.list {
@@ -143,14 +142,14 @@ impl Cases {
 }
 
 impl Case {
-    /// Whether programs of the evaluators say how good its answers are.
+    /// Whether programs of the evaluators score its answers.
     pub fn is_scored(&self) -> bool {
         self.steps.iter().any(|step| {
             matches!(step.expect, Some(Expectation::Scorer(_) | Expectation::Command(_)))
         })
     }
 
-    /// Equal for cases that ask and expect the same, wherever they stand. `scorers` is the digest
+    /// Equal for cases with the same calls and expectations, in any file. `scorers` is the digest
     /// of the programs that score, for a case that is scored by them.
     pub fn definition(&self, scorers: &str) -> String {
         match &self.defined_by[..] {
@@ -198,7 +197,7 @@ impl Case {
         whole.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// A step as it was written: few ask for it, so it is not kept in another form.
+    /// A step as it was written: it is rarely needed, so it is parsed on demand.
     pub fn written(&self, step: usize) -> Value {
         let mut whole: Value = serde_json::from_str(&self.line).expect("it was read before");
         let written = if self.is_conversation { whole["turns"][step].take() } else { whole };
@@ -244,7 +243,7 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     if steps.iter().all(|step| step.expect.is_none()) && !looks_at_files {
         return Err(fields.missing(
             "expect",
-            "say what the case expects, such as {\"equals\": ...}; of a \
+            "add what the case expects, such as {\"equals\": ...}; of a \
                 conversation at least one turn does",
         ));
     }
@@ -301,7 +300,7 @@ fn conversation(
 ) -> Result<Vec<Step>, DocumentError> {
     if let Some(key) = TURN_KEYS.into_iter().find(|key| fields.take(key).is_some()) {
         return Err(fields.error(
-            format!("\"{key}\" stands beside \"turns\""),
+            format!("\"{key}\" cannot be combined with \"turns\""),
             format!("move \"{key}\" into a turn"),
         ));
     }
@@ -359,7 +358,7 @@ mod tests {
     proptest! {
         /// Whatever a line holds, it is a case or an error that names its place.
         #[test]
-        fn any_line_is_a_case_or_a_complaint(value in any_json(),
+        fn arbitrary_line_never_panics(value in any_json(),
             key in prop::sample::select(KEYS.to_vec()), torn in 0usize..60) {
             let mut case = json!({"id": "a", "tool": "t", "expect": {"equals": 1}});
             case[key] = value.clone();
@@ -375,7 +374,7 @@ mod tests {
         }
     }
 
-    /// JSON of the words that cases are made of.
+    /// Arbitrary JSON with the keys of cases.
     fn any_json() -> impl Strategy<Value = Value> {
         let word = || {
             prop::sample::select(vec![
@@ -504,7 +503,7 @@ mod tests {
         check("{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}]}", "c.jsonl:1: \"expect\" is missing");
         check(
             "{\"id\":\"a\",\"turns\":[{\"tool\":\"t\"}],\"expect\":{\"equals\":1}}",
-            "c.jsonl:1: \"expect\" stands beside \"turns\"",
+            "c.jsonl:1: \"expect\" cannot be combined with \"turns\"",
         );
         check(
             "{\"id\":\"a\",\"turns\":[{\"too\":\"t\"}]}",

@@ -21,8 +21,8 @@ pub struct Side<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TierComparison {
     pub tier: Tier,
-    /// Whether the same cases and scorers judged both; else their figures stand beside each other
-    /// and nothing is paired (law 5).
+    /// Whether the same cases and scorers judged both; else their figures are listed without
+    /// pairing (law 5).
     pub comparable: bool,
     /// What judged them differently.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -78,7 +78,7 @@ pub struct CaseChanges {
     pub flips: Vec<Flip>,
 }
 
-/// One case that came out otherwise.
+/// One case with a different result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Flip {
     pub id: String,
@@ -173,7 +173,7 @@ fn flips(pairs: &[Pair<'_>]) -> Vec<Flip> {
     flips
 }
 
-/// The cases that came out worse, the gravest first.
+/// The cases that became worse, the most severe first.
 pub fn worse(from: &[CaseResult], to: &[CaseResult]) -> Vec<Flip> {
     flips(&paired(from, to)).into_iter().filter(|flip| flip.direction == Direction::Worse).collect()
 }
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_comes_first_and_what_stayed_is_left_out() {
+    fn regressions_come_first_and_unchanged_cases_are_omitted() {
         use Outcome::{Errored, Failed, Passed};
         let before = [
             result("broken", Passed, 1.0),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_told_for_outcomes_and_for_scores() {
+    fn p_value_is_reported_for_outcomes_and_scores() {
         let before: Vec<_> =
             (0..6).map(|n| result(&format!("c{n}"), Outcome::Failed, 0.1 * f64::from(n))).collect();
         let now: Vec<_> = (0..6)
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_same_definitions_judged_is_paired() {
+    fn only_cases_with_equal_definitions_are_paired() {
         let results = [result("a", Outcome::Passed, 1.0)];
         let mut fold = crate::testing::evaluation::TierFold::default();
         fold.add(&crate::testing::event::Event::CaseFinished {

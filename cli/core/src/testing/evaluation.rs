@@ -41,8 +41,8 @@ pub struct CaseResult {
     pub ms: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Of a case that did not pass: what came back, beside what was expected. Absent where the
-    /// manifest says `[tests] answers = false`.
+    /// For a case that did not pass: the answer and the expectation. Absent where the manifest sets
+    /// `[tests] answers = false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shown: Option<Box<Shown>>,
     /// `FILE:LINE` of the case.
@@ -50,13 +50,13 @@ pub struct CaseResult {
     pub place: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// The top-level state keys its calls read; absent when the Runner does not tell.
+    /// The top-level state keys its calls read; absent when the Runner does not report them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reads: Option<Vec<String>>,
     /// Of a repeated case: how many of its runs passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs: Option<Runs>,
-    /// What its calls cost, where the Runner tells.
+    /// The cost of its calls, where the Runner reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
     /// As the case has it, whether it is in force or not.
@@ -65,11 +65,11 @@ pub struct CaseResult {
     /// In quarantine when it was run: shown, and counted nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quarantined: bool,
-    /// It was not run now: an earlier run had said so.
+    /// It was not run: the result is from an earlier run.
     #[serde(skip)]
     pub cached: bool,
-    /// `why` and `shown` were left out because the case is held out; said to the readers of an API,
-    /// and never kept.
+    /// `why` and `shown` were left out because the case is held out; set for readers of an API, and
+    /// never stored.
     #[serde(skip_deserializing, skip_serializing_if = "std::ops::Not::not")]
     pub why_withheld: bool,
 }
@@ -138,8 +138,8 @@ impl CaseResult {
     }
 }
 
-/// Whether a path lies in a folder `heldout`: its cases are for measuring alone, and no Coder gets
-/// to see them.
+/// Whether a path is in a folder `heldout`: its cases are for measurement only and are never shown
+/// to a Coder.
 pub fn is_held_out(path: &str) -> bool {
     held_out_folder(path).is_some()
 }
@@ -150,7 +150,7 @@ pub fn held_out_folder(path: &str) -> Option<&str> {
     path.find("/heldout/").map(|at| &path[..at + FOLDER.len()])
 }
 
-/// What a tier run says; ordered, so that the worst of several wins.
+/// The verdict of a tier run; ordered, so that the worst of several wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -207,18 +207,18 @@ pub struct TierSummary {
     /// Digest of the stored results, case by case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub results: Option<String>,
-    /// The part that nobody tunes on and no Coder is shown.
+    /// The held-out cases: neither the Tuner nor a Coder sees them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heldout: Option<HeldOut>,
     /// Of the repeated cases: how likely k runs in a row pass, for k = 1, 2, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass_hat_k: Option<Vec<f64>>,
-    /// What all calls cost, where the Runner tells.
+    /// The cost of all calls, where the Runner reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde requires a reference")]
 const fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -318,7 +318,7 @@ impl TierFold {
         self.results.values()
     }
 
-    /// Of stored lines; what is no event of ours is passed over.
+    /// From stored lines; lines that are not events are ignored.
     pub fn of_lines(lines: &str) -> Self {
         let mut fold = Self::default();
         lines.lines().filter_map(Event::from_line).for_each(|event| fold.take(event));
@@ -410,8 +410,8 @@ impl TierFold {
         (if lacking.is_empty() { Verdict::Pass } else { Verdict::NotEnoughEvidence }, lacking)
     }
 
-    /// A case that could not be judged fails its tier, whatever the budget: no pass rate says
-    /// anything about it.
+    /// A case that could not be judged fails its tier, whatever the budget: a pass rate does not
+    /// cover it.
     fn errors(&self) -> Option<String> {
         let errored: Vec<_> =
             self.counted().filter(|result| result.outcome == Outcome::Errored).collect();
@@ -420,7 +420,7 @@ impl TierFold {
         })
     }
 
-    /// Why this is too little to say yes.
+    /// Why this evidence is insufficient to pass.
     fn lacking(&self, summary: &TierSummary) -> Vec<String> {
         let mut lacking: Vec<_> = self.stops.iter().cloned().collect();
         if summary.missing > 0 {
@@ -444,7 +444,7 @@ fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     let whole = summary.missing == 0;
     let pass_rate =
         (summary.passed + summary.missing) as f64 / (summary.cases + summary.missing) as f64;
-    // with nothing said about how many, every case has to pass
+    // without a pass rate or score, every case has to pass
     let wanted_rate = budget.pass_rate.or(budget.score.is_none().then_some(1.0));
     let below = |what: &str, got: f64, least: Option<f64>| {
         least
@@ -507,7 +507,7 @@ pub fn mean_score<'a>(results: impl Iterator<Item = &'a CaseResult>) -> f64 {
 /// The cases of `judged` that a baseline has no result for, or another one than was recorded of it;
 /// by id.
 ///
-/// Nothing but chance, time or a lost record explains a difference: the code, the state and the
+/// Only chance, time or a missing record explains a difference: the code, the state and the
 /// evaluators are the same.
 pub fn varying(
     recorded: Option<&[CaseResult]>,
@@ -551,8 +551,8 @@ impl Definitions {
         digest(canonical::to_compact(&json!([self.cases.get(&tier), self.scorers])).as_bytes())
     }
 
-    /// What differs for a tier, in words; empty when results can be compared. Budgets judge but do
-    /// not score.
+    /// The differences for a tier, as messages; empty when results are comparable. Budgets are
+    /// excluded: they do not affect scores.
     pub fn differences(&self, other: &Self, tier: Tier) -> Vec<&'static str> {
         let mut differences = Vec::new();
         if self.cases.get(&tier) != other.cases.get(&tier) {
@@ -569,7 +569,7 @@ impl Definitions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub schema: String,
-    /// Absent while the commit it lets pass does not exist yet.
+    /// Absent while the commit it evaluates does not exist yet.
     pub commit: Option<String>,
     /// The git tree that was tested; absent for a working tree that is no commit's.
     pub tree: Option<String>,
@@ -614,8 +614,8 @@ impl Evaluation {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }
 
-    /// Why a command that judges by this and arrives at `verdict` says no: where nothing but cases
-    /// that could not be judged speaks against it, a child failed.
+    /// The kind of failure of a command with this `verdict`: where errored cases are the only
+    /// reason, a child failed.
     pub fn failure(&self, verdict: Verdict) -> Option<FailureKind> {
         match verdict {
             Verdict::Pass => None,
@@ -738,7 +738,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_tier_fails_only_by_what_the_rest_cannot_mend() {
+    fn stopped_tier_fails_only_when_the_rest_cannot_change_the_verdict() {
         let mut fold = fold(&[CaseResult::passed("a"), result("b", Outcome::Failed, 0.0)]);
         fold.add(&Event::TierStarted { tier: Tier::Micro, cases: 4, shards: 1 });
         fold.add(&Event::TierStopped { tier: Tier::Micro, why: "it was stopped".to_owned() });
@@ -760,7 +760,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_quarantine_counts_for_nothing_but_its_cost() {
+    fn quarantined_cases_count_only_toward_cost() {
         let told = |until: &str| Quarantine { until: until.to_owned(), why: "flaky".to_owned() };
         let mut bad = CaseResult {
             must: true,
@@ -796,7 +796,7 @@ mod tests {
     }
 
     #[test]
-    fn flaky_is_measured_now_or_known_from_before() {
+    fn flakiness_is_measured_or_known_from_history() {
         let sometimes = CaseResult {
             runs: Some(Runs { count: 4, passed: 2 }),
             ..result("b", Outcome::Failed, 0.5)
@@ -809,7 +809,7 @@ mod tests {
     }
 
     #[test]
-    fn old_results_still_read_and_new_members_are_absent_without_need() {
+    fn old_results_are_readable_and_default_members_are_omitted() {
         let old = r#"{"id":"a","outcome":"passed","score":1.0,"weight":1.0,"ms":0.5}"#;
         let result: CaseResult = serde_json::from_str(old).unwrap();
         assert_eq!(serde_json::to_string(&result).unwrap(), old);
@@ -841,7 +841,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_leaves_the_commit_out_and_nothing_else() {
+    fn digest_excludes_only_the_commit() {
         let mut evaluation = Evaluation::new(Some("t".to_owned()), None);
         evaluation
             .tiers
@@ -855,7 +855,7 @@ mod tests {
     }
 
     #[test]
-    fn definitions_that_differ_are_named() {
+    fn differing_definitions_are_named() {
         let one = Definitions {
             cases: [(Tier::Micro, "a".to_owned())].into(),
             scorers: Some("s".to_owned()),

@@ -30,7 +30,7 @@ pub enum Event {
         #[serde(flatten)]
         result: CaseResult,
     },
-    /// Cases that came out in two ways before.
+    /// Cases with two different earlier results.
     KnownFlaky {
         tier: Tier,
         ids: Vec<String>,
@@ -80,8 +80,8 @@ impl Event {
 
     /// Reads a stored line; `None` when it is of another schema or torn.
     ///
-    /// Each member is read by its own type: with exact numbers serde cannot look through a
-    /// flattened or tagged one.
+    /// Each member is read by its own type: with exact numbers serde cannot deserialise a flattened
+    /// or tagged type.
     pub fn from_line(line: &str) -> Option<Self> {
         if let Some(tier) = tier_of_case_line(line) {
             let result = CaseResult {

@@ -1,4 +1,4 @@
-//! What a case expects of a result, and the judgement with a reason a person can read.
+//! What a case expects of a result, and the judgement with a readable reason.
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
@@ -35,7 +35,7 @@ pub enum Expectation {
 #[derive(Debug)]
 pub enum Check {
     Equals(Value),
-    /// Every key named is there and matches; others may be there too.
+    /// Every named key is present and matches; other keys are allowed.
     Subset(Value),
     /// Searched in the text.
     Regex(Regex),
@@ -50,11 +50,11 @@ pub enum Check {
     Golden(Golden),
     Ranking(Ranking),
     Similar(Similar),
-    /// The tool fails, and what it says of it matches.
+    /// The tool fails, and its message matches.
     Error(Box<Check>),
 }
 
-/// A file beside the case that holds the result wanted; who reads the cases fills `content`.
+/// A file beside the case with the expected result; the loader of the cases fills `content`.
 #[derive(Debug)]
 pub struct Golden {
     pub path: String,
@@ -70,7 +70,7 @@ pub enum GoldenContent {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScorerCall {
     pub name: String,
-    /// The score that counts as passed, where the scorer itself does not say.
+    /// The passing score, where the scorer does not decide.
     pub at_least: f64,
 }
 
@@ -114,7 +114,7 @@ impl Expectation {
     }
 }
 
-/// One of the checks that look at an answer and nothing else.
+/// One of the checks of the answer alone.
 fn plain(kind: &str, value: Value, place: &str) -> Result<Check, DocumentError> {
     Ok(match kind {
         "equals" => Check::Equals(value),
@@ -137,7 +137,7 @@ fn error(value: Value, place: &str) -> Result<Check, DocumentError> {
         Value::Object(_) => {
             let mend =
                 format!("write a regular expression, or exactly one of {}", ERROR_KINDS.join(", "));
-            return Err(DocumentError::new(place, "\"error\" does not say what to look for", mend));
+            return Err(DocumentError::new(place, "\"error\" does not state what to match", mend));
         }
         text => Check::Regex(pattern(&text, "error", place)?),
     };
@@ -212,7 +212,7 @@ impl Golden {
     }
 }
 
-/// The scorer reads its own keys from the case, so only ours are looked at here.
+/// The scorer reads its own keys from the case, so only the keys of `agent` are checked here.
 fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
     let mend = "\"scorer\" is {\"name\": \"function in tests/scorers.py\", \"at_least\": 0.5}";
     let Value::Object(map) = value else {
@@ -345,13 +345,13 @@ fn answer(result: &Answer, expected: &Value) -> Value {
     unwrapped(structured.clone(), expected)
 }
 
-/// What `equals` would have to say for this answer.
+/// The `equals` value that matches this answer.
 pub fn expected_of(result: &Answer) -> Value {
     answer(result, &Value::Null)
 }
 
-/// Servers wrap an answer that is no object as `{"result": answer}`; unless that form is expected,
-/// the answer itself is looked at.
+/// Servers wrap an answer that is not an object as `{"result": answer}`; unless that form is
+/// expected, the inner answer is compared.
 fn unwrapped(answer: Value, expected: &Value) -> Value {
     match answer.as_object().and_then(only_result) {
         Some(inner)
@@ -522,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_looks_at_structured_content_then_text() {
+    fn equals_compares_structured_content_then_text() {
         check(json!({"equals": {"a": 1, "b": [1.0]}}), &structured(&json!({"b": [1], "a": 1})), "");
         check(json!({"equals": 5}), &structured(&json!({"result": 5})), "");
         check(json!({"equals": {"result": 5}}), &structured(&json!({"result": 5})), "");
@@ -537,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn subset_lets_others_be() {
+    fn subset_ignores_other_members() {
         check(
             json!({"subset": {"a": {"b": 1}}}),
             &structured(&json!({"a": {"b": 1, "c": 2}, "d": 3})),
@@ -620,7 +620,7 @@ mod tests {
     }
 
     #[test]
-    fn schema_names_the_place() {
+    fn schema_expectation_names_the_path() {
         let schema =
             json!({"schema": {"properties": {"n": {"type": "array", "items": {"minimum": 1}}}}});
         check(schema.clone(), &structured(&json!({"n": [1]})), "");
@@ -632,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expected_error_has_to_come_and_match() {
+    fn expected_error_must_occur_and_match() {
         let failed = json!({"content": [{"type": "text", "text": "k is 0"}], "isError": true});
         check(json!({"error": "k is"}), &failed, "");
         check(json!({"error": "j is"}), &failed, "`j is` does not match the error \"k is 0\"");
@@ -652,7 +652,7 @@ mod tests {
     }
 
     #[test]
-    fn ranking_and_likeness_have_scores_between() {
+    fn ranking_and_similarity_have_fractional_scores() {
         let judged = |expect, result: &Value| {
             let Expectation::Local(check) = Expectation::parse(expect, "c.jsonl:1").unwrap() else {
                 panic!("not local")
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_files_are_compared_as_what_they_are() {
+    fn golden_files_are_compared_by_their_type() {
         let judge_with = |path: &str, content, result: &Value| {
             let golden = Golden { path: path.to_owned(), content };
             judge(&Check::Golden(golden), &Answer::parse(&to_raw_value(result).unwrap()).unwrap())
@@ -716,7 +716,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_expectation_names_its_place() {
+    fn expectation_error_names_the_key() {
         check_wrong(
             json!({"equal": 1}),
             "\"equal\" is not an expectation (did you mean \"equals\"?)",
@@ -737,7 +737,7 @@ mod tests {
             "\"at_least\" is not a number from 0 to 1",
         );
         check_wrong(json!({"error": 7}), "\"error\" is not a text");
-        check_wrong(json!({"error": {"golden": "x"}}), "\"error\" does not say what to look for");
+        check_wrong(json!({"error": {"golden": "x"}}), "\"error\" does not state what to match");
         check_wrong(json!({"command": {"run": "x"}}), "\"run\" is a text, not a list");
         check_wrong(json!({"golden": "/etc/passwd"}), "\"golden\" is not a relative path");
         check_wrong(

@@ -1,9 +1,9 @@
-//! Cases that ended for one reason, told once.
+//! Groups cases with an equal reason, so that it is reported once.
 
 /// Ids that are named before the rest is counted.
 const NAMED: usize = 3;
 
-/// What belongs together by a key, in the order in which each key came first.
+/// Groups by key, in the order of first occurrence.
 pub fn by_key<T, K: PartialEq>(
     items: impl IntoIterator<Item = T>,
     key: impl Fn(&T) -> K,
@@ -38,13 +38,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_keep_their_order_and_keys_that_of_their_first_member() {
+    fn groups_keep_first_seen_order() {
         let groups = by_key(["b1", "a1", "b2"], |name| name.chars().next());
         assert_eq!(groups, [(Some('b'), vec!["b1", "b2"]), (Some('a'), vec!["a1"])]);
     }
 
     #[test]
-    fn a_few_are_named_and_the_rest_is_counted() {
+    fn long_list_is_truncated_with_a_count() {
         assert_eq!(named(&["a"]), "a");
         assert_eq!(named(&["a", "b", "c", "d"]), "4 cases: a, b, c, d");
         assert_eq!(named(&["a", "b", "c", "d", "e"]), "5 cases: a, b, c and 2 more");

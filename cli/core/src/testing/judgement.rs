@@ -40,7 +40,7 @@ pub(crate) fn shortened(text: &str) -> String {
     cut(text, SHOWN)
 }
 
-/// At most so many characters, and three dots where there were more.
+/// Truncates to a number of characters, with three dots where there were more.
 pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),

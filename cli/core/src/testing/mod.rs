@@ -1,4 +1,4 @@
-//! Cases and what comes of running them: expectations, scores, budgets, evaluations, traces.
+//! Cases and their results: expectations, scores, budgets, evaluations, traces.
 
 pub mod attempt;
 pub mod budget;

@@ -1,5 +1,5 @@
-//! What a scorer or a judging command says of a result, and the judgement that several such
-//! opinions make.
+//! The answer of a scorer or judging command on a result, and the judgement that several such votes
+//! result in.
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
@@ -14,14 +14,13 @@ const MOST_VOTES: u32 = 25;
 /// Judged by a program of the repository, an LLM judge for instance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CommandCall {
-    /// Program and arguments; `python` stands for the environment's interpreter.
+    /// Program and arguments; `python` is replaced by the environment's interpreter.
     pub run: Vec<String>,
-    /// The score that counts as passed, where the program itself does not say.
+    /// The passing score, where the program does not decide.
     pub at_least: f64,
-    /// How often it is asked.
+    /// The number of votes.
     pub votes: u32,
-    /// The share of the votes that have to say the same; the same number for and against is never
-    /// enough.
+    /// The share of votes that must agree; a tie is never enough.
     pub agree: f64,
 }
 
@@ -44,8 +43,7 @@ impl CommandCall {
         })
     }
 
-    /// What the votes come to: the mean score, and what most of them say; an error where too few
-    /// agree.
+    /// The result of the votes: the mean score and the majority; an error where too few agree.
     pub fn judgement(&self, votes: &[Opinion]) -> Result<Judgement, String> {
         let count = votes.len();
         let passed = votes.iter().filter(|vote| vote.passed).count();
@@ -76,8 +74,8 @@ pub struct Opinion {
 }
 
 impl Opinion {
-    /// Reads `{"score", "passed", "why"}`, of which one of the first two is enough; `None` when
-    /// neither is there as it should be.
+    /// Reads `{"score", "passed", "why"}`, where one of the first two is enough; `None` when
+    /// neither is present and valid.
     pub fn read(said: &Value, at_least: f64) -> Option<Self> {
         let passed = said.get("passed").and_then(Value::as_bool);
         let score = match said.get("score") {
@@ -95,7 +93,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_opinion_is_a_score_or_a_word() {
+    fn judge_answer_is_a_score_or_a_label() {
         let read = |said| Opinion::read(&said, 0.5).map(|opinion| (opinion.score, opinion.passed));
         assert_eq!(read(json!({"score": 0.5})), Some((0.5, true)));
         assert_eq!(read(json!({"score": 0.4, "passed": true, "why": "so"})), Some((0.4, true)));

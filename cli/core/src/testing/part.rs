@@ -60,17 +60,17 @@ impl std::str::FromStr for Part {
     }
 }
 
-/// What a part is a part of: it stands before the part's results.
+/// The header of a part: precedes the part's results.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartHead {
     pub tier: Tier,
     pub part: Part,
-    /// Of the whole tier, so that a merge knows what is missing.
+    /// Of the complete tier, so that a merge can detect missing parts.
     pub cases: usize,
     /// Absent for a working tree, and for a candidate that no commit holds yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// The git tree that was tested; absent where git could not say.
+    /// The git tree that was tested; absent where git could not resolve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<String>,
     /// The Revision of the state that was served.
@@ -80,8 +80,8 @@ pub struct PartHead {
 }
 
 impl PartHead {
-    /// What differs, in words; parts of one tier differ in nothing here but which part they are,
-    /// and the commit that holds the tree.
+    /// The differences, as messages; parts of one tier may differ only in their index and in the
+    /// commit that holds the tree.
     fn differences(&self, other: &Self) -> Vec<String> {
         let short = |value: &Option<String>| {
             value.as_deref().map_or("none", |text| &text[..text.len().min(12)]).to_owned()
@@ -173,7 +173,7 @@ impl Merge {
                 None => {
                     return Err(DocumentError::new(
                         place(),
-                        format!("results of {tier} before it says of what"),
+                        format!("results of {tier} before its header"),
                         REWRITE,
                     ));
                 }
@@ -238,7 +238,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn parts_split_the_cases_without_rest() {
+    fn shards_partition_the_cases() {
         let parts: Vec<Part> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).into();
         for id in ["a", "b", "case-17", "é"] {
             assert_eq!(parts.iter().filter(|part| part.holds(id)).count(), 1, "{id}");
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_part_of_the_same_is_refused() {
+    fn shards_of_different_runs_are_refused() {
         let good = lines(head("1/2", 2), &[CaseResult::passed("a")], 1.0);
         let mut other = head("2/2", 2);
         other.state = "another-revision".to_owned();
@@ -317,11 +317,11 @@ mod tests {
         refused(&[good.clone(), String::new()], "1.jsonl: it holds no part of a tier");
         refused(&[format!("{good}{{\"event\":\"?\"}}\n")], "0.jsonl:4: this line is not an event");
         let headless = good.lines().nth(1).unwrap().to_owned() + "\n";
-        refused(&[good, headless], "1.jsonl:1: results of fast before it says of what");
+        refused(&[good, headless], "1.jsonl:1: results of fast before its header");
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_shards_are_reported() {
         let [one, two] = [("1/4", "a"), ("3/4", "b")]
             .map(|(part, id)| lines(head(part, 4), &[CaseResult::passed(id)], 1.0));
         let torn = format!("{two}{}", &one[..one.len() - 9]);
@@ -387,7 +387,7 @@ mod tests {
             let joined = merged(&files);
             prop_assert_eq!(&joined.fold.clone().into_results(),
                 &whole.fold.clone().into_results());
-            // which parts are missing is told of parts alone
+            // missing parts are reported for parts only
             prop_assert_eq!(summary_of_all(&joined), summary_of_all(&whole));
             files.reverse();
             prop_assert_eq!(summary(&merged(&files)), summary(&joined));

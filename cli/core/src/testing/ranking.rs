@@ -37,7 +37,7 @@ enum Metric {
     Ndcg,
     /// The share of the first k places that hold a relevant item.
     Precision,
-    /// The share of the relevant items that stand in the first k places.
+    /// The share of the relevant items in the first k ranks (recall at k).
     Recall,
 }
 
@@ -94,7 +94,7 @@ impl Ranking {
         })
     }
 
-    /// Judges an answer, which may stand as `result` in an object of its own.
+    /// Judges an answer, which may be wrapped as `{"result": answer}`.
     pub fn judge(&self, answer: &Value) -> Judgement {
         let found = answer.pointer(&self.path).filter(|found| found.is_array());
         let Some(items) =
@@ -140,13 +140,13 @@ impl Ranking {
             let (metric, k, at_least) = (self.metric.as_str(), self.k, self.at_least);
             format!(
                 "{metric}@{k} is {score:.3}, needs at least {at_least}: {}",
-                self.told(ids, &gains)
+                self.description(ids, &gains)
             )
         });
         Judgement { score, passed, why }
     }
 
-    /// What each place is worth; an item that comes twice counts where it came first.
+    /// The gain of each rank; a duplicated item counts at its first rank.
     fn gains_in_order(&self, ids: &[String]) -> Vec<f64> {
         let mut left = self.relevant.clone();
         ids.iter().map(|id| left.remove(id).unwrap_or(0.0)).collect()
@@ -171,7 +171,7 @@ impl Ranking {
         }
     }
 
-    fn told(&self, ids: &[String], gains: &[f64]) -> String {
+    fn description(&self, ids: &[String], gains: &[f64]) -> String {
         let ranks: Vec<_> = gains
             .iter()
             .enumerate()
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_measures_by_their_definition() {
+    fn other_ranking_measures_match_their_definitions() {
         let relevant = json!(["a", "b", 7]);
         let ranked = json!(["x", "b", "b", 7, "a"]);
         let of = |metric, k| score(&relevant, metric, k, &ranked);

@@ -1,15 +1,16 @@
-//! Repeated cases: how often they pass, and what that says about passing every time.
+//! Repeated cases: how often they pass, and the estimated probability of passing every time.
 
 use crate::testing::evaluation::{CaseResult, Outcome};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// How often a case may be asked for to be run.
+/// The allowed numbers of repetitions of a case.
 pub const MOST: u32 = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runs {
-    /// How many were made: fewer than asked for when the child crashed or hung in the last of them.
+    /// The number of runs made: fewer than requested when the child crashed or timed out in the
+    /// last of them.
     pub count: u32,
     pub passed: u32,
 }
@@ -71,7 +72,7 @@ pub fn join(runs: Vec<CaseResult>) -> CaseResult {
 /// The probability that a case passes k times in a row, estimated without bias from n runs of which
 /// c passed as C(c,k)/C(n,k) (Chen et al. 2021, arXiv:2107.03374, for one success in k; Yao et al.
 /// 2024, arXiv:2406.12045, for k successes), averaged over the repeated cases. A case whose runs
-/// came to no end counts as one that never passes.
+/// did not complete counts as one that never passes.
 pub fn pass_hat_k<'a>(results: impl Iterator<Item = &'a CaseResult>) -> Option<Vec<f64>> {
     let repeated: Vec<_> =
         results.filter_map(|result| Some((result.runs?, result.outcome))).collect();

@@ -1,5 +1,5 @@
-//! The side effects of a case on its scratch folder: what lies there before, and what should lie
-//! there after.
+//! The side effects of a case on its scratch folder: the files given before, and those expected
+//! after.
 
 use crate::formats::document::{DocumentError, Fields, kind};
 use crate::formats::suggestion::did_you_mean;
@@ -13,12 +13,12 @@ const KINDS: [&str; 4] = ["equals", "regex", "golden", "absent"];
 
 #[derive(Debug)]
 pub struct Files {
-    pub given: Vec<(String, Given)>,
+    pub given: Vec<(String, InitialFile)>,
     pub expect: Vec<(String, FileCheck)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum InitialFile {
     Text(String),
     /// A file relative to the case file; who reads the cases fills `bytes`.
     Copy {
@@ -37,7 +37,7 @@ impl Files {
     /// Reads the object under `files`.
     pub fn parse(value: Value, place: &str) -> Result<Self, DocumentError> {
         let mut fields = Fields::new(value, place, "\"files\"", &["given", "expect"])?;
-        let given = named(&mut fields, "given", |_, value| parse_given(value, place))?;
+        let given = named(&mut fields, "given", |_, value| parse_initial_file(value, place))?;
         let expect = named(&mut fields, "expect", |_, value| parse_check(value, place))?;
         if given.is_empty() && expect.is_empty() {
             return Err(fields.error("\"files\" is empty", MEND));
@@ -75,13 +75,13 @@ fn stays_inside(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(['\\', '\0'])
 }
 
-fn parse_given(value: Value, place: &str) -> Result<Given, DocumentError> {
+fn parse_initial_file(value: Value, place: &str) -> Result<InitialFile, DocumentError> {
     if let Value::String(text) = value {
-        return Ok(Given::Text(text));
+        return Ok(InitialFile::Text(text));
     }
     let mut fields = Fields::new(value, place, "a file that is given", &["copy"])?;
     let path = fields.text("copy")?.ok_or_else(|| fields.missing("copy", MEND))?;
-    Ok(Given::Copy { path, bytes: Vec::new() })
+    Ok(InitialFile::Copy { path, bytes: Vec::new() })
 }
 
 fn parse_check(value: Value, place: &str) -> Result<FileCheck, DocumentError> {
@@ -117,7 +117,7 @@ impl FileCheck {
     pub fn judge(&self, name: &str, bytes: Option<&[u8]>) -> Judgement {
         let why = match (self, bytes) {
             (Self::Absent, None) => None,
-            (Self::Absent, Some(bytes)) => Some(format!("it is there, with {} bytes", bytes.len())),
+            (Self::Absent, Some(bytes)) => Some(format!("it exists, with {} bytes", bytes.len())),
             (Self::Content(_), None) => Some("it was not written".to_owned()),
             (Self::Content(check), Some(bytes)) => judge_bytes(check, bytes),
         };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_judged_by_what_it_holds() {
+    fn file_is_judged_by_its_content() {
         check(&json!({"equals": "a\n"}), Some(b"a\n"), "");
         check(&json!({"equals": {"n": 1}}), Some(b"{\"n\": 1.0}"), "");
         check(&json!({"equals": "a"}), Some(b"b"), "file out.txt: $: expected \"a\", got \"b\"");
@@ -149,7 +149,7 @@ mod tests {
         check(&json!({"regex": "^to.al$"}), Some(b"total"), "");
         check(&json!({"regex": "^a$"}), Some(b"b"), "file out.txt: `^a$` does not match \"b\"");
         check(&json!({"absent": true}), None, "");
-        check(&json!({"absent": true}), Some(b"abc"), "file out.txt: it is there, with 3 bytes");
+        check(&json!({"absent": true}), Some(b"abc"), "file out.txt: it exists, with 3 bytes");
         let golden = Golden {
             path: "g.txt".to_owned(),
             content: Some(GoldenContent::Text("one\n".to_owned())),

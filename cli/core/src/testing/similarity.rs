@@ -80,7 +80,7 @@ mod tests {
 
     /// Textbook values: MARTHA/MARHTA and kitten/sitting, night/nacht.
     #[test]
-    fn likeness_is_measured() {
+    fn similarity_is_measured() {
         let of = |metric: &str, text: &str, got: &str| {
             Similar::parse(json!({"text": text, "metric": metric, "at_least": 0.9}), "c.jsonl:1")
                 .unwrap()
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_likeness_names_its_key() {
+    fn similarity_error_names_the_key() {
         check_wrong(json!({"metric": "levenshtein"}), "\"text\" is missing");
         check_wrong(json!({"text": "a"}), "\"metric\" is missing");
         check_wrong(

@@ -39,27 +39,23 @@ fn decided(subject: &Subject<'_>) -> Checked<Finding> {
     }
     let (record, pairs) = record(subject)?;
     if facts.made_by() == Some(Kind::Rollback) {
-        return Ok(ok("that of the version it goes back to"));
+        return Ok(ok("that of the version it restores"));
     }
     let gated = &record.gated;
     if Some(&record.evaluation) != facts.trailers.eval.as_ref() {
         return Err(wrong("the gate's record is of another evaluation"));
     }
-    asked_as_the_manifest_says(facts, record)?;
+    matches_manifest(facts, record)?;
     let summary = subject
         .summary(gated.tier)
-        .ok_or_else(|| wrong(format!("the gate asked for {}, which was not run", gated.tier)))?;
-    if let Some(problem) = figures::says_nothing(summary) {
-        return Err(wrong(format!("the gate asked for {}, which {problem}", gated.tier)));
+        .ok_or_else(|| wrong(format!("the gate requires {}, which was not run", gated.tier)))?;
+    if let Some(problem) = figures::evaluation_defect(summary) {
+        return Err(wrong(format!("the gate requires {}, which {problem}", gated.tier)));
     }
     match (&record.compared, &facts.trailers.base) {
         (None, None) => Ok(ok(format!("a first version, judged by {} alone", gated.tier))),
-        (None, Some(_)) => {
-            Err(wrong("it was compared with nothing, though a version stood before it"))
-        }
-        (Some(_), None) => {
-            Err(wrong("it was compared with a version, though none stood before it"))
-        }
+        (None, Some(_)) => Err(wrong("it was not compared, although a version precedes it")),
+        (Some(_), None) => Err(wrong("it was compared with a version, although none precedes it")),
         (Some(compared), Some(_)) => compared_rightly(subject, record, compared, pairs),
     }
 }
@@ -79,11 +75,11 @@ fn record<'a>(subject: &'a Subject<'_>) -> Checked<&'a (Record, StoredPairs)> {
     }
 }
 
-/// Tier, mode, test, margin and alpha are the manifest's; the command line may give mode and test
-/// of a promotion, and the record says so.
-fn asked_as_the_manifest_says(facts: &Facts, record: &Record) -> Checked<()> {
+/// Tier, mode, test, margin and alpha are the manifest's; the command line may override mode and
+/// test of a promotion, which is recorded.
+fn matches_manifest(facts: &Facts, record: &Record) -> Checked<()> {
     let Some(wanted) = &facts.gated else {
-        return Err(missing("the manifest that the gate was asked by cannot be read here"));
+        return Err(missing("the manifest of the gate cannot be read here"));
     };
     let may_be_given = |key: &str| {
         facts.made_by() == Some(Kind::Promotion) && record.given.iter().any(|given| given == key)
@@ -98,7 +94,7 @@ fn asked_as_the_manifest_says(facts: &Facts, record: &Record) -> Checked<()> {
         () => return Ok(()),
     };
     Err(wrong(format!(
-        "the gate was asked with another `{differs}` than the manifest of the commit that judges \
+        "the gate used another `{differs}` than the manifest of the commit that judges \
         has"
     )))
 }
@@ -133,11 +129,11 @@ fn compared_rightly(
         .ok_or_else(|| wrong("the pairs on record are not those of its results"))?;
     baseline_as_recorded(facts, (gated, compared), pairs, &results)?;
     answered_again(gated, compared, &again)?;
-    Ok(ok(told(record, compared)))
+    Ok(ok(summary(record, compared)))
 }
 
-/// The candidate's results that the gate looked at: those of its own tier, or where it has other
-/// evaluators, those by the ones before.
+/// The candidate's results that the gate used: those of its own tier or, where its evaluators
+/// differ, those by the previous ones.
 fn judged<'a>(
     subject: &'a Subject<'_>,
     gated: &Gated,
@@ -167,7 +163,7 @@ fn by_those_before<'a>(
     old: &Judge,
 ) -> Checked<&'a TierFold> {
     let stored = facts.before.as_ref();
-    let fold = fold_of(stored, "its results by the evaluators before it")?;
+    let fold = fold_of(stored, "its results by the previous evaluators")?;
     if before.results.as_ref() != stored.map(|stored| &stored.digest) {
         return Err(wrong(
             "the stored results by the evaluators before it are not those on record",
@@ -176,7 +172,7 @@ fn by_those_before<'a>(
     let problem =
         figures::differs(before, fold, old.budget).or_else(|| figures::of_other_cases(fold, old));
     problem.map_or(Ok(fold), |problem| {
-        Err(wrong(format!("its results by the evaluators before it: {problem}")))
+        Err(wrong(format!("its results by the previous evaluators: {problem}")))
     })
 }
 
@@ -229,9 +225,7 @@ fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Che
     let level = compared.level();
     match (again.is_tested(), level.index) {
         (true, None) => {
-            return Err(wrong(
-                "its answer takes a test, and no attempt of the ledger stands for it",
-            ));
+            return Err(wrong("its decision needs a test, and the ledger has no attempt for it"));
         }
         (false, Some(_)) => {
             return Err(wrong("its answer takes no test, and it names an attempt of the ledger"));
@@ -244,7 +238,7 @@ fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Che
     let (says, is) = (&compared.verdict, again.judged(level));
     if is.verdict != Verdict::Pass {
         return Err(wrong(format!(
-            "computed again, the gate says {}: {}",
+            "recomputed, the gate decides {}: {}",
             is.verdict.as_str(),
             is.reasons.join("; ")
         )));
@@ -282,16 +276,16 @@ fn same(says: &GateVerdict, is: &GateVerdict) -> bool {
         && both(says.interval.map(|(_, high)| high), is.interval.map(|(_, high)| high))
 }
 
-fn told(Record { gated, given, .. }: &Record, compared: &Compared) -> String {
+fn summary(Record { gated, given, .. }: &Record, compared: &Compared) -> String {
     let given = given.as_slice();
     let verdict = &compared.verdict;
     let varied = match compared.varying.as_slice() {
         [] => String::new(),
         [one] => {
-            format!("; `{one}` of the version before it came out otherwise than when that was made")
+            format!("; `{one}` of the previous version has another result than at its creation")
         }
         several => format!(
-            "; {} cases of the version before it came out otherwise than when that was made",
+            "; {} cases of the previous version have other results than at its creation",
             several.len()
         ),
     };
@@ -303,17 +297,17 @@ fn told(Record { gated, given, .. }: &Record, compared: &Compared) -> String {
         "computed again from {} pairs of {}: {}{given}{varied}",
         verdict.pairs,
         gated.tier,
-        verdict.told()
+        verdict.summary()
     )
 }
 
-/// The attempt that fixed the level, where a test answered; and that the version says which ledger
-/// it was made with.
+/// Checks the attempt that fixed the level, where a test decided, and that the version names its
+/// ledger.
 pub(super) fn ledger(subject: &Subject<'_>) -> Option<Finding> {
     let facts = subject.facts;
     if let (None, Some(earlier)) = (&facts.trailers.ledger, &facts.ledger_named_before) {
         return Some(wrong(format!(
-            "it does not say which ledger of the gate it was made with, and {} before it does",
+            "it does not name its ledger of the gate, and {} before it does",
             tag(earlier)
         )));
     }
@@ -325,7 +319,7 @@ pub(super) fn ledger(subject: &Subject<'_>) -> Option<Finding> {
     }
     if facts.trailers.ledger == Some(RecordHead::None) {
         return Some(wrong(
-            "it says it was made with no ledger of the gate, and its gate names an attempt of one",
+            "it declares no ledger of the gate, but its gate names an attempt of one",
         ));
     }
     let ledger = match &facts.ledger {
@@ -345,8 +339,8 @@ fn in_ledger(
     pairs: &StoredPairs,
     ledger: &Ledger,
 ) -> Finding {
-    let asked = compared.asked(&record.gated, pairs.digest());
-    // clones that asked the same at the same time have an entry each
+    let asked = compared.candidate_test(&record.gated, pairs.digest());
+    // clones that made the same comparison concurrently have an entry each
     let own = |entry: &&Entry| Some(entry.index) == compared.verdict.ledger;
     let Some(entry) = ledger.all_of(&asked).find(own).or_else(|| ledger.of(&asked)) else {
         return missing(format!("the ledger of the gate has no such attempt: {FETCH}"));

@@ -23,8 +23,8 @@ pub struct Results {
 pub struct Judge {
     pub definitions: Definitions,
     pub budget: Budget,
-    /// Each case with what its definition says of its result: place, weight, tags and so on; as if
-    /// it had passed.
+    /// Each case with the part of its result that its definition fixes: index, weight, tags and so
+    /// on; as if it had passed.
     pub cases: BTreeMap<String, CaseResult>,
 }
 
@@ -82,14 +82,15 @@ fn impossible(result: &CaseResult) -> Option<&'static str> {
     }
 }
 
-/// What speaks against a summary of these results under this budget; `None` when they add up to it.
+/// The mismatch between a summary and these results under this budget; `None` when they add up to
+/// it.
 pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option<String> {
     let mut whole = fold.clone();
     // what took time and what was known before is in no line
     whole.take(Event::TierFinished { tier: Tier::Micro, wall_s: summary.wall_s });
     let again = whole.summary(budget);
     let figure = |name: &str, says: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
-        Some(format!("it says {name} {says}, its results add up to {is}"))
+        Some(format!("{name} is {says} on record, its results add up to {is}"))
     };
     let counts = [
         ("cases", summary.cases, again.cases),
@@ -122,7 +123,7 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
     if summary.verdict != again.verdict && !passed_over_errors {
         let why = again.reasons.first().map(|why| format!(" ({why})")).unwrap_or_default();
         return Some(format!(
-            "it says {}, its results say {}{why}",
+            "its verdict is {} on record, its results give {}{why}",
             summary.verdict.as_str(),
             again.verdict.as_str()
         ));
@@ -162,11 +163,11 @@ fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
         () if !(summary.wall_s.is_finite() && summary.wall_s >= 0.0) => "the wall time",
         () => return None,
     };
-    Some(format!("its results do not add up to {wrong} that it says"))
+    Some(format!("its results do not add up to {wrong} on record"))
 }
 
-/// What speaks against these being results of these cases; `None` when they are, each once and as
-/// it is defined.
+/// The mismatch between results and cases; `None` when there is one result per case, consistent
+/// with its definition.
 pub fn of_other_cases(fold: &TierFold, judge: &Judge) -> Option<String> {
     for result in fold.results() {
         let Some(defined) = judge.cases.get(&result.id) else {
@@ -209,11 +210,11 @@ pub fn close(one: f64, other: f64) -> bool {
     one.to_bits() == other.to_bits() || (one - other).abs() <= RELATIVE * one.abs().max(other.abs())
 }
 
-/// Whether a tier says something: cases were run, and it passed.
-pub fn says_nothing(summary: &TierSummary) -> Option<String> {
+/// Why a tier is not evidence: no cases were run, or it did not pass.
+pub fn evaluation_defect(summary: &TierSummary) -> Option<String> {
     match () {
         () if summary.verdict != Verdict::Pass => {
-            Some(format!("says {}", summary.verdict.as_str()))
+            Some(format!("has the verdict {}", summary.verdict.as_str()))
         }
         () if summary.cases == 0 => Some("has no case".to_owned()),
         () => None,

@@ -1,4 +1,4 @@
-//! A sound promotion to v0.1.1, in whole: each test breaks one thing in it.
+//! A complete sound promotion to v0.1.1: each test breaks one thing in it.
 
 use super::figures::{Judge, Results};
 use super::{Base, Facts, Objects};
@@ -118,7 +118,7 @@ pub fn evaluated(results: &[CaseResult]) -> Evaluation {
     evaluation
 }
 
-/// What the gate was asked, as it was kept, and as it stands in the ledger.
+/// The record of the gate, as stored and as in the ledger.
 pub fn decided(
     old: &[CaseResult],
     new: &[CaseResult],

@@ -1,5 +1,5 @@
-//! A served branch as a whole: from its tip back to the first version, each version once, each on
-//! top of the one before.
+//! The history of a served branch: from its tip back to the first version, each version once, each
+//! on top of the previous one.
 
 use super::{Check, Finding, Status, missing, ok, untagged, wrong};
 use crate::formats::object_id::ObjectId;
@@ -11,7 +11,7 @@ use semver::Version;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// So many problems of a kind are named, the others counted.
+/// The number of problems of a kind that are listed; the others are counted.
 const SHOWN: usize = 5;
 
 /// A version on a branch.
@@ -23,17 +23,17 @@ pub struct Link {
     pub trailers: Trailers,
     /// The commit that the tag of its version is on.
     pub tagged: Option<ObjectId>,
-    /// What its manifest calls a first release; 0.1.0 where it names none, or where it was not
-    /// asked, since the version stands on another.
+    /// The first version in its manifest; 0.1.0 where it names none, or where it was not read
+    /// because the version has a predecessor.
     pub first: Version,
 }
 
 /// How the walk back from a tip ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// At a version that stands on no other.
+    /// At a version without a predecessor.
     First,
-    /// This clone goes back no further.
+    /// At the end of a shallow clone.
     Shallow,
     /// The tip is no version.
     NoVersion,
@@ -51,7 +51,7 @@ pub struct Chain {
     pub end: End,
 }
 
-/// Where a rollback goes back to.
+/// The version a rollback restores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
     Version(Version),
@@ -86,7 +86,7 @@ impl Chain {
             .map(Link::version)
     }
 
-    /// The same of a version that says which ledger of the gate it was made with.
+    /// The same for a version that names its ledger of the gate.
     pub fn ledger_named_before(&self, position: usize) -> Option<&Version> {
         self.links[position + 1..]
             .iter()
@@ -94,7 +94,7 @@ impl Chain {
             .map(Link::version)
     }
 
-    /// Which version the rollback at `position` goes back to.
+    /// The version that the rollback at `position` restores.
     pub fn restored(&self, position: usize) -> Restored {
         let link = &self.links[position];
         let earlier = &self.links[position + 1..];
@@ -127,13 +127,13 @@ impl Chain {
         });
         match planned {
             Some(target) => Restored::Version(target.version().clone()),
-            None => Restored::Nothing(
-                "it undoes other versions than those after the one it goes back to",
-            ),
+            None => {
+                Restored::Nothing("it does not undo exactly the versions after the one it restores")
+            }
         }
     }
 
-    /// What is to be said of the branch as a whole.
+    /// The findings on the branch.
     pub fn verify(&self) -> BranchReport {
         let findings = [("tip", self.tip()), ("history", self.history()), ("tags", self.tags())];
         let checks: Vec<_> = findings
@@ -167,7 +167,7 @@ impl Chain {
                 ok(format!("{} at {}", tag(version), link.commit.short()))
             }
             Some(tagged) => wrong(format!(
-                "{} says it is {}, but that tag is on {}",
+                "{} declares {}, but that tag is on {}",
                 link.commit.short(),
                 tag(version),
                 tagged.short()
@@ -252,7 +252,7 @@ fn past(earlier: &[Link]) -> Vec<Past> {
     history
 }
 
-/// What is wrong with where a version stands.
+/// What is wrong with a version's position.
 fn misplaced(link: &Link, before: Option<&Link>, is_first: bool) -> Option<String> {
     let version = link.version();
     let shown = tag(version);
@@ -265,12 +265,12 @@ fn misplaced(link: &Link, before: Option<&Link>, is_first: bool) -> Option<Strin
     let before = before?;
     if link.trailers.base.as_ref() != Some(&before.commit) {
         return Some(format!(
-            "{shown} does not name {}, which it stands on, as its base",
+            "{shown} does not name its parent {} as its base",
             tag(before.version())
         ));
     }
     if version <= before.version() {
-        return Some(format!("{shown} comes after {}", tag(before.version())));
+        return Some(format!("{shown} follows {}", tag(before.version())));
     }
     let next = Bump::Patch.apply(before.version());
     let kind = link.trailers.kind?;
@@ -284,16 +284,16 @@ fn misplaced(link: &Link, before: Option<&Link>, is_first: bool) -> Option<Strin
     })
 }
 
-/// A version that stands on no other is the first there ever was.
+/// A version without a predecessor has to be the first version.
 pub(super) fn is_no_beginning(link: &Link) -> Option<String> {
     let shown = tag(link.version());
     match () {
         () if link.trailers.base.is_some() => {
-            Some(format!("{shown} stands on no version, and names a base"))
+            Some(format!("{shown} has no predecessor, but names a base"))
         }
         () if *link.version() != link.first || link.trailers.kind != Some(Kind::Release) => {
             Some(format!(
-                "{shown} stands on no version, and a first version is the release {}",
+                "{shown} has no predecessor, but the first version is the release {}",
                 tag(&link.first)
             ))
         }
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_branch_goes_back_to_the_first_version() {
+    fn sound_branch_reaches_the_first_version() {
         let report = chain(&SOUND).verify();
         let shown: Vec<_> =
             report.checks.iter().map(|check| (check.status, check.message.as_str())).collect();
@@ -380,19 +380,19 @@ mod tests {
     }
 
     #[test]
-    fn a_first_version_is_the_one_that_its_manifest_names() {
+    fn first_version_matches_its_manifest() {
         let mut adopted = chain(&["release 1.4.2 a", "promotion 1.4.3 b"]);
         let history = |chain: &Chain| {
             chain.verify().checks.into_iter().find(|check| check.check == "history").unwrap()
         };
-        let refused = "v1.4.2 stands on no version, and a first version is the release v0.1.0";
+        let refused = "v1.4.2 has no predecessor, but the first version is the release v0.1.0";
         assert_eq!(history(&adopted).message, refused);
         adopted.links[1].first = Version::new(1, 4, 2);
         assert_eq!(history(&adopted).status, Status::Ok);
     }
 
     #[test]
-    fn each_version_stands_once_and_on_top_of_the_one_before() {
+    fn versions_are_unique_and_consecutive() {
         let of = |described: &[&str]| {
             let described = chain(described);
             described
@@ -409,35 +409,35 @@ mod tests {
         );
         assert_eq!(
             of(&["release 0.1.0 a", "release 0.2.0 b", "release 0.1.5 c"]),
-            "v0.1.5 comes after v0.2.0"
+            "v0.1.5 follows v0.2.0"
         );
         assert_eq!(
             of(&["release 0.1.0 a", "promotion 0.1.1 b", "promotion 0.1.1 c"]),
-            "v0.1.1 appears in it twice; v0.1.1 comes after v0.1.1"
+            "v0.1.1 appears in it twice; v0.1.1 follows v0.1.1"
         );
         assert_eq!(
             of(&["release 0.3.0 a"]),
-            "v0.3.0 stands on no version, and a first version is the release v0.1.0"
+            "v0.3.0 has no predecessor, but the first version is the release v0.1.0"
         );
         assert_eq!(
             of(&["promotion 0.1.0 a"]),
-            "v0.1.0 stands on no version, and a first version is the release v0.1.0"
+            "v0.1.0 has no predecessor, but the first version is the release v0.1.0"
         );
         check(
             |chain| chain.links[1].trailers.base = Some(id("x")),
-            &["history v0.2.0 does not name v0.1.1, which it stands on, as its base"],
+            &["history v0.2.0 does not name its parent v0.1.1 as its base"],
         );
         check(
             |chain| chain.links[3].trailers.base = Some(id("x")),
-            &["history v0.1.0 stands on no version, and names a base"],
+            &["history v0.1.0 has no predecessor, but names a base"],
         );
     }
 
     #[test]
-    fn tags_are_where_the_commits_say() {
+    fn tags_match_the_commit_trailers() {
         check(
             |chain| chain.links[2].tagged = None,
-            &["tags no tag: v0.1.1; it is made again from the commit"],
+            &["tags no tag: v0.1.1; it is recreated from the commit"],
         );
         let moved = format!(
             "tags v0.1.1 is on {}, and {} is that version",
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_that_does_not_reach_the_beginning_says_so() {
+    fn incomplete_walk_is_reported() {
         check(
             |chain| chain.end = End::Shallow,
             &["history this clone is shallow: the versions before are not here"],
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_has_the_tree_and_evidence_of_a_version_and_undoes_what_came_after() {
+    fn rollback_has_the_tree_and_evidence_of_its_target() {
         let restored = |last: &str| {
             let described: Vec<&str> = SOUND[..3].iter().copied().chain([last]).collect();
             chain(&described).restored(0)
@@ -483,7 +483,7 @@ mod tests {
             Restored::Version(Version::new(0, 1, 0))
         );
         let undoes =
-            Restored::Nothing("it undoes other versions than those after the one it goes back to");
+            Restored::Nothing("it does not undo exactly the versions after the one it restores");
         assert_eq!(restored("rollback 0.2.1 b"), undoes);
         assert_eq!(restored("rollback 0.2.1 b 0.1.1"), undoes);
         assert_eq!(
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_gate_is_remembered_over_versions_without_one() {
+    fn gate_record_is_carried_over_versions_without_one() {
         let mut chain = chain(&SOUND);
         assert_eq!(chain.recorded_before(0), None);
         chain.links[2].trailers.gate = Some("sha256:g".to_owned());

@@ -1,8 +1,8 @@
 //! The evidence of a version, checked again: every link of the chain from its tag to its tests.
 //!
-//! `tip` is the part that costs nothing and that whatever is served or judged has to pass;
-//! `history` looks at a branch as a whole; `figures` folds stored results again; `decision`
-//! computes the gate's answer again; `rerun` compares what was run again.
+//! `tip` is the cheap part that every served or judged version has to pass; `history` checks a
+//! branch; `figures` folds stored results again; `decision` recomputes the gate's decision; `rerun`
+//! compares new runs.
 
 mod decision;
 pub mod figures;
@@ -44,7 +44,7 @@ pub struct Facts {
     pub tagged: Option<ObjectId>,
     /// The served branch that has the commit along its first parents.
     pub branch: Option<String>,
-    /// A shallow clone cannot tell which branch it is on.
+    /// In a shallow clone the branch is unknown.
     pub is_shallow: bool,
     pub objects: Objects,
     /// The Revision of the state in its tree.
@@ -59,11 +59,12 @@ pub struct Facts {
     pub restored: Option<Restored>,
     /// The newest version before it that has a record of the gate.
     pub recorded_before: Option<Version>,
-    /// What the manifest of the commit that judges asks of its kind.
+    /// What the manifest of the judging commit requires of its kind.
     pub gated: Option<Gated>,
     /// The evaluators in its own tree.
     pub own: Judges,
-    /// Of a version that no person decided on: what it did to the evaluators of the one before it.
+    /// For a version without a maintainer's decision: its change to the evaluators of the previous
+    /// version.
     pub evaluators: Option<Result<Effect, String>>,
     /// The stored evaluation.
     pub evaluation: Option<Vec<u8>>,
@@ -73,10 +74,10 @@ pub struct Facts {
     pub before: Option<Results>,
     /// The stored record of the gate.
     pub record: Option<Vec<u8>>,
-    /// The newest version before it that says which ledger it was made with.
+    /// The newest version before it that names its ledger.
     pub ledger_named_before: Option<Version>,
-    /// How many versions before it an accepted attempt of the ledger made, where that was looked
-    /// up.
+    /// The number of earlier versions with an accepted attempt in the ledger, where that was
+    /// computed.
     pub discoveries: Option<u64>,
     /// The gate's ledger, or why it cannot be read.
     pub ledger: Option<Result<Arc<Ledger>, String>>,
@@ -93,7 +94,7 @@ pub type Judges = BTreeMap<Tier, Result<Arc<Judge>, String>>;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Objects {
     pub count: usize,
-    /// Those that cannot be read, or hold something else than their name says.
+    /// Those that are unreadable or do not match their id.
     pub damaged: Vec<String>,
     /// Those that this clone does not have.
     pub absent: Vec<String>,
@@ -129,9 +130,9 @@ pub struct Source {
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Ok,
-    /// Not here, and made again from what is here: it says nothing for or against a version.
+    /// Absent, and recreated from other data: no evidence for or against a version.
     Gap,
-    /// Not here: nothing speaks against it, but nothing for it either.
+    /// Absent: no evidence for or against a version.
     Missing,
     Wrong,
 }
@@ -173,7 +174,7 @@ impl Report {
 }
 
 impl Status {
-    /// What kind of failure this is; a gap is none, it is made again from what is here.
+    /// What kind of failure this is; a gap is not one, it is filled from other data.
     pub const fn failure(self) -> Option<FailureKind> {
         match self {
             Self::Ok | Self::Gap => None,
@@ -192,20 +193,20 @@ impl Status {
     }
 }
 
-/// What a look at one link of the chain comes to.
+/// The finding on one link of the chain.
 pub type Finding = (Status, String);
 
 pub fn ok(message: impl Into<String>) -> Finding {
     (Status::Ok, message.into())
 }
 
-/// A version's tag is made from its commit, unless so many are missing that they have to be
+/// A version's tag is recreated from its commit, unless many are missing: then they have to be
 /// fetched.
 pub fn untagged(message: &str, is_shallow: bool) -> Finding {
     if is_shallow {
         missing(message)
     } else {
-        (Status::Gap, format!("{message}; it is made again from the commit"))
+        (Status::Gap, format!("{message}; it is recreated from the commit"))
     }
 }
 
@@ -220,7 +221,7 @@ pub fn wrong(message: impl Into<String>) -> Finding {
 /// The facts, with the documents among them read.
 struct Subject<'a> {
     facts: &'a Facts,
-    /// The evaluation that the commit names, where it is here and says something.
+    /// The evaluation that the commit names, where it is present and has cases.
     evaluation: Option<Evaluation>,
     record: Option<Result<(Record, StoredPairs), String>>,
 }
@@ -251,8 +252,7 @@ impl Facts {
         self.trailers.kind
     }
 
-    /// Whether the `agent` that made it kept a record of the gate, or it stands on a version of one
-    /// that did.
+    /// Whether the `agent` that made it, or made a version before it, stored a record of the gate.
     fn is_recorded(&self) -> bool {
         self.trailers.gate.is_some() || self.recorded_before.is_some()
     }
@@ -261,8 +261,8 @@ impl Facts {
         judge(&self.own, tier, "its tree").map_err(|finding| self.as_far_as_read_now(finding))
     }
 
-    /// An `agent` before the record of the gate read evaluators in another way: what cannot be read
-    /// now speaks against none of its versions.
+    /// An `agent` before the record of the gate read evaluators in another way: unreadable ones are
+    /// no defect of its versions.
     fn as_far_as_read_now(&self, (status, message): Finding) -> Finding {
         if self.is_recorded() { (status, message) } else { (Status::Missing, message) }
     }
@@ -290,7 +290,7 @@ fn judge<'a>(judges: &'a Judges, tier: Tier, of: &str) -> Result<&'a Judge, Find
     }
 }
 
-/// How a link is looked at.
+/// The check of a link.
 enum Find {
     Always(fn(&Facts) -> Finding),
     /// `None` where it does not apply.
@@ -300,7 +300,7 @@ enum Find {
 }
 
 impl Find {
-    fn look(&self, subject: &Subject<'_>) -> Option<Finding> {
+    fn check(&self, subject: &Subject<'_>) -> Option<Finding> {
         match self {
             Self::Always(find) => Some(find(subject.facts)),
             Self::Sometimes(find) => find(subject.facts),
@@ -333,7 +333,7 @@ const CHAIN: &[(&str, Find)] = &[
 pub fn verify(facts: &Facts) -> Report {
     let subject = Subject::new(facts);
     let checks = CHAIN.iter().filter_map(|(check, find)| {
-        find.look(&subject).map(|(status, message)| Check { check, status, message })
+        find.check(&subject).map(|(status, message)| Check { check, status, message })
     });
     Report::of(&facts.version, &facts.commit, checks.collect())
 }
@@ -347,22 +347,22 @@ fn tag(facts: &Facts) -> Finding {
         }
         Some((kind, named)) if named == version => match &facts.tagged {
             Some(tagged) if *tagged == facts.commit => {
-                ok(format!("its commit says it is v{named}, a {}", kind.as_str()))
+                ok(format!("its commit declares v{named}, a {}", kind.as_str()))
             }
             Some(tagged) => wrong(format!(
-                "its commit says it is v{named}, and that tag is on {}",
+                "its commit declares v{named}, but that tag is on {}",
                 tagged.short()
             )),
             None if facts.branch.is_none() => {
-                missing(format!("its commit says it is v{named}, and there is no such tag"))
+                missing(format!("its commit declares v{named}, but there is no such tag"))
             }
             None => untagged(
-                &format!("its commit says it is v{named}, and the tag is missing"),
+                &format!("its commit declares v{named}, but the tag is missing"),
                 facts.is_shallow,
             ),
         },
-        Some((_, named)) => wrong(format!("its commit says it is v{named}")),
-        None => wrong("its commit does not say that it is a version"),
+        Some((_, named)) => wrong(format!("its commit declares v{named}")),
+        None => wrong("its commit does not declare a version"),
     }
 }
 
@@ -387,18 +387,18 @@ fn base(facts: &Facts) -> Finding {
             None => wrong(format!("made on top of {}, which is not a version", base.short())),
         },
         (Some(base), Some(parent)) => wrong(format!(
-            "it says it was made from {}, but stands on {}",
+            "its base is declared as {}, but its parent is {}",
             base.short(),
             parent.short()
         )),
         (Some(base), None) => {
-            wrong(format!("it says it was made from {}, but has no parent", base.short()))
+            wrong(format!("its base is declared as {}, but it has no parent", base.short()))
         }
         (None, _) if facts.base.is_some() => {
-            wrong("it stands on a version, and does not say that it was made from it")
+            wrong("its parent is a version, but it does not declare it as its base")
         }
         (None, _) if facts.trailers.kind == Some(Kind::Release) => ok("the first of its line"),
-        (None, _) => wrong("it does not say what it was made from"),
+        (None, _) => wrong("it does not declare its base"),
     }
 }
 
@@ -419,7 +419,7 @@ fn objects(facts: &Facts) -> Finding {
     match (bad, first(absent, "not in this clone")) {
         (Some(bad), _) => wrong(bad),
         (None, Some(absent)) => missing(absent),
-        (None, None) => ok(format!("{count} objects, each what its name says")),
+        (None, None) => ok(format!("{count} objects, each matches its id")),
     }
 }
 
@@ -429,11 +429,11 @@ fn state(facts: &Facts) -> Finding {
             ok(format!("its tree holds state {}", held.short()))
         }
         (Some(named), Some(held)) => wrong(format!(
-            "it says its state is {}, but its tree holds {}",
+            "it declares the state {}, but its tree holds {}",
             named.short(),
             held.short()
         )),
-        (None, _) => wrong("it does not say which state it holds"),
+        (None, _) => wrong("it does not declare its state"),
         (_, None) => wrong("its tree holds no state"),
     }
 }
@@ -505,7 +505,7 @@ fn rollback(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Law 5: a coder's change of evaluators is released by a person.
+/// Law 5: a coder's change of evaluators needs a maintainer's approval.
 fn coder(facts: &Facts) -> Option<Finding> {
     let coder = facts.trailers.coder.as_ref()?;
     Some(match &facts.evaluators {
@@ -538,9 +538,9 @@ fn evaluation(facts: &Facts) -> Finding {
         return wrong("the stored evaluation cannot be read");
     };
     let digest = Evaluation::digest_of_document(&document);
-    let says_nothing = || {
+    let evaluation_defect = || {
         stored.tiers.iter().find_map(|(tier, summary)| {
-            Some(format!("{tier} of the evaluation {}", figures::says_nothing(summary)?))
+            Some(format!("{tier} of the evaluation {}", figures::evaluation_defect(summary)?))
         })
     };
     match () {
@@ -551,7 +551,7 @@ fn evaluation(facts: &Facts) -> Finding {
             wrong("the stored evaluation is not as it was written")
         }
         () if stored.commit.as_deref() != Some(facts.commit.as_str()) => {
-            wrong("the stored evaluation says it is of another commit")
+            wrong("the stored evaluation is of another commit")
         }
         () if stored.tree.as_deref() != Some(facts.tree.as_str()) => {
             wrong("the evaluation was made on another tree")
@@ -560,7 +560,7 @@ fn evaluation(facts: &Facts) -> Finding {
             wrong("the evaluation was made under another state")
         }
         () if stored.tiers.is_empty() => wrong("the evaluation has no tier"),
-        () => says_nothing()
+        () => evaluation_defect()
             .map_or_else(|| ok(format!("passed {} on this tree", tiers(&stored))), wrong),
     }
 }

@@ -1,31 +1,31 @@
 //! Evidence that was run again, beside what is on record: case by case, outcome and score.
 //!
-//! A case that comes out otherwise is run several times more. One that then comes out in two ways
-//! is flaky, and speaks against nothing; one that always comes out otherwise than it did is wrong.
-//! How long it took is reported and not compared.
+//! A case with a different result is run several times more. If its results then vary, it is flaky
+//! and not an error; if it always differs from the record, it is wrong. Durations are reported and
+//! not compared.
 
 use super::{Finding, ok, wrong};
 use crate::testing::evaluation::{CaseResult, Outcome, TierSummary};
 use crate::testing::repetition::Runs;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often a case that came out otherwise is run once more, at most.
+/// The maximum number of further runs of a case with a different result.
 pub const MORE_RUNS: usize = 7;
 const SHOWN: usize = 3;
 
 /// A case in all that is compared of it.
-type Came = (Outcome, u64);
+type RunResult = (Outcome, u64);
 
-fn came(result: &CaseResult) -> Came {
+fn came(result: &CaseResult) -> RunResult {
     (result.outcome, result.score.to_bits())
 }
 
-/// The cases of one tier, with what came of them now.
+/// The cases of one tier, with their new results.
 #[derive(Debug)]
 pub struct Again {
     recorded: BTreeMap<String, CaseResult>,
     now: BTreeMap<String, CaseResult>,
-    /// Those that came out otherwise, and have not been seen to come out in two ways.
+    /// Those that differ from the record and are not known to vary.
     open: BTreeSet<String>,
     flaky: BTreeSet<String>,
 }
@@ -60,7 +60,7 @@ impl Again {
             .collect()
     }
 
-    /// What came of those once more.
+    /// Adds the results of a further run of those.
     pub fn take(&mut self, results: &[CaseResult]) {
         for result in results {
             if self.now.get(&result.id).is_some_and(|first| came(first) != came(result))
@@ -71,7 +71,7 @@ impl Again {
         }
     }
 
-    /// What the runs say of a tier on record; `tier` names it.
+    /// The comparison of the runs with a recorded tier; `tier` names it.
     pub fn finding(&self, tier: &str, recorded: &TierSummary, now: &TierSummary) -> Finding {
         let cases = self.recorded.len();
         if !self.open.is_empty() {
@@ -79,7 +79,7 @@ impl Again {
             let shown: Vec<_> = self.open.iter().take(SHOWN).map(|id| self.shown(id)).collect();
             let more = if more > 0 { format!("; and {more} more") } else { String::new() };
             return wrong(format!(
-                "run again, {} of {cases} cases of {tier} came out otherwise: {}{more}",
+                "run again, {} of {cases} cases of {tier} have different results: {}{more}",
                 self.open.len(),
                 shown.join("; ")
             ));
@@ -92,7 +92,7 @@ impl Again {
         };
         let same = cases - self.flaky.len();
         ok(format!(
-            "run again, {same} of {cases} cases of {tier} came out the same; p95 {:.1} ms then, \
+            "run again, {same} of {cases} cases of {tier} have the same result; p95 {:.1} ms then, \
             {:.1} ms now{flaky}",
             recorded.p95_ms, now.p95_ms
         ))
@@ -132,31 +132,31 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_the_same_is_ok_whatever_time_it_took() {
+    fn equal_results_are_ok_at_any_duration() {
         let slow = CaseResult { ms: 900.0, ..result("a", 1.0) };
         let again = Again::new(&[result("a", 1.0)], &[slow]);
         assert!(again.open().is_empty());
         check(
             &again,
-            "run again, 1 of 1 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now",
+            "run again, 1 of 1 cases of micro have the same result; p95 0.0 ms then, 0.0 ms now",
         );
     }
 
     #[test]
-    fn what_always_comes_out_otherwise_is_wrong() {
+    fn consistently_different_results_are_wrong() {
         let recorded = [result("a", 1.0), result("b", 1.0), result("c", 1.0)];
         let mut again = Again::new(&recorded, &[result("a", 1.0), result("b", 0.25)]);
         assert_eq!(again.open(), BTreeSet::from(["b".to_owned()]));
         again.take(&[result("b", 0.25)]);
         check(
             &again,
-            "run again, 2 of 3 cases of micro came out otherwise: `b` passed with 1 on record, \
+            "run again, 2 of 3 cases of micro have different results: `b` passed with 1 on record, \
             failed with 0.25 now; `c` passed with 1 on record, no result now",
         );
     }
 
     #[test]
-    fn what_comes_out_in_two_ways_is_flaky() {
+    fn alternating_results_are_flaky() {
         let mut again = Again::new(
             &[result("a", 1.0), result("b", 1.0)],
             &[result("a", 0.5), result("b", 1.0)],
@@ -166,7 +166,8 @@ mod tests {
         again.take(&[result("a", 1.0)]);
         check(
             &again,
-            "run again, 1 of 2 cases of micro came out the same; p95 0.0 ms then, 0.0 ms now; not \
+            "run again, 1 of 2 cases of micro have the same result; p95 0.0 ms then, 0.0 ms now; \
+                not \
             always the same: `a`",
         );
         // a repeated case that passes in some of its runs is known to be

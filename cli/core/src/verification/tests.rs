@@ -7,7 +7,7 @@ use crate::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use crate::testing::event::Event;
 use crate::version::trailers::RecordHead;
 
-/// Breaks one thing in a sound version and looks at what is found: nothing else may change.
+/// Breaks one thing in a sound version and checks the findings: no other may change.
 #[track_caller]
 fn check(breakage: impl FnOnce(&mut Facts), check: &str, status: Status, message: &str) {
     let mut facts = sound();
@@ -33,10 +33,10 @@ fn a_sound_version_passes_every_link() {
     assert_eq!(
         shown,
         [
-            "tag ok: its commit says it is v0.1.1, a promotion".to_owned(),
+            "tag ok: its commit declares v0.1.1, a promotion".to_owned(),
             "branch ok: active has it".to_owned(),
             format!("base ok: made on top of {}", id("base").short()),
-            "objects ok: 7 objects, each what its name says".to_owned(),
+            "objects ok: 7 objects, each matches its id".to_owned(),
             format!("state ok: its tree holds state {}", revision(2).short()),
             "scope ok: a promotion that touches only state/".to_owned(),
             "evaluation ok: passed micro (40 cases, score 1.000) on this tree".to_owned(),
@@ -55,19 +55,19 @@ fn a_sound_version_passes_every_link() {
 }
 
 #[test]
-fn a_commit_that_says_something_else_is_wrong() {
+fn commit_that_contradicts_its_evidence_is_wrong() {
     let wrong = Status::Wrong;
     check(
         |facts| facts.version = Version::new(0, 1, 2),
         "tag",
         wrong,
-        "its commit says it is v0.1.1",
+        "its commit declares v0.1.1",
     );
-    let elsewhere = format!("its commit says it is v0.1.1, and that tag is on {}", id("x").short());
+    let elsewhere = format!("its commit declares v0.1.1, but that tag is on {}", id("x").short());
     check(|facts| facts.tagged = Some(id("x")), "tag", wrong, &elsewhere);
     check(|facts| facts.branch = None, "branch", wrong, "neither active nor a line has it");
     let base = format!(
-        "it says it was made from {}, but stands on {}",
+        "its base is declared as {}, but its parent is {}",
         id("base").short(),
         id("other").short()
     );
@@ -101,7 +101,7 @@ fn a_commit_that_says_something_else_is_wrong() {
 }
 
 #[test]
-fn what_is_not_here_is_missing_and_not_wrong() {
+fn absent_data_is_missing_and_not_wrong() {
     let missing = Status::Missing;
     check(
         |facts| (facts.branch, facts.is_shallow) = (None, true),
@@ -109,12 +109,12 @@ fn what_is_not_here_is_missing_and_not_wrong() {
         missing,
         "this clone is shallow, so its branch cannot be followed back to it",
     );
-    let untagged = "its commit says it is v0.1.1, and the tag is missing";
+    let untagged = "its commit declares v0.1.1, but the tag is missing";
     check(
         |facts| facts.tagged = None,
         "tag",
         Status::Gap,
-        &format!("{untagged}; it is made again from the commit"),
+        &format!("{untagged}; it is recreated from the commit"),
     );
     check(|facts| (facts.tagged, facts.is_shallow) = (None, true), "tag", missing, untagged);
     check(
@@ -167,7 +167,7 @@ fn what_is_not_here_is_missing_and_not_wrong() {
 }
 
 #[test]
-fn evidence_that_was_changed_is_wrong() {
+fn modified_evidence_is_wrong() {
     let wrong = Status::Wrong;
     let mut edited = evaluated(&new());
     edited.tiers.get_mut(&Tier::Micro).unwrap().score = 0.5;
@@ -186,7 +186,7 @@ fn evidence_that_was_changed_is_wrong() {
         |facts| facts.evaluation = Some(other_commit.to_bytes()),
         "evaluation",
         wrong,
-        "the stored evaluation says it is of another commit",
+        "the stored evaluation is of another commit",
     );
     let mut longer = written();
     longer.extend(b"\n");
@@ -204,7 +204,7 @@ fn evidence_that_was_changed_is_wrong() {
 }
 
 #[test]
-fn a_journal_that_does_not_lead_here_is_wrong() {
+fn journal_that_ends_at_another_state_is_wrong() {
     let journal = |bytes: Vec<u8>, message: &str| {
         check(
             |facts| {
@@ -230,7 +230,7 @@ fn a_journal_that_does_not_lead_here_is_wrong() {
         journal::header(&base, 1, &serde_json::json!({"n": n}))
     };
     journal(header(0), "the Journal holds no update");
-    // a header that says it begins at v0.1.0, and holds the state it is to end with
+    // a header that starts at v0.1.0, with the state of its end
     let begins = format!(
         "the Journal begins with state {}, which v0.1.0 does not hold",
         revision(2).short()
@@ -248,26 +248,26 @@ fn check_summary(change: impl FnOnce(&mut TierSummary), check_name: &str, messag
 }
 
 #[test]
-fn figures_are_what_the_results_add_up_to() {
+fn figures_are_recomputed_from_the_results() {
     check_summary(
         |summary| summary.passed = 41,
         "figures",
-        "micro: it says passed 41, its results add up to 40",
+        "micro: passed is 41 on record, its results add up to 40",
     );
     check_summary(
         |summary| summary.score = 0.75,
         "figures",
-        "micro: it says score 0.75, its results add up to 1",
+        "micro: score is 0.75 on record, its results add up to 1",
     );
     check_summary(
         |summary| summary.p95_ms = 1.0,
         "figures",
-        "micro: it says p95_ms 1, its results add up to 37",
+        "micro: p95_ms is 1 on record, its results add up to 37",
     );
     check_summary(
         |summary| summary.cached = 41,
         "figures",
-        "micro: its results do not add up to the number of cases that were known that it says",
+        "micro: its results do not add up to the number of cases that were known on record",
     );
     check_summary(
         |summary| summary.budget.score = None,
@@ -287,7 +287,7 @@ fn figures_are_what_the_results_add_up_to() {
 }
 
 #[test]
-fn an_evaluation_that_says_nothing_is_wrong() {
+fn evaluation_without_cases_is_wrong() {
     let found = |evaluation: Evaluation| {
         let mut facts = sound();
         facts.trailers.eval = Some(evaluation.digest());
@@ -306,7 +306,10 @@ fn an_evaluation_that_says_nothing_is_wrong() {
         found(Evaluation { tiers: BTreeMap::new(), ..whole.clone() }),
         wrong("the evaluation has no tier")
     );
-    assert_eq!(found(evaluated(&[])), wrong("micro of the evaluation says not enough evidence"));
+    assert_eq!(
+        found(evaluated(&[])),
+        wrong("micro of the evaluation has the verdict not enough evidence")
+    );
     assert_eq!(
         found(Evaluation { tree: Some(id("x").to_string()), ..whole.clone() }),
         wrong("the evaluation was made on another tree")
@@ -319,7 +322,7 @@ fn an_evaluation_that_says_nothing_is_wrong() {
         .into_iter()
         .map(|result| CaseResult { outcome: Outcome::Failed, score: 0.25, ..result })
         .collect();
-    assert_eq!(found(evaluated(&failed)), wrong("micro of the evaluation says fail"));
+    assert_eq!(found(evaluated(&failed)), wrong("micro of the evaluation has the verdict fail"));
 }
 
 /// Results that are not those of the cases in the tree, with an evaluation that they add up to.
@@ -369,7 +372,7 @@ fn results_are_those_of_the_cases_in_the_tree() {
 }
 
 #[test]
-fn lines_that_no_run_writes_are_no_results() {
+fn impossible_result_lines_are_refused() {
     let fold = |bytes: &[u8]| Results::of(Tier::Micro, bytes).fold.unwrap_err();
     let changed = |change: fn(&mut CaseResult)| {
         let mut results = new();
@@ -404,10 +407,10 @@ fn check_record(change: impl FnOnce(&mut Record), message: &str) {
 }
 
 #[test]
-fn the_gate_was_asked_what_the_manifest_says() {
+fn gate_mode_matches_the_manifest() {
     let other = |what: &str| {
         format!(
-            "the gate was asked with another `{what}` than the manifest of the commit that judges \
+            "the gate used another `{what}` than the manifest of the commit that judges \
             has"
         )
     };
@@ -422,7 +425,7 @@ fn the_gate_was_asked_what_the_manifest_says() {
     );
     check_record(
         |record| record.compared = None,
-        "it was compared with nothing, though a version stood before it",
+        "it was not compared, although a version precedes it",
     );
     // what the command line gave is on record, and nothing else can be given
     let given = vec!["gate".to_owned(), "margin".to_owned()];
@@ -444,7 +447,7 @@ fn compared(change: impl FnOnce(&mut crate::gate::record::Compared)) -> impl FnO
 }
 
 #[test]
-fn the_gate_decides_as_its_pairs_do() {
+fn gate_decision_follows_from_its_pairs() {
     check_record(
         compared(|compared| compared.baseline = id("x")),
         &format!("it was compared with {}, which it was not made from", id("x").short()),
@@ -468,7 +471,7 @@ fn the_gate_decides_as_its_pairs_do() {
     );
     check_record(
         compared(|compared| compared.verdict.ledger = None),
-        "its answer takes a test, and no attempt of the ledger stands for it",
+        "its decision needs a test, and the ledger has no attempt for it",
     );
     check_record(
         compared(|compared| compared.recorded = Some("sha256:x".to_owned())),
@@ -477,7 +480,7 @@ fn the_gate_decides_as_its_pairs_do() {
     );
 }
 
-/// Other pairs than those of the results, with a record that goes with them.
+/// Pairs that differ from the results, with a consistent record.
 #[track_caller]
 fn check_pairs(
     old: &[CaseResult],
@@ -497,7 +500,7 @@ fn check_pairs(
 }
 
 #[test]
-fn the_pairs_are_those_of_both_versions_and_none_is_left_out() {
+fn pairs_cover_all_shared_cases() {
     let nothing = |_: &mut Record| {};
     let mut other = new();
     (other[5].score, other[5].outcome) = (0.5, Outcome::Failed);
@@ -512,20 +515,20 @@ fn the_pairs_are_those_of_both_versions_and_none_is_left_out() {
     );
     let fewer: Vec<_> = old().into_iter().skip(1).collect();
     check_pairs(&fewer, &new(), nothing, "`c00` counts, and is not among the pairs");
-    // what varied is named, and said
+    // what varied is named
     let named = compared(|compared| compared.varying = vec!["c05".to_owned()]);
     check_pairs(
         &lower,
         &new(),
         named,
         "computed again from 40 pairs of micro: better: 40 better, 0 worse; evidence more than a \
-        million, needs 40 (attempt 1); `c05` of the version before it came out otherwise than when \
-        that was made",
+        million, needs 40 (attempt 1); `c05` of the previous version has another result than at \
+        its creation",
     );
 }
 
 #[test]
-fn what_the_gate_would_refuse_is_found() {
+fn version_that_the_gate_refuses_is_found() {
     // no case is better
     let results = old();
     let summary = TierSummary { verdict: Verdict::Pass, ..summary(&results) };
@@ -540,14 +543,14 @@ fn what_the_gate_would_refuse_is_found() {
     rerecord(&mut facts, &record, &comparison);
     let found = verify(&facts).checks.into_iter().find(|check| check.check == "gate").unwrap();
     assert!(
-        found.message.starts_with("computed again, the gate says fail: no case changed"),
+        found.message.starts_with("recomputed, the gate decides fail: no case changed"),
         "{}",
         found.message
     );
 }
 
 #[test]
-fn changed_evaluators_are_judged_by_those_before() {
+fn changed_evaluators_are_judged_by_the_previous_ones() {
     let mut changed = (*judging()).clone();
     changed.definitions.scorers = Some("sha256:kinder".to_owned());
     let own = BTreeMap::from([(Tier::Micro, Ok(Arc::new(changed.clone())))]);
@@ -589,13 +592,14 @@ fn changed_evaluators_are_judged_by_those_before() {
             facts.before = stored();
         }),
         wrong(
-            "its results by the evaluators before it: it says passed 41, its results add up to 40"
+            "its results by the previous evaluators: passed is 41 on record, its results add up \
+                to 40"
         )
     );
 }
 
 #[test]
-fn the_attempt_stands_in_the_ledger() {
+fn ledger_contains_the_attempt() {
     let (_, _, entry) = decided(&old(), &new(), &gated());
     let other =
         |what: &str| format!("its attempt in the ledger has another {what} than the gate's record");
@@ -630,16 +634,14 @@ fn the_attempt_stands_in_the_ledger() {
         Status::Wrong,
         generous,
     );
-    let unnamed =
-        "it does not say which ledger of the gate it was made with, and v0.1.0 before it does";
+    let unnamed = "it does not name its ledger of the gate, and v0.1.0 before it does";
     check(
         |facts| facts.ledger_named_before = Some(Version::new(0, 1, 0)),
         "ledger",
         Status::Wrong,
         unnamed,
     );
-    let none =
-        "it says it was made with no ledger of the gate, and its gate names an attempt of one";
+    let none = "it declares no ledger of the gate, but its gate names an attempt of one";
     check(|facts| facts.trailers.ledger = Some(RecordHead::None), "ledger", Status::Wrong, none);
     let earlier = Entry {
         asked: CandidateTest { results: "sha256:other".to_owned(), ..entry.asked.clone() },
@@ -668,7 +670,7 @@ fn the_attempt_stands_in_the_ledger() {
 }
 
 #[test]
-fn the_record_cannot_be_left_out() {
+fn gate_record_cannot_be_omitted() {
     check(
         |facts| facts.trailers.gate = None,
         "gate",
@@ -700,7 +702,7 @@ fn release() -> Facts {
 }
 
 #[test]
-fn a_release_is_its_source_under_the_state_that_was_served() {
+fn release_combines_its_source_with_the_active_state() {
     let found = |facts: &Facts| {
         let report = verify(facts);
         report
@@ -730,7 +732,7 @@ fn a_release_is_its_source_under_the_state_that_was_served() {
 }
 
 #[test]
-fn a_coders_change_of_evaluators_is_released_by_a_person() {
+fn coder_change_of_evaluators_needs_approval() {
     let with = |effect: Effect| {
         let mut facts = release();
         facts.trailers.coder = Some("builtin".to_owned());
@@ -754,7 +756,7 @@ fn a_coders_change_of_evaluators_is_released_by_a_person() {
 }
 
 #[test]
-fn a_rollback_goes_back_to_a_version() {
+fn rollback_target_is_a_version() {
     let with = |restored: Option<Restored>| {
         let mut facts = sound();
         facts.trailers.kind = Some(Kind::Rollback);

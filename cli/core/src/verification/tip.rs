@@ -8,7 +8,7 @@ use crate::testing::evaluation::Evaluation;
 use crate::version::{Bump, Kind, tag};
 use semver::Version;
 
-/// What git says of a commit that is to be served as a version.
+/// The facts from git about a commit that is to be served as a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
     pub link: Link,
@@ -16,10 +16,10 @@ pub struct Tip {
     pub state: Option<ObjectId>,
     /// Why that cannot be read as what it is.
     pub state_problem: Option<String>,
-    /// The commit it stands on.
+    /// Its parent commit.
     pub before: Before,
     /// A name in the root of its tree, other than `state`, where it differs from the commit whose
-    /// code it has: of a promotion that is the one it stands on, of a release its source.
+    /// code it has: the parent of a promotion, the source of a release.
     pub changed: Option<String>,
     /// Of a rollback: whether a version before it has its tree; `None` where that was not found
     /// out.
@@ -36,7 +36,7 @@ pub enum Before {
     Absent,
 }
 
-/// Why a commit is not served as the version it says it is.
+/// Why a commit is not served as the version it declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Breach {
     /// The tag of its version is on another commit.
@@ -52,13 +52,13 @@ impl Breach {
     }
 }
 
-/// The first thing that speaks against a version.
+/// The first defect of a version.
 pub fn breach(tip: &Tip) -> Option<Breach> {
     let in_commit = commit_breach(tip);
     let tag_moved = || {
         let elsewhere = tip.link.tagged.as_ref().filter(|tagged| **tagged != tip.link.commit)?;
         Some(Breach::Tag(format!(
-            "it says it is {}, and that tag is on commit {}",
+            "it declares {}, but that tag is on commit {}",
             tag(tip.link.version()),
             elsewhere.short()
         )))
@@ -105,10 +105,10 @@ fn lacks_evidence(tip: &Tip, kind: Kind) -> Option<String> {
 
 fn other_state(tip: &Tip) -> Option<String> {
     match (&tip.link.trailers.state, &tip.state) {
-        (None, _) => Some("it does not say which state it holds".to_owned()),
+        (None, _) => Some("it does not declare its state".to_owned()),
         (_, None) => Some("its tree holds no state".to_owned()),
         (Some(named), Some(held)) if named != held => Some(format!(
-            "it says its state is {}, and its tree holds {}",
+            "it declares the state {}, but its tree holds {}",
             named.short(),
             held.short()
         )),
@@ -125,16 +125,13 @@ fn misplaced(tip: &Tip, kind: Kind, version: &Version) -> Option<String> {
         Before::Version(before) => before,
     };
     if tip.link.trailers.base.as_ref() != Some(&before.commit) {
-        return Some(format!(
-            "it does not name {}, which it stands on, as its base",
-            tag(before.version())
-        ));
+        return Some(format!("it does not name its parent {} as its base", tag(before.version())));
     }
     let next = Bump::Patch.apply(before.version());
     let risen = if kind == Kind::Release { version > before.version() } else { *version == next };
     (!risen).then(|| {
         format!(
-            "it says it is {}, a {} on top of {}",
+            "it declares {}, a {} on top of {}",
             tag(version),
             kind.as_str(),
             tag(before.version())
@@ -164,9 +161,9 @@ fn other_code(tip: &Tip, kind: Kind) -> Option<String> {
     }
 }
 
-/// What speaks against the evaluation that a version names, as far as the document alone says it.
-/// One that is not here, or is another, says nothing of it: whoever lacks the evidence is served as
-/// well, and `agent verify` tells.
+/// The defect of the evaluation that a version names, from the document alone. A missing or
+/// different document is not a defect: a clone without the evidence serves the version as well, and
+/// `agent verify` reports it.
 pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
     let evaluation = Evaluation::from_bytes(stored)
         .filter(|evaluation| Some(evaluation.digest()) == link.trailers.eval)?;
@@ -177,7 +174,7 @@ pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
         return Some("its evaluation has no tier".to_owned());
     }
     evaluation.tiers.iter().find_map(|(tier, summary)| {
-        Some(format!("{tier} of its evaluation {}", figures::says_nothing(summary)?))
+        Some(format!("{tier} of its evaluation {}", figures::evaluation_defect(summary)?))
     })
 }
 
@@ -255,10 +252,10 @@ mod tests {
             "it names no record of the gate, and v0.1.1 before it does",
         );
         check(&|tip| tip.link.trailers.journal = None, "it is a promotion, and names no Journal");
-        check(&|tip| tip.link.trailers.state = None, "it does not say which state it holds");
+        check(&|tip| tip.link.trailers.state = None, "it does not declare its state");
         check(&|tip| tip.state = None, "its tree holds no state");
         let other = format!(
-            "it says its state is {}, and its tree holds {}",
+            "it declares the state {}, but its tree holds {}",
             id("state").short(),
             id("other").short()
         );
@@ -269,24 +266,24 @@ mod tests {
         );
         check(
             &|tip| tip.link.trailers.base = Some(id("x")),
-            "it does not name v0.1.1, which it stands on, as its base",
+            "it does not name its parent v0.1.1 as its base",
         );
         check(
             &|tip| tip.link.trailers.version = "0.1.3".parse().ok(),
-            "it says it is v0.1.3, a promotion on top of v0.1.1",
+            "it declares v0.1.3, a promotion on top of v0.1.1",
         );
-        check(&|tip| tip.before = Before::None, "v0.1.2 stands on no version, and names a base");
+        check(&|tip| tip.before = Before::None, "v0.1.2 has no predecessor, but names a base");
         check(
             &|tip| tip.changed = Some("runner".to_owned()),
             "it is a promotion, and changes `runner`",
         );
         check(&|tip| tip.link.parents.push(id("x")), "it is a promotion, and has 2 parents");
-        let moved = format!("it says it is v0.1.2, and that tag is on commit {}", id("x").short());
+        let moved = format!("it declares v0.1.2, but that tag is on commit {}", id("x").short());
         check(&|tip| tip.link.tagged = Some(id("x")), &moved);
     }
 
     #[test]
-    fn a_release_has_its_source_and_a_rollback_a_version_that_was() {
+    fn release_has_a_source_and_rollback_a_target() {
         check(
             Kind::Release,
             "0.2.0",
@@ -300,7 +297,7 @@ mod tests {
             "it is a release, and `runner` is not that of its source",
         );
         let down = |tip: &mut Tip| tip.link.trailers.version = "0.1.1".parse().ok();
-        check(Kind::Release, "0.2.0", down, "it says it is v0.1.1, a release on top of v0.1.1");
+        check(Kind::Release, "0.2.0", down, "it declares v0.1.1, a release on top of v0.1.1");
         check(
             Kind::Rollback,
             "0.1.2",
@@ -314,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_evaluation_that_is_the_one_and_says_nothing_is_a_breach() {
+    fn matching_evaluation_without_cases_is_a_breach() {
         let mut fold = TierFold::default();
         fold.add(&Event::CaseFinished { tier: Tier::Micro, result: CaseResult::passed("a") });
         let mut evaluation = Evaluation::new(Some(id("tree").to_string()), None);
@@ -333,7 +330,7 @@ mod tests {
         empty.tiers.insert(Tier::Micro, TierFold::default().summary(Budget::default()));
         assert_eq!(
             named(&empty).as_deref(),
-            Some("micro of its evaluation says not enough evidence")
+            Some("micro of its evaluation has the verdict not enough evidence")
         );
         // another evaluation is no evidence, and nothing against it either
         assert_eq!(evaluation_breach(&link(Kind::Release, "0.2.0", None), &none.to_bytes()), None);

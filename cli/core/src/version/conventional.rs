@@ -1,10 +1,10 @@
-//! Conventional Commits as a floor: what the authors say a change is. It can raise a bump, never
-//! lower it.
+//! Conventional Commits as a lower bound: the authors' declarations can raise a bump, never lower
+//! it.
 
 use crate::version::Bump;
 
-/// What a commit message says of itself; `None` when it says nothing in that form, or names a type
-/// that moves no version.
+/// The bump a commit message declares; `None` when it is not a conventional commit, or its type
+/// changes no version.
 ///
 /// After Conventional Commits 1.0.0: `type(scope)!: description`, footers `BREAKING CHANGE: ...` or
 /// `BREAKING-CHANGE: ...`.
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_authors_write() {
+    fn conventional_commits_are_parsed() {
         for (message, expected) in [
             ("feat: follow-up questions", Some(Bump::Minor)),
             ("feat(ask): follow-up questions", Some(Bump::Minor)),

@@ -1,11 +1,11 @@
-//! What may become of a ref: one table, asked by the planner before it publishes and by the git
-//! hooks on the way in.
+//! Which ref updates are legal: one table, used by the planner before it publishes and by the git
+//! hooks on receive.
 //!
-//! The world gathers the facts of an update (`RefUpdate`); each law of the table says whether they
-//! break it, why, and how to mend it.
+//! The world gathers the facts of an update (`RefUpdate`); each law of the table decides whether
+//! they break it, and gives the reason and the fix.
 
 use crate::formats::object_id::ObjectId;
-use crate::version::record_refs::{self, Place};
+use crate::version::record_refs::{self, RefPurpose};
 use crate::version::trailers::Trailers;
 use crate::version::{self, Bump, Kind};
 use semver::Version;
@@ -21,22 +21,21 @@ pub struct RefUpdate {
     pub reference: String,
     /// Where it is; `None` when it is being created.
     pub old: Option<ObjectId>,
-    /// Where it goes; `None` when it is being deleted.
+    /// The new commit; `None` for a deletion.
     pub new: Option<ObjectId>,
-    /// Whether `old` is among the first parents of `new` (for refs of ours: among its ancestors,
-    /// and all it holds is still there).
+    /// Whether `old` is among the first parents of `new` (for managed refs: among its ancestors,
+    /// with all its content retained).
     pub is_forward: bool,
-    /// Whether `old` lost the race for `active`: it is kept below `lost/`, and `new` is what a
+    /// Whether `old` lost the race for `active`: it is stored below `lost/`, and `new` is what a
     /// remote of this clone serves.
     pub is_superseded: bool,
-    /// The version that `old` is; the one that both stand on, where it is superseded.
+    /// The version of `old`; where it is superseded, that of the common base.
     pub old_version: Option<Version>,
-    /// The commits that come to the ref along first parents, oldest first. For a tag: the one it
-    /// names.
+    /// The commits added to the ref along first parents, oldest first. For a tag: the one it names.
     pub added: Vec<CommitFacts>,
 }
 
-/// What a law needs to know about a commit, made or about to be made.
+/// The facts about a commit, existing or planned, that a law needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommitFacts {
     /// None while the commit is only being made.
@@ -48,7 +47,7 @@ pub struct CommitFacts {
     pub changed: Vec<String>,
     /// Whether its tree holds `STAGING_FILE`.
     pub tracks_staging: bool,
-    /// The commit that already has the tag of the version it says it is.
+    /// The commit that already has the tag of its version.
     pub tagged: Option<ObjectId>,
 }
 
@@ -73,11 +72,11 @@ pub enum Role {
     Active,
     /// `line/X.Y`
     Line(u64, u64),
-    /// Grows and is never rewritten: the inbox, the ledger of the gate, wherever a clone keeps it.
+    /// Append-only: the inbox and the ledger of the gate, in any clone's namespace.
     Record,
     /// Written once: the late result of a tier, a version that lost the race for `active`.
     Once,
-    /// `main`, other branches and tags, pins: whatever their owner wants.
+    /// `main`, other branches and tags, pins: no restriction.
     Free,
 }
 
@@ -92,9 +91,9 @@ impl Role {
                 .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             return parts.map_or(Self::Free, |(major, minor)| Self::Line(major, minor));
         }
-        match record_refs::place(reference) {
-            Some(Place::Record(_)) => Self::Record,
-            Some(Place::Lost) => Self::Once,
+        match record_refs::purpose(reference) {
+            Some(RefPurpose::Record(_)) => Self::Record,
+            Some(RefPurpose::Superseded) => Self::Once,
             None if reference == "refs/heads/active" => Self::Active,
             None if reference.starts_with("refs/agent/results/") => Self::Once,
             None => Self::Free,
@@ -131,14 +130,14 @@ const TABLE: &[Law] = &[
     },
     Law {
         id: "records-only-grow",
-        breach: lost_entries,
-        mend: "`agent sync` joins it with what other clones have pushed; where this was a push, \
-            the same push again goes through then",
+        breach: removed_entries,
+        mend: "`agent sync` merges it with what other clones have pushed; if this was a push, \
+            repeat it afterwards",
     },
     Law {
         id: "served-branches-stay",
         breach: deleted,
-        mend: "nothing that is served is deleted; `agent rollback` takes a version out of service",
+        mend: "what is served cannot be deleted; `agent rollback` yanks a version",
     },
     Law {
         id: "served-branches-move-forward",
@@ -153,12 +152,12 @@ const TABLE: &[Law] = &[
     Law {
         id: "versions-rise",
         breach: not_risen,
-        mend: "take the next version on top of the branch as it is now",
+        mend: "use the next version on top of the current branch",
     },
     Law {
         id: "one-version-one-commit",
         breach: tag_taken,
-        mend: "take a version that has no tag yet",
+        mend: "use a version that has no tag yet",
     },
     Law {
         id: "the-state-is-the-one-named",
@@ -219,7 +218,7 @@ fn rewritten(role: &Role, update: &RefUpdate) -> Option<String> {
     written.then(|| format!("{} is written already", update.reference))
 }
 
-fn lost_entries(role: &Role, update: &RefUpdate) -> Option<String> {
+fn removed_entries(role: &Role, update: &RefUpdate) -> Option<String> {
     let reference = &update.reference;
     match role {
         Role::Record if update.new.is_none() => Some(format!("{reference} would be deleted")),
@@ -258,7 +257,7 @@ fn no_version(role: &Role, update: &RefUpdate) -> Option<String> {
     let named = commit.id.as_ref().map_or("the commit", |id| id.short());
     Some(match commit.trailers.malformed.first() {
         Some((key, value)) => format!("{named} has a trailer that cannot be read: {key}: {value}"),
-        None => format!("{named} would come to {}, but it is not a version", branch(update)),
+        None => format!("{named} would be added to {}, but it is not a version", branch(update)),
     })
 }
 
@@ -282,7 +281,7 @@ fn not_risen(role: &Role, update: &RefUpdate) -> Option<String> {
                 ));
             }
             if version <= before {
-                return Some(format!("v{version} would come after v{before}"));
+                return Some(format!("v{version} would follow v{before}"));
             }
         }
         before = Some(version.clone());
@@ -305,11 +304,11 @@ fn other_state(role: &Role, update: &RefUpdate) -> Option<String> {
         let reason = match (&commit.trailers.state, &commit.state) {
             (named, held) if named == held && held.is_some() => return None,
             (Some(named), Some(held)) => format!(
-                "v{version} says its state is {}, but its tree holds {}",
+                "v{version} declares the state {}, but its tree holds {}",
                 named.short(),
                 held.short()
             ),
-            (None, Some(_)) => format!("v{version} does not say which state it holds"),
+            (None, Some(_)) => format!("v{version} does not declare its state"),
             (_, None) => format!("v{version} holds no state/active.state.json"),
         };
         Some(reason)
@@ -427,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn sound_versions_may_come() {
+    fn sound_versions_are_accepted() {
         check(&moves(vec![promotion("0.1.1")]), &[]);
         check(
             &moves(vec![
@@ -525,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_lost_the_race_gives_way_once_it_is_kept() {
+    fn version_that_lost_the_race_may_move_once_it_is_stored() {
         let kept = |update: RefUpdate| RefUpdate { is_superseded: true, ..update };
         let theirs = || RefUpdate { is_forward: false, ..moves(vec![promotion("0.1.1")]) };
         check(&theirs(), &["served-branches-move-forward"]);
@@ -555,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn refs_of_ours_keep_what_they_hold() {
+    fn managed_refs_are_append_only() {
         for reference in [
             "refs/agent/inbox",
             "refs/agent/ledger",

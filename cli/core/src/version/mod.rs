@@ -74,7 +74,7 @@ pub fn tags(versions: &[Version]) -> String {
     versions.iter().map(tag).collect::<Vec<_>>().join(", ")
 }
 
-/// The version a tag names; `None` for tags that are none of ours (`v1`, `release-3`,
+/// The version a tag names; `None` for other tags (`v1`, `release-3`,
 /// `v1.2.3-rc1`).
 pub fn from_tag(name: &str) -> Option<Version> {
     Version::parse(name.strip_prefix('v')?).ok().filter(is_plain)

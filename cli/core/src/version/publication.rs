@@ -73,7 +73,7 @@ impl fmt::Display for Step {
                 write!(formatter, "run tier {tier} against v{version}, gate {}", gate.as_str())
             }
             Self::ReuseEvaluation { of } => {
-                write!(formatter, "take the evaluation of v{of}, whose tree it is")
+                write!(formatter, "reuse the evaluation of v{of}, which has the same tree")
             }
             Self::RecordAttempt => {
                 formatter.write_str("record the comparison in the gate's ledger")

@@ -1,16 +1,15 @@
-//! Where records stand among a repository's refs: histories of ours that every clone adds to.
+//! Which refs hold records: append-only histories that every clone extends.
 //!
-//! Two clones must be able to push at any time, in any order, without one of them ever being
-//! refused. So a clone with a remote writes to a ref of its own, and reads all that it knows of
-//! together:
+//! Two clones must be able to push at any time, in any order, without ever being rejected. So a
+//! clone with a remote writes to its own ref, and reads the union of all refs it has:
 //! - `refs/agent/NAME`: the record as it is shared. Where there is no remote, this is where it is
 //!   written.
-//! - `refs/agent-own/CLONE/NAME`: what this clone wrote, which nobody else moves and no fetch
-//!   writes over. It lies outside of `refs/agent/`, so that a `git fetch --prune` of `refs/agent/*`
-//!   cannot take it. `refs/agent-own/CLONE/lost/` keeps versions that lost the race for `active`.
+//! - `refs/agent-own/CLONE/NAME`: written by this clone only; no fetch updates it. It is outside of
+//!   `refs/agent/`, so that a `git fetch --prune` of `refs/agent/*` cannot delete it.
+//!   `refs/agent-own/CLONE/lost/` holds superseded versions: those that lost the race for `active`.
 //! - `refs/agent/peers/CLONE/`: where each clone pushes its own to.
-//! - `refs/agent-remotes/REMOTE/`: what a remote was seen to have, as `refs/remotes/` has its
-//!   branches; below `own/` the own refs of a remote that is itself somebody's clone.
+//! - `refs/agent-remotes/REMOTE/`: remote-tracking refs, as `refs/remotes/` has for branches; below
+//!   `own/` the own refs of a remote that is itself a clone.
 
 /// What is shared through a remote.
 pub const SHARED: &str = "refs/agent/";
@@ -23,24 +22,24 @@ pub const PEERS: &str = "peers/";
 /// Below a clone's own refs: versions that lost the race for `active`.
 pub const LOST: &str = "lost/";
 
-/// Below `SHARED`, and below a remote in `REMOTES`: pins, which whoever set one last moved.
+/// Below `SHARED`, and below a remote in `REMOTES`: pins; the last writer wins.
 pub const PINS: &str = "pins/";
 
 /// The gate's ledger, the inbox, and the ids of signals that were counted.
 pub const NAMES: [&str; 3] = ["ledger", "inbox", "counted"];
 
-/// What a ref of ours is for.
+/// The purpose of a managed ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum RefPurpose<'a> {
     /// A record, written where it is shared, by a clone, or pushed there by one.
     Record(&'a str),
-    /// A version that lost the race for `active`, kept for good.
-    Lost,
+    /// A version that lost the race for `active`, kept permanently.
+    Superseded,
 }
 
 /// What a ref is for, where it is one that a repository writes; a remote's refs as they were seen
 /// are none of these.
-pub fn place(reference: &str) -> Option<Place<'_>> {
+pub fn purpose(reference: &str) -> Option<RefPurpose<'_>> {
     let of_clone = |rest: &'_ str| rest.find('/').map(|slash| slash + 1);
     let below = if let Some(rest) = reference.strip_prefix(OWN) {
         &rest[of_clone(rest)?..]
@@ -52,9 +51,9 @@ pub fn place(reference: &str) -> Option<Place<'_>> {
         reference.strip_prefix(SHARED).filter(|rest| !rest.contains('/'))?
     };
     if below.starts_with(LOST) {
-        return Some(Place::Lost);
+        return Some(RefPurpose::Superseded);
     }
-    NAMES.into_iter().find(|name| *name == below).map(Place::Record)
+    NAMES.into_iter().find(|name| *name == below).map(RefPurpose::Record)
 }
 
 /// Whether a ref is a head of a record, by its name below `SHARED` + `PEERS`, `OWN` or `REMOTES`:
@@ -68,20 +67,20 @@ pub fn is_head_of(below: &str, record: &str) -> bool {
     !before.is_empty() && !before.ends_with("/pins")
 }
 
-/// The refspecs by which a clone fetches what is ours from a remote: nothing is written over but
-/// what was fetched before.
+/// The refspecs by which a clone fetches managed refs from a remote: only remote-tracking refs are
+/// overwritten.
 pub fn fetch_refspecs(remote: &str) -> [String; 2] {
     [format!("+{SHARED}*:{REMOTES}{remote}/*"), format!("+{OWN}*:{REMOTES}{remote}/own/*")]
 }
 
-/// The refspec by which a clone pushes its own refs: nobody else pushes there, so it is never
-/// refused.
+/// The refspec by which a clone pushes its own refs: no other clone pushes there, so it is never
+/// rejected.
 pub fn push_refspec(clone: &str) -> String {
     format!("{OWN}{clone}/*:{SHARED}{PEERS}{clone}/*")
 }
 
-/// Whether a refspec of a remote's configuration is about refs of ours: those of earlier versions
-/// of `agent` among them.
+/// Whether a configured refspec covers managed refs, including those of earlier versions of
+/// `agent`.
 pub fn is_ours(refspec: &str) -> bool {
     let source = refspec.trim_start_matches(['+', '^']);
     source.starts_with(SHARED) || source.starts_with(OWN)
@@ -92,25 +91,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refs_are_known_by_where_they_stand() {
+    fn refs_are_classified_by_prefix() {
         for (reference, expected) in [
-            ("refs/agent/ledger", Some(Place::Record("ledger"))),
-            ("refs/agent/peers/a1/inbox", Some(Place::Record("inbox"))),
-            ("refs/agent-own/a1/counted", Some(Place::Record("counted"))),
-            ("refs/agent-own/a1/lost/v0.1.1-abc", Some(Place::Lost)),
-            ("refs/agent/peers/a1/lost/v0.1.1-abc", Some(Place::Lost)),
+            ("refs/agent/ledger", Some(RefPurpose::Record("ledger"))),
+            ("refs/agent/peers/a1/inbox", Some(RefPurpose::Record("inbox"))),
+            ("refs/agent-own/a1/counted", Some(RefPurpose::Record("counted"))),
+            ("refs/agent-own/a1/lost/v0.1.1-abc", Some(RefPurpose::Superseded)),
+            ("refs/agent/peers/a1/lost/v0.1.1-abc", Some(RefPurpose::Superseded)),
             ("refs/agent/pins/ledger", None),
             ("refs/agent/other", None),
             ("refs/agent-own/ledger", None),
             ("refs/agent-remotes/origin/ledger", None),
             ("refs/heads/ledger", None),
         ] {
-            assert_eq!(place(reference), expected, "{reference}");
+            assert_eq!(purpose(reference), expected, "{reference}");
         }
     }
 
     #[test]
-    fn heads_are_known_by_where_they_stand() {
+    fn heads_are_classified_by_prefix() {
         for (name, expected) in [
             ("a1/ledger", true),
             ("origin/ledger", true),
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn refspecs_of_ours_are_known_old_and_new() {
+    fn managed_refspecs_are_recognised() {
         for ours in [
             "refs/agent/*:refs/agent/*",
             "+refs/agent/*:refs/agent-remotes/origin/*",

@@ -21,7 +21,7 @@ pub struct Entry {
     pub version: Version,
     pub tag: String,
     pub commit: ObjectId,
-    /// `None` for a tag on a commit that does not say it is a version.
+    /// `None` for a tag on a commit without version trailers.
     pub kind: Option<Kind>,
     /// The minor line it is of: `0.1`.
     pub line: String,
@@ -33,7 +33,7 @@ pub struct Entry {
     pub base: Option<Version>,
     /// RFC 3339, UTC.
     pub created: String,
-    /// Whether a rollback has taken it out of service.
+    /// Whether a rollback yanked it.
     pub yanked: bool,
     pub eval: Option<Eval>,
     pub evidence: Evidence,
@@ -45,8 +45,8 @@ pub struct Eval {
     /// Its key in the object store.
     pub uri: String,
     pub digest: String,
-    /// The summaries, tier by tier, as far as the store has them; `None` when it could not be
-    /// asked.
+    /// The summaries, tier by tier, as far as the store has them; `None` when the store was
+    /// unreachable.
     pub tiers: Option<BTreeMap<String, Value>>,
 }
 
@@ -76,12 +76,12 @@ impl Entry {
         document
     }
 
-    /// What it came to on a tier; `None` where that was not measured, or is not kept.
+    /// Its result on a tier; `None` where it was not measured or is not stored.
     pub fn score(&self, tier: Tier) -> Option<f64> {
         self.eval.as_ref()?.tiers.as_ref()?.get(tier.as_str())?.get("score")?.as_f64()
     }
 
-    /// As it stands since a rollback took it out of service, or as long as none has.
+    /// The same entry with its yanked flag set.
     #[must_use]
     pub fn undone_by(mut self, by: Option<Version>) -> Self {
         self.yanked = by.is_some();
@@ -89,8 +89,7 @@ impl Entry {
         self
     }
 
-    /// From what the repository alone knows; the store's part (`eval.tiers`) is filled in by
-    /// whoever has the store.
+    /// From the repository alone; the caller with access to the store adds `eval.tiers`.
     pub fn new(
         version: Version,
         commit: ObjectId,
@@ -138,7 +137,7 @@ pub fn most_measured(entries: &[Entry]) -> Option<Tier> {
         .max_by_key(|tier| (measured(*tier), *tier))
 }
 
-/// Which versions of the registry are wanted.
+/// A filter and page of the registry.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub range: Option<VersionReq>,
@@ -148,19 +147,19 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// As far as the version alone says it: what its kind is, its commit knows.
+    /// What the version number alone determines; the kind is in the commit.
     pub fn may_match(&self, version: &Version) -> bool {
         self.range.as_ref().is_none_or(|range| range.matches(version))
             && self.line.as_ref().is_none_or(|wanted| line(version) == *wanted)
     }
 }
 
-/// Where the evaluation of a commit lies in the object store.
+/// The key of a commit's evaluation in the object store.
 pub fn evaluation_key(commit: &str) -> String {
     format!("evals/{commit}/summary.json")
 }
 
-/// Where a sealed Journal lies in the object store.
+/// The key of a sealed Journal in the object store.
 pub fn journal_key(digest: &str) -> String {
     format!("journal/{}.jsonl", digest.trim_start_matches("sha256:"))
 }
@@ -276,8 +275,7 @@ impl Pin {
     }
 }
 
-/// Whether a word can name a pin: one that git takes, and that means nothing else where WHAT is
-/// asked for.
+/// Whether a word is a valid pin name: valid in a git ref, and without another meaning as WHAT.
 pub fn check_pin_name(name: &str) -> Result<(), PinError> {
     let wrong = |why| Err(PinError::Name { name: name.to_owned(), why });
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -287,26 +285,26 @@ pub fn check_pin_name(name: &str) -> Result<(), PinError> {
         || name.ends_with('.')
         || name.contains("..")
     {
-        return wrong("git would not take it as part of a ref's name");
+        return wrong("it is not valid in a git ref name");
     }
     if std::path::Path::new(name)
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("lock"))
     {
-        return wrong("git keeps `.lock` to itself");
+        return wrong("git reserves the suffix `.lock`");
     }
     match name.parse() {
         Ok(What::Name(_)) => Ok(()),
-        _ => wrong("it already means something where a version is asked for"),
+        _ => wrong("it already has a meaning as a version"),
     }
 }
 
-/// Whether a word may be the id of an object, whole or shortened as git takes it.
+/// Whether a word may be an object id, full or abbreviated.
 pub fn is_like_an_id(name: &str) -> bool {
     (4..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The newest version that matches; `is_yanked` is asked about matching ones only, newest first.
+/// The newest version that matches; `is_yanked` is called for matching ones only, newest first.
 pub fn newest<E>(
     versions: impl IntoIterator<Item = Version>,
     range: Option<&VersionReq>,
@@ -340,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_means_its_newest_version_in_service() {
+    fn range_resolves_to_the_newest_version_not_yanked() {
         check_newest(None, &[], Some("1.0.0"));
         check_newest(None, &["1.0.0"], Some("0.2.0"));
         check_newest(Some("^0.1"), &[], Some("0.1.10"));
@@ -351,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_read_back_as_what_was_pinned() {
+    fn pin_round_trips() {
         for (what, stored) in [("0.1.2", "v0.1.2"), ("^0.1", "^0.1")] {
             let what: What = what.parse().unwrap();
             let at = "2026-11-22T12:00:00.000Z".to_owned();
@@ -362,13 +360,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_from_before_times_were_recorded_is_read() {
+    fn pin_without_a_time_is_readable() {
         let bytes = br#"{"schema":"agent/pin@1","what":"^0.1"}"#;
         assert_eq!(Pin::parse("stable", bytes), Ok(("^0.1".parse().unwrap(), None)));
     }
 
     #[test]
-    fn a_pin_that_says_nothing_is_named() {
+    fn malformed_pin_is_named() {
         for (bytes, why) in [
             (
                 r#"{"schema":"agent/pin@1","what":"main"}"#,
@@ -387,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_has_a_name_that_nothing_else_has() {
+    fn pin_name_must_be_unambiguous() {
         for good in ["stable", "team-a", "v1", "prod_2"] {
             assert_eq!(check_pin_name(good), Ok(()), "{good}");
         }
@@ -400,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_known_by_its_digits() {
+    fn commit_id_is_recognised_by_its_digits() {
         for (name, expected) in [
             ("abcd", true),
             ("DEADBEEF", true),
@@ -413,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scores_of_a_list_are_of_the_tier_that_most_have() {
+    fn list_scores_use_the_most_common_tier() {
         let check = |versions: &[&[&str]], expected: Option<Tier>| {
             let entry = |tiers: &&[&str]| {
                 let trailers =
@@ -447,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_shows_what_the_commit_says() {
+    fn entry_reflects_the_commit_trailers() {
         let trailers = Trailers {
             kind: Some(Kind::Promotion),
             version: Some(Version::new(0, 1, 1)),

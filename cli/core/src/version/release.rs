@@ -26,14 +26,14 @@ pub struct Served {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lacked {
     pub version: Version,
-    /// The versions whose code the source has, and that this rollback took out of service.
+    /// The versions whose code the source has, and that this rollback yanked.
     pub took_out: Vec<Version>,
     pub reason: String,
 }
 
 /// A version with the very code of the source, and the rollback that took it out of service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TakenOut {
+pub struct Yanked {
     pub version: Version,
     pub by: Version,
     pub reason: String,
@@ -46,15 +46,15 @@ pub struct Snapshot {
     pub source: Source,
     /// Newest first.
     pub lacked: Vec<Lacked>,
-    pub taken_out: Option<TakenOut>,
-    /// The user says why code that was taken out of service is to be served again.
+    pub yanked: Option<Yanked>,
+    /// The user gave a reason to serve yanked code again.
     pub again: bool,
     /// What the released tree will hold as its state: active's, migrated and merged with what the
     /// source changed.
     pub revision: ObjectId,
-    /// What the Contract diff, the code and the commit messages since active ask for.
+    /// The bump required by the Contract diff, the code and the commit messages since active.
     pub computed: Option<Bump>,
-    /// What the user says.
+    /// The bump declared by the user.
     pub declared: Option<Bump>,
     pub gated: Gated,
     /// What the first release is called.
@@ -64,10 +64,10 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Plan {
     Nothing,
-    /// It would take code out of service that is served now.
+    /// It would remove code that is served now.
     Lacks(Vec<Lacked>),
     /// It would serve code again that a rollback took out of service.
-    TakenOut(TakenOut),
+    Yanked(Yanked),
     UnderBumped {
         declared: Bump,
         computed: Bump,
@@ -95,8 +95,8 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     if !lacked.is_empty() {
         return Plan::Lacks(lacked);
     }
-    if let Some(taken_out) = snapshot.taken_out.as_ref().filter(|_| !snapshot.again) {
-        return Plan::TakenOut(taken_out.clone());
+    if let Some(yanked) = snapshot.yanked.as_ref().filter(|_| !snapshot.again) {
+        return Plan::Yanked(yanked.clone());
     }
     let computed = snapshot.computed.unwrap_or(Bump::Patch);
     match snapshot.declared {
@@ -154,7 +154,7 @@ mod tests {
             served: Some(Served { tip, code: id("old code") }),
             source: Source { commit: id("main"), code: id("new code") },
             lacked: Vec::new(),
-            taken_out: None,
+            yanked: None,
             again: false,
             revision: id("state"),
             computed,
@@ -174,18 +174,17 @@ mod tests {
     }
 
     #[test]
-    fn code_that_is_served_goes_out_by_no_release_and_code_that_was_taken_out_comes_back_for_a_reason_alone()
-     {
+    fn release_refuses_code_that_is_already_served_and_yanked_code_without_a_reason() {
         let v = |patch| Version::new(0, 1, patch);
         let lacked = |patch, took_out: &[u64]| Lacked {
             version: v(patch),
             took_out: took_out.iter().map(|patch| v(*patch)).collect(),
             reason: String::new(),
         };
-        let taken_out = Some(TakenOut { version: v(1), by: v(2), reason: String::new() });
-        let told = |lacked: &[Lacked], taken_out: &Option<TakenOut>, again| match plan(&Snapshot {
+        let yanked = Some(Yanked { version: v(1), by: v(2), reason: String::new() });
+        let told = |lacked: &[Lacked], yanked: &Option<Yanked>, again| match plan(&Snapshot {
             lacked: lacked.to_vec(),
-            taken_out: taken_out.clone(),
+            yanked: yanked.clone(),
             again,
             ..snapshot(None, None)
         }) {
@@ -193,7 +192,7 @@ mod tests {
                 "lacks {}",
                 lacked.iter().map(|lacked| lacked.version.to_string()).collect::<String>()
             ),
-            Plan::TakenOut(TakenOut { version, .. }) => format!("again {version}"),
+            Plan::Yanked(Yanked { version, .. }) => format!("again {version}"),
             Plan::Judge { .. } => "judged".to_owned(),
             other => format!("{other:?}"),
         };
@@ -201,13 +200,13 @@ mod tests {
         assert_eq!(
             told(&[lacked(3, &[])], &None, true),
             "lacks 0.1.3",
-            "what was released is not taken out by a reason"
+            "a reason does not remove released code"
         );
-        assert_eq!(told(&[lacked(3, &[1])], &taken_out, false), "lacks 0.1.3");
-        assert_eq!(told(&[lacked(3, &[1])], &taken_out, true), "judged");
-        assert_eq!(told(&[lacked(3, &[]), lacked(2, &[1])], &taken_out, true), "lacks 0.1.3");
-        assert_eq!(told(&[], &taken_out, false), "again 0.1.1");
-        assert_eq!(told(&[], &taken_out, true), "judged");
+        assert_eq!(told(&[lacked(3, &[1])], &yanked, false), "lacks 0.1.3");
+        assert_eq!(told(&[lacked(3, &[1])], &yanked, true), "judged");
+        assert_eq!(told(&[lacked(3, &[]), lacked(2, &[1])], &yanked, true), "lacks 0.1.3");
+        assert_eq!(told(&[], &yanked, false), "again 0.1.1");
+        assert_eq!(told(&[], &yanked, true), "judged");
     }
 
     #[test]
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_commit_joins_what_was_served_and_its_source() {
+    fn release_commit_merges_active_and_source() {
         let Plan::Judge { candidate, .. } = plan(&snapshot(None, None)) else { panic!("judged") };
         assert_eq!(candidate.parents, [id("active"), id("main")]);
         assert_eq!(candidate.expect, Some(id("active")));

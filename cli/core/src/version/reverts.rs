@@ -1,5 +1,5 @@
-//! Which commits of a range still stand: one that `git revert` took back says nothing of the
-//! release, unless the revert was taken back too.
+//! Which commits of a range are in effect: a commit undone by `git revert` does not count for the
+//! release, unless the revert was reverted too.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ pub struct Commit {
     pub message: String,
 }
 
-/// The messages of those commits that stand, in the order given.
+/// The messages of the commits in effect, in the order given.
 pub fn standing(commits: Vec<Commit>) -> Vec<String> {
     let mut reverts: Vec<Vec<usize>> = vec![Vec::new(); commits.len()];
     for (index, commit) in commits.iter().enumerate() {
@@ -32,7 +32,7 @@ pub fn standing(commits: Vec<Commit>) -> Vec<String> {
         .collect()
 }
 
-/// The ids that a message says it reverts, as git writes them.
+/// The ids that a message reverts, in git's format.
 fn reverted_by(message: &str) -> impl Iterator<Item = &str> {
     let ids = message.lines().filter_map(|line| line.strip_prefix("This reverts commit "));
     ids.map(leading_id).filter(|id| id.len() >= SHORTEST_ID)
@@ -87,8 +87,8 @@ fn reachable(commits: &[Commit], from: &str) -> HashSet<usize> {
     reached
 }
 
-/// Whether each commit stands, from those that revert it. A revert is newer than what it reverts,
-/// so a range given newest first is done in one round.
+/// Whether each commit is in effect, from those that revert it. A revert is newer than what it
+/// reverts, so one pass over a range, newest first, suffices.
 fn resolve(reverts: &[Vec<usize>]) -> Vec<bool> {
     let mut known: Vec<Option<bool>> = vec![None; reverts.len()];
     loop {
@@ -104,8 +104,7 @@ fn resolve(reverts: &[Vec<usize>]) -> Vec<bool> {
             known[index] = stands;
         }
         if is_done {
-            // a message that names the commit it belongs to cannot be written: what is left open
-            // stands
+            // a message cannot name its own commit: an unresolved commit is in effect
             return known.into_iter().map(|stands| stands.unwrap_or(true)).collect();
         }
     }
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reverted_commit_does_not_stand() {
+    fn reverted_commit_does_not_count() {
         let feature = commit('a', "0", "feat!: x");
         check(&[commit('c', "b", "docs: y"), revert('b', "a", &id('a')), feature.clone()], "cb");
         check(&[revert('b', "a", "aaaaaaa (feat!: x, 2026-01-01)"), feature.clone()], "b");
@@ -157,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revert_that_was_reverted_takes_nothing_back() {
+    fn reverted_revert_has_no_effect() {
         let feature = commit('a', "0", "feat!: x");
         let again = commit('c', "b", &format!("Reapply it\n\nThis reverts commit {}.", id('b')));
         let and_back =
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn one_revert_of_several_takes_all_of_them_back() {
+    fn revert_of_several_commits_applies_to_each() {
         let both = format!(
             "Revert both\n\nThis reverts commit {}.\nThis reverts commit {}.",
             id('a'),
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abbreviation_of_two_commits_reverts_neither() {
+    fn ambiguous_abbreviation_reverts_nothing() {
         let mut other = commit('a', "0", "feat: y");
         other.id.replace_range(39.., "b");
         let standing =
@@ -189,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reverted_merge_takes_back_what_it_brought() {
+    fn reverted_merge_reverts_its_commits() {
         let merge = [
             commit('d', "cb", "Merge branch 'topic'"),
             commit('c', "0", "fix: on main"),

@@ -21,9 +21,9 @@ pub struct Snapshot {
     pub branch: String,
     /// The versions of the branch, newest first; never empty.
     pub history: Vec<Past>,
-    /// Which version to go back to; the newest good one before the tip when not said.
+    /// Which version to go back to; by default the newest one before the tip that is not yanked.
     pub wanted: Option<Version>,
-    /// The user says why a version that was taken out of service is to be served again.
+    /// The user gave a reason to serve a yanked version again.
     pub again: bool,
 }
 
@@ -36,7 +36,7 @@ pub enum Plan {
     /// There is no such version before the tip.
     NoTarget,
     /// A rollback took that version out of service.
-    TakenOut {
+    Yanked {
         version: Version,
     },
     Publish(Box<Publish>),
@@ -68,7 +68,7 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
         return Plan::Nothing { at: target.version };
     }
     if target.yanked && !snapshot.again {
-        return Plan::TakenOut { version: target.version };
+        return Plan::Yanked { version: target.version };
     }
     publish(snapshot, tip, &earlier[..position], target)
 }
@@ -82,8 +82,7 @@ fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> P
         parents: vec![tip.commit.clone()],
         revision: target.revision.clone(),
     };
-    // what came after the target is what is being undone; a version with the target's own tree is
-    // as good as it
+    // versions after the target are undone; a version with the target's tree is equivalent to it
     let undoes: Vec<_> = std::iter::once(tip)
         .chain(between)
         .filter(|past| !past.yanked && past.tree != target.tree)
@@ -99,7 +98,7 @@ fn publish(snapshot: &Snapshot, tip: &Past, between: &[Past], target: Past) -> P
 mod tests {
     use super::*;
 
-    /// `0.1.0=a` is a version with tree `a`; a `!` in front says it is yanked.
+    /// `0.1.0=a` is a version with tree `a`; a leading `!` marks it as yanked.
     fn snapshot(history: &[&str], wanted: Option<&str>) -> Snapshot {
         let past = |text: &&str| {
             let (version, tree) = text.trim_start_matches('!').split_once('=').unwrap();
@@ -124,7 +123,7 @@ mod tests {
         let told = match plan(&snapshot(history, wanted)) {
             Plan::Nothing { at } => format!("nothing: at {at}"),
             Plan::NoTarget => "no target".to_owned(),
-            Plan::TakenOut { version } => format!("{version} was taken out"),
+            Plan::Yanked { version } => format!("{version} was taken out"),
             Plan::Publish(publish) => {
                 let Publish { candidate, target, undoes, .. } = *publish;
                 let undoes: Vec<_> = undoes.iter().map(ToString::to_string).collect();
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_back_to_the_newest_good_version() {
+    fn rolls_back_to_the_newest_version_not_yanked() {
         check(&["0.2.0=c", "0.1.1=b", "0.1.0=a"], None, "0.2.1 = 0.1.1, undoes 0.2.0");
         check(
             &["0.2.1=b", "!0.2.0=c", "0.1.1=b", "0.1.0=a"],
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_back_to_the_version_that_is_named() {
+    fn rolls_back_to_the_named_version() {
         check(
             &["0.2.0=c", "0.1.1=b", "0.1.0=a"],
             Some("0.1.0"),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_back_to_what_was_taken_out_of_service_for_a_reason_alone() {
+    fn rollback_to_a_yanked_version_needs_a_reason() {
         let history = ["0.2.1=a", "!0.2.0=c", "0.1.0=a"];
         check(&history, Some("0.2.0"), "0.2.0 was taken out");
         let again = Snapshot { again: true, ..snapshot(&history, Some("0.2.0")) };

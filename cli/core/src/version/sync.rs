@@ -1,9 +1,9 @@
-//! What brings a clone and its remote together: where `active` is to stand, which versions are
-//! superseded, and the steps that get there.
+//! The plan that synchronises a clone with its remote: the target of `active`, the superseded
+//! versions, and the steps.
 //!
-//! The remote's `active` is the one that others build on, so where both made versions on the same
-//! base, those of this clone are superseded. They are kept below `refs/agent-own/CLONE/lost/`, and
-//! the signals that they counted come back into staging.
+//! Other clones build on the remote's `active`, so where both made versions on the same base, those
+//! of this clone are superseded. They are stored below `refs/agent-own/CLONE/lost/`, and their
+//! signals return to staging.
 
 use crate::formats::object_id::ObjectId;
 use crate::version::{Kind, tag};
@@ -24,7 +24,7 @@ impl fmt::Display for Served {
     }
 }
 
-/// How `active` stands here and at the remote.
+/// The relation of `active` here to `active` at the remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// The same, or there is no remote, or neither has one.
@@ -44,11 +44,11 @@ pub enum Standing {
 
 /// A version of this clone that is no ancestor of what is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Lost {
+pub struct Superseded {
     pub version: Version,
     pub commit: ObjectId,
     pub kind: Kind,
-    /// Whether a ref below `lost/` has it already.
+    /// Whether a ref below `lost/` already points to it.
     #[serde(skip)]
     pub is_kept: bool,
 }
@@ -61,14 +61,14 @@ pub struct Tag {
     pub to: Option<ObjectId>,
 }
 
-/// Where `main` stands to the newest release or rollback.
+/// The relation of `main` to the newest release or rollback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Main {
     /// It has its code, or there is no `main`.
     Contains,
     /// It lacks it and has nothing that `active` has not.
     Behind { at: ObjectId, lacks: Version, checkout: Checkout },
-    /// It lacks it and went on by itself.
+    /// It lacks it and has diverged.
     Apart { lacks: Version },
 }
 
@@ -102,7 +102,7 @@ pub struct Snapshot {
     pub here: Option<Served>,
     pub standing: Standing,
     /// Newest first.
-    pub lost: Vec<Lost>,
+    pub lost: Vec<Superseded>,
     pub tags: Vec<Tag>,
     pub main: Main,
 }
@@ -110,7 +110,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Keeps a superseded version.
-    Keep(Lost),
+    Keep(Superseded),
     /// Moves `active`.
     Serve {
         from: Option<Served>,
@@ -137,14 +137,14 @@ pub enum Step {
     Replay,
 }
 
-/// Why a person has to decide.
+/// Why a maintainer has to decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     pub why: String,
     pub mend: String,
 }
 
-/// The steps, in order; each leaves what the next run goes on from.
+/// The steps, in order; after an interruption at any of them, the next run resumes.
 pub fn plan(snapshot: &Snapshot) -> Result<Vec<Step>, Conflict> {
     if let Some(conflict) =
         snapshot.remote.as_ref().and_then(|remote| conflict(&snapshot.standing, remote))
@@ -223,7 +223,7 @@ fn conflict(standing: &Standing, remote: &str) -> Option<Conflict> {
     }
 }
 
-/// What is left to a person, each with the command that does it.
+/// What is left to the user, each with the command that does it.
 pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
     let mut left = Vec::new();
     for lost in snapshot.lost.iter().filter(|lost| !lost.is_kept) {
@@ -233,7 +233,7 @@ pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
             Kind::Promotion => {}
             Kind::Release => left.push((
                 format!("{version} ({commit}) was a release of this clone; its code is not served"),
-                // what it released: another's change of the code lies on no branch of this clone
+                // what it released: a code change of another clone is on no branch of this clone
                 format!(
                     "git switch main && git merge {commit}^2 && git merge active && agent \
                     release"
@@ -310,8 +310,8 @@ mod tests {
         Served { version: version.parse().unwrap(), commit: id(commit) }
     }
 
-    fn lost(version: &str, commit: &str, kind: Kind) -> Lost {
-        Lost { version: version.parse().unwrap(), commit: id(commit), kind, is_kept: false }
+    fn lost(version: &str, commit: &str, kind: Kind) -> Superseded {
+        Superseded { version: version.parse().unwrap(), commit: id(commit), kind, is_kept: false }
     }
 
     fn snapshot(standing: Standing) -> Snapshot {
@@ -337,7 +337,7 @@ mod tests {
     const REPLAY: &str = "replay staging's signals where they began on another version";
 
     #[test]
-    fn a_clone_follows_or_pushes_whichever_has_more() {
+    fn clone_fast_forwards_or_pushes() {
         let (ours, theirs) = (id("ours").short().to_owned(), id("theirs").short().to_owned());
         check(&snapshot(Standing::Same), &[SHARE, REPLAY]);
         let behind = snapshot(Standing::Behind { to: served_("0.1.2", "theirs") });
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lost_the_race_is_kept_before_anything_moves() {
+    fn lost_version_is_stored_before_refs_move() {
         let (ours, theirs) = (id("ours").short().to_owned(), id("theirs").short().to_owned());
         let tag_ = |version: &str, to: Option<&str>| Tag {
             version: version.parse().unwrap(),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn main_goes_along_where_it_is_exactly_behind() {
+    fn main_is_fast_forwarded_only() {
         let main =
             |checkout| Main::Behind { at: id("main"), lacks: Version::new(0, 2, 0), checkout };
         let mut snapshot = snapshot(Standing::Same);
@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_remote_that_was_moved_back_is_for_a_person() {
+    fn rewound_remote_needs_a_maintainer() {
         let (was, now) = (id("was"), id("now"));
         let rewound = |is_before| {
             snapshot(Standing::Rewound { was: was.clone(), now: now.clone(), is_before })

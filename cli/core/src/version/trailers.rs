@@ -21,7 +21,7 @@ pub const UNDOES: &str = "Agent-Undoes";
 pub const LEDGER: &str = "Agent-Ledger";
 pub const INBOX: &str = "Agent-Inbox";
 
-/// How a trailer says that a record was empty.
+/// The trailer value for an empty record.
 const NO_RECORD: &str = "none";
 
 /// The commit of a record (the gate's ledger, the inbox) that a version was made with.
@@ -56,15 +56,15 @@ impl std::fmt::Display for RecordHead {
     }
 }
 
-/// The coder of a change that a person accepted.
+/// The coder of a change that a maintainer accepted.
 pub const PERSON: &str = "person";
 
-/// Whether no person decided on a version of which this is the coder.
+/// Whether a version by this coder was released without a maintainer's decision.
 pub fn is_unattended(coder: Option<&str>) -> bool {
     coder.is_some_and(|coder| coder != PERSON)
 }
 
-/// What a commit says of itself in its last paragraph.
+/// The trailers in the last paragraph of a commit message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Trailers {
     pub kind: Option<Kind>,
@@ -91,9 +91,9 @@ pub struct Trailers {
     pub ledger: Option<RecordHead>,
     /// The inbox that the version was made with; `None` likewise.
     pub inbox: Option<RecordHead>,
-    /// Trailers that are none of ours, in their order.
+    /// Other trailers, in their order.
     pub other: Vec<(String, String)>,
-    /// Trailers of ours whose value cannot be read, or that stand twice.
+    /// Agent trailers that are malformed or duplicated.
     pub malformed: Vec<(String, String)>,
 }
 
@@ -112,7 +112,7 @@ impl Trailers {
         Some((self.kind?, self.version.as_ref()?))
     }
 
-    /// The value of a trailer that is none of ours.
+    /// The value of another trailer.
     pub fn other(&self, key: &str) -> Option<&str> {
         self.other
             .iter()
@@ -120,7 +120,7 @@ impl Trailers {
             .map(|(_, value)| value.as_str())
     }
 
-    /// A whole commit message: subject, body, trailers.
+    /// A complete commit message: subject, body, trailers.
     pub fn message(&self, subject: &str, body: &str) -> String {
         let mut parts = vec![one_line(subject)];
         if !body.trim().is_empty() {
@@ -188,8 +188,7 @@ impl Trailers {
     }
 }
 
-/// Takes the value if there is one and none stands there yet: a second one would make the commit
-/// say two things.
+/// Sets the value if it is not set yet: a second value would make the commit ambiguous.
 fn fill<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
     let free = slot.is_none() && value.is_some();
     if free {
@@ -202,7 +201,7 @@ fn parse_version(text: &str) -> Option<Version> {
     version::from_tag(&format!("v{}", text.strip_prefix('v').unwrap_or(text)))
 }
 
-/// A value as one line, so that no text from outside can start a trailer of its own.
+/// A value as one line, so that external text cannot inject a trailer.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -230,7 +229,7 @@ fn last_paragraph(message: &str) -> Vec<(&str, String)> {
     found
 }
 
-/// What a commit message says between its subject and its trailers.
+/// The body of a commit message: the text between subject and trailers.
 pub fn body(message: &str) -> &str {
     let message = message.trim_end();
     let text = message.split_once('\n').map_or("", |(_, rest)| rest).trim_start();
@@ -275,13 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn trailers_round_trip() {
         check(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how."), &whole());
         check(&whole().message("no body", ""), &whole());
     }
 
     #[test]
-    fn the_body_stands_between_subject_and_trailers() {
+    fn body_is_between_subject_and_trailers() {
         assert_eq!(
             body(&whole().message("rollback to v0.1.1", "Why.\n\nAnd how.")),
             "Why.\n\nAnd how."
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_cannot_add_a_trailer() {
+    fn user_text_cannot_inject_a_trailer() {
         let trailers =
             Trailers { coder: Some("x\n\nAgent-Version: 9.9.9".to_owned()), ..Trailers::default() };
         let message =
@@ -306,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn a_paragraph_of_prose_is_no_trailer() {
+    fn prose_paragraph_is_not_a_trailer_block() {
         check("fix: a thing", &Trailers::default());
         check("fix: a thing\n\nAgent-Version: 1.0.0 was bad\nand so on", &Trailers::default());
         check("subject\n\n  folded: first", &Trailers::default());
     }
 
     #[test]
-    fn a_value_that_says_two_things_or_nothing_is_malformed() {
+    fn duplicate_or_empty_value_is_malformed() {
         let expected = Trailers {
             version: Some(Version::new(1, 0, 0)),
             malformed: vec![

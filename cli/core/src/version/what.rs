@@ -1,4 +1,4 @@
-//! WHAT: what a verb should look at or serve, as the user names it.
+//! WHAT: the version or commit that a verb reads or serves, as the user names it.
 
 use semver::{Version, VersionReq};
 use std::fmt;
@@ -15,8 +15,7 @@ pub enum What {
     Version(Version),
     /// The newest version that matches and is not yanked.
     Range(VersionReq),
-    /// A pin, a branch, a tag or any other revision git understands; which of them, the repository
-    /// says.
+    /// A pin, a branch, a tag or any other revision git understands; the repository resolves which.
     Name(String),
 }
 
@@ -72,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_users_write() {
+    fn version_selectors_are_parsed() {
         for (text, shown) in [
             ("active", "active"),
             ("v1.2.3", "v1.2.3"),

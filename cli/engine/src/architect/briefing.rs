@@ -109,9 +109,9 @@ fn budgets(active: &Target, repository: &Repository) -> Result<Value, Failure> {
 
 fn rules(architect: &Architect) -> Vec<String> {
     let evaluators = match architect.evaluators {
-        EvaluatorChanges::Propose => "ends in a branch for a person",
+        EvaluatorChanges::Propose => "ends in a branch for a maintainer",
         EvaluatorChanges::AllowAdditions => {
-            "ends in a branch for a person, unless it only adds cases to files below tests/"
+            "ends in a branch for a maintainer, unless it only adds cases to files below tests/"
         }
     };
     let protected = ["tests", "ci", "agent.toml", "hidden files"]
@@ -122,14 +122,21 @@ fn rules(architect: &Architect) -> Vec<String> {
     named.dedup();
     vec![
         "change only files; what is in the workplace when you end is the change, whatever you \
-        commit".to_owned(),
-        "leave the state, .git, .agent and agent_runtime alone; such a change is refused".to_owned(),
-        format!("a change of evaluators ({}) is judged by them as they are now, and {evaluators}",
-            named.join(", ")),
-        "a change that breaks the Contract is not released by a run; find a way that does not".to_owned(),
-        "a change with which no case comes out better is not released by a run; more than harmless \
-        is asked".to_owned(),
+        commit"
+            .to_owned(),
+        "leave the state, .git, .agent and agent_runtime alone; such a change is refused"
+            .to_owned(),
+        format!(
+            "a change of evaluators ({}) is judged by them as they are now, and {evaluators}",
+            named.join(", ")
+        ),
+        "a change that breaks the Contract is not released by a run; find a way that does not"
+            .to_owned(),
+        "a change that improves no case is not released by a run; more than harmless \
+        is asked"
+            .to_owned(),
         "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE \
-        (Conventional Commits)".to_owned(),
+        (Conventional Commits)"
+            .to_owned(),
     ]
 }

@@ -1,7 +1,7 @@
 //! The coder that needs no model: it applies the inspirations that the feedback and the failing
 //! cases suggest, one an attempt.
 
-use crate::architect::change::Left;
+use crate::architect::change::CoderResult;
 use crate::architect::coder::{Coded, Coder, Setting};
 use crate::error::Failure;
 use crate::world::git::{Mode, TreeEdit};
@@ -48,8 +48,8 @@ impl<'a> Builtin<'a> {
         }
     }
 
-    /// The code that is served with the files of this attempt. A file that is there keeps its mode.
-    fn left(&self, attempt: u32) -> Result<Left, Failure> {
+    /// The served code with the files of this attempt. An existing file keeps its mode.
+    fn left(&self, attempt: u32) -> Result<CoderResult, Failure> {
         let (git, base) = (&self.setting.repository.git, &self.setting.base);
         let mut edits = Vec::new();
         for (path, text) in self.chosen(attempt).into_iter().flat_map(|(_, files)| files) {
@@ -64,7 +64,7 @@ impl<'a> Builtin<'a> {
                 mode,
             });
         }
-        Ok(Left::Tree(git.edit_tree(Some(base), &edits)?))
+        Ok(CoderResult::Tree(git.edit_tree(Some(base), &edits)?))
     }
 
     fn chosen(&self, attempt: u32) -> Option<&(Inspiration, BTreeMap<String, String>)> {
@@ -94,7 +94,7 @@ impl Coder for Builtin<'_> {
         true
     }
 
-    fn code(&self, brief: &Brief) -> Result<(Coded, Left), Failure> {
+    fn code(&self, brief: &Brief) -> Result<(Coded, CoderResult), Failure> {
         Ok((self.coded(brief.attempt), self.left(brief.attempt)?))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 const FILE: &str = "cancel";
 
-/// Asks the run of this folder to stop.
+/// Requests cancellation of the run of this folder.
 pub fn request(folder: &Path) -> Result<(), FsError> {
     fs::write(&folder.join(FILE), b"")
 }

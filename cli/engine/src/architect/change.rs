@@ -20,20 +20,20 @@ pub struct Change {
 }
 
 /// What a coder left.
-pub enum Left {
-    /// The whole code with what was edited.
+pub enum CoderResult {
+    /// The complete code with the edits.
     Tree(ObjectId),
     /// Nothing that could be one.
     Unfit { why: String, paths: Vec<String> },
 }
 
-impl Left {
+impl CoderResult {
     pub fn unfit(why: impl Into<String>) -> Self {
         Self::Unfit { why: why.into(), paths: Vec::new() }
     }
 }
 
-pub enum Taken {
+pub enum ChangeOutcome {
     Change(Change),
     Refused { why: String, paths: Vec<String> },
 }
@@ -47,19 +47,19 @@ pub struct Authorship<'a> {
 
 /// Takes the difference between what a coder left and what it started from.
 pub fn take(
-    left: Left,
+    left: CoderResult,
     active: &Target,
     repository: &Repository,
     by: &Authorship<'_>,
-) -> Result<Taken, Failure> {
+) -> Result<ChangeOutcome, Failure> {
     let base = active.commit.as_ref().expect("active is a commit");
     let tree = match left {
-        Left::Tree(tree) => tree,
-        Left::Unfit { why, paths } => return Ok(Taken::Refused { why, paths }),
+        CoderResult::Tree(tree) => tree,
+        CoderResult::Unfit { why, paths } => return Ok(ChangeOutcome::Refused { why, paths }),
     };
     let touched = repository.git.diff(Some(base), &tree)?;
     let paths: Vec<String> = touched.iter().map(|change| change.path.clone()).collect();
-    let refused = |why: String| Ok(Taken::Refused { why, paths: paths.clone() });
+    let refused = |why: String| Ok(ChangeOutcome::Refused { why, paths: paths.clone() });
     let new = match repository.manifest(&tree) {
         Ok(manifest) => manifest,
         Err(error) => return refused(error.messages.join(": ")),
@@ -75,7 +75,7 @@ pub fn take(
     };
     let effect = evaluators::of(repository, base, &tree, &active.manifest, &evaluators)?;
     let commit = commit(tree, base, repository, by)?;
-    Ok(Taken::Change(Change { commit, paths, effect }))
+    Ok(ChangeOutcome::Change(Change { commit, paths, effect }))
 }
 
 fn commit(

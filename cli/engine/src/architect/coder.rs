@@ -1,9 +1,9 @@
 //! What edits the code for a run; `coders` lists those there are.
 
-use crate::architect::change::Left;
+use crate::architect::change::CoderResult;
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::repository::run_report::Held;
+use crate::repository::run_report::CoderConfinement;
 use crate::target::Target;
 use agent_core::architect::brief::Brief;
 use agent_core::formats::object_id::ObjectId;
@@ -16,18 +16,18 @@ pub trait Coder {
     }
 
     /// How far it is confined to its workplace; `None` for one that runs no program.
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<CoderConfinement> {
         None
     }
 
-    /// Whether its changes were written and reviewed beforehand, one an attempt: a tool that one of
-    /// them adds counts as what the feedback asks for.
+    /// Whether its changes were written and reviewed beforehand, one per attempt: a tool added by
+    /// one of them counts as requested by the feedback.
     fn is_curated(&self) -> bool {
         false
     }
 
-    /// Makes the attempt that the brief names: what came of it, and the code that it left.
-    fn code(&self, brief: &Brief) -> Result<(Coded, Left), Failure>;
+    /// Makes the attempt of the brief; returns its outcome and the resulting code.
+    fn code(&self, brief: &Brief) -> Result<(Coded, CoderResult), Failure>;
 }
 
 /// The run that a coder works for.
@@ -47,7 +47,7 @@ pub enum Coded {
     Done {
         /// The last line of its output.
         said: String,
-        /// The commit message it wants.
+        /// The commit message it proposes.
         message: Option<String>,
     },
     /// It crashed or ran out of time.

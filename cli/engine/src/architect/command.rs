@@ -1,5 +1,5 @@
-//! The coder that is any program: the brief on stdin and in a file, edits in its workplace, a time
-//! limit, its whole process group ended.
+//! The coder that runs a command: it gets the brief on stdin and in a file, edits its workplace
+//! under a time limit, and its process group is terminated at the end.
 
 use crate::architect::cancellation;
 use crate::architect::coder::Coded;
@@ -32,7 +32,7 @@ const CANCEL_CHECK: Duration = Duration::from_millis(200);
 pub struct CommandCoder<'a> {
     pub command: Vec<OsString>,
     pub workplace: &'a Workplace<'a>,
-    /// The run's: where the brief and the coder's output are kept for people.
+    /// The run's folder, which keeps the brief and the coder's output for inspection.
     pub folder: &'a Path,
     /// Variables of this process that are not for it.
     pub withheld: Vec<OsString>,
@@ -169,7 +169,7 @@ impl Output {
 
     /// Both streams, each with its last line.
     fn last_lines(&self) -> String {
-        let stdout = last(&self.stdout).map(|line| format!("; it said: {line}"));
+        let stdout = last(&self.stdout).map(|line| format!("; last output: {line}"));
         let stderr = last(&self.stderr).map(|line| format!("; on stderr: {line}"));
         stdout.into_iter().chain(stderr).collect()
     }

@@ -17,8 +17,9 @@ pub enum Kind {
     Began,
     /// The run entered the phase that `status` names.
     Moved,
-    /// A message for people.
-    Said,
+    /// A message for the user.
+    #[serde(rename = "said")]
+    Message,
     /// The last event; the result of the run is in its report and in the inbox.
     Ended,
 }
@@ -28,7 +29,7 @@ impl Kind {
         match self {
             Self::Began => "began",
             Self::Moved => "moved",
-            Self::Said => "said",
+            Self::Message => "said",
             Self::Ended => "ended",
         }
     }
@@ -76,13 +77,12 @@ impl Log {
             text: text.to_owned(),
         };
         let line = serde_json::to_string(&event).expect("an event is JSON");
-        // a line that a kill cut off before is ended by the first of these, and passed over by
-        // readers
+        // the first append ends a line torn by a kill; readers skip it
         Ok(fs::append(&self.file, format!("\n{line}\n").as_bytes(), Durability::Durable)?)
     }
 }
 
-/// The events after the one of this number, as far as they are whole.
+/// The events after the one of this number, up to the last complete one.
 pub fn read(folder: &Path, after: u64) -> Result<Vec<RunEvent>, Failure> {
     let bytes = fs::read_if_there(&folder.join(FILE))?.unwrap_or_default();
     let whole = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
@@ -97,7 +97,7 @@ mod tests {
     use agent_core::formats::manifest::Tier;
 
     #[test]
-    fn a_torn_line_is_passed_over_and_the_count_goes_on() {
+    fn torn_line_is_skipped_and_sequence_continues() {
         let folder = tempfile::tempdir().unwrap();
         let run = Run::new(Limits { attempts: 1, release_tier: Tier::Full });
         assert_eq!(read(folder.path(), 0).unwrap(), []);

@@ -1,4 +1,4 @@
-//! Feedback that nothing could answer becomes a case that fails, for a person to finish.
+//! Unanswered feedback becomes a failing case, which a maintainer completes.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const FILE: &str = "tests/fast/feedback.jsonl";
-/// What such a case expects until a person has said what would have been right.
+/// The placeholder expectation until a maintainer has set the right one.
 const PLACEHOLDER: &str = "a person says here what would answer: ";
 
-/// A commit on what is served with a failing case for each item; `None` where no tool takes what
-/// was said.
+/// A commit on top of active with a failing case for each item; `None` where no tool accepts the
+/// text.
 pub fn commit(
     items: &[Feedback],
     brief: &Brief,
@@ -40,14 +40,14 @@ pub fn commit(
     let blob = repository.git.write_blob(text.as_bytes())?;
     let tree = repository.git.edit_tree(Some(&base), &[TreeEdit::file(FILE, blob)])?;
     let ids: Vec<_> = items.iter().map(|item| item.id.clone()).collect();
-    let body = "Say in `expect` what would have been right, and make it so.";
+    let body = "Set the right answer in `expect`, and make the case pass.";
     let message = Trailers { feedback: ids.clone(), ..Trailers::default() }
         .message(&format!("test: {} as a failing case", ids.join(", ")), body);
     Ok(Some(repository.git.write_commit(&CommitSpec { tree, parents: vec![base], message })?))
 }
 
-/// The call the feedback is about, with an expectation that nothing meets: a person says what would
-/// have been right.
+/// The call the feedback is about, with a placeholder expectation that always fails: a maintainer
+/// sets the right one.
 fn case(item: &Feedback, brief: &Brief) -> Option<Value> {
     let (tool, arguments) = call_of_conversation(item, brief)
         .or_else(|| call_of_contract(&item.text, &brief.contract))?;
@@ -81,7 +81,7 @@ fn call_of_conversation(item: &Feedback, brief: &Brief) -> Option<(String, Value
     Some((last["tool"].as_str()?.to_owned(), last["arguments"].clone()))
 }
 
-/// The first tool that can be called with a text alone, called with what was said.
+/// A call of the first tool that accepts a single text, with the feedback as that text.
 fn call_of_contract(text: &str, contract: &Value) -> Option<(String, Value)> {
     let tools = contract["runner"]["tools"].as_object()?;
     tools.iter().find_map(|(name, tool)| {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_conversation_the_first_tool_that_takes_a_text_is_called() {
+    fn failing_case_defaults_to_the_first_tool_with_a_text_argument() {
         let schema = |required: &[&str], kind: &str| {
             json!({"inputSchema": {"required": required,
             "properties": {"q": {"type": kind}}}})

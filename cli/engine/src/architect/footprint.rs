@@ -53,8 +53,8 @@ impl Footprint {
         Ok(Self { settings, wide })
     }
 
-    /// What is not as it was, in words; as it was again, where that can be. What was found lies in
-    /// the folder `evidence` then.
+    /// Reports each change outside of the workplace, and reverts it where possible. The changed
+    /// data is stored in the folder `evidence`.
     pub fn compare(
         &self,
         repository: &Repository,

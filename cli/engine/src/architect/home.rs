@@ -1,5 +1,5 @@
-//! Makes the HOME of a confined coder, and takes a renewed login back from it. What is in it says
-//! `agent_core::architect::home`.
+//! Makes the HOME of a confined coder, and copies a refreshed login back from it.
+//! `agent_core::architect::home` defines its content.
 
 use crate::world::fs::{self, FsError};
 use agent_core::architect::home::{Entry, LOGINS, entry};
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_has_is_seen_and_what_the_coder_makes_is_its_own() {
+    fn user_home_is_visible_and_coder_writes_stay_private() {
         let folder = tempfile::tempdir().unwrap();
         let home = home(folder.path());
         let read = |path: &str| std::fs::read_to_string(home.folder().join(path));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_was_renewed_goes_back_unless_it_is_none_or_was_renewed_elsewhere() {
+    fn refreshed_login_is_copied_back_unless_empty_or_superseded() {
         let folder = tempfile::tempdir().unwrap();
         let home = home(folder.path());
         let (own, users) = (home.folder().join(LOGIN), home.users.join(LOGIN));

@@ -22,4 +22,4 @@ mod trial;
 mod workplace;
 
 pub use not_started::NotStarted;
-pub use workplace::left_in;
+pub use workplace::leftovers;

@@ -1,9 +1,9 @@
 //! The operations of the Architect for the terminal, REST and MCP: add and withdraw feedback;
 //! start, carry out, list, stop and accept runs.
 //!
-//! REST and MCP start a run as a process of its own that outlives its caller; the terminal carries
-//! it out itself. The state of a run is read from the repository, so that every front lists every
-//! run. A run whose process is gone is ended before anything is listed.
+//! REST and MCP start a run as a separate process that outlives its caller; the terminal executes
+//! it in its own process. The state of a run is read from the repository, so that every front end
+//! lists every run. A run whose process has exited is ended before anything is listed.
 
 use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::run::{self, Assignment};
@@ -46,7 +46,7 @@ pub struct NewFeedback {
 #[derive(Debug, Clone)]
 pub struct Submission {
     pub new: NewFeedback,
-    /// Where it comes from: a person, REST or MCP.
+    /// Its source: the terminal, REST or MCP.
     pub source: &'static str,
     /// The same key with the same content is the same item, however often it is sent.
     pub key: Option<String>,
@@ -55,16 +55,16 @@ pub struct Submission {
 #[derive(Debug)]
 pub enum Submitted {
     New(Feedback),
-    /// It came with this key before; the item is as it is now.
+    /// The key was used before; returns the current item.
     Again(Feedback),
-    /// The key came before, with something else.
+    /// The key was used before with another request.
     OtherContent,
     NoConversation {
         id: String,
     },
 }
 
-/// What a key stood for, kept beside the items: `keys/<digest>.json`.
+/// The request of an idempotency key, stored beside the items: `keys/<digest>.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Used {
     schema: String,
@@ -184,7 +184,7 @@ impl Announcement {
     }
 }
 
-/// Starts a run in a process of its own; once this returns, the run is on record.
+/// Starts a run in a separate process; once this returns, the run is recorded.
 pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarted> {
     let items = chosen(repository, start)?;
     let log = fs::unused_path(&repository.layout.temporary()).map_err(Failure::from)?;
@@ -207,7 +207,7 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
         return Err(not_started(announced, &String::from_utf8_lossy(&stderr)));
     };
     process.let_go();
-    // its stderr goes to this file to the end
+    // its stderr is redirected to this file
     fs::rename(&log, &repository.layout.architect(&id).join("agent.log")).map_err(Failure::from)?;
     run(repository, &id)?.ok_or_else(|| {
         Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into()
@@ -321,7 +321,7 @@ pub enum Cancelled {
 impl fmt::Display for Cancelled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Requested { run } => write!(f, "run {run} was asked to stop"),
+            Self::Requested { run } => write!(f, "cancellation of run {run} requested"),
             Self::Gone { run } => write!(
                 f,
                 "the process of run {run} had already ended; the run is marked as interrupted now"
@@ -437,7 +437,7 @@ pub fn diff(
     let folders: BTreeSet<&str> =
         withheld.iter().filter_map(|change| held_out_folder(&change.path)).collect();
     let folders: Vec<&str> = folders.into_iter().collect();
-    // what stands before the first `diff --git` is no part of a patch
+    // text before the first `diff --git` is not part of a patch
     let mut shown = String::new();
     for change in &withheld {
         let _ = writeln!(shown, "withheld (held-out cases): {}", change.path);
@@ -452,7 +452,7 @@ mod tests {
 
     /// The kind, messages and hint of what ended the process of a run arrive as they were.
     #[test]
-    fn an_announced_failure_keeps_its_kind_and_its_hint() {
+    fn announced_error_keeps_kind_and_hint() {
         let failure =
             Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
         let line = Announcement::NotStarted { reason: failure.into() }.to_line();

@@ -1,14 +1,14 @@
 //! The coder that is a program of the user's: a workplace to edit, a HOME where it is confined, and
 //! a check that nothing else was changed.
 
-use crate::architect::change::Left;
+use crate::architect::change::CoderResult;
 use crate::architect::coder::{Coded, Coder, Setting};
 use crate::architect::command::CommandCoder;
 use crate::architect::footprint::Footprint;
 use crate::architect::home::CoderHome;
 use crate::architect::workplace::Workplace;
 use crate::error::Failure;
-use crate::repository::run_report::Held;
+use crate::repository::run_report::CoderConfinement;
 use crate::target::confinement;
 use crate::world::{env, git_command, python, sandbox};
 use agent_core::architect::brief::Brief;
@@ -24,16 +24,17 @@ pub struct Program<'a> {
 }
 
 impl Coder for Program<'_> {
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<CoderConfinement> {
         Some(self.confinement())
     }
 
-    /// Runs the program in a workplace of its own.
-    fn code(&self, brief: &Brief) -> Result<(Coded, Left), Failure> {
+    /// Runs the program in a separate workplace.
+    fn code(&self, brief: &Brief) -> Result<(Coded, CoderResult), Failure> {
         let Setting { repository, active, base, folder, run } = &self.setting;
         let held = self.confinement();
         let workplace = Workplace::open(&repository.git, &repository.layout, run, base)?;
-        let footprint = Footprint::of(repository, &active.manifest, held == Held::Confined)?;
+        let footprint =
+            Footprint::of(repository, &active.manifest, held == CoderConfinement::Confined)?;
         let home = coder_home(&workplace, held)?;
         let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
         if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
@@ -46,12 +47,15 @@ impl Coder for Program<'_> {
         if !traces.is_empty() {
             return Ok((
                 Coded::ReachedOut { traces },
-                Left::unfit("the coder reached out of its workplace"),
+                CoderResult::unfit("the coder reached out of its workplace"),
             ));
         }
         let coded = coded?;
         let is_done = matches!(coded, Coded::Done { .. });
-        Ok((coded, if is_done { workplace.left()? } else { Left::unfit("the coder was not done") }))
+        Ok((
+            coded,
+            if is_done { workplace.left()? } else { CoderResult::unfit("the coder was not done") },
+        ))
     }
 }
 
@@ -61,11 +65,11 @@ impl<'a> Program<'a> {
     }
 
     /// How far the program is held to its workplace.
-    fn confinement(&self) -> Held {
+    fn confinement(&self) -> CoderConfinement {
         match (self.setting.active.manifest.architect.confine, sandbox::has_landlock()) {
-            (false, _) => Held::SwitchedOff,
-            (true, false) => Held::NotByThisKernel,
-            (true, true) => Held::Confined,
+            (false, _) => CoderConfinement::SwitchedOff,
+            (true, false) => CoderConfinement::NotByThisKernel,
+            (true, true) => CoderConfinement::Confined,
         }
     }
 
@@ -73,14 +77,14 @@ impl<'a> Program<'a> {
         &'w self,
         workplace: &'w Workplace<'w>,
         home: Option<&'w CoderHome>,
-        held: Held,
+        held: CoderConfinement,
     ) -> Result<CommandCoder<'w>, Failure> {
         let Setting { repository, active, folder, .. } = &self.setting;
         let (manifest, layout) = (&active.manifest, &repository.layout);
         let notices = repository.notices.clone();
         let say = |text: &str| repository.notices.info(text);
         let interpreter = python::interpreter(layout, &active.directory, &manifest.python, &say)?;
-        // an environment made for the lock lies among what is ours
+        // an environment made for the lock is below `.agent`
         let environment = interpreter
             .ancestors()
             .nth(2)
@@ -95,7 +99,7 @@ impl<'a> Program<'a> {
             workplace,
             folder,
             withheld: withheld(&manifest.store),
-            confinement: (held == Held::Confined)
+            confinement: (held == CoderConfinement::Confined)
                 .then(|| confinement::coder(repository, manifest, &read, &write)),
             home: home.map(CoderHome::folder),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
@@ -112,8 +116,8 @@ fn withheld(store: &Store) -> Vec<OsString> {
 }
 
 /// What a confined coder has for a HOME.
-fn coder_home(workplace: &Workplace, held: Held) -> Result<Option<CoderHome>, Failure> {
-    let users = env::home().filter(|_| held == Held::Confined);
+fn coder_home(workplace: &Workplace, held: CoderConfinement) -> Result<Option<CoderHome>, Failure> {
+    let users = env::home().filter(|_| held == CoderConfinement::Confined);
     Ok(users
         .map(|users| CoderHome::make(workplace.home().join("home"), users.into()))
         .transpose()?)

@@ -1,6 +1,6 @@
 //! One run from its feedback to its end.
 
-use crate::architect::change::{self, Authorship, Change, Left, Taken};
+use crate::architect::change::{self, Authorship, Change, ChangeOutcome, CoderResult};
 use crate::architect::coder::{Coded, Coder, Setting};
 use crate::architect::events::{Kind, Log};
 use crate::architect::not_started::NotStarted;
@@ -44,7 +44,7 @@ pub struct Assignment {
     pub items: Vec<Feedback>,
     /// `None` is the one the served manifest names.
     pub coder: Option<CoderKind>,
-    /// Whether it waits while another run goes on.
+    /// Whether it waits for another active run.
     pub waits: bool,
 }
 
@@ -123,7 +123,8 @@ fn conclude_failed(
     warnings.note(
         concluded,
         &format!(
-            "the inbox does not say yet that {version} answers the feedback; the next run notes it"
+            "the inbox does not yet record that {version} answers the feedback; the next run \
+                records it"
         ),
     );
     Ok(repository.settle(Committed { value: report, warnings }))
@@ -195,7 +196,7 @@ fn lock(repository: &Repository, waits: bool) -> Result<FileLock, Failure> {
     Ok(FileLock::acquire(&path)?)
 }
 
-/// A run that has ended holds the lock for a moment longer; one that goes on is not waited for.
+/// A run that has just ended may still hold the lock briefly; an active one is not waited for.
 fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> {
     const LOOKS: usize = 100;
     for _ in 0..LOOKS {
@@ -214,16 +215,16 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> 
     Err(Failure::new(FailureKind::Conflict, "another run is just being started"))
 }
 
-/// Ends the runs whose process is gone. The caller holds the lock.
+/// Ends the runs whose process has exited. The caller holds the lock.
 fn sweep(repository: &Repository) -> Result<(), Failure> {
     for mut report in local_runs(repository)? {
         workplace::clear(&repository.layout, &report.run)?;
-        conclude_interrupted(repository, &mut report, "the process that carried the run is gone")?;
+        conclude_interrupted(repository, &mut report, "the process of the run has exited")?;
     }
     Ok(())
 }
 
-/// The same, where no run goes on.
+/// The same, where no run is active.
 pub fn sweep_if_free(repository: &Repository) -> Result<(), Failure> {
     match FileLock::try_acquire(&repository.layout.architect_lock())? {
         Some(_lock) => sweep(repository),
@@ -262,8 +263,8 @@ fn conclude_interrupted(
     )
 }
 
-/// The version that came of a run which could not say so any more: `active` moved, and then its
-/// process failed or was killed.
+/// The version of a run whose process failed or was killed after it moved `active` and before it
+/// recorded the outcome.
 fn version_of(
     repository: &Repository,
     report: &Report,
@@ -314,21 +315,21 @@ fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Resul
             what it was made with"
         ))
         .with_hint(format!(
-            "say in its `expect` what would have been right, commit that to {branch}, \
+            "set the right answer in its `expect`, commit that to {branch}, \
                 then: agent architect accept {id}"
         )));
     }
     if let Effect::Person { why } = evaluators::between(repository, &served, &branch)? {
         repository.notices.info(format!("run {id}: {why}"));
-        repository.notices.info(
-            "it is released as a person's; what it changes of the evaluators judges from then on",
-        );
+        repository
+            .notices
+            .info("it is released as a maintainer's change; its evaluators judge from then on");
     }
     Ok(())
 }
 
-/// A person decides for a change that no run would release by itself. The release's own tests and
-/// gate still judge it.
+/// A maintainer accepts a change that a run may not release. The release's tests and gate still
+/// judge it.
 pub fn accept(
     repository: &Repository,
     id: &str,
@@ -366,11 +367,11 @@ pub fn accept(
             ..report.progress.clone()
         };
         report.follow(&progress);
-        report.why = Some("a person accepted it".to_owned());
+        report.why = Some("accepted by a maintainer".to_owned());
         report.commit = Some(commit);
         let mut warnings = Warnings::none();
         let meaning = format!(
-            "{version} is released, but the inbox does not say so yet; `agent architect accept \
+            "{version} is released, but the inbox does not record it yet; `agent architect accept \
             {id}` notes it"
         );
         warnings.note(conclude_accepted(repository, &inbox, &report), &meaning);
@@ -390,7 +391,7 @@ fn conclude_accepted(
     Ok(())
 }
 
-/// The version that answers a run's feedback, where a person released its branch.
+/// The version that answers a run's feedback, where a maintainer released its branch.
 fn released_before(
     repository: &Repository,
     report: &Report,
@@ -486,7 +487,7 @@ impl<'a> Execution<'a> {
     /// Sends a notice to the caller, and appends it to the event log.
     fn notify(&mut self, text: &str) -> Result<(), Failure> {
         self.repository.notices.info(text);
-        self.log.append(Kind::Said, &self.report.progress, text.trim_start())
+        self.log.append(Kind::Message, &self.report.progress, text.trim_start())
     }
 
     fn carry_out_step(&mut self, step: &Step) -> Result<Option<Event>, Failure> {
@@ -590,7 +591,7 @@ impl<'a> Execution<'a> {
 
     fn take_change(
         &mut self,
-        left: Left,
+        left: CoderResult,
         said: String,
         message: Option<&str>,
     ) -> Result<Event, Failure> {
@@ -604,11 +605,11 @@ impl<'a> Execution<'a> {
         let attempt = self.report.attempt();
         attempt.said = said;
         match taken {
-            Taken::Refused { why, paths } => {
+            ChangeOutcome::Refused { why, paths } => {
                 attempt.changed = paths;
                 Ok(Event::AttemptFailed { why })
             }
-            Taken::Change(change) => {
+            ChangeOutcome::Change(change) => {
                 attempt.changed.clone_from(&change.paths);
                 attempt.evaluators = change.effect.clone();
                 attempt.protected = change.effect != Effect::None;
@@ -625,7 +626,7 @@ impl<'a> Execution<'a> {
         if let Some(lock) = self.other_packages(&change.commit)? {
             let why = format!(
                 "{lock} names other packages: installing them runs programs of theirs that nothing \
-                confines, so the change is not tried before a person has looked at it"
+                confines, so the change is not tried before a maintainer has reviewed it"
             );
             return Ok(Event::TrialFailed { why });
         }
@@ -634,7 +635,7 @@ impl<'a> Execution<'a> {
             Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
             Err(error) => return Err(error),
         };
-        self.notify(&format!("  {}", tried.told()))?;
+        self.notify(&format!("  {}", tried.summary()))?;
         let event = if tried.passed {
             Event::TrialPassed
         } else {
@@ -693,11 +694,10 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Whether there is evidence that the change helps before the tier of the release is looked at.
+    /// Whether there is evidence of a gain before the tier of the release runs.
     fn is_shown_to_help(&self, assessment: &Assessment, change: &Target) -> Result<bool, Failure> {
-        let attempt = self.report.attempts.last().expect("an attempt is under way");
-        // an inspiration adds the tool that the feedback asks for; that another coder's tool is of
-        // use is not known
+        let attempt = self.report.attempts.last().expect("an attempt is in progress");
+        // an inspiration adds the requested tool; for other coders' tools there is no such evidence
         let adds_tool = || {
             assessment
                 .changes
@@ -758,17 +758,20 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// Why only a person releases a change that breaks the Contract.
+/// Why a change that breaks the Contract needs a maintainer's approval.
 fn breaks_the_contract(assessment: &Assessment) -> Option<String> {
     let breaks = assessment.changes.iter().filter(|change| change.level == Bump::Major);
     let breaks: Vec<_> =
         breaks.map(|change| format!("{} [{}]", change.message, change.rule)).collect();
     (assessment.bump == Some(Bump::Major)).then(|| {
-        format!("it breaks the Contract, which only a person decides: {}", breaks.join("; "))
+        format!(
+            "it breaks the Contract, which needs a maintainer's approval: {}",
+            breaks.join("; ")
+        )
     })
 }
 
-/// Unlike any run's before: the number of runs so far goes into it.
+/// Unique: it includes the number of runs so far.
 fn new_run_id(items: &[Feedback], runs: usize) -> String {
     let ids: Vec<_> = items.iter().map(|item| item.id.as_str()).collect();
     let identity = json!([ids, runs, clock::rfc3339(clock::now())]);

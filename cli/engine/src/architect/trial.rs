@@ -40,7 +40,7 @@ impl Measured {
     }
 }
 
-/// The version that is served, tier by tier, each run when it is first asked for.
+/// The served version, tier by tier, each run on first use.
 pub struct Baseline<'a> {
     active: &'a Target,
     repository: &'a Repository,
@@ -61,8 +61,8 @@ impl<'a> Baseline<'a> {
         Ok(&self.measured[&tier])
     }
 
-    /// The cases that fail now, held-out ones aside, the worst first. Those that judge nothing yet
-    /// are among them.
+    /// The failing cases except held-out ones, the worst first, including cases that do not judge
+    /// yet.
     pub fn failing(&self) -> Result<Vec<FailingCase>, Failure> {
         let mut failing = Vec::new();
         for tier in TOLD {
@@ -189,13 +189,13 @@ fn failed(trial: Trial, why: String) -> TrialReport {
     }
 }
 
-/// Why the trial is not passed; a tier without cases stands in nobody's way here.
+/// Why the trial is not passed; a tier without cases does not fail it.
 fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<String> {
     let mut reasons = Vec::new();
     if measured.summary.verdict != Verdict::Pass && measured.summary.cases > 0 {
         reasons.extend(measured.summary.reasons.iter().cloned());
     }
-    // of cases that must pass the tier says it already
+    // failed must-pass cases are reported by the tier
     let is_said =
         measured.results.iter().any(|result| result.must && result.outcome != Outcome::Passed)
             && !reasons.is_empty();
@@ -211,15 +211,14 @@ fn reasons(measured: &Measured, before: &Measured, gate: &GateVerdict) -> Vec<St
 /// A case that must pass does not, or it is worse by more than a few cases that went the other way
 /// could explain.
 ///
-/// The release's own gate is the strict one; what comes before it only keeps away what has no
-/// chance there.
+/// The release's gate is strict; this check only filters out changes that cannot pass it.
 fn is_clearly_worse(gate: &GateVerdict) -> bool {
     let loss = gate.baseline_score - gate.candidate_score;
     gate.verdict == Verdict::Fail
         && (loss <= 0.0 || loss > LARGE_LOSS || sign_test(gate.worse, gate.better) <= gate.level)
 }
 
-/// What is asked here of a change that the release will ask more of.
+/// The lenient requirement before the stricter one of the release.
 fn not_worse(release: &Gated) -> Question {
     Question { mode: GateMode::NotWorse, ..release.into() }
 }
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_is_worse_names_the_cases_and_never_a_held_out_one() {
+    fn regression_report_names_cases_but_never_held_out_ones() {
         let (a, b) = ("tests/full/a.jsonl:1", "tests/full/heldout/b.jsonl:1");
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 1.0, b)], &[]);
         // what a Coder works on does not make up for what it never sees
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn where_some_are_held_out_the_runner_is_not_quoted() {
+    fn runner_output_is_withheld_when_cases_are_held_out() {
         let told = |other: &str| {
             let mut after = measured(&[("a", 0.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]);
             after.results[0].why = Some("it said: what was asked elsewhere".to_owned());
@@ -347,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_said_once_for_all_the_cases_that_it_holds_for() {
+    fn equal_reasons_are_reported_once() {
         let results = |score: f64| {
             [
                 ("a", score, "t/a:1"),
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_little_worse_is_left_to_the_gate_of_the_release() {
+    fn small_regressions_are_left_to_the_release_gate() {
         let cases = |scores: [f64; 20]| scores.map(|score| (score, "tests/fast/a.jsonl:1"));
         let named = |cases: [(f64, &'static str); 20]| -> Vec<(String, f64, &'static str)> {
             cases

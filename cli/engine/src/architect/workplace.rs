@@ -1,13 +1,13 @@
-//! Where a coder works: a repository of its own with the code that is served, made for an attempt
-//! and gone after it.
+//! The coder's workplace: a separate repository with the served code, created for an attempt and
+//! removed after it.
 //!
 //! Held-out cases are not in it, and nothing leads from it to the repository it was made from: no
 //! objects, refs, remotes, hooks or configuration.
 
-use crate::architect::change::Left;
+use crate::architect::change::CoderResult;
 use crate::error::Failure;
 use crate::world::fs;
-use crate::world::git::{Edited, Git, HandedOut, Lost, TreeEdit};
+use crate::world::git::{Edited, Git, HandedOut, TreeEdit, Unreadable};
 use crate::world::layout::Layout;
 use agent_core::architect::paths::{self, BYTES_LIMIT};
 use agent_core::formats::object_id::ObjectId;
@@ -54,26 +54,26 @@ impl<'a> Workplace<'a> {
     }
 
     /// What the coder left: the only truth about what it did.
-    pub fn left(&self) -> Result<Left, Failure> {
+    pub fn left(&self) -> Result<CoderResult, Failure> {
         let edited = match self.git.edited(&self.folder(), &self.handed_out)? {
             Ok(edited) => edited,
-            Err(Lost::Gone) => {
-                return Ok(Left::unfit("the coder removed the folder it was to work in"));
+            Err(Unreadable::Removed) => {
+                return Ok(CoderResult::unfit("the coder removed the folder it was to work in"));
             }
-            Err(Lost::TooMany(most)) => {
-                return Ok(Left::unfit(format!("the coder left more than {most} files")));
+            Err(Unreadable::TooMany(most)) => {
+                return Ok(CoderResult::unfit(format!("the coder left more than {most} files")));
             }
         };
         match self.refused(&edited)? {
-            Some(why) => Ok(Left::Unfit {
+            Some(why) => Ok(CoderResult::Unfit {
                 why,
                 paths: edited.changes.into_iter().map(|change| change.path).collect(),
             }),
-            None => Ok(Left::Tree(self.git.take_in(&self.folder(), &edited, &self.base)?)),
+            None => Ok(CoderResult::Tree(self.git.take_in(&self.folder(), &edited, &self.base)?)),
         }
     }
 
-    /// Why these edits are not even looked at as a tree.
+    /// Why these edits are refused before they are read as a tree.
     fn refused(&self, edited: &Edited) -> Result<Option<String>, Failure> {
         if let Some(why) = paths::refused(&edited.changes) {
             return Ok(Some(why));
@@ -118,9 +118,9 @@ fn place(layout: &Layout, run: &str) -> PathBuf {
     layout.architect(run).join(HOME)
 }
 
-/// What a dead run may have left in its folder: its workplace, and the working tree that was one in
-/// earlier versions.
-pub fn left_in(run: &Path) -> [PathBuf; 2] {
+/// Possible leftovers of a crashed run: its workplace, and the working tree used by earlier
+/// versions.
+pub fn leftovers(run: &Path) -> [PathBuf; 2] {
     [HOME, "worktree"].map(|name| run.join(name))
 }
 
@@ -132,7 +132,7 @@ fn temporary(home: &Path) -> PathBuf {
     home.join("tmp")
 }
 
-/// Removes what a run that is dead left of its workplace.
+/// Removes the workplace of a crashed run.
 pub fn clear(layout: &Layout, run: &str) -> Result<(), Failure> {
     Ok(fs::remove_stubborn_folder(&place(layout, run))?)
 }

@@ -1,12 +1,12 @@
 //! One child and its two streams of newline-delimited JSON-RPC frames. Owned by one task: no locks,
-//! no tasks of its own, big buffers.
+//! no further tasks, large buffers.
 
 use crate::world::child_process::{ChildStdin, ChildStdout, Listener, Pipe, Piped};
 use crate::world::env;
 use crate::world::lease::Lease;
 use crate::world::process::ProcessError;
 use agent_core::child::confinement::Confinement;
-use agent_core::child::last_words;
+use agent_core::child::stderr_tail;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::Limits;
 use agent_core::protocol::call_result::{Unreadable, value_of};
@@ -31,8 +31,8 @@ const FRAME_LIMIT: usize = 64 << 20;
 const READ_CHUNK: usize = 256 << 10;
 /// How much of a wrong line is shown.
 const SHOWN: usize = 160;
-/// So much between two frames that is none is a banner, or logging that went astray; more is a
-/// program that speaks no MCP.
+/// Up to this many bytes between frames are a banner or misdirected logging; more is a program that
+/// is not an MCP server.
 const NOISE_LIMIT: usize = 64 << 10;
 
 /// What a child is for; it names it in messages.
@@ -40,7 +40,7 @@ const NOISE_LIMIT: usize = 64 << 10;
 pub enum Role {
     Runner,
     Tuner,
-    /// Speaks plain JSON-RPC: no MCP handshake.
+    /// Uses plain JSON-RPC: no MCP handshake.
     Scorer,
 }
 
@@ -64,7 +64,7 @@ pub enum Opening {
 }
 
 impl Opening {
-    /// As `agent` itself, for a child whose tools are all that is wanted of it.
+    /// As `agent` itself, for a child of which only the tools are needed.
     pub fn ours() -> Self {
         Self::of_revision(mcp::HANDSHAKE)
     }
@@ -115,13 +115,13 @@ pub struct ChildSpec {
     pub withheld: Vec<OsString>,
     pub start_limit: Duration,
     pub call_limit: Duration,
-    /// Tools with limits of their own.
+    /// Tools with individual limits.
     pub tool_limits: BTreeMap<String, Duration>,
     /// What the child may reach; without it, all that this process may.
     pub confinement: Option<Confinement>,
     /// What each of its processes may allocate, in bytes.
     pub memory: Option<u64>,
-    /// Hears the child's stderr, line by line.
+    /// Receives the child's stderr, line by line.
     pub listener: Option<Listener>,
     /// Keeps what it runs on from being removed while it runs.
     pub lease: Option<Arc<Lease>>,
@@ -184,8 +184,8 @@ impl ChildSpec {
         self
     }
 
-    /// Gives a confined child folders to write, and tells it of them: one for each use, which may
-    /// be the same.
+    /// Grants a confined child writable folders and passes their paths: one for each use, possibly
+    /// the same.
     #[must_use]
     pub fn with_folders(mut self, scratch: &Path, data: &Path, temporary: &Path) -> Self {
         self.confinement =
@@ -210,8 +210,8 @@ impl ChildSpec {
         }
     }
 
-    /// A word of the command line with the folder in the place of `$AGENT_DATA`: a server that
-    /// takes a path as an argument reads no variable.
+    /// An argument of the command line with `$AGENT_DATA` replaced by the folder: a server that
+    /// takes a path as an argument does not expand variables.
     fn expanded(&self, word: &OsString) -> OsString {
         let data = self
             .environment
@@ -268,7 +268,7 @@ pub enum ChildError {
     Unreadable { role: Role, what: String, problem: Unreadable },
     #[error("the {role} answered `{what}` with something else than MCP has there: {problem}")]
     Misshapen { role: Role, what: String, problem: &'static str },
-    #[error("the {role} was given up, because `agent` failed while it read what it said")]
+    #[error("the {role} was stopped, because `agent` failed while reading its output")]
     GivenUp { role: Role },
 }
 
@@ -276,7 +276,7 @@ fn shown_stderr(lines: &[String]) -> String {
     if lines.is_empty() {
         String::new()
     } else {
-        format!("\n  its last words on stderr:\n    {}", last_words::shown(lines).join("\n    "))
+        format!("\n  its last lines on stderr:\n    {}", stderr_tail::shown(lines).join("\n    "))
     }
 }
 
@@ -316,9 +316,9 @@ impl Diagnose for ChildError {
     }
 }
 
-/// The limit of memory that a child met, in bytes, when it says that it got no more.
+/// The memory limit in bytes, when the child reports a failed allocation.
 pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
-    // as Python, C++, Node, Go and the C library say it
+    // the messages of Python, C++, Node, Go and the C library
     const WORDS: [&str; 5] = [
         "MemoryError",
         "std::bad_alloc",
@@ -342,19 +342,19 @@ fn shown_limit(memory: Option<u64>, stderr: &[String]) -> String {
         .unwrap_or_default()
 }
 
-/// What a child said.
+/// A received message of a child.
 #[derive(Debug)]
 pub enum Incoming {
     Answer {
         id: u64,
         outcome: Result<Box<RawValue>, RpcError>,
     },
-    /// A notification, with its whole frame as it came.
+    /// A notification, with its received frame.
     Notification {
         method: String,
         frame: Box<RawValue>,
     },
-    /// What the child wants of its client; only one that was opened for a host may ask.
+    /// A request of the child to its client; allowed only for a child opened for a host.
     Request {
         id: Box<RawValue>,
         method: String,
@@ -402,7 +402,7 @@ pub struct Link {
     stdin: ChildStdin,
     stdout: ChildStdout,
     incoming: Vec<u8>,
-    /// Where the next line starts, and how far its end was looked for.
+    /// The start of the next line, and how far its end was searched.
     line_start: usize,
     scanned: usize,
     /// Answers that one wrong line gave to several requests.
@@ -415,8 +415,8 @@ pub struct Link {
     next_id: u64,
     era: Era,
     greeting: Value,
-    /// Whether what the child asks of its client is handed on.
-    may_ask: bool,
+    /// Whether requests of the child are forwarded to the host.
+    forwards_requests: bool,
     _lease: Option<Arc<Lease>>,
 }
 
@@ -426,18 +426,22 @@ impl Link {
         Self::begin(spec, &Opening::ours(), false).await
     }
 
-    /// The same with another greeting; what the child asks is still answered here.
+    /// The same with other `initialize` parameters; requests of the child are still answered here.
     pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, false).await
     }
 
-    /// The same on behalf of a host: the child is greeted as the host would, falls back to the era
-    /// it knows, and may ask things.
+    /// The same on behalf of a host: the child is initialised with the host's parameters, falls
+    /// back to the era it supports, and may send requests.
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, true).await
     }
 
-    async fn begin(spec: &ChildSpec, opening: &Opening, may_ask: bool) -> Result<Self, ChildError> {
+    async fn begin(
+        spec: &ChildSpec,
+        opening: &Opening,
+        forwards_requests: bool,
+    ) -> Result<Self, ChildError> {
         let (process, stdin, stdout) =
             spec.pipe().start().map_err(|error| not_started(spec.role, &error))?;
         let mut link = Self {
@@ -459,7 +463,7 @@ impl Link {
             next_id: 0,
             era: Era::Handshake,
             greeting: Value::Null,
-            may_ask,
+            forwards_requests,
             _lease: spec.lease.clone(),
         };
         match timeout(spec.start_limit, link.greet(opening, spec.start_limit / 2)).await {
@@ -477,13 +481,13 @@ impl Link {
         let (what, greeting) = match (self.role, opening) {
             (Role::Scorer, _) => ("list", self.ask("list", &json!({})).await?),
             (_, Opening::Handshake(params)) => match self.initialize(params).await {
-                // one that knows no handshake may know the other era
-                Err(ChildError::Refused { .. }) if self.may_ask => {
+                // a child without the handshake may support the stateless era
+                Err(ChildError::Refused { .. }) if self.forwards_requests => {
                     (DISCOVER, self.discover().await?)
                 }
                 greeted => (INITIALIZE, greeted?),
             },
-            // an old server refuses what it does not know, or says nothing
+            // an old server rejects unknown methods, or does not respond
             (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
                 Err(_) | Ok(Err(ChildError::Refused { .. })) => {
                     (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE, &json!({}))).await?)
@@ -528,7 +532,7 @@ impl Link {
         self.ask(DISCOVER, &json!({"_meta": meta})).await
     }
 
-    /// One request and its answer, with nothing else under way.
+    /// One request and its response, with no other request in flight.
     async fn ask(
         &mut self,
         method: &str,
@@ -592,7 +596,7 @@ impl Link {
         self.queue(&Notification { jsonrpc: "2.0", method, params });
     }
 
-    /// Tells the child that nobody waits for an answer any more.
+    /// Notifies the child that a request is cancelled.
     pub fn cancel(&mut self, id: u64, reason: &str) {
         let params =
             to_raw_value(&json!({"requestId": id, "reason": reason})).expect("JSON serialises");
@@ -604,8 +608,7 @@ impl Link {
         self.outgoing.push(b'\n');
     }
 
-    /// The next thing the child says, sending what is queued meanwhile. Nothing is lost when the
-    /// future is dropped.
+    /// Receives the next message of the child, sending queued frames meanwhile. Cancel-safe.
     pub async fn next(&mut self) -> Result<Incoming, ChildError> {
         loop {
             if let Some(incoming) = self.try_next()? {
@@ -615,7 +618,7 @@ impl Link {
         }
     }
 
-    /// The next thing the child has said already.
+    /// The next message already received.
     pub fn try_next(&mut self) -> Result<Option<Incoming>, ChildError> {
         loop {
             if let Some(answer) = self.answers.pop_front() {
@@ -628,7 +631,7 @@ impl Link {
         }
     }
 
-    /// Sends what is queued, for a child that may say nothing in return.
+    /// Sends queued frames, without waiting for a response.
     pub async fn flush(&mut self) -> Result<(), ChildError> {
         while self.written < self.outgoing.len() {
             self.pump().await?;
@@ -653,7 +656,7 @@ impl Link {
             biased;
             wrote = self.stdin.write(&self.outgoing[self.written..]), if pending => match wrote {
                 Ok(count) => self.written += count,
-                // a closed pipe: what the child said last tells more, so read on
+                // a closed pipe: the child's last output explains more, so continue reading
                 Err(_) => self.written = self.outgoing.len(),
             },
             read = self.stdout.read_buf(&mut self.incoming) => if read.unwrap_or(0) == 0 {
@@ -670,7 +673,7 @@ impl Link {
         Ok(())
     }
 
-    /// The bounds of the next whole line, without its newline.
+    /// The bounds of the next complete line, without its newline.
     fn take_line(&mut self) -> Option<(usize, usize)> {
         let found = self.incoming[self.scanned..].iter().position(|byte| *byte == b'\n');
         let Some(offset) = found else {
@@ -683,7 +686,7 @@ impl Link {
         Some((start, end))
     }
 
-    /// Says what a line is; `None` for what is answered or skipped here.
+    /// Classifies a line; `None` for what is answered or skipped here.
     fn read_frame(&mut self, start: usize, end: usize) -> Result<Option<Incoming>, ChildError> {
         let line = self.incoming[start..end].trim_ascii();
         if line.is_empty() {
@@ -699,7 +702,7 @@ impl Link {
             Line::Request { id, method, params } => {
                 let (id, params) = (id.to_owned(), params.map(ToOwned::to_owned));
                 self.noise = 0;
-                if self.may_ask && method != "ping" {
+                if self.forwards_requests && method != "ping" {
                     return Ok(Some(Incoming::Request { id, method, params }));
                 }
                 self.answer(&method, &id);
@@ -730,8 +733,7 @@ impl Link {
         Incoming::Answer { id, outcome: Err(RpcError::new(INTERNAL_ERROR, message)) }
     }
 
-    /// Goes on after a line that is no frame, as the official clients do, unless that is all that
-    /// comes.
+    /// Skips lines that are not frames, as the official clients do, up to a limit.
     fn skip(
         &mut self,
         start: usize,
@@ -765,7 +767,7 @@ impl Link {
         self.reply(id, Ok(&to_raw_value(&offered).expect("JSON serialises")));
     }
 
-    /// Answers what the child asked.
+    /// Answers a request of the child.
     pub fn reply(&mut self, id: &RawValue, outcome: Result<&RawValue, &RpcError>) {
         match outcome {
             Ok(result) => {

@@ -1,4 +1,5 @@
-//! A child that many callers share: requests go out as they come, answers find their caller by id.
+//! A child shared by many callers: requests are sent as they arrive, responses are matched to
+//! callers by id.
 
 pub mod link;
 
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// A list that goes on beyond this many pages has no end.
+/// A paginated list with more pages than this is treated as endless.
 const PAGES: usize = 1000;
 /// Server-initiated messages that wait for their receiver; more are dropped.
 const MESSAGES_KEPT: usize = 1024;
@@ -48,7 +49,7 @@ enum Outgoing {
 /// A server-initiated message.
 #[derive(Debug)]
 pub enum ServerMessage {
-    /// Progress, log messages, changed lists: the whole frame as it came.
+    /// Progress, log messages, changed lists: the received frame.
     Notification { method: String, frame: Box<RawValue> },
     /// It waits for `Child::reply`.
     Request { id: Box<RawValue>, method: String, params: Option<Box<RawValue>> },
@@ -63,10 +64,10 @@ pub struct Child {
     greeting: Value,
     process_id: Option<u32>,
     next_id: AtomicU64,
-    /// Requests of its own that have no answer yet: as long as there are any, it is not late.
+    /// Requests of the child without a response: while there are any, its timeout is suspended.
     pending_requests: Arc<AtomicUsize>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
-    /// Set once, when the child died or broke protocol.
+    /// Set once, when the child exited or broke protocol.
     failure: Arc<OnceLock<ChildError>>,
     driver: JoinHandle<()>,
     messages: Option<mpsc::Receiver<ServerMessage>>,
@@ -148,8 +149,8 @@ impl Child {
         self.failure.get()
     }
 
-    /// The same of a child that is known to be gone.
-    pub fn why_gone(&self) -> ChildError {
+    /// The same for a child that has exited.
+    pub fn exit_error(&self) -> ChildError {
         self.failure().cloned().unwrap_or(ChildError::GivenUp { role: self.role })
     }
 
@@ -234,7 +235,7 @@ impl Child {
     }
 
     pub fn notify(&self, method: &str, params: Option<Box<RawValue>>) {
-        // a child that is gone needs no notification
+        // an exited child needs no notification
         let _ = self.outgoing.send(Outgoing::Notify { method: method.to_owned(), params });
     }
 
@@ -332,7 +333,7 @@ impl Child {
     }
 
     fn answered(&self, answer: Option<Outcome>, what: &str) -> Result<Box<RawValue>, ChildError> {
-        let outcome = answer.ok_or_else(|| self.why_gone())?;
+        let outcome = answer.ok_or_else(|| self.exit_error())?;
         outcome.map_err(|error| ChildError::Refused {
             role: self.role,
             what: what.to_owned(),
@@ -375,7 +376,7 @@ struct Driver {
     callers: HashMap<u64, oneshot::Sender<Outcome>>,
 }
 
-/// Owns the link until all callers are gone or the child is.
+/// Owns the link until all callers are dropped or the child has exited.
 async fn drive(
     mut driver: Driver,
     mut outgoing: mpsc::UnboundedReceiver<Outgoing>,
@@ -390,7 +391,7 @@ async fn drive(
                 None => return driver.link.end().await,
                 Some(message) => {
                     driver.send(message);
-                    // what is queued goes out in the same write
+                    // queued frames are sent in the same write
                     for _ in 0..outgoing.len() {
                         outgoing.try_recv().into_iter().for_each(|message| driver.send(message));
                     }
@@ -458,7 +459,7 @@ mod tests {
     use agent_core::formats::manifest::Limits;
     use std::time::Instant;
 
-    /// A small MCP server, not ours; each tool is one way to behave, or to misbehave.
+    /// A small independent MCP server; each tool shows one correct or faulty behaviour.
     const SERVER: &str = r#"
 import json, os, signal, subprocess, sys, threading, time
 def answer(id, result):
@@ -521,7 +522,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn answers_find_their_caller_in_any_order() {
+    fn responses_are_matched_to_requests_in_any_order() {
         let meta = Map::from_iter([("dev.agentvc/state".to_owned(), json!({"revision": "r"}))]);
         with_child(&spec(SERVER), async |child| {
             let arguments = json!({"b": 2, "a": "é\n"});
@@ -556,7 +557,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn a_broken_child_says_how_it_broke() {
+    fn child_failure_reports_the_cause() {
         check("half", &["broke protocol: half a frame on a line", r#""res"#]);
         check(
             "flood",
@@ -566,9 +567,10 @@ for line in sys.stdin:
         check("leave", &["died: exit status: 7"]);
     }
 
-    /// What is wrong with an answer is that call's own: what it comes to, while others go on.
+    /// A malformed response fails only its own call: the outcome of the call, while others
+    /// continue.
     #[test]
-    fn a_wrong_answer_is_that_calls_alone() {
+    fn malformed_response_fails_only_its_request() {
         with_child(&spec(SERVER), async |child| {
             for (tool, expected) in [
                 (
@@ -600,7 +602,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn what_the_tool_said_passes_as_the_bytes_it_is() {
+    fn tool_result_bytes_are_passed_through() {
         with_child(&spec(SERVER), async |child| {
             let params = raw(&json!({"name": "half a pair", "arguments": {}}));
             let passed = child.pass_call(child.fresh_id(), "half a pair", params).await.unwrap();
@@ -609,7 +611,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn a_banner_on_stdout_is_skipped_and_warned_of_once() {
+    fn stdout_banner_is_skipped_with_one_warning() {
         let (said, heard) = std::sync::mpsc::channel();
         let listener = |kind: &'static str| -> crate::world::child_process::Listener {
             let said = said.clone();
@@ -634,7 +636,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn a_greeting_of_another_shape_is_refused() {
+    fn invalid_initialize_result_is_refused() {
         for (greeting, expected) in [
             (
                 "7",
@@ -659,19 +661,19 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn a_hanging_call_ends_at_its_limit_and_the_child_hears_of_it() {
+    fn timed_out_call_is_cancelled_at_the_child() {
         let mut spec = spec(SERVER);
         spec.call_limit = Duration::from_millis(300);
         with_child(&spec, async |child| {
             let error = call(child, "hang").await.unwrap_err();
             assert_eq!(error.to_string(), "the Runner did not answer `hang` within 0.3 s");
-            // the late answer the cancellation provokes is nobody's; the child goes on
+            // the late response after the cancellation is ignored; the child continues
             assert!(call(child, "echo").await.is_ok());
         });
     }
 
     #[test]
-    fn a_refusal_is_that_calls_alone() {
+    fn error_response_fails_only_its_request() {
         with_child(&spec(SERVER), async |child| {
             let error = call(child, "bogus").await.unwrap_err();
             assert_eq!(error.to_string(), "the Runner refused `bogus`: no such tool (code -32602)");
@@ -680,7 +682,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn a_child_that_never_gets_ready_is_given_up() {
+    fn startup_timeout_is_reported() {
         let start = |spec: ChildSpec| {
             event_loop::block_on(
                 async move { Child::start(&spec).await.err().unwrap().to_string() },
@@ -706,7 +708,7 @@ for line in sys.stdin:
     }
 
     #[test]
-    fn the_whole_process_group_ends() {
+    fn process_group_is_terminated() {
         let grandchild =
             with_child(&spec(SERVER), async |child| call(child, "spawn").await.unwrap());
         let gone = || {

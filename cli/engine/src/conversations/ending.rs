@@ -1,9 +1,10 @@
 //! The end of conversations: `agent gc` ends those that were idle for longer than their limit. See
 //! `agent_core::protocol::silence`.
 //!
-//! What was seen is kept in `.agent/conversations/silence.json`. Lost, the watch begins anew.
+//! Observations are stored in `.agent/conversations/silence.json`. If it is missing, the idle times
+//! restart.
 
-use super::held::Held;
+use super::held::LockedConversation;
 use super::{ConversationError, ids, path, rewards_path};
 use crate::world::clock;
 use crate::world::fs::{self, Durability, FsError};
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 const SCHEMA: &str = "agent/silence@1";
 
-/// What is known of how long each conversation has been silent.
+/// The observed idle time of each conversation.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Silences {
     schema: String,
@@ -25,20 +26,20 @@ pub struct Silences {
 }
 
 impl Silences {
-    /// Looks at all conversations there are.
+    /// Observes all conversations.
     pub fn observe(layout: &Layout) -> Result<Self, ConversationError> {
         let before = read(layout)?;
         let now = clock::moment();
         let mut conversations = BTreeMap::new();
         for id in ids(layout)? {
-            if let Some(seen) = look(layout, &id, before.get(&id), &now)? {
+            if let Some(seen) = observe(layout, &id, before.get(&id), &now)? {
                 conversations.insert(id, seen);
             }
         }
         Ok(Self { schema: SCHEMA.to_owned(), conversations })
     }
 
-    /// For the next look.
+    /// For the next observation.
     pub fn keep(&self, layout: &Layout) -> Result<(), FsError> {
         if self.conversations.is_empty() && !layout.conversations().is_dir() {
             return Ok(());
@@ -47,7 +48,7 @@ impl Silences {
         fs::replace(&file(layout), &bytes, Durability::Rebuildable)
     }
 
-    /// The ids of those that were silent for longer than a limit, as far as was seen.
+    /// The ids of those with an observed idle time above a limit.
     pub fn over(&self, limit: Duration) -> impl Iterator<Item = &str> {
         self.conversations
             .iter()
@@ -55,12 +56,11 @@ impl Silences {
             .map(|(id, _)| id.as_str())
     }
 
-    /// Ends a conversation, unless a call is under way in it or it went on meanwhile; says whether
-    /// it did.
+    /// Ends a conversation, unless a call is in flight or it changed since; returns whether it did.
     pub fn end(&self, layout: &Layout, id: &str) -> Result<bool, ConversationError> {
-        let Some(held) = Held::try_take(layout, id)? else { return Ok(false) };
+        let Some(held) = LockedConversation::try_take(layout, id)? else { return Ok(false) };
         let seen = self.conversations.get(id);
-        if looks(layout, id)?.as_ref() != seen.map(|seen| &seen.looks) {
+        if stamp(layout, id)?.as_ref() != seen.map(|seen| &seen.looks) {
             return Ok(false);
         }
         for path in files(layout, id)? {
@@ -71,7 +71,7 @@ impl Silences {
     }
 }
 
-/// What a conversation consists of: its turns, and what was said of them.
+/// The files of a conversation: its turns, and the feedback on them.
 pub fn files(layout: &Layout, id: &str) -> Result<[PathBuf; 2], ConversationError> {
     Ok([path(layout, id)?, rewards_path(layout, id)?])
 }
@@ -87,18 +87,18 @@ fn read(layout: &Layout) -> Result<BTreeMap<String, Observation>, FsError> {
     Ok(before.map(|before| before.conversations).unwrap_or_default())
 }
 
-fn look(
+fn observe(
     layout: &Layout,
     id: &str,
     before: Option<&Observation>,
     now: &Moment,
 ) -> Result<Option<Observation>, ConversationError> {
-    Ok(looks(layout, id)?.map(|looks| Observation::next(before, looks, now.clone())))
+    Ok(stamp(layout, id)?.map(|stamp| Observation::next(before, stamp, now.clone())))
 }
 
-/// What tells a conversation that went on: each turn and each reward makes it look otherwise.
-/// `None` where it is gone.
-fn looks(layout: &Layout, id: &str) -> Result<Option<String>, ConversationError> {
+/// The stamp of a conversation: each turn and each reward changes it. `None` where it does not
+/// exist.
+fn stamp(layout: &Layout, id: &str) -> Result<Option<String>, ConversationError> {
     let [turns, rewards] = files(layout, id)?.map(|path| {
         let file = std::fs::metadata(path).ok()?;
         Some(format!("{}:{}:{}.{}", file.ino(), file.len(), file.mtime(), file.mtime_nsec()))

@@ -1,9 +1,9 @@
 //! One call in a conversation: the conversation is locked from before its last turn is read until
 //! the next one is kept, across processes.
 //!
-//! The lock is on the conversation's own file, which the kernel frees when a process dies. Without
-//! it two calls would each answer what the other has not seen; with it the turn is still kept by
-//! compare-and-swap, for what no lock holds: a file that was moved away or written by hand.
+//! The lock is on the conversation's own file, which the kernel releases when a process exits.
+//! Without it two concurrent calls would each answer without the other's turn. The turn is still
+//! written by compare-and-swap, because a lock does not prevent moving or editing the file.
 
 use super::{ConversationError, DATA_LIMIT, Header, Latest, Turn, path};
 use crate::world::fs::{self, FileLock, FsError};
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A conversation that nobody else calls in.
+/// A locked conversation: no other call is in flight.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockedConversation {
     id: String,
     path: PathBuf,
     lock: FileLock,
@@ -24,8 +24,8 @@ pub struct Held {
     latest: Option<Latest>,
 }
 
-impl Held {
-    /// Takes the conversation if no other call is under way in it.
+impl LockedConversation {
+    /// Locks the conversation if no other call is in flight.
     pub fn try_take(layout: &Layout, id: &str) -> Result<Option<Self>, ConversationError> {
         let path = layout.to_write(path(layout, id)?)?;
         loop {
@@ -36,8 +36,8 @@ impl Held {
         }
     }
 
-    /// Takes it once the calls before this one are through. Refused when for so long no turn was
-    /// added: then a call is stuck, or takes its time.
+    /// Waits for earlier calls and locks it. Refused when no turn was added within the limit: then
+    /// a call hangs or is slow.
     pub async fn take(
         layout: &Layout,
         id: &str,
@@ -50,8 +50,8 @@ impl Held {
             let path = layout.to_write(path(layout, id)?)?;
             let (sender, mut lock) = oneshot::channel();
             let waiting = path.clone();
-            // on a thread of its own, since the kernel alone knows who is next. One that is no
-            // longer waited for frees the lock at once
+            // on a separate thread, because only the kernel queues waiters. An abandoned wait
+            // releases the lock immediately
             std::thread::spawn(move || drop(sender.send(FileLock::acquire(&waiting))));
             let mut seen = length(&path);
             let lock = loop {
@@ -85,13 +85,13 @@ impl Held {
         &self.id
     }
 
-    /// What the next turn has to know; `None` before the first.
+    /// The data needed for the next turn; `None` before the first.
     pub const fn latest(&self) -> Option<&Latest> {
         self.latest.as_ref()
     }
 
-    /// Keeps a turn if none came since: the header is written with the first one. When this
-    /// returns, the conversation has it.
+    /// Appends a turn if none was added since; the first one also writes the header. When this
+    /// returns, the turn is stored.
     pub fn keep(&mut self, header: Header, turn: Turn) -> Result<(), ConversationError> {
         let bytes = serde_json::to_vec(&turn.data).map_or(0, |data| data.len());
         if bytes > DATA_LIMIT {
@@ -124,14 +124,13 @@ impl Held {
         if is_there && latest.map_or(1, |latest| latest.next_turn()) == turn.turn {
             return Ok(());
         }
-        Err(ConversationError::Lost { id: self.id.clone(), turn: turn.turn })
+        Err(ConversationError::Conflict { id: self.id.clone(), turn: turn.turn })
     }
 }
 
-impl Drop for Held {
+impl Drop for LockedConversation {
     fn drop(&mut self) {
-        // a call that came to nothing leaves no conversation behind: whoever waits for this file
-        // sees that it is gone, and makes another
+        // a call without a turn leaves no file: a waiter detects the removal and creates a new one
         if self.latest.is_none() && length(&self.path) == 0 && is_at(&self.lock, &self.path) {
             let _ = std::fs::remove_file(&self.path);
         }

@@ -1,14 +1,14 @@
 //! Conversations: what a Runner's session did and remembers, one file each, appended turn by turn.
 //!
 //! `.agent/conversations/{id}.jsonl`: a header that pins the version, then a line a turn. Times are
-//! RFC 3339 UTC, for people: no reader ends a conversation by them. Calls go through `held`;
-//! `ending` is for whoever cleans up.
+//! RFC 3339 UTC, for information: no reader expires a conversation by them. Calls go through
+//! `held`; `ending` is used by garbage collection.
 
 mod ending;
 mod held;
 
 pub use ending::{Silences, files};
-pub use held::Held;
+pub use held::LockedConversation;
 
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
@@ -37,14 +37,14 @@ pub enum ConversationError {
     Damaged { path: PathBuf, line: usize, problem: String },
     #[error("conversation `{id}` would remember {bytes} bytes; the limit is {DATA_LIMIT}")]
     TooMuchData { id: String, bytes: usize },
-    #[error("conversation `{id}` is busy: turn {turn} has been under way for {} s in another call; \
+    #[error("conversation `{id}` is busy: turn {turn} has been in flight for {} s in another call; \
         this one was not made", patience.as_secs())]
     Busy { id: String, turn: u64, patience: Duration },
     #[error(
         "turn {turn} of conversation `{id}` was written by something else during the call; its \
         answer is not kept"
     )]
-    Lost { id: String, turn: u64 },
+    Conflict { id: String, turn: u64 },
     #[error(transparent)]
     File(#[from] FsError),
 }
@@ -55,7 +55,7 @@ impl Diagnose for ConversationError {
             Self::Id(_) => FailureKind::Usage,
             Self::Damaged { .. } => FailureKind::Input,
             Self::TooMuchData { .. } => FailureKind::Child,
-            Self::Busy { .. } | Self::Lost { .. } => FailureKind::Conflict,
+            Self::Busy { .. } | Self::Conflict { .. } => FailureKind::Conflict,
             Self::File(error) => error.kind(),
         }
     }
@@ -71,7 +71,7 @@ impl Diagnose for ConversationError {
             Self::Busy { .. } => {
                 Some("call again once it is answered, or in another conversation".to_owned())
             }
-            Self::Lost { .. } => {
+            Self::Conflict { .. } => {
                 Some("call again; only `agent` may write the file of a conversation".to_owned())
             }
             Self::Id(_) | Self::File(_) => None,
@@ -79,7 +79,7 @@ impl Diagnose for ConversationError {
     }
 }
 
-/// What is served to a conversation for its whole life.
+/// The version a conversation is pinned to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     pub schema: String,
@@ -107,8 +107,7 @@ pub struct Turn {
     pub revision: ObjectId,
     pub at: String,
     pub duration_ms: f64,
-    /// The span the call was, as W3C trace context: what is said of this turn later joins its
-    /// trace.
+    /// The span the call was, as W3C trace context: later feedback on this turn joins its trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
 }
@@ -122,7 +121,7 @@ pub struct Reward {
     pub at: String,
 }
 
-/// What the next turn has to know of those before it: the header and the last one.
+/// The data of earlier turns that the next turn needs: the header and the last one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latest {
     pub header: Header,
@@ -135,7 +134,7 @@ impl Latest {
         self.last.as_ref().map(|turn| turn.data.clone()).unwrap_or_default()
     }
 
-    /// The number of the turn that comes next, from 1.
+    /// The number of the next turn, from 1.
     pub fn next_turn(&self) -> u64 {
         self.last.as_ref().map_or(1, |turn| turn.turn + 1)
     }
@@ -148,7 +147,7 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// The last turns as a Tuner is shown them: what was asked, what was noted, and what served it.
+    /// The last turns as passed to a Tuner: the call, the notes, and the version that served it.
     pub fn for_tuner(&self) -> Vec<Value> {
         let skipped = self.turns.len().saturating_sub(TURNS_SHOWN);
         self.turns[skipped..]
@@ -211,7 +210,7 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     }
     let named = entries.into_iter().filter_map(|entry| {
         let id = entry.file_name().to_str()?.strip_suffix(".jsonl")?.to_owned();
-        // one whose first call is under way has no turn yet
+        // one whose first call is in flight has no turn yet
         let file = entry.metadata().ok().filter(|file| file.len() > 0)?;
         Some((file.modified().ok()?, id))
     });
@@ -222,8 +221,8 @@ pub fn ids(layout: &Layout) -> Result<Vec<String>, ConversationError> {
     Ok(named.into_iter().map(|(_, id)| id).collect())
 }
 
-/// Notes that staging took a signal of a conversation; the Journal is where it counts, this is
-/// where the conversation is looked at.
+/// Records that staging accepted a signal of a conversation. The Journal is authoritative; this
+/// copy is for display of the conversation.
 pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), ConversationError> {
     let path = layout.to_write(rewards_path(layout, id)?)?;
     let lock = fs::FileLock::acquire(&path)?;
@@ -231,7 +230,7 @@ pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), Con
     Ok(fs::append_lines(lock.to_write()?, &line).map_err(FsError::while_doing("write", &path))?)
 }
 
-/// What was said of a conversation, oldest first.
+/// The feedback on a conversation, oldest first.
 pub fn rewards(layout: &Layout, id: &str) -> Result<Vec<Reward>, ConversationError> {
     let bytes = fs::read_if_there(&rewards_path(layout, id)?)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes)
@@ -262,7 +261,7 @@ fn rewards_path(layout: &Layout, id: &str) -> Result<PathBuf, ConversationError>
     Ok(layout.conversation(&Path::new("rewards").join(path.file_name().expect("it has a name"))))
 }
 
-/// The id of a conversation that a host has a name of its own for: that name, where it can be one.
+/// The conversation id for a host's session name: the name itself, where it is a valid id.
 pub fn id_of(name: &str) -> String {
     if is_id(name) { name.to_owned() } else { format!("h-{}", short_digest(name.as_bytes())) }
 }
@@ -312,7 +311,7 @@ mod tests {
     }
 
     fn keep(layout: &Layout, number: u64) {
-        Held::try_take(layout, "c1")
+        LockedConversation::try_take(layout, "c1")
             .unwrap()
             .expect("it is free")
             .keep(header(), turn(number))
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_kept_and_a_torn_one_is_forgotten() {
+    fn turns_are_stored_and_a_torn_turn_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         assert_eq!(load(&layout, "c1").unwrap(), None);
@@ -339,16 +338,16 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_is_one_call_s_at_a_time() {
+    fn conversation_is_locked_per_call() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        let held = Held::try_take(&layout, "c1").unwrap().unwrap();
-        assert!(Held::try_take(&layout, "c1").unwrap().is_none());
+        let held = LockedConversation::try_take(&layout, "c1").unwrap().unwrap();
+        assert!(LockedConversation::try_take(&layout, "c1").unwrap().is_none());
         assert!(ids(&layout).unwrap().is_empty(), "it has no turn yet");
         drop(held);
         assert!(
             !layout.conversations().join("c1.jsonl").exists(),
-            "a call that came to nothing leaves none"
+            "a call without a turn leaves none"
         );
         let writers: Vec<_> = (0..4)
             .map(|_| {
@@ -356,9 +355,10 @@ mod tests {
                 std::thread::spawn(move || {
                     for _ in 0..25 {
                         let patience = Duration::from_secs(60);
-                        let held =
-                            crate::world::event_loop::block_on(Held::take(&layout, "c1", patience))
-                                .unwrap();
+                        let held = crate::world::event_loop::block_on(LockedConversation::take(
+                            &layout, "c1", patience,
+                        ))
+                        .unwrap();
                         let mut held = held.unwrap();
                         let next = held.latest().map_or(1, Latest::next_turn);
                         held.keep(header(), turn(next)).unwrap();
@@ -377,13 +377,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_race_and_a_conversation_that_is_busy_are_refused_by_name() {
+    fn conflict_and_busy_conversation_are_distinct_errors() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         keep(&layout, 1);
         let file = layout.conversations().join("c1.jsonl");
-        let mut held = Held::try_take(&layout, "c1").unwrap().unwrap();
-        let busy = crate::world::event_loop::block_on(Held::take(
+        let mut held = LockedConversation::try_take(&layout, "c1").unwrap().unwrap();
+        let busy = crate::world::event_loop::block_on(LockedConversation::take(
             &layout,
             "c1",
             Duration::from_millis(20),
@@ -396,14 +396,14 @@ mod tests {
             "{busy}"
         );
         assert!(busy.to_string().contains("`c1`"), "{busy}");
-        // by hand, past the lock
+        // a manual write that bypasses the lock
         let by_hand = std::fs::read_to_string(&file).unwrap()
             + &serde_json::to_string(&turn(2)).unwrap()
             + "\n";
         std::fs::write(&file, by_hand).unwrap();
         let lost = held.keep(header(), turn(2)).unwrap_err();
         assert!(
-            matches!(&lost, ConversationError::Lost { turn: 2, .. })
+            matches!(&lost, ConversationError::Conflict { turn: 2, .. })
                 && lost.kind() == FailureKind::Conflict,
             "{lost}"
         );
@@ -411,13 +411,13 @@ mod tests {
         std::fs::rename(&file, folder.path().join("away")).unwrap();
         assert!(matches!(
             held.keep(header(), turn(3)).unwrap_err(),
-            ConversationError::Lost { turn: 3, .. }
+            ConversationError::Conflict { turn: 3, .. }
         ));
         assert_eq!(load(&layout, "c1").unwrap(), None);
     }
 
     #[test]
-    fn a_hosts_own_name_of_a_conversation_becomes_an_id() {
+    fn host_session_name_is_mapped_to_an_id() {
         let thread = "01a2b3c4-d5e6-7f80-9123-456789abcdef";
         assert_eq!(id_of(thread), thread);
         for name in ["../x", "a b", &"x".repeat(200)] {

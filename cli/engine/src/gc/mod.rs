@@ -1,4 +1,4 @@
-//! What can be made again and is no longer used, and what killed commands left.
+//! Unused data that can be rebuilt, and leftovers of killed commands.
 
 mod observe;
 mod remove;
@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Nothing is under way for this long.
+/// Older than any operation in progress.
 const ABANDONED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -19,9 +19,9 @@ const ABANDONED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 pub enum Kind {
     Checkout,
     State,
-    /// A folder for what was under way.
+    /// A temporary folder.
     Temporary,
-    /// A file or folder that a killed command left under way in a place of its own.
+    /// A temporary file or folder of a killed command, in another location.
     Leftover,
     /// A Python environment that was not made to its end.
     Environment,
@@ -29,10 +29,9 @@ pub enum Kind {
     Workplace,
     /// What cases gave: traces, tiers and parts in an object store of files.
     Result,
-    /// Of a commit that no ref leads to: a race was lost, or a command killed before its commit
-    /// point.
+    /// Of an unreachable commit: after a lost race, or a command killed before its commit point.
     Evaluation,
-    /// One that was seen to be silent for longer than its limit, with what was said of it.
+    /// One with an observed idle time above its limit, with its feedback.
     Conversation,
 }
 
@@ -52,7 +51,7 @@ impl Kind {
     }
 }
 
-/// A thing that can be made again, or that nothing needs.
+/// An item that can be rebuilt or is not needed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Item {
     pub path: PathBuf,
@@ -77,7 +76,7 @@ pub enum Stays {
 pub struct Snapshot {
     pub items: Vec<Item>,
     pub now: Timestamp,
-    /// How long each conversation was silent; those that are over are among the items.
+    /// The idle time of each conversation; expired ones are among the items.
     pub silences: Silences,
 }
 
@@ -88,7 +87,7 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
         let is_old = match item.kind {
             Kind::Checkout | Kind::State | Kind::Result => age > unused_for,
             Kind::Temporary | Kind::Leftover => age > ABANDONED_AFTER,
-            // one that is under way is as new as its commit
+            // one in progress is as new as its commit
             Kind::Evaluation => age > unused_for.max(ABANDONED_AFTER),
             // a lock tells whether a process still needs it
             Kind::Environment | Kind::Workplace | Kind::Conversation => true,
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_served_in_use_or_was_used_lately_stays() {
+    fn served_used_and_recent_entries_are_retained() {
         for kind in [Kind::Checkout, Kind::State] {
             check(kind, 25, None, true);
             check(kind, 23, None, false);

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Folders of an object store whose content is run again when it is gone.
+/// Folders of an object store with content that can be recomputed.
 const RESULTS: [&str; 3] = ["parts", "results", "traces"];
 const EVALUATIONS: &str = "evals";
 
@@ -48,7 +48,7 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
 }
 
 impl Item {
-    /// `None` for what is gone by now.
+    /// `None` for entries removed meanwhile.
     fn at(path: PathBuf, kind: Kind) -> Option<Self> {
         let used = modified(&path)?;
         Some(Self { bytes: size(&path), path, kind, used, stays: None })
@@ -74,7 +74,7 @@ fn while_held(lock: &Path) -> Option<Stays> {
     is_held.then_some(Stays::InUse)
 }
 
-/// Those of code and of evaluators, and what is known of others that are gone.
+/// Those of code and of evaluators, and records of removed ones.
 fn checkouts(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsError> {
     let mut items = Vec::new();
     for shelf in Shelf::ALL {
@@ -164,13 +164,12 @@ fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
     Ok(unfinished.filter_map(item).collect())
 }
 
-/// A run removes its own, so those that are there are of a run that goes on, or of one that is
-/// dead.
+/// A run removes its own, so existing ones belong to a running or a crashed run.
 fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let runs = entries(&layout.architect_runs())?;
     let places: Vec<_> = runs
         .iter()
-        .flat_map(|run| architect::left_in(run))
+        .flat_map(|run| architect::leftovers(run))
         .filter(|place| place.is_dir())
         .collect();
     if places.is_empty() {
@@ -184,7 +183,7 @@ fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
         .collect())
 }
 
-/// The folder of an object store of files. A bucket has rules of its own for what is old.
+/// The folder of a file object store. Buckets have their own lifecycle rules.
 fn store(repository: &Repository) -> Result<Option<PathBuf>, Failure> {
     let on_disk = repository.git.worktree().and_then(|folder| manifest_on_disk(&folder).ok());
     let Some(manifest) = on_disk.or_else(|| repository.served_manifest()) else { return Ok(None) };
@@ -224,7 +223,7 @@ fn evaluations(repository: &Repository, store: &Path) -> Result<Vec<Item>, Failu
         .collect())
 }
 
-/// What an object store of files was about to rename: no key of ours has a `#`.
+/// Temporary files of a file object store: keys of `agent` contain no `#`.
 fn is_staged(path: &Path) -> bool {
     let number = name(path).rsplit_once('#').map(|(_, number)| number.to_owned());
     number.is_some_and(|number| {
@@ -232,8 +231,7 @@ fn is_staged(path: &Path) -> bool {
     })
 }
 
-/// The conversations that are over, by the manifest that is served; what no manifest limits goes
-/// on.
+/// The expired conversations, by the served manifest; without a limit none expires.
 fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Failure> {
     let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
     let mut over = Vec::new();
@@ -284,7 +282,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, FsError> {
     Ok(fs::names(folder)?.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// All files of a folder; what goes away meanwhile is not among them.
+/// All files of a folder; those removed meanwhile are omitted.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];

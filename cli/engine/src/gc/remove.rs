@@ -12,7 +12,7 @@ use crate::world::python;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Removes a thing; false where it is in use again, or gone already.
+/// Removes an item; false where it is in use again, or removed already.
 pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Result<bool, Failure> {
     let layout = &repository.layout;
     let path = &item.path;
@@ -39,7 +39,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
     .map_err(Failure::from)
 }
 
-/// A server's own files in a checkout that goes are kept, which is said.
+/// A server's own files in a removed checkout are kept, with a notice.
 fn keep_own_files(repository: &Repository, place: &Path) {
     let checkout = Checkout::at(&repository.git, &repository.layout, place);
     if let Some(kept) =
@@ -51,7 +51,7 @@ fn keep_own_files(repository: &Repository, place: &Path) {
 
 /// Where no process holds a lease.
 fn leased(path: &Path, remove: impl FnOnce() -> Result<bool, FsError>) -> Result<bool, FsError> {
-    // a link, or what may not be read, is used by nobody
+    // links and unreadable entries are not in use
     match Lease::take_alone(path) {
         Ok(None) => Ok(false),
         Ok(Some(_alone)) => remove(),
@@ -79,7 +79,7 @@ fn remove_workplace(repository: &Repository, path: &Path) -> Result<bool, Failur
     Ok(true)
 }
 
-/// A folder goes by a rename first, so that no process ever finds half of it.
+/// A folder is renamed before removal, so that no process finds a partial one.
 fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
     let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     if !is_folder {

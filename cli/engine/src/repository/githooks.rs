@@ -1,5 +1,5 @@
-//! Our hooks in a repository: put in beside whatever is there, taken out without a trace, and shown
-//! to fire.
+//! The hooks of `agent` in a repository: installed beside existing hooks, removed without residue,
+//! and tested to fire.
 
 use crate::world::env;
 use crate::world::fs::{self, FsError};
@@ -12,7 +12,7 @@ use agent_hooks::shim::{self, Binary};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Tracked hooks, and what `core.hooksPath` says.
+/// Tracked hooks, and the value of `core.hooksPath`.
 pub const HOOKS_FOLDER: &str = ".githooks";
 /// Beside the tracked hooks: a `#!/bin/sh` that git checks out with CRLF starts no shell.
 pub const HOOKS_ATTRIBUTES_FILE: &str = ".githooks/.gitattributes";
@@ -24,10 +24,10 @@ const HOOKS_PATH: &str = "core.hooksPath";
 pub enum HooksError {
     #[error("{} is in no git repository", .0.display())]
     NoRepository(PathBuf),
-    #[error("{} was a hook of yours and {} is one too: only one of them can run before ours",
+    #[error("{} and {} are both user hooks: only one of them can run before the hook of agent",
         kept.display(), hook.display())]
     TwoBefore { hook: PathBuf, kept: PathBuf },
-    #[error("this system does not say where `agent` itself lies")]
+    #[error("the path of the `agent` executable cannot be determined on this system")]
     NoBinary,
     #[error(transparent)]
     Git(#[from] ProcessError),
@@ -48,7 +48,9 @@ impl Diagnose for HooksError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoRepository(_) => Some(
-                "`git init` makes one; `agent init DIR` makes a whole agent repository".to_owned(),
+                "`git init` makes one; `agent init DIR` makes a complete agent \
+                    repository"
+                    .to_owned(),
             ),
             Self::TwoBefore { kept, .. } => {
                 Some(format!("join the two, remove {}, and run it again", kept.display()))
@@ -60,7 +62,7 @@ impl Diagnose for HooksError {
     }
 }
 
-/// Where a repository's hooks lie, and which of ours belong there.
+/// The location of a repository's hooks, and the ones to install.
 #[derive(Debug)]
 pub struct Hooks {
     git: GitCommand,
@@ -69,16 +71,16 @@ pub struct Hooks {
     root: PathBuf,
     common: PathBuf,
     bare: bool,
-    /// The folder git looks into now.
+    /// The folder git uses now.
     folder: PathBuf,
 }
 
-/// What stands in the place of one hook.
+/// The current content at the path of one hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     Ours,
-    /// Ours, and the one that was there runs before it.
+    /// The shim of `agent`, which runs the previous hook first.
     Chained,
     SomebodyElses,
     Missing,
@@ -103,8 +105,8 @@ impl Hooks {
         &self.folder
     }
 
-    /// The hooks that belong in this repository: people's where there is a working tree, the
-    /// server's in a bare one.
+    /// The hooks for this repository: client-side where there is a working tree, server-side in a
+    /// bare one.
     pub fn names(&self) -> &'static [HookName] {
         if self.bare { &HookName::SERVER } else { &HookName::CLIENT }
     }
@@ -120,12 +122,12 @@ impl Hooks {
         })
     }
 
-    /// The hook that runs before ours, if one was there.
+    /// The previous hook, which runs before the shim, if there was one.
     fn before(&self, hook: HookName) -> Option<PathBuf> {
         before(&self.folder.join(hook.as_str()), &self.common, hook)
     }
 
-    /// Puts our hooks in; what was there before goes on running. Done twice it is done once.
+    /// Installs the hooks; existing ones keep running. Idempotent.
     pub fn install(&mut self) -> Result<(), HooksError> {
         let binary = env::binary().ok_or(HooksError::NoBinary)?;
         self.choose_folder()?;
@@ -135,9 +137,9 @@ impl Hooks {
         Ok(fs::link(&binary, &self.common.join(shim::LINK))?)
     }
 
-    /// The folder to install into. A folder that this repository's own configuration names is
-    /// honoured; a tracked `.githooks` of ours is taken up; a folder for all of the user's
-    /// repositories is left alone, and chained.
+    /// The folder to install into. A folder in this repository's configuration is honoured; a
+    /// tracked `.githooks` made by `agent` is used; a global hooks folder of the user is not
+    /// changed, but chained.
     fn choose_folder(&mut self) -> Result<(), HooksError> {
         if self.bare || self.git.local_config(HOOKS_PATH)?.is_some() {
             return Ok(());
@@ -166,7 +168,7 @@ impl Hooks {
         Ok(!self.bare && text.is_some_and(|text| shim::is_ours(&text)))
     }
 
-    /// Remembers the hooks of the folder that git looked into so far, so that ours run them first.
+    /// Records the folder git used so far, so that the shims run its hooks first.
     fn keep_running(&self, wanted: &Path) -> Result<(), HooksError> {
         for hook in self.names() {
             let hitherto = self.folder.join(hook.as_str());
@@ -201,8 +203,7 @@ impl Hooks {
         Ok(fs::replace_program(&path, text.as_bytes())?)
     }
 
-    /// Says beside tracked hooks how git is to check them out, unless something is said there
-    /// already.
+    /// Writes the attributes for checking out tracked hooks, unless there are some already.
     fn put_attributes(&self) -> Result<(), HooksError> {
         let path = self.folder.join(".gitattributes");
         if !path.exists() {
@@ -217,7 +218,7 @@ impl Hooks {
             .is_ok_and(|text| text.is_some_and(|text| text.contains(&b'\r')))
     }
 
-    /// Takes our hooks out and puts back what was there.
+    /// Removes the hooks and restores the previous ones.
     pub fn uninstall(&mut self) -> Result<(), HooksError> {
         let value = self.git.local_config(HOOKS_PATH)?;
         let shipped = value.as_deref() == Some(HOOKS_FOLDER);
@@ -250,14 +251,14 @@ impl Hooks {
         let kept = kept_beside(&path);
         if kept.exists() {
             return Ok(
-                std::fs::rename(&kept, &path).map_err(FsError::while_doing("put back", &path))?
+                std::fs::rename(&kept, &path).map_err(FsError::while_doing("restore", &path))?
             );
         }
         Ok(fs::remove_if_there(&path)?)
     }
 
-    /// Asks git itself to run a hook, with the PATH of a program that was not started from a shell,
-    /// and looks whether we answered.
+    /// Lets git run a hook, with the PATH of a program that was not started from a shell, and
+    /// checks whether the shim ran.
     pub fn fires(&self, hook: HookName) -> Result<bool, HooksError> {
         let word = format!("agent-{hook}-{}", std::process::id());
         let Some(program) = on_path(OsStr::new("git")) else { return Ok(false) };
@@ -283,7 +284,7 @@ fn kept_beside(hook: &Path) -> PathBuf {
     kept.into()
 }
 
-/// The hook that was in the place of the shim `from`, or in the folder that git looked into before.
+/// The hook that the shim `from` replaced, or the one in the folder that git used before.
 pub fn before(from: &Path, common: &Path, hook: HookName) -> Option<PathBuf> {
     [kept_beside(from), common.join(shim::BEFORE_FOLDER).join(hook.as_str())]
         .into_iter()

@@ -1,5 +1,5 @@
-//! The inbox: a record of the repository (see `records`), so that feedback is cloned, pushed and
-//! never lost.
+//! The inbox: a record of the repository (see `records`), so that feedback is cloned and pushed
+//! with the repository.
 //!
 //! It holds `items/<id>.json`, `runs/<run>.json`, and `keys/<digest>.json` for the idempotency keys
 //! that were used; its history is what happened to them.
@@ -110,7 +110,7 @@ impl<'a> Inbox<'a> {
     }
 }
 
-/// Where an item stands, and as what.
+/// The path and the content of an item.
 pub fn entry(item: &Feedback) -> (String, Vec<u8>) {
     (format!("items/{}.json", item.id), item.to_bytes())
 }

@@ -1,9 +1,9 @@
-//! The ledger of the gate: a record of the repository (see `records`), so that it is cloned, pushed
-//! and never lost.
+//! The ledger of the gate: a record of the repository (see `records`), so that it is cloned and
+//! pushed with the repository.
 //!
-//! It holds `ledger.jsonl`, a line an attempt. A line is on disk before anything is done on its
-//! answer. Each version names the commit of the ledger it was made with, so a clone in which
-//! attempts are missing knows it and does not judge: their levels would be spent twice.
+//! It holds `ledger.jsonl`, one line per attempt. A line is durable before its decision takes
+//! effect. Each version names the commit of the ledger it was made with, so a clone detects missing
+//! attempts and does not judge: their levels would be spent twice.
 
 use crate::error::Failure;
 use crate::repository::records::{Record, View};
@@ -20,7 +20,7 @@ use agent_core::version::tag;
 use std::time::Duration;
 
 const FILE: &str = "ledger.jsonl";
-/// A remote that takes longer than this to say what it has is taken for one that cannot be reached.
+/// A remote that does not list its refs within this time counts as unreachable.
 const ANSWER: Duration = Duration::from_secs(10);
 
 pub const RECORD: Record =
@@ -46,8 +46,8 @@ fn of_view(view: &View<'_>) -> Result<Ledger, Failure> {
 /// Attempts that this clone should have, and has not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lack {
-    /// What says that there were more: a version, or this clone's own memory.
-    said_by: String,
+    /// The evidence that there were more: a version, or this clone's record.
+    source: String,
     /// The commit of the ledger that has them.
     commit: ObjectId,
     problem: Problem,
@@ -57,7 +57,7 @@ pub struct Lack {
 enum Problem {
     /// The commit is not here.
     Absent,
-    /// So many of its attempts are no longer in the ledger, or not as they were.
+    /// The number of its attempts that are missing from the ledger or altered.
     Missing(usize),
     /// The ledger can no longer be read.
     Unreadable(String),
@@ -65,23 +65,23 @@ enum Problem {
 
 impl std::fmt::Display for Lack {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { said_by, commit, problem } = self;
+        let Self { source, commit, problem } = self;
         let commit = commit.short();
         match problem {
             Problem::Absent => write!(
                 formatter,
-                "this clone does not have the gate's ledger that {said_by} (commit {commit})"
+                "this clone does not have the gate's ledger that {source} (commit {commit})"
             ),
             Problem::Missing(count) => {
                 write!(
                     formatter,
-                    "the gate's ledger of this clone lacks {count} of the attempts that {said_by} \
+                    "the gate's ledger of this clone lacks {count} of the attempts that {source} \
                     (commit {commit})"
                 )
             }
             Problem::Unreadable(why) => write!(
                 formatter,
-                "the gate's ledger that {said_by} (commit {commit}) was damaged since: {why}"
+                "the gate's ledger that {source} (commit {commit}) was damaged since: {why}"
             ),
         }
     }
@@ -96,7 +96,7 @@ impl Lack {
         .with_hint(self.mend(git))
     }
 
-    /// The command that mends it.
+    /// The command that repairs it.
     pub fn mend(&self, git: &Git) -> String {
         match git.remotes().first() {
             Some(remote) if self.problem == Problem::Absent => {
@@ -181,7 +181,7 @@ impl<'a> LedgerRef<'a> {
         Ok(0)
     }
 
-    /// Refuses where attempts are missing that a version, or this clone itself, knows of.
+    /// Refuses where attempts are missing that a version or this clone recorded.
     pub fn expect_whole(&self) -> Result<(), Failure> {
         match self.lack()?.map_or_else(|| self.never_fetched(), |lack| Ok(Some(lack)))? {
             Some(lack) => Err(lack.refusal(self.git)),
@@ -189,8 +189,8 @@ impl<'a> LedgerRef<'a> {
         }
     }
 
-    /// The ledger of a remote, where nothing here says that there is one: no version names it, and
-    /// it was never fetched. A remote that does not answer has none.
+    /// The ledger of a remote, where there is no local evidence of one: no version names it, and it
+    /// was never fetched. An unreachable remote counts as having none.
     fn never_fetched(&self) -> Result<Option<Lack>, Failure> {
         let Some(remote) = self.git.remotes().into_iter().next() else { return Ok(None) };
         let is_fetched = !self.git.references(&format!("{REMOTES}{remote}/"))?.is_empty();
@@ -205,7 +205,7 @@ impl<'a> LedgerRef<'a> {
         );
         let commit = there.and_then(|there| there.into_values().next());
         Ok(commit.map(|commit| Lack {
-            said_by: format!("{remote} has"),
+            source: format!("{remote} has"),
             commit,
             problem: Problem::Absent,
         }))
@@ -220,7 +220,7 @@ impl<'a> LedgerRef<'a> {
             return Ok(None);
         }
         let ledger = RECORD.view_of_refs(self.git).and_then(|view| of_view(&view));
-        for (said_by, commit) in said {
+        for (source, commit) in said {
             let problem = match (self.git.is_commit(&commit), &ledger) {
                 (false, _) => Some(Problem::Absent),
                 (true, Err(error)) => Some(Problem::Unreadable(error.messages.join(": "))),
@@ -229,13 +229,13 @@ impl<'a> LedgerRef<'a> {
                     .map(Problem::Missing),
             };
             if let Some(problem) = problem {
-                return Ok(Some(Lack { said_by, commit, problem }));
+                return Ok(Some(Lack { source, commit, problem }));
             }
         }
         Ok(None)
     }
 
-    /// The commits of the ledger that are known to have been, and what says so.
+    /// The commits of the ledger known to have existed, each with its evidence.
     fn known_commits(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
         let named = RECORD.named_by_active(self.git)?;
         let named = named.and_then(|(version, head)| {
@@ -255,8 +255,7 @@ impl<'a> LedgerRef<'a> {
         )
     }
 
-    /// Puts back what is missing and can still be found in this clone; says how many attempts that
-    /// were.
+    /// Restores missing attempts that still exist in this clone; returns their number.
     pub fn restore(&self) -> Result<Committed<usize>, Failure> {
         let known: Vec<_> = self
             .known_commits()?
@@ -280,7 +279,7 @@ impl<'a> LedgerRef<'a> {
             }
             let edit = TreeEdit::file(FILE, self.git.write_blob(whole.to_text().as_bytes())?);
             Ok::<_, Failure>(Some(RecordEdit {
-                subject: "gate: what was missing is put back".to_owned(),
+                subject: "gate: missing attempts restored".to_owned(),
                 heads,
                 edits: vec![edit],
             }))

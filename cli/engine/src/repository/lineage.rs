@@ -1,11 +1,11 @@
 //! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code,
-//! and whether its own code was taken out of service.
+//! and whether its own code was yanked.
 
 use crate::error::Failure;
 use crate::world::git::{CommitInfo, Git, STATE_FILE};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
-use agent_core::version::release::{Lacked, TakenOut};
+use agent_core::version::release::{Lacked, Yanked};
 use agent_core::version::trailers;
 use semver::Version;
 use std::collections::BTreeMap;
@@ -54,8 +54,7 @@ fn decisions<'a>(
     })
 }
 
-/// What is served and a commit lacks, newest first. A version that was taken out of service is not
-/// missed.
+/// The served code that a commit lacks, newest first. Yanked versions are not required.
 pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked>, Failure> {
     let mut lacked: Vec<Lacked> = Vec::new();
     for decision in decisions(git, tip) {
@@ -79,17 +78,12 @@ pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked
     Ok(lacked)
 }
 
-/// The version with the very code of a commit, where the newest such version was taken out of
-/// service.
-pub fn taken_out(
-    git: &Git,
-    tip: &ObjectId,
-    commit: &ObjectId,
-) -> Result<Option<TakenOut>, Failure> {
+/// The version with the identical code of a commit, where the newest such version is yanked.
+pub fn yanked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Option<Yanked>, Failure> {
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
         if git.diff(Some(&decided.id), commit)?.iter().all(|change| is_not_served(&change.path)) {
-            return Ok(undone_by.map(|Rollback { version: by, reason }| TakenOut {
+            return Ok(undone_by.map(|Rollback { version: by, reason }| Yanked {
                 version,
                 by,
                 reason,

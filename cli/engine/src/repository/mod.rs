@@ -36,14 +36,14 @@ use std::path::{Path, PathBuf};
 pub struct Repository {
     pub git: Git,
     pub layout: Layout,
-    /// Where the user stands in it.
+    /// The user's working directory in it.
     pub directory: PathBuf,
     pub notices: Notices,
-    /// What the working tree was to be served with, when it was asked last.
+    /// The state for the working tree, as last computed.
     pub carried: RefCell<Option<LastCarried>>,
-    /// Versions that were looked at, and nothing spoke against: the last few.
+    /// The last versions that were checked and are sound.
     sound: RefCell<VecDeque<Tip>>,
-    said_unrecorded: Cell<bool>,
+    unrecorded_reported: Cell<bool>,
 }
 
 /// What a command has to write in the repository.
@@ -51,14 +51,14 @@ pub struct Repository {
 pub enum Writes {
     /// It only reads or serves.
     Nothing,
-    /// `.agent`: staging, and what is made again when it is missing.
+    /// `.agent`: staging, and data that is rebuilt when it is missing.
     Home,
     /// Objects and refs as well.
     Refs,
 }
 
 impl Writes {
-    /// Of a command that can say what it would do.
+    /// For a command with `--dry-run`.
     #[must_use]
     pub fn unless(self, is_dry_run: bool) -> Self {
         if is_dry_run { Self::Nothing } else { self }
@@ -85,8 +85,8 @@ impl Location {
         Ok(repository)
     }
 
-    /// The same for a command that has to write: where it cannot, that is said before anything is
-    /// done.
+    /// The same for a command that has to write: a read-only repository is refused before anything
+    /// is done.
     pub fn open_to(&self, writes: Writes) -> Result<Repository, Failure> {
         if writes == Writes::Nothing {
             return self.open();
@@ -104,13 +104,13 @@ impl Location {
     }
 }
 
-/// What the state that is served comes to for the code of the working tree.
+/// The served state for the code of the working tree.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Carried {
     State(Value),
     /// It was changed on both sides, differently, at these places.
     Conflict(Vec<String>),
-    /// The code knows only an earlier schema than the state that is served.
+    /// The code supports only an earlier schema than that of the served state.
     Older {
         served: u64,
         known: u64,
@@ -124,7 +124,7 @@ pub struct LastCarried {
     pub carried: Carried,
 }
 
-/// More versions than these are looked at again.
+/// The bound of the cache: further versions are checked again.
 const SOUND: usize = 16;
 
 impl Repository {
@@ -144,7 +144,7 @@ impl Repository {
             notices,
             carried: RefCell::default(),
             sound: RefCell::default(),
-            said_unrecorded: Cell::default(),
+            unrecorded_reported: Cell::default(),
         }
     }
 
@@ -162,9 +162,9 @@ impl Repository {
         }
     }
 
-    /// Says once that what is made now is lost.
+    /// Reports once that new files are not retained.
     fn warn_unrecorded(&self, refusal: &FsError) {
-        if !self.said_unrecorded.replace(true) {
+        if !self.unrecorded_reported.replace(true) {
             let why = refusal.messages().join(": ");
             self.warn(&format!(
                 "{why}; what is missing is made in a temporary folder, and nothing is recorded"
@@ -239,10 +239,10 @@ impl Repository {
         self.store_of(&manifest.store)
     }
 
-    /// The same by its settings; what is waited for is said.
+    /// The same by its settings; long waits are reported.
     pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, Failure> {
         let store = self.own_store(settings)?.over(&self.layout);
-        // where more cannot be written, that was said when the repository was opened
+        // further write failures were reported when the repository was opened
         if self.layout.overlay().is_none()
             && let Some(refusal) = store.refusal()
         {
@@ -262,7 +262,7 @@ impl Repository {
         Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
 
-    /// What is served, as far as staging needs to know.
+    /// The served version, as staging needs it.
     pub fn active(&self) -> Result<Active, Failure> {
         self.active_at(&self.expect_tip()?)
     }
@@ -281,7 +281,7 @@ impl Repository {
         Ok(Active { base, state, journal })
     }
 
-    /// Staging on what is served; what had to be mended is said.
+    /// Staging on the served version; repairs are reported.
     pub fn staging(&self) -> Result<Staging, Failure> {
         self.staging_on(&self.active()?)
     }
@@ -334,7 +334,7 @@ impl Repository {
         self.notices.warn(text);
     }
 
-    /// What was committed; what failed afterwards is said.
+    /// The committed outcome; later failures are reported.
     pub fn settle<T>(&self, committed: Committed<T>) -> T {
         let mut warnings = Warnings::none();
         let value = committed.unpack(&mut warnings);
@@ -342,12 +342,12 @@ impl Repository {
         value
     }
 
-    /// Says what failed after a commit point.
+    /// Reports failures after a commit point.
     pub fn say(&self, warnings: Warnings) {
         warnings.into_iter().for_each(|warning| self.warn(&warning));
     }
 
-    /// The working tree the user stands in; a bare repository has none.
+    /// The user's working tree; a bare repository has none.
     pub fn worktree(&self) -> Result<std::path::PathBuf, Failure> {
         self.git.worktree().ok_or_else(|| {
             Failure::new(FailureKind::Input, "this repository is bare: it has no working tree")

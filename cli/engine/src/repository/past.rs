@@ -1,5 +1,5 @@
-//! The past of `active`, as staging asks for it: from git, the sealed Journals in the object store,
-//! and what other clones say that they counted.
+//! The history of `active` for staging: from git, the sealed Journals in the object store, and the
+//! signals that other clones recorded as counted.
 //!
 //! Sealed Journals stay where they were made unless clones share a store. The ids that they counted
 //! travel by git, shortened to digests: the record `counted` has
@@ -22,11 +22,11 @@ use agent_core::version::registry::journal_key;
 use agent_core::version::tag;
 use std::collections::HashMap;
 
-/// Versions in a row whose signals are in the record already: those before them are there as well,
-/// or not to be found.
+/// Consecutive versions whose signals are recorded already: earlier ones are recorded as well, or
+/// unavailable.
 const SHARED_BEFORE: usize = 64;
 
-/// So many of the newest Journals are read for what a signal said whose id comes again.
+/// The number of newest Journals that are searched for the content of a repeated signal id.
 const COMPARED: usize = 64;
 
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl RepositoryPast {
         Ok(None)
     }
 
-    /// What the manifest of a version says of its store; none where that cannot be read.
+    /// The store in the manifest of a version; none where that cannot be read.
     fn settings(&self, commit: &ObjectId) -> Option<manifest::Store> {
         let bytes = self.git.read(commit, manifest::FILE).ok()??;
         Some(Manifest::read(&bytes, manifest::FILE).ok()?.store)
@@ -136,7 +136,7 @@ impl RepositoryPast {
     }
 }
 
-/// What the signals of a Journal said.
+/// The contents of the signals of a Journal.
 pub fn contents(journal: &[u8]) -> HashMap<IdDigest, String> {
     let records = journal::records(journal).unwrap_or_default();
     records.iter().map(|record| (id_digest(&record.id), record.content())).collect()
@@ -303,7 +303,7 @@ fn unshared_counts(
             there += 1;
             continue;
         }
-        // one that does not answer now is asked by the next command that shares
+        // an unreachable remote is retried by the next command that synchronises
         let counted = stores
             .of(&tip)
             .and_then(|store| sealed_in(store, journal).ok().flatten())

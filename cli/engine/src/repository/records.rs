@@ -1,9 +1,8 @@
 //! What every clone of a repository adds to, read together: the gate's ledger, the inbox.
 //!
-//! Where a record stands in git, and why each clone has refs of its own, says
-//! `world::git::records`. Here its heads become one set of files: each file that heads hold alike
-//! is taken as it is, and one that they hold differently is joined by the record's own rule, which
-//! gives the same in any order.
+//! `world::git::records` documents the refs of a record and why each clone has its own. Here its
+//! heads are merged into one set of files: files that are equal in all heads are unchanged, and
+//! differing ones are joined by the record's rule, which is commutative.
 
 use crate::error::Failure;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
@@ -18,7 +17,7 @@ use std::collections::BTreeMap;
 /// Two versions of the file at a path, as one.
 pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure>;
 
-/// What a commit says of a record.
+/// The reference of a commit to a record.
 pub type Named = fn(&Trailers) -> Option<&RecordHead>;
 
 /// A record and how two versions of one of its files become one: in any order, and as often as one
@@ -27,7 +26,7 @@ pub type Named = fn(&Trailers) -> Option<&RecordHead>;
 pub struct Record {
     pub name: &'static str,
     pub join: Join,
-    /// What a version's commit says it was made with, where it does.
+    /// The commit of the record named by a version's commit, if any.
     pub named: Option<Named>,
 }
 
@@ -73,8 +72,8 @@ pub struct View<'a> {
 }
 
 impl Record {
-    /// All that this clone knows of the record: what its refs have, and what is still here of what
-    /// they had.
+    /// All of the record in this clone: the content of its refs, and retained objects of their
+    /// earlier values.
     pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
         let mut heads = git.record_heads(self.name)?;
         let named = self.named_by_active(git)?.and_then(|(_, head)| head.commit().cloned());
@@ -128,8 +127,8 @@ impl Record {
         Ok(())
     }
 
-    /// Adds to the record what `change` makes of all that is known of it; asked anew whenever
-    /// others were first. Once this returns without a warning, it is on disk.
+    /// Appends the result of `change` to the record; `change` is called again after each lost race.
+    /// Once this returns without a warning, it is durable.
     pub fn edit(
         &self,
         git: &Git,
@@ -183,8 +182,8 @@ impl Record {
         format!("{}: join", self.name)
     }
 
-    /// What a version that is about to be made says of the record. A clone that does not have what
-    /// the version before named says the same again.
+    /// The reference to the record for a new version. A clone that lacks the commit named by the
+    /// previous version repeats that reference.
     pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, Failure> {
         match self.named_by_active(git)? {
             Some((_, RecordHead::At(named))) if !git.is_commit(&named) => {
@@ -194,8 +193,7 @@ impl Record {
         }
     }
 
-    /// What the versions of `active` say they were made with: by the newest that says it, and
-    /// `None` where none does.
+    /// The reference of the newest version of `active` that names one; `None` where none does.
     pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, Failure> {
         let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else {
             return Ok(None);

@@ -1,5 +1,4 @@
-//! The refspecs by which plain `git fetch` and `git push` carry what is ours, and never fail over
-//! it.
+//! The refspecs by which plain `git fetch` and `git push` transfer managed refs without failing.
 
 use crate::error::Failure;
 use crate::world::git::Git;
@@ -32,8 +31,7 @@ pub fn set_up(git: &Git, remote: &str) -> Result<(), Failure> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     replace(&command, &fetch, &fetch_refspecs(remote))?;
-    // with any push refspec of its own a remote no longer gets the current branch unless it is
-    // named
+    // once a push refspec is configured, `git push` no longer pushes the current branch by default
     if command.config_values(&push)?.is_empty() {
         command.add_config(&push, "HEAD")?;
     }

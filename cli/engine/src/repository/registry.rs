@@ -19,12 +19,12 @@ use std::sync::{Mutex, PoisonError};
 /// Entries that are kept; one has a few kilobytes.
 const ENTRIES: usize = 4096;
 
-/// The registry for whoever asks often, shared between threads: a page among ten thousand versions
-/// costs what one among ten does.
+/// A cached registry for frequent readers, shared between threads: the cost of a page does not
+/// depend on the number of versions.
 #[derive(Debug, Default)]
 pub struct Known {
     catalog: Mutex<Catalog>,
-    /// What a version's commit and evaluation say, which never changes.
+    /// The data of a version's commit and evaluation, which is immutable.
     entries: Mutex<HashMap<Version, Entry>>,
 }
 
@@ -114,7 +114,7 @@ impl Repository {
         if entries.len() + read.len() > ENTRIES {
             entries.clear();
         }
-        // an evaluation that is not in the store may still come
+        // an evaluation that is not in the store may be added later
         let whole = |entry: &&Entry| !has_no_tiers(entry);
         entries
             .extend(read.iter().filter(whole).map(|entry| (entry.version.clone(), entry.clone())));
@@ -134,7 +134,7 @@ impl Repository {
         ))
     }
 
-    /// A page of the registry, newest first; what the object store does not tell is said.
+    /// A page of the registry, newest first; missing data of the object store is reported.
     pub fn listing(
         &self,
         limit: usize,
@@ -157,11 +157,11 @@ impl Repository {
     }
 
     /// The summaries of the evaluations, as far as the object store has those that the commits
-    /// name. They are only nice to have: one that does not answer is asked no further.
+    /// name. They are optional: an unreachable store is not retried.
     fn add_tiers(&self, entries: &mut [Entry]) -> Warnings {
         let mut warnings = Warnings::none();
         let Some(newest) = entries.first() else { return warnings };
-        // a tag made by hand may be on anything
+        // a tag made manually may be on any object
         let Ok(manifest) = self.manifest(&newest.commit) else { return warnings };
         let Some(store) = warnings.note(self.store(&manifest), TIERS_NOT_SHOWN) else {
             return warnings;
@@ -194,16 +194,17 @@ impl Repository {
         warnings
     }
 
-    /// The commit of a version. One of a branch whose tag is gone is tagged again.
+    /// The commit of a version. A missing tag of a version on the branch is recreated.
     pub fn commit_of(&self, version: &Version) -> Result<ObjectId, Failure> {
         if let Some(commit) = self.git.version_commit(version)? {
             return Ok(commit);
         }
         let commit = self.git.untagged(version)?.ok_or_else(|| self.no_version(version))?;
         let ended = match self.git.reference(&format!("refs/tags/{}", tag(version)))? {
-            Some(_) => "was gone; it is made again from what its commit says",
+            Some(_) => "was missing; it is recreated from its commit",
             None => {
-                "is missing and cannot be made now; its commit is the one on the branch that says \
+                "is missing and cannot be recreated now; its commit is the one on the branch that \
+                    declares \
                 it is that version"
             }
         };
@@ -245,7 +246,7 @@ impl Repository {
         }
     }
 
-    /// What a name stands for: a pin if there is one, else whatever git knows by it.
+    /// Resolves a name: a pin if there is one, else a revision of git.
     pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, Failure> {
         match self.git.pin_meant(name)? {
             Some(what) => self.commit_named(&what),

@@ -1,5 +1,5 @@
-//! What a run did: `agent/architect@1`, kept beside the run while it goes on and in the inbox once
-//! it ended.
+//! The report of a run: `agent/architect@1`, stored beside the run while it is active and in the
+//! inbox once it ended.
 
 use crate::error::Failure;
 use crate::world::fs::{self, Durability};
@@ -29,10 +29,10 @@ pub struct Report {
     pub started: String,
     pub finished: Option<String>,
     pub attempts: Vec<Attempt>,
-    /// The version that came of it.
+    /// The resulting version.
     pub version: Option<String>,
     pub commit: Option<ObjectId>,
-    /// Where the work is when no version came of it.
+    /// The branch of the work when there is no resulting version.
     pub branch: Option<String>,
     pub progress: Run,
 }
@@ -40,7 +40,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     pub attempt: u32,
-    /// What the coder says it did.
+    /// The coder's summary.
     pub said: String,
     pub commit: Option<ObjectId>,
     pub changed: Vec<String>,
@@ -51,7 +51,7 @@ pub struct Attempt {
     pub evaluators: Effect,
     /// How far the coder was held to its workplace; absent for one that runs no program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Held>,
+    pub held: Option<CoderConfinement>,
     /// What was not as before after the coder had worked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub traces: Vec<String>,
@@ -65,7 +65,7 @@ pub struct Attempt {
 /// How far a coder was held to its workplace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Held {
+pub enum CoderConfinement {
     Confined,
     /// `[architect] confine = false`.
     SwitchedOff,
@@ -73,11 +73,11 @@ pub enum Held {
     NotByThisKernel,
 }
 
-impl Held {
-    const fn told(self) -> &'static str {
+impl CoderConfinement {
+    const fn summary(self) -> &'static str {
         match self {
             Self::Confined => "the coder was confined: this repository was out of its reach",
-            Self::SwitchedOff => "the coder was not confined: agent.toml says `confine = false`",
+            Self::SwitchedOff => "the coder was not confined: agent.toml sets `confine = false`",
             Self::NotByThisKernel => "the coder was not confined: this kernel has no Landlock",
         }
     }
@@ -93,8 +93,8 @@ pub struct TrialReport {
     /// The score of the version that is served, on the same cases.
     pub before: f64,
     pub cases: usize,
-    /// Whether cases that judge came out better with the change; false in a report of an earlier
-    /// `agent`.
+    /// Whether the results of judging cases improved with the change; false in a report of an
+    /// earlier `agent`.
     #[serde(default)]
     pub helps: bool,
     pub reasons: Vec<String>,
@@ -144,7 +144,7 @@ impl Report {
             Phase::Queued | Phase::Working | Phase::Testing { .. } | Phase::Releasing => {
                 Status::Taken { run }
             }
-            // nobody decided against the feedback
+            // the feedback was not rejected
             Phase::Cancelled => Status::Open,
         }
     }
@@ -160,7 +160,7 @@ impl Report {
         }
     }
 
-    /// Why an attempt was not taken; the reason itself is said where it comes first.
+    /// Why an attempt was not taken; the reason is stated at its first occurrence.
     pub fn not_taken(&self, attempt: &Attempt) -> Option<String> {
         let why = attempt.why.as_ref()?;
         let earlier = self
@@ -174,14 +174,13 @@ impl Report {
         })
     }
 
-    /// Whether why the run ended as it did is why its last attempt was not taken, which was said
-    /// then.
-    pub fn is_why_said(&self) -> bool {
+    /// Whether the run's reason repeats that of its last attempt, which was stated there.
+    pub fn repeats_last_attempt(&self) -> bool {
         self.why.is_some() && self.attempts.last().is_some_and(|attempt| attempt.why == self.why)
     }
 
     pub fn attempt(&mut self) -> &mut Attempt {
-        self.attempts.last_mut().expect("an attempt is under way")
+        self.attempts.last_mut().expect("an attempt is in progress")
     }
 
     /// Writes `report.json` and `report.md` into the run's folder.
@@ -197,7 +196,7 @@ impl Report {
 
     pub fn to_markdown(&self) -> String {
         let mut page = format!("# Run {}: {}\n\n", self.run, self.status);
-        if let Some(why) = self.why.as_ref().filter(|_| !self.is_why_said()) {
+        if let Some(why) = self.why.as_ref().filter(|_| !self.repeats_last_attempt()) {
             let _ = writeln!(page, "{why}\n");
         }
         let _ = writeln!(page, "- feedback: {}", self.feedback.join(", "));
@@ -212,7 +211,7 @@ impl Report {
             let _ = writeln!(page, "- {name}: {value}");
         }
         for attempt in &self.attempts {
-            attempt.tell(self.not_taken(attempt).as_deref(), &mut page);
+            attempt.write_to(self.not_taken(attempt).as_deref(), &mut page);
         }
         page
     }
@@ -235,10 +234,10 @@ impl Attempt {
         }
     }
 
-    fn tell(&self, told: Option<&str>, page: &mut String) {
+    fn write_to(&self, summary: Option<&str>, page: &mut String) {
         let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
         if let Some(held) = self.held {
-            let _ = writeln!(page, "- {}", held.told());
+            let _ = writeln!(page, "- {}", held.summary());
         }
         for trace in &self.traces {
             let _ = writeln!(page, "- {trace}");
@@ -252,22 +251,22 @@ impl Attempt {
                 let _ = writeln!(page, "- adds {cases} cases, which do not judge it");
             }
             Effect::Person { why } => {
-                let _ = writeln!(page, "- for a person: {why}");
+                let _ = writeln!(page, "- needs a maintainer: {why}");
             }
         }
         for trial in &self.trials {
-            let _ = writeln!(page, "- {}", trial.told());
+            let _ = writeln!(page, "- {}", trial.summary());
         }
-        if let Some(told) = told {
-            let _ = writeln!(page, "- {told}");
+        if let Some(summary) = summary {
+            let _ = writeln!(page, "- {summary}");
         }
     }
 }
 
 impl TrialReport {
-    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`. Why it fails is why its attempt is
-    /// not taken, which is said there.
-    pub fn told(&self) -> String {
+    /// `fast tier: pass, score 0.810 (before 0.740, 40 cases)`. The reason of a failure is stated
+    /// at its attempt.
+    pub fn summary(&self) -> String {
         let by =
             if self.evaluators == Evaluators::Old { ", judged by the old evaluators" } else { "" };
         let verdict = if self.passed { "pass" } else { "fail" };

@@ -1,9 +1,9 @@
-//! What is the repository's own, brought together with a remote: records joined, pins, versions
-//! that lost the race for `active`.
+//! Synchronises managed refs with a remote: records, pins, versions that lost the race for
+//! `active`.
 //!
-//! A push of ours never takes anything from anybody: a record is pushed as the join of what the
-//! remote has and what is known here, under a lease on what was fetched; where another clone was
-//! faster, it is fetched and joined again.
+//! A push never removes data of other clones: a record is pushed as the join of the remote and the
+//! local content, with a lease on the fetched value; after a lost race, it is fetched and joined
+//! again.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -23,15 +23,15 @@ const RECORDS: [&Record; 3] = [&ledger::RECORD, &INBOX, &COUNTED];
 /// How often others may be faster.
 const ATTEMPTS: usize = 16;
 
-/// Refs of a remote that are to be moved, and ours once they are.
+/// The ref updates at a remote, and the local refs to update afterwards.
 #[derive(Debug, Default)]
 struct Plan {
     there: Vec<Move>,
     here: Vec<Move>,
 }
 
-/// Fetches what a remote has of ours and pushes what it lacks; says which refs of the remote were
-/// moved. `taken` are refs of the remote that a push under way moves itself.
+/// Fetches managed refs of a remote and pushes what it lacks; returns the updated refs of the
+/// remote. `taken` are refs of the remote that the current push updates itself.
 pub fn share(
     repository: &Repository,
     remote: &str,
@@ -68,7 +68,7 @@ pub fn share(
         .with_hint("run it again; nothing was lost"))
 }
 
-/// What the remote has of ours, and nothing else.
+/// Only the managed refs of the remote.
 pub fn fetch(git: &Git, remote: &str) -> Result<(), Failure> {
     Ok(git.fetch(remote, &fetch_refspecs(&git.remote_place(remote)))?)
 }
@@ -94,8 +94,7 @@ fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failu
             let pushed = format!("{SHARED}{PEERS}{clone}/{below}");
             let theirs = seen(git, remote, &pushed)?;
             if theirs.is_some_and(|theirs| !git.is_ancestor(&theirs, &commit).unwrap_or(false)) {
-                // another clone goes by this name; what was written under it is in the shared
-                // records
+                // another clone uses this name; what was written under it is in the shared records
                 git.rename_clone()?;
                 break;
             }
@@ -109,7 +108,7 @@ fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failu
 }
 
 impl Plan {
-    /// Of a pin here and there, the one that was set last stands in both places.
+    /// For a pin that differs, the newer one is set on both sides.
     fn pin(
         &mut self,
         git: &Git,
@@ -156,14 +155,14 @@ impl Plan {
     }
 }
 
-/// Where a ref of ours was at the remote when it was last fetched.
+/// The last fetched value of a managed ref of the remote.
 fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, Failure> {
     let below = name.strip_prefix(SHARED).unwrap_or(name);
     Ok(git.target(&format!("{REMOTES}{}/{below}", git.remote_place(remote)))?)
 }
 
-/// Whether there is something of ours here that the remote was not seen to have; the remote is not
-/// asked.
+/// Whether managed refs have content that the remote lacked when last fetched; the remote is not
+/// contacted.
 pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, Failure> {
     let git = &repository.git;
     if past::has_unshared_counts(repository)? {

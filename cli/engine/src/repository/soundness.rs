@@ -1,5 +1,5 @@
-//! What is served or judged is first looked at: the part of a version's verification that costs a
-//! few reads, once for each commit.
+//! The cheap part of a version's verification, which runs once per commit before it is served or
+//! judged.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -13,11 +13,11 @@ use agent_core::version::promotion::Tip;
 use agent_core::version::tag;
 use semver::Version;
 
-/// So far back a sound version is looked for to name in the advice.
-const LOOKED_BACK: usize = 1_000;
+/// How far back to search for a sound version to name in the hint.
+const SEARCH_DEPTH: usize = 1_000;
 
 impl Repository {
-    /// A commit as the version that it says it is, where nothing speaks against that.
+    /// A commit as the version it declares, if it has no defect.
     pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, Failure> {
         if let Some(tip) = self.known_sound(commit) {
             return Ok(tip);
@@ -25,7 +25,7 @@ impl Repository {
         let info = self.git.commit(commit)?;
         let breach = match self.git.breach(&info)? {
             Some(breach) => Some(breach),
-            None => self.says_nothing(&info)?.map(Breach::Commit),
+            None => self.evaluation_defect(&info)?.map(Breach::Commit),
         };
         match (breach, &info.trailers.version, &info.trailers.state) {
             (None, Some(version), Some(revision)) => {
@@ -41,14 +41,14 @@ impl Repository {
         }
     }
 
-    /// The same, where it was asked for by its version.
+    /// The same, where it was requested by its version.
     pub fn sound_version(&self, version: &Version, commit: &ObjectId) -> Result<(), Failure> {
         let found = self.version_at(commit)?;
         if found.version == *version {
             return Ok(());
         }
         Err(Failure::input(format!(
-            "the tag {} is on commit {}, which says it is {}",
+            "the tag {} is on commit {}, which declares {}",
             tag(version),
             commit.short(),
             tag(&found.version)
@@ -59,21 +59,21 @@ impl Repository {
         ))
     }
 
-    /// What its own evaluation says against it, where that lies in a folder of this machine; a
-    /// store that is further away costs too much to ask here.
-    fn says_nothing(&self, commit: &CommitInfo) -> Result<Option<String>, Failure> {
+    /// The defect of its evaluation, where the store is a local folder; a remote store would be too
+    /// slow here.
+    fn evaluation_defect(&self, commit: &CommitInfo) -> Result<Option<String>, Failure> {
         let manifest = self.manifest(&commit.id)?;
         if manifest.store.is_remote() {
             return Ok(None);
         }
-        // a store that cannot be read keeps nobody from being served
+        // an unreadable store does not prevent serving
         let stored = self.store(&manifest)?.get(&evaluation_key(commit.id.as_str())).ok().flatten();
         Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None, FIRST), &stored)))
     }
 
     fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> Failure {
-        let breach = breach
-            .unwrap_or_else(|| Breach::Commit("it does not say which state it holds".to_owned()));
+        let breach =
+            breach.unwrap_or_else(|| Breach::Commit("it does not declare its state".to_owned()));
         let version = commit
             .trailers
             .version
@@ -103,7 +103,7 @@ impl Repository {
     /// To the newest sound version before a tip that is none.
     fn way_back(&self, tip: &CommitInfo) -> String {
         let mut before =
-            self.git.first_parents(&tip.id).skip(1).take(LOOKED_BACK).map_while(Result::ok);
+            self.git.first_parents(&tip.id).skip(1).take(SEARCH_DEPTH).map_while(Result::ok);
         let sound = before.find_map(|past| self.version_at_quietly(&past));
         let Some(sound) = sound else {
             return "`agent verify` shows more; in a clone, `git fetch origin +active:active \
@@ -121,7 +121,7 @@ impl Repository {
 
     fn version_at_quietly(&self, commit: &CommitInfo) -> Option<Tip> {
         let is_sound = matches!(self.git.breach(commit), Ok(None))
-            && matches!(self.says_nothing(commit), Ok(None));
+            && matches!(self.evaluation_defect(commit), Ok(None));
         let (version, revision) =
             (commit.trailers.version.clone()?, commit.trailers.state.clone()?);
         is_sound.then_some(Tip { version, commit: commit.id.clone(), revision })

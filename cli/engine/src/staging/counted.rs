@@ -1,10 +1,10 @@
-//! Which signals have been counted: each id once, in the Journal at hand and in those of the
-//! versions on the way to its base.
+//! Which signals have been counted: each id once, in the current Journal and in those of the
+//! ancestors of its base.
 //!
-//! The second are gathered from the sealed Journals and kept in `counted`: a line that says up to
-//! which version they are counted, how many they are and their checksum, then the digests. It is a
-//! cache: where it is missing, damaged or of another way, it is made again; where `active` has gone
-//! on, it is carried on.
+//! The second are gathered from the sealed Journals and kept in `counted`: a header line with the
+//! version they are counted up to, their number and their checksum, then the digests. It is a
+//! cache: where it is missing, damaged or of another lineage, it is rebuilt; where `active` has
+//! advanced, it is extended.
 
 use super::past::{CountedBy, Counts, ID_DIGEST, IdDigest, Past, PastError, id_digest};
 use super::places::{COUNTED, Places};
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 /// Ids of sealed Journals are remembered up to this many, the oldest forgotten first.
 const MAX_REMEMBERED: usize = 1 << 20;
 const FORMAT: &str = "agent/counted@2";
-/// What the file began with before it said what it covers; digests of the same length follow.
+/// The header of files without a covered version; digests of the same length follow.
 const OLD_FORMAT: &[u8] = b"agent/counted@1\n";
 
 /// Whether a signal was counted.
@@ -28,7 +28,7 @@ pub enum Known {
     Unsure(Vec<Version>),
 }
 
-/// The ids of sealed Journals on the way to a version, oldest first.
+/// The ids in sealed Journals of a version and its ancestors, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Covered {
     up_to: ObjectId,
@@ -40,7 +40,7 @@ struct Covered {
 struct Sealed {
     ids: HashSet<IdDigest>,
     missing: Vec<Version>,
-    /// What the file does not say yet.
+    /// The ids not in the file yet.
     unwritten: Option<Covered>,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Counted {
     /// The version that the Journal at hand is based on.
     base: ObjectId,
     current: HashSet<IdDigest>,
-    /// Gathered when first asked for.
+    /// Collected on first use.
     sealed: Option<Sealed>,
 }
 
@@ -93,13 +93,13 @@ impl Counted {
         Ok(false)
     }
 
-    /// What was counted on the way to another version, for a Journal that goes over to it.
-    pub(super) fn on_the_way_to(
+    /// The ids counted up to another version, for a Journal that is rebased on it.
+    pub(super) fn counted_up_to(
         &self,
         base: &ObjectId,
         past: &dyn Past,
-    ) -> Result<OnTheWay, PastError> {
-        gather(&read(&self.path), base, past).map(OnTheWay)
+    ) -> Result<CountedUpTo, PastError> {
+        gather(&read(&self.path), base, past).map(CountedUpTo)
     }
 
     fn gathered(&mut self, past: &dyn Past) -> Result<&Sealed, PastError> {
@@ -127,7 +127,7 @@ impl Counted {
         version: &ObjectId,
         ids: impl Iterator<Item = &'a str>,
     ) -> Result<(), FsError> {
-        let Kept::Covered(mut covered) = read(&self.path) else { return Ok(()) };
+        let CountedFile::Covered(mut covered) = read(&self.path) else { return Ok(()) };
         if covered.up_to != self.base {
             return Ok(());
         }
@@ -138,11 +138,11 @@ impl Counted {
     }
 }
 
-/// What was counted on the way to a version.
+/// The ids counted up to a version.
 #[derive(Debug)]
-pub(super) struct OnTheWay(Sealed);
+pub(super) struct CountedUpTo(Sealed);
 
-impl OnTheWay {
+impl CountedUpTo {
     pub(super) fn has(&self, id: &str) -> bool {
         self.0.ids.contains(&id_digest(id))
     }
@@ -173,28 +173,27 @@ impl Covered {
     }
 }
 
-fn gather(kept: &Kept, base: &ObjectId, past: &dyn Past) -> Result<Sealed, PastError> {
+fn gather(kept: &CountedFile, base: &ObjectId, past: &dyn Past) -> Result<Sealed, PastError> {
     let covered = match kept {
-        Kept::Covered(covered) if covered.up_to == *base => {
+        CountedFile::Covered(covered) if covered.up_to == *base => {
             return Ok(Sealed {
                 ids: covered.ids.iter().copied().collect(),
                 missing: Vec::new(),
                 unwritten: None,
             });
         }
-        Kept::Covered(covered) => Some(covered),
-        Kept::Old(_) | Kept::Nothing => None,
+        CountedFile::Covered(covered) => Some(covered),
+        CountedFile::Old(_) | CountedFile::Nothing => None,
     };
     let Counts { journals, reaches_known } =
         past.counts(base, covered.map(|covered| &covered.up_to), MAX_REMEMBERED)?;
     let mut ids = match (covered, kept) {
         (Some(covered), _) if reaches_known => covered.ids.clone(),
-        // of the time before it was said what is covered: all of it is of Journals that were sealed
-        // here
-        (_, Kept::Old(ids)) => ids.clone(),
+        // files without a covered version contain only ids of Journals sealed by this clone
+        (_, CountedFile::Old(ids)) => ids.clone(),
         _ => Vec::new(),
     };
-    let is_old = matches!(kept, Kept::Old(_));
+    let is_old = matches!(kept, CountedFile::Old(_));
     let missing = journals
         .iter()
         .filter(|journal| journal.ids.is_none() && !is_old)
@@ -206,31 +205,31 @@ fn gather(kept: &Kept, base: &ObjectId, past: &dyn Past) -> Result<Sealed, PastE
     let mut covered = Covered { up_to: base.clone(), ids };
     covered.forget_the_oldest();
     let set = covered.ids.iter().copied().collect();
-    // a file says that nothing is missing
+    // a file states that nothing is missing
     let unwritten = missing.is_empty().then_some(covered);
     Ok(Sealed { ids: set, missing, unwritten })
 }
 
-/// What the file says.
+/// The parsed file.
 #[derive(Debug, PartialEq, Eq)]
-enum Kept {
+enum CountedFile {
     Covered(Covered),
-    /// As it was written before it said what it covers.
+    /// A file in the format without a covered version.
     Old(Vec<IdDigest>),
     /// There is none, or it is damaged.
     Nothing,
 }
 
 /// What cannot be read is gathered again.
-fn read(path: &std::path::Path) -> Kept {
-    fs::read_if_there(path).ok().flatten().map_or(Kept::Nothing, |bytes| parse(&bytes))
+fn read(path: &std::path::Path) -> CountedFile {
+    fs::read_if_there(path).ok().flatten().map_or(CountedFile::Nothing, |bytes| parse(&bytes))
 }
 
-fn parse(bytes: &[u8]) -> Kept {
+fn parse(bytes: &[u8]) -> CountedFile {
     if let Some(digests) = bytes.strip_prefix(OLD_FORMAT) {
-        return Kept::Old(digests.as_chunks::<ID_DIGEST>().0.to_vec());
+        return CountedFile::Old(digests.as_chunks::<ID_DIGEST>().0.to_vec());
     }
-    parse_covered(bytes).map_or(Kept::Nothing, Kept::Covered)
+    parse_covered(bytes).map_or(CountedFile::Nothing, CountedFile::Covered)
 }
 
 fn parse_covered(bytes: &[u8]) -> Option<Covered> {
@@ -278,17 +277,17 @@ mod tests {
             ids: ["a", "b", "c"].map(id_digest).to_vec(),
         };
         write(&places, &path, &covered).unwrap();
-        assert_eq!(read(&path), Kept::Covered(covered));
+        assert_eq!(read(&path), CountedFile::Covered(covered));
         let bytes = std::fs::read(&path).unwrap();
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << bit;
-                assert_eq!(parse(&flipped), Kept::Nothing, "bit {bit} of byte {at}");
+                assert_eq!(parse(&flipped), CountedFile::Nothing, "bit {bit} of byte {at}");
             }
-            assert_eq!(parse(&bytes[..at]), Kept::Nothing, "cut at {at}");
+            assert_eq!(parse(&bytes[..at]), CountedFile::Nothing, "cut at {at}");
         }
         let old = [OLD_FORMAT, &id_digest("a"), b"half a digest"].concat();
-        assert_eq!(parse(&old), Kept::Old(vec![id_digest("a")]));
+        assert_eq!(parse(&old), CountedFile::Old(vec![id_digest("a")]));
     }
 }

@@ -14,7 +14,7 @@ pub enum StagingError {
     #[error(transparent)]
     Fs(#[from] FsError),
     #[error(
-        "the update could not be written to the Journal whole, nor taken off it again: it may \
+        "the update could not be written completely to the Journal, nor truncated: it may \
         count, and it may not"
     )]
     InDoubt(#[source] FsError),
@@ -31,7 +31,7 @@ pub enum StagingError {
     #[error(transparent)]
     Past(#[from] PastError),
     #[error("staging was changed meanwhile: the update {0} is no longer in its Journal")]
-    Gone(u64),
+    AlreadySealed(u64),
 }
 
 impl Diagnose for StagingError {
@@ -41,7 +41,7 @@ impl Diagnose for StagingError {
             Self::Past(error) => error.kind(),
             Self::Journal { source, .. } => source.kind(),
             Self::Full | Self::TooLarge(_) => FailureKind::Input,
-            Self::Gone(_) => FailureKind::Conflict,
+            Self::AlreadySealed(_) => FailureKind::Conflict,
         }
     }
 
@@ -63,7 +63,7 @@ impl Diagnose for StagingError {
             Self::TooLarge(_) => {
                 Some("keep less in the state, the arguments or the conversation".to_owned())
             }
-            Self::Gone(_) => Some("run it again".to_owned()),
+            Self::AlreadySealed(_) => Some("run it again".to_owned()),
         }
     }
 }

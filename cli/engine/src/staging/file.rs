@@ -19,7 +19,7 @@ const FILLER: u8 = b'\n';
 /// The last bytes of what was read: a checksum is among them.
 const END_BYTES: usize = 32;
 
-/// How far the Journal was read, and what stood there.
+/// How far the Journal was read, and the content at that point.
 #[derive(Debug)]
 pub(super) struct End {
     at: u64,
@@ -36,9 +36,9 @@ impl End {
 /// Why a group is not committed.
 #[derive(Debug)]
 pub(super) enum NotCommitted {
-    /// It does not stand in the Journal.
+    /// It is not in the Journal.
     TakenOff(FsError),
-    /// It may stand there.
+    /// It may be in the Journal.
     InDoubt(FsError),
 }
 
@@ -59,7 +59,7 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens it and reads it whole.
+    /// Opens it and reads all of it.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>), FsError> {
         let mut options = File::options();
         let file = options
@@ -91,7 +91,7 @@ impl JournalFile {
         }
     }
 
-    /// What stands from `end` on; nothing when that is reserved space.
+    /// The content from `end` on; empty when that is reserved space.
     pub(super) fn read_news(&self, end: u64) -> Result<Vec<u8>, FsError> {
         let mut first = [FILLER];
         let read =
@@ -102,7 +102,7 @@ impl JournalFile {
         let mut bytes = self.read_from(end)?;
         let used =
             bytes.iter().rposition(|byte| !matches!(*byte, FILLER | 0)).map_or(0, |last| last + 1);
-        // the last line's own newline looks like the reserve
+        // the last line's newline is indistinguishable from the reserve
         bytes.truncate(used + 1);
         Ok(bytes)
     }
@@ -125,7 +125,7 @@ impl JournalFile {
     }
 
     /// Writes a group at `end` and syncs: when this returns, it is durable. When it fails, the
-    /// group is taken off again, or it is said that it could not be.
+    /// group is truncated, or the error reports that it could not be.
     pub(super) fn commit(&self, end: u64, group: &[u8]) -> Result<(), NotCommitted> {
         let outcome = self
             .reserve(end + group.len() as u64)
@@ -133,7 +133,7 @@ impl JournalFile {
             .and_then(|()| self.file.sync_data());
         outcome.map_err(|error| {
             let error = FsError::while_doing("append to", &self.path)(error);
-            if self.take_off(end, group.len()) {
+            if self.truncate_group(end, group.len()) {
                 NotCommitted::TakenOff(error)
             } else {
                 NotCommitted::InDoubt(error)
@@ -141,10 +141,10 @@ impl JournalFile {
         })
     }
 
-    /// A group that was not acknowledged must not count: it is cut off, or overwritten where that
-    /// fails. A sync that failed is not asked again; what readers find is what counts, and a power
-    /// cut may still bring back what they do not.
-    fn take_off(&self, end: u64, length: usize) -> bool {
+    /// A group that was not acknowledged must not count: it is truncated, or overwritten where that
+    /// fails. A failed sync is not retried; what readers find is authoritative, and a power cut may
+    /// still restore what they do not find.
+    fn truncate_group(&self, end: u64, length: usize) -> bool {
         let overwrite = || {
             self.file.write_all_at(&vec![FILLER; length], end).and_then(|()| self.file.sync_data())
         };
@@ -176,7 +176,7 @@ impl JournalFile {
 
 #[cfg(test)]
 impl JournalFile {
-    /// Stands for a disk that takes nothing.
+    /// Simulates a disk that rejects writes.
     pub(super) fn open_for_reading(&mut self) {
         self.file = File::open(&self.path).unwrap();
     }

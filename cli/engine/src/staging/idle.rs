@@ -11,7 +11,7 @@ pub struct Idle {
     view: Option<Stamp>,
 }
 
-/// What the view looks like: another file in its place, and an edit, look different.
+/// The stamp of the view: a replacement and an edit change it.
 fn stamp(view: &Path) -> Option<Stamp> {
     view.metadata().ok().map(|found| Stamp::of(&found))
 }
@@ -27,9 +27,9 @@ impl Staging {
 }
 
 impl Idle {
-    /// Staging with the updates that others appended meanwhile. `None` when others did anything
-    /// else: sealed or rebased the Journal, reset it, took a group off it, or edited the view. Then
-    /// it is to be opened again, which mends what there is to mend.
+    /// Staging with the updates that other processes appended since. `None` after any other change:
+    /// the Journal was sealed, rebased, reset or truncated, or the view was edited. Then staging
+    /// has to be reopened, which repairs it.
     pub fn wake(mut self) -> Option<Staging> {
         if matches!(self.catch_up(), Ok(true)) {
             return Some(self.staging);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// One group's limit: a reader holds a group in memory.
 const MAX_GROUP_BYTES: usize = 32 << 20;
 
-/// What is served now, as far as staging needs to know.
+/// The served version, as staging needs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Active {
     pub base: Base,
@@ -40,7 +40,7 @@ pub struct Snapshot {
     pub seq: u64,
     /// How many updates there are since the base.
     pub updates: u64,
-    /// Whether they came to another state than the base's.
+    /// Whether their state differs from the base's.
     pub dirty: bool,
 }
 
@@ -50,7 +50,7 @@ pub enum Append {
     /// Durable: acknowledge it.
     Appended(Vec<Folded>),
     /// The Revision was another one, or one of the ids has been counted; nothing was written.
-    Lost,
+    Conflict,
 }
 
 /// Staging, open.
@@ -62,7 +62,7 @@ pub struct Staging {
     /// Of what the fold is made.
     pub(super) end: End,
     pub(super) counted: Counted,
-    /// Read when an id comes again.
+    /// Read when an id is repeated.
     contents: Option<Contents>,
     pub(super) past: Arc<dyn Past>,
     pub(super) view: View,
@@ -80,7 +80,7 @@ pub(super) struct Copy {
     _folder: Temporary,
 }
 
-/// What signals said that were counted: by id, digests of their content.
+/// The content digests of counted signals, by id.
 #[derive(Debug)]
 struct Contents {
     /// The version that the Journal is based on, and up to where it was read.
@@ -89,8 +89,8 @@ struct Contents {
 }
 
 impl Staging {
-    /// Opens staging, begins it from `active` where there is none, and mends what a kill left
-    /// behind (see `notices`). Where it cannot be written, a copy is opened, which takes no update.
+    /// Opens staging, creates it from `active` where there is none, and repairs the leftovers of a
+    /// killed process (see `notices`). Where it is not writable, a read-only copy is opened.
     pub fn open(
         layout: &Layout,
         active: &Active,
@@ -176,7 +176,7 @@ impl Staging {
         Ok(staging)
     }
 
-    /// What had to be mended when it was opened.
+    /// The repairs made when it was opened.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
     }
@@ -199,13 +199,13 @@ impl Staging {
         self.locked(Self::snapshot)
     }
 
-    /// Whether a signal with this id is in staging, or in a Journal of a version on the way to what
+    /// Whether a signal with this id is in staging, or in a Journal of an ancestor of the version
     /// staging is based on.
     pub fn has_counted(&mut self, id: &str) -> Result<Known, StagingError> {
         Ok(self.counted.has(id, &*self.past)?)
     }
 
-    /// What a signal that was counted said, as a digest; `None` where its Journal is not here.
+    /// The content digest of a counted signal; `None` where its Journal is absent.
     pub fn counted_content(&mut self, id: &str) -> Result<Option<String>, StagingError> {
         let id = id_digest(id);
         let here = (self.fold.base.commit.clone(), self.fold.end);
@@ -232,7 +232,7 @@ impl Staging {
         self.fold.base.commit != active.base.commit && self.fold.base.version <= active.base.version
     }
 
-    /// Keeps others from changing staging until `release`: for when races were lost too often.
+    /// Locks staging until `release`: used after repeated lost races.
     pub fn hold(&mut self) -> Result<(), StagingError> {
         if let Some(copy) = &self.copy {
             return Err(copy.refusal.again().into());
@@ -248,8 +248,8 @@ impl Staging {
     }
 
     /// Appends updates as one group if staging still has the Revision they were made from. When
-    /// this returns, they are durable: the sync is the commit point, and an error says that nothing
-    /// was appended, but for `StagingError::InDoubt`.
+    /// this returns, they are durable: the sync is the commit point, and an error means that
+    /// nothing was appended, except `StagingError::InDoubt`.
     pub fn append(
         &mut self,
         drafts: Vec<Draft>,
@@ -268,7 +268,7 @@ impl Staging {
         if self.fold.revision != *expected
             || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)?
         {
-            return Ok(Committed::whole(Append::Lost));
+            return Ok(Committed::whole(Append::Conflict));
         }
         let group = self.fold.compose(drafts);
         if group.bytes.len() > MAX_GROUP_BYTES {
@@ -289,7 +289,7 @@ impl Staging {
         Ok(Committed { value: Append::Appended(records), warnings })
     }
 
-    /// The Journal's bytes, whole groups only.
+    /// The Journal's bytes, complete groups only.
     pub fn journal(&mut self) -> Result<Vec<u8>, StagingError> {
         self.catch_up()?;
         let mut bytes = self.file.read_from(0)?;
@@ -347,7 +347,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Reads the Journal anew.
+    /// Rereads the Journal.
     pub(super) fn reload(&mut self) -> Result<(), StagingError> {
         let (file, bytes) = JournalFile::open(&self.places.current())?;
         let (fold, folded, _) = fold_whole(&self.places, &bytes)?;
@@ -361,7 +361,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Under the lock nobody is writing: what is no whole group now was left by a killed process.
+    /// Under the lock there is no other writer: an incomplete group was left by a killed process.
     pub(super) fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
         let rest = self.file.read_news(self.fold.end)?;
         if rest.is_empty() {
@@ -376,7 +376,7 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // who wants to hear of it has asked before; the next to open staging rebuilds it
+        // errors were reported earlier; the next open of staging rebuilds the view
         let _ = self.flush_view();
     }
 }

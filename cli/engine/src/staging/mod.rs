@@ -1,20 +1,20 @@
 //! The State Manager: staging as the end of the Journal, updated under compare-and-swap.
 //!
-//! What lies where, under `.agent/journal/`:
-//! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It alone says what
-//!   staging is.
+//! Files under `.agent/journal/`:
+//! - `current.jsonl`: the Journal (format in `agent_core::state::journal`). It is the only source
+//!   of staging.
 //! - `lock`: held while anything here is changed. `open`: shared by every process that has staging
 //!   open.
 //! - `counted`: digests of the signal ids in sealed Journals, as far as `active` has them: a cache.
-//! - `set-aside/`: what was discarded, rebased or found in the way, the last few of each kind.
+//! - `set-aside/`: discarded, rebased or replaced files, the last few of each kind.
 //!
-//! `state/staging.state.json` is a view: renamed into place after the fact, at most every few
-//! milliseconds, and rebuilt when it is not what the Journal says.
+//! `state/staging.state.json` is a view: renamed into place after the update, at most every few
+//! milliseconds, and rebuilt when it differs from the Journal.
 //!
 //! An update, in order: lock; read what others appended; compare the Revision; write the group into
 //! reserved space; fdatasync (here it is acknowledged); unlock. A kill before the sync leaves a
-//! torn tail, or a whole group that was not acknowledged: both are what the next reader makes of
-//! the file. Whole files (a new Journal, the counted ids) are written aside, synced, renamed, and
+//! torn tail, or a complete group that was not acknowledged: the next reader handles both. New
+//! files (a new Journal, the counted ids) are written to a temporary name, synced, renamed, and
 //! their folder synced.
 
 mod counted;

@@ -1,5 +1,5 @@
-//! What staging has to know of the past of `active`: which versions lie on the way to it, and which
-//! signals their Journals hold.
+//! The history of `active` as staging needs it: which versions are its ancestors, and which signals
+//! their Journals hold.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
@@ -8,7 +8,7 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// An id of a signal, shortened: enough to tell a million apart.
+/// A truncated signal id: sufficient to distinguish a million.
 pub type IdDigest = [u8; ID_DIGEST];
 pub const ID_DIGEST: usize = 16;
 
@@ -17,14 +17,14 @@ pub fn id_digest(id: &str) -> IdDigest {
     hash[..ID_DIGEST].try_into().expect("SHA-256 is longer")
 }
 
-/// How a version that staging knows of stands to the one that is served.
+/// The relation of a version to the served one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// On the way to it.
+    /// An ancestor of it.
     Before,
-    /// It is on the way to this one: what was looked up as served was, before it moved.
+    /// A descendant of it: `active` moved after it was read.
     After,
-    /// On another way: it lost the race for `active`.
+    /// Neither: it lost the race for `active`.
     Aside,
     /// The repository does not have it.
     Unknown,
@@ -44,7 +44,7 @@ pub struct CountedBy {
     pub ids: Option<Vec<IdDigest>>,
 }
 
-/// The Journals on the way to a version, newest first.
+/// The Journals of a version and its ancestors, newest first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     pub journals: Vec<CountedBy>,
@@ -59,12 +59,12 @@ pub trait Past: std::fmt::Debug {
     /// Where the way to a version parts from the way to `active`.
     fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError>;
 
-    /// A Journal that this clone sealed, when the object store has it whole. A store that does not
-    /// answer is an error.
+    /// A Journal that this clone sealed, when the object store has all of it. An unreachable store
+    /// is an error.
     fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError>;
 
-    /// The signals that were counted on the way to a version, back to one that is `known` or to so
-    /// many of them.
+    /// The signals counted up to a version, back to one that is `known` or up to a number of
+    /// versions.
     fn counts(
         &self,
         commit: &ObjectId,
@@ -72,14 +72,14 @@ pub trait Past: std::fmt::Debug {
         most: usize,
     ) -> Result<Counts, PastError>;
 
-    /// What the signals said that were counted lately on the way to a version, as far as their
-    /// Journals are here: by id, digests of their content.
+    /// The content digests, by id, of signals counted recently up to a version, as far as their
+    /// Journals are present.
     fn contents(&self, _commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {
         Ok(HashMap::new())
     }
 }
 
-/// Why the past could not be looked at.
+/// Why the history could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PastError {

@@ -34,7 +34,7 @@ impl Places {
         self.folder.join(CURRENT)
     }
 
-    /// A whole file under way: its name is fixed, as only the holder of the lock writes it.
+    /// The temporary name of a file; it is fixed, because only the lock holder writes it.
     pub(super) fn under_way(&self) -> PathBuf {
         self.folder.join("under-way")
     }
@@ -47,12 +47,12 @@ impl Places {
         self.folder.join("open")
     }
 
-    /// Puts a whole file in place; once it is there, only warnings come of it.
+    /// Replaces a file; failures after the rename are only warnings.
     pub(super) fn replace(&self, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
         fs::replace_through(&self.under_way(), path, bytes)
     }
 
-    /// Puts in place what is made again when it is lost.
+    /// Replaces a file that can be rebuilt.
     pub(super) fn replace_rebuildable(&self, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
         fs::replace_view(&self.under_way(), path, bytes)
     }
@@ -62,7 +62,7 @@ impl Places {
         move |source| StagingError::Journal { path, source }
     }
 
-    /// Keeps bytes in `set-aside/` under a counted name, and forgets the oldest of their kind. The
+    /// Stores bytes in `set-aside/` under a numbered name and deletes the oldest of their kind. The
     /// lock is held.
     pub(super) fn set_aside(
         &self,
@@ -75,7 +75,7 @@ impl Places {
         let mut kept = numbers(&folder, kind, extension)?;
         let number = kept.last().map_or(1, |last| last + 1);
         let name = |number: u64| folder.join(format!("{kind}-{number:06}.{extension}"));
-        // that its folder is not synced yet is no reason to keep what it stands for from going on
+        // an unsynced folder does not justify failing the operation
         let _ = self.replace(&name(number), bytes)?;
         kept.push(number);
         for old in &kept[..kept.len().saturating_sub(KEPT_ASIDE)] {

@@ -6,7 +6,7 @@ use super::places::Places;
 use super::view::Notice;
 use agent_core::state::journal::{self, Fold, Folded, JournalError, Tail};
 
-/// The length of the header and the whole groups that a fold went over.
+/// The length of the header and the complete groups that were folded.
 pub(super) fn whole(fold: &Fold) -> usize {
     usize::try_from(fold.end).unwrap_or(usize::MAX)
 }
@@ -31,8 +31,8 @@ pub(super) fn recover(
 ) -> Result<(Fold, Vec<Folded>), StagingError> {
     let (fold, folded, _) = fold_whole(places, bytes)?;
     let rest = &bytes[whole(&fold)..];
-    // a power cut may keep a later page of an unfinished write and lose an earlier one, so all of
-    // the reserve is looked at
+    // a power cut may keep a later page of an unfinished write and lose an earlier one, so the
+    // complete reserve is checked
     if !journal::is_reserved(rest) {
         if journal::holds_a_group(rest) {
             return Err(places.damaged()(unreadable_group(fold.end)));
@@ -48,6 +48,6 @@ pub(super) fn recover(
 pub(super) fn unreadable_group(offset: u64) -> JournalError {
     JournalError::Damaged {
         offset,
-        what: "a group that cannot be read, and whole ones after it".to_owned(),
+        what: "an unreadable group followed by complete ones".to_owned(),
     }
 }

@@ -1,8 +1,8 @@
 //! One Journal after another: sealed by a promotion, rebased on a new active, reset.
 //!
-//! Each of these makes the next Journal as a whole file and renames it over `current.jsonl`: the
-//! rename, and its folder's sync, is the commit point. Before it, at most `counted` says that it
-//! goes as far as a version that staging is not based on yet; it is gathered again then.
+//! Each of these writes the next Journal as a new file and renames it over `current.jsonl`: the
+//! rename, and its folder's sync, is the commit point. An interruption before it leaves at most a
+//! `counted` that covers a version staging is not based on yet; it is then rebuilt.
 
 use super::error::StagingError;
 use super::manager::{Active, Staging};
@@ -48,7 +48,7 @@ pub struct Discarded {
 pub struct Rebased {
     /// Updates that have no effect there, and why.
     pub dropped: Vec<(Record, String)>,
-    /// How many were counted on the way to that version already.
+    /// How many were counted up to that version already.
     pub counted: u64,
     /// Versions on that way of which it is not known what they counted.
     pub unsure: Vec<Version>,
@@ -80,26 +80,26 @@ impl Rebased {
     }
 }
 
-/// What an update came to when it was replayed on another state.
+/// The outcome of an update replayed on another state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Replayed {
     Unchanged,
     State(Value),
-    /// It does not apply any more; its record stays, without effect, and says why.
+    /// It no longer applies; its record stays, without effect, with the reason.
     Dropped(String),
 }
 
 impl Staging {
-    /// The Journal up to `seq`, as it will be sealed once the promotion is published. `Gone` says
-    /// that somebody else was first.
+    /// The Journal up to `seq`, as it will be sealed once the promotion is published. `Gone`:
+    /// another process sealed it first.
     pub fn sealed(&mut self, seq: u64) -> Result<Sealed, StagingError> {
         let journal = self.journal()?;
         if self.has_sealed(seq) {
-            return Err(StagingError::Gone(seq));
+            return Err(StagingError::AlreadySealed(seq));
         }
         let bytes = journal::sealed(&journal, seq)
             .map_err(self.places.damaged())?
-            .ok_or(StagingError::Gone(seq))?;
+            .ok_or(StagingError::AlreadySealed(seq))?;
         Ok(Sealed { seq, digest: object_id::digest(bytes), bytes: bytes.to_vec() })
     }
 
@@ -115,13 +115,13 @@ impl Staging {
 
     fn seal_locked(&mut self, seq: u64, active: &Active) -> Result<Warnings, StagingError> {
         let journal = self.journal()?;
-        // whoever opened staging since the promotion was published has done it already
+        // a process that opened staging after the promotion has sealed it already
         if self.has_sealed(seq) {
             return Ok(Warnings::none());
         }
         let sealed = journal::sealed(&journal, seq)
             .map_err(self.places.damaged())?
-            .ok_or(StagingError::Gone(seq))?;
+            .ok_or(StagingError::AlreadySealed(seq))?;
         let mut ids = Vec::new();
         let fold = journal::walk(sealed, |record, _| ids.push(record.id.clone()))
             .map_err(self.places.damaged())?;
@@ -143,11 +143,10 @@ impl Staging {
         self.succeed(&next)
     }
 
-    /// Puts the next Journal in place and goes on with it.
+    /// Replaces the Journal by the next one and continues with it.
     fn succeed(&mut self, next: &[u8]) -> Result<Warnings, StagingError> {
         let mut warnings = self.places.replace(&self.places.current(), next)?;
-        // one that cannot be read now is read by the next look, which finds another file in its
-        // place
+        // if reading fails now, the next access detects the replaced file and reads it
         if warnings
             .note(self.reload(), "the Journal is in place, but could not be read back")
             .is_some()
@@ -190,9 +189,8 @@ impl Staging {
     }
 
     /// The version that staging is based on lost the race for `active`: the updates of the Journals
-    /// that this clone sealed on that way, and those since, are one Journal again, based on the
-    /// last version that both ways have in common. It waits for a replay like any other that is
-    /// behind.
+    /// that this clone sealed on that lineage, and those since, become one Journal, based on the
+    /// last common version. It has to be replayed like any other that is behind.
     fn come_back(&mut self, active: &Active) -> Result<(), StagingError> {
         let Some(fork) = self.past.fork(&self.fold.base.commit, &active.base.commit)? else {
             return Ok(());
@@ -236,8 +234,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Of the Journals that this clone sealed, those of versions on the way to `active`, and those
-    /// of versions that are not.
+    /// Splits the Journals that this clone sealed into those of ancestors of `active` and the
+    /// others.
     fn parted(&self, active: &ObjectId) -> Result<(Vec<SealedAs>, Vec<SealedAs>), StagingError> {
         let sealed = &self.fold.sealed;
         let mut kept = sealed.len();
@@ -248,8 +246,7 @@ impl Staging {
         Ok((sealed[..kept].to_vec(), sealed[kept..].to_vec()))
     }
 
-    /// The last update that active's own Journal holds, when that Journal is the beginning of this
-    /// one.
+    /// The last update that active's own Journal holds, when that Journal is a prefix of this one.
     fn sealed_by(&mut self, active: &Active) -> Result<Option<u64>, StagingError> {
         let Some(digest) = &active.journal else { return Ok(None) };
         let journal = self.journal()?;
@@ -259,9 +256,9 @@ impl Staging {
     /// Replays staging's updates on what is served now, under the lock, and swaps the outcome in as
     /// one new Journal.
     ///
-    /// `replay` gives what an update of the Tuner comes to on a state; updates that no Tuner made
-    /// are applied as they were recorded. What was counted on the way to what is served now is not
-    /// replayed: another clone was given the same signal.
+    /// `replay` computes the outcome of a Tuner update on a state; other updates are applied as
+    /// recorded. Signals already counted up to the served version are not replayed: another clone
+    /// applied the same signal.
     pub async fn rebase<E: From<StagingError>>(
         &mut self,
         active: &Active,
@@ -287,7 +284,7 @@ impl Staging {
         let mut state = next.fold.state.clone();
         let there = self
             .counted
-            .on_the_way_to(&active.base.commit, &*self.past)
+            .counted_up_to(&active.base.commit, &*self.past)
             .map_err(StagingError::from)?;
         let mut rebased = Rebased { unsure: there.missing().to_vec(), ..Rebased::default() };
         for group in records.chunks(REPLAYED_GROUP) {
@@ -296,7 +293,7 @@ impl Staging {
                 let is_counted = there.has(&record.id);
                 let replayed = match own {
                     _ if is_counted => Replayed::Dropped(format!(
-                        "it was counted on the way to {}",
+                        "it is already counted in {} or an earlier version",
                         tag(&active.base.version)
                     )),
                     None => replay(&state, record).await?,
@@ -314,8 +311,8 @@ impl Staging {
         Ok(Committed { value: rebased, warnings: self.succeed(&next.bytes)? })
     }
 
-    /// Discards staging: a new Journal from active; the old file is kept aside, whole, even when it
-    /// cannot be read.
+    /// Discards staging: a new Journal from active; the old file is moved to `set-aside/`, even
+    /// when it is unreadable.
     pub fn reset(layout: &Layout, active: &Active) -> Result<Committed<Discarded>, StagingError> {
         let places = Places::new(layout);
         let _lock = places.lock()?;
@@ -392,7 +389,7 @@ fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, Jour
     Ok(records)
 }
 
-/// A person's or program's own update, on another state: the same places get the same values.
+/// A direct edit, on another state: the same paths get the same values.
 fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     let mut after = state.clone();
     match json_patch::patch(&mut after, change) {

@@ -54,7 +54,7 @@ impl History {
         self.published(commit).map(|published| published.on).or_else(straight)
     }
 
-    /// A version and those it stands on.
+    /// A version and its predecessors.
     fn way(&self, commit: &ObjectId) -> Vec<ObjectId> {
         std::iter::successors(Some(commit.clone()), |commit| self.below(commit)).collect()
     }
@@ -225,7 +225,7 @@ fn total(staging: &mut Staging) -> i64 {
 }
 
 #[test]
-fn an_update_is_there_for_the_next_process_and_in_the_view() {
+fn update_is_visible_to_the_next_process_and_in_the_view() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 2);
@@ -248,7 +248,7 @@ fn block_the_view(place: &Place) {
 }
 
 #[test]
-fn a_view_that_cannot_be_written_takes_nothing_back() {
+fn unwritable_view_does_not_undo_the_update() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -279,7 +279,7 @@ fn a_view_that_cannot_be_written_takes_nothing_back() {
 }
 
 #[test]
-fn a_group_that_was_taken_off_after_others_saw_it_leaves_no_hole() {
+fn truncated_group_leaves_no_gap() {
     let place = place();
     let (mut one, mut two) = (place.open(), place.open());
     tune(&mut one, "s-1", 1);
@@ -300,7 +300,7 @@ fn a_group_that_was_taken_off_after_others_saw_it_leaves_no_hole() {
 }
 
 #[test]
-fn what_cannot_be_made_durable_is_taken_off_and_said() {
+fn failed_sync_truncates_the_group_and_is_reported() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -315,19 +315,19 @@ fn what_cannot_be_made_durable_is_taken_off_and_said() {
 }
 
 #[test]
-fn a_stale_revision_and_a_counted_id_both_lose() {
+fn stale_revision_and_duplicate_id_are_refused() {
     let place = place();
     let (mut one, mut two) = (place.open(), place.open());
     let before = one.snapshot().unwrap();
     tune(&mut two, "s-1", 1);
     assert_eq!(
         one.append(vec![draft("s-2", 1, add(&before.state, 1))], &before.revision).unwrap().value,
-        Append::Lost
+        Append::Conflict
     );
     let now = one.snapshot().unwrap();
     assert_eq!(
         one.append(vec![draft("s-1", 1, add(&now.state, 1))], &now.revision).unwrap().value,
-        Append::Lost
+        Append::Conflict
     );
     assert!(has_counted(&mut one, "s-1") && !has_counted(&mut one, "s-2"));
     assert_eq!(total(&mut one), 1);
@@ -353,7 +353,7 @@ fn threads_that_race_add_up() {
 }
 
 #[test]
-fn whoever_holds_staging_wins_the_next_race() {
+fn lock_holder_wins_the_next_race() {
     let place = place();
     let mut one = place.open();
     one.hold().unwrap();
@@ -395,7 +395,7 @@ fn a_kill_at_any_byte_of_the_last_group_leaves_the_groups_before_it() {
         let torn = staging.notices().iter().any(|notice| matches!(notice, Notice::TornTail { .. }));
         assert_eq!(torn, cut > 0 && !is_whole, "cut at {cut}: {:?}", staging.notices());
         if cut % 50 == 0 || is_whole {
-            // what comes next is durable and whole
+            // the next update is durable and complete
             tune(&mut staging, "next", 5);
             drop(staging);
             assert_eq!(total(&mut place.open()), expected + 5, "cut at {cut}");
@@ -404,7 +404,7 @@ fn a_kill_at_any_byte_of_the_last_group_leaves_the_groups_before_it() {
 }
 
 #[test]
-fn a_late_page_of_a_lost_write_is_not_taken_for_reserve() {
+fn stale_page_of_a_lost_write_is_not_treated_as_preallocated() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -460,7 +460,7 @@ fn a_torn_tail_of_a_killed_neighbour_is_cut_off_by_the_next_append() {
     assert_eq!(place.open().notices(), []);
 }
 
-/// What is found in the view's place, and what is said of it.
+/// The content found in place of the view, and the notice about it.
 fn check_view(found: Option<&[u8]>, said: &str) {
     let place = place();
     let mut staging = place.open();
@@ -484,15 +484,15 @@ fn check_view(found: Option<&[u8]>, said: &str) {
 }
 
 #[test]
-fn a_view_that_is_not_the_journals_end_is_rebuilt_and_said_so() {
+fn outdated_view_is_rebuilt_with_a_notice() {
     check_view(None, "was missing");
     check_view(Some(b"{\"total\": 7, \"pat"), "was no JSON");
-    check_view(Some(b"{\"total\":999}"), "held a state the Journal does not know");
+    check_view(Some(b"{\"total\":999}"), "held a state that is not in the Journal");
     check_view(Some(&canonical::to_bytes(&active(1).state)), "was behind");
 }
 
 #[test]
-fn sealing_keeps_what_came_after_the_promoted_update() {
+fn sealing_keeps_updates_after_the_promoted_one() {
     let place = place();
     let (mut staging, mut other) = (place.open(), place.open());
     tune(&mut staging, "s-1", 1);
@@ -524,7 +524,7 @@ fn sealing_keeps_what_came_after_the_promoted_update() {
 }
 
 #[test]
-fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() {
+fn interrupted_seal_is_completed_by_the_next_command() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -537,9 +537,9 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
     drop(staging);
     let mut again = place.open_on(&promoted).unwrap();
     assert_eq!(again.notices(), [Notice::Resealed { updates: 1 }]);
-    // whoever published it comes later, and finds it done
+    // the publisher arrives later and finds the seal done
     let _ = again.seal(1, &promoted).unwrap();
-    assert!(matches!(again.sealed(1), Err(StagingError::Gone(1))));
+    assert!(matches!(again.sealed(1), Err(StagingError::AlreadySealed(1))));
     let snapshot = again.snapshot().unwrap();
     assert_eq!(
         (total(&mut again), snapshot.updates, snapshot.base.version),
@@ -549,20 +549,20 @@ fn a_promotion_that_was_killed_before_it_sealed_is_sealed_by_the_next_command() 
 }
 
 #[test]
-fn empty_staging_follows_active_and_nobody_takes_it_back() {
+fn empty_staging_follows_active() {
     let place = place();
     drop(place.open());
     let mut ahead = place.open_on(&active(2)).unwrap();
     assert_eq!(ahead.snapshot().unwrap().state["patch"], 2);
     drop(ahead);
-    // somebody who looked active up before it moved
+    // a process that read active before it moved
     let mut late = place.open_on(&active(1)).unwrap();
     assert_eq!(late.snapshot().unwrap().base, active(2).base);
     assert!(!late.is_behind(&active(1)));
 }
 
 #[test]
-fn rebasing_replays_the_signals_on_what_is_served_now() {
+fn rebase_replays_signals_on_the_active_state() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -625,7 +625,7 @@ fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
 }
 
 #[test]
-fn nothing_is_left_lying_around() {
+fn no_temporary_files_remain() {
     let place = place();
     let mut staging = place.open();
     for signal in 0..20 {
@@ -656,7 +656,7 @@ fn journal_of_another(ids: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn what_became_a_version_that_lost_the_race_is_in_staging_again_and_counts_once() {
+fn signals_of_a_lost_version_return_to_staging_once() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -676,7 +676,7 @@ fn what_became_a_version_that_lost_the_race_is_in_staging_again_and_counts_once(
     assert_eq!((snapshot.updates, snapshot.base.version), (4, Version::new(0, 1, 1)));
     assert!(back.is_behind(&theirs));
     drop(back);
-    // a command that comes after a kill finds it done
+    // a command after a kill finds it done
     let mut back = place.open_on(&theirs).unwrap();
     assert_eq!(back.notices(), []);
     let rebased = block_on(back.rebase(&theirs, replayed)).unwrap().unwrap().value;
@@ -695,13 +695,13 @@ fn what_became_a_version_that_lost_the_race_is_in_staging_again_and_counts_once(
 }
 
 #[test]
-fn a_lost_journal_that_cannot_be_found_is_said_and_one_of_anothers_version_is_left_to_them() {
+fn missing_journal_is_reported_and_foreign_journals_are_ignored() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
     let ours = place.promote(&mut staging, "ours", 2, &active(1));
     place.versions.lock().unwrap()[0].journal = None;
-    // on top of it comes another clone's, whose Journal is here as well
+    // another clone's version follows, whose Journal is present as well
     let third = place.publish("theirs", 3, &ours, Some(&journal_of_another(&["t-1"])));
     drop(staging);
     drop(place.open_on(&third).unwrap());
@@ -712,7 +712,7 @@ fn a_lost_journal_that_cannot_be_found_is_said_and_one_of_anothers_version_is_le
 }
 
 #[test]
-fn a_lost_journal_is_waited_for_while_its_store_does_not_answer() {
+fn journal_recovery_waits_for_an_unreachable_store() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -734,7 +734,7 @@ fn a_lost_journal_is_waited_for_while_its_store_does_not_answer() {
 }
 
 #[test]
-fn ids_count_on_the_way_to_the_base_and_nowhere_else() {
+fn ids_count_only_on_the_path_to_the_base() {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 1);
@@ -766,7 +766,7 @@ fn ids_count_on_the_way_to_the_base_and_nowhere_else() {
 }
 
 #[test]
-fn what_was_written_before_it_said_what_it_covers_still_counts() {
+fn counted_ids_without_coverage_are_readable() {
     let place = place();
     drop(place.open());
     let ours = place.publish("ours", 2, &active(1), None);
@@ -822,15 +822,11 @@ fn idle_staging_is_opened_again_after_a_promotion_a_reset_and_an_edit() {
     assert!(staging.is_none(), "the view was edited");
     let notices = place.open().notices().to_vec();
     let [Notice::ViewReplaced { kept, .. }] = &notices[..] else { panic!("{notices:?}") };
-    assert_eq!(
-        std::fs::read_to_string(kept).unwrap(),
-        "edited",
-        "what was written by hand is kept"
-    );
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "edited", "a manual edit is kept");
 }
 
 #[test]
-fn idle_staging_keeps_no_process_from_being_alone() {
+fn idle_staging_holds_no_lock() {
     let (place, _) = wakes(|place| {
         // as if a process was killed between an update and the view of it
         std::fs::write(place.layout.staging(), canonical::to_bytes(&active(1).state)).unwrap();

@@ -1,4 +1,4 @@
-//! `state/staging.state.json`: the Journal's end, for people and editors to look at.
+//! `state/staging.state.json`: a copy of the Journal's end for users and editors.
 
 use super::places::Places;
 use crate::world::fs::{self, FsError};
@@ -13,15 +13,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// While updates come fast, the view follows at most this often: a rename a time would cost more
-/// than the update itself.
+/// Under frequent updates, the view is written at most this often: a rename per update would cost
+/// more than the update.
 const PACE: Duration = Duration::from_millis(25);
 
 /// What the view is when it could not be written.
 pub(super) const VIEW_BEHIND: &str =
     "state/staging.state.json is behind the Journal, until the next command rebuilds it";
 
-/// What was found out of order when staging was opened, and mended.
+/// Inconsistencies that were repaired when staging was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     TornTail {
@@ -36,7 +36,7 @@ pub enum Notice {
     Resealed {
         updates: u64,
     },
-    /// Versions lost the race for `active`: the updates that they were made of are back.
+    /// Versions lost the race for `active`: their updates are restored.
     Returned {
         versions: Vec<Version>,
         updates: u64,
@@ -50,7 +50,7 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Whether this is also how a view looks that another process is about to put in place.
+    /// Whether this also occurs while another process replaces the view.
     pub(super) fn is_a_delay(&self) -> bool {
         matches!(self, Self::ViewBehind)
     }
@@ -72,7 +72,7 @@ impl fmt::Display for Notice {
                 .write_str("state/staging.state.json was behind the Journal; it was rebuilt"),
             Self::ViewReplaced { why, kept } => write!(
                 formatter,
-                "state/staging.state.json {why}; it was rebuilt from the Journal and what stood \
+                "state/staging.state.json {why}; it was rebuilt from the Journal and what was \
                 there is kept in {} (edit staging with `agent state set` or `cas`)",
                 kept.display()
             ),
@@ -136,8 +136,8 @@ impl View {
         Ok(())
     }
 
-    /// Compares what lies there with the Journal's end and rebuilds it; what the Journal never held
-    /// is kept aside. The lock is held.
+    /// Compares the view with the Journal's end and rebuilds it; a state that is not in the Journal
+    /// is moved to `set-aside/`. The lock is held.
     pub(super) fn mend(
         &mut self,
         places: &Places,
@@ -157,7 +157,7 @@ impl View {
                 let why = match serde_json::from_slice::<Value>(bytes) {
                     Err(error) => Some(format!("was no JSON ({error})")),
                     Ok(state) => (!known.contains(&canonical::revision(&state)))
-                        .then(|| "held a state the Journal does not know".to_owned()),
+                        .then(|| "held a state that is not in the Journal".to_owned()),
                 };
                 Some(match why {
                     None => Notice::ViewBehind,

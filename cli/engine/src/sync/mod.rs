@@ -1,9 +1,9 @@
-//! `agent sync`: this clone and a remote brought together, and what a lost race left done to its
-//! end.
+//! `agent sync`: synchronises this clone with a remote, and completes the recovery from a lost
+//! race.
 //!
-//! Every step leaves something that the next run goes on from: a superseded version is kept before
-//! `active` moves, tags are told from where `active` is, and staging finds by itself what its
-//! Journals were sealed as.
+//! An interruption at any step is recoverable: a superseded version is stored before `active`
+//! moves, tags are derived from `active`, and staging finds which versions its Journals were sealed
+//! as.
 
 mod observed;
 
@@ -17,7 +17,7 @@ use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::{FailureKind, Messages as _};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN};
-use agent_core::version::sync::{self, Checkout, Lost, Served, Snapshot, Step, Tag};
+use agent_core::version::sync::{self, Checkout, Served, Snapshot, Step, Superseded, Tag};
 use agent_core::version::tag;
 use semver::Version;
 use serde::Serialize;
@@ -48,14 +48,14 @@ pub struct Outcome {
     /// What was served before, where `active` moved.
     before: Option<ObjectId>,
     /// Versions of this clone that the remote's superseded, newest first.
-    lost: Vec<Lost>,
+    lost: Vec<Superseded>,
     /// Refs of the remote that were moved.
     pushed: Vec<String>,
     /// Where `main` was moved to.
     main: Option<ObjectId>,
     staging: Option<Staged>,
-    /// What is left to a person.
-    left: Vec<Left>,
+    /// What is left to the user.
+    left: Vec<ManualStep>,
     /// What would be done, under `--dry-run`.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Vec<String>>,
@@ -65,7 +65,7 @@ pub struct Outcome {
 }
 
 #[derive(Debug, Serialize)]
-struct Left {
+struct ManualStep {
     what: String,
     mend: String,
 }
@@ -112,8 +112,8 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
         .with_hint("run it again; nothing was lost"))
 }
 
-/// Fetches what a remote has of ours; a clone in which nothing is served begins with what the
-/// remote serves, which is then told. Nothing else moves.
+/// Fetches the managed refs of a remote; a clone without `active` starts from the remote's, with a
+/// notice. Nothing else moves.
 pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, Failure> {
     sharing::fetch(git, remote)?;
     let Some(served) = observed::to_begin_with(git, remote)? else { return Ok(None) };
@@ -139,7 +139,7 @@ pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, Failure>
 }
 
 /// Refuses where the remote that the manifest names serves what this clone lacks: a version made
-/// now would fork history. An offline clone goes on with a warning.
+/// now would fork history. An offline clone continues with a warning.
 pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     let git = &repository.git;
     let Some(remote) =
@@ -176,7 +176,7 @@ pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     Err(Failure::new(FailureKind::Conflict, message).with_hint("agent sync, then run it again"))
 }
 
-/// The remote to come together with; none where there is none.
+/// The remote to synchronise with, if there is one.
 fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
     const USUAL: &str = "origin";
     let remotes = git.remotes();
@@ -202,7 +202,7 @@ fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
 impl Outcome {
     fn of(snapshot: &Snapshot) -> Self {
         let served = sync::served(snapshot);
-        let left = sync::left(snapshot).into_iter().map(|(what, mend)| Left { what, mend });
+        let left = sync::left(snapshot).into_iter().map(|(what, mend)| ManualStep { what, mend });
         Self {
             schema: SCHEMA,
             done: false,
@@ -229,18 +229,18 @@ impl Outcome {
         self.plan.as_deref()
     }
 
-    /// What is left to a person, with the command that does it.
+    /// What is left to the user, with the command that does it.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
         self.left.iter().map(|left| (left.what.as_str(), left.mend.as_str()))
     }
 
-    /// What is served, for people.
+    /// The served version, for display.
     pub fn served(&self) -> Option<String> {
         self.version.as_ref().map(tag)
     }
 
     /// Whether a version of this clone was superseded.
-    pub fn has_lost(&self, commit: &ObjectId) -> bool {
+    pub fn has_superseded(&self, commit: &ObjectId) -> bool {
         self.lost.iter().any(|lost| lost.commit == *commit)
     }
 
@@ -289,7 +289,7 @@ impl Run<'_> {
         Ok(matches!(self.repository.settle(moved), Moved::All))
     }
 
-    fn keep(&mut self, lost: &Lost) -> Result<bool, Failure> {
+    fn keep(&mut self, lost: &Superseded) -> Result<bool, Failure> {
         let name = format!(
             "{OWN}{}/{LOST}{}-{}",
             self.git().clone_id()?,
@@ -337,7 +337,7 @@ impl Run<'_> {
         let change = Move { name: tag_ref(version), from: Some(from.clone()), to: to.clone() };
         let mut warnings = Warnings::none();
         let meaning = format!(
-            "the tag {} is still on {}, which is not served; `agent sync` mends it",
+            "the tag {} is still on {}, which is not served; `agent sync` repairs it",
             tag(version),
             from.short()
         );
@@ -348,7 +348,7 @@ impl Run<'_> {
                 self.outcome.did(format!("the tag {} is on {} now", tag(version), to.short()));
             }
             (Some(true), None) => self.outcome.did(format!(
-                "the tag {} is gone: nothing that is served is this version",
+                "the tag {} was removed: no served commit is this version",
                 tag(version)
             )),
             _ => {}
@@ -386,7 +386,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// `main` is a convenience: what keeps it from moving is said.
+    /// `main` is a convenience: if it cannot be moved, the reason is reported.
     fn forward(&mut self, from: &ObjectId, to: &ObjectId, checkout: Checkout) -> bool {
         let git = self.git();
         let moved = || -> Result<bool, Failure> {

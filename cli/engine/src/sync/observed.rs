@@ -7,19 +7,21 @@ use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::tip::Breach;
-use agent_core::version::record_refs::{self, OWN, Place};
+use agent_core::version::record_refs::{self, OWN, RefPurpose};
 use agent_core::version::release::Lacked;
-use agent_core::version::sync::{Checkout, Lost, Main, Served, Snapshot, Standing, Tag, served};
+use agent_core::version::sync::{
+    Checkout, Main, Served, Snapshot, Standing, Superseded, Tag, served,
+};
 use agent_core::version::{Kind, tag};
 use semver::Version;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The branch that people work on.
+/// The development branch.
 pub const MAIN: &str = "refs/heads/main";
-/// So many of the newest versions are looked at one by one.
+/// The number of newest versions that are checked individually.
 const RECENT: usize = 4_096;
 
-/// Fetches what the remote serves, and looks.
+/// Fetches and observes what the remote serves.
 pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapshot, Failure> {
     let git = &repository.git;
     let here = git.reference(ACTIVE)?.map(|tip| version(git, &tip, "active")).transpose()?;
@@ -41,7 +43,7 @@ pub fn snapshot(repository: &Repository, remote: Option<&str>) -> Result<Snapsho
     };
     let Some(served) = served(&snapshot).cloned() else { return Ok(snapshot) };
     if remote.is_some() {
-        let way = Way::to(git, &served.commit)?;
+        let way = Lineage::to(git, &served.commit)?;
         snapshot.lost = way.lost(snapshot.here.as_ref())?;
         snapshot.tags = way.tags(&snapshot.lost)?;
     }
@@ -58,7 +60,7 @@ pub fn to_begin_with(git: &Git, remote: &str) -> Result<Option<Served>, Failure>
     there.map(|there| sound(git, remote, &there)).transpose()
 }
 
-/// A commit as the version that it says it is.
+/// A commit as the version it declares.
 fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, Failure> {
     let info = git.commit(commit)?;
     match &info.trailers.version {
@@ -68,7 +70,7 @@ fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, Failure>
         _ => {
             Err(Failure::input(format!("{whose} is at {}, which is not a version", commit.short()))
                 .with_hint(
-                    "`agent doctor` tells what `active` was before, and how to go back there",
+                    "`agent doctor` reports the previous value of `active`, and how to restore it",
                 ))
         }
     }
@@ -133,7 +135,7 @@ fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     }
 }
 
-/// The versions from what the remote serves up to ours that it has no tag of, oldest first.
+/// The local versions after the remote's `active` that have no tag there, oldest first.
 fn untagged(
     git: &Git,
     remote: &str,
@@ -170,15 +172,15 @@ fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &Obje
     ))
 }
 
-/// The newest versions on the way to what is to be served.
-struct Way<'a> {
+/// The newest ancestors of the version to be served.
+struct Lineage<'a> {
     git: &'a Git,
     tip: &'a ObjectId,
     commits: HashSet<ObjectId>,
     versions: BTreeMap<Version, ObjectId>,
 }
 
-impl<'a> Way<'a> {
+impl<'a> Lineage<'a> {
     fn to(git: &'a Git, tip: &'a ObjectId) -> Result<Self, Failure> {
         let mut way = Self { git, tip, commits: HashSet::new(), versions: BTreeMap::new() };
         for commit in git.first_parents(tip).take(RECENT) {
@@ -194,21 +196,20 @@ impl<'a> Way<'a> {
         Ok(self.commits.contains(commit) || self.git.is_ancestor(commit, self.tip)?)
     }
 
-    /// Versions that were served here, or have the tag of a version that is, and stand aside;
-    /// newest first.
-    fn lost(&self, here: Option<&Served>) -> Result<Vec<Lost>, Failure> {
+    /// Superseded versions: served here earlier, or with the tag of a served version; newest first.
+    fn lost(&self, here: Option<&Served>) -> Result<Vec<Superseded>, Failure> {
         let kept = self.kept()?;
         let was_served =
             here.map(|here| here.commit.clone()).into_iter().chain(self.git.past_tips(ACTIVE)?);
         let others = self.other_branches()?;
-        let mut lost: HashMap<ObjectId, Lost> = HashMap::new();
+        let mut lost: HashMap<ObjectId, Superseded> = HashMap::new();
         for tip in was_served.chain(kept.iter().cloned()).chain(self.tagged_aside()?) {
             if lost.contains_key(&tip) || self.commits.contains(&tip) || !self.git.is_commit(&tip) {
                 continue;
             }
             for (commit, kind, version) in self.aside(&tip, &others)? {
                 let is_kept = kept.contains(&commit);
-                lost.insert(commit.clone(), Lost { version, commit, kind, is_kept });
+                lost.insert(commit.clone(), Superseded { version, commit, kind, is_kept });
             }
         }
         let mut lost: Vec<_> = lost.into_values().collect();
@@ -222,7 +223,7 @@ impl<'a> Way<'a> {
     fn kept(&self) -> Result<HashSet<ObjectId>, Failure> {
         let refs = self.git.references(OWN)?.into_iter();
         Ok(refs
-            .filter(|(name, _)| record_refs::place(name) == Some(Place::Lost))
+            .filter(|(name, _)| record_refs::purpose(name) == Some(RefPurpose::Superseded))
             .map(|(_, commit)| commit)
             .collect())
     }
@@ -241,8 +242,8 @@ impl<'a> Way<'a> {
         Ok(aside)
     }
 
-    /// The versions from one back to where its way parts from this one. None where it stands on top
-    /// of what is to be served, or shares nothing with it.
+    /// The versions from one back to its merge base with this one. None where it descends from what
+    /// is to be served, or shares no history with it.
     fn aside(
         &self,
         tip: &ObjectId,
@@ -266,9 +267,9 @@ impl<'a> Way<'a> {
     }
 
     /// The tags that superseded versions still have.
-    fn tags(&self, lost: &[Lost]) -> Result<Vec<Tag>, Failure> {
+    fn tags(&self, lost: &[Superseded]) -> Result<Vec<Tag>, Failure> {
         let mut tags = Vec::new();
-        for Lost { version, commit, .. } in lost {
+        for Superseded { version, commit, .. } in lost {
             if self.git.target(&tag_ref(version))?.as_ref() == Some(commit) {
                 tags.push(Tag {
                     version: version.clone(),

@@ -1,7 +1,7 @@
 //! One call of a Runner tool: the state and the conversation go in with it, the turn is kept.
 
 use crate::child::{CallResult, Child, ChildError};
-use crate::conversations::{self, ConversationError, Header, Held, Latest, Turn};
+use crate::conversations::{self, ConversationError, Header, Latest, LockedConversation, Turn};
 use crate::target::definition::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
@@ -17,12 +17,12 @@ use std::time::Instant;
 /// What a call is made under.
 pub struct Call<'a> {
     pub target: &'a Target,
-    /// The parameters of `tools/call` as they came, but for `_meta`.
+    /// The received parameters of `tools/call`, without `_meta`.
     pub params: RawObject,
-    /// `_meta` as it came; what travels to the child is added.
+    /// The received `_meta`; the members for the child are added to it.
     pub meta: RawObject,
     /// The conversation it is a turn of.
-    pub conversation: Option<&'a mut Held>,
+    pub conversation: Option<&'a mut LockedConversation>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
 }
@@ -77,8 +77,8 @@ impl Call<'_> {
         let result = result?;
         operation.answered(|| result.raw().get().to_owned());
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
-        // a result that asks for more is no turn yet
-        if let Some(held) = self.conversation.take().filter(|_| !mcp::wants_input(result.raw())) {
+        // a result that requests input is not a turn yet
+        if let Some(held) = self.conversation.take().filter(|_| !mcp::needs_input(result.raw())) {
             self.keep_turn(held, &tool, &result, duration_ms, trace)?;
         }
         Ok(Called { result, duration_ms })
@@ -104,7 +104,7 @@ impl Call<'_> {
 
     fn keep_turn(
         &self,
-        held: &mut Held,
+        held: &mut LockedConversation,
         tool: &str,
         result: &CallResult,
         duration_ms: f64,
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_sees_what_the_tool_said_and_nothing_of_ours() {
+    fn host_result_omits_internal_meta() {
         let shown = |text: &str| {
             for_host(&RawValue::from_string(text.to_owned()).unwrap()).get().to_owned()
         };

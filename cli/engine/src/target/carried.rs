@@ -1,6 +1,5 @@
-//! The state that code is served with once it is released: what is served, taken to the code's
-//! schema by its migrations, with what was changed in the copy of the state that lies beside the
-//! code.
+//! The state that code is served with once it is released: the active state, migrated to the code's
+//! schema, with the changes made in the state file beside the code.
 //!
 //! That copy is as old as the last time that its author took one. What counts of it is how it
 //! differs from what it is a copy of: from the state where the history of the code and `active`
@@ -21,9 +20,9 @@ use agent_core::state::semantic;
 use agent_core::version::promotion::Tip;
 use serde_json::Value;
 
-/// So many of the newest versions are looked at for the one that a copy was taken of.
+/// The number of newest versions that are searched for the origin of a copy.
 const RECENT: usize = 32;
-/// So many of them have their state migrated for that.
+/// The number of those whose state is migrated for the comparison.
 const MIGRATED: usize = 8;
 
 /// Code, and the copy of the state beside it.
@@ -45,8 +44,8 @@ pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<C
     Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
 }
 
-/// The same of the working tree, as what runs now. Where a release of it would be refused, it is
-/// its own copy, and that is said.
+/// The same for the working tree. Where a release of it would be refused, its own state file is
+/// used with a notice.
 pub fn for_worktree(
     repository: &Repository,
     tip: &Tip,
@@ -72,7 +71,8 @@ pub fn for_worktree(
             places.join(", ")
         )),
         Carried::Older { served, known } => repository.warn(&format!(
-            "the state that is served has schema version {served}, and the working tree knows only \
+            "the state that is served has schema version {served}, and the working tree supports \
+                only \
             {known}: {own}; `git merge active` brings it along"
         )),
     }
@@ -107,7 +107,7 @@ pub fn is_as_served(
     Ok(git.entry(&parted, STATE_FILE)?.is_some_and(|before| before.id == *copy))
 }
 
-/// The tree that a release of this one would serve, where that can be said at once.
+/// The tree that a release of this one would serve, where it is known without a computation.
 pub fn at_once(
     repository: &Repository,
     tree: &ObjectId,
@@ -122,7 +122,7 @@ pub fn at_once(
     Ok(if is_as_served { Some(repository.with_state(tree, &tip.revision)?) } else { None })
 }
 
-/// The schema beside code, as git knows it.
+/// The schema beside code, in git.
 pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, Failure> {
     match &code.tree {
         Some(tree) => Ok(repository.git.entry(tree, STATE_SCHEMA_FILE)?.map(|entry| entry.id)),
@@ -131,7 +131,7 @@ pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<Object
     }
 }
 
-/// What decides how a state comes to the schema of code.
+/// The inputs of a state migration to the schema of code.
 fn fingerprint(repository: &Repository, code: &Target) -> Result<String, Failure> {
     if let Some(tree) = &code.tree {
         let id = |path| {
@@ -180,8 +180,7 @@ impl Carrier<'_> {
             parted.as_ref().map(|parted| git.entry(parted, STATE_FILE)).transpose()?.flatten();
         let (Some(parted), Some(before)) = (parted, before.filter(|before| before.id != copy))
         else {
-            // who changes the state's form need not migrate the copy of the state that lies beside
-            // it
+            // an author who changes the schema need not migrate the state file beside it
             return Ok(Carried::State(self.forward(&served)?));
         };
         let changed = state_value(beside.copy, STATE_FILE)?;
@@ -206,8 +205,8 @@ impl Carrier<'_> {
         }
     }
 
-    /// What the changed copy is a copy of: of what lay there when the histories parted, or of a
-    /// version since, whichever it differs from the least.
+    /// The origin of the changed copy: the state at the merge base, or of a version since,
+    /// whichever differs least.
     fn base(
         &self,
         parted: &ObjectId,

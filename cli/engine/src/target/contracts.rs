@@ -1,4 +1,4 @@
-//! The Contract of a target: both servers are started once and asked for their tools.
+//! The Contract of a target: both servers are started once to list their tools.
 
 use crate::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
 use crate::error::Failure;
@@ -110,8 +110,8 @@ pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, F
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
-/// What the authors say of the commits between that were not reverted; versions are commits that
-/// nobody wrote.
+/// The bumps declared by the messages of the commits in between that were not reverted; generated
+/// version commits are excluded.
 fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, Failure> {
     let head = match &to.commit {
         Some(commit) => commit.clone(),
@@ -164,7 +164,7 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failur
     Ok(contract)
 }
 
-/// The Contract, and what each server says of itself.
+/// The Contract, and the discovery results of each server.
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
 fn listed(target: &Target, repository: &Repository) -> Result<Listed, Failure> {
@@ -209,7 +209,7 @@ async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
     let mut discovery = Discovery::new(Some(greeting), None, Vec::new());
     for (capability, method, member) in LISTS {
         if discovery.capabilities(Era::Handshake)[capability].is_object()
-            // what cannot be listed is asked for when a host asks
+            // a list that fails is requested again on demand
             && let Ok(listed) = child.list(method, member).await
         {
             discovery.lists.insert(method.to_owned(), listed);
@@ -227,10 +227,11 @@ async fn plain(spec: &ChildSpec) -> Result<Vec<Value>, ChildError> {
     tools
 }
 
-/// What the server says in the stateless era, which needs a process of its own; `None` when it does
-/// not know it.
+/// The discovery results in the stateless era, which needs a separate process; `None` when the
+/// server does not support it.
 async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, ChildError> {
-    // a server that falls over what it does not know is no news here: the other one tells
+    // a server that crashes on unsupported requests is not an error here: the other process reports
+    // it
     let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
     let said = match child.era() {
         Era::Stateless => child.tools().await.ok().map(|tools| (child.greeting().clone(), tools)),
@@ -240,8 +241,8 @@ async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, Chil
     Ok(said)
 }
 
-/// What a server of this target said of itself when its Contract was recorded: from here, else from
-/// the store.
+/// The recorded discovery results of a server of this target: from the local cache, else from the
+/// store.
 pub fn discovery(
     repository: &Repository,
     target: &Target,

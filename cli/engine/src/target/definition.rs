@@ -24,7 +24,7 @@ pub struct Target {
     pub what: What,
     /// The commit the code comes from; `None` for the working tree.
     pub commit: Option<ObjectId>,
-    /// The whole tree, as it would be committed; `None` for the folder of the working tree.
+    /// The tree, as it would be committed; `None` for the folder of the working tree.
     pub tree: Option<ObjectId>,
     /// The tree without `state/`, `tests/` and `ci/`: what the checkout is keyed by.
     pub code: Option<ObjectId>,
@@ -38,7 +38,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// How people see it: the version, else the commit, else the word that was typed.
+    /// The display name: the version, else the commit, else the name that was typed.
     pub fn shown(&self) -> String {
         match (&self.version, &self.commit, &self.what) {
             (Some(version), _, _) => format!("v{version}"),

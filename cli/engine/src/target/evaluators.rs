@@ -64,8 +64,8 @@ pub enum Source {
 }
 
 impl Evaluators {
-    /// All that can change what they say, as a text; `None` where they are files that can change at
-    /// any time. Reads few objects: neither cases nor scorers.
+    /// A key of everything that affects them; `None` where they are mutable files. Reads few
+    /// objects: neither cases nor scorers.
     pub fn identity(&self, git: &Git) -> Result<Option<String>, GitError> {
         let Source::Objects(tree) = &self.source else { return Ok(None) };
         let named = self
@@ -86,7 +86,7 @@ impl Evaluators {
         Ok(Some(parts.join("\n")))
     }
 
-    /// The files, by path; what they hold is read when it is asked for.
+    /// The files, by path; their content is read on demand.
     pub fn files<'a>(&'a self, git: &'a Git) -> Result<Files<'a>, EvaluatorsError> {
         let mut files = BTreeMap::new();
         for folder in FOLDERS {
@@ -113,8 +113,8 @@ impl From<Entry> for File {
 }
 
 impl Source {
-    /// All files at or below a path. A link or a submodule stands for itself: what it leads to is
-    /// in no commit's hands.
+    /// All files at or below a path. A link or a submodule is listed as such: its target is not
+    /// part of the commit.
     fn below(&self, git: &Git, path: &str) -> Result<Vec<(String, File)>, EvaluatorsError> {
         match self {
             Self::Objects(tree) => Ok(git
@@ -144,7 +144,7 @@ fn on_disk(folder: &Path, path: &str) -> Result<Vec<(String, File)>, FsError> {
         let place = folder.join(&path);
         let metadata = match place.symlink_metadata() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            other => other.map_err(FsError::while_doing("look at", &place))?,
+            other => other.map_err(FsError::while_doing("inspect", &place))?,
         };
         if metadata.is_dir() {
             paths.extend(fs::names(&place)?.into_iter().map(|name| format!("{path}/{name}")));
@@ -169,7 +169,7 @@ pub struct Files<'a> {
     by_path: BTreeMap<String, File>,
 }
 
-/// What a word of a judge's command names.
+/// The files named by an argument of a judge's command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// An option, or a program of the machine.
@@ -187,9 +187,8 @@ impl<'a> Files<'a> {
     pub fn of_tier(&self, tier: Tier) -> Result<Vec<&str>, EvaluatorsError> {
         let folder = tier_folder(tier);
         let mut found = Vec::new();
-        for (path, file) in self.by_path.iter().filter(|(path, _)| lies_at(path, &folder)) {
-            // behind a link there may be cases: left out without a word they would be missed by
-            // nobody
+        for (path, file) in self.by_path.iter().filter(|(path, _)| is_at(path, &folder)) {
+            // there may be cases behind a link: skipping them silently would hide them
             regular(path, path, file)?;
             if Path::new(path).extension().is_some_and(|extension| extension == "jsonl") {
                 found.push(path.as_str());
@@ -214,7 +213,7 @@ impl<'a> Files<'a> {
         if self.by_path.contains_key(&path) {
             return Ok(if is_judging(&path) { Named::Seen } else { Named::OfATier });
         }
-        if self.manifest.evaluators.import.iter().any(|import| lies_at(&path, import)) {
+        if self.manifest.evaluators.import.iter().any(|import| is_at(&path, import)) {
             return Ok(Named::Seen);
         }
         let is_file = match self.source {
@@ -272,7 +271,7 @@ impl Judging<'_> {
         self.manifest
     }
 
-    /// Of all their content: whoever sees the same files can say the same.
+    /// The digest of all their content: equal files give equal judgements.
     pub fn digest(&self) -> String {
         let lines = self.entries().map(|(path, file, id)| format!("{:?} {id} {path}\n", file.mode));
         digest(
@@ -282,7 +281,7 @@ impl Judging<'_> {
     }
 
     /// These files below a folder of a tree to be made; none for a working tree that git cannot
-    /// describe, which is judged where it stands.
+    /// describe, which is judged in place.
     pub fn put_below(&self, folder: &str) -> Vec<TreeEdit> {
         let put = |(path, file, id): (&str, &File, &ObjectId)| TreeEdit::Put {
             path: format!("{folder}/{path}"),
@@ -292,7 +291,7 @@ impl Judging<'_> {
         if self.in_place().is_some() { Vec::new() } else { self.entries().map(put).collect() }
     }
 
-    /// The working tree that is judged where it stands.
+    /// The working tree that is judged in place.
     pub fn in_place(&self) -> Option<&Path> {
         match self.source {
             Source::Folder(folder) => Some(folder),
@@ -312,15 +311,15 @@ fn tier_folder(tier: Tier) -> String {
 }
 
 /// Whether a path is the one named, or below it.
-fn lies_at(path: &str, named: &str) -> bool {
+fn is_at(path: &str, named: &str) -> bool {
     path.strip_prefix(named.trim_end_matches('/'))
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether scorers see a file of the evaluators. Cases, and what they alone name, are told to a
-/// scorer case by case: what it has seen is then known.
+/// Whether scorers see a file of the evaluators. Cases, and files that only they name, are passed
+/// to a scorer case by case, so that its inputs are known.
 fn is_judging(path: &str) -> bool {
-    let of_a_tier = Tier::ALL.iter().any(|tier| lies_at(path, &tier_folder(*tier)));
+    let of_a_tier = Tier::ALL.iter().any(|tier| is_at(path, &tier_folder(*tier)));
     path != budget::FILE
         && (!of_a_tier || Path::new(path).extension().is_some_and(|extension| extension == "py"))
 }
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn scorers_see_the_evaluators_without_the_cases_and_what_the_manifest_names() {
+    fn scorers_get_evaluators_and_named_files_without_cases() {
         let mut fixture = Fixture::new();
         for path in [
             "agent.toml",
@@ -497,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_judges_changes_who_the_evaluators_are() {
+    fn evaluator_digest_covers_every_judging_file() {
         let mut fixture = Fixture::new();
         for path in [
             "agent.toml",
@@ -519,7 +518,7 @@ mod tests {
             (objects.identity(&fixture.git).unwrap().unwrap(), judging)
         };
         let before = say(&fixture);
-        // what changes the whole, and what changes a score
+        // what changes the digest, and what changes a score
         for (path, whole, score) in [
             ("runner/other.py", false, false),
             ("agent.toml", true, false),
@@ -552,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn what_judges_lies_behind_no_link() {
+    fn evaluators_behind_links_are_refused() {
         for (path, message) in [
             ("tests", "tests: it is a symbolic link"),
             ("ci", "ci: it is a symbolic link"),

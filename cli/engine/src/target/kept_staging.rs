@@ -1,4 +1,4 @@
-//! Staging that one process keeps open between signals, so that a signal does not fold the whole
+//! Staging that one process keeps open between signals, so that a signal does not fold the complete
 //! Journal again.
 
 use crate::error::Failure;
@@ -11,7 +11,7 @@ use crate::world::git::{ACTIVE, RefStamp};
 #[derive(Debug, Default)]
 pub struct KeptStaging(Option<(RefStamp, Idle)>);
 
-/// Staging in use, and what the files of `active` looked like before it was opened.
+/// Staging in use, and the stamps of the files of `active` before it was opened.
 #[derive(Debug)]
 pub struct InUse {
     pub staging: Staging,

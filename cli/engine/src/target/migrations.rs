@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 /// Reads `{"steps": [[name, source], ...], "state": ...}`, runs the steps in order, prints the
-/// state. What a step prints goes to stderr.
+/// state. The output of a step is redirected to stderr.
 const DRIVER: &str = "\
 import json, sys
 out, sys.stdout = sys.stdout, sys.stderr
@@ -37,10 +37,10 @@ for name, source in given['steps']:
 json.dump(state, out, allow_nan=False)
 ";
 
-/// What a migrated state may come to, in bytes.
+/// The size limit of a migrated state, in bytes.
 const STATE_LIMIT: u64 = 256 << 20;
 
-/// The state as the target's schema wants it; `from` is the schema it was made under.
+/// The state under the target's schema; `from` is the schema it was made under.
 pub fn migrate(
     repository: &Repository,
     state: &Value,
@@ -140,7 +140,7 @@ fn run(
             timeout(limit, migrating.exchange_within(given.into_bytes(), STATE_LIMIT)).await
         })
     };
-    // who asks may be in an event loop already
+    // the caller may be in an event loop already
     let exchanged = std::thread::scope(|scope| {
         scope.spawn(exchanged).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });

@@ -1,4 +1,4 @@
-//! A Journal through the Tuner once more: each update has to come to the state on record.
+//! Replays a Journal through the Tuner: each update has to result in the recorded state.
 
 use crate::staging::Replayed;
 use crate::target::tuner::{Tuner, TuningError};
@@ -6,7 +6,7 @@ use agent_core::formats::canonical;
 use agent_core::state::journal::Record;
 use serde_json::Value;
 
-/// The update at which a replay came to something else.
+/// The first update with a different result.
 pub struct Mismatch {
     pub record: Record,
     pub what: String,
@@ -34,7 +34,7 @@ pub async fn journal(
     Ok(None)
 }
 
-/// A signal that a rebase left without effect is not asked again.
+/// A signal that a rebase left without effect is not replayed.
 fn is_dropped(record: &Record) -> bool {
     record.summary.as_ref().is_some_and(|summary| summary.get("dropped").is_some())
 }

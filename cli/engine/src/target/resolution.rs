@@ -34,9 +34,8 @@ impl Repository {
         }
     }
 
-    /// The same for a tier. The working tree is tested as a snapshot, in a checkout of its own: its
-    /// results are kept under a tree, so they have to be of this tree and of nothing else that lies
-    /// in the user's folder.
+    /// The same for a tier. The working tree is tested as a snapshot, in a separate checkout: its
+    /// results are stored by tree, so they must not depend on other files in the user's folder.
     pub fn target_to_test(&self, what: &What) -> Result<Target, Failure> {
         if *what != What::Worktree {
             return self.target(what);
@@ -49,9 +48,7 @@ impl Repository {
             Ok(_) => format!("git tracks files below {0}/ (git rm -r --cached {0})", layout::HOME),
             Err(error) => Failure::from(error).messages.join(": "),
         };
-        self.warn(&format!(
-            "the working tree is tested where it stands, and no result is kept: {why}"
-        ));
+        self.warn(&format!("the working tree is tested in place, and no result is stored: {why}"));
         self.worktree_target()
     }
 
@@ -79,7 +76,7 @@ impl Repository {
     }
 
     /// What a release of the working tree would serve: its code with the state that is served, and
-    /// with what was changed in `copy`, which lies beside the code.
+    /// with the changes of `copy`, the state file beside the code.
     fn under_carried_state(
         &self,
         copy: &[u8],
@@ -148,8 +145,8 @@ impl Repository {
         self.materialised(&carried)
     }
 
-    /// What is served, and what the working tree is on. None where either is lacking; what is
-    /// served and no sound version is left alone, which is said.
+    /// The served version, and the commit of the working tree. None where either is missing; a
+    /// served version that is not sound is ignored with a notice.
     fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, Failure> {
         let tip = match self.tip() {
             Ok(tip) => tip,
@@ -172,8 +169,7 @@ impl Repository {
         )?)
     }
 
-    /// The code of the working tree, for what asks nothing of its state; it is that which is
-    /// served.
+    /// The code of the working tree, for uses that do not depend on its state: the served one.
     pub fn worktree_code(&self, state: State) -> Result<Target, Failure> {
         folder_target(self.worktree()?, state)
     }
@@ -232,7 +228,7 @@ impl Repository {
         })
     }
 
-    /// The code of a commit with a state of its own choosing: a candidate that no commit holds yet.
+    /// The code of a commit with another state: a candidate without a commit.
     pub fn candidate(
         &self,
         what: &What,
@@ -247,7 +243,7 @@ impl Repository {
         })
     }
 
-    /// A whole tree that no commit need hold.
+    /// A complete tree, which needs no commit.
     pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, Failure> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state(tree.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", tree.short()))?;
@@ -282,8 +278,8 @@ impl Repository {
         })
     }
 
-    /// Compiled for the interpreter that children run on. Where there is none, their start will
-    /// tell.
+    /// Compiled for the interpreter that children run on. Where there is none, starting them
+    /// reports it.
     fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, Failure> {
         let words = std::iter::once(&manifest.runner)
             .chain(&manifest.tuner)
@@ -302,8 +298,8 @@ impl Repository {
         Ok(checkout)
     }
 
-    /// A link to packages of Node, where the manifest asks for them. That they are there is seen to
-    /// when a child starts.
+    /// A link to packages of Node, where the manifest asks for them. They are installed when a
+    /// child starts.
     fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, Failure> {
         let Some(node) = &manifest.node else { return Ok(None) };
         let read = |path: &Path| {
@@ -364,6 +360,8 @@ fn folder_target(directory: PathBuf, state: State) -> Result<Target, Failure> {
 }
 
 fn no_state(of: &str) -> Failure {
-    Failure::input(format!("{of} has no {STATE_FILE}"))
-        .with_hint("an agent repository tracks the state it serves; `agent init` shows a whole one")
+    Failure::input(format!("{of} has no {STATE_FILE}")).with_hint(
+        "an agent repository tracks the state it serves; `agent init` creates an \
+            example",
+    )
 }

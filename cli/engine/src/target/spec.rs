@@ -51,7 +51,7 @@ pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Fail
     of_target(verified.as_ref(), (Role::Tuner, entry), target, repository)
 }
 
-/// The checkout of a target, as git has it. One that was not is made again, which is said.
+/// The verified checkout of a target. A modified one is recreated with a notice.
 pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, Failure> {
     target
         .checkout
@@ -65,7 +65,7 @@ fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Veri
     if let Some(difference) = &verified.mended {
         let place = checkout.path().display();
         repository.notices.warn(format!(
-            "the checkout of {of} was not as git has it: {difference}; it was made again ({place})"
+            "the checkout of {of} differed from git: {difference}; it was recreated ({place})"
         ));
     }
     if let Some(kept) = &verified.kept {
@@ -77,7 +77,7 @@ fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Veri
 /// Warns by name of files that a server wrote into the checkout of a target, where no later version
 /// finds them.
 pub fn warn_of_own_files(target: &Target, repository: &Repository) {
-    // only a warning: what cannot be looked at is looked at when the next child starts
+    // only a warning: what cannot be inspected is inspected when the next child starts
     let own = target
         .checkout
         .as_ref()
@@ -93,10 +93,10 @@ pub fn warn_of_own_files(target: &Target, repository: &Repository) {
     }
 }
 
-const BELONGS: &str = "files of its own belong into the folder that AGENT_DATA names \
+const BELONGS: &str = "its own files belong in the folder that AGENT_DATA names \
     (`$AGENT_DATA/FILE` in its command)";
 
-/// What is said of files that a server wrote into its code folder, when that folder goes.
+/// The warning about files that a server wrote into its code folder, before that folder is removed.
 pub fn moved(paths: &[PathBuf], folder: &Path) -> String {
     format!(
         "a server wrote {} into its code folder; it was kept in {}; {BELONGS}",
@@ -113,8 +113,8 @@ fn named(paths: &[PathBuf]) -> String {
     if more > 0 { format!("{} and {more} more files", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// Where the compiled files of a target are. A Tuner may write no others, so it is better off with
-/// those of the standard library that came with it.
+/// The compiled files of a target. A Tuner cannot write others, so it uses the bundled ones for the
+/// standard library.
 pub fn bytecode(role: Role, target: &Target, layout: &Layout) -> Bytecode {
     if target.checkout.is_some() || role == Role::Tuner {
         Bytecode::InPlace
@@ -144,14 +144,14 @@ fn of_target(
         &manifest.python,
     ));
     if role == Role::Runner {
-        // where it cannot be made, the command that needs it says so
+        // if it cannot be created, the command that needs it reports it
         let _ = fs::create_dir(&layout.data());
         spec = spec.env(wire::ENV_DATA, layout.data());
     }
     Ok(spec.env(wire::ENV_STATE_FILE, target.state.file.path()))
 }
 
-/// What it says on stderr, and on stdout where no frame is.
+/// Its stderr, and its stdout outside of frames.
 fn listen(spec: &mut ChildSpec, notices: &Notices) {
     let detail = |notices: Notices| Arc::new(move |line: &str| notices.detail(line));
     let warning = |notices: Notices| Arc::new(move |line: &str| notices.warn(line));
@@ -172,9 +172,8 @@ pub struct Scorer {
 const EVALUATORS: &str = "evaluators";
 const HARNESS: &str = "harness";
 
-/// The process that runs the scorers. Nothing of the code under test is in reach of an import: its
-/// folder holds evaluators alone, the harness is `agent`'s own, and no variable tells Python to
-/// look elsewhere.
+/// The process that runs the scorers. The code under test is not importable: the folder holds only
+/// evaluators, the harness is part of `agent`, and no variable extends Python's module path.
 pub fn scorer(
     evaluators: &Evaluators,
     judging: &Judging<'_>,

@@ -70,12 +70,12 @@ pub enum Tuned {
     Unchanged(CallResult),
     /// The new state, checked and in canonical form.
     State(Value, CallResult),
-    /// The tool refused it, or its state may not be: why, in words.
+    /// The tool refused it, or its state is invalid: the reason.
     Rejected(String),
 }
 
-/// How a target's Tuner is started, and the one folder it may write for as long as that value
-/// lives.
+/// The start parameters of a target's Tuner, and the one folder it may write, which exists until
+/// that value is dropped.
 pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), Failure> {
     let mut spec = spec::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
@@ -135,7 +135,7 @@ impl Tuner {
         names
     }
 
-    /// What a signal comes to on a state. The error is the Tuner's own failure, not the signal's.
+    /// The outcome of a signal on a state. The error is a failure of the Tuner, not of the signal.
     pub async fn apply(
         &self,
         state: &Value,
@@ -184,7 +184,7 @@ impl Tuner {
         }
     }
 
-    /// An update of the Journal on another state, as `Staging::rebase` asks for it.
+    /// Replays an update of the Journal on another state, for `Staging::rebase`.
     pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replayed, TuningError> {
         let tuned = self
             .apply(state, &record.id, &record.tool, &record.arguments, record.conversation.as_ref())
@@ -210,8 +210,7 @@ pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Stagi
     Ok(staging)
 }
 
-/// Brings staging forward through the Tuner that is served now; what did not come through as it was
-/// is said.
+/// Rebases staging through the active Tuner; changed outcomes are reported.
 pub fn replay(
     repository: &Repository,
     staging: &mut Staging,
@@ -271,7 +270,7 @@ pub struct Rejected {
     pub error: String,
 }
 
-/// What became of a signal; `Applied` is said once it is durable.
+/// The outcome of a signal; `Applied` is reported once it is durable.
 #[derive(Debug)]
 pub enum Settled {
     Applied(Signal, CallResult),
@@ -290,13 +289,13 @@ pub struct Outcome {
     pub before: Option<ObjectId>,
     pub after: Option<ObjectId>,
     pub retries: u64,
-    /// Why it ended early; what was said to be applied stays.
+    /// Why it ended early; signals reported as applied stay applied.
     pub failure: Option<TuningError>,
     /// What failed after signals were durable.
     pub warnings: Warnings,
 }
 
-/// What a dry run has come to so far.
+/// The current state of a dry run.
 #[derive(Debug)]
 pub struct Dry {
     pub state: Value,
@@ -316,7 +315,7 @@ pub struct Batch<'a> {
     pub listener: &'a mut dyn FnMut(Settled),
 }
 
-/// What one pass over the head of the queue came to, before it is appended.
+/// The outcome of one pass over the head of the queue, before it is appended.
 struct Attempt {
     expected: ObjectId,
     state: Value,
@@ -336,7 +335,7 @@ struct Talk {
     version: Option<String>,
 }
 
-/// What an applied signal says of what an agent did.
+/// The reward of an applied signal.
 struct Judged {
     signal: Signal,
     version: Option<String>,
@@ -398,8 +397,7 @@ impl Batch<'_> {
         self.staging.release();
     }
 
-    /// Beside the conversation, for whoever looks at it; that staging has the signal is what
-    /// counts.
+    /// A copy beside the conversation, for display; staging is authoritative.
     fn note_rewards(&self, settled: &[Settled], warnings: &mut Warnings) {
         let applied = settled.iter().filter_map(|settled| match settled {
             Settled::Applied(signal, _) if self.dry.is_none() => Some(signal),
@@ -484,7 +482,7 @@ impl Batch<'_> {
         Ok(if signal.is_new { Known::No } else { self.staging.has_counted(&signal.id)? })
     }
 
-    /// What the signal with this id said that was counted, as far as that is known here.
+    /// The content of the counted signal with this id, as far as it is available.
     fn content_counted(&mut self, signal: &Signal) -> Result<Option<String>, StagingError> {
         match self.dry.as_ref().and_then(|dry| dry.ids.get(&signal.id)) {
             Some(content) => Ok(Some(content.clone())),
@@ -553,7 +551,7 @@ impl Batch<'_> {
         Ok(Settled::Applied(signal.clone(), result))
     }
 
-    /// The turns of a conversation as they are now, looked up once a group.
+    /// The current turns of a conversation, read once per group.
     fn talk(
         &self,
         id: &str,
@@ -574,7 +572,7 @@ impl Batch<'_> {
         Ok(talks.entry(id.to_owned()).or_insert(talk).clone())
     }
 
-    /// Appends what the attempt made; false when the race was lost.
+    /// Appends the results of the attempt; false when the race was lost.
     fn commit(&mut self, attempt: &mut Attempt) -> Result<Committed<bool>, StagingError> {
         if let Some(dry) = &mut self.dry {
             dry.state.clone_from(&attempt.state);
@@ -589,11 +587,11 @@ impl Batch<'_> {
             return Ok(Committed::whole(true));
         }
         let drafts = std::mem::take(&mut attempt.drafts);
-        Ok(self.staging.append(drafts, &attempt.expected)?.map(|append| append != Append::Lost))
+        Ok(self.staging.append(drafts, &attempt.expected)?.map(|append| append != Append::Conflict))
     }
 }
 
-/// A signal whose id came before: the same is not counted again, and another one is refused.
+/// A signal with a known id: an equal one is a duplicate, a different one is refused.
 fn again(signal: &Signal, before: Option<&String>) -> Settled {
     if before.is_none_or(|before| *before == signal.content()) {
         return Settled::Duplicate(signal.clone());
@@ -626,8 +624,8 @@ fn operation(signal: &Signal, version: Option<&Version>, turn: Option<&str>) -> 
     operation
 }
 
-/// Fills the queue up to a group's size: waits for the first signal, takes the others that are
-/// there. False at the end.
+/// Fills the queue up to a group's size: waits for the first signal and takes those already
+/// available. False at the end of input.
 async fn fill(queue: &mut VecDeque<Incoming>, source: &mut mpsc::Receiver<Incoming>) -> bool {
     if queue.is_empty() {
         queue.extend(source.recv().await);

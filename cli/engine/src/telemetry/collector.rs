@@ -1,8 +1,8 @@
 //! A collector of OpenTelemetry's, where the usual variables name one: HTTP with protobuf or JSON,
 //! in the background, by the SDK's own means.
 //!
-//! One that does not answer costs nothing but what it did not get: nobody waits for it, but for a
-//! second at the end. That it took something not is said once, as soon as it is known.
+//! An unreachable collector loses its exports but delays nothing, except for a second at exit. A
+//! failed export is reported once, as soon as it fails.
 
 use super::metrics::Histograms;
 use crate::world::env;
@@ -31,17 +31,17 @@ pub(super) struct Exporters {
     pub(super) meters: SdkMeterProvider,
 }
 
-/// How a failed export is said.
-pub(super) type Say = Box<dyn Fn(&str) + Send + Sync>;
+/// Reports a failed export.
+pub(super) type ReportFailure = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Says that the collector did not get everything: once, however many exports fail.
+/// Reports that exports to the collector fail: once, regardless of their number.
 pub(super) struct FailureReport {
-    say: Say,
+    say: ReportFailure,
     is_reported: AtomicBool,
 }
 
 impl FailureReport {
-    pub(super) fn new(say: Say) -> Arc<Self> {
+    pub(super) fn new(say: ReportFailure) -> Arc<Self> {
         Arc::new(Self { say, is_reported: AtomicBool::new(false) })
     }
 
@@ -68,8 +68,8 @@ impl std::fmt::Debug for FailureReport {
     }
 }
 
-/// An exporter whose failures are said, and that is quiet where its signal is not wanted: many
-/// collectors take traces alone.
+/// An exporter that reports failures, except where the collector does not support its signal: many
+/// accept only traces.
 #[derive(Debug)]
 struct Watched<E> {
     exporter: E,
@@ -140,7 +140,7 @@ impl PushMetricExporter for Watched<MetricExporter> {
 }
 
 impl Exporters {
-    /// `None` where nothing can be sent, which is said.
+    /// `None` where nothing can be sent, which is reported.
     pub(super) fn open(resource: Resource, complaint: &Arc<FailureReport>) -> Option<Self> {
         let named = env::otlp_protocols();
         let known: Option<Vec<_>> = named.iter().map(|named| protocol(named.as_deref())).collect();

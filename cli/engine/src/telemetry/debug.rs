@@ -1,8 +1,8 @@
 //! The debug switch: spans and events as text on stderr, at the moment they end.
 //!
 //! `opentelemetry-stdout` prints to stdout, which is data here. So while it prints, stdout's
-//! descriptor is stderr's, and whoever else has something to print waits: this holds the lock of
-//! stdout for as long.
+//! descriptor is redirected to stderr, and this holds the lock of stdout so that other output
+//! waits.
 
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
@@ -59,8 +59,10 @@ fn printed(printing: impl Future<Output = OTelSdkResult>) -> OTelSdkResult {
     flushed.map_err(failed)?;
     match outcome {
         Poll::Ready(outcome) => outcome,
-        Poll::Pending => {
-            Err(OTelSdkError::InternalFailure("it was not through at once".to_owned()))
-        }
+        Poll::Pending => Err(OTelSdkError::InternalFailure(
+            "the export did not complete \
+                synchronously"
+                .to_owned(),
+        )),
     }
 }

@@ -16,7 +16,7 @@ pub struct Evaluation<'a> {
     pub label: Option<&'a str>,
     pub explanation: Option<&'a str>,
     pub conversation: Option<&'a str>,
-    /// What served when it came to what is judged.
+    /// The version that served the judged call.
     pub version: Option<&'a str>,
     pub signal: Option<&'a str>,
     pub case: Option<&'a str>,

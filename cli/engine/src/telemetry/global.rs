@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::SdkTracer;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// What is there once telemetry is on, for the rest of the process.
+/// The process-wide telemetry, once started.
 pub(super) struct Telemetry {
     pub(super) resource: Resource,
     pub(super) buffer: Buffer,
@@ -42,7 +42,7 @@ impl Telemetry {
     }
 }
 
-/// Whether what tools are given and what they answer goes on record.
+/// Whether arguments and results of tools are recorded.
 pub(super) fn captures_content() -> bool {
     telemetry().is_some_and(|telemetry| telemetry.captures_content)
 }

@@ -1,4 +1,4 @@
-//! What was recorded as lines of OTLP/JSON: each a whole export request, by protobuf's rules for
+//! Records as lines of OTLP/JSON: each a complete export request, by protobuf's rules for
 //! JSON (ids in hex, 64-bit integers as text).
 
 use opentelemetry::InstrumentationScope;
@@ -15,7 +15,7 @@ use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::trace::SpanData;
 use serde::Serialize;
 
-/// Whose telemetry it is, as each line says anew.
+/// The resource, repeated in each line.
 #[derive(Debug)]
 pub(super) struct Lines(ResourceAttributesWithSchema);
 

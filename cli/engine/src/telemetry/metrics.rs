@@ -69,7 +69,7 @@ impl Measured {
     }
 }
 
-/// What was read last, until somebody takes it.
+/// The last collected metrics, until they are taken.
 #[derive(Debug, Clone, Default)]
 struct Slot(Arc<Mutex<Option<Vec<u8>>>>);
 

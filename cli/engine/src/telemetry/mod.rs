@@ -2,8 +2,8 @@
 //! in the object store, and to a collector where one is named.
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
-//! `start` was called, which a verb does that has something to tell. `pipeline` takes what was
-//! recorded to the `spool`, `spool` to the store, and `records` reads it back. The names are in
+//! `start` was called, which verbs with telemetry do. `pipeline` writes records to the `spool`,
+//! `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
 mod collector;

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::time::Instant;
 
-/// How frames come and go.
+/// The transport of frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Stdio,
@@ -33,8 +33,8 @@ pub struct Request<'a> {
     pub session: Option<&'a str>,
     pub conversation: Option<&'a str>,
     pub transport: Transport,
-    /// To a server, the `_meta.traceparent` it continues; to a client, what it continues unless it
-    /// is within something that goes on.
+    /// For a server, the `_meta.traceparent` it continues; for a client, the parent it continues
+    /// unless a span is active.
     pub traceparent: Option<&'a str>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What span and histogram both say.
+    /// Attributes shared by span and histogram.
     fn labels(&self) -> Vec<KeyValue> {
         let mut labels = Vec::with_capacity(8);
         labels.push(KeyValue::new(names::METHOD, self.method.to_owned()));
@@ -88,7 +88,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A request under way; its end is its drop.
+/// A request in flight; it ends when this is dropped.
 #[derive(Debug)]
 pub struct Operation {
     span: Span,
@@ -172,7 +172,7 @@ impl Operation {
         self.span.traceparent()
     }
 
-    /// The tool's own result says that it failed.
+    /// The tool's result has `isError`.
     pub fn tool_failed(&self, description: &str) {
         self.fail(names::TOOL_ERROR, description);
     }
@@ -183,7 +183,7 @@ impl Operation {
         self.fail(&code.to_string(), message);
     }
 
-    /// Anything else: a word of few, as `timeout`, `child_died` or `cancelled`.
+    /// Any other error type, of low cardinality, such as `timeout`, `child_died` or `cancelled`.
     pub fn fail(&self, error_type: &str, description: &str) {
         self.span.fail(error_type, description);
         self.label(names::ERROR_TYPE, error_type.to_owned());

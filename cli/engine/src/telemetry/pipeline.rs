@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// What a kill may take at most.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// So much is written at once, without waiting for the second to be over.
+/// A batch of this size is written immediately, without waiting for the interval.
 const BATCH: usize = 512;
 /// Beyond this things are dropped.
 const MOST: usize = 8192;
@@ -36,7 +36,7 @@ struct Pending {
     spans: Vec<SpanData>,
     logs: Vec<Log>,
     dropped: u64,
-    /// Taken by the thread when it starts.
+    /// Batch by the thread when it starts.
     unstarted: Option<Box<Writer>>,
     flushes_wanted: u64,
     flushes_done: u64,
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// `measured` gives the line of what was measured since it was asked last.
+    /// `measured` returns the line of metrics recorded since its last call.
     pub(super) fn new(
         settings: Settings,
         resource: &Resource,
@@ -116,7 +116,7 @@ impl Buffer {
         }
     }
 
-    /// Writes and ships all there is; says what went wrong since the beginning.
+    /// Writes and ships everything; returns the failures since the start.
     pub(super) fn flush(&self) -> Option<String> {
         let mut pending = self.lock();
         if pending.unstarted.is_none() {
@@ -140,7 +140,7 @@ impl Buffer {
     }
 
     /// Waits for something to do: a batch, a flush, or a file that is due.
-    fn take(&self, due: Option<Instant>) -> Taken {
+    fn take(&self, due: Option<Instant>) -> Batch {
         let mut pending = self.lock();
         while pending.len() == 0 && pending.flushes_wanted == pending.flushes_done {
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
@@ -167,7 +167,7 @@ impl Buffer {
             .wait_timeout_while(pending, WRITE_EVERY, more)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
-        Taken {
+        Batch {
             spans: std::mem::take(&mut pending.spans),
             logs: std::mem::take(&mut pending.logs),
             dropped: std::mem::take(&mut pending.dropped),
@@ -186,7 +186,7 @@ impl Buffer {
     }
 }
 
-struct Taken {
+struct Batch {
     spans: Vec<SpanData>,
     logs: Vec<Log>,
     dropped: u64,
@@ -212,7 +212,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, taken: Taken) -> Result<(), SpoolError> {
+    fn write(&mut self, taken: Batch) -> Result<(), SpoolError> {
         let flush = taken.flush.is_some();
         self.append(taken)?;
         let Some(spool) = &mut self.spool else { return Ok(()) };
@@ -236,10 +236,10 @@ impl Writer {
         Ok(())
     }
 
-    fn append(&mut self, taken: Taken) -> Result<(), FsError> {
+    fn append(&mut self, taken: Batch) -> Result<(), FsError> {
         let Self { settings, measured, lines, spool, .. } = self;
-        let Taken { spans, mut logs, dropped, .. } = taken;
-        logs.extend((dropped > 0).then(|| said_dropped(dropped)));
+        let Batch { spans, mut logs, dropped, .. } = taken;
+        logs.extend((dropped > 0).then(|| dropped_record(dropped)));
         let traces = (!spans.is_empty()).then(|| lines.spans(spans));
         let logs = (!logs.is_empty()).then(|| lines.logs(&logs));
         for (signal, line) in
@@ -257,8 +257,8 @@ impl Writer {
     }
 }
 
-/// What could not be kept is said among what was.
-fn said_dropped(count: u64) -> Log {
+/// The number of dropped records is recorded as well.
+fn dropped_record(count: u64) -> Log {
     let scope = super::settings::scope();
     // only a logger makes records
     let provider = opentelemetry_sdk::logs::SdkLoggerProvider::builder().build();
@@ -310,7 +310,7 @@ mod tests {
     use opentelemetry_sdk::logs::SdkLoggerProvider;
 
     #[test]
-    fn beyond_the_bound_things_are_dropped_and_their_count_is_on_record() {
+    fn overflow_is_dropped_and_counted() {
         let folder = tempfile::tempdir().unwrap();
         let layout = crate::world::layout::Layout::new(folder.path());
         let settings = Settings {
@@ -319,7 +319,7 @@ mod tests {
             agent: None,
         };
         let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
-        // a disk that does not take anything for a while: the thread does not come to it
+        // simulates a slow disk: the writer thread is blocked
         let mut writer = buffer.lock().unstarted.take().unwrap();
         let logger =
             SdkLoggerProvider::builder().with_log_processor(buffer.clone()).build().logger("test");

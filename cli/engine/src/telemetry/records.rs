@@ -12,9 +12,9 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// A file may hold what is so much younger than its name says.
+/// A file may hold records this much younger than its name.
 const SLACK: SignedDuration = SignedDuration::from_mins(10);
-/// Beyond so many days one listing of everything is the shorter way.
+/// For more days than this, one listing of everything is cheaper.
 const DAYS_LISTED: i64 = 31;
 
 pub struct Records {
@@ -43,16 +43,16 @@ impl Records {
         Self { layout, store, missed: OnceCell::new() }
     }
 
-    /// What is missing of what was asked for; the store is left out once it did not answer.
+    /// What is missing from the result; the store is skipped after a failed request.
     pub fn missed(&self) -> Option<String> {
         self.missed.get().map(|why| format!("what is in the object store is not among this: {why}"))
     }
 
-    fn ask<T: Default>(&self, asked: impl FnOnce(&Store) -> Result<T, StoreError>) -> T {
+    fn query<T: Default>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> T {
         if self.missed.get().is_some() {
             return T::default();
         }
-        asked(&self.store).unwrap_or_else(|error| {
+        read(&self.store).unwrap_or_else(|error| {
             self.missed.get_or_init(|| error.messages().join(": "));
             T::default()
         })
@@ -71,7 +71,7 @@ impl Records {
                 sources.insert(key.clone(), Source { key, spooled: Some(path) });
             }
         }
-        for key in self.ask(|store| stored(store, signal, since)) {
+        for key in self.query(|store| stored(store, signal, since)) {
             sources.insert(key.clone(), Source { key, spooled: None });
         }
         let earliest = since.map(|since| spool::key_at(signal, since - SLACK));
@@ -88,12 +88,12 @@ impl Records {
         Ok(files.into_iter().flatten().collect())
     }
 
-    /// The whole lines of a file; of one that was shipped a moment ago, from where it is now.
+    /// The complete lines of a file; of one that was just shipped, from its new location.
     pub fn read(&self, source: &Source) -> Result<String, SpoolError> {
         let spooled = source.spooled.as_deref().map(fs::read_if_there).transpose()?.flatten();
         let bytes = match spooled {
             Some(bytes) => bytes,
-            None => self.ask(|store| Ok(store.get(&source.key)?.unwrap_or_default())),
+            None => self.query(|store| Ok(store.get(&source.key)?.unwrap_or_default())),
         };
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())

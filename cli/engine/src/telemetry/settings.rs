@@ -6,7 +6,7 @@ use agent_core::formats::manifest::Store;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::Resource;
 
-/// Whose telemetry it is, and where it goes.
+/// The resource, and the export destinations.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub layout: Layout,

@@ -1,4 +1,4 @@
-//! A span under way, and what it costs when nobody listens: nothing.
+//! A span in progress; without a subscriber it costs nothing.
 
 use super::global::telemetry;
 use agent_core::protocol::conventions as names;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// Spans of this target are recorded; the crates we use have spans of their own, which are not.
+/// Only spans of this target are recorded, not those of dependencies.
 pub(super) const TARGET: &str = "agent::telemetry";
 
 /// Ends when its last copy is dropped.
@@ -29,7 +29,7 @@ pub(super) enum Parent<'a> {
 }
 
 impl Span {
-    /// Nobody's.
+    /// No parent.
     pub fn none() -> Self {
         Self(tracing::Span::none())
     }
@@ -55,7 +55,7 @@ impl Span {
         Self(span)
     }
 
-    /// Something that is done, with no convention of its own.
+    /// An operation without a semantic convention.
     pub fn internal(name: &str, kind: &'static str) -> Self {
         let span = Self::open(name, &SpanKind::Internal, Parent::Current);
         span.is_about(kind);
@@ -69,7 +69,7 @@ impl Span {
         span
     }
 
-    /// What it is about in our words, and in those of backends.
+    /// Its kind in the terms of `agent`, and in those of backends.
     fn is_about(&self, kind: &'static str) {
         self.set(names::KIND, kind);
         match kind {
@@ -121,7 +121,7 @@ impl Span {
         self.set_some(names::REVISION, Some(revision.to_string()));
     }
 
-    /// It went wrong: what kind of error, in a word, and what there is to say about it.
+    /// Records a failure: the error type and the message.
     pub fn fail(&self, error_type: &str, description: impl Into<String>) {
         if self.is_recorded() {
             self.0.set_attribute(names::ERROR_TYPE, error_type.to_owned());
@@ -129,14 +129,14 @@ impl Span {
         }
     }
 
-    /// Another span this one has to do with, in a trace of its own.
+    /// A link to a span of another trace.
     pub fn link(&self, traceparent: &str) {
         if let Some(context) = parse_traceparent(traceparent).filter(|_| self.is_recorded()) {
             self.0.add_link(context);
         }
     }
 
-    /// For whoever goes on with this trace: W3C `traceparent`. `None` when nothing is recorded.
+    /// The W3C `traceparent` for continuing this trace. `None` when nothing is recorded.
     pub fn traceparent(&self) -> Option<String> {
         self.context().map(|context| traceparent_of(&context))
     }
@@ -168,7 +168,7 @@ pub struct Past<'a> {
     pub attributes: Vec<(&'static str, String)>,
     /// The version of the agent it is about.
     pub version: Option<String>,
-    /// What kind of error it ended with, and what there is to say about it.
+    /// The error type it ended with, and the message.
     pub failure: Option<(&'a str, String)>,
 }
 
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_listens_to_a_span_that_was_not_asked_for() {
+    fn disabled_span_is_not_recorded() {
         let span = Span::internal("promotion", "promotion");
         assert!(!span.is_recorded() && span.traceparent().is_none());
         assert_eq!(span.within(|| 7), 7);

@@ -1,8 +1,8 @@
 //! Telemetry on its way to the object store: files of this process in `.agent/telemetry/PROCESS/`,
 //! a line at a time.
 //!
-//! A line that was written survives a kill. The lock of a process tells whether it is alive; what a
-//! dead one left is shipped by the next.
+//! A written line survives a kill. A process holds a lock while it runs; files of an exited process
+//! are shipped by the next one.
 
 use crate::world::clock;
 use crate::world::fs::{self, FileLock, FsError};
@@ -20,7 +20,7 @@ const SHIP_AT_BYTES: u64 = 4 << 20;
 const SHIP_AT_AGE: Duration = Duration::from_secs(60);
 const LOCK: &str = "lock";
 const EXTENSION: &str = ".jsonl";
-/// Where it lies in the store: `telemetry/SIGNAL/YYYY/MM/DD/...`.
+/// Its location in the store: `telemetry/SIGNAL/YYYY/MM/DD/...`.
 pub(super) const STORE_FOLDER: &str = "telemetry";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,8 @@ pub(super) struct Spool {
 impl Spool {
     pub(super) fn begin(layout: &Layout) -> Result<Self, FsError> {
         let all = layout.telemetry();
-        // nobody may take a folder for a dead one's between its making and its locking
+        // between its creation and its locking, a folder must not be mistaken for that of an exited
+        // process
         let _guarded = FileLock::acquire(&all.join(LOCK))?;
         let folder = all.join(clock::fresh_id("p"));
         fs::create_dir(&folder)?;
@@ -126,7 +127,7 @@ impl Spool {
         self.open.iter().map(|open| open.began + SHIP_AT_AGE).min()
     }
 
-    /// Closes the files that are large or old enough, or all; says whether there were any.
+    /// Closes the files that are large or old enough, or all; returns whether there were any.
     pub(super) fn close(&mut self, all: bool) -> bool {
         let before = self.open.len();
         self.open.retain(|open| {
@@ -140,10 +141,10 @@ impl Spool {
         ship_folder(&self.folder, store, |path| self.open.iter().any(|open| open.path == path))
     }
 
-    /// At the end: a folder with nothing in it goes.
+    /// At exit: removes an empty folder.
     pub(super) fn leave(&mut self) {
         if self.open.is_empty() && files(&self.folder).is_ok_and(|files| files.is_empty()) {
-            // the next one to look would do it; an error here is nobody's concern
+            // the next process removes it, so an error is ignored
             let _ = fs::remove_folder(&self.folder);
         }
     }
@@ -160,7 +161,7 @@ pub(super) fn ship_left(layout: &Layout, store: &Store) -> Result<(), SpoolError
     Ok(())
 }
 
-/// The lock of a process that is gone.
+/// The lock of an exited process.
 fn claim(all: &Path, folder: &Path) -> Result<Option<FileLock>, FsError> {
     let _guarded = FileLock::acquire(&all.join(LOCK))?;
     // another may have shipped and removed it a moment ago
@@ -194,7 +195,7 @@ fn ship_folder(
         // a kill may have cut the last line
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole > 0 {
-            // the same key whoever ships it: shipped twice, it is there once
+            // the key does not depend on the process: shipping twice stores it once
             store.put_rebuildable(&key, bytes[..whole].to_vec())?;
         }
         fs::remove_if_there(&path)?;
@@ -241,7 +242,7 @@ pub(super) fn key_at(signal: Signal, at: jiff::Timestamp) -> String {
     format!("{}/{}", day_folder(signal, at.date()), time_of(at))
 }
 
-/// Where a file of the spool goes; `None` when it is none of ours.
+/// The store location of a spool file; `None` for a file that is not part of the spool.
 pub(super) fn key_of(path: &Path) -> Option<String> {
     store_key(path.file_name()?.to_str()?, path.parent()?.file_name()?.to_str()?)
 }
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_has_its_place_in_the_store_by_its_day() {
+    fn spool_file_is_stored_by_date() {
         let name = file_name(Signal::Traces, "2026-11-22T01:02:03.004Z".parse().unwrap(), 7);
         assert_eq!(name, "traces-20261122T010203004-7.jsonl");
         let at = "2026-11-22T01:02:03.004Z".parse().unwrap();
@@ -306,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_shipped_and_what_is_open_stays() {
+    fn closed_files_are_shipped_and_open_files_are_kept() {
         let (_folder, layout, store) = world();
         let mut spool = Spool::begin(&layout).unwrap();
         spool.append(Signal::Traces, b"1\n").unwrap();
@@ -314,7 +315,7 @@ mod tests {
         assert!(!spool.close(false));
         spool.ship(&store).unwrap();
         assert!(shipped(&store).is_empty());
-        // to another process it is alive
+        // to another process it is running
         ship_left(&layout, &store).unwrap();
         assert!(shipped(&store).is_empty());
         assert!(spool.close(true));
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_shipped_up_to_its_last_whole_line() {
+    fn orphaned_file_is_shipped_up_to_its_last_complete_line() {
         let (_folder, layout, store) = world();
         let mut killed = Spool::begin(&layout).unwrap();
         killed.append(Signal::Traces, b"whole\n").unwrap();

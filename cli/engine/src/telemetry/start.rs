@@ -24,8 +24,8 @@ pub struct Guard<'a> {
 
 type Complain<'a> = Box<dyn Fn(&str) + 'a>;
 
-/// Switches telemetry on, unless `OTEL_SDK_DISABLED` says otherwise. Of several in one process the
-/// first is the one that counts. `warn` is called with what a collector did not get.
+/// Starts telemetry, unless `OTEL_SDK_DISABLED` is set. Only the first call in a process has an
+/// effect. `warn` is called when an export to a collector fails.
 pub fn start<'a>(
     settings: Settings,
     complain: impl Fn(&str) + 'a,
@@ -87,7 +87,7 @@ fn listen(tracers: &SdkTracerProvider) {
         .with_tracked_inactivity(false)
         .with_context_activation(false);
     let ours = Targets::new().with_target(TARGET, LevelFilter::INFO);
-    // another subscriber is there when a program that uses this library has one of its own
+    // a program that uses this library may have installed another subscriber
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(ours).with(spans),
     );

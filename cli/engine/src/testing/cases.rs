@@ -7,7 +7,7 @@ use agent_core::formats::object_id::digest;
 use agent_core::formats::object_id::short_digest;
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::expectation::{GoldenContent, is_json};
-use agent_core::testing::scratch::Given;
+use agent_core::testing::scratch::InitialFile;
 use std::path::Path;
 
 /// The cases of a tier, with the digest of all that defines them.
@@ -61,7 +61,7 @@ fn fill_goldens(
     Ok(())
 }
 
-/// Fills in what a case that looks at files is given.
+/// Fills in the given files of a case that checks files.
 fn fill_copies(
     files: &Files<'_>,
     case_file: &str,
@@ -69,7 +69,7 @@ fn fill_copies(
     definition: &mut String,
 ) -> Result<(), EvaluatorsError> {
     for (_, given) in case.files.iter_mut().flat_map(|files| &mut files.given) {
-        let Given::Copy { path, bytes } = given else { continue };
+        let InitialFile::Copy { path, bytes } = given else { continue };
         *path =
             beside(case_file, path).ok_or_else(|| outside(&case.place, "file to copy", path))?;
         let absent = || {
@@ -91,7 +91,7 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
     let place = case.place.clone();
     for command in case.commands_mut() {
         for (index, word) in command.run.iter().enumerate() {
-            // the system looks for a program of a bare name on PATH alone
+            // the system searches a program without a path on PATH only
             if index == 0 && !word.contains('/') {
                 continue;
             }
@@ -99,7 +99,7 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
                 Named::Nothing | Named::Seen => continue,
                 Named::OfATier => (
                     format!(
-                        "the judge is given {word}, and judges see the Python files alone of a \
+                        "the judge is given {word}, but judges see only the Python files of a \
                         tier's folder"
                     ),
                     format!("move it to {TESTS}/, outside of the tiers' folders"),
@@ -132,7 +132,7 @@ fn beside(case_file: &str, named: &str) -> Option<String> {
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
     if is_json(file) {
-        let mend = "mend it, or let `agent test --bless` write it again".to_owned();
+        let mend = "fix it, or let `agent test --bless` write it again".to_owned();
         return document::json(bytes, file)
             .map(GoldenContent::Json)
             .map_err(|error| DocumentError { mend, ..error });
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_copied_is_part_of_the_definition() {
+    fn copied_files_are_part_of_the_definition() {
         let mut fixture = Fixture::new();
         let case = r#"{"id":"a","tool":"t","expect":{"equals":1},"files":{"given":{"in":{"copy":"in.txt"}}}}"#;
         fixture.write("tests/micro/a.jsonl", case);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_judge_is_given_files_of_the_evaluators_alone() {
+    fn judge_receives_only_evaluator_files() {
         let judged = |words: &[&str]| {
             let mut fixture = Fixture::new();
             fixture.manifest("[evaluators]\nimport = [\"data\"]\n");
@@ -229,8 +229,8 @@ mod tests {
         assert_eq!(judged(&["./judge.py"]), outside.replace("given judge.py", "given ./judge.py"));
         assert_eq!(
             judged(&["python", "tests/judge.py", "tests/micro/rubric.txt"]),
-            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, and judges see the \
-            Python files alone of a tier's folder"
+            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, but judges see only the \
+            Python files of a tier's folder"
         );
     }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_names_file_and_line() {
+    fn unreadable_case_names_file_and_line() {
         let good = case("a", "a.json");
         check(
             &[("tests/micro/a.jsonl", b"\n{\"id\": \"\xff\"}")],

@@ -32,8 +32,8 @@ pub fn evaluation_of(tree: Option<String>, state: String, outcomes: &[TierOutcom
 /// Stores the evaluation of a commit and its results case by case; false when the commit has one
 /// already, which then stays.
 ///
-/// The summary comes first: of two who store at once one gets it in, and the results beside it are
-/// that one's.
+/// The summary is written first: of two concurrent writers one succeeds, and the results beside it
+/// are from that one.
 pub fn store_evaluation(
     store: &Store,
     commit: &ObjectId,

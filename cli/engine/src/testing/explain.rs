@@ -26,13 +26,13 @@ pub struct Explanation {
 
 #[derive(Debug)]
 pub enum Why {
-    /// It would not: it came out like this under a state that agrees on what it read.
+    /// It would not: this is its result under a state that agrees on the keys it read.
     Known(Box<CaseResult>),
     State(Changed),
     Varies,
     /// Not with this code; what is other than in the tier's last run here, if that is known.
     Never(Vec<String>),
-    /// git cannot say what the working tree is.
+    /// git cannot describe the working tree.
     NoTree,
 }
 
@@ -69,7 +69,7 @@ fn why(
     );
     known.read()?;
     let digests = StateDigests::new(&target.state.value, &target.state.revision);
-    Ok(match known.ask(definition, &digests) {
+    Ok(match known.lookup(definition, &digests) {
         Answer::Known(result) | Answer::SameReads(result) => Why::Known(Box::new(result.clone())),
         Answer::Changed(changed) => Why::State(changed),
         Answer::Varies => Why::Varies,
@@ -141,7 +141,7 @@ impl Explanation {
                     first.join(", ")
                 )
             }
-            Why::NoTree => "git cannot say what the working tree holds".to_owned(),
+            Why::NoTree => "git cannot describe the working tree".to_owned(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What this machine remembers of the last run of a tier; lost, it is only slower and says less.
+//! Local data on the last run of a tier; without it, runs are slower and reports shorter.
 
 use crate::world::fs::{self, Durability, read_if_there};
 use crate::world::layout::Layout;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Below this many milliseconds a case can come at any time.
+/// Cases faster than this, in milliseconds, are not sorted.
 const SLOW_MS: f64 = 20.0;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

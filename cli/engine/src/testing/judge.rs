@@ -1,11 +1,11 @@
-//! Programs of the repository that judge an answer; what they said is kept, so that a judge who
-//! costs money is asked once.
+//! Programs of the repository that judge an answer; their answers are stored, so that a judge that
+//! costs money runs once.
 
 use crate::child::link::ChildSpec;
 use crate::world::process::Finished;
 use crate::world::python;
 use crate::world::store::Store;
-use agent_core::child::last_words;
+use agent_core::child::stderr_tail;
 use agent_core::formats::canonical;
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::formats::object_id::digest;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const SCHEMA: &str = "agent/judgement@2";
-/// How much of what a judge said is shown.
+/// How much of a judge's output is shown.
 const SHOWN: usize = 160;
 
 /// The programs of the evaluators.
@@ -29,7 +29,7 @@ pub struct Judges {
     pub digest: String,
 }
 
-/// All that decides what a judge is asked, and so what it is known by.
+/// All inputs of a judge, which form the key of its answer.
 pub(super) struct Question<'a> {
     pub(super) call: &'a CommandCall,
     pub(super) case: Value,
@@ -38,14 +38,14 @@ pub(super) struct Question<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredAnswer {
     schema: String,
     votes: Vec<Opinion>,
 }
 
 impl Question<'_> {
-    /// Where the answer is kept. What the shim and the child told each other in `_meta` is no part
-    /// of the answer.
+    /// The key of the stored answer. `_meta` exchanged between shim and child is not part of the
+    /// answer.
     pub(super) fn key(&self) -> String {
         let mut result = self.result.clone();
         if let Some(members) = result.as_object_mut() {
@@ -58,15 +58,16 @@ impl Question<'_> {
         format!("judgements/{}/{digest}.json", &digest[..2])
     }
 
-    /// What the judge said the last time it was asked this.
+    /// The judge's stored answer to the same input.
     pub(super) fn recall(&self, store: &Store) -> Option<Vec<Opinion>> {
-        let kept: Kept = serde_json::from_slice(&store.briefly().get(&self.key()).ok()??).ok()?;
+        let kept: StoredAnswer =
+            serde_json::from_slice(&store.briefly().get(&self.key()).ok()??).ok()?;
         (kept.schema == SCHEMA).then_some(kept.votes)
     }
 
-    /// The program, ready to be asked. It is started as a scorer is: in the same folder, with the
-    /// same environment.
-    pub(super) fn asking(&self, limit: Duration) -> Asking {
+    /// The program, ready to run. It is started like a scorer: in the same folder, with the same
+    /// environment.
+    pub(super) fn judge_run(&self, limit: Duration) -> JudgeRun {
         let scorer = &self.judges.scorer;
         let entry = EntryPoint { command: self.call.run.clone(), ..EntryPoint::default() };
         let command = match scorer.command.first() {
@@ -76,18 +77,18 @@ impl Question<'_> {
         let mut input = json!({"case": self.case, "result": self.result}).to_string().into_bytes();
         input.push(b'\n');
         let (votes, at_least) = (self.call.votes, self.call.at_least);
-        Asking { spec: ChildSpec { command, ..scorer.clone() }, input, limit, votes, at_least }
+        JudgeRun { spec: ChildSpec { command, ..scorer.clone() }, input, limit, votes, at_least }
     }
 }
 
-/// Keeps what a judge said; a store that cannot be written only means that it is asked again.
+/// Stores a judge's answer; if the store is not writable, the judge runs again next time.
 pub(super) fn keep(store: &Store, key: &str, votes: Vec<Opinion>) {
-    let kept = Kept { schema: SCHEMA.to_owned(), votes };
+    let kept = StoredAnswer { schema: SCHEMA.to_owned(), votes };
     let _ = store.put(key, serde_json::to_vec(&kept).expect("opinions serialise"));
 }
 
-/// A program to ask, as often as there are votes.
-pub(super) struct Asking {
+/// A program to run, once per vote.
+pub(super) struct JudgeRun {
     spec: ChildSpec,
     input: Vec<u8>,
     limit: Duration,
@@ -95,7 +96,7 @@ pub(super) struct Asking {
     at_least: f64,
 }
 
-impl Asking {
+impl JudgeRun {
     pub(super) async fn ask(self) -> Result<Vec<Opinion>, String> {
         let mut votes = Vec::new();
         for _ in 0..self.votes {
@@ -134,7 +135,7 @@ impl Asking {
 
 fn not_asked(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("the judge cannot be asked: {error}{cause}")
+    format!("the judge cannot be run: {error}{cause}")
 }
 
 fn ending(finished: &Finished) -> String {
@@ -144,5 +145,5 @@ fn ending(finished: &Finished) -> String {
     );
     let stderr = String::from_utf8_lossy(&finished.stderr);
     let lines: Vec<_> = stderr.trim_end().lines().collect();
-    if lines.is_empty() { how } else { format!("{how}: {}", last_words::shown(&lines).join("\n")) }
+    if lines.is_empty() { how } else { format!("{how}: {}", stderr_tail::shown(&lines).join("\n")) }
 }

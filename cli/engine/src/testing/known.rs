@@ -1,6 +1,5 @@
-//! What is known of the cases of one code: cached results in the object store, where colleagues and
-//! CI find them too, and beside them those that are not there yet, so that a killed run goes on
-//! where it was.
+//! The known results of the cases of one code: cached results in the object store, shared with
+//! other clones and CI, and local ones not stored yet, so that a killed run resumes.
 
 use super::memo::platforms;
 use super::pending::Pending;
@@ -18,9 +17,9 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// More packs than this are put together into one, in which each case has its newest states alone.
-/// So a run reads a bounded number of cached results of each case, and rewrites them once in so
-/// many runs, however long the history is.
+/// More packs than this are merged into one, which keeps only the newest states of each case. So a
+/// run reads a bounded number of cached results per case, and rewrites them once per this number of
+/// runs, independent of the length of the history.
 const PACKS: usize = 16;
 /// A kill loses no more than what was finished within this.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
@@ -30,8 +29,8 @@ const WRITTEN_WITHIN: Duration = Duration::from_millis(100);
 pub struct RunKey(String);
 
 impl RunKey {
-    /// Of the code in `tree`, judged by the evaluators that have a manifest of their own. Which
-    /// cases and scorers these are counts case by case.
+    /// The results of the code in `tree`, judged by evaluators with their own manifest. The cases
+    /// and scorers are compared per case.
     pub fn new(
         repository: &Repository,
         manifest: &Manifest,
@@ -75,7 +74,7 @@ impl Pack {
         Self { number, key }
     }
 
-    /// Whether all of it is there.
+    /// Whether all of it is present.
     fn holds(&self, text: &str) -> bool {
         let name = name_of(&self.key);
         name.rsplit_once('-').map_or(name, |(_, digest)| digest) == short_digest(text.as_bytes())
@@ -95,7 +94,7 @@ pub struct Known<'a> {
     cached_results: CachedResults,
     /// The oldest first.
     packs: Vec<Pack>,
-    /// What was found out now, and what killed runs had: the pack to come.
+    /// New results, and those of killed runs: the next pack.
     news: String,
     /// Files that hold the news until they are in the store: those of killed runs, and this run's
     /// own, once there is one.
@@ -139,7 +138,7 @@ impl<'a> Known<'a> {
         let mut packs: Vec<_> = store.list(&self.run.folder())?.into_iter().map(Pack::at).collect();
         packs.sort();
         for pack in &packs {
-            // one that is torn says nothing; one that is gone was put together with others
+            // a torn pack is ignored; a missing one was merged with others
             if let Some(text) =
                 store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
                 && pack.holds(&text)
@@ -160,8 +159,8 @@ impl<'a> Known<'a> {
         self.cached_results.varies(case)
     }
 
-    pub fn ask(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
-        self.cached_results.ask(case, state)
+    pub fn lookup(&self, case: &str, state: &StateDigests<'_>) -> Answer<'_> {
+        self.cached_results.lookup(case, state)
     }
 
     /// Notes what a case gave, and soon writes it down.
@@ -222,10 +221,10 @@ impl<'a> Known<'a> {
         Ok(())
     }
 
-    /// Lets go of the news: they are in the store, or what was run changed meanwhile.
+    /// Drops the new results: they are in the store, or the tested code changed meanwhile.
     pub fn forget(self) {
         for pending in self.adopted.into_iter().chain(self.own) {
-            // one that stays is found again, and says what the store says
+            // a remaining file is read again, and has the same results as the store
             let _ = pending.done();
         }
     }
@@ -301,10 +300,10 @@ mod tests {
             (packs.len(), packs.iter().map(lines).sum())
         }
 
-        fn knows(&self, number: usize) -> bool {
+        fn has_case(&self, number: usize) -> bool {
             let (state, revision) = state(number);
             matches!(
-                self.known().ask("case-0", &StateDigests::new(&state, &revision)),
+                self.known().lookup("case-0", &StateDigests::new(&state, &revision)),
                 Answer::Known(_)
             )
         }
@@ -324,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_reads_and_rewrites_does_not_grow_with_the_states_before_it() {
+    fn cache_io_is_independent_of_history_length() {
         let world = World::new();
         let most = (STATES_KEPT + PACKS) * CASES;
         let mut merges = 0;
@@ -343,23 +342,27 @@ mod tests {
         }
         assert_eq!(merges, 19);
         let newest = PACKS * 20 - 1;
-        assert!(world.knows(newest) && world.knows(newest + 1 - STATES_KEPT) && !world.knows(0));
+        assert!(
+            world.has_case(newest)
+                && world.has_case(newest + 1 - STATES_KEPT)
+                && !world.has_case(0)
+        );
     }
 
     #[test]
-    fn packs_of_an_earlier_agent_are_read_and_count_as_the_oldest() {
+    fn packs_of_earlier_formats_are_read_as_oldest() {
         let world = World::new();
         let old = cached_result(0, 7).to_line();
         let key = |text: &str| format!("traces/run/{}.jsonl", short_digest(text.as_bytes()));
         world.store.put(&key(&old), old.clone().into_bytes()).unwrap();
         world.store.put(&key("torn"), cached_result(0, 8).to_line().into_bytes()).unwrap();
-        assert!(world.knows(7) && !world.knows(8));
+        assert!(world.has_case(7) && !world.has_case(8));
         world.run(9);
         let packs = world.known().packs;
         assert_eq!(packs.iter().map(|pack| pack.number).collect::<Vec<_>>(), [0, 0, 1]);
         assert!(
-            world.knows(7)
-                && world.knows(9)
+            world.has_case(7)
+                && world.has_case(9)
                 && world.folder.path().join(key(&old).replace("traces", "store/traces")).is_file()
         );
     }

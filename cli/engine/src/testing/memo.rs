@@ -1,5 +1,4 @@
-//! A whole tier by what its results depend on: two small reads, for hooks and for whoever runs the
-//! same again.
+//! Caches a complete tier by its inputs: two small reads, for hooks and repeated runs.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -79,8 +78,8 @@ pub(super) fn platform(repository: &Repository, manifest: &Manifest) -> Result<V
     Ok(json!(words.into_iter().chain(node).collect::<Vec<_>>()))
 }
 
-/// Where the code runs, and where its evaluators do; what it is held to, where that is not what its
-/// own manifest says.
+/// The confinement of the code and of its evaluators; the limits, where they differ from its own
+/// manifest.
 pub(super) fn platforms(
     repository: &Repository,
     code: &Manifest,
@@ -119,8 +118,8 @@ pub struct CachedTier {
     pub tier: Tier,
     pub summary: TierSummary,
     pub definitions: Definitions,
-    /// Every case was run under this very state. Absent in what an earlier `agent` kept, which did
-    /// not know.
+    /// Every case was run under this identical state. Absent in entries of an earlier `agent`,
+    /// which did not record it.
     #[serde(default)]
     exact: bool,
 }
@@ -180,8 +179,8 @@ pub(super) fn forget(store: &Store, key: &CacheKey) -> Result<(), StoreError> {
     store.remove(&key.summary())
 }
 
-/// Whether another run would say the same: nothing crashed or was repeated for its chance, all was
-/// run, and no time was too long.
+/// Whether a repeated run would agree: no crash, no repeated cases, all cases run, and no time
+/// limit exceeded.
 pub(super) fn is_repeatable(summary: &TierSummary) -> bool {
     let certain = summary.errored == 0
         && summary.missing == 0

@@ -1,4 +1,4 @@
-//! What is known of a tier's cases, asked and added to case by case.
+//! The cached results of a tier's cases, read and extended case by case.
 
 use super::known::Known;
 use crate::notices::Notices;
@@ -14,12 +14,11 @@ pub(super) struct Memory<'a> {
     pub(super) digests: &'a StateDigests<'a>,
     /// By case id.
     pub(super) definitions: HashMap<String, String>,
-    /// What of that is taken; all of it is looked at in any case, to see what comes out
-    /// differently.
+    /// Which of them are used; all of them are compared in any case, to detect varying results.
     pub(super) reuse: Reuse,
-    /// Nothing was taken that rests on what a Runner says it read.
+    /// No used result depends on the keys a Runner reported as read.
     pub(super) exact: bool,
-    /// No case came out differently from what it had before.
+    /// No result differs from an earlier one.
     pub(super) certain: bool,
     pub(super) notices: &'a Notices,
 }
@@ -38,7 +37,8 @@ impl Memory<'_> {
 
     pub(super) fn answer(&mut self, case: &Case) -> Option<CaseResult> {
         let known = self.known.as_ref().filter(|_| case.repeats == 1)?;
-        let result = match (known.ask(self.definitions.get(&case.id)?, self.digests), self.reuse) {
+        let result = match (known.lookup(self.definitions.get(&case.id)?, self.digests), self.reuse)
+        {
             (Answer::Known(result), Reuse::SameState | Reuse::SameReads) => result,
             (Answer::SameReads(result), Reuse::SameReads) => {
                 self.exact = false;
@@ -54,7 +54,7 @@ impl Memory<'_> {
         })
     }
 
-    /// The ids of cases that came out this way and that with nothing changed between.
+    /// The ids of cases with different results without any change.
     pub(super) fn varying(&self) -> Vec<String> {
         let Some(known) = &self.known else { return Vec::new() };
         self.definitions
@@ -76,18 +76,18 @@ impl Memory<'_> {
             return;
         };
         let Some(definition) = self.definitions.get(&result.id) else { return };
-        let before = known.ask(definition, self.digests);
+        let before = known.lookup(definition, self.digests);
         let (varies, cached_result) = match (&before, result.runs) {
             (Answer::Varies, _) => (true, None),
-            // its runs say more than what is known: whether they agree, and not how the first of
-            // them that failed is told
+            // its runs are more informative than the cache: they are compared by outcome, not by
+            // the message of the first failure
             (Answer::Known(before) | Answer::SameReads(before), Some(runs)) => {
                 (runs.is_flaky() || before.outcome != result.outcome, None)
             }
             (_, Some(runs)) => (runs.is_flaky(), None),
             (Answer::Known(before), None) => (!same_result(before, result), None),
-            // it read more than its Runner said, or gives this and that: what it read tells nothing
-            // from now on
+            // it read more than its Runner reported, or is not deterministic: its read keys are not
+            // used from now on
             (Answer::SameReads(before), None) if !same_result(before, result) => (true, None),
             (Answer::SameReads(_) | Answer::Changed(_) | Answer::Never, None) => {
                 (false, CachedResult::of(definition, result, self.digests))

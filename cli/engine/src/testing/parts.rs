@@ -33,7 +33,7 @@ impl PartsKey {
 }
 
 pub fn keep(store: &Store, key: &PartsKey, part: Part, text: &str) -> Result<(), StoreError> {
-    // one that is there has the same bytes
+    // an existing one has the same bytes
     store.put_new(&key.part(part, text), text.as_bytes().to_vec()).map(drop)
 }
 

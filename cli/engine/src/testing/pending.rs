@@ -1,5 +1,5 @@
-//! Results on their way to the object store: a file for each run, locked while its process lives,
-//! so that the next run knows what a killed one left.
+//! Results not yet in the object store: a file for each run, locked while its process runs, so that
+//! the next run finds the results of a killed one.
 
 use crate::world::fs::{FileLock, FsError, remove_if_there};
 use crate::world::layout::Layout;
@@ -21,7 +21,8 @@ impl Pending {
         Ok(Self { lock: FileLock::acquire(&path)?, path })
     }
 
-    /// What killed runs of the same left, whole lines only; they are the caller's now.
+    /// The results of killed runs of the same code, complete lines only; the caller takes
+    /// ownership.
     pub fn adopt(layout: &Layout, run: &str) -> Result<Vec<(Self, String)>, FsError> {
         let Ok(entries) = std::fs::read_dir(layout.pending()) else { return Ok(Vec::new()) };
         let of_run = |path: &PathBuf| {

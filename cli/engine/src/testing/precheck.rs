@@ -1,5 +1,4 @@
-//! The tier that a hook asks for: from the cache, or run within the time a person will wait for
-//! their git.
+//! The tier of a hook: from the cache, or run within the time that a user waits for git.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -30,7 +29,7 @@ pub struct Precheck {
     deadline: Instant,
 }
 
-/// What the tier of a tree comes to, for a hook.
+/// The result of the tier of a tree, for a hook.
 #[derive(Debug)]
 pub enum PrecheckOutcome {
     /// Nothing against it.
@@ -56,8 +55,8 @@ impl Precheck {
     ) -> Result<PrecheckOutcome, Failure> {
         match self.tier_of(repository, tree, on) {
             Ok(None) => Ok(PrecheckOutcome::Nothing),
-            Ok(Some(outcome)) => Ok(said(outcome)),
-            // the same on a machine that is slow, or has no Python: a server will tell
+            Ok(Some(outcome)) => Ok(precheck_outcome(outcome)),
+            // the same on a slow machine or one without Python: the server runs the tier
             Err(error) => match error.kind {
                 FailureKind::NotEnoughEvidence => Ok(self.out_of_time()),
                 FailureKind::Surroundings => {
@@ -68,7 +67,7 @@ impl Precheck {
         }
     }
 
-    /// The outcome, unless the cache already says that there is nothing against it.
+    /// The outcome, unless the cache already has a pass.
     fn tier_of(
         &self,
         repository: &Repository,
@@ -107,7 +106,7 @@ impl Precheck {
 }
 
 /// A machine at work is slow; only answers are a reason to refuse, times are for a server to judge.
-fn said(outcome: TierOutcome) -> PrecheckOutcome {
+fn precheck_outcome(outcome: TierOutcome) -> PrecheckOutcome {
     if outcome.summary.verdict != Verdict::Fail {
         return PrecheckOutcome::Nothing;
     }

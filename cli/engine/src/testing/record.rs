@@ -1,8 +1,8 @@
 //! A tier on record: its span and its score, and of its cases those that did not pass.
 //!
-//! Ten thousand cases are judged in a quarter of a second. A span for each would be most of that
-//! time and tell nothing that the stored results do not tell better; so passed cases have none, and
-//! of the others the first hundred do, made when the case is over.
+//! Ten thousand cases are judged in a quarter of a second. A span for each would take most of that
+//! time and add no information to the stored results; so passed cases have none, and of the others
+//! the first hundred do, made when the case is over.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -35,7 +35,7 @@ impl Record {
         Self { span, failed: Vec::new(), version: target.version.as_ref().map(ToString::to_string) }
     }
 
-    /// Runs it; `work` tells each event, which then goes on to `on_event`.
+    /// Runs it; `work` reports each event, which is passed on to `on_event`.
     pub(super) fn of(
         mut self,
         on_event: &mut dyn FnMut(&Event),

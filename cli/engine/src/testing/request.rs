@@ -1,4 +1,4 @@
-//! What is asked of a run of a tier.
+//! The parameters of a tier run.
 
 use crate::error::Failure;
 use crate::world::clock;
@@ -23,7 +23,7 @@ pub enum Executor {
 #[derive(Debug, Clone)]
 pub struct Request {
     pub tier: Tier,
-    /// Runners at once; `None` is as many as there are cores.
+    /// The number of concurrent Runners; `None` is one per core.
     pub shards: Option<usize>,
     pub part: Option<Part>,
     pub executor: Executor,
@@ -36,8 +36,8 @@ pub struct Request {
     pub keep_goldens: bool,
     /// `on_event` gets every event, as a part to merge: of what it is a part, and what was known as
     /// well.
-    pub tells_all: bool,
-    /// When it is given up, having said nothing.
+    pub report_details: bool,
+    /// The deadline without events.
     pub deadline: Option<Instant>,
 }
 
@@ -52,12 +52,13 @@ impl Request {
             only: None,
             reuse: Reuse::SameReads,
             keep_goldens: false,
-            tells_all: false,
+            report_details: false,
             deadline: None,
         }
     }
 
-    /// For what a version may rest on: it takes no result over because a Runner says what it read.
+    /// For evidence of a version: cached results that depend on keys reported by a Runner are not
+    /// used.
     pub fn evidence(tier: Tier) -> Self {
         Self { reuse: Reuse::SameState, ..Self::new(tier) }
     }
@@ -67,7 +68,7 @@ impl Request {
         Self { reuse: Reuse::Nothing, ..Self::new(tier) }
     }
 
-    /// Leaves out the cases that were not asked for.
+    /// Excludes the cases that were not selected.
     pub(super) fn narrow(&self, cases: &mut Cases) -> Result<(), Failure> {
         if let Some(only) = &self.only {
             let there: BTreeSet<&str> = cases.list.iter().map(|case| case.id.as_str()).collect();

@@ -37,7 +37,7 @@ pub fn run_tier(
     if let (Some(key), true) = (&memo, request.reuse != Reuse::Nothing)
         && let Some(found) = subject.recall(key)
     {
-        subject.tell(&found, on_event)?;
+        subject.report_cached(&found, on_event)?;
         return Ok(found);
     }
     let ran = Record::begin(request, target).of(on_event, |on_event| subject.run(on_event))?;

@@ -1,4 +1,4 @@
-//! The scratch folder of a shard: emptied and filled for each case that looks at files, and judged
+//! The scratch folder of a shard: emptied and filled for each case that checks files, and judged
 //! after it.
 
 use crate::world::child_folder::{ChildFolder, Found};
@@ -6,7 +6,7 @@ use crate::world::fs::FsError;
 use agent_core::testing::attempt::Answered;
 use agent_core::testing::expectation::Check;
 use agent_core::testing::judgement::Judgement;
-use agent_core::testing::scratch::{FileCheck, Files, Given};
+use agent_core::testing::scratch::{FileCheck, Files, InitialFile};
 use std::path::{Path, PathBuf};
 
 /// A file longer than this is no answer but a flood.
@@ -31,8 +31,8 @@ impl Scratch {
         self.folder.clear()?;
         for (name, given) in &files.given {
             let bytes = match given {
-                Given::Text(text) => text.as_bytes(),
-                Given::Copy { bytes, .. } => bytes,
+                InitialFile::Text(text) => text.as_bytes(),
+                InitialFile::Copy { bytes, .. } => bytes,
             };
             self.folder.put(name, bytes)?;
         }
@@ -47,7 +47,7 @@ impl Scratch {
             let bytes = match self.folder.find(name, FILE_LIMIT) {
                 Found::Nothing => None,
                 Found::Bytes(bytes) => Some(bytes),
-                Found::Odd(what) => return Judgement::failed(format!("file {name}: {what}")),
+                Found::Special(what) => return Judgement::failed(format!("file {name}: {what}")),
             };
             if let (FileCheck::Content(Check::Golden(golden)), Some(bytes)) = (check, &bytes) {
                 goldens.push(Answered { path: golden.path.clone(), bytes: bytes.clone() });
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_holds_what_its_case_is_given() {
+    fn scratch_folder_holds_the_given_files() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("0");
         std::fs::create_dir(&folder).unwrap();
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(why(json!({"b": {"equals": "two"}})), "");
         assert_eq!(
             why(json!({"out/beside": {"equals": "mine"}})),
-            "file out/beside: it is a symbolic link, or lies behind one"
+            "file out/beside: it is a symbolic link, or is reached through one"
         );
         assert_eq!(why(json!({"a": {"equals": "one"}})), "file a: it is not a file");
         assert_eq!(why(json!({"c/d": {"absent": true}})), "");

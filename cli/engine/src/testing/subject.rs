@@ -42,10 +42,10 @@ struct Watched {
     watch: Watch,
 }
 
-/// What came of a tier.
+/// The outcome of a tier.
 pub(super) struct Ran {
     pub(super) outcome: TierOutcome,
-    /// The same would come of it again.
+    /// A repeated run would give the same outcome.
     certain: bool,
     /// Each case was run under this very state, now or before.
     exact: bool,
@@ -63,7 +63,7 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// The key of the whole tier, where it can be known as a whole.
+    /// The cache key of the complete tier, where it has one.
     pub(super) fn memo_key(&self) -> Result<Option<CacheKey>, Failure> {
         let Self { repository, target, evaluators, request, .. } = self;
         match &self.tree {
@@ -82,7 +82,7 @@ impl Subject<'_> {
         }
     }
 
-    /// A store that cannot be read knows nothing.
+    /// An unreadable store has no results.
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
         memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(
             |error| {
@@ -92,7 +92,7 @@ impl Subject<'_> {
         )
     }
 
-    /// A result that may come out otherwise is not only not kept: an older one would be no truer.
+    /// A result that may vary is not stored, and older ones are not used either.
     pub(super) fn remember_whole(&self, key: &CacheKey, Ran { outcome, certain, exact }: &Ran) {
         let kept = if *certain {
             memo::keep(self.store, key, outcome, *exact)
@@ -139,13 +139,13 @@ impl Subject<'_> {
         }
     }
 
-    /// The whole story of what was found as a whole, for who asked to hear it.
-    pub(super) fn tell(
+    /// A detail notice about the cached tier, for verbose output.
+    pub(super) fn report_cached(
         &self,
         found: &TierOutcome,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<(), Failure> {
-        if !self.request.tells_all {
+        if !self.request.report_details {
             return Ok(());
         }
         let tier = self.request.tier;
@@ -182,7 +182,7 @@ impl Subject<'_> {
         let mut fold = TierFold::default();
         let on_event = RefCell::new(on_event);
         let mut watches = Vec::new();
-        // what is known may be all there is to know: then no Runner is started
+        // the cache may cover all cases: then no Runner is started
         let selected = if memory.has_answers() {
             Some(self.select(&mut memory, &mut defined, &mut fold, &mut watches, &on_event)?)
         } else {
@@ -219,7 +219,7 @@ impl Subject<'_> {
             goldens = run.goldens;
         }
         let varying = memory.varying();
-        if request.tells_all && !varying.is_empty() {
+        if request.report_details && !varying.is_empty() {
             (on_event.borrow_mut())(&Event::KnownFlaky {
                 tier: request.tier,
                 ids: varying.clone(),
@@ -261,8 +261,7 @@ impl Subject<'_> {
         }
     }
 
-    /// What was answered, or judged, from a checkout that was not as git has it at all times says
-    /// nothing about the target.
+    /// Results from a checkout that was modified during the run are not valid for the target.
     fn changed(&self, watches: Vec<Watched>) -> Result<Option<Failure>, Failure> {
         let mut changed = None;
         for Watched { of, place, watch } in watches {
@@ -293,7 +292,7 @@ impl Subject<'_> {
         };
         let verified = spec::verified(target, repository)?;
         let mut runner = spec::runner_on(verified.as_ref(), target, repository)?;
-        // the folder of the working tree is the user's own, and no evidence comes of it
+        // the folder of the working tree may change, and its results are not evidence
         if target.code.is_some() {
             confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
         } else {
@@ -331,18 +330,22 @@ impl Subject<'_> {
         request.narrow(&mut cases)?;
         let (budget, definitions) =
             defined.insert(definitions(&files, request.tier, digest.clone(), judging.as_ref())?);
-        let tell = |event: &Event| {
-            if request.tells_all {
+        let report_cached = |event: &Event| {
+            if request.report_details {
                 (on_event.borrow_mut())(event);
             }
         };
-        tell(&Event::PartStarted(Box::new(self.head(whole, *budget, definitions.clone()))));
+        report_cached(&Event::PartStarted(Box::new(self.head(
+            whole,
+            *budget,
+            definitions.clone(),
+        ))));
         fold.take(Event::TierStarted { tier: request.tier, cases: cases.list.len(), shards: 0 });
         memory.define(&cases, &scoring(judging.as_ref()));
         cases.list.retain(|case| match memory.answer(case) {
             Some(result) => {
                 let event = Event::CaseFinished { tier: request.tier, result };
-                tell(&event);
+                report_cached(&event);
                 fold.take(event);
                 false
             }

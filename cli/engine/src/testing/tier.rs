@@ -71,8 +71,7 @@ pub struct Work {
     cases: Cases,
     limit: Option<Duration>,
     spend_usd: Option<f64>,
-    /// Which case comes when: slow ones first, so that none of them is what everybody waits for at
-    /// the end.
+    /// The order of the cases: slow ones first, so that none of them delays the end.
     order: Vec<usize>,
     /// How many at the start of the order are known to be slow.
     slow: usize,
@@ -108,8 +107,8 @@ impl Work {
         Self { judges, ..self }
     }
 
-    /// The Runner sees no case's id, which may say what is expected. It gets an id for each
-    /// conversation that cannot be worked out without this text.
+    /// The Runner does not see case ids, which may reveal the expectation. It gets an id for each
+    /// conversation that cannot be derived without this text.
     #[must_use]
     pub fn kept_secret_by(self, secret: String) -> Self {
         Self { secret, ..self }
@@ -127,23 +126,23 @@ pub struct TierJob {
     pub runner: ChildSpec,
     /// The content of the `_meta` key that names the state.
     state: Box<RawValue>,
-    /// How many Runners at once; `None` is as many as there are cores.
+    /// The number of concurrent Runners; `None` is one per core.
     pub shards: Option<usize>,
     pub keeps: Keeps,
     /// An earlier run of the same code answered other cases: however many fail now, it is their own
     /// doing.
     pub has_answered: bool,
-    /// Keeps what judging programs said, and knows what they have said.
+    /// Stores and looks up the answers of judging programs.
     pub judgements: Option<Store>,
-    /// Ask them even what they have answered before.
+    /// Run them even for stored answers.
     pub judge_anew: bool,
     /// Where the scratch folders of the shards are made.
     temporary: PathBuf,
-    /// When the children are ended and the tier has said nothing.
+    /// The deadline for ending the children of a tier without events.
     pub deadline: Option<Instant>,
 }
 
-/// What came of it.
+/// Its outcome.
 #[derive(Debug)]
 pub struct TierRun {
     pub fold: TierFold,
@@ -181,7 +180,7 @@ impl TierJob {
         &self.work.wait().cases
     }
 
-    /// Who is asked about the answers of a case that is scored.
+    /// The scorer of a case.
     pub(super) fn judges(&self) -> &Judges {
         self.work
             .wait()
@@ -195,7 +194,7 @@ impl TierJob {
         &self.work.wait().secret
     }
 
-    /// How long the whole tier may take.
+    /// The time limit of the tier.
     pub(super) fn limit(&self) -> Option<Duration> {
         self.work.wait().limit
     }
@@ -239,7 +238,7 @@ pub(super) struct Queue {
     spent_usd: Mutex<f64>,
     /// Why it was stopped with cases left.
     stops: Mutex<BTreeSet<String>>,
-    /// A Runner is under way, and there are no cases for it.
+    /// A Runner is starting, but has no cases yet.
     nothing_to_do: Notify,
 }
 
@@ -264,12 +263,12 @@ impl Queue {
         work.order.get(place).map(|index| (&work.cases.list[*index], place < work.slow))
     }
 
-    /// How many cases nobody has begun.
+    /// The number of cases not started.
     pub(super) fn left(&self, job: &TierJob) -> usize {
         job.cases().list.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// Nobody begins another case; what is under way goes on.
+    /// No further case is started; requests in flight continue.
     pub(super) fn stop(&self, why: String) {
         self.stopped.store(true, Ordering::Relaxed);
         locked(&self.stops).insert(why);
@@ -294,7 +293,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while it is held")
 }
 
-/// After so long without an event, `hear` is called without one.
+/// The interval without an event after which `hear` is called with `None`.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started
@@ -305,14 +304,14 @@ const SILENCE: Duration = Duration::from_millis(100);
 pub fn run<E: From<TierError>>(
     job: &TierJob,
     load: impl FnOnce() -> Result<Work, E>,
-    hear: &mut dyn FnMut(Option<&Event>),
+    report: &mut dyn FnMut(Option<&Event>),
 ) -> Result<TierRun, E> {
     let began = Instant::now();
     let queue = Queue::new();
     let scratch = scratch_folders(job).map_err(TierError::Fs)?;
     let mut fold = TierFold::default();
     let mut tell = |event: Option<Event>| {
-        hear(event.as_ref());
+        report(event.as_ref());
         if let Some(event) = event {
             fold.take(event);
         }
@@ -326,7 +325,7 @@ pub fn run<E: From<TierError>>(
         let mut workers = vec![start(0, sender.clone())];
         let (work, error) = match load() {
             Ok(work) => (work, None),
-            // the first worker waits for cases: none lets it go
+            // the first worker waits for cases: an empty list releases it
             Err(error) => {
                 (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error))
             }
@@ -366,7 +365,7 @@ pub fn run<E: From<TierError>>(
     }
     tell(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
     match last_failure {
-        // a tier of which no case could be judged says nothing about the agent
+        // a tier in which no case could be judged is no evidence about the agent
         Some(error)
             if !job.has_answered
                 && fold.results().all(|result| result.outcome == Outcome::Errored) =>
@@ -377,7 +376,7 @@ pub fn run<E: From<TierError>>(
     }
 }
 
-/// What a shard comes to that has panicked.
+/// The outcome of a shard that panicked.
 fn given_up() -> TierError {
     ChildError::GivenUp { role: Role::Runner }.into()
 }
@@ -389,14 +388,14 @@ pub(super) struct ShardEnd {
     pub(super) last_failure: Option<ChildError>,
 }
 
-/// A folder of this run's own, for one folder a shard; it goes with what is dropped.
+/// A folder of this run, with one folder per shard; removed on drop.
 fn scratch_folders(job: &TierJob) -> Result<Temporary, FsError> {
     Temporary::below(&job.temporary, "tier")
 }
 
 /// What a Runner under test may write.
 pub(super) struct Folders {
-    /// What cases look at.
+    /// The folder that cases check.
     pub(super) scratch: PathBuf,
     pub(super) data: PathBuf,
     pub(super) temporary: PathBuf,

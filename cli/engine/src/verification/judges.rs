@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub struct JudgesByTree<'a> {
     repository: &'a Repository,
-    /// By all that can change what the evaluators say.
+    /// Cached by everything that affects the evaluators.
     known: HashMap<(String, Tier), Result<Arc<Judge>, String>>,
 }
 
@@ -25,7 +25,8 @@ impl<'a> JudgesByTree<'a> {
         Self { repository, known: HashMap::new() }
     }
 
-    /// Of a commit, for these tiers; nothing where its tree cannot be read, which its objects tell.
+    /// Of a commit, for these tiers; empty where its tree cannot be read, which the check of its
+    /// objects reports.
     pub fn of(
         &mut self,
         commit: &ObjectId,

@@ -14,10 +14,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// A version and the one it stands on.
+/// A version and its predecessor.
 const HELD: usize = 2;
 
-/// What lies in the object store under a commit.
+/// The objects of a commit in the object store.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     pub evaluation: Option<Vec<u8>>,

@@ -32,7 +32,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A version and the commit that is to be looked at as it.
+/// A version and the commit to verify as that version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub version: Version,
@@ -104,7 +104,7 @@ impl<'a> Verifier<'a> {
         let ours: BTreeSet<(Version, ObjectId)> =
             all.iter().map(|subject| (subject.version.clone(), subject.commit.clone())).collect();
         for version in self.repository.git.versions()?.into_iter().rev() {
-            // a tag that cannot be read is looked at by itself
+            // an unreadable tag is checked separately
             let Ok(Some(commit)) = self.repository.git.version_commit(&version) else { continue };
             if !ours.contains(&(version.clone(), commit.clone())) {
                 all.push(Subject { version, commit });
@@ -129,9 +129,9 @@ impl<'a> Verifier<'a> {
             path.strip_prefix(git.common_dir()).unwrap_or(path).display().to_string()
         };
         checks.extend(
-            git.damaged_packs()?.iter().map(|path| {
-                wrong("packs", format!("{} is not what its checksum says", shown(path)))
-            }),
+            git.damaged_packs()?
+                .iter()
+                .map(|path| wrong("packs", format!("{} does not match its checksum", shown(path)))),
         );
         let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
         Ok(RepositoryReport { status, checks })
@@ -220,7 +220,7 @@ impl<'a> Verifier<'a> {
     fn changed(&self, commit: &CommitInfo) -> Vec<String> {
         let git = &self.repository.git;
         let parent = commit.parents.first().filter(|parent| git.exists(parent));
-        // where a tree cannot be read, its objects tell
+        // an unreadable tree is reported by the check of its objects
         git.diff(parent, &commit.id)
             .unwrap_or_default()
             .into_iter()
@@ -228,7 +228,7 @@ impl<'a> Verifier<'a> {
             .collect()
     }
 
-    /// The version it stands on, with what a gate needs of it.
+    /// Its predecessor, with the inputs of the gate.
     fn base(&mut self, commit: &CommitInfo) -> Result<Option<Base>, Failure> {
         let git = &self.repository.git;
         let Some(parent) = commit.parents.first().and_then(|parent| git.commit(parent).ok()) else {
@@ -254,15 +254,15 @@ impl<'a> Verifier<'a> {
         }))
     }
 
-    /// What the manifest that judges asks of a version's kind: of a promotion that of the version
-    /// it was made from, of a release its own.
+    /// The requirements in the judging manifest for a version's kind: for a promotion the manifest
+    /// of its base, for a release its own.
     fn gated(&self, commit: &CommitInfo, own: Option<&Manifest>) -> Option<Gated> {
         match commit.trailers.kind? {
             Kind::Promotion => {
                 Some(self.repository.manifest(commit.parents.first()?).ok()?.promote.gated())
             }
             Kind::Release => own.map(|manifest| manifest.release.clone()),
-            // it has the evidence of the version it goes back to
+            // it has the evidence of the version it restores
             Kind::Rollback => None,
         }
     }
@@ -306,7 +306,7 @@ impl<'a> Verifier<'a> {
         schema_changed || parted.is_none_or(|parted| in_state(&parted))
     }
 
-    /// What a version that no person decided on did to the evaluators.
+    /// The evaluator changes of a version without a maintainer's decision.
     fn evaluators(
         &self,
         commit: &CommitInfo,
@@ -346,8 +346,8 @@ impl<'a> Verifier<'a> {
         Ok(found)
     }
 
-    /// How many versions up to the baseline an accepted attempt made; asked only where an attempt
-    /// is named.
+    /// The number of versions up to the baseline made by an accepted attempt; computed only where
+    /// an attempt is named.
     fn discoveries(&self, record: Option<&Record>) -> Option<u64> {
         let compared = record?.compared.as_ref()?;
         compared.verdict.ledger?;
@@ -357,8 +357,7 @@ impl<'a> Verifier<'a> {
 }
 
 impl Repository {
-    /// The commit that is to be looked at as a version: a branch's tip itself, and what a tag
-    /// names.
+    /// The commit to verify as a version: a branch's tip itself, and the target of a tag.
     pub fn subject(
         &self,
         what: &agent_core::version::what::What,

@@ -78,7 +78,7 @@ struct Rerun<'a> {
 }
 
 impl Rerun<'_> {
-    /// Any commit as what runs, whatever speaks against serving it.
+    /// Any commit as a target, even if it may not be served.
     fn target(&self, commit: &ObjectId) -> Result<Target, Failure> {
         self.repository.target(&What::Name(commit.to_string()))
     }
@@ -161,7 +161,7 @@ impl Rerun<'_> {
         Ok(again.finding(name, summary, &outcome.summary))
     }
 
-    /// Runs what came out otherwise until it has come out in two ways, or often enough.
+    /// Repeats cases with different results until their results vary, or the limit is reached.
     fn settle(
         &self,
         target: &Target,

@@ -4,7 +4,7 @@
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::contracts;
-use crate::versions::stored::Kept;
+use crate::versions::stored::StoredTiers;
 use crate::world::git::{CommitInfo, STATE_FILE};
 use agent_core::bisection::code_difference::{self, CodeDifference, Files, Sides, Withheld};
 use agent_core::bisection::difference::{
@@ -109,8 +109,8 @@ fn compared(
     wanted: &BTreeSet<Tier>,
     missing: &mut Vec<Missing>,
 ) -> Result<Vec<TierComparison>, Failure> {
-    let kept = [Kept::of(repository, from)?, Kept::of(repository, to)?];
-    let there = || kept.iter().flat_map(Kept::tiers).collect();
+    let kept = [StoredTiers::of(repository, from)?, StoredTiers::of(repository, to)?];
+    let there = || kept.iter().flat_map(StoredTiers::tiers).collect();
     let tiers: BTreeSet<Tier> = if wanted.is_empty() { there() } else { wanted.clone() };
     let mut compared = Vec::new();
     for tier in tiers {

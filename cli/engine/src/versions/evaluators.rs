@@ -6,7 +6,9 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::{Evaluators, Source};
 use crate::world::git::{CommitInfo, Entry, Git, Mode};
-use agent_core::architect::evaluators::{CaseFile, Effect, effect, files_to_read, judging_words};
+use agent_core::architect::evaluators::{
+    CaseFile, Effect, effect, files_to_read, judging_arguments,
+};
 use agent_core::architect::paths::{Evaluator, Manifests, evaluators};
 use agent_core::formats::manifest::{self, EvaluatorChanges, Manifest, Tier};
 use agent_core::formats::object_id::ObjectId;
@@ -15,9 +17,9 @@ use agent_core::version::Kind;
 use agent_core::version::trailers::is_unattended;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What judges that which is made on top of a version. Cases that coders added since a person last
-/// released are not among it: whoever could add cases that judge the next change could outweigh the
-/// others with them.
+/// The evaluators for changes on top of a version. They exclude cases that coders added since the
+/// last release by a maintainer: a coder could otherwise outweigh the other cases when its next
+/// change is judged.
 pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, Failure> {
     let own = served.own_evaluators();
     match &served.commit {
@@ -30,7 +32,7 @@ pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, F
                 source: Source::Objects(decided),
             })
         }
-        // nobody else adds any
+        // no other change adds cases
         _ => Ok(own),
     }
 }
@@ -40,8 +42,8 @@ pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, Failure> {
     decided_or(git, served, served)
 }
 
-/// The commit whose evaluators a person decided on, where coders may add cases to those of
-/// `served`, else `otherwise`.
+/// The commit with the last evaluators approved by a maintainer, where coders may add cases to
+/// those of `served`, else `otherwise`.
 fn decided_or(git: &Git, served: &ObjectId, otherwise: &ObjectId) -> Result<ObjectId, Failure> {
     let bytes = git.read(served, manifest::FILE).ok().flatten();
     let manifest = bytes.and_then(|bytes| Manifest::read(&bytes, manifest::FILE).ok());
@@ -74,7 +76,7 @@ pub fn judged_by(git: &Git, version: &CommitInfo) -> Result<ObjectId, Failure> {
     }
 }
 
-/// The newest version at or before this one whose evaluators a person decided on.
+/// The newest version at or before this one with evaluators approved by a maintainer.
 fn decided_on(git: &Git, version: &ObjectId) -> Result<ObjectId, Failure> {
     let mut again = None;
     let mut newest = version.clone();
@@ -131,7 +133,7 @@ pub fn of(
 /// The files that cases of a tree name as their judges.
 pub fn judges(git: &Git, tree: &ObjectId) -> Result<BTreeSet<String>, Failure> {
     let texts = case_files(git, tree)?.into_iter().map(|(_, _, text)| text).collect::<Vec<_>>();
-    let mut judges = judging_words(texts.iter().map(String::as_str));
+    let mut judges = judging_arguments(texts.iter().map(String::as_str));
     // the others are options, and programs of the machine
     judges.retain(|word| {
         matches!(git.entry(tree, word), Ok(Some(Entry { mode: Mode::File | Mode::Executable, .. })))

@@ -10,7 +10,7 @@ use crate::target::evaluators::Evaluators;
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
-use crate::versions::stored::Kept;
+use crate::versions::stored::StoredTiers;
 use crate::world::store::{Store, evaluation_key, results_key};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{Gated, Tier};
@@ -31,7 +31,7 @@ pub struct Evidence {
     /// Against what it replaces; `None` for the first version and for a tree that was judged
     /// before.
     gate: Option<GateVerdict>,
-    /// Where it is refused: the cases that came out worse than with what it replaces, the gravest
+    /// For a refusal: the cases that became worse than in the replaced version, the most severe
     /// first.
     worse: Vec<Flip>,
     /// The evaluators were changed with it: it was judged by the old ones, and is not comparable
@@ -109,11 +109,11 @@ fn not_in_store(what: &str, commit: &ObjectId) -> Failure {
     )
 }
 
-/// Which evaluators judge a candidate by itself. Beside what it replaces, those of that version
-/// judge both.
+/// The evaluators that judge a candidate alone. In the comparison with the replaced version, those
+/// of that version judge both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judges {
-    /// Those it brings: a person decides on it.
+    /// Its own: a maintainer decides on it.
     Own,
     /// Those that judge what is made on top of the version that is served.
     Served,
@@ -181,8 +181,8 @@ impl Evidence {
         Ok(())
     }
 
-    /// Lets the gate compare the candidate with the baseline, at the level that the ledger leaves
-    /// it, and keeps that in the ledger.
+    /// Compares the candidate with the baseline by the gate, at the ledger's next level, and
+    /// records the attempt in the ledger.
     pub fn record(&mut self, repository: &Repository, judged: &Judged<'_>) -> Result<(), Failure> {
         let Judged { candidate, gated, .. } = *judged;
         let Baseline { commit, old, before } =
@@ -260,7 +260,7 @@ impl Evidence {
         })
     }
 
-    /// Puts it where the commit's trailer will look for it. Written before anything points to the
+    /// Stores it at the key the commit's trailer names. Written before any ref points to the
     /// commit.
     pub fn store(&self, repository: &Repository, commit: &ObjectId) -> Result<(), Failure> {
         let store = repository.store_of_evidence(&repository.manifest(commit)?)?;
@@ -303,7 +303,7 @@ impl Evidence {
         })
     }
 
-    /// Whether cases came out better than with what it replaces.
+    /// Whether cases improved over the replaced version.
     pub fn shows_gain(&self) -> bool {
         self.gate.as_ref().is_some_and(GateVerdict::shows_gain)
     }
@@ -319,8 +319,8 @@ impl Evidence {
         })
     }
 
-    /// In a line, for people and for the commit message.
-    pub fn told(&self) -> String {
+    /// A one-line summary, for display and for the commit message.
+    pub fn summary(&self) -> String {
         let changed = if self.evaluators_changed.is_empty() {
             String::new()
         } else {
@@ -339,7 +339,7 @@ impl Evidence {
                     if gate.held_out { "held-out " } else { "" },
                     gate.candidate_score,
                     gate.baseline_score,
-                    gate.told()
+                    gate.summary()
                 )
             }
             (None, Some((tier, summary))) => format!(
@@ -365,7 +365,7 @@ fn recorded(
     now: &TierOutcome,
     judged: &TierOutcome,
 ) -> Result<(Option<String>, Vec<String>), Failure> {
-    let kept = Kept::own(repository, &repository.git.commit(baseline)?)?;
+    let kept = StoredTiers::own(repository, &repository.git.commit(baseline)?)?;
     let named = kept.tier(now.tier).and_then(|(summary, _)| summary.results.clone());
     let same = named.is_some() && named == now.summary.results;
     let results = if same { None } else { kept.results(now.tier)? };
@@ -374,7 +374,7 @@ fn recorded(
     Ok((named.filter(|_| at_hand), varying))
 }
 
-/// The Contract's digest; code that is served already promises what its version says.
+/// The Contract's digest; code that is served already has its version's Contract.
 fn contract(
     repository: &Repository,
     candidate: &Target,

@@ -19,16 +19,16 @@ use agent_core::version::tag;
 use agent_core::version::trailers::Trailers;
 use semver::Version;
 
-/// What a commit says besides its version and its evidence.
+/// The content of a commit besides its version and its evidence.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Words {
+pub(super) struct CommitText {
     pub subject: String,
     pub body: String,
     pub feedback: Vec<String>,
     pub coder: Option<String>,
 }
 
-/// Where the evidence comes from.
+/// The source of the evidence.
 pub(super) enum Basis<'a> {
     /// A tier that is run.
     Tier(Judged<'a>),
@@ -52,7 +52,7 @@ pub(super) struct Execution<'a> {
     pub staged: Option<Staged<'a>>,
     /// Why there is no version, though it was measured; nothing where there may be one.
     pub refusal: &'a dyn Fn(&Evidence) -> Option<Outcome>,
-    pub words: &'a dyn Fn(&Evidence) -> Words,
+    pub words: &'a dyn Fn(&Evidence) -> CommitText,
     /// What a version that was made is reported with.
     pub why: &'a dyn Fn(&Tip, &Evidence) -> String,
 }
@@ -61,7 +61,7 @@ pub(super) struct Execution<'a> {
 enum End {
     Refused(Box<Outcome>),
     /// Another process moved the branch or staging first; nothing points to what was written.
-    Lost,
+    LostRace,
 }
 
 /// What the steps so far have made.
@@ -92,7 +92,7 @@ impl Execution<'_> {
             match self.step(step, &mut made)? {
                 None => {}
                 Some(End::Refused(refusal)) => return Ok(Some(*refusal)),
-                Some(End::Lost) => return Ok(None),
+                Some(End::LostRace) => return Ok(None),
             }
         }
         let (tip, evidence) =
@@ -127,7 +127,7 @@ impl Execution<'_> {
             }
             (Step::ArchiveJournal { .. }, _) => match self.archive_journal()? {
                 Some(digest) => made.journal = Some(digest),
-                None => return Ok(Some(End::Lost)),
+                None => return Ok(Some(End::LostRace)),
             },
             (Step::WriteCommit { undoes, .. }, _) => {
                 made.commit = Some(self.write_commit(undoes, made)?);
@@ -135,7 +135,7 @@ impl Execution<'_> {
             (Step::StoreEvaluation, _) => made.evidence().store(repository, made.commit())?,
             (Step::Publish { .. }, _) => match self.publish(made.commit())? {
                 Some(tip) => made.tip = Some(tip),
-                None => return Ok(Some(End::Lost)),
+                None => return Ok(Some(End::LostRace)),
             },
             (Step::SealStaging, _) => {
                 self.seal(made.tip.as_ref().expect("staging is sealed by a version"));
@@ -150,7 +150,7 @@ impl Execution<'_> {
         let Staged { staging, snapshot, manifest } =
             self.staged.as_mut().expect("only staging has a Journal");
         let sealed = match staging.sealed(snapshot.seq) {
-            Err(StagingError::Gone(_)) => return Ok(None),
+            Err(StagingError::AlreadySealed(_)) => return Ok(None),
             other => other?,
         };
         self.repository

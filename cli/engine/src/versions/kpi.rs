@@ -1,5 +1,5 @@
-//! What each version did while it served, from what is on record. What was read of the store once
-//! is kept, so that the next look reads what is new.
+//! The KPIs of each version while it was served, from recorded telemetry. The aggregate of files
+//! already read is cached, so that only new files are read.
 
 use crate::conversations;
 use crate::error::Failure;
@@ -23,11 +23,11 @@ pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), Failu
     since(repository, Timestamp::UNIX_EPOCH)
 }
 
-/// The same from the beginning of the hour that holds a moment. A store that does not answer takes
-/// what it has out of it, and nothing else.
+/// The same since the start of the hour of a given time. An unreachable store only reduces the
+/// data.
 pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), Failure> {
     let records = repository.records()?;
-    let mut tally = Kept::read(repository).brought_up_to_date(repository, &records)?;
+    let mut tally = KpiCache::read(repository).brought_up_to_date(repository, &records)?;
     for (version, at) in feedback(repository)? {
         tally.take_feedback(&version, at);
     }
@@ -42,16 +42,16 @@ fn nanoseconds(at: Timestamp) -> u64 {
     u64::try_from(at.as_nanosecond()).unwrap_or_default()
 }
 
-/// The files of the store that were read, and what they came to.
+/// The files of the store that were read, and their aggregate.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct KpiCache {
     schema: String,
     read: BTreeSet<String>,
     tally: Tally,
 }
 
-impl Kept {
-    /// A file that is missing, torn or of another time is begun anew.
+impl KpiCache {
+    /// A cache file that is missing, torn or of another period is rebuilt.
     fn read(repository: &Repository) -> Self {
         let bytes = fs::read_if_there(&repository.layout.tally()).ok().flatten();
         let kept = bytes
@@ -64,7 +64,7 @@ impl Kept {
         })
     }
 
-    /// With what is on its way to the store, which is read anew each time.
+    /// With records not in the store yet, which are read each time.
     fn brought_up_to_date(
         mut self,
         repository: &Repository,
@@ -100,7 +100,7 @@ impl Kept {
     }
 }
 
-/// A line that cannot be read is somebody else's.
+/// Unreadable lines are from other programs.
 fn take(
     tally: &mut Tally,
     signal: Signal,

@@ -18,5 +18,5 @@ pub mod stored;
 pub use publish::Outcome;
 pub use pushed::{level, made_and_pushed, push_made, pushes_by_manifest};
 
-/// How often a lost race is run again before it is called a conflict.
+/// The number of retries after a lost race before a conflict is reported.
 const ATTEMPTS: usize = 8;

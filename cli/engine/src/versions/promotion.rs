@@ -6,7 +6,7 @@ use crate::staging::Staging;
 use crate::sync;
 use crate::target::tuner;
 use crate::versions::evidence::{Judged, Judges};
-use crate::versions::execution::{Basis, Execution, Staged, Words};
+use crate::versions::execution::{Basis, CommitText, Execution, Staged};
 use crate::versions::publish::{self, Outcome};
 use agent_core::formats::manifest::{GateMode, GateTest, Gated};
 use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
@@ -123,16 +123,16 @@ fn judge(
         basis: Basis::Tier(judged),
         staged: Some(Staged { staging, snapshot: staged, manifest: &target.manifest }),
         refusal: &|evidence| evidence.refusal().map(|refusal| refusal.with_hint(NEXT)),
-        words: &|evidence| Words {
+        words: &|evidence| CommitText {
             subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
-            body: evidence.told(),
-            ..Words::default()
+            body: evidence.summary(),
+            ..CommitText::default()
         },
         why: &|tip, evidence| {
             format!(
                 "{}: {}",
                 publish::step_shown(Some(&snapshot.active.version), &tip.version, None),
-                evidence.told()
+                evidence.summary()
             )
         },
     };

@@ -1,4 +1,4 @@
-//! What came of making a version: `agent/outcome@1`.
+//! The outcome of making a version: `agent/outcome@1`.
 
 use crate::error::Failure;
 use crate::sync::MainLacks;
@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub const SCHEMA: &str = "agent/outcome@1";
 
-/// What a verb that makes versions says: `agent/outcome@1`.
+/// The output of verbs that make versions: `agent/outcome@1`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub schema: &'static str,
@@ -25,8 +25,8 @@ pub struct Outcome {
     pub tag: Option<String>,
     pub verdict: Option<serde_json::Value>,
     pub why: String,
-    /// Of what was refused: the cases that came out worse than with what it would replace, the
-    /// gravest first.
+    /// For a refusal: the cases that became worse than in the replaced version, the most severe
+    /// first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub worse: Vec<Flip>,
     /// What to do next, where it was refused.
@@ -81,10 +81,10 @@ impl Outcome {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// A run does not release what nothing shows to help, however little speaks against it.
+    /// A run does not release a change without evidence of a gain, even if nothing became worse.
     pub fn unproven(evidence: &Evidence) -> Self {
-        let why = "it passes, but no case came out better than before: nothing shows that it \
-            helps, so a person decides";
+        let why = "it passes, but no case improved: there is no evidence that it \
+            helps, so a maintainer decides";
         Self {
             is_unproven: true,
             verdict: Some(evidence.verdict()),
@@ -131,7 +131,7 @@ pub(super) fn on_record(
     made
 }
 
-/// Races were lost too often.
+/// Too many lost races.
 pub fn too_many_races(branch: &str) -> Failure {
     Failure::new(
         FailureKind::Conflict,

@@ -23,8 +23,7 @@ pub fn level(repository: &Repository, push: bool) -> Result<(), Failure> {
     }
 }
 
-/// Pushes a version that is made already; says where to. One that was superseded meanwhile is a
-/// conflict.
+/// Pushes an existing version; returns the remote. A version superseded meanwhile is a conflict.
 pub fn push_made(
     repository: &Repository,
     version: &str,
@@ -32,7 +31,7 @@ pub fn push_made(
 ) -> Result<String, Failure> {
     let after = sync::sync(repository, &options(repository))?;
     let Some(remote) = after.remote() else { return Err(no_remote()) };
-    if after.has_lost(commit) {
+    if after.has_superseded(commit) {
         let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
         return Err(Failure::new(
             FailureKind::Conflict,
@@ -67,10 +66,9 @@ pub fn made_and_pushed(
         let before = sync::sync(repository, &options)?;
         let Some(remote) = before.remote() else { return Err(no_remote()) };
         let made = attempt()?;
-        // an attempt that the gate refused is on record as well, and other clones have to know of
-        // it
+        // refused attempts are in the ledger as well, and other clones need them
         let after = sync::sync(repository, &options).map_err(|error| unpushed(error, &made))?;
-        if !made.commit.as_ref().is_some_and(|commit| after.has_lost(commit)) {
+        if !made.commit.as_ref().is_some_and(|commit| after.has_superseded(commit)) {
             let pushed = made.done.then(|| remote.to_owned());
             return Ok(Outcome { pushed, ..made });
         }

@@ -12,7 +12,7 @@ use crate::target::migrations;
 use crate::target::spec;
 use crate::versions::evaluators;
 use crate::versions::evidence::{Judged, Judges};
-use crate::versions::execution::{Basis, Execution, Words};
+use crate::versions::execution::{Basis, CommitText, Execution};
 use crate::versions::publish::{self, Outcome};
 use crate::world::git::STATE_FILE;
 use agent_core::architect::evaluators::Effect;
@@ -21,21 +21,21 @@ use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::promotion::Tip;
 use agent_core::version::publication::{Candidate, Step};
-use agent_core::version::release::{self, Lacked, Plan, Served, Snapshot, Source, TakenOut};
+use agent_core::version::release::{self, Lacked, Plan, Served, Snapshot, Source, Yanked};
 use agent_core::version::trailers::is_unattended;
 use agent_core::version::what::What;
 use agent_core::version::{Bump, tag};
 
 #[derive(Default)]
 pub struct Options {
-    /// The commit to release; `main` when not said.
+    /// The commit to release; `main` by default.
     pub revision: Option<String>,
     pub bump: Option<Bump>,
     pub dry_run: bool,
     /// The feedback items this release answers, and what edited the code for them.
     pub feedback: Vec<String>,
     pub coder: Option<String>,
-    /// Nothing shows so far that it helps: only a gain in the tier of the release lets it pass.
+    /// No evidence of a gain so far: it passes only with a gain in the tier of the release.
     pub only_if_better: bool,
     /// Why code that a rollback took out of service is to be served again.
     pub again: Option<String>,
@@ -92,9 +92,7 @@ fn attempt(
             source.short()
         )))),
         Plan::Lacks(lacked) => Err(lacks(&name_of(repository, source, options), &lacked)),
-        Plan::TakenOut(taken_out) => {
-            Err(is_taken_out(&name_of(repository, source, options), &taken_out))
-        }
+        Plan::Yanked(yanked) => Err(yanked_error(&name_of(repository, source, options), &yanked)),
         Plan::UnderBumped { declared, computed } => {
             Ok(Some(under_bumped(declared, computed, seen.assessment.as_ref())))
         }
@@ -142,10 +140,10 @@ fn observe(
         .as_ref()
         .map(|baseline| contracts::assessed(baseline, &candidate, repository))
         .transpose()?;
-    let (lacked, taken_out) = match &tip {
+    let (lacked, yanked) = match &tip {
         Some(tip) => (
             lineage::lacked(&repository.git, &tip.commit, source)?,
-            lineage::taken_out(&repository.git, &tip.commit, source)?,
+            lineage::yanked(&repository.git, &tip.commit, source)?,
         ),
         None => (Vec::new(), None),
     };
@@ -157,7 +155,7 @@ fn observe(
         served,
         source: Source { commit: source.clone(), code: code_of(repository, source)? },
         lacked,
-        taken_out,
+        yanked,
         again: options.again.is_some(),
         revision: candidate.state.revision.clone(),
         computed: assessment.as_ref().and_then(|assessment| assessment.bump),
@@ -197,7 +195,7 @@ pub fn candidate(
 /// The branch that is released; the commit, where it has no branch.
 struct Named {
     name: String,
-    /// It is checked out where the user stands.
+    /// It is checked out in the user's working tree.
     is_here: bool,
 }
 
@@ -233,14 +231,14 @@ fn lacks(source: &Named, lacked: &[Lacked]) -> Failure {
     let mut hint = format!("{switch}git merge active, then run it again");
     if rollbacks.len() == lacked.len() {
         hint = format!(
-            "{hint}; to serve again what was taken out of service, as {name} has it: agent release \
+            "{hint}; to serve yanked code again, as in {name}: agent release \
             --again REASON"
         );
     }
     Failure::new(FailureKind::Conflict, message).with_hint(hint)
 }
 
-fn is_taken_out(source: &Named, TakenOut { version, by, reason }: &TakenOut) -> Failure {
+fn yanked_error(source: &Named, Yanked { version, by, reason }: &Yanked) -> Failure {
     let (name, version, by) = (&source.name, tag(version), tag(by));
     Failure::new(
         FailureKind::Conflict,
@@ -266,7 +264,7 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
         .unwrap_or_default();
     Outcome::refused(
         format!(
-            "a {declared} was declared, but the change asks for a {computed}{because}; `agent \
+            "a {declared} was declared, but the change requires a {computed}{because}; `agent \
             semver` lists why"
         ),
         FailureKind::Refused,
@@ -302,16 +300,21 @@ fn judge(
             };
             evidence.refusal().or_else(unproven)
         },
-        words: &|evidence| Words {
+        words: &|evidence| CommitText {
             subject: format!("release: v{}", candidate.version),
-            body: again.iter().fold(evidence.told(), |told, again| format!("{told}\n\n{again}")),
+            body: again
+                .iter()
+                .fold(evidence.summary(), |message, again| format!("{message}\n\n{again}")),
             feedback: options.feedback.clone(),
             coder: options.coder.clone(),
         },
         why: &|tip, evidence| {
             let from = seen.snapshot.served.as_ref().map(|served| &served.tip.version);
-            let why =
-                format!("{}: {}", publish::step_shown(from, &tip.version, bump), evidence.told());
+            let why = format!(
+                "{}: {}",
+                publish::step_shown(from, &tip.version, bump),
+                evidence.summary()
+            );
             again.iter().fold(why, |why, again| format!("{why}; {again}"))
         },
     };
@@ -324,7 +327,7 @@ fn served_again(snapshot: &Snapshot, reason: Option<&str>) -> Option<String> {
         .lacked
         .iter()
         .flat_map(|lacked| &lacked.took_out)
-        .chain(snapshot.taken_out.iter().map(|taken| &taken.version))
+        .chain(snapshot.yanked.iter().map(|taken| &taken.version))
         .collect();
     versions.sort();
     versions.dedup();

@@ -3,7 +3,7 @@
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::sync;
-use crate::versions::execution::{Basis, Execution, Words};
+use crate::versions::execution::{Basis, CommitText, Execution};
 use crate::versions::publish::{self, Outcome};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::rollback::{self, Past, Plan, Publish, Snapshot};
@@ -38,7 +38,7 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> 
                 return Ok(Outcome::nothing(format!("active already serves what v{at} does")));
             }
             Plan::NoTarget => return Err(no_target(options)),
-            Plan::TakenOut { version } => return Err(is_taken_out(&version)),
+            Plan::Yanked { version } => return Err(yanked_error(&version)),
             Plan::Publish(publish) if options.dry_run => {
                 return Ok(Outcome::planned(&publish.steps));
             }
@@ -88,7 +88,7 @@ fn apply(
         basis: Basis::Version(&target.commit),
         staged: None,
         refusal: &|_| None,
-        words: &|_| Words {
+        words: &|_| CommitText {
             subject: format!("rollback: v{} is v{} again", candidate.version, target.version),
             body: options
                 .reason
@@ -97,7 +97,7 @@ fn apply(
                 .cloned()
                 .collect::<Vec<_>>()
                 .join("\n\n"),
-            ..Words::default()
+            ..CommitText::default()
         },
         why: &|tip, _| {
             let undone: Vec<_> = undoes.iter().map(tag).collect();
@@ -112,7 +112,7 @@ fn apply(
     execution.carry_out(steps)
 }
 
-fn is_taken_out(version: &Version) -> Failure {
+fn yanked_error(version: &Version) -> Failure {
     let version = tag(version);
     Failure::new(FailureKind::Conflict, format!("a rollback took {version} out of service"))
         .with_hint(format!("to serve it again: agent rollback {version} --again REASON"))

@@ -1,10 +1,10 @@
 //! What the object store keeps of a commit's tiers. Reading it starts nothing.
 //!
-//! A version's own evaluation lies at `evals/{commit}/summary.json` and is never replaced. Tiers
-//! that were run later lie beside it, each as an evaluation of its own at
+//! A version's own evaluation is stored at `evals/{commit}/summary.json` and is never replaced.
+//! Tiers that were run later are stored beside it, each as a separate evaluation at
 //! `evals/{commit}/{tier}.json`, written once, with its results at
-//! `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence can test it, and
-//! nothing lies where that evidence belongs. (An earlier `agent` kept late results at
+//! `evals/{commit}/{tier}.late.jsonl`: a clone that lacks a version's evidence can test it without
+//! writing to the key of that evidence. (An earlier `agent` kept late results at
 //! `evals/{commit}/{tier}.jsonl`.)
 
 use crate::error::Failure;
@@ -26,7 +26,7 @@ fn late_results_key(commit: &str, tier: Tier) -> String {
     format!("evals/{commit}/{tier}.late.jsonl")
 }
 
-/// Keeps the tiers that a commit's evaluation has not, once; says which were new.
+/// Stores the tiers that a commit's evaluation lacks, once; returns the new ones.
 pub fn keep_late(
     store: &Store,
     commit: &ObjectId,
@@ -60,13 +60,13 @@ pub fn keep_late(
 
 /// The tiers of one commit, as far as they are kept.
 #[derive(Debug)]
-pub struct Kept {
+pub struct StoredTiers {
     store: Store,
     commit: ObjectId,
     tiers: BTreeMap<Tier, (TierSummary, Definitions)>,
 }
 
-impl Kept {
+impl StoredTiers {
     pub fn of(repository: &Repository, commit: &CommitInfo) -> Result<Self, Failure> {
         let mut kept = Self::own(repository, commit)?;
         for tier in Tier::ALL {
@@ -121,7 +121,7 @@ impl Kept {
     }
 
     /// One case of a tier; `None` where the tier is not kept.
-    pub fn case(&self, tier: Tier, id: &str) -> Result<Option<KeptCase>, StoreError> {
+    pub fn case(&self, tier: Tier, id: &str) -> Result<Option<StoredCase>, StoreError> {
         let Some(lines) = self.lines(tier)? else { return Ok(None) };
         // only lines that can be about it are parsed
         let named = format!("\"id\":{}", serde_json::Value::from(id));
@@ -131,19 +131,19 @@ impl Kept {
                 _ => None,
             }
         });
-        Ok(Some(result.map_or(KeptCase::Absent, KeptCase::Result)))
+        Ok(Some(result.map_or(StoredCase::Absent, StoredCase::Result)))
     }
 }
 
-/// What a kept tier says of a case.
+/// The result of a case in a stored tier.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-pub enum KeptCase {
+pub enum StoredCase {
     Absent,
     Result(CaseResult),
 }
 
-impl KeptCase {
+impl StoredCase {
     pub fn result(self) -> Option<CaseResult> {
         match self {
             Self::Absent => None,

@@ -19,8 +19,8 @@ pub struct ChildFolder {
 pub enum Found {
     Nothing,
     Bytes(Vec<u8>),
-    /// Something that is not looked into, and why.
-    Odd(String),
+    /// An entry that is not read, and the reason.
+    Special(String),
 }
 
 /// To go through a folder takes no permission to list it.
@@ -29,7 +29,7 @@ const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::C
 const FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
 
 impl ChildFolder {
-    /// A folder that is there, in a place that the child does not write.
+    /// An existing folder, in a location the child cannot write.
     pub fn new(path: PathBuf) -> Self {
         Self { path }
     }
@@ -75,37 +75,37 @@ impl ChildFolder {
             Ok(found) => found,
             Err(Errno::NOENT) => Found::Nothing,
             Err(error) => {
-                Found::Odd(format!("it cannot be looked at: {}", std::io::Error::from(error)))
+                Found::Special(format!("it cannot be read: {}", std::io::Error::from(error)))
             }
         }
     }
 
     fn look(&self, name: &str, most_bytes: u64) -> Result<Found, Errno> {
-        let odd = |why: &str| Ok(Found::Odd(why.to_owned()));
+        let malformed = |why: &str| Ok(Found::Special(why.to_owned()));
         let (folders, name) = parts(name);
         let mut folder = self.open()?;
         for part in folders {
             match kind(&folder, part)? {
                 FileType::Directory => folder = openat(&folder, part, FOLDER, Mode::empty())?,
-                FileType::Symlink => return odd(LINK),
+                FileType::Symlink => return malformed(LINK),
                 _ => return Ok(Found::Nothing),
             }
         }
         match kind(&folder, name)? {
             FileType::RegularFile => {}
-            FileType::Symlink => return odd(LINK),
-            _ => return odd("it is not a file"),
+            FileType::Symlink => return malformed(LINK),
+            _ => return malformed("it is not a file"),
         }
         let file = File::from(openat(&folder, name, FILE, Mode::empty())?);
-        // what was looked at may be something else by now
+        // the entry may have been replaced since it was inspected
         if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            return odd("it is not a file");
+            return malformed("it is not a file");
         }
         let mut bytes = Vec::new();
         match file.take(most_bytes + 1).read_to_end(&mut bytes) {
-            Err(error) => Ok(Found::Odd(format!("it cannot be read: {error}"))),
+            Err(error) => Ok(Found::Special(format!("it cannot be read: {error}"))),
             Ok(_) if bytes.len() as u64 > most_bytes => {
-                Ok(Found::Odd(format!("it has more than {} MiB", most_bytes >> 20)))
+                Ok(Found::Special(format!("it has more than {} MiB", most_bytes >> 20)))
             }
             Ok(_) => Ok(Found::Bytes(bytes)),
         }
@@ -116,7 +116,7 @@ impl ChildFolder {
     }
 }
 
-const LINK: &str = "it is a symbolic link, or lies behind one";
+const LINK: &str = "it is a symbolic link, or is reached through one";
 
 fn kind(folder: &OwnedFd, name: &str) -> Result<FileType, Errno> {
     Ok(FileType::from_raw_mode(statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode))
@@ -159,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_found_as_it_was_put() {
+    fn file_round_trips() {
         let world = World::new();
         world.folder.put("a/b/c", b"one").unwrap();
         world.folder.put("a/d", b"two").unwrap();
         assert_eq!(world.folder.find("a/b/c", MOST), Found::Bytes(b"one".to_vec()));
         assert_eq!(world.folder.find("a/x/c", MOST), Found::Nothing);
         assert_eq!(world.folder.find("a/d/c", MOST), Found::Nothing);
-        assert_eq!(world.folder.find("a/b", MOST), Found::Odd("it is not a file".to_owned()));
+        assert_eq!(world.folder.find("a/b", MOST), Found::Special("it is not a file".to_owned()));
         std::fs::write(world.at("long"), vec![0; (MOST + 1).try_into().unwrap()]).unwrap();
         assert_eq!(
             world.folder.find("long", MOST),
-            Found::Odd("it has more than 1 MiB".to_owned())
+            Found::Special("it has more than 1 MiB".to_owned())
         );
         world.folder.clear().unwrap();
         assert_eq!(std::fs::read_dir(world.folder.path()).unwrap().count(), 0);
@@ -182,7 +182,7 @@ mod tests {
         symlink(world.outside.path().join("secret"), world.at("link")).unwrap();
         symlink(world.outside.path(), world.at("out")).unwrap();
         for name in ["link", "out/secret"] {
-            assert_eq!(world.folder.find(name, MOST), Found::Odd(LINK.to_owned()), "{name}");
+            assert_eq!(world.folder.find(name, MOST), Found::Special(LINK.to_owned()), "{name}");
             assert!(world.folder.put(name, b"changed").is_err(), "{name}");
         }
         assert!(world.folder.put("out/new", b"new").is_err());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_not_waited_for() {
+    fn named_pipe_does_not_block() {
         let world = World::new();
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -202,12 +202,12 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(world.folder.find("pipe", MOST), Found::Odd("it is not a file".to_owned()));
+        assert_eq!(world.folder.find("pipe", MOST), Found::Special("it is not a file".to_owned()));
     }
 
-    /// A child that swaps a file for a link, over and over, while the file is looked at.
+    /// A child that repeatedly swaps a file for a link, while the file is read.
     #[test]
-    fn a_link_that_comes_and_goes_is_not_followed_either() {
+    fn racing_link_is_not_followed() {
         let world = World::new();
         let (at, target, other) =
             (world.at("file"), world.outside.path().join("secret"), world.at("other"));

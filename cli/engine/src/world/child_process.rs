@@ -9,7 +9,7 @@ use crate::world::limits::ALLOCATOR_RESERVES;
 use crate::world::process::{Finished, OUTPUT_LIMIT, ProcessError, own_program};
 use crate::world::{inherited, temporary};
 use agent_core::child::confinement::Confinement;
-use agent_core::child::last_words::{self, LastWords};
+use agent_core::child::stderr_tail::{self, StderrTail};
 use rustix::process::{Pid, Signal};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
@@ -41,8 +41,8 @@ fn guards() -> bool {
     GUARDS.load(Ordering::Relaxed)
 }
 
-/// The signal that ends a child at once: with a guard, the one on which it ends all descendants;
-/// without, SIGKILL to its group.
+/// The signal that kills a child immediately: with a guard, the one on which it kills all
+/// descendants; without, SIGKILL to its group.
 fn end_at_once() -> Signal {
     if guards() { END } else { Signal::KILL }
 }
@@ -57,7 +57,7 @@ static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// started, removes the temporary folders, and then ends this process with the code for it: 128 and
 /// the signal's number.
 ///
-/// For verbs that can be cut off anywhere, since what they write is whole or not there.
+/// For verbs that can be killed at any point, since their writes are atomic.
 pub fn end_on_interrupt() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -107,7 +107,7 @@ const LONGEST_END: Duration = Duration::from_secs(10);
 /// Receives each line of a child's stream.
 pub type Listener = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// A child to start with pipes on all three streams, in a process group of its own.
+/// A child to start with pipes on all three streams, in a separate process group.
 #[derive(Clone)]
 pub struct Pipe {
     pub command: Vec<OsString>,
@@ -167,7 +167,7 @@ impl Pipe {
         self.exchange_within(input, OUTPUT_LIMIT).await
     }
 
-    /// The same, reading so many bytes of its stdout at most.
+    /// The same, reading at most this many bytes of its stdout.
     pub async fn exchange_within(
         &self,
         input: Vec<u8>,
@@ -224,7 +224,7 @@ impl Pipe {
         command
     }
 
-    /// The words to start: through `agent launch` where there are guards.
+    /// The command line to start: through `agent launch` where there are guards.
     fn words(&self) -> Vec<OsString> {
         if !guards() {
             return self.command.clone();
@@ -233,7 +233,7 @@ impl Pipe {
         if let Some(bytes) = self.memory {
             words.extend([MEMORY.into(), bytes.to_string().into()]);
         }
-        words.extend(self.confinement.iter().flat_map(Confinement::to_words));
+        words.extend(self.confinement.iter().flat_map(Confinement::to_arguments));
         words.push("--".into());
         words.extend(self.command.iter().cloned());
         words
@@ -270,7 +270,7 @@ impl Piped {
         }
     }
 
-    /// Ends it with all it started, and comes back when that is done.
+    /// Ends it with all its descendants, and returns when that is done.
     pub async fn end_at_once(&mut self) {
         self.signal(end_at_once());
         // a process that cannot be killed is not waited for
@@ -281,7 +281,7 @@ impl Piped {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // an empty group is what we want anyway
+            // an empty group needs no signal
             let _ = rustix::process::kill_process_group(group, signal);
         }
     }
@@ -337,7 +337,7 @@ fn adopt_strays() {
 /// blocks, and the last part is kept. Dropped, it reads no more.
 #[derive(Debug)]
 pub struct OutputTail {
-    tail: Arc<Mutex<LastWords>>,
+    tail: Arc<Mutex<StderrTail>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -346,7 +346,7 @@ impl OutputTail {
         stream: impl tokio::io::AsyncRead + Unpin + Send + 'static,
         listener: Option<Listener>,
     ) -> Self {
-        let tail = Arc::<Mutex<LastWords>>::default();
+        let tail = Arc::<Mutex<StderrTail>>::default();
         let task = tokio::spawn(read_lines(stream, Arc::clone(&tail), listener));
         Self { tail, task }
     }
@@ -356,9 +356,8 @@ impl OutputTail {
         self.tail.lock().expect("no panic while it is held").lines()
     }
 
-    /// Reads what a child that has ended wrote last. With a guard nothing is left that holds the
-    /// stream open, and its end comes as soon as this process is given the time to read; without
-    /// one, a process that the child left behind may hold it open for ever.
+    /// Reads the last output of an exited child. With a guard no process holds the stream open, so
+    /// its end is reached; without one, a descendant of the child may hold it open indefinitely.
     pub async fn to_the_end(&mut self) {
         let limit = if guards() { LONGEST_END } else { GRACE };
         if !self.task.is_finished() {
@@ -375,7 +374,7 @@ impl Drop for OutputTail {
 
 async fn read_lines(
     stream: impl tokio::io::AsyncRead + Unpin,
-    tail: Arc<Mutex<LastWords>>,
+    tail: Arc<Mutex<StderrTail>>,
     listener: Option<Listener>,
 ) {
     let mut reader = tokio::io::BufReader::new(stream);
@@ -389,7 +388,7 @@ async fn read_lines(
     }
 }
 
-/// Reads one line, of which at most `last_words::LIMIT` are kept; false at the end.
+/// Reads one line, of which at most `stderr_tail::LIMIT` are kept; false at the end.
 async fn read_line_bounded(
     reader: &mut (impl tokio::io::AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
@@ -402,7 +401,7 @@ async fn read_line_bounded(
         }
         let end = chunk.iter().position(|byte| *byte == b'\n');
         let taken = end.map_or(chunk.len(), |end| end + 1);
-        line.extend_from_slice(&chunk[..taken.min(last_words::LIMIT.saturating_sub(line.len()))]);
+        line.extend_from_slice(&chunk[..taken.min(stderr_tail::LIMIT.saturating_sub(line.len()))]);
         reader.consume(taken);
         if end.is_some() {
             return true;

@@ -18,13 +18,13 @@ pub fn moment() -> Moment {
     Moment { boot: boot(), uptime_ms, clock_ms: now().as_millisecond() }
 }
 
-/// Counts while the machine sleeps, and is set by nobody.
+/// Includes suspend, and cannot be set.
 #[cfg(target_os = "linux")]
 const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
 const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
-/// What tells this boot from others. Where it cannot be known, no two looks are of one boot.
+/// Identifies this boot. Where it is unavailable, no two observations count as the same boot.
 fn boot() -> String {
     #[cfg(target_os = "linux")]
     let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
@@ -37,7 +37,7 @@ fn boot() -> String {
     told.map_or_else(|| fresh_id("boot"), |told| told.trim().to_owned())
 }
 
-/// RFC 3339 in UTC with milliseconds: the form every document of ours has.
+/// RFC 3339 in UTC with milliseconds: the form used in all documents.
 pub fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
 }
@@ -47,7 +47,7 @@ pub fn today() -> String {
     jiff::tz::TimeZone::UTC.to_datetime(now()).date().to_string()
 }
 
-/// An id nobody else has: the time, and randomness the standard library seeds its hash maps with.
+/// A unique id: the time, and randomness the standard library seeds its hash maps with.
 pub fn fresh_id(kind: &str) -> String {
     format!(
         "{kind}-{}-{:016x}",

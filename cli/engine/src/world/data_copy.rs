@@ -41,7 +41,7 @@ impl DataCopy {
 fn copy_below(from: &Path, to: &Path, except: &Path, left: &mut u64) -> Result<bool, FsError> {
     for name in fs::names(from)? {
         let (source, target) = (from.join(&name), to.join(&name));
-        // gone meanwhile, or a link to nothing
+        // removed meanwhile, or a dangling link
         let (Ok(own), Ok(metadata)) = (source.symlink_metadata(), source.metadata()) else {
             continue;
         };
@@ -73,7 +73,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn a_copy_has_the_files_and_no_way_back_to_them() {
+    fn copy_is_independent_of_the_original() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         let data = layout.data();

@@ -1,5 +1,5 @@
 //! Every environment variable `agent` reads, in one documented list.
-#![expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
+#![expect(clippy::disallowed_methods, reason = "this module is the only access to the environment")]
 
 use agent_core::child::confinement;
 use agent_core::child::variable::{self, Variable};
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 /// Freezes the clock (RFC 3339); for tests.
 pub const NOW: &str = "AGENT_NOW";
-/// `1` skips the git hooks and says so.
+/// `1` skips the git hooks with a notice.
 pub const SKIP_HOOKS: &str = "AGENT_SKIP_HOOKS";
-/// Set by `agent hooks status`: the hook answers with this word and does nothing else.
+/// Set by `agent hooks status`: the hook prints this value and does nothing else.
 pub const HOOK_PROBE: &str = "AGENT_HOOK_PROBE";
 /// Seconds a git hook may run a tier, in place of 1 for a commit and 5 for a push.
 pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
@@ -21,30 +21,30 @@ pub const HOOK_LIMIT: &str = "AGENT_HOOK_LIMIT";
 pub const PYTHON: &str = "AGENT_PYTHON";
 /// The Python that has `ray`, for tests on a cluster.
 pub const RAY_PYTHON: &str = "AGENT_RAY_PYTHON";
-/// Told to a coder: where its brief lies as a page, and as JSON; where it may write the message of
-/// the commit.
+/// Set for a coder: the path of its brief as text, and as JSON; the file for the message of the
+/// commit.
 pub const BRIEF: &str = "AGENT_BRIEF";
 pub const BRIEF_JSON: &str = "AGENT_BRIEF_JSON";
 pub const COMMIT_MESSAGE: &str = "AGENT_COMMIT_MESSAGE";
 
-/// Where a coder puts its temporary files, and how far up its git looks for a repository.
+/// Where a coder puts its temporary files, and the ceiling of git's search for a repository.
 pub const TEMPORARY: &str = "TMPDIR";
 pub const GIT_CEILING: &str = "GIT_CEILING_DIRECTORIES";
 
-/// What our servers ask their clients for, where it is not said with `--token`.
+/// The token that the servers require of clients, unless set with `--token`.
 pub const TOKEN: &str = "AGENT_TOKEN";
 
 /// `true` switches telemetry off: nothing is recorded, and nothing written.
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 /// `1` prints every span and event on stderr as well, as text, when it ends.
 pub const SHOW_TELEMETRY: &str = "AGENT_SHOW_TELEMETRY";
-/// Where telemetry goes besides the object store: a collector that speaks OTLP over HTTP with JSON.
-/// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone
+/// The telemetry destination besides the object store: a collector that speaks OTLP over HTTP with
+/// JSON. `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone
 /// (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
 /// `OTEL_METRIC_EXPORT_*` of the batches are read by OpenTelemetry's SDK itself.
 pub const OTEL_COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// Who this is in telemetry, in place of `agent`; `OTEL_RESOURCE_ATTRIBUTES` may say it as well,
-/// and whatever else is to be said of it.
+/// The service name in telemetry, instead of `agent`; `OTEL_RESOURCE_ATTRIBUTES` may set it as
+/// well, with other attributes.
 pub const OTEL_SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 pub const OTEL_RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
@@ -88,8 +88,8 @@ pub fn otlp_protocols() -> [Option<String>; 3] {
     })
 }
 
-/// Whether spans, logs and measurements go to a collector at all: `OTEL_METRICS_EXPORTER=none` says
-/// that one does not.
+/// Whether spans, logs and measurements go to a collector at all: `OTEL_METRICS_EXPORTER=none`
+/// disables one.
 pub fn otlp_signals() -> [bool; 3] {
     ["TRACES", "LOGS", "METRICS"].map(|signal| {
         !std::env::var(format!("OTEL_{signal}_EXPORTER"))
@@ -97,8 +97,7 @@ pub fn otlp_signals() -> [bool; 3] {
     })
 }
 
-/// Whether what tools are given and what they answer goes on record: it may be anything, so that it
-/// does by request alone.
+/// Whether arguments and results of tools are recorded: they may be sensitive, so this is opt-in.
 pub fn captures_content() -> bool {
     std::env::var("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT").is_ok_and(|value| {
         let value = value.trim().to_ascii_lowercase();
@@ -129,7 +128,7 @@ pub fn hook_probe() -> Option<String> {
     std::env::var(HOOK_PROBE).ok().filter(|word| !word.is_empty())
 }
 
-/// The git directory, as git tells its hooks.
+/// The git directory, as set by git for its hooks.
 pub fn git_dir() -> Option<OsString> {
     std::env::var_os("GIT_DIR").filter(|value| !value.is_empty())
 }
@@ -142,7 +141,7 @@ pub fn ray_python() -> Option<OsString> {
     std::env::var_os(RAY_PYTHON).filter(|value| !value.is_empty())
 }
 
-/// The folders the user's own interpreter looks into.
+/// The folders the user's interpreter searches.
 pub fn python_path() -> Option<OsString> {
     std::env::var_os("PYTHONPATH").filter(|value| !value.is_empty())
 }
@@ -152,7 +151,7 @@ pub fn python_user_base() -> Option<std::path::PathBuf> {
     folder("PYTHONUSERBASE")
 }
 
-/// Files and folders that programs are told of by variables: certificates, and libraries to load.
+/// Files and folders named by variables: certificates, and libraries to load.
 pub fn system_files() -> Vec<std::path::PathBuf> {
     const NAMES: [&str; 8] = [
         "SSL_CERT_FILE",
@@ -187,7 +186,7 @@ pub fn never_passed_on() -> Vec<OsString> {
     of_a_hook().into_iter().chain([TOKEN.into()]).collect()
 }
 
-/// Variables that code under test does not get undeclared, as far as their names and values say.
+/// Variables that code under test does not get undeclared, judged by their names and values.
 pub fn secrets() -> Vec<OsString> {
     std::env::vars_os()
         .filter(|(name, value)| is_secret(name, value))
@@ -249,8 +248,7 @@ pub fn pyenv_version() -> Option<Vec<u8>> {
     std::env::var_os("PYENV_VERSION").map(OsString::into_encoded_bytes)
 }
 
-/// The binary that is running, for shims that hand over to it; `None` where the system does not
-/// tell.
+/// The running executable, for hook shims; `None` where the system does not provide it.
 pub fn binary() -> Option<std::path::PathBuf> {
     std::env::current_exe().ok()
 }
@@ -315,7 +313,7 @@ pub fn host_session() -> Option<String> {
     std::env::var(HOST_SESSION).ok().filter(|session| !session.is_empty())
 }
 
-/// The trace that this process is part of, by whoever started it.
+/// The trace context inherited from the parent process.
 pub const TRACEPARENT: &str = "TRACEPARENT";
 
 pub fn traceparent() -> Option<String> {

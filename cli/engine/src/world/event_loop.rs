@@ -9,7 +9,7 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, ProcessError> {
     Ok(runtime.block_on(future))
 }
 
-/// How tokio says that the kernel does not let it wake its own event loop, which it cannot go on
+/// The panic of tokio when the kernel denies the wake-up of its event loop, which it cannot recover
 /// from.
 const NOT_WOKEN: &str = "failed to wake I/O driver";
 

@@ -1,4 +1,4 @@
-//! Files: whole or not at all.
+//! Files, written atomically.
 
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -59,8 +59,8 @@ pub fn refusal(folder: &Path) -> Option<FsError> {
         .map(|error| FsError::while_doing("write to", folder)(error.into()))
 }
 
-/// The same of folders by their names below one that can be written; those that are not there are
-/// left out. The room of a file system is looked at once.
+/// The same for folders by their names below a writable one; missing ones are omitted. The free
+/// space of a file system is read once.
 pub fn refusals_below(writable: &Path, names: &[&'static str]) -> Vec<(&'static str, FsError)> {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(above) = writable.metadata() else { return Vec::new() };
@@ -145,16 +145,16 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
     read().map_err(FsError::while_doing("read", path))
 }
 
-/// Where a symbolic link leads, as it says.
+/// The target of a symbolic link, unresolved.
 pub fn link_target(path: &Path) -> Result<PathBuf, FsError> {
     std::fs::read_link(path).map_err(FsError::while_doing("read the link", path))
 }
 
-/// How much of a file is read at once when only its ends are wanted.
+/// The chunk size when only the ends of a file are needed.
 const END: u64 = 64 << 10;
 
-/// The first line of a file of lines, and the last whole one where that is another; `None` without
-/// a whole line.
+/// The first line of a file of lines, and the last complete one where that differs; `None` without
+/// a complete line.
 pub fn first_and_last_line(
     file: &std::fs::File,
 ) -> std::io::Result<Option<(String, Option<String>)>> {
@@ -190,19 +190,19 @@ pub fn first_and_last_line(
     }
 }
 
-/// Adds whole lines to a file of lines that the caller has locked, in the place of a line that was
-/// cut short. All of them stand there, or none.
+/// Appends complete lines to a file of lines that the caller has locked, replacing a torn last
+/// line. All of them are written, or none.
 pub fn append_lines(file: &std::fs::File, lines: &str) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt as _;
     let end = end_of_lines(file)?;
     file.set_len(end)?;
     file.write_all_at(lines.as_bytes(), end).inspect_err(|_| {
-        // a line without its newline is none: taken off, it is in nobody's way
+        // a line without its newline is torn: it is truncated
         let _ = file.set_len(end);
     })
 }
 
-/// Where the last whole line of a file of lines ends.
+/// The offset after the last complete line of a file of lines.
 fn end_of_lines(file: &std::fs::File) -> std::io::Result<u64> {
     use std::os::unix::fs::FileExt as _;
     let mut end = file.metadata()?.len();
@@ -228,11 +228,11 @@ pub fn create_dir(path: &Path) -> Result<(), FsError> {
 pub enum Durability {
     /// Synced, and its folder too.
     Durable,
-    /// A view or a cache: rebuilt when it is lost.
+    /// A view or a cache: rebuilt when it is missing.
     Rebuildable,
 }
 
-/// What the names of files begin with that are about to be put in the place of others.
+/// The name prefix of temporary files that will replace others.
 pub const UNDER_WAY: &str = ".agent-";
 
 /// Puts a file in place by a rename: a reader sees the old bytes or the new ones, never a part.
@@ -255,8 +255,8 @@ pub fn replace(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), 
     }
 }
 
-/// As `replace`, durably, but the file under way has a fixed name of the caller's: whoever calls
-/// holds a lock, and a kill leaves one file at most.
+/// As `replace`, durably, but with a fixed temporary name: the caller holds a lock, and a kill
+/// leaves at most one file.
 ///
 /// The rename is the commit point: a folder that cannot be synced after it is a warning.
 pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<Warnings, FsError> {
@@ -275,8 +275,8 @@ pub fn replace_through(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<Wa
     Ok(warnings)
 }
 
-/// Puts a view in place, which is made again when it is lost: by a rename from `under_way`, or from
-/// beside it where that is on another file system.
+/// Replaces a view, which can be rebuilt: by a rename from `under_way`, or from its own folder
+/// where that is on another file system.
 pub fn replace_view(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::write(under_way, bytes).map_err(FsError::while_doing("write", under_way))?;
@@ -294,7 +294,7 @@ pub fn replace_view(under_way: &Path, path: &Path, bytes: &[u8]) -> Result<(), F
     }
 }
 
-/// Writes a file of the user's, with the mode that their umask gives; its folders come along.
+/// Writes a file of the user's, with the mode of their umask; missing folders are created.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::write(path, bytes).map_err(FsError::while_doing("write", path))
@@ -320,17 +320,17 @@ pub fn append(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), F
     Ok(())
 }
 
-/// A file of the user's to write into as things happen; what was there goes.
+/// A file of the user's for streaming output; truncated first.
 pub fn create_file(path: &Path) -> Result<std::fs::File, FsError> {
     create_dir(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::File::create(path).map_err(FsError::while_doing("create", path))
 }
 
-/// Puts new bytes in the place of a file of the user's, whole or not at all, with its mode; a link
-/// stays one and what it leads to is replaced.
+/// Replaces the content of a file of the user's atomically, keeping its mode; for a link, the
+/// target is replaced.
 ///
-/// What was there is kept beside it under its name and `kept_as`; gives that path. When the file is
-/// no longer as `before` says, nothing is done and there is none.
+/// The previous content is saved beside it under its name and `kept_as`; returns that path. When
+/// the file no longer matches `before`, nothing is done and `None` is returned.
 pub fn rewrite(
     path: &Path,
     before: Option<&[u8]>,
@@ -423,7 +423,7 @@ pub fn is_program(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// A path in a folder that nobody has, with an empty file there.
+/// A unique path in a folder, with an empty file.
 pub fn unused_path(folder: &Path) -> Result<PathBuf, FsError> {
     create_dir(folder)?;
     let file = tempfile::NamedTempFile::new_in(folder)
@@ -442,7 +442,7 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
 pub fn exchange(one: &Path, other: &Path) -> Result<(), FsError> {
     use rustix::fs::{CWD, RenameFlags};
     match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        // an older file system: for a moment nothing is there
+        // an older file system: the path is briefly missing
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
             let mut aside = one.to_owned().into_os_string();
             aside.push(".aside");
@@ -463,7 +463,7 @@ pub fn mark_used(path: &Path) {
         .and_then(|file| file.set_modified(crate::world::clock::now().into()));
 }
 
-/// By what a file is known to be untouched: whoever writes it cannot set all of this.
+/// The stamp by which a file is known to be unchanged: a writer cannot set all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     inode: u64,
@@ -494,7 +494,7 @@ pub fn stamp_below(
 ) -> Result<(), FsError> {
     let mut paths = vec![path.to_owned()];
     while let Some(path) = paths.pop() {
-        // what goes meanwhile is not there
+        // entries removed meanwhile are omitted
         let Ok(metadata) = path.symlink_metadata() else { continue };
         if !metadata.is_dir() {
             into.insert(path, Stamp::of(&metadata));
@@ -507,7 +507,7 @@ pub fn stamp_below(
     Ok(())
 }
 
-/// Moves a file, link or whole folder away, also to another file system; false when there is none.
+/// Moves a file, link or folder, also to another file system; false when there is none.
 /// A link is not followed.
 pub fn move_aside(from: &Path, to: &Path) -> Result<bool, FsError> {
     let Ok(metadata) = from.symlink_metadata() else { return Ok(false) };
@@ -525,7 +525,7 @@ pub fn move_aside(from: &Path, to: &Path) -> Result<bool, FsError> {
     Ok(metadata.is_file())
 }
 
-/// Makes a symbolic link, in the place of whatever link was there.
+/// Makes a symbolic link, replacing an existing one.
 pub fn link(to: &Path, at: &Path) -> Result<(), FsError> {
     create_dir(at.parent().unwrap_or(Path::new(".")))?;
     remove_if_there(at)?;
@@ -552,7 +552,8 @@ pub fn remove_folder(path: &Path) -> Result<(), FsError> {
     }
 }
 
-/// The same of a folder that others wrote in: what they made read-only or immutable goes as well.
+/// The same for a folder that other programs wrote in: read-only and immutable entries are removed
+/// as well.
 pub fn remove_stubborn_folder(path: &Path) -> Result<(), FsError> {
     if remove_folder(path).is_err() {
         soften(path);
@@ -560,7 +561,7 @@ pub fn remove_stubborn_folder(path: &Path) -> Result<(), FsError> {
     remove_folder(path)
 }
 
-/// Lets all that is below a folder be removed, as far as this user may.
+/// Makes everything below a folder removable, as far as this user may.
 fn soften(path: &Path) {
     let Ok(metadata) = path.symlink_metadata() else { return };
     if metadata.is_symlink() {
@@ -627,7 +628,7 @@ impl FileSystem {
     }
 }
 
-/// A lock on a file, released when it is dropped and by the kernel when the process dies.
+/// A lock on a file, released when it is dropped, and by the kernel when the process exits.
 #[derive(Debug)]
 pub struct FileLock {
     file: std::fs::File,
@@ -636,14 +637,14 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Waits until nobody else has it.
+    /// Waits for the lock.
     pub fn acquire(path: &Path) -> Result<Self, FsError> {
         let lock = Self::open(path)?;
         lock.file.lock().map_err(FsError::while_doing("lock", path))?;
         Ok(lock)
     }
 
-    /// Takes it if nobody else has it, shared or not.
+    /// Tries to take it, shared or exclusive.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, FsError> {
         let lock = Self::open(path)?;
         match lock.file.try_lock() {
@@ -706,7 +707,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ends_of_a_file_of_lines() {
+    fn head_and_tail_of_a_line_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lines");
         let long = "x".repeat(200_000);

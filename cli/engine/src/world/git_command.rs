@@ -1,4 +1,4 @@
-//! The user's own `git` as a program: what has to obey their configuration, their hooks and their
+//! The user's `git`, for operations that have to honour their configuration, their hooks and their
 //! index.
 
 use crate::world::env;
@@ -54,7 +54,7 @@ impl GitCommand {
         Ok(finished.success().then(|| finished.text()))
     }
 
-    /// `git version 2.47.3` without the first two words.
+    /// `git version 2.47.3` without the prefix `git version`.
     pub fn version() -> Result<String, ProcessError> {
         let shown = Run::new("git").arg("--version").succeed()?.text();
         Ok(shown.trim_start_matches("git version ").to_owned())
@@ -69,7 +69,7 @@ impl GitCommand {
         self.text(&["rev-parse", "--absolute-git-dir"]).map(PathBuf::from)
     }
 
-    /// The root of the working tree this folder lies in.
+    /// The root of the working tree that contains this folder.
     pub fn top_level(&self) -> Result<Option<PathBuf>, ProcessError> {
         Ok(self.answer(&["rev-parse", "--show-toplevel"])?.map(PathBuf::from))
     }
@@ -155,7 +155,7 @@ impl GitCommand {
         self.answer(&["config", "--local", "--unset", key]).map(drop)
     }
 
-    /// Every value of a key that may be said more than once.
+    /// All values of a multi-valued key.
     pub fn config_values(&self, key: &str) -> Result<Vec<String>, ProcessError> {
         let answer = self.answer(&["config", "--local", "--get-all", key])?;
         Ok(answer.unwrap_or_default().lines().map(str::to_owned).collect())
@@ -194,8 +194,7 @@ impl GitCommand {
             .map(drop)
     }
 
-    /// Commits the index without running hooks; where git knows no identity the program's own
-    /// stands in.
+    /// Commits the index without running hooks; where git has no identity, that of `agent` is used.
     pub fn commit(&self, message: &str) -> Result<(), ProcessError> {
         let run = self.run().args(["commit", "--quiet", "--no-verify", "--file=-"]).stdin(message);
         self.with_identity(run)?.succeed().map(drop)
@@ -214,8 +213,8 @@ impl GitCommand {
     }
 }
 
-/// Without what says which repository a hook runs for. What the user configures by the environment
-/// stays, such as `safe.directory`.
+/// Without the variables that select a hook's repository. The user's configuration in the
+/// environment is kept, such as `safe.directory`.
 pub(super) fn isolated(run: Run) -> Run {
     variable::GIT_LOCAL.into_iter().fold(run, Run::env_remove)
 }
@@ -226,7 +225,7 @@ pub(super) fn of_readable_format(init: Run) -> Run {
     init.env("GIT_DEFAULT_HASH", "sha1").env("GIT_DEFAULT_REF_FORMAT", "files")
 }
 
-/// Who writes a commit where git knows no identity.
+/// The identity for commits where git has none.
 pub const FALLBACK_NAME: &str = "agent";
 pub const FALLBACK_EMAIL: &str = "agent@localhost";
 
@@ -238,8 +237,7 @@ pub fn common_dir_of_hook(directory: &Path) -> PathBuf {
     through_link(&git_dir.join("commondir"), "").canonicalize().unwrap_or(git_dir)
 }
 
-/// What a file of git's that stands for a folder points at; a folder, or nothing, stands for itself
-/// or its parent.
+/// The target of a `.git` file; for a folder, or a missing file, the folder or its parent.
 fn through_link(path: &Path, prefix: &str) -> PathBuf {
     let folder = path.parent().unwrap_or(Path::new("."));
     match std::fs::read_to_string(path) {

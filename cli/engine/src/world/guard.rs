@@ -22,10 +22,10 @@ use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Has a guard end its child and all descendants. The kernel sends it when `agent` dies.
+/// Makes a guard end its child and all descendants. The kernel sends it when `agent` exits.
 pub const END: Signal = Signal::USR1;
 
-/// Asks the kernel for a signal when the thread that started this process ends.
+/// Sets the parent-death signal: sent when the thread that started this process ends.
 ///
 /// `parent` is the expected parent process: when it has ended already, no signal will come, and
 /// this is an error.
@@ -33,7 +33,7 @@ pub fn set_parent_death_signal(parent: Option<u32>, signal: Signal) -> std::io::
     rustix::process::set_parent_process_death_signal(Some(signal))?;
     let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
     if parent.is_some() && parent != now {
-        return Err(std::io::Error::other("the process that started this one is gone"));
+        return Err(std::io::Error::other("the process that started this one has exited"));
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ pub enum End {
     Signal(i32),
 }
 
-/// Starts the program and comes back when nothing of it is left.
+/// Starts the program and returns when all its processes have exited.
 pub fn guard(command: &[OsString], confinement: Option<&Confinement>) -> Result<End, ProcessError> {
     let failed = |source: std::io::Error| ProcessError::NotStarted {
         program: command[0].to_string_lossy().into_owned(),
@@ -55,7 +55,7 @@ pub fn guard(command: &[OsString], confinement: Option<&Confinement>) -> Result<
 }
 
 async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<End> {
-    // before the child is there, so that nothing it does is missed
+    // before the child starts, so that none of its actions is missed
     let mut signals = Signals::listen()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let child = start(command, confinement)?;
@@ -75,9 +75,13 @@ async fn watch(command: &[OsString], confinement: Option<&Confinement>) -> std::
     Ok(end)
 }
 
-/// The child has this process's streams, a group of its own, and this process for its parent. Here
-/// the streams are closed: their end of file is the child's.
-#[expect(clippy::disallowed_methods, reason = "the guard is the far side of the door to processes")]
+/// The child has this process's streams, a separate group, and this process as its parent. Here the
+/// streams are closed, so that end of file depends on the child only.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the guard is the child's side of the module that \
+    starts processes"
+)]
 fn start(command: &[OsString], confinement: Option<&Confinement>) -> std::io::Result<Pid> {
     let mut program = std::process::Command::new(&command[0]);
     let own = std::process::id().to_string();
@@ -153,10 +157,10 @@ fn ended(status: WaitStatus) -> Option<End> {
     status.exit_status().map(End::Code).or_else(|| status.terminating_signal().map(End::Signal))
 }
 
-/// Between two looks at which processes are left.
+/// The interval between two scans for remaining processes.
 const PAUSE: Duration = Duration::from_millis(5);
-/// After so many, processes that cannot be killed (another user's, or stuck in the kernel) are
-/// left.
+/// The number of scans after which unkillable processes (another user's, or stuck in the kernel)
+/// are left.
 const ROUNDS: usize = 1000;
 
 /// Kills until no descendant is left: an orphan becomes a child of this process, so that no
@@ -216,7 +220,7 @@ fn is_marked(process: Pid, mark: &str) -> bool {
     environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes())
 }
 
-/// Each process with its parent, as far as `/proc` tells at this moment.
+/// Each process with its parent, as currently listed in `/proc`.
 fn processes() -> Vec<(Pid, Pid)> {
     let processes =
         std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
@@ -237,8 +241,8 @@ fn descendants(of: &[Pid], processes: &[(Pid, Pid)]) -> Vec<Pid> {
     found.split_off(of.len())
 }
 
-/// The parent in a line of `/proc/PID/stat`: the second word after the name, which stands in
-/// parentheses and may hold any character.
+/// The parent in a line of `/proc/PID/stat`: the second field after the name, which is in
+/// parentheses and may contain any character.
 fn parent(stat: &str) -> Option<Pid> {
     Pid::from_raw(stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(1)?.parse().ok()?)
 }

@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What a tier with many children, or a host with many conversations, needs. Servers ask for more
-/// themselves.
+/// The number of open files for a tier with many children, or a host with many conversations.
+/// Servers request more themselves.
 const OPEN_FILES: u64 = 4096;
 
-/// Sets them as a shell would have. Said once, by `main`, before there are other threads: these
-/// take the mask over.
+/// Resets them to a shell's defaults. Called once, by `main`, before other threads start: they
+/// inherit the mask.
 pub fn reset() {
-    // signals that are blocked never end this process, and never tell it of a child
+    // blocked signals would neither end this process nor report an exited child
     let _ = SigSet::empty().thread_set_mask();
     if ignores(SIGCHLD) {
         // the kernel forgets how an ignored child ended. A handler takes the place of the ignoring,
@@ -28,12 +28,11 @@ pub fn reset() {
     limits::allow_open_files(OPEN_FILES);
 }
 
-/// Starts this program once more, without what git set for a hook; comes back where there is
-/// nothing of that. For whatever is no hook itself: `-C DIR` and the folder it is started in say
-/// which repository is meant.
+/// Re-executes this program without the variables git sets for a hook; returns where there are
+/// none. For commands that are not hooks: `-C DIR` or the working directory selects the repository.
 #[expect(
     clippy::disallowed_methods,
-    reason = "this process goes on as another program, which the door to processes does not do"
+    reason = "this replaces the process image, which the module for child processes does not do"
 )]
 pub fn leave_hook() -> Result<(), ProcessError> {
     let variables = env::of_a_hook();
@@ -56,7 +55,7 @@ pub fn leave_hook() -> Result<(), ProcessError> {
 }
 
 /// Whether this process ignores a signal, which it does where the program that started it did; true
-/// where the kernel does not tell.
+/// where the kernel does not report it.
 pub fn ignores(signal: i32) -> bool {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -36,7 +36,7 @@ impl Diagnose for InputError {
 /// An input that is being read.
 pub struct Open {
     pub reader: Box<dyn Read + Send>,
-    /// Whether it is a file that can be read again, and will say the same.
+    /// Whether it is a regular file, which can be read again.
     pub is_file: bool,
 }
 
@@ -68,7 +68,7 @@ pub fn open(path: &Path) -> Result<Open, InputError> {
     Ok(Open { reader: Box::new(file), is_file: kind.is_file() })
 }
 
-/// As the user named it, who stands in the folder it is relative to.
+/// The path as the user gave it, relative to their working directory.
 fn shown(path: &Path) -> String {
     path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipe_with_a_name_is_read_once() {
+    fn named_pipe_is_read_once() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600))
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_at_once() {
+    fn non_file_is_refused_immediately() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

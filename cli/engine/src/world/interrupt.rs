@@ -1,4 +1,4 @@
-//! The signals that ask a server to end, waited for beside its work.
+//! The signals that shut down a server, awaited beside its work.
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 

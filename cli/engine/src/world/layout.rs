@@ -1,5 +1,4 @@
-//! Where everything of ours lies: `.agent/` beside the code, shared by every worktree of the
-//! repository.
+//! The paths of `.agent/` beside the code, shared by every worktree of the repository.
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::overlay::Overlay;
@@ -12,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// The folder, at the root of the main working tree.
 pub const HOME: &str = ".agent";
 
-/// What is made again when it is missing, or is only nice to have: where one of these cannot be
-/// written, an overlay stands in for it.
+/// Data that can be rebuilt or is optional: where one of these is not writable, an overlay replaces
+/// it.
 const PARTS: [&str; 17] = [
     "bytecode",
     "checkouts",
@@ -52,7 +51,7 @@ impl Layout {
         Self { overlay: Overlay::needed(root, &root.join(HOME), &PARTS), ..Self::new(root) }
     }
 
-    /// What stands over `.agent`, where it cannot be written.
+    /// The overlay over `.agent`, where it is not writable.
     pub const fn overlay(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
     }
@@ -80,7 +79,7 @@ impl Layout {
         self.overlay.as_ref().and_then(|overlay| overlay.above(&path)).unwrap_or(path)
     }
 
-    /// The same, and the folder below `.agent` that it stands over: both are looked in.
+    /// The same, and the folder below `.agent` that it covers: both are read.
     fn folders(&self, name: &str) -> Vec<PathBuf> {
         let (made_in, own) = (self.folder(name), self.home().join(name));
         if made_in == own { vec![own] } else { vec![made_in, own] }
@@ -102,7 +101,7 @@ impl Layout {
         self.root.join(HOME)
     }
 
-    /// The view of the Journal's end that people and editors look at.
+    /// The view of the Journal's end for users and editors.
     pub fn staging(&self) -> PathBuf {
         self.root.join("state/staging.state.json")
     }
@@ -131,7 +130,7 @@ impl Layout {
         self.item(self.home().join(path))
     }
 
-    /// The path below `.agent` of what lies there, or stands in for it.
+    /// The path below `.agent`, or in its overlay.
     pub fn below_home(&self, path: &Path) -> Option<PathBuf> {
         let own = self.overlay.as_ref().and_then(|overlay| overlay.below(path));
         own.as_deref().unwrap_or(path).strip_prefix(self.home()).ok().map(Path::to_owned)
@@ -161,12 +160,12 @@ impl Layout {
         self.folders("environments")
     }
 
-    /// There while `agent init` has not come to its end.
+    /// Exists while `agent init` is incomplete.
     pub fn unfinished(&self) -> PathBuf {
         self.home().join("init.json")
     }
 
-    /// There while `agent adopt` has not come to its end.
+    /// Exists while `agent adopt` is incomplete.
     pub fn adoption(&self) -> PathBuf {
         self.home().join("adoption.json")
     }
@@ -201,7 +200,7 @@ impl Layout {
         self.home().join("journal")
     }
 
-    /// What a server said of itself, by its code and role.
+    /// The discovery results of a server, by its code and role.
     pub fn discovery(&self, name: &str) -> PathBuf {
         self.item(self.home().join("discovery").join(name))
     }
@@ -224,23 +223,23 @@ impl Layout {
         self.item(self.home().join("conversations").join(name))
     }
 
-    /// Telemetry on its way to the object store: a folder for each process that is alive, or was
+    /// Telemetry not yet in the object store: a folder for each process that is running, or was
     /// killed.
     pub fn telemetry(&self) -> PathBuf {
         self.folder("telemetry")
     }
 
-    /// What telemetry in the store comes to, as far as it was read.
+    /// The aggregate of telemetry files in the store that were read.
     pub fn tally(&self) -> PathBuf {
         self.home().join("tally.json")
     }
 
-    /// What the last promotion that no person asked for has seen of staging.
+    /// The staging position of the last automatic promotion.
     pub fn auto_promotion(&self) -> PathBuf {
         self.home().join("auto-promotion.json")
     }
 
-    /// Held while one is under way.
+    /// Locked during one.
     pub fn auto_promotion_lock(&self) -> PathBuf {
         self.home().join("auto-promotion.lock")
     }
@@ -250,7 +249,7 @@ impl Layout {
         self.home().join("architect")
     }
 
-    /// Held by the one run that goes on.
+    /// Locked by the active run.
     pub fn architect_lock(&self) -> PathBuf {
         self.architect_runs().join("lock")
     }
@@ -264,14 +263,14 @@ impl Layout {
         self.folder("bytecode")
     }
 
-    /// The index of ours that `folder`, a working tree of the repository, is read through.
+    /// The separate index for reading `folder`, a working tree of the repository.
     pub fn worktree_index(&self, folder: &Path) -> PathBuf {
         self.folder("worktrees")
             .join(format!("{}.index", short_digest(folder.as_os_str().as_encoded_bytes())))
     }
 
-    /// Results that are not in the object store yet: a file for each run of a tier that is under
-    /// way, or was killed.
+    /// Results not yet in the object store: a file for each run of a tier that is active, or was
+    /// killed.
     pub fn pending(&self) -> PathBuf {
         self.folder("pending")
     }
@@ -287,7 +286,7 @@ impl Layout {
         self.folder("tmp/scratch")
     }
 
-    /// Files under way; whatever is left here by a killed process may be removed.
+    /// Temporary files; leftovers of killed processes may be removed.
     pub fn temporary(&self) -> PathBuf {
         self.folder("tmp")
     }

@@ -1,8 +1,8 @@
 //! Leases: a process that uses a file or folder which `agent gc` may remove holds a shared lock on
 //! it, and gc removes only what it can lock for itself.
 //!
-//! The lock is on the file or folder itself, so it needs no file of its own, leaves every time
-//! stamp alone, works on a read-only file system and ends with the process.
+//! The lock is on the file or folder itself, so it needs no lock file, changes no time stamp, works
+//! on a read-only file system and ends with the process.
 
 use crate::world::fs::FsError;
 use rustix::fs::{Mode, OFlags};
@@ -13,11 +13,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long gc may hold what it is about to rename. A lock that is held for longer is not gc's, and
-/// the use goes on without a lease.
+/// the caller continues without a lease.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Keeps gc away from a file or folder for as long as the value lives.
+/// Keeps gc away from a file or folder while the value exists.
 #[derive(Debug)]
 pub struct Lease {
     _locked: File,
@@ -45,8 +45,8 @@ impl Lease {
         }
     }
 
-    /// For the removal of what is at this path; `None` while a process uses it, and when nothing is
-    /// there.
+    /// For the removal of what is at this path; `None` while a process uses it, and when it does
+    /// not exist.
     pub fn take_alone(path: &Path) -> Result<Option<Self>, FsError> {
         let failed = || FsError::while_doing("lock", path);
         let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_use_cannot_be_taken_alone() {
+    fn shared_lease_blocks_an_exclusive_one() {
         let folder = tempfile::tempdir().unwrap();
         let used = folder.path().join("used");
         assert!(Lease::take(&used).unwrap().is_none());
@@ -121,7 +121,7 @@ mod tests {
     /// A process that waits for the lock of a folder which is then renamed away gets the lease of
     /// the folder that took its place.
     #[test]
-    fn a_lease_is_of_what_stands_at_the_path() {
+    fn lease_follows_the_path_after_a_replacement() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("place");
         let other = folder.path().join("other");

@@ -8,9 +8,9 @@ use std::sync::OnceLock;
 #[cfg(target_os = "linux")]
 pub const ALLOCATOR_RESERVES: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
-/// Limits what this process, and each that it starts, may allocate: private memory that is written
-/// to. Address space that is only reserved does not count, since runtimes with a compiler of their
-/// own reserve more of it than there is memory.
+/// Limits the private writable memory of this process and each that it starts. Reserved address
+/// space does not count, since runtimes with a JIT compiler reserve more of it than there is
+/// memory.
 pub fn limit_memory(bytes: Option<u64>) -> std::io::Result<()> {
     bytes.map_or(Ok(()), |bytes| limit(Resource::Data, bytes))
 }
@@ -30,7 +30,7 @@ fn limit(resource: Resource, most: u64) -> std::io::Result<()> {
     Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }
 
-/// Lets this process hold so many files and connections open, as far as the system allows it.
+/// Raises the limit of open files of this process, as far as the system allows it.
 pub fn allow_open_files(count: u64) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.map_or(count, |maximum| count.min(maximum));
@@ -40,7 +40,7 @@ pub fn allow_open_files(count: u64) {
     }
 }
 
-/// How many threads run at once here. The kernel is asked once: it answers from half a dozen files.
+/// The available parallelism. Cached, because the kernel computes it from several files.
 pub fn cores() -> usize {
     static CORES: OnceLock<usize> = OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))

@@ -1,5 +1,5 @@
-//! Node: the packages of a repository. `npm ci` makes them once for a lock; checkouts have a link
-//! to them where Node looks.
+//! Node: the packages of a repository. `npm ci` installs them once per lock; checkouts have a link
+//! to them where Node searches.
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Where Node looks for packages, from the folder of a file upwards.
+/// The folder Node searches for packages, from the folder of a file upwards.
 pub const MODULES: &str = "node_modules";
 /// The file with settings of npm.
 const SETTINGS: &str = ".npmrc";
@@ -63,7 +63,7 @@ impl Diagnose for NodeError {
             }
             Self::Package(PackageError::Malformed { .. }) => None,
             Self::Environment { .. } => {
-                Some("nothing was changed; run it again once the cause is mended".to_owned())
+                Some("nothing was changed; run it again once the cause is fixed".to_owned())
             }
             Self::Process(error) => error.hint(),
             Self::Fs(error) => error.hint(),
@@ -71,7 +71,7 @@ impl Diagnose for NodeError {
     }
 }
 
-/// What is installed, as the files of one version of a repository say.
+/// The packages to install, from the files of one version of a repository.
 #[derive(Debug, Clone)]
 pub struct Packages {
     lock: PathBuf,
@@ -116,13 +116,13 @@ impl Packages {
         is_finished(&self.folder)
     }
 
-    /// What tells this environment from others, for names.
+    /// The key of this environment, for names.
     pub fn kind(&self) -> String {
         let name = self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         name.trim_start_matches("node-")[..8].to_owned()
     }
 
-    /// Installs what is not there yet. `say` is called with what takes time.
+    /// Installs missing packages. `say` is called with slow steps.
     pub fn install(&self, say: &dyn Fn(&str)) -> Result<(), NodeError> {
         if self.is_ready() {
             return Ok(());
@@ -150,8 +150,8 @@ impl Packages {
             fs::write(&self.folder.join(SETTINGS), &self.settings)?;
         }
         let run = Run::new(npm).directory(&self.folder).env_remove("NODE_ENV");
-        // hashes in the lock say what a package is, so one that npm has in its cache needs no
-        // question to the registry
+        // the lock has hashes of the packages, so one in npm's cache needs no request to the
+        // registry
         let run = run.args([
             "ci",
             "--prefer-offline",
@@ -170,7 +170,7 @@ impl Packages {
     }
 }
 
-/// The version of Node; asked once for each state of the program.
+/// The version of Node; cached by the executable's stamp.
 pub fn version(layout: &Layout) -> Result<String, NodeError> {
     let node = on_path(OsStr::new("node")).ok_or(NodeError::NotFound { program: "node" })?;
     let metadata = node.metadata().map_err(FsError::while_doing("look at", &node))?;
@@ -187,7 +187,7 @@ pub fn version(layout: &Layout) -> Result<String, NodeError> {
     }
     let version = Run::new(&node).arg("--version").succeed()?.text();
     if layout.root().is_dir() {
-        // a cache: where it cannot be written the program is asked again
+        // a cache: where it cannot be written, the program is run again
         let _ = fs::replace(
             &layout.node(),
             format!("{key}\n{version}").as_bytes(),

@@ -1,5 +1,5 @@
-//! Files that a user wants something written to. What stands there stays what it is: a pipe or a
-//! device is written to, a link is followed, a file keeps its mode and its owner.
+//! Output files named by the user. An existing entry keeps its type: a pipe or a device is written
+//! to, a link is followed, a file keeps its mode and its owner.
 
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::stdout;
@@ -43,8 +43,8 @@ impl Output {
         }
     }
 
-    /// Writes a whole document, in the place of what was there. A file is the old one or the new
-    /// one, never a part, wherever that can be.
+    /// Writes a document, replacing the previous content. A file is replaced atomically where
+    /// possible.
     pub fn write(&self, bytes: &[u8]) -> Result<(), FsError> {
         match self {
             Self::Stdout => delivered(stdout::write_all(bytes), Path::new("stdout")),
@@ -80,7 +80,7 @@ impl Open {
     }
 }
 
-/// A reader that has gone away has what it wanted.
+/// A reader that closed the pipe needs no more.
 fn delivered(written: std::io::Result<()>, path: &Path) -> Result<(), FsError> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -111,7 +111,7 @@ fn is_through(path: &Path, metadata: &std::fs::Metadata) -> bool {
 }
 
 fn through(path: &Path) -> Result<std::fs::File, FsError> {
-    // what a shell redirected to a file goes after what is there
+    // output redirected by a shell is appended
     std::fs::OpenOptions::new().append(true).open(path).map_err(FsError::while_doing("open", path))
 }
 
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_already_is_added_to() {
+    fn open_descriptor_is_appended_to() {
         let folder = tempfile::tempdir().unwrap();
         let mut file = std::fs::File::create(folder.path().join("out")).unwrap();
         file.write_all(b"before ").unwrap();

@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// The folders of this process, by what they stand over.
+/// The folders of this process, by the folder they cover.
 static FOLDERS: Mutex<BTreeMap<PathBuf, Arc<Folder>>> = Mutex::new(BTreeMap::new());
 
-/// A folder that is made when it is first asked for, and goes with the process.
+/// A folder that is created on first use, and removed with the process.
 #[derive(Debug, Default)]
 struct Folder {
     made: OnceLock<PathBuf>,
@@ -46,8 +46,8 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// Over a folder of a repository, if it cannot be written, or one of its parts that are there:
-    /// each a name below it, which may hold others.
+    /// An overlay for a folder of a repository, if it or one of its existing parts is not writable:
+    /// each a path below it.
     pub fn needed(root: &Path, lower: &Path, parts: &[&'static str]) -> Option<Self> {
         let over = |parts: Vec<&'static str>, refusal| {
             Some(Self {
@@ -89,7 +89,7 @@ impl Overlay {
         }
     }
 
-    /// Where it can be written: above what is there, with its content.
+    /// The writable path: in the overlay, with the existing content.
     pub fn to_write(&self, path: PathBuf) -> Result<PathBuf, FsError> {
         let Some(above) = self.above(&path) else { return Ok(path) };
         if !above.exists()
@@ -109,7 +109,7 @@ impl Overlay {
             .then(|| self.upper.path().join(self.lower.file_name().unwrap_or_default()).join(below))
     }
 
-    /// The path of the place below that one above stands over.
+    /// The covered path of a path in the overlay.
     pub fn below(&self, path: &Path) -> Option<PathBuf> {
         let upper = self.upper.made.get()?.join(self.lower.file_name().unwrap_or_default());
         path.strip_prefix(upper).ok().map(|below| self.lower.join(below))
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_found_there_and_what_is_missing_is_made_above() {
+    fn overlay_reads_lower_and_writes_upper() {
         let root = tempfile::tempdir().unwrap();
         let lower = root.path().join("home");
         std::fs::create_dir_all(lower.join("a")).unwrap();

@@ -41,9 +41,9 @@ impl Diagnose for ProcessError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotStarted { program, .. } => {
-                Some(format!("is `{program}` installed and on PATH? `agent doctor` looks"))
+                Some(format!("is `{program}` installed and on PATH? `agent doctor` checks"))
             }
-            Self::EventLoop { .. } => Some("look what was done before it is run again".to_owned()),
+            Self::EventLoop { .. } => Some("check what was done before it is run again".to_owned()),
             Self::Failed { .. } => None,
         }
     }
@@ -70,7 +70,7 @@ impl Finished {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
     }
 
-    /// What it said on stderr.
+    /// Its stderr.
     pub fn complaint(&self) -> String {
         String::from_utf8_lossy(&self.stderr).trim().to_owned()
     }
@@ -191,7 +191,7 @@ impl Run {
         if let Some(directory) = &self.directory {
             expression = expression.dir(directory);
         }
-        // duct lets the first word on a variable win; here the last one does
+        // duct uses the first setting of a variable; here the last one applies
         for (name, value) in self.environment.iter().rev() {
             expression = match value {
                 Some(value) => expression.env(name, value),
@@ -201,10 +201,10 @@ impl Run {
         Ok(expression)
     }
 
-    /// Starts a process that outlives this one: in a group of its own, its stderr in a file.
+    /// Starts a process that outlives this one: in a separate group, its stderr in a file.
     #[expect(
         clippy::disallowed_methods,
-        reason = "this is the door to processes, and duct ends what it started"
+        reason = "this module starts all processes, and duct would end this one"
     )]
     pub fn start_apart(&self, stderr: std::fs::File) -> Result<Apart, ProcessError> {
         use std::os::unix::process::CommandExt as _;
@@ -278,7 +278,7 @@ impl Apart {
         let _ = self.child.wait();
     }
 
-    /// Leaves it to itself; its end is collected, should this process live to see it.
+    /// Detaches it; it is reaped if this process is still running at its exit.
     pub fn let_go(mut self) {
         std::thread::spawn(move || self.child.wait());
     }
@@ -313,7 +313,7 @@ pub fn parent_push_flags() -> PushFlags {
     push_flags(&arguments.unwrap_or_default())
 }
 
-/// From words that end in zero bytes.
+/// From zero-terminated arguments.
 fn push_flags(arguments: &[u8]) -> PushFlags {
     let words = arguments
         .split(|byte| *byte == 0)
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_push_was_told_is_read_off_its_words() {
+    fn push_failure_is_classified_by_its_message() {
         let none = PushFlags::default();
         for (words, expected) in [
             ("git push origin", none),

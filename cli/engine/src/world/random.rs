@@ -1,4 +1,4 @@
-//! Randomness nobody can guess, from the system.
+//! Cryptographic randomness, from the system.
 
 /// 128 bits in hexadecimal, for names that are also keys.
 pub fn secret() -> Result<String, getrandom::Error> {

@@ -1,8 +1,8 @@
 //! Calls that servers answer while they are recorded: `agent mcp runner` writes them,
 //! `agent adopt --record` reads them.
 //!
-//! The folder is there while calls are recorded, and its lock is held by who records: a folder that
-//! a killed command left records nothing.
+//! The folder exists while calls are recorded, and the recorder holds its lock: the folder of a
+//! killed command records nothing.
 
 use super::fs::{self, Durability, FileLock, FsError};
 use super::layout::Layout;
@@ -26,7 +26,7 @@ pub struct Recorded {
     pub result: Box<RawValue>,
 }
 
-/// Calls are recorded for as long as this lives.
+/// Calls are recorded until this is dropped.
 #[derive(Debug)]
 pub struct Recording {
     folder: PathBuf,
@@ -48,7 +48,7 @@ impl Recording {
         &self.folder
     }
 
-    /// The calls that were finished since this was asked last.
+    /// The calls that finished since the last call of this.
     pub fn new_calls(&mut self) -> Result<Vec<Recorded>, FsError> {
         let path = self.folder.join(CALLS);
         let mut text = Vec::new();
@@ -73,8 +73,8 @@ impl Drop for Recording {
     }
 }
 
-/// Whether calls are recorded here. Asked at each call, so one look at the file system where they
-/// are not.
+/// Whether calls are recorded here. Evaluated per call, so it costs one file system access where
+/// they are not.
 pub fn is_under_way(layout: &Layout) -> bool {
     let folder = layout.recording();
     folder.join(CALLS).exists() && matches!(FileLock::try_acquire(&folder.join(LOCK)), Ok(None))
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_kept_while_they_are_recorded_and_read_once() {
+    fn recorded_calls_are_drained_once() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         assert!(!is_under_way(&layout));

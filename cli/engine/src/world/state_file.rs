@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file that holds a state. `agent gc` does not remove it while this value, or a clone of it,
-/// lives.
+/// exists.
 #[derive(Debug, Clone)]
 pub struct StateFile {
     path: PathBuf,
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_holds_the_bytes_of_its_revision_and_is_in_use() {
+    fn state_file_holds_its_revision_and_a_lease() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
         let revision = ObjectId::of_blob(b"{}\n");

@@ -5,11 +5,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use std::io::Write as _;
 
-/// How often a write is tried again that came to nothing.
+/// The number of retries of a write that made no progress.
 const RETRIES: u32 = 2;
 
-/// Writes all of it. Without the buffer of the standard library, which does not say how much of it
-/// was written when a write fails.
+/// Writes all of it. Without the buffer of the standard library, which does not report how much was
+/// written when a write fails.
 pub fn write_all(bytes: &[u8]) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.flush()?;
@@ -22,7 +22,7 @@ pub fn write_all(bytes: &[u8]) -> std::io::Result<()> {
                 failed = 0;
             }
             Err(Errno::INTR) => {}
-            // whoever made the pipe made it non-blocking: wait until there is room
+            // the pipe is non-blocking: wait until it is writable
             Err(Errno::AGAIN) => drop(poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None)),
             Err(error) if failed >= RETRIES || error == Errno::PIPE => return Err(error.into()),
             Ok(_) if failed >= RETRIES => return Err(std::io::ErrorKind::WriteZero.into()),

@@ -1,5 +1,5 @@
-//! The object store, the only room that names `object_store`: `file:` and `s3://`. A put is whole
-//! or not at all; into files it is synced.
+//! The object store, the only module that uses `object_store`: `file:` and `s3://`. A put is
+//! atomic; to files it is synced.
 
 mod bound;
 mod s3;
@@ -54,13 +54,13 @@ impl Diagnose for StoreError {
                     .to_owned(),
             ),
             Self::Failed { store, .. } if store.starts_with(S3_SCHEME) => Some(
-                "its keys, region and endpoint are told by AWS_ACCESS_KEY_ID, \
+                "its keys, region and endpoint are set by AWS_ACCESS_KEY_ID, \
                 AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL (for http also \
                  AWS_ALLOW_HTTP=true); `agent doctor` tries it"
                     .to_owned(),
             ),
             Self::Failed { .. } => Some(
-                "is there room, and may it be written? [store] in \
+                "is there free space, and is it writable? [store] in \
                 agent.toml says where it is"
                     .to_owned(),
             ),
@@ -89,7 +89,7 @@ pub struct Store {
     waits: Option<Waits>,
     /// What is written to it the caller syncs.
     synced_later: Option<FileSystem>,
-    /// Where it cannot be written: what is written goes there, and is found there.
+    /// The overlay for a read-only store: writes go there, and reads include it.
     above: Option<Arc<Self>>,
 }
 
@@ -112,7 +112,7 @@ type Objects = Arc<dyn ObjectStore>;
 #[derive(Debug, Clone)]
 struct Files {
     synced: Objects,
-    /// For what can be made again.
+    /// For data that can be rebuilt.
     unsynced: Objects,
 }
 
@@ -126,21 +126,20 @@ impl std::fmt::Debug for Waits {
     }
 }
 
-/// An operation that takes longer is said to be waited for.
-const SAID_AFTER: Duration = Duration::from_secs(2);
+/// The duration after which a wait is reported.
+const REPORT_AFTER: Duration = Duration::from_secs(2);
 
 /// What a store was seen to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
     /// It gave back what it was given.
     pub keeps: bool,
-    /// It refused to write over an object where that was asked of it.
+    /// A conditional put was refused, because the object exists.
     pub refuses: bool,
 }
 
 impl Store {
-    /// A store by its settings; a relative `file:` path starts at `root`. Nothing is asked of it
-    /// yet.
+    /// A store by its settings; a relative `file:` path starts at `root`. It is not accessed yet.
     pub fn open(settings: &Settings, root: &Path) -> Result<Self, StoreError> {
         let url = &settings.url;
         let bound = Bound::usual(settings.timeout());
@@ -169,8 +168,8 @@ impl Store {
         })
     }
 
-    /// The same, which takes what it is given also where its folder cannot be written: then for as
-    /// long as this process lives. Evidence is not put there.
+    /// The same, which also accepts writes where its folder is not writable: then for the lifetime
+    /// of this process. Evidence is not stored there.
     #[must_use]
     pub fn over(self, layout: &Layout) -> Self {
         let Place::Folder { path, .. } = &self.place else { return self };
@@ -190,7 +189,7 @@ impl Store {
         Self { bound: self.bound.briefly(), waits: None, ..self.clone() }
     }
 
-    /// The same, for whoever wants to say what is waited for.
+    /// The same, with a callback for long waits.
     #[must_use]
     pub fn waiting(self, says: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { waits: Some(Waits(Arc::new(says))), ..self }
@@ -203,19 +202,18 @@ impl Store {
         Self { synced_later: file_system, ..self }
     }
 
-    /// Why what is written is lost with the process, where it is.
+    /// Why writes are not retained after the process, if so.
     pub fn refusal(&self) -> Option<FsError> {
         self.above.as_ref().and_then(|_| self.folder()).and_then(fs::refusal)
     }
 
-    /// Writes an object, whole, over what was there.
+    /// Writes an object atomically, replacing an existing one.
     pub fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let place = self.above.as_deref().unwrap_or(self);
         place.write(key, bytes.into(), PutMode::Overwrite, true).map_err(self.failed("write", key))
     }
 
-    /// The same for what can be made again, and is checked when it is read: a power cut may take
-    /// it.
+    /// The same for data that can be rebuilt and is checked when it is read: it is not synced.
     pub fn put_rebuildable(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let place = self.above.as_deref().unwrap_or(self);
         place.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))
@@ -229,7 +227,7 @@ impl Store {
         let remove = |objects: Objects, at: Key, bound: Bound| async move {
             bound.keep(0, objects.delete(&at)).await
         };
-        match self.ask("remove", key, remove) {
+        match self.request("remove", key, remove) {
             None | Some(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
             Some(Err(error)) => Err(self.failed("remove", key)(error)),
         }
@@ -253,10 +251,11 @@ impl Store {
                 error,
                 object_store::Error::AlreadyExists { .. } | object_store::Error::Generic { .. }
             );
-            if !self.is_remote() || !answers || attempt > LOST_ANSWERS {
+            if !self.is_remote() || !answers || attempt > LOST_RESPONSE_RETRIES {
                 return Err(self.failed("write", key)(error));
             }
-            // an answer may have been lost after the object was written: then what is there is ours
+            // the response may have been lost after the object was written: then the existing
+            // object is this one
             if let Some(there) = self.get(key)? {
                 return Ok(payload.iter().flatten().eq(&there));
             }
@@ -271,7 +270,7 @@ impl Store {
         let read = |objects: Objects, at: Key, bound: Bound| async move {
             bound.read(objects.get(&at)).await
         };
-        match self.ask("read", key, read) {
+        match self.request("read", key, read) {
             None | Some(Err(object_store::Error::NotFound { .. })) => Ok(None),
             Some(found) => found.map(Some).map_err(self.failed("read", key)),
         }
@@ -286,7 +285,7 @@ impl Store {
         let mut folders = VecDeque::from([prefix.to_owned()]);
         while let Some(folder) = folders.pop_front() {
             let Some(found) = self
-                .ask("list", &folder, list)
+                .request("list", &folder, list)
                 .transpose()
                 .map_err(self.failed("list", &folder))?
             else {
@@ -307,7 +306,7 @@ impl Store {
         Ok(keys)
     }
 
-    /// Writes, reads and removes an object at a key that nobody else uses.
+    /// Writes, reads and removes an object at an unused key.
     pub fn probe(&self, key: &str) -> Result<Probe, StoreError> {
         self.put_new(key, b"first".to_vec())?;
         let refuses = !self.put_new(key, b"second".to_vec())?;
@@ -326,7 +325,7 @@ impl Store {
         }
     }
 
-    /// Where it is, for people.
+    /// Its location, for display.
     pub fn shown(&self) -> &str {
         &self.shown
     }
@@ -372,8 +371,8 @@ impl Store {
         }
     }
 
-    /// Does something with what is there; `None` where there is no store yet.
-    fn ask<T, F>(
+    /// Runs an operation on the store; `None` where there is no store yet.
+    fn request<T, F>(
         &self,
         action: &str,
         key: &str,
@@ -458,8 +457,8 @@ fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> object_store::Er
     object_store::Error::Generic { store: "store", source }
 }
 
-/// So often an object is written anew whose answer was lost, and that is not there.
-const LOST_ANSWERS: u32 = 2;
+/// The number of retries of a write whose response was lost and whose object is absent.
+const LOST_RESPONSE_RETRIES: u32 = 2;
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(
     action: &'static str,
@@ -482,7 +481,7 @@ fn wait<F: Future>(future: F) -> F::Output {
     wait_saying(future, || {})
 }
 
-/// Waits, and says so once when it takes long.
+/// Waits, and reports a long wait once.
 fn wait_saying<F: Future>(future: F, says: impl FnOnce()) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
@@ -491,7 +490,7 @@ fn wait_saying<F: Future>(future: F, says: impl FnOnce()) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        match SAID_AFTER.checked_sub(began.elapsed()).filter(|_| says.is_some()) {
+        match REPORT_AFTER.checked_sub(began.elapsed()).filter(|_| says.is_some()) {
             Some(left) => std::thread::park_timeout(left),
             None => match says.take() {
                 Some(says) => says(),
@@ -535,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_not_there_yet_holds_nothing_and_is_made_by_the_first_write() {
+    fn missing_store_is_empty_and_created_by_the_first_write() {
         let folder = tempfile::tempdir().unwrap();
         let store = open("file:a/store", folder.path()).unwrap();
         assert_eq!((store.get("x/y").unwrap(), store.list("x").unwrap()), (None, Vec::new()));
@@ -577,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_gives_a_byte_a_second_is_given_up_within_the_bound() {
+    fn slow_store_is_abandoned_within_the_limit() {
         let began = Instant::now();
         let within = Duration::from_millis(200);
         says(slow("reads", within).get("a"), "within 0.2 s");
@@ -590,7 +589,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_only_nice_to_have_says_nothing_of_a_store_that_has_more_time() {
+    fn optional_read_timeout_does_not_mark_the_store_unreachable() {
         let store = slow("nice", Duration::from_millis(200));
         says(store.briefly().get("a"), "within 0.2 s");
         says(store.briefly().get("a"), "a moment ago");
@@ -598,10 +597,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_said() {
+    fn long_wait_is_reported() {
         let said = Arc::new(std::sync::Mutex::new(Vec::new()));
         let heard = said.clone();
-        let store = slow("said", SAID_AFTER + Duration::from_millis(500))
+        let store = slow("said", REPORT_AFTER + Duration::from_millis(500))
             .waiting(move |text| heard.lock().unwrap().push(text.to_owned()));
         says(store.get("a"), "within 2.5 s");
         assert_eq!(
@@ -612,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_of_files_does_what_is_asked_of_it() {
+    fn file_store_conforms() {
         let folder = tempfile::tempdir().unwrap();
         let store = open("file:store", folder.path()).unwrap();
         assert_eq!(store.probe("probe/1").unwrap(), Probe { keeps: true, refuses: true });
@@ -620,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_said() {
+    fn unsupported_store_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         for wrong in ["gs://bucket", "s3://", "bucket"] {
             assert_eq!(

@@ -1,5 +1,5 @@
-//! Folders for what is under way. Each is in use while its value lives and goes with it; those of
-//! processes that were killed at once (SIGKILL) are left to `agent gc`.
+//! Temporary folders. Each is removed when its value is dropped; those of processes killed by
+//! SIGKILL are removed by `agent gc`.
 
 use crate::world::fs::{self, FsError};
 use crate::world::lease::Lease;
@@ -28,7 +28,7 @@ pub struct Temporary {
 /// The folders of this process, for an end that drops no values.
 static IN_USE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// A folder that stands in `IN_USE` while this lives.
+/// A folder listed in `IN_USE` until this is dropped.
 #[derive(Debug)]
 struct Listed(PathBuf);
 
@@ -68,7 +68,7 @@ pub fn remove_all() {
 }
 
 impl Temporary {
-    /// A new folder for what lies in no repository; `purpose` is one of the constants here.
+    /// A new folder outside of any repository; `purpose` is one of the constants here.
     pub fn outside(purpose: &str) -> Result<Self, FsError> {
         Self::below(&std::env::temp_dir(), &format!("{OURS}{purpose}"))
     }
@@ -93,7 +93,7 @@ impl Temporary {
         path
     }
 
-    /// Removes it now, and says when that fails.
+    /// Removes it now, and reports a failure.
     pub fn close(self) -> Result<(), FsError> {
         let path = self.folder.path().to_owned();
         self.folder.close().map_err(FsError::while_doing("remove", &path))

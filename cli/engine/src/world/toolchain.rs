@@ -74,7 +74,7 @@ fn packages(
 }
 
 impl Toolchain {
-    /// Of a checkout; what is missing is made. `say` is called with what takes time.
+    /// For a checkout; missing parts are created. `say` is called with slow steps.
     pub fn of(
         layout: &Layout,
         code: &Path,
@@ -106,9 +106,9 @@ impl Toolchain {
         Ok(Self { interpreter, project, programs })
     }
 
-    /// A child's command line: `python` and `python3` stand for the interpreter, a bare name for
-    /// what the environment, the project or a package of Node has of that name, else for a program
-    /// on PATH.
+    /// A child's command line: `python` and `python3` are replaced by the interpreter, a name
+    /// without a path by the program of that name in the environment, the project or a Node
+    /// package, else on PATH.
     pub fn command(&self, entry: &EntryPoint) -> Result<Vec<OsString>, ToolchainError> {
         let mut command = python::command(entry, &self.interpreter);
         let Some(program) =
@@ -174,8 +174,8 @@ impl Toolchain {
     }
 }
 
-/// The folders of ours that a command line and an environment lead to: environments, projects,
-/// packages.
+/// The folders below `.agent` that a command line and an environment refer to: environments,
+/// projects, packages.
 pub fn led_to<'a>(
     layout: &Layout,
     code: &Path,

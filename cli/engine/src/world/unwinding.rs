@@ -1,5 +1,4 @@
-//! What is owed to others when code of ours panics: the runtime ends the task, and nothing else
-//! would say so.
+//! Cleanup after a panic: the runtime ends the task without reporting it.
 
 /// Does something when a panic passes it, and nothing when its task ends or is aborted.
 pub struct OnPanic<F: FnOnce()>(Option<F>);
@@ -50,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_panic_calls_for_it() {
+    fn cleanup_runs_only_on_panic() {
         assert_eq!(
             (left("ends"), left("is aborted"), left("panics")),
             (vec![], vec![], vec!["an answer"])

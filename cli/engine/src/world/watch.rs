@@ -1,4 +1,4 @@
-//! What changes in a working tree while somebody works in it: the only file that names `notify`.
+//! Watches a working tree for changes: the only file that uses `notify`.
 
 use crate::world::fs::FsError;
 use crate::world::layout;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// An editor saves in several steps: so long nothing has to happen for them to be over.
-const QUIET: Duration = Duration::from_millis(20);
+/// The debounce interval: an editor saves in several steps.
+const DEBOUNCE: Duration = Duration::from_millis(20);
 /// What we and git write ourselves.
 const UNWATCHED: [&str; 2] = [".git", layout::HOME];
 
-/// Paths that were changed and not yet looked at.
+/// The number of changed paths that are queued.
 const PATHS_KEPT: usize = 256;
 
 pub struct Watch {
@@ -37,8 +37,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Folders at the root, each with all below: not ours and git's, where something is written all
-    /// the time.
+    /// The folders at the root, watched recursively, except `.agent` and `.git`, which change
+    /// constantly.
     fn add_folders(&mut self) -> Result<(), FsError> {
         let entries =
             std::fs::read_dir(&self.root).map_err(FsError::while_doing("list", &self.root))?;
@@ -74,19 +74,19 @@ impl Watch {
                 break;
             }
         }
-        let mut quiet_at = Instant::now() + QUIET;
+        let mut quiet_at = Instant::now() + DEBOUNCE;
         loop {
             match self.events.recv_timeout(quiet_at.saturating_duration_since(Instant::now())) {
                 // a file that is only read, again and again, is at rest
                 Ok(event) if !self.matters(&event) => {}
-                Ok(_) => quiet_at = Instant::now() + QUIET,
+                Ok(_) => quiet_at = Instant::now() + DEBOUNCE,
                 Err(RecvTimeoutError::Timeout) => return self.add_folders(),
                 Err(RecvTimeoutError::Disconnected) => return Err(gone()),
             }
         }
     }
 
-    /// An overflow of the kernel's queue tells nothing of what, so it matters.
+    /// An overflow of the kernel's queue names no path, so it counts as a change.
     fn matters(&self, event: &notify::Result<Event>) -> bool {
         match event {
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => false,
@@ -98,15 +98,14 @@ impl Watch {
     }
 }
 
-/// Folders whose files are followed for as long as this lives.
+/// Watched folders, until this is dropped.
 pub struct Folders {
     _watcher: RecommendedWatcher,
 }
 
 impl Folders {
-    /// Each with all below it, where that is said. The receiver gets the paths that were written,
-    /// made or removed; one that is not emptied in time misses some, and has then others to look
-    /// at.
+    /// Recursive where requested. The receiver gets the paths that were written, created or
+    /// removed; if it is not drained in time, some are dropped.
     pub fn start(
         folders: &[(PathBuf, bool)],
     ) -> Result<(Self, tokio::sync::mpsc::Receiver<PathBuf>), FsError> {
@@ -138,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_person_saves_is_seen_and_what_we_write_is_not() {
+    fn user_edits_trigger_the_watch_and_agent_writes_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let write = |path: &str| {
             std::fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();

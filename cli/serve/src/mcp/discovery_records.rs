@@ -51,7 +51,8 @@ impl DiscoveryRecords {
         match (self.of(repository, target), child.era()) {
             // a record of one era is completed with the other
             (Some(record), Era::Stateless)
-                if !record.knows(Era::Stateless) && record.undeclared_tools(&tools).is_empty() =>
+                if !record.has_era(Era::Stateless)
+                    && record.undeclared_tools(&tools).is_empty() =>
             {
                 let complete = (*record).clone().with_stateless(greeting, tools);
                 self.keep(repository, target, Rc::new(complete))

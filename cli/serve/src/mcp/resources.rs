@@ -265,5 +265,5 @@ async fn subscribe<S: ToolServer>(
     }
     // the subscription lasts until the child ends
     server.child().gone().await;
-    Err(server.child().why_gone())
+    Err(server.child().exit_error())
 }

@@ -18,7 +18,7 @@ use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::wire;
 use agent_core::state::signal::CONVERSATION_ARGUMENT;
 use agent_engine::child::{Child, ChildError, Opening, Role};
-use agent_engine::conversations::{Header, Held};
+use agent_engine::conversations::{Header, LockedConversation};
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
@@ -119,7 +119,7 @@ impl ToolServer for Runner {
         let recorded = recording::is_under_way(&shim.repository.layout)
             .then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
-        if let Some(arguments) = recorded.filter(|_| !mcp::wants_input(&result)) {
+        if let Some(arguments) = recorded.filter(|_| !mcp::needs_input(&result)) {
             recording::keep(
                 &shim.repository.layout,
                 &tool,
@@ -138,7 +138,7 @@ async fn make(
     caller: Caller<'_, Runner>,
     served: &Served<Runner>,
     mut params: RawObject,
-    mut conversation: Option<&mut Held>,
+    mut conversation: Option<&mut LockedConversation>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
@@ -214,7 +214,7 @@ impl CallConversation {
     /// structured content, which is all that some hosts show their model.
     fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
         let Some(id) = &self.id else { return result };
-        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::wants_input(&result))
+        let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::needs_input(&result))
         else {
             return result;
         };
@@ -243,24 +243,24 @@ impl CallConversation {
 }
 
 /// Locks the conversation, against other shims and commands as well.
-async fn hold(shim: &Shim<Runner>, id: &str) -> Result<Held, Failure> {
+async fn hold(shim: &Shim<Runner>, id: &str) -> Result<LockedConversation, Failure> {
     let layout = &shim.repository.layout;
-    if let Some(held) = Held::try_take(layout, id)? {
+    if let Some(held) = LockedConversation::try_take(layout, id)? {
         return Ok(held);
     }
     let patience = shim.main_target()?.manifest.limits.longest_call();
-    Ok(Held::take(layout, id, patience).await?)
+    Ok(LockedConversation::take(layout, id, patience).await?)
 }
 
 /// A conversation keeps the state it began with; one that began on other code is served by a child
 /// of its own.
 async fn serving(
     caller: Caller<'_, Runner>,
-    held: Option<&Held>,
+    held: Option<&LockedConversation>,
     named: &CallConversation,
 ) -> Result<Served<Runner>, Failure> {
     let (shim, traffic) = (caller.shim, &caller.shim.targets.traffic);
-    let place = match held.map(Held::id).or(named.of_host.as_deref()) {
+    let place = match held.map(LockedConversation::id).or(named.of_host.as_deref()) {
         Some(id) => traffic.pick(id),
         None if traffic.is_split() => traffic.pick(&fresh_id("call")),
         None => traffic.main(),
@@ -271,7 +271,7 @@ async fn serving(
         (resolved, target) if *resolved == place && held.is_none() => Rc::clone(target),
         _ => shim.current(&route)?,
     };
-    match held.and_then(Held::latest).map(|latest| &latest.header) {
+    match held.and_then(LockedConversation::latest).map(|latest| &latest.header) {
         Some(header) if header.commit != now.commit || header.revision != now.state.revision => {
             Box::pin(pinned(caller, &route, &now, header)).await
         }

@@ -40,7 +40,7 @@ impl<S: Server> Running<S> {
     /// Whether a result requires input. A client of the handshake era provides it by answering
     /// requests.
     pub fn requires_input(&self, era: Era, result: &RawValue) -> bool {
-        era == Era::Handshake && self.child().era() == Era::Stateless && mcp::wants_input(result)
+        era == Era::Handshake && self.child().era() == Era::Stateless && mcp::needs_input(result)
     }
 
     /// Lists the tools again and compares them with the recorded ones.

@@ -78,7 +78,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let lost = now != expected || {
             let draft = own_draft(CAS, request, id, after);
             !arguments.dry_run
-                && repository.settle(staging.append(vec![draft], &expected)?) == Append::Lost
+                && repository.settle(staging.append(vec![draft], &expected)?) == Append::Conflict
         };
         if lost {
             return Err(conflict(&expected, &staging.snapshot()?.revision));

@@ -248,7 +248,7 @@ fn request(arguments: &Arguments, tier: Tier) -> Request {
         part: arguments.shard,
         executor: arguments.executor.into(),
         only: (!arguments.cases.is_empty()).then(|| arguments.cases.iter().cloned().collect()),
-        tells_all: arguments.events.is_some() || arguments.shard.is_some(),
+        report_details: arguments.events.is_some() || arguments.shard.is_some(),
         repeats: arguments.repeats.unwrap_or(1),
         reuse: if arguments.no_cache { Reuse::Nothing } else { Reuse::SameReads },
         ..Request::new(tier)

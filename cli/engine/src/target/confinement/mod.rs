@@ -17,8 +17,8 @@ use std::ffi::OsString;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-/// What every program needs of the system: programs, libraries, configuration, and what the kernel
-/// tells of itself.
+/// System files that every program needs: programs, libraries, configuration, and kernel
+/// information.
 const SYSTEM: [&str; 17] = [
     "/bin",
     "/sbin",
@@ -137,7 +137,7 @@ impl Requested {
     }
 }
 
-/// What of ours the program is installed in and searches.
+/// The environment the program is installed in and searches.
 fn environments(spec: &ChildSpec, layout: &Layout) -> Vec<PathBuf> {
     let searched =
         spec.environment.iter().filter(|(name, _)| name == "PYTHONPATH").map(|(_, value)| value);
@@ -163,7 +163,7 @@ fn program(spec: &ChildSpec) -> Vec<PathBuf> {
 /// of.
 fn installed_with(program: &Path, code: &Path) -> Vec<PathBuf> {
     // it may be a link to a script of an environment, or the environment's link to its interpreter;
-    // one that lies in the code could lead anywhere
+    // one inside the code could lead anywhere
     let is_users =
         |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| !folder.starts_with(code));
     let places = [Some(program.to_owned()), program.canonicalize().ok()].into_iter().flatten();
@@ -210,7 +210,7 @@ impl Scratch {
             };
             let folder = all.join(number.to_string());
             if fs::remove_stubborn_folder(&folder).is_err() {
-                // such as one that is too deep to be gone through
+                // such as one that is too deep to traverse
                 fs::rename(&folder, &all.join(fresh_id("left")))?;
             }
             fs::create_dir(&folder)?;
@@ -222,7 +222,7 @@ impl Scratch {
         unreachable!("there are more numbers than processes")
     }
 
-    /// For as long as this value lives.
+    /// Until this value is dropped.
     pub fn given_to(&self, spec: ChildSpec) -> ChildSpec {
         spec.with_folders(&self.folder, &self.folder, &self.folder)
     }
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_environment_is_read_where_it_is_the_users_and_not_where_it_is_part_of_the_code() {
+    fn user_environment_is_readable_and_code_environment_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path().canonicalize().expect("a path");
         let secret = root.join("secret");

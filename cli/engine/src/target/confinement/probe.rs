@@ -16,21 +16,21 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 
-/// What the attempts came to for one kind of child.
+/// The outcome of the attempts for one kind of child.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct ProbeResult {
     /// Attempts that were stopped, by name.
     pub stopped: Vec<String>,
     /// Those that were not.
     pub done: Vec<String>,
-    /// Those that fail here even without a confinement, so that nothing can be said of them.
+    /// Those that fail here even without confinement, so that they prove nothing.
     pub untried: Vec<String>,
 }
 
 /// A child to try as.
 pub struct Subject<'a> {
     pub entry: &'a EntryPoint,
-    /// Whether it has the network where the manifest says nothing.
+    /// Whether it has network access by default.
     pub network: bool,
 }
 
@@ -47,11 +47,11 @@ impl Subject<'_> {
     }
 }
 
-/// Makes the attempts as each of the subjects. Without a repository, a folder stands for it.
+/// Makes the attempts as each of the subjects. Without a repository, a temporary folder is used.
 pub fn hold(
     subjects: &[Subject<'_>],
     of: Option<(&Repository, &Manifest)>,
-) -> Result<Vec<Held>, Box<dyn Error>> {
+) -> Result<Vec<ProbeResult>, Box<dyn Error>> {
     let stage = Stage::set(of)?;
     let confined =
         subjects.iter().map(|subject| stage.attempts(subject)).collect::<Result<Vec<_>, _>>()?;
@@ -63,8 +63,12 @@ pub fn hold(
         .collect())
 }
 
-fn held(stopped: &BTreeMap<String, bool>, free: &BTreeMap<String, bool>, allowed: &[&str]) -> Held {
-    let mut held = Held { stopped: Vec::new(), done: Vec::new(), untried: Vec::new() };
+fn held(
+    stopped: &BTreeMap<String, bool>,
+    free: &BTreeMap<String, bool>,
+    allowed: &[&str],
+) -> ProbeResult {
+    let mut held = ProbeResult { stopped: Vec::new(), done: Vec::new(), untried: Vec::new() };
     for (name, is_stopped) in stopped.iter().filter(|(name, _)| !allowed.contains(&name.as_str())) {
         let fails_anyway = free.get(name).copied().unwrap_or(true);
         let list = match (is_stopped, fails_anyway) {
@@ -131,7 +135,7 @@ impl Stage {
         let pipe = Pipe {
             command: [program.clone().into(), ATTEMPT.into()]
                 .into_iter()
-                .chain(self.aims.to_words())
+                .chain(self.aims.to_arguments())
                 .collect(),
             directory: self.scratch.clone(),
             environment: Vec::new(),
@@ -159,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_attempt_counts_as_stopped_only_where_it_can_be_made() {
+    fn blocked_attempts_count_only_where_possible_without_confinement() {
         let told = |pairs: &[(&str, bool)]| {
             pairs.iter().map(|(name, stopped)| ((*name).to_owned(), *stopped)).collect()
         };
@@ -171,7 +175,7 @@ mod tests {
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(
             found,
-            Held {
+            ProbeResult {
                 stopped: names(&["read"]),
                 done: names(&["write"]),
                 untried: names(&["attribute"])

@@ -1,5 +1,5 @@
-//! The parts of tiers as tasks on a Ray cluster that is there already; what comes back is joined as
-//! from any other machines.
+//! Runs the parts of tiers as tasks on an existing Ray cluster; the results are merged as from any
+//! other machines.
 
 use super::outcome::TierOutcome;
 use super::request::Request;
@@ -17,7 +17,7 @@ use crate::world::git::CommitSpec;
 use crate::world::git_command::GitCommand;
 use crate::world::process::Run;
 use crate::world::python;
-use agent_core::child::last_words;
+use agent_core::child::stderr_tail;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -34,8 +34,7 @@ const DRIVER: &str = include_str!("driver.py");
 const HAS_RAY: &str =
     "import importlib.util, sys; sys.exit(importlib.util.find_spec('ray') is None)";
 
-/// Runs whole tiers of a target on the cluster, as so many parts; as many as it has CPUs, where
-/// nothing is said.
+/// Runs complete tiers of a target on the cluster, in a number of parts; by default one per CPU.
 pub fn run_tiers(
     repository: &Repository,
     target: &Target,
@@ -44,9 +43,7 @@ pub fn run_tiers(
 ) -> Result<Vec<TierOutcome>, Failure> {
     let interpreter = interpreter(repository, target)?;
     let tree = repository.tree_of(target)?.ok_or_else(|| {
-        Failure::input(
-            "git cannot say what the working tree holds, so it cannot be sent to a cluster",
-        )
+        Failure::input("git cannot describe the working tree, so it cannot be sent to a cluster")
     })?;
     let folder = repository.layout.temporary_folder("ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
@@ -136,7 +133,7 @@ fn arguments(requests: &[Request]) -> Vec<String> {
     arguments
 }
 
-/// How the driver ended, and the last it said.
+/// The driver's exit status, and its last output.
 struct Ended {
     code: Option<i32>,
     said: Vec<String>,
@@ -160,7 +157,7 @@ async fn drive(
         listener: Some(Arc::new(move |line| notices.detail(line))),
     };
     let (mut child, mut stdin, stdout) = pipe.start()?;
-    // who does not read it has ended, and says why below
+    // a driver that stopped reading has exited; its error is reported below
     let _ = stdin.write_all(&input).await;
     drop(stdin);
     let mut lines = BufReader::new(stdout).lines();
@@ -179,7 +176,7 @@ async fn drive(
     Ok((merge, Ended { code: status.and_then(|status| status.code()), said: child.stderr_tail() }))
 }
 
-/// The events of the parts, and those that are passed on for the whole tier.
+/// The events of the parts, and those that are passed on for the complete tier.
 #[derive(Default)]
 struct PartEvents {
     lines: String,
@@ -212,7 +209,7 @@ impl PartEvents {
     }
 }
 
-/// What the parts make; a part that failed counts for what it told before.
+/// The merged parts; a failed part counts with the results it sent.
 fn outcomes(
     merge: Merge,
     ended: &Ended,
@@ -231,9 +228,9 @@ fn outcomes(
             _ => FailureKind::Child,
         };
         let mut error = Failure::new(exit, "the cluster did not run all parts");
-        error.messages.push(last_words::shown(&ended.said).join("\n"));
+        error.messages.push(stderr_tail::shown(&ended.said).join("\n"));
         return Err(error.with_hint(
-            "RAY_ADDRESS says where the cluster is; `ray status` asks it; its \
+            "RAY_ADDRESS is the address of the cluster; `ray status` checks it; its \
                 Python and its ray have to be those here",
         ));
     }

@@ -1,4 +1,4 @@
-//! One of a shard's two children and what it was asked.
+//! One of a shard's two children and its requests in flight.
 
 use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role};
 use agent_core::testing::attempt::Attempt;
@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// So many failures of a child with no answer in between end the tier.
+/// The number of consecutive failures of a child, without a response in between, that ends the
+/// tier.
 pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -19,7 +20,7 @@ pub(super) struct Flight<'a> {
     /// How long the answer may take.
     pub(super) limit: Duration,
     pub(super) attempt: Attempt<'a>,
-    /// For a scorer: the Runner's answer, should it have to be asked again.
+    /// For a scorer: the Runner's answer, in case the request has to be repeated.
     pub(super) result: Option<Box<RawValue>>,
 }
 
@@ -27,10 +28,10 @@ pub(super) struct Line<'a> {
     role: Role,
     pub(super) link: Option<Link>,
     pub(super) flights: VecDeque<Flight<'a>>,
-    /// When it last said something.
+    /// The time of its last message.
     pub(super) heard: Instant,
     pub(super) failures: u32,
-    /// Whether it was ever started: one that cannot be is wrong as it stands.
+    /// Whether it ever started: if not, retrying is pointless.
     pub(super) was_started: bool,
 }
 
@@ -53,8 +54,8 @@ impl<'a> Line<'a> {
         Some(oldest.sent.max(self.heard) + oldest.limit)
     }
 
-    /// The next answer, or an error when the child is gone or overdue. Pending while nothing was
-    /// asked.
+    /// The next response, or an error when the child has exited or timed out. Pending while no
+    /// request is in flight.
     pub(super) async fn next(&mut self) -> Result<Incoming, ChildError> {
         let (Some(deadline), Some(oldest), Some(link)) =
             (self.deadline(), self.flights.front(), &mut self.link)
@@ -71,7 +72,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Starts the child when there is none, later and later after it failed; says whether it did.
+    /// Starts the child when there is none, with increasing delays after failures; returns whether
+    /// it did.
     pub(super) async fn start(&mut self, spec: &ChildSpec) -> Result<bool, ChildError> {
         if self.link.is_some() {
             return Ok(false);
@@ -94,7 +96,7 @@ impl<'a> Line<'a> {
         self.flights.remove(index)
     }
 
-    /// Forgets a child that failed, and says whether that was once too often.
+    /// Drops a failed child, and returns whether the failure limit is reached.
     pub(super) fn lose(&mut self) -> bool {
         self.link = None;
         self.failures += 1;

@@ -1,5 +1,5 @@
-//! One Runner and the cases it is given: sends, waits, judges, and gets over a child that hangs or
-//! dies.
+//! One Runner and its cases: sends requests, judges responses, and recovers from a child that hangs
+//! or exits.
 //!
 //! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then
 //! a time is the case's own, and a limit too.
@@ -27,14 +27,14 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-/// At most so many requests are under way with a fast child, and at least these.
+/// The maximum and minimum number of requests in flight with a fast child.
 const WINDOW: usize = 1024;
 const FEWEST: usize = 8;
-/// So much work lies before a fast child.
+/// The amount of work queued for a fast child.
 const WORTH: Duration = Duration::from_millis(5);
 /// A child that needs longer than this for a call gains nothing from a full pipe.
 const FAST: Duration = Duration::from_millis(2);
-/// How many programs that judge run at once; they may be waiting for somebody else's machine.
+/// The number of judging programs that run concurrently; they may wait for a remote service.
 const JUDGES: usize = 4;
 type Outcome = Result<Box<RawValue>, RpcError>;
 
@@ -46,11 +46,11 @@ pub(super) async fn run(
     events: mpsc::Sender<Vec<Event>>,
 ) -> Result<ShardEnd, TierError> {
     let began = Instant::now();
-    // one folder a child, so that its path can stand in the environment of a server that knows no
-    // `_meta`
+    // one folder per child, so that its path can be in the environment of a server that does not
+    // read `_meta`
     let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
     let mut runner = Line::new(Role::Runner);
-    // before the cases are there
+    // before the cases are loaded
     runner.start(&spec).await?;
     let deadline = job.limit().map(|limit| began + limit);
     let shard = Shard {
@@ -77,7 +77,7 @@ struct Shard<'a> {
     job: &'a TierJob,
     queue: &'a Queue,
     events: mpsc::Sender<Vec<Event>>,
-    /// Results that were not sent yet: sent together, so that nobody is woken for each.
+    /// Results not sent yet: sent in batches, to avoid a wake-up for each.
     results: Vec<Event>,
     /// Of the Runner.
     spec: ChildSpec,
@@ -86,10 +86,10 @@ struct Shard<'a> {
     /// How often each scorer broke its process.
     broken_scorers: HashMap<String, u32>,
     judges: JoinSet<Votes>,
-    /// Attempts that a program is judging, by the task that asks it, with where its answer is kept.
+    /// Attempts being judged by a program, by task, with the key of the stored answer.
     judged: HashMap<Id, (Attempt<'a>, String)>,
     scratch: Scratch,
-    /// The id of a case that looks at files: the child is its own until it is judged.
+    /// The id of a case that checks files: it has exclusive use of the child until it is judged.
     reserved: Option<&'a str>,
     /// Attempts to make again, or to go on with, before new ones.
     again: VecDeque<Attempt<'a>>,
@@ -98,11 +98,11 @@ struct Shard<'a> {
     end: ShardEnd,
 }
 
-/// What a judging program said, or what is wrong with it.
+/// The answer of a judging program, or its error.
 type Votes = Result<Vec<Opinion>, String>;
 
 /// What a wait ended with.
-enum Heard {
+enum ShardInput {
     Judge(Id, Votes),
     Runner(Result<Incoming, ChildError>),
     Scorer(Result<Incoming, ChildError>),
@@ -148,25 +148,25 @@ impl<'a> Shard<'a> {
             }
             let heard = tokio::select! {
                 biased;
-                heard = self.runner.next() => Heard::Runner(heard),
-                heard = self.scorer.next() => Heard::Scorer(heard),
+                heard = self.runner.next() => ShardInput::Runner(heard),
+                heard = self.scorer.next() => ShardInput::Scorer(heard),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
-                    Ok((task, votes)) => Heard::Judge(task, votes),
-                    Err(error) => Heard::Judge(error.id(), Err(format!("the judge was not read to \
+                    Ok((task, votes)) => ShardInput::Judge(task, votes),
+                    Err(error) => ShardInput::Judge(error.id(), Err(format!("the judge was not read to \
                         its end: {error}"))),
                 },
             };
             match heard {
-                Heard::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
-                Heard::Runner(Err(error)) => self.runner_failed(error)?,
-                Heard::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
-                Heard::Scorer(Err(error)) => self.scorer_failed(error).await?,
-                Heard::Judge(task, votes) => self.take_votes(task, votes).await?,
+                ShardInput::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
+                ShardInput::Runner(Err(error)) => self.runner_failed(error)?,
+                ShardInput::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
+                ShardInput::Scorer(Err(error)) => self.scorer_failed(error).await?,
+                ShardInput::Judge(task, votes) => self.take_votes(task, votes).await?,
             }
         }
     }
 
-    /// How many requests may be under way now: to a fast child so many that it never waits for us.
+    /// The current limit of requests in flight: for a fast child enough to keep it busy.
     fn window(&self) -> usize {
         let is_alone = |attempt: &Attempt<'_>| attempt.alone;
         let alone = self.again.front().is_some_and(is_alone)
@@ -211,7 +211,7 @@ impl<'a> Shard<'a> {
         Some(attempt)
     }
 
-    /// Sends the call the attempt stands at.
+    /// Sends the current call of the attempt.
     async fn call(&mut self, attempt: Attempt<'a>) -> Result<(), TierError> {
         if self.reserved.is_some_and(|id| id != attempt.case.id) {
             self.again.push_back(attempt);
@@ -225,7 +225,7 @@ impl<'a> Shard<'a> {
             self.reserved = Some(&attempt.case.id);
         }
         if self.runner.start(&self.spec).await? {
-            // nobody listened to the scorer meanwhile
+            // the scorer's messages were not read meanwhile
             self.scorer.heard = Instant::now();
         }
         let state = self.job.state();
@@ -317,8 +317,8 @@ impl<'a> Shard<'a> {
                     attempt.explain(&limit);
                 }
                 match next {
-                    Next::Score => self.ask_scorer(attempt, raw).await,
-                    Next::Judge => self.ask_judge(attempt, &answer).await,
+                    Next::Score => self.send_to_scorer(attempt, raw).await,
+                    Next::Judge => self.start_judge(attempt, &answer).await,
                     next => self.go_on(attempt, next).await,
                 }
             }
@@ -379,8 +379,9 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// The child hangs, died or broke protocol. With one request under way that one is to blame;
-    /// with several, a hang is the oldest's, and for anything else each is tried again alone.
+    /// The child hangs, exited or broke protocol. With one request in flight, that one is the
+    /// cause; with several, a hang is attributed to the oldest, and for other failures each is
+    /// retried alone.
     fn runner_failed(&mut self, error: ChildError) -> Result<(), TierError> {
         let mut flights = std::mem::take(&mut self.runner.flights);
         let hang = matches!(error, ChildError::TimedOut { .. });
@@ -398,7 +399,7 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    async fn ask_scorer(
+    async fn send_to_scorer(
         &mut self,
         attempt: Attempt<'a>,
         result: Box<RawValue>,
@@ -438,7 +439,7 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    /// A process that has just started says which scorers it has.
+    /// A process that has just started lists its scorers.
     fn check_scorers(&mut self) -> Result<(), TierError> {
         self.runner.heard = self.scorer.heard;
         let link = self.scorer.link.as_ref().expect("it was started");
@@ -471,7 +472,7 @@ impl<'a> Shard<'a> {
         }
     }
 
-    /// Scorers are asked one by one, so the oldest request is to blame; the others are asked again.
+    /// Scorers run sequentially, so the oldest request is the cause; the others are sent again.
     async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
         let mut flights = std::mem::take(&mut self.scorer.flights);
         if let Some(flight) = flights.pop_front() {
@@ -483,17 +484,18 @@ impl<'a> Shard<'a> {
         self.scorer.lose();
         self.end.last_failure = Some(error);
         for flight in flights {
-            self.ask_scorer(
-                flight.attempt,
-                flight.result.expect("a scorer is asked about a result"),
-            )
-            .await?;
+            self.send_to_scorer(flight.attempt, flight.result.expect("a scorer gets a result"))
+                .await?;
         }
         Ok(())
     }
 
-    /// Asks the program that judges, unless what it says is known.
-    async fn ask_judge(&mut self, attempt: Attempt<'a>, answer: &Answer) -> Result<(), TierError> {
+    /// Runs the judging program, unless its answer is stored.
+    async fn start_judge(
+        &mut self,
+        attempt: Attempt<'a>,
+        answer: &Answer,
+    ) -> Result<(), TierError> {
         let Some(Expectation::Command(call)) = &attempt.step().expect else {
             unreachable!("only such a step is judged by a program")
         };
@@ -512,9 +514,9 @@ impl<'a> Shard<'a> {
         if let Some(votes) = known {
             return self.decide(attempt, &votes).await;
         }
-        let asking = question.asking(attempt.limit(self.job.judges().scorer.call_limit));
+        let judge_run = question.judge_run(attempt.limit(self.job.judges().scorer.call_limit));
         let key = question.key();
-        let task = self.judges.spawn(asking.ask());
+        let task = self.judges.spawn(judge_run.ask());
         self.judged.insert(task.id(), (attempt, key));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a shard's requests say.
+//! The parameters of a shard's requests.
 
 use serde::Serialize;
 use serde_json::Value;

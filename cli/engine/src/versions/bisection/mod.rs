@@ -9,10 +9,10 @@ use crate::target::Target;
 use crate::target::evaluators::SCORERS;
 use crate::testing::cases;
 use crate::testing::{self, Request};
-use crate::versions::stored::{Kept, KeptCase};
+use crate::versions::stored::{StoredCase, StoredTiers};
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{
-    Bisection, Commit, Conclusion, Effort, How, Look, PointOutcome, SCHEMA, search,
+    Bisection, Commit, Conclusion, Effort, How, PointOutcome, Probe, SCHEMA, search,
 };
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
@@ -28,17 +28,17 @@ use std::collections::{BTreeSet, HashMap};
 pub struct Options {
     pub case: String,
     pub tier: Option<Tier>,
-    /// Where it passed, as far as the user knows.
+    /// A version at which it passed, given by the user.
     pub good: Option<What>,
     /// Where it fails.
     pub bad: What,
 }
 
-/// Finds the version, and what in it. `on_look` is called with each point that is looked at.
+/// Finds the version, and the change in it. `on_probe` is called with each probed point.
 pub fn bisect(
     repository: &Repository,
     options: &Options,
-    on_look: &mut dyn FnMut(&Look),
+    on_probe: &mut dyn FnMut(&Probe),
 ) -> Result<Bisection, Failure> {
     let history = history(repository, &options.bad)?;
     let good =
@@ -48,7 +48,7 @@ pub fn bisect(
         Some(tier) => tier,
         None => tier_of(repository, last, &options.case)?,
     };
-    let mut search_of = Search::new(repository, &history, tier, &options.case, on_look);
+    let mut search_of = Search::new(repository, &history, tier, &options.case, on_probe);
     let conclusion = search(history.len(), good, |point, effort| search_of.look(point, effort))?;
     let Search { looked, seen, .. } = search_of;
     let mut found = Bisection {
@@ -78,7 +78,7 @@ pub fn bisect(
         Conclusion::Broke { good, bad } => {
             found.good = seen.get(&good).cloned();
             found.bad = seen.get(&bad).cloned();
-            broken(repository, &mut found, (&history[good], &history[bad]), on_look)?;
+            broken(repository, &mut found, (&history[good], &history[bad]), on_probe)?;
         }
     }
     Ok(found)
@@ -86,7 +86,7 @@ pub fn bisect(
 
 fn never_good(case: &str, first: &str, named: bool) -> String {
     if named {
-        format!("it fails at {first} already, where it was said to be good")
+        format!("it fails at {first} already, which was given as good")
     } else {
         format!(
             "it fails at {first} already, the first version that has `{case}`; `--good` names one \
@@ -134,9 +134,9 @@ fn shown(commit: &CommitInfo) -> String {
 
 /// The narrowest tier with the case, by what is stored, else by the files.
 fn tier_of(repository: &Repository, at: &CommitInfo, case: &str) -> Result<Tier, Failure> {
-    let kept = Kept::of(repository, at)?;
+    let kept = StoredTiers::of(repository, at)?;
     for tier in Tier::ALL {
-        if matches!(kept.case(tier, case)?, Some(KeptCase::Result(_))) {
+        if matches!(kept.case(tier, case)?, Some(StoredCase::Result(_))) {
             return Ok(tier);
         }
     }
@@ -181,17 +181,17 @@ fn no_case(case: &str, place: &str, known: &BTreeSet<String>) -> Failure {
         .with_hint("`--bad` names another version, `--tier` another tier")
 }
 
-/// A search over versions: what it looks at, and what it has seen.
+/// A search over versions: its points, and the results so far.
 struct Search<'a> {
     repository: &'a Repository,
     history: &'a [CommitInfo],
-    /// Versions by the tree they hold: a rollback came out as what it went back to.
+    /// Versions by their tree: a rollback has the result of the version it restores.
     by_tree: HashMap<&'a ObjectId, Vec<usize>>,
     tier: Tier,
     case: &'a str,
-    seen: HashMap<usize, Look>,
-    looked: Vec<Look>,
-    on_look: &'a mut dyn FnMut(&Look),
+    seen: HashMap<usize, Probe>,
+    looked: Vec<Probe>,
+    on_probe: &'a mut dyn FnMut(&Probe),
 }
 
 impl<'a> Search<'a> {
@@ -200,7 +200,7 @@ impl<'a> Search<'a> {
         history: &'a [CommitInfo],
         tier: Tier,
         case: &'a str,
-        on_look: &'a mut dyn FnMut(&Look),
+        on_probe: &'a mut dyn FnMut(&Probe),
     ) -> Self {
         let mut by_tree: HashMap<_, Vec<usize>> = HashMap::new();
         for (point, commit) in history.iter().enumerate() {
@@ -214,7 +214,7 @@ impl<'a> Search<'a> {
             case,
             seen: HashMap::new(),
             looked: Vec::new(),
-            on_look,
+            on_probe,
         }
     }
 
@@ -233,21 +233,21 @@ impl<'a> Search<'a> {
             }
         };
         let commit = &self.history[point];
-        let look = Look::new(version(commit).clone(), commit.id.clone(), how, result);
-        (self.on_look)(&look);
+        let look = Probe::new(version(commit).clone(), commit.id.clone(), how, result);
+        (self.on_probe)(&look);
         let seen = look.seen;
         self.looked.push(look.clone());
         self.seen.insert(point, look);
         Ok(Some(seen))
     }
 
-    fn stored(&self, point: usize) -> Result<Option<KeptCase>, Failure> {
+    fn stored(&self, point: usize) -> Result<Option<StoredCase>, Failure> {
         let same_tree = &self.by_tree[&self.history[point].tree];
         for point in
             std::iter::once(&point).chain(same_tree.iter().filter(|other| **other != point))
         {
-            if let Some(stored) =
-                Kept::of(self.repository, &self.history[*point])?.case(self.tier, self.case)?
+            if let Some(stored) = StoredTiers::of(self.repository, &self.history[*point])?
+                .case(self.tier, self.case)?
             {
                 return Ok(Some(stored));
             }
@@ -287,7 +287,7 @@ fn broken(
     repository: &Repository,
     found: &mut Bisection,
     (good, bad): (&CommitInfo, &CommitInfo),
-    on_look: &mut dyn FnMut(&Look),
+    on_probe: &mut dyn FnMut(&Probe),
 ) -> Result<(), Failure> {
     found.found = true;
     found.kind = bad.trailers.kind;
@@ -300,7 +300,7 @@ fn broken(
     let states = [repository.state_at(&good.id)?, repository.state_at(&bad.id)?];
     found.state = differences(&states[0], &states[1]).into_iter().map(Into::into).collect();
     if let (Some(Kind::Promotion), Some(digest)) = (bad.trailers.kind, &bad.trailers.journal) {
-        signals::search_journal(repository, found, bad, digest, on_look)?;
+        signals::search_journal(repository, found, bad, digest, on_probe)?;
     }
     Ok(())
 }
@@ -329,7 +329,7 @@ fn redefined(
     bad: &CommitInfo,
 ) -> Result<Vec<&'static str>, Failure> {
     let mut redefined = Vec::new();
-    let place = |look: &Option<Look>| look.as_ref().and_then(|look| look.place.clone());
+    let place = |look: &Option<Probe>| look.as_ref().and_then(|look| look.place.clone());
     if let (Some(before), Some(now)) = (place(&found.good), place(&found.bad))
         && line_at(repository, &good.id, &before)? != line_at(repository, &bad.id, &now)?
     {

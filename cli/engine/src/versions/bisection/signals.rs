@@ -6,7 +6,7 @@ use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{
-    Bisection, Conclusion, Effort, How, Look, PointOutcome, Signal, search,
+    Bisection, Conclusion, Effort, How, PointOutcome, Probe, Signal, search,
 };
 use agent_core::formats::object_id::digest;
 use agent_core::state::differences;
@@ -21,7 +21,7 @@ pub(super) fn search_journal(
     found: &mut Bisection,
     promotion: &CommitInfo,
     named: &str,
-    on_look: &mut dyn FnMut(&Look),
+    on_probe: &mut dyn FnMut(&Probe),
 ) -> Result<(), Failure> {
     let store = repository.store(&repository.manifest(&promotion.id)?)?;
     let Some(bytes) = store.get(&journal_key(named))?.filter(|bytes| digest(bytes) == named) else {
@@ -46,11 +46,11 @@ pub(super) fn search_journal(
         )?;
         let result = run_case(repository, &target, found.tier, &found.case)?;
         let version = promotion.trailers.version.clone().expect("a promotion is a version");
-        let look = Look {
+        let look = Probe {
             signals: Some(steps.counted(point)),
-            ..Look::new(version, promotion.id.clone(), How::Run, result)
+            ..Probe::new(version, promotion.id.clone(), How::Run, result)
         };
-        on_look(&look);
+        on_probe(&look);
         found.looked.push(look.clone());
         Ok(Some(look.seen))
     })?;
@@ -85,7 +85,7 @@ impl<'a> Steps<'a> {
         Ok(Self { journal, records, signals })
     }
 
-    /// How many signals a point stands behind.
+    /// The number of signals applied at a point.
     fn counted(&self, point: usize) -> usize {
         point.checked_sub(1).map_or(0, |index| self.records[index].1)
     }

@@ -1,4 +1,4 @@
-//! What stands in a folder against the tree it should hold: every file is read.
+//! Compares the content of a folder with its tree: every file is read.
 
 use super::scan::{Found, Kind, shared};
 use crate::world::git::{Listed, Mode};
@@ -54,21 +54,21 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What should stand at a path.
+/// The expected entry at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct Expected {
     path: PathBuf,
-    want: Want,
+    want: ExpectedEntry,
 }
 
-impl Wanted {
+impl Expected {
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Want {
+enum ExpectedEntry {
     Folder,
     File { id: ObjectId, is_program: bool },
     Link { id: ObjectId },
@@ -82,34 +82,34 @@ pub(super) struct Keeps {
     pub links: bool,
 }
 
-/// All that should stand in the checkout of a tree, by path.
-pub(super) fn wanted(listed: &[Listed], compiled: &BTreeMap<String, String>) -> Vec<Wanted> {
-    let mut wanted = vec![Wanted { path: PathBuf::new(), want: Want::Folder }];
+/// The expected entries in the checkout of a tree, by path.
+pub(super) fn wanted(listed: &[Listed], compiled: &BTreeMap<String, String>) -> Vec<Expected> {
+    let mut wanted = vec![Expected { path: PathBuf::new(), want: ExpectedEntry::Folder }];
     wanted.extend(listed.iter().map(|Listed { path, mode, id }| {
         let want = match mode {
             Mode::File | Mode::Executable => {
-                Want::File { id: id.clone(), is_program: *mode == Mode::Executable }
+                ExpectedEntry::File { id: id.clone(), is_program: *mode == Mode::Executable }
             }
-            Mode::Link => Want::Link { id: id.clone() },
-            Mode::Folder | Mode::Submodule => Want::Folder,
+            Mode::Link => ExpectedEntry::Link { id: id.clone() },
+            Mode::Folder | Mode::Submodule => ExpectedEntry::Folder,
         };
-        Wanted { path: path.clone(), want }
+        Expected { path: path.clone(), want }
     }));
-    wanted.extend(compiled.iter().map(|(path, digest)| Wanted {
+    wanted.extend(compiled.iter().map(|(path, digest)| Expected {
         path: path.into(),
-        want: Want::Compiled { digest: digest.clone() },
+        want: ExpectedEntry::Compiled { digest: digest.clone() },
     }));
     let mut parents: Vec<&Path> = wanted.iter().filter_map(|wanted| wanted.path.parent()).collect();
     parents.dedup();
     let folders: Vec<_> =
         parents.iter().flat_map(|parent| parent.ancestors()).map(Path::to_owned).collect();
-    wanted.extend(folders.into_iter().map(|path| Wanted { path, want: Want::Folder }));
+    wanted.extend(folders.into_iter().map(|path| Expected { path, want: ExpectedEntry::Folder }));
     wanted.sort_unstable_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
     wanted.dedup();
     wanted
 }
 
-/// How a folder differs from what should stand there.
+/// The differences of a folder from the expected entries.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
     /// In anything but the content of the tree's files.
@@ -131,7 +131,12 @@ impl Comparison {
     }
 }
 
-pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Keeps) -> Comparison {
+pub(super) fn compare(
+    root: &Path,
+    found: &[Found],
+    wanted: &[Expected],
+    keeps: Keeps,
+) -> Comparison {
     let mut pairs = Vec::with_capacity(wanted.len());
     let mut first = None;
     let (mut at, mut of) = (0, 0);
@@ -154,12 +159,14 @@ pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Ke
         at += usize::from(order != Ordering::Greater);
         of += usize::from(order != Ordering::Less);
     }
-    let others = |pairs: &[(&Found, &Want)]| {
+    let others = |pairs: &[(&Found, &ExpectedEntry)]| {
         let others = pairs
             .iter()
             .filter(|(found, want)| !holds(&root.join(&found.path), found.marks.size, want));
         others
-            .map(|(found, want)| (found.path.clone(), matches!(want, Want::Compiled { .. })))
+            .map(|(found, want)| {
+                (found.path.clone(), matches!(want, ExpectedEntry::Compiled { .. }))
+            })
             .collect::<Vec<_>>()
     };
     let bytes: u64 = pairs.iter().map(|(found, _)| found.marks.size).sum();
@@ -175,20 +182,21 @@ pub(super) fn compare(root: &Path, found: &[Found], wanted: &[Wanted], keeps: Ke
     }
 }
 
-/// How the kernel's description of a file differs from what it should be; `top` is the folder all
-/// of it stands in.
-fn unlike(found: &Found, want: &Want, top: &Found, keeps: Keeps) -> Option<Difference> {
+/// How a file's metadata differs from the expected; `top` is the root folder of the checkout.
+fn unlike(found: &Found, want: &ExpectedEntry, top: &Found, keeps: Keeps) -> Option<Difference> {
     let kind = match want {
-        Want::Folder => Kind::Folder,
+        ExpectedEntry::Folder => Kind::Folder,
         // a file that holds where it leads
-        Want::Link { .. } if !keeps.links => Kind::File,
-        Want::Link { .. } => Kind::Link,
-        Want::File { .. } | Want::Compiled { .. } => Kind::File,
+        ExpectedEntry::Link { .. } if !keeps.links => Kind::File,
+        ExpectedEntry::Link { .. } => Kind::Link,
+        ExpectedEntry::File { .. } | ExpectedEntry::Compiled { .. } => Kind::File,
     };
     let how = match want {
         _ if found.kind != kind => How::Kind,
         _ if !found.is_beside(top) => How::Mounted,
-        Want::File { is_program, .. } if keeps.programs && found.is_program() != *is_program => {
+        ExpectedEntry::File { is_program, .. }
+            if keeps.programs && found.is_program() != *is_program =>
+        {
             How::Mode
         }
         _ => return None,
@@ -196,16 +204,16 @@ fn unlike(found: &Found, want: &Want, top: &Found, keeps: Keeps) -> Option<Diffe
     Some(Difference { path: found.path.clone(), how })
 }
 
-fn holds(path: &Path, size: u64, want: &Want) -> bool {
+fn holds(path: &Path, size: u64, want: &ExpectedEntry) -> bool {
     match want {
-        Want::Folder => true,
-        Want::File { id, .. } => {
+        ExpectedEntry::Folder => true,
+        ExpectedEntry::File { id, .. } => {
             read(path, size).is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id)
         }
-        Want::Link { id } => target(path)
+        ExpectedEntry::Link { id } => target(path)
             .or_else(|_| read(path, size))
             .is_ok_and(|bytes| ObjectId::of_blob(&bytes) == *id),
-        Want::Compiled { digest: wanted } => {
+        ExpectedEntry::Compiled { digest: wanted } => {
             read(path, size).is_ok_and(|bytes| digest(&bytes) == *wanted)
         }
     }

@@ -21,7 +21,7 @@ pub struct Compiler {
 }
 
 impl Compiler {
-    /// `words` are those of the command lines that are run in the checkout.
+    /// `words` are the arguments of the command lines that are run in the checkout.
     pub fn new(interpreter: &Interpreter, words: Vec<String>) -> Self {
         let kind = format!("{}-{}", interpreter.implementation, interpreter.version);
         Self { program: interpreter.executable.clone(), kind, words }
@@ -31,7 +31,7 @@ impl Compiler {
         &self.kind
     }
 
-    /// Compiles what compiles; a child reports the rest when it needs it. `folder` will stand at
+    /// Compiles what compiles; a child reports other errors on import. `folder` will be moved to
     /// `place`.
     pub(super) fn compile(&self, listed: &[Listed], folder: &Path, place: &Path) {
         let is_python = |file: &&Listed| {
@@ -51,7 +51,7 @@ impl Compiler {
             .args(["-I", "-S", "-W", "ignore", "-c", SCRIPT])
             .arg(FEW.to_string())
             .args(&self.words);
-        // without compiled files a start takes longer, and nothing else is lost
+        // without compiled files a start only takes longer
         let _ = run.directory(folder).stdin(input).finish();
     }
 }

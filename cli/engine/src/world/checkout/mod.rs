@@ -1,11 +1,10 @@
-//! Checkouts: the files of a tree in a folder of their own, made once and shared by every process.
-//! Nothing changes them; what did is found when a child starts, and the checkout is made again.
+//! Checkouts: the files of a tree in a separate folder, created once and shared by every process.
+//! They are immutable; a change is detected when a child starts, and the checkout is recreated.
 //!
-//! What stands there is compared with the tree by the marks the kernel keeps of each file and
-//! folder, and by content where the marks are not those of the last comparison. The marks are kept
-//! outside of the checkout. That holds against whatever changes a checkout; it does not hold
-//! against a program that also forges the record, so what evidence rests on is compared by content,
-//! and so is everything that is small.
+//! The files are compared with the tree by their stamps (inode, size, times), and by content where
+//! the stamps changed since the last comparison. The stamps are stored outside of the checkout.
+//! This detects any change of a checkout, except by a program that also forges the record; so
+//! checkouts for evidence, and small ones, are compared by content.
 
 mod compare;
 mod compile;
@@ -17,7 +16,7 @@ mod tests;
 
 pub use compare::{Difference, How};
 pub use compile::Compiler;
-pub use own_files::Kept;
+pub use own_files::SavedFiles;
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::git::{Git, GitError, Listed, Mode};
@@ -34,8 +33,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Up to so many files and folders, and so many bytes, reading all of it costs less than what a
-/// start varies by.
+/// Up to this number of files and bytes, reading everything costs less than the variance of a
+/// start.
 const FEW: usize = 512;
 const LITTLE: u64 = 4 << 20;
 
@@ -62,7 +61,7 @@ impl Diagnose for CheckoutError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NotAsGitHasIt { .. } => Some(
-                "does the file system tell upper from lower case, and does nothing else write to \
+                "is the file system case-sensitive, and does nothing else write to \
                 `.agent`? `git fsck` looks at the repository"
                     .to_owned(),
             ),
@@ -108,7 +107,7 @@ pub struct LinkTo {
     /// From the root of the checkout.
     pub at: PathBuf,
     pub to: PathBuf,
-    /// Tells checkouts of one tree apart that lead to different places.
+    /// Distinguishes checkouts of one tree with different links.
     pub kind: String,
 }
 
@@ -121,7 +120,8 @@ pub fn record_of(layout: &Layout, place: &Path) -> PathBuf {
     layout.known(Path::new(&name))
 }
 
-/// The checkout of a tree. `agent gc` does not remove it while this value, or a clone of it, lives.
+/// The checkout of a tree. `agent gc` does not remove it while this value, or a clone of it,
+/// exists.
 #[derive(Debug, Clone)]
 pub struct Checkout {
     tree: ObjectId,
@@ -137,14 +137,14 @@ pub struct Checkout {
 pub struct Verified {
     /// For a child to hold as long as it runs.
     pub lease: Option<Arc<Lease>>,
-    /// In what the checkout differed before it was made again.
+    /// The differences of the checkout before it was recreated.
     pub mended: Option<Difference>,
     /// What a server had written into it by then.
-    pub kept: Option<Kept>,
+    pub kept: Option<SavedFiles>,
     found: Vec<Found>,
     /// Any change from now on changes the marks.
     certain: bool,
-    /// Every file was read, whatever the record says.
+    /// Every file was read, regardless of the record.
     by_content: bool,
 }
 
@@ -175,8 +175,10 @@ impl Checkout {
             layout: layout.clone(),
             lease: Arc::default(),
         };
-        // what cannot be mended where it is, is made anew elsewhere
-        if checkout.place != made_at && !matches!(checkout.look(git), Ok(Looked::Verified(_))) {
+        // what cannot be repaired in place is recreated elsewhere
+        if checkout.place != made_at
+            && !matches!(checkout.look(git), Ok(VerifyOutcome::Verified(_)))
+        {
             checkout.place = made_at;
         }
         if !checkout.take_lease()? {
@@ -195,26 +197,26 @@ impl Checkout {
         &self.place
     }
 
-    /// For the start of a child. A checkout that is gone, or is not as git has it, is made again.
+    /// For the start of a child. A missing or modified checkout is recreated.
     pub fn verify(&self, git: &Git) -> Result<Verified, CheckoutError> {
-        if let Looked::Verified(verified) = self.look(git)? {
+        if let VerifyOutcome::Verified(verified) = self.look(git)? {
             return Ok(verified);
         }
         let _turn = self.turn()?;
         // another process may have made it again by now
         let difference = match self.look(git)? {
-            Looked::Verified(verified) => return Ok(verified),
-            Looked::Differs(difference) => difference,
+            VerifyOutcome::Verified(verified) => return Ok(verified),
+            VerifyOutcome::Differs(difference) => difference,
         };
         let was_there = self.place.symlink_metadata().is_ok();
-        // what was written there is lost at worst
+        // at worst, files written there are lost
         let kept = if was_there { self.keep_own_files(git).ok().flatten() } else { None };
         self.make(git)?;
         match self.look(git)? {
-            Looked::Verified(verified) => {
+            VerifyOutcome::Verified(verified) => {
                 Ok(Verified { mended: was_there.then_some(difference), kept, ..verified })
             }
-            Looked::Differs(difference) => {
+            VerifyOutcome::Differs(difference) => {
                 Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference })
             }
         }
@@ -227,7 +229,7 @@ impl Checkout {
         Ok(Watch { checkout: self.clone(), verified, reading })
     }
 
-    /// Reads every file, on a thread of its own.
+    /// Reads every file, on a separate thread.
     fn start_reading(
         &self,
         verified: &Verified,
@@ -238,7 +240,7 @@ impl Checkout {
         Ok(std::thread::spawn(move || compare(&place, &found, &wanted, keeps)))
     }
 
-    fn look(&self, git: &Git) -> Result<Looked, CheckoutError> {
+    fn look(&self, git: &Git) -> Result<VerifyOutcome, CheckoutError> {
         self.take_lease()?;
         let record = Record::read(&self.record(), &self.tree);
         let found = scan(&self.place);
@@ -256,15 +258,22 @@ impl Checkout {
         let compiled = record.map(|record| record.compiled).unwrap_or_default();
         let comparison = compare(&self.place, &found, &wanted(&listed, &compiled), Keeps::of(git));
         if let Some(difference) = self.judge(comparison, &listed, git)? {
-            return Ok(Looked::Differs(difference));
+            return Ok(VerifyOutcome::Differs(difference));
         }
         let certain = is_known || self.note(&found, compiled);
         Ok(self.verified(found, certain, true))
     }
 
-    fn verified(&self, found: Vec<Found>, certain: bool, by_content: bool) -> Looked {
+    fn verified(&self, found: Vec<Found>, certain: bool, by_content: bool) -> VerifyOutcome {
         let lease = self.lease.lock().expect("no panic while it is held").clone();
-        Looked::Verified(Verified { lease, mended: None, kept: None, found, certain, by_content })
+        VerifyOutcome::Verified(Verified {
+            lease,
+            mended: None,
+            kept: None,
+            found,
+            certain,
+            by_content,
+        })
     }
 
     /// The first difference that is none of git's making: what git converts when it writes a tree
@@ -290,11 +299,11 @@ impl Checkout {
         Ok(Comparison { contents, ..comparison }.difference())
     }
 
-    /// Keeps what was found, and tells whether the marks are certain. Where nothing can be written,
-    /// the next look reads everything again.
+    /// Stores the stamps, and returns whether they are reliable. Where nothing can be written, the
+    /// next comparison reads everything again.
     fn note(&self, found: &[Found], compiled: BTreeMap<String, String>) -> bool {
         let records = self.layout.checkout_records();
-        // an overlay may be on another file system, with a clock of its own
+        // an overlay may be on another file system, with another clock
         let certain = (records.starts_with(self.layout.home())
             || !self.place.starts_with(self.layout.home()))
             && clock_is_past(found, &records).unwrap_or(false)
@@ -322,7 +331,7 @@ impl Checkout {
         Ok(())
     }
 
-    /// False when nothing is there.
+    /// False when there is no checkout.
     fn take_lease(&self) -> Result<bool, CheckoutError> {
         // what is no folder is found when the checkout is verified
         let is_folder = self.place.symlink_metadata().map(|metadata| metadata.is_dir());
@@ -341,7 +350,7 @@ impl Checkout {
         FileLock::acquire(&self.layout.checkout_records().join("turn"))
     }
 
-    /// All that should stand there but compiled files.
+    /// The expected entries except compiled files.
     fn listed(&self, git: &Git) -> Result<Vec<Listed>, GitError> {
         let mut listed = git.tree_files(&self.tree)?;
         if let Some(link) = self.own_link(&listed) {
@@ -360,8 +369,8 @@ impl Checkout {
         Record::read(&self.record(), &self.tree).map(|record| record.compiled).unwrap_or_default()
     }
 
-    /// `agent gc` leaves alone what was used lately. Where that cannot be written down, nothing
-    /// worse than making it again can come of it.
+    /// `agent gc` keeps recently used checkouts. If the use cannot be recorded, the checkout may
+    /// have to be recreated.
     fn mark_used(&self) {
         fs::mark_used(&self.record());
     }
@@ -375,7 +384,7 @@ impl Checkout {
     }
 }
 
-enum Looked {
+enum VerifyOutcome {
     Verified(Verified),
     Differs(Difference),
 }
@@ -389,8 +398,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// In what the checkout was not as git has it at any time since it was verified. It is then
-    /// made again.
+    /// The differences of the checkout from git at any time since it was verified. It is then
+    /// recreated.
     pub fn end(self, git: &Git) -> Result<Option<Difference>, CheckoutError> {
         let Self { checkout, verified, reading } = self;
         let read = reading.map(|reading| reading.join().expect("a comparison does not panic"));
@@ -452,8 +461,8 @@ impl Under {
         Ok(Self { files, folder })
     }
 
-    /// What was there goes; while a process uses it, it stays beside this folder, until gc finds it
-    /// unused.
+    /// Replaces the existing folder; while a process uses that, it stays beside this folder, until
+    /// gc finds it unused.
     fn put_at(self, place: &Path) -> Result<(), FsError> {
         if let Some(folder) = place.parent() {
             fs::create_dir(folder)?;

@@ -1,5 +1,5 @@
-//! What a server wrote into the checkout it runs from. No version keeps such files; they are kept
-//! aside before the checkout goes.
+//! Files that a server wrote into its checkout. They belong to no version; they are saved before
+//! the checkout is removed.
 
 use super::{Checkout, CheckoutError, Record};
 use crate::world::checkout::compare::wanted;
@@ -16,22 +16,22 @@ use std::sync::Arc;
 /// More files than this are no files of a server's own, but something that went wrong.
 const MOST: usize = 10_000;
 
-/// Files that were kept aside.
+/// Saved files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct SavedFiles {
     pub paths: Vec<PathBuf>,
     pub folder: PathBuf,
 }
 
 impl Checkout {
-    /// The regular files that stand in the checkout and are neither of its tree nor compiled.
+    /// The regular files in the checkout that are neither in its tree nor compiled.
     pub fn own_files(&self, git: &Git) -> Result<Vec<PathBuf>, CheckoutError> {
         let found = scan(&self.place);
         if Record::read(&self.record(), &self.tree).is_some_and(|record| record.holds(&found)) {
             return Ok(Vec::new());
         }
         let wanted = wanted(&self.listed(git)?, &self.compiled());
-        let wanted: HashSet<&Path> = wanted.iter().map(super::compare::Wanted::path).collect();
+        let wanted: HashSet<&Path> = wanted.iter().map(super::compare::Expected::path).collect();
         let is_own = |path: &Path| {
             !wanted.contains(path)
                 && !path.components().any(|part| part.as_os_str() == "__pycache__")
@@ -40,9 +40,9 @@ impl Checkout {
         Ok(own.map(|found| found.path).take(MOST).collect())
     }
 
-    /// Keeps the files aside that a server wrote here. They stay where they are too, and what a
-    /// running server still writes is in both places.
-    pub fn keep_own_files(&self, git: &Git) -> Result<Option<Kept>, CheckoutError> {
+    /// Saves the files that a server wrote here as hard links, so that later writes of a running
+    /// server are saved as well.
+    pub fn keep_own_files(&self, git: &Git) -> Result<Option<SavedFiles>, CheckoutError> {
         let paths = self.own_files(git)?;
         if paths.is_empty() {
             return Ok(None);
@@ -56,7 +56,7 @@ impl Checkout {
                 std::fs::copy(&from, &to).map_err(FsError::while_doing("keep a copy of", &from))?;
             }
         }
-        Ok(Some(Kept { paths, folder }))
+        Ok(Some(SavedFiles { paths, folder }))
     }
 
     /// The checkout at a path, for who removes it; `None` where its tree is not known any more.

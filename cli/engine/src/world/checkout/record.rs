@@ -1,5 +1,5 @@
-//! What is kept of a checkout that was found as it should be, outside of it: so that the next look
-//! need not read every file.
+//! The record of a verified checkout, stored outside of it, so that the next comparison need not
+//! read every file.
 
 use super::scan::{Found, summary};
 use crate::world::fs::{self, Durability, FsError};
@@ -22,8 +22,8 @@ pub(super) struct Record {
     tree: ObjectId,
     /// Of all paths and marks.
     marks: String,
-    /// A file that was changed in the very moment it was looked at can have the marks it had
-    /// before: only marks older than the look are certain.
+    /// A file changed within the clock's resolution of the comparison can keep its stamp: only
+    /// stamps older than the comparison are reliable.
     certain: bool,
     /// Compiled Python that was added to the files of the tree, by path, with digests.
     pub compiled: BTreeMap<String, String>,
@@ -66,8 +66,8 @@ impl Record {
     }
 }
 
-/// Waits until the clock of the file system has moved past all changes of these files, and tells
-/// whether it has: what is changed from then on has other marks.
+/// Waits until the clock of the file system has passed all changes of these files, and returns
+/// whether it has: later changes have other stamps.
 pub(super) fn clock_is_past(found: &[Found], folder: &Path) -> Result<bool, FsError> {
     use std::os::unix::fs::MetadataExt as _;
     fs::create_dir(folder)?;

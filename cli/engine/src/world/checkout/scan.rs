@@ -1,5 +1,5 @@
-//! What stands in a folder, by the marks the kernel keeps of each file and folder. The time of
-//! change cannot be set by anybody, so what has the same marks as before has not been changed.
+//! The entries of a folder with their stamps. The change time cannot be set by user programs, so an
+//! entry with an equal stamp is unchanged.
 
 use crate::world::limits;
 use std::fs::Metadata;
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-/// From so many folders on, threads share the work.
+/// From this number of folders on, several threads are used.
 const FOLDERS_TO_SHARE: usize = 16;
 const THREADS: usize = 4;
 
@@ -77,8 +77,8 @@ impl Marks {
     }
 }
 
-/// All that stands in a folder, itself included, by path. What goes away meanwhile, or cannot be
-/// read, is not in the list.
+/// All entries of a folder, including itself, by path. Entries that vanish meanwhile, or are
+/// unreadable, are omitted.
 pub(super) fn scan(root: &Path) -> Vec<Found> {
     let Ok(metadata) = root.symlink_metadata() else { return Vec::new() };
     let top = Found::new(PathBuf::new(), &metadata);
@@ -96,7 +96,7 @@ pub(super) fn scan(root: &Path) -> Vec<Found> {
     found
 }
 
-/// Splits work among a few threads; the results come in the order of the work.
+/// Splits work among a few threads; the results are in the order of the work.
 pub(super) fn shared<T: Sync, R: Send>(work: &[T], run: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let threads = limits::cores().min(THREADS);
     if work.is_empty() {

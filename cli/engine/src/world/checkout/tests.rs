@@ -91,7 +91,7 @@ fn a_checkout_is_the_code_without_the_state_and_not_writable() {
 }
 
 #[test]
-fn makers_of_the_same_checkout_agree() {
+fn concurrent_checkouts_of_one_commit_agree() {
     let world = World::new();
     let made: Vec<u64> = std::thread::scope(|scope| {
         let make = || {
@@ -107,9 +107,9 @@ fn makers_of_the_same_checkout_agree() {
     assert!(made.iter().all(|inode| *inode == made[0]), "{made:?}");
 }
 
-/// Each of these is found, named and mended, whether the record was certain of the checkout or not.
+/// Each of these is detected, named and repaired, whether the record was reliable or not.
 #[test]
-fn whatever_changed_is_found_and_made_again() {
+fn modified_checkout_is_detected_and_recreated() {
     type Tamper = fn(&Path, &Path);
     let ways: [(&str, How, Tamper); 14] = [
         ("runner/__main__.py", How::Content, |place, _| {
@@ -194,7 +194,7 @@ fn whatever_changed_is_found_and_made_again() {
 
 /// Larger than what is read each time: the marks alone decide, and find the same.
 #[test]
-fn a_large_checkout_is_read_again_only_where_its_marks_changed() {
+fn large_checkout_is_reread_only_where_stamps_changed() {
     let world = World::large();
     let checkout = world.checkout();
     assert!(checkout.verify(&world.git).unwrap().by_content, "the first look reads everything");
@@ -213,7 +213,7 @@ fn a_large_checkout_is_read_again_only_where_its_marks_changed() {
     let mended = checkout.verify(&world.git).unwrap().mended.unwrap();
     assert_eq!(mended, Difference { path: "data/7.txt".into(), how: How::Content });
 
-    // a record that was copied, cut off or removed makes the next look a longer one, and no other
+    // a record that was copied, truncated or removed only makes the next comparison slower
     for forged in [Some("{}"), Some(""), None] {
         checkout.verify(&world.git).unwrap();
         match forged {
@@ -248,7 +248,7 @@ fn a_forged_record_does_not_pass_for_evidence() {
 }
 
 #[test]
-fn what_is_changed_and_put_back_while_it_is_watched_is_found() {
+fn change_and_revert_during_a_watch_is_detected() {
     let world = World::new();
     let checkout = world.checkout();
     let watch = || checkout.watch(checkout.verify(&world.git).unwrap(), &world.git).unwrap();
@@ -283,10 +283,10 @@ fn what_is_changed_and_put_back_while_it_is_watched_is_found() {
     assert!(!checkout.path().join("left.txt").exists());
 }
 
-/// The same tree gives the same files whatever a user's configuration says of line ends; what the
-/// tree itself asks for is done, and told from a change.
+/// The same tree gives the same files whatever the user's line ending configuration; attributes of
+/// the tree are applied, and not taken for a change.
 #[test]
-fn the_configuration_of_line_ends_does_not_count_and_attributes_do() {
+fn line_ending_configuration_is_ignored_and_attributes_apply() {
     let repository = Repository::with_code();
     repository.git(&["config", "core.autocrlf", "true"]);
     repository.git(&["config", "core.eol", "crlf"]);
@@ -321,7 +321,7 @@ fn the_configuration_of_line_ends_does_not_count_and_attributes_do() {
 }
 
 #[test]
-fn odd_names_and_an_empty_tree_are_kept() {
+fn unusual_names_and_an_empty_tree_are_kept() {
     let repository = Repository::with_code();
     repository.write("a\nb/ü .txt", "1");
     repository.write("aux.py", "2");
@@ -338,7 +338,7 @@ fn odd_names_and_an_empty_tree_are_kept() {
 }
 
 #[test]
-fn a_checkout_that_is_gone_is_made_again_without_a_word() {
+fn missing_checkout_is_recreated_without_a_notice() {
     let world = World::new();
     let checkout = world.checkout();
     std::fs::remove_dir_all(checkout.path()).unwrap();
@@ -425,7 +425,7 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
 
 /// Of many files only those are compiled that a start can need.
 #[test]
-fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
+fn large_program_is_compiled_from_its_entry_points() {
     let repository = Repository::with_code();
     repository.write("runner/__main__.py", "from . import tools\nimport lib.deep.thing\n");
     repository.write("runner/tools.py", "def f():\n    from lib import late\n");
@@ -469,9 +469,9 @@ fn of_a_large_program_that_is_compiled_which_its_commands_lead_to() {
     );
 }
 
-/// A child that runs goes on in the folder it was started in, though the checkout was made again.
+/// A running child stays in the folder it was started in, although the checkout was recreated.
 #[test]
-fn what_a_child_runs_in_stays_when_the_checkout_is_made_again() {
+fn checkout_in_use_survives_recreation() {
     let world = World::new();
     let old = world.checkout().verify(&world.git).unwrap();
     let checkout = world.checkout();

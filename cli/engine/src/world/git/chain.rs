@@ -15,13 +15,12 @@ use agent_core::version::legality::STATE_FOLDER;
 use gix::bstr::ByteSlice;
 use semver::Version;
 
-/// So far back the tree of a rollback is looked for before it is served; `agent verify` looks all
-/// the way.
-const LOOKED_BACK: usize = 1_000;
+/// How far back the tree of a rollback is searched before it is served; `agent verify` searches the
+/// complete history.
+const SEARCH_DEPTH: usize = 1_000;
 
 impl Git {
-    /// Why a commit is not to be served as the version it says it is, as far as git alone knows; a
-    /// few reads.
+    /// Why a commit must not be served as the version it declares, from git alone; a few reads.
     pub fn breach(&self, commit: &CommitInfo) -> Result<Option<Breach>, GitError> {
         Ok(tip::breach(&self.tip_facts(commit)?))
     }
@@ -72,8 +71,8 @@ impl Git {
         })
     }
 
-    /// What of the root differs from the commit whose code this one is to have: from the one it
-    /// stands on, or from a release's source.
+    /// The differences at the root from the commit with the expected code: the parent, or a
+    /// release's source.
     fn changed_root(&self, commit: &CommitInfo) -> Result<Option<String>, GitError> {
         let of = match commit.trailers.kind {
             Some(Kind::Promotion) => commit.parents.first(),
@@ -105,13 +104,13 @@ impl Git {
         Ok(differs.map(|entry| entry.filename.to_str_lossy().into_owned()))
     }
 
-    /// Of a rollback: whether a version before it has its tree; `None` where that takes a longer
-    /// look.
+    /// For a rollback: whether an earlier version has its tree; `None` where that needs a longer
+    /// search.
     fn restores(&self, commit: &CommitInfo) -> Result<Option<bool>, GitError> {
         if commit.trailers.kind != Some(Kind::Rollback) {
             return Ok(None);
         }
-        for past in self.first_parents(&commit.id).skip(1).take(LOOKED_BACK) {
+        for past in self.first_parents(&commit.id).skip(1).take(SEARCH_DEPTH) {
             let past = past?;
             if past.trailers.as_version().is_none() {
                 return Ok(Some(false));
@@ -157,7 +156,7 @@ impl Git {
                 }
                 break;
             }
-            // a tag that cannot be read is looked at by itself
+            // an unreadable tag is checked separately
             let tagged = self.tag_of(&commit).unwrap_or_default();
             let first = self.first_of(&commit).unwrap_or(FIRST);
             chain.links.push(link(&commit, tagged, first));

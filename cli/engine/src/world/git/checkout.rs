@@ -21,8 +21,8 @@ const ATTRIBUTES: &str = ".gitattributes";
 const CONVERTING: [&str; 4] = ["crlf", "encoding", "filter", "ident"];
 
 impl Git {
-    /// All files of a tree. Each tree object is checked against its id, so that the list is what
-    /// that id stands for.
+    /// All files of a tree. Each tree object is checked against its id, so that the list matches
+    /// that id.
     pub fn tree_files(&self, tree: &ObjectId) -> Result<Vec<Listed>, GitError> {
         let mut listed = Vec::new();
         let mut folders = vec![(PathBuf::new(), to_gix(tree))];
@@ -105,7 +105,7 @@ impl Git {
             || listed.iter().all(|file| file.mode == Mode::Submodule || self.exists(&file.id))
     }
 
-    /// Every name is made anew and none is followed, so that two entries of one name end with an
+    /// Every name is created exclusively and links are not followed, so that duplicate names are an
     /// error and nothing is written outside of the folder.
     fn copy(&self, listed: &[Listed], folder: &Path) -> Result<(), GitError> {
         let mut folders = HashSet::from([Path::new("")]);
@@ -123,10 +123,9 @@ impl Git {
         Ok(())
     }
 
-    /// The same by git, with an index of its own, for what only git can: filters, line ends and
-    /// encodings that the tree asks for, and blobs that a partial clone lacks. What the user's
-    /// configuration says of line ends does not count: the same tree gives the same files for
-    /// everybody.
+    /// The same by git, with a separate index, for what needs git: filters, line endings and
+    /// encodings from attributes, and blobs missing in a partial clone. The user's line ending
+    /// configuration is ignored: a tree gives the same files on every machine.
     fn read_tree(&self, tree: &ObjectId, folder: &Path) -> Result<(), GitError> {
         const SETTINGS: [&str; 7] = [
             "core.bare=false",
@@ -152,7 +151,7 @@ impl Git {
     }
 }
 
-/// Without permission to write: the files of a checkout are changed by nobody.
+/// Without write permission: the files of a checkout are immutable.
 const FILE: u32 = 0o444;
 const PROGRAM: u32 = 0o555;
 
@@ -175,7 +174,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(bytes)
 }
 
-/// Names that mean the same on every system; what git makes of others is git's to decide.
+/// Names with the same meaning on every system; git handles the others.
 pub(super) fn is_plain(path: &Path) -> bool {
     let is_plain = |part: &OsStr| {
         let options = gix::validate::path::component::Options::default();

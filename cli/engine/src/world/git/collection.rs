@@ -1,9 +1,8 @@
 //! Against `git gc`, which removes objects that no ref names yet: none begins while refs move, and
 //! what an earlier one took is written again.
 //!
-//! A gc says that it runs in `gc.pid` ("PID HOST"), and ends at once where that file names a living
-//! process. A move of refs does the same for as long as it lasts; the file of a killed process
-//! counts for nobody.
+//! A running gc writes `gc.pid` ("PID HOST"), and exits immediately where that file names a running
+//! process. A ref update writes it for its duration; the file of an exited process is ignored.
 
 use super::error::GitError;
 use super::ids::to_gix;
@@ -22,14 +21,14 @@ const POLL: Duration = Duration::from_millis(1);
 /// git takes an older `gc.pid` for one that was left.
 const STALE_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// While it lives, no `git gc` begins.
+/// While it exists, no `git gc` starts.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct GcLock {
     path: PathBuf,
     content: String,
 }
 
-impl Drop for Held {
+impl Drop for GcLock {
     fn drop(&mut self) {
         if std::fs::read_to_string(&self.path).is_ok_and(|content| content == self.content) {
             let _ = std::fs::remove_file(&self.path);
@@ -37,7 +36,7 @@ impl Drop for Held {
     }
 }
 
-impl Held {
+impl GcLock {
     /// `None` where a gc runs for longer than `wait`, or where the file cannot be written.
     fn acquire(common_dir: &Path, wait: Duration) -> Option<Self> {
         let (path, lock) = (common_dir.join("gc.pid"), common_dir.join("gc.pid.lock"));
@@ -71,7 +70,7 @@ impl Held {
     }
 }
 
-/// By the rule of `git gc`. A file that is gone names none.
+/// By the rule of `git gc`. A missing file names none.
 fn names_a_living_process(path: &Path) -> bool {
     let Ok(content) = std::fs::read_to_string(path) else { return false };
     let Some((process, other_host)) = content.trim_end().split_once(' ') else { return false };
@@ -95,8 +94,8 @@ fn host() -> String {
 impl Git {
     /// Keeps `git gc` out, and writes again what it took of the objects that a ref is about to
     /// name.
-    pub(super) fn without_collection(&self) -> Result<Option<Held>, GitError> {
-        let held = Held::acquire(&self.common_dir, WAIT);
+    pub(super) fn without_collection(&self) -> Result<Option<GcLock>, GitError> {
+        let held = GcLock::acquire(&self.common_dir, WAIT);
         let gone = self.written.not_loose(&self.objects_dir());
         if !gone.is_empty() {
             // a pack that a gc removed stays open in this one
@@ -132,7 +131,7 @@ mod tests {
     fn no_gc_begins_while_refs_move() {
         let repository = Repository::with_code();
         let git = repository.open();
-        let held = Held::acquire(git.common_dir(), NO_WAIT).unwrap();
+        let held = GcLock::acquire(git.common_dir(), NO_WAIT).unwrap();
         let refused = repository.run(&["gc", "-q", "--prune=now"]);
         assert!(
             String::from_utf8_lossy(&refused.stderr).contains("gc is already running"),
@@ -144,26 +143,26 @@ mod tests {
     }
 
     #[test]
-    fn a_gc_that_runs_is_waited_for_and_one_that_is_dead_is_not() {
+    fn running_gc_blocks_and_a_stale_gc_lock_does_not() {
         let repository = Repository::with_code();
         let git = repository.open();
         let written = |content: String| std::fs::write(gc_pid(&repository), content).unwrap();
         for living in [format!("{} {}", std::process::id(), host()), "1 elsewhere".to_owned()] {
             written(living);
-            assert!(Held::acquire(git.common_dir(), NO_WAIT).is_none());
+            assert!(GcLock::acquire(git.common_dir(), NO_WAIT).is_none());
         }
         for left in [format!("{} {}", i32::MAX, host()), String::new(), "cut sho".to_owned()] {
             written(left);
-            assert!(Held::acquire(git.common_dir(), NO_WAIT).is_some());
+            assert!(GcLock::acquire(git.common_dir(), NO_WAIT).is_some());
         }
-        // a gc that is about to say that it runs
+        // a gc that is about to write its file
         std::fs::write(repository.path().join(".git/gc.pid.lock"), "").unwrap();
-        assert!(Held::acquire(git.common_dir(), NO_WAIT).is_none());
+        assert!(GcLock::acquire(git.common_dir(), NO_WAIT).is_none());
         assert!(!gc_pid(&repository).exists());
     }
 
     #[test]
-    fn what_a_gc_took_before_a_ref_named_it_is_written_again() {
+    fn objects_removed_by_gc_are_rewritten() {
         let repository = Repository::with_code();
         let git = repository.open();
         let main = git.expect("main").unwrap();

@@ -45,7 +45,7 @@ pub enum GitError {
     Submodule { path: String, commit: ObjectId },
     #[error("{id} is a {found} and not a {wanted}")]
     Kind { id: ObjectId, found: &'static str, wanted: &'static str },
-    #[error("the object under the id {id} has other content than that id stands for")]
+    #[error("the content of the object {id} does not match its id")]
     Forged { id: ObjectId },
     #[error("`{path}` is not a path git can hold")]
     Path { path: String },
@@ -55,7 +55,7 @@ pub enum GitError {
         if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
     #[error("it is not known whether {name} was moved{}",
-        if why.is_empty() { String::new() } else { format!(" (git said: {why})") })]
+        if why.is_empty() { String::new() } else { format!(" (git: {why})") })]
     InDoubt {
         name: String,
         why: String,
@@ -208,7 +208,7 @@ impl Diagnose for GitError {
             ),
             Self::Busy { .. } => "run it again; nothing was changed".to_owned(),
             Self::InDoubt { name, .. } => format!(
-                "`git rev-parse {name}` says where it is; run it \
+                "`git rev-parse {name}` prints where it is; run it \
                 again only when it was not moved"
             ),
             Self::Name { .. } => "rename the file, and commit that".to_owned(),

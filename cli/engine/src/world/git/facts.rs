@@ -10,8 +10,7 @@ use agent_core::version::record_refs;
 use std::collections::HashSet;
 
 impl Git {
-    /// What moving a ref would mean; works before the move as well as in a hook that asks whether
-    /// it may happen.
+    /// The facts of a ref update; works before the update as well as in a hook that judges it.
     pub fn ref_update(
         &self,
         reference: &str,
@@ -51,8 +50,8 @@ impl Git {
         Ok(update)
     }
 
-    /// Whether a record's commit stands on another and has all that it has: what is not here cannot
-    /// be looked at, and would be lost.
+    /// Whether a record's commit descends from another and has all its content: missing objects
+    /// cannot be checked and count as removed.
     fn holds_all_of(&self, old: &ObjectId, new: &ObjectId) -> Result<bool, GitError> {
         if !self.is_commit(old) || !self.is_ancestor(old, new)? {
             return Ok(false);
@@ -78,7 +77,8 @@ impl Git {
         Ok(true)
     }
 
-    /// Whether a commit lost the race for `active` to what a remote serves, and is kept.
+    /// Whether a commit lost the race for `active` to what a remote serves, and is stored below
+    /// `lost/`.
     fn is_superseded(&self, old: Option<&ObjectId>, new: &ObjectId) -> Result<bool, GitError> {
         let Some(old) = old.filter(|old| *old != new) else { return Ok(false) };
         if !self.is_set_aside(old)? {
@@ -87,8 +87,8 @@ impl Git {
         Ok(self.is_commit(new) && self.is_on_any(new, &self.served_by_remotes()?)?)
     }
 
-    /// Whether a commit is kept as one that lost the race, and no branch that is served has it,
-    /// here or at a remote: its tag names nothing any more.
+    /// Whether a commit is stored as one that lost the race, and no served branch has it, here or
+    /// at a remote: its tag is obsolete.
     fn gave_way(&self, old: Option<&ObjectId>) -> Result<bool, GitError> {
         let Some(old) = old else { return Ok(false) };
         let there = self.served_by_remotes()?;
@@ -122,11 +122,12 @@ impl Git {
         Ok(tips)
     }
 
-    /// Whether a commit is kept as a version that lost the race for `active`.
+    /// Whether a commit is stored as a version that lost the race for `active`.
     fn is_set_aside(&self, commit: &ObjectId) -> Result<bool, GitError> {
         let kept = self.references(record_refs::OWN)?;
         Ok(kept.iter().any(|(name, kept)| {
-            kept == commit && record_refs::place(name) == Some(record_refs::Place::Lost)
+            kept == commit
+                && record_refs::purpose(name) == Some(record_refs::RefPurpose::Superseded)
         }))
     }
 
@@ -169,7 +170,7 @@ impl Git {
             update.added.push(self.commit_facts(&commit.id)?);
         }
         if !is_new && !update.is_forward && !update.is_superseded {
-            // not on top of it: its own history says nothing about the branch
+            // not a descendant: its history is irrelevant to the branch
             update.added.clear();
         }
         update.added.reverse();

@@ -1,5 +1,5 @@
-//! What decides where a repository's refs are and what git runs: seen before a program of others
-//! works, compared after it, and put back where that can be.
+//! The settings that determine a repository's refs and what git runs: recorded before an external
+//! program works, compared after it, and restored where possible.
 
 use super::error::GitError;
 use super::repository::Git;
@@ -24,23 +24,23 @@ const DECISIVE: [&str; 8] = [
     "objects/info/alternates",
     "shallow",
 ];
-/// More files of hooks than this are not looked at.
+/// The maximum number of hook files that are inspected.
 const HOOKS_LIMIT: usize = 1_000;
-/// What of a file is kept, to be put back.
+/// The maximum size of a file saved for restoring.
 const KEPT_LIMIT: u64 = 1 << 20;
-/// A git that is alive holds a lock for less.
+/// A running git holds a lock for a shorter time.
 const LOCKED: Duration = Duration::from_secs(1);
 
 /// The files that git reads its configuration and its hooks from: of the repository, and of its
 /// user.
 #[derive(Debug)]
 pub struct Settings {
-    files: BTreeMap<PathBuf, Kept>,
+    files: BTreeMap<PathBuf, SavedEntry>,
     hooks: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kept {
+enum SavedEntry {
     Absent,
     File {
         mode: u32,
@@ -90,14 +90,13 @@ impl Git {
         Ok(paths.into_iter().collect())
     }
 
-    /// What is not as it was, in words. It is as it was afterwards: what was found lies in the
-    /// folder `evidence`.
+    /// Reports and reverts changes; the changed data is stored in the folder `evidence`.
     pub fn put_back(&self, before: &Settings, evidence: &Path) -> Result<Vec<String>, GitError> {
         let mut said = Vec::new();
         let paths: BTreeSet<_> =
             self.decisive(&before.hooks).into_iter().chain(before.files.keys().cloned()).collect();
         for path in paths {
-            let was = before.files.get(&path).unwrap_or(&Kept::Absent);
+            let was = before.files.get(&path).unwrap_or(&SavedEntry::Absent);
             if kept(&path)? == *was {
                 continue;
             }
@@ -116,8 +115,7 @@ impl Git {
             } else {
                 String::new()
             };
-            let what =
-                if restored { "is as it was before" } else { "is gone and cannot be put back" };
+            let what = if restored { "was restored" } else { "was removed and cannot be restored" };
             said.push(format!("{} was changed and {what}{where_now}", path.display()));
         }
         Ok(said)
@@ -159,8 +157,8 @@ impl Git {
         Ok(Refs { refs: self.references("refs/")?.into_iter().collect(), locks: self.locks() })
     }
 
-    /// What is not as it was, in words. Refs of ours that are where no command would have moved
-    /// them are put back, past the hooks.
+    /// Reports changed refs. Managed refs with a value no command would have set are restored,
+    /// without running hooks.
     pub fn refs_put_back(&self, before: &Refs) -> Result<Vec<String>, GitError> {
         // one that cannot be read keeps all from being listed
         let one_by_one = || {
@@ -205,7 +203,7 @@ impl Git {
         };
         Some(format!(
             "{told}{}",
-            if back { ", and is back" } else { ", and could not be put back" }
+            if back { ", and was restored" } else { ", and could not be restored" }
         ))
     }
 
@@ -267,17 +265,17 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn kept(path: &Path) -> Result<Kept, FsError> {
-    let Ok(metadata) = path.symlink_metadata() else { return Ok(Kept::Absent) };
+fn kept(path: &Path) -> Result<SavedEntry, FsError> {
+    let Ok(metadata) = path.symlink_metadata() else { return Ok(SavedEntry::Absent) };
     if metadata.is_symlink() {
-        return Ok(Kept::Link { to: fs::link_target(path)? });
+        return Ok(SavedEntry::Link { to: fs::link_target(path)? });
     }
     if !metadata.is_file() {
-        return Ok(Kept::Other);
+        return Ok(SavedEntry::Other);
     }
     let bytes = fs::read_regular(path)?;
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    Ok(Kept::File {
+    Ok(SavedEntry::File {
         mode,
         digest: digest(&bytes),
         bytes: (metadata.len() <= KEPT_LIMIT).then_some(bytes),
@@ -285,15 +283,15 @@ fn kept(path: &Path) -> Result<Kept, FsError> {
 }
 
 /// Puts a file back where now is nothing; false where it was not kept.
-fn restore(path: &Path, was: &Kept) -> Result<bool, FsError> {
+fn restore(path: &Path, was: &SavedEntry) -> Result<bool, FsError> {
     match was {
-        Kept::Absent => Ok(true),
-        Kept::File { mode, bytes: Some(bytes), .. } => {
+        SavedEntry::Absent => Ok(true),
+        SavedEntry::File { mode, bytes: Some(bytes), .. } => {
             fs::replace(path, bytes, Durability::Durable)?;
             fs::set_mode(path, *mode)?;
             Ok(true)
         }
-        Kept::Link { to } => fs::link(to, path).map(|()| true),
-        Kept::File { bytes: None, .. } | Kept::Other => Ok(false),
+        SavedEntry::Link { to } => fs::link(to, path).map(|()| true),
+        SavedEntry::File { bytes: None, .. } | SavedEntry::Other => Ok(false),
     }
 }

@@ -1,4 +1,4 @@
-//! What a program did to a repository is seen, told and put back.
+//! Changes of a program to a repository are detected, reported and reverted.
 
 use super::tests::Repository;
 use super::*;
@@ -7,8 +7,8 @@ use agent_core::version::trailers::Trailers;
 use semver::Version;
 use std::os::unix::fs::PermissionsExt;
 
-/// What `work` leaves behind, in words; the settings first, and everything back where that can be.
-fn told(repository: &Repository, work: impl FnOnce(&Repository)) -> Vec<String> {
+/// The reported changes of `work`; the settings first, with everything reverted where possible.
+fn reported(repository: &Repository, work: impl FnOnce(&Repository)) -> Vec<String> {
     let git = repository.open();
     let (settings, refs) = (git.settings().unwrap(), git.refs().unwrap());
     work(repository);
@@ -25,7 +25,7 @@ fn told(repository: &Repository, work: impl FnOnce(&Repository)) -> Vec<String> 
 
 #[track_caller]
 fn check(repository: &Repository, work: impl FnOnce(&Repository), expected: &[&str]) {
-    let said = told(repository, work);
+    let said = reported(repository, work);
     assert_eq!(said.len(), expected.len(), "{said:#?}");
     for (said, expected) in said.iter().zip(expected) {
         assert!(said.contains(expected), "{said} does not say {expected:?}");
@@ -64,7 +64,7 @@ fn planted(repository: &Repository, path: &str, text: &str) {
 }
 
 #[test]
-fn nothing_done_leaves_nothing() {
+fn no_change_leaves_no_footprint() {
     let repository = served();
     check(&repository, |_| {}, &[]);
     // work that may go on beside it
@@ -105,7 +105,7 @@ fn configuration_and_hooks_are_put_back() {
         let path = repository.path().join(".git/hooks/pre-commit");
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
     };
-    check(&repository, plain, &["hooks/pre-commit was changed and is as it was before"]);
+    check(&repository, plain, &["hooks/pre-commit was changed and was restored"]);
     let mode =
         repository.path().join(".git/hooks/pre-commit").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o755);
@@ -137,7 +137,7 @@ fn hooks_that_the_configuration_names_and_files_it_includes_count_as_well() {
 }
 
 #[test]
-fn refs_that_are_ours_are_put_back_past_the_hooks() {
+fn managed_refs_are_restored_without_running_hooks() {
     let repository = served();
     // as our own hooks would
     planted(
@@ -180,7 +180,7 @@ fn refs_that_are_ours_are_put_back_past_the_hooks() {
 }
 
 #[test]
-fn other_refs_and_locks_are_told_and_left() {
+fn other_refs_and_locks_are_reported_and_kept() {
     let repository = served();
     check(
         &repository,

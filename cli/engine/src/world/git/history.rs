@@ -7,7 +7,7 @@ use agent_core::formats::object_id::ObjectId;
 use std::collections::HashSet;
 
 impl Git {
-    /// All commits that a ref leads to, or led to as far as the reflogs know.
+    /// All commits reachable from refs and reflogs.
     pub fn reachable(&self) -> Result<HashSet<ObjectId>, GitError> {
         let listed = self.command().args(["rev-list", "--all", "--reflog"]).succeed()?;
         Ok(listed.text().lines().filter_map(ObjectId::parse).collect())

@@ -1,9 +1,9 @@
-//! Object ids: ours and gix's, and where the file of one lies.
+//! Conversions of object ids from and to gix, and the path of a loose object.
 
 use agent_core::formats::object_id::ObjectId;
 use std::path::{Path, PathBuf};
 
-/// Where an object lies below the folder of objects.
+/// The path of an object below the folder of objects.
 pub(super) fn loose_path(id: &gix::ObjectId) -> PathBuf {
     let hex = id.to_string();
     Path::new(&hex[..2]).join(&hex[2..])

@@ -1,4 +1,4 @@
-//! Whether git objects are what their names say: read as they are stored, and hashed again.
+//! Whether git objects match their ids: read as stored, and hashed again.
 //!
 //! Reading an object checks less: a loose one is read up to its length and not to its checksum, and
 //! nothing compares it with its name.
@@ -19,14 +19,14 @@ use std::rc::Rc;
 /// Where `git replace` names the object it shows in place of another.
 const REPLACED: &str = "refs/replace/";
 const GRAFTS: &str = "info/grafts";
-/// A pack and its index end with a checksum of so many bytes.
+/// The length of the checksum at the end of a pack and its index, in bytes.
 const CHECKSUM: usize = 20;
 
-/// Looks at each object once, however many versions have it.
+/// Checks each object once, however many versions have it.
 #[derive(Debug)]
 pub struct Integrity<'git> {
     git: &'git Git,
-    /// A partial clone lacks objects and is whole all the same.
+    /// A partial clone lacks objects and is valid all the same.
     is_partial: bool,
     /// Objects in whose place git's own commands show others.
     replaced: HashSet<ObjectId>,
@@ -94,7 +94,7 @@ impl<'git> Integrity<'git> {
         }
     }
 
-    /// Notes what is to be said of one object; gives its bytes when it is whole.
+    /// Records the finding on one object; returns its bytes when it is valid.
     fn one(
         &self,
         id: gix::ObjectId,
@@ -128,8 +128,8 @@ fn add(all: &mut Objects, more: &Objects) {
 }
 
 impl Git {
-    /// An object as it is stored; `None` where this clone does not have it, the reason where it is
-    /// not what its name says.
+    /// An object as it is stored; `None` where this clone does not have it, the reason where it
+    /// does not match its id.
     fn stored(&self, id: gix::ObjectId) -> Result<Option<(gix::objs::Kind, Vec<u8>)>, String> {
         if let Some(packed) = read_if_there(&self.objects_dir().join(loose_path(&id)))
             .map_err(|error| error.to_string())?
@@ -150,8 +150,7 @@ impl Git {
         }
     }
 
-    /// Why a blob cannot be read as what its name says; `None` when it can. One that was left out
-    /// of a partial clone is fetched.
+    /// Why a blob is invalid; `None` when it is valid. One missing in a partial clone is fetched.
     pub fn blob_problem(&self, id: &ObjectId) -> Result<Option<String>, GitError> {
         if !self.exists(id) && self.is_partial() {
             self.bring(&[id])?;
@@ -174,7 +173,7 @@ impl Git {
             .collect())
     }
 
-    /// The packs, and their indexes, that are not what their checksums say.
+    /// The packs and indexes that do not match their checksums.
     pub fn damaged_packs(&self) -> Result<Vec<PathBuf>, GitError> {
         let folder = self.objects_dir().join("pack");
         let mut damaged = Vec::new();
@@ -190,8 +189,7 @@ impl Git {
         Ok(damaged)
     }
 
-    /// The annotated tags of versions whose objects are not what their names say, each with the
-    /// reason.
+    /// The annotated version tags whose objects do not match their ids, each with the reason.
     pub fn damaged_tags(&self) -> Result<Vec<(String, String)>, GitError> {
         let mut damaged = Vec::new();
         for (name, id) in self.references("refs/tags/v")? {

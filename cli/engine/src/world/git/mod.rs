@@ -1,4 +1,4 @@
-//! git: the one place that names gix; what gix cannot do goes to `git` itself.
+//! git: the only module that uses gix; `git` is run for what gix cannot do.
 //!
 //! gix reads and writes objects, 15 to 25 times faster than plumbing. `git` moves refs (it fires
 //! the hooks, and takes no global lock), pushes, and makes checkouts. A `Git` belongs to one
@@ -38,7 +38,7 @@ pub use refs::{Move, Moved, RefStamp};
 pub use registry::{Catalog, Unpinned};
 pub use remote::{PrePush, Pushed, remote_active};
 pub use repository::{ACTIVE, Git, STATE_FILE};
-pub use workplace::{Edited, HandedOut, Lost};
+pub use workplace::{Edited, HandedOut, Unreadable};
 
 #[cfg(test)]
 mod footprint_tests;

@@ -1,5 +1,5 @@
 //! Blobs, trees and commits: reading them, and writing them so that a kill leaves nothing behind
-//! and a torn one is mended.
+//! and a torn one is repaired.
 
 use super::error::GitError;
 use super::ids::{from_gix, loose_path, to_gix};
@@ -17,11 +17,11 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// Who commits when git knows no identity.
+/// The committer when git has no identity configured.
 const FALLBACK_IDENTITY: (&str, &str) = ("agent", "agent@localhost");
 /// Root folders that are no code: the state, and what judges.
 const NO_CODE: [&str; 3] = ["state", "tests", "ci"];
-/// Object files under way: the prefix that `git gc` prunes as well.
+/// The prefix of temporary object files, which `git gc` prunes as well.
 const TEMPORARY: &str = "tmp_obj_agent_";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ pub struct Listed {
     pub id: ObjectId,
 }
 
-/// One change to a tree; folders come and go with their files.
+/// One change to a tree; folders are created and removed with their files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TreeEdit {
     Put {
@@ -107,7 +107,7 @@ pub enum TreeEdit {
         id: ObjectId,
         mode: Mode,
     },
-    /// A file or a whole folder; nothing happens when there is none.
+    /// A file or a folder with its content; a no-op when there is none.
     Remove {
         path: String,
     },
@@ -154,7 +154,7 @@ impl Git {
         }
     }
 
-    /// What stands at a path: file, link, folder or submodule.
+    /// The entry at a path: file, link, folder or submodule.
     pub fn entry(&self, tree_or_commit: &ObjectId, path: &str) -> Result<Option<Entry>, GitError> {
         let tree = self.peeled_tree(tree_or_commit)?;
         let found = self.with_trees(&[tree_or_commit], || {
@@ -175,8 +175,8 @@ impl Git {
     }
 
     /// Every file below `prefix` (a folder; the empty one is the root), sorted by path; paths are
-    /// from the root. A name that is not UTF-8 is an error, since two such names could not be told
-    /// apart.
+    /// from the root. A name that is not UTF-8 is an error, since two such names could become
+    /// equal.
     pub fn files(&self, tree_or_commit: &ObjectId, prefix: &str) -> Result<Vec<Entry>, GitError> {
         let prefix = prefix.trim_end_matches('/');
         let top = match prefix {
@@ -206,9 +206,8 @@ impl Git {
         Ok(entries)
     }
 
-    /// All files at or below a path, sorted by path. Every object on the way is checked against its
-    /// id, so that they are what that id stands for and nothing that was put under its name. A link
-    /// or a submodule stands for itself.
+    /// All files at or below a path, sorted by path. Every traversed object is checked against its
+    /// id, so that replaced objects are detected. A link or a submodule is listed as such.
     pub fn checked_files(
         &self,
         tree_or_commit: &ObjectId,
@@ -259,7 +258,7 @@ impl Git {
         Ok(entries)
     }
 
-    /// A blob that is what its id stands for.
+    /// A blob, checked against its id.
     pub fn checked_blob(&self, id: &ObjectId) -> Result<Vec<u8>, GitError> {
         let mut blob =
             self.checked(id)?.try_into_blob().map_err(GitError::reading(format!("blob {id}")))?;
@@ -390,7 +389,7 @@ impl Git {
         self.write_commit_at(spec, clock::now())
     }
 
-    /// The same at a time of its own, so that the same commit has the same id.
+    /// The same at a given time, so that the same commit has the same id.
     pub fn write_commit_at(
         &self,
         spec: &CommitSpec,
@@ -434,9 +433,8 @@ impl Git {
         self.write_object(gix::objs::Kind::Tree, &serialised(tree)?)
     }
 
-    /// Puts an object into the database. One that is there already is read back first: a power cut
-    /// can leave an empty file under the right name, which every later write of the same content
-    /// would otherwise take for the real one.
+    /// Writes an object. An existing one is read back first: a power cut can leave an empty file
+    /// under the right name, and later writes of the same content would otherwise keep it.
     pub(super) fn write_object(
         &self,
         kind: gix::objs::Kind,
@@ -473,8 +471,8 @@ impl Git {
         self.place_loose(id, &packed.into_inner())
     }
 
-    /// Writes a loose object file by a rename. It is locked while it is under way, and the kernel
-    /// drops the lock on a kill, so `sweep_temporary` knows the dead from the living.
+    /// Writes a loose object file by a rename. The temporary file is locked, and the kernel drops
+    /// the lock on a kill, so `sweep_temporary` detects leftovers.
     fn place_loose(&self, id: gix::ObjectId, packed: &[u8]) -> Result<(), GitError> {
         let objects = self.objects_dir();
         let path = objects.join(loose_path(&id));
@@ -487,7 +485,7 @@ impl Git {
             written.map_err(FsError::while_doing("write the object", &path))?;
             match file.persist(&path) {
                 Ok(_) => return Ok(()),
-                // a sweep came between the creation and the lock, or a gc removed the empty folder
+                // a sweep ran between the creation and the lock, or a gc removed the empty folder
                 Err(error)
                     if error.error.kind() == std::io::ErrorKind::NotFound && objects.is_dir() => {}
                 Err(error) => {
@@ -497,7 +495,7 @@ impl Git {
         }
     }
 
-    /// Removes object files that killed processes of ours left under way; gives back how many.
+    /// Removes temporary object files of killed processes; returns their number.
     pub fn sweep_temporary(&self) -> usize {
         let Ok(entries) = std::fs::read_dir(self.objects_dir()) else { return 0 };
         entries
@@ -514,8 +512,8 @@ impl Git {
         self.repository.objects.store_ref().path().to_owned()
     }
 
-    /// Reads an object; one that was written lately and is gone is written again, one that was left
-    /// out of a partial clone is fetched.
+    /// Reads an object; a recently written one that is missing is written again, one missing in a
+    /// partial clone is fetched.
     pub(super) fn find(&self, id: &ObjectId) -> Result<gix::Object<'_>, GitError> {
         let found = self.repository.find_object(to_gix(id));
         let found = if found.is_err() && self.write_again(id)? {

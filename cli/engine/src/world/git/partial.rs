@@ -26,8 +26,8 @@ impl Git {
         remotes
     }
 
-    /// Fetches those of these objects that are not here, all at once; a tree comes with the trees
-    /// below it.
+    /// Fetches the missing ones of these objects in one request; a tree includes the trees below
+    /// it.
     pub(super) fn bring(&self, ids: &[&ObjectId]) -> Result<(), GitError> {
         const AS_GIT_DOES: [&str; 4] =
             ["--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none"];

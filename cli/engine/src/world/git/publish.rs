@@ -1,5 +1,5 @@
 //! One commit point: a branch moves by compare-and-swap, its tag follows, and whatever is missing
-//! is made again from the commit.
+//! is recreated from the commit.
 
 use super::error::GitError;
 use super::objects::CommitInfo;
@@ -18,8 +18,8 @@ const HEAL_AT_MOST: usize = 64;
 
 /// A commit to be made a version: the branch moves to it, then the tag is created.
 ///
-/// The tag is a lightweight one: it holds nothing that the commit's trailers do not, so whoever
-/// heals it makes the very same.
+/// The tag is a lightweight one: it has no data besides the commit's trailers, so every repair
+/// creates an identical tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// `active`, or `line/X.Y`.
@@ -69,19 +69,19 @@ pub enum Published {
     TagTaken { by: ObjectId },
 }
 
-/// What was found half done and is whole again, and what only a person can mend.
+/// The repairs of incomplete operations, and the problems that need the user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Healed {
-    /// Tags that were missing and are there again.
+    /// Missing tags that were recreated.
     pub tags: Vec<String>,
-    /// Object files that a killed process left under way.
+    /// Temporary object files of killed processes.
     pub temporary: usize,
-    /// Things to be told: a tag that disagrees with its commit, a clone without tags.
+    /// Notices: a tag that disagrees with its commit, a clone without tags.
     pub notes: Vec<String>,
 }
 
 impl Healed {
-    /// What cannot be mended now hinders nobody who only reads; the next command tries again.
+    /// A failed repair does not prevent reading; the next command tries again.
     fn postponed(&mut self, what: &str, error: &GitError) {
         self.notes.push(format!("{what}: {}", error.messages().join(": ")));
     }
@@ -142,7 +142,7 @@ impl Git {
         Ok(Committed { value, warnings })
     }
 
-    /// Moves one ref as far as the legality table lets it.
+    /// Moves one ref if the legality table allows it.
     pub fn move_legally(&self, change: Move, reason: &str) -> Result<Committed<Moved>, GitError> {
         let lock = self.lock_refs()?;
         refuse(&self.ref_update(&change.name, change.from.as_ref(), change.to.as_ref())?)?;
@@ -158,15 +158,16 @@ impl Git {
         refuse(&self.ref_update(branch, old, Some(new))?)
     }
 
-    /// Rolls forward what a killed command left half done. Every verb that looks at versions begins
-    /// with this; it costs a few reads when there is nothing to do.
+    /// Completes the interrupted operation of a killed command. Every verb that looks at versions
+    /// begins with this; it costs a few reads when there is nothing to do.
     pub fn heal(&self) -> Result<Healed, GitError> {
         let mut healed = Healed { temporary: self.sweep_temporary(), ..Healed::default() };
         if self.has_unfinished_moves()
             && let Err(error) = self.lock_refs()
         {
             healed.postponed(
-                "an earlier command did not finish moving its refs, and that cannot be mended now",
+                "an earlier command did not finish its ref updates, and they cannot be completed \
+                    now",
                 &error,
             );
         }
@@ -214,7 +215,7 @@ impl Git {
     pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Healed, GitError> {
         let mut healed = Healed::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
-            // a reader goes on without the tag, and the next command tries again
+            // a reader continues without the tag, and the next command tries again
             if let Err(error) = self.make_tags(&untagged, &mut healed) {
                 self.stand_in(untagged)?;
                 healed.postponed("versions without tags cannot be tagged now", &error);
@@ -271,7 +272,7 @@ impl Git {
         Ok(())
     }
 
-    /// The versions from a tip back to the first one whose tag is there, newest first.
+    /// The versions from a tip back to the first one with a tag, newest first.
     fn untagged_versions(
         &self,
         tip: &ObjectId,
@@ -286,7 +287,7 @@ impl Git {
                 Some(tagged) if tagged == commit.id => break,
                 Some(tagged) => {
                     healed.notes.push(format!(
-                        "tag v{version} is on {}, but {} on the branch says it is that version; \
+                        "tag v{version} is on {}, but {} on the branch declares that version; \
                         `agent verify v{version}` shows more",
                         tagged.short(),
                         commit.id.short()

@@ -109,7 +109,7 @@ fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
 }
 
 #[test]
-fn whoever_comes_second_is_told_and_changes_nothing() {
+fn second_publisher_gets_a_conflict_and_changes_nothing() {
     let (repository, git, first) = served();
     let (mine, theirs) = (
         candidate(&git, &first, &patch(1), "{\"m\":1}\n"),
@@ -159,7 +159,7 @@ fn racing_promotions_give_consecutive_versions() {
 }
 
 #[test]
-fn a_hook_that_refuses_is_heard() {
+fn hook_refusal_is_reported() {
     let (repository, git, first) = served();
     hook(
         &repository,
@@ -213,7 +213,7 @@ fn several_missing_tags_on_every_line_are_healed() {
 }
 
 #[test]
-fn a_commit_that_is_no_sound_version_is_not_made_one_by_a_tag() {
+fn tag_does_not_make_an_unsound_commit_a_version() {
     let (repository, git, first) = served();
     let sound = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     // another state under the same message
@@ -229,13 +229,13 @@ fn a_commit_that_is_no_sound_version_is_not_made_one_by_a_tag() {
             .unwrap()
             .unwrap()
             .why()
-            .starts_with("it says its state is ")
+            .starts_with("it declares the state ")
     );
     assert_eq!(git.breach(&git.commit(&sound).unwrap()).unwrap(), None);
 }
 
 #[test]
-fn a_tag_that_disagrees_is_told_and_left_alone() {
+fn conflicting_tag_is_reported_and_kept() {
     let (repository, git, first) = served();
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     repository.git(&["tag", "v0.1.1", first.as_str()]);
@@ -247,7 +247,7 @@ fn a_tag_that_disagrees_is_told_and_left_alone() {
 }
 
 #[test]
-fn a_shallow_clone_is_not_given_tags_but_told() {
+fn shallow_clone_is_reported_and_gets_no_tags() {
     let (repository, ..) = served();
     let clone = repository.beside("shallow");
     let url = format!("file://{}", repository.path().display());
@@ -295,13 +295,13 @@ fn killed_while_preparing(reference: &str, on_active: bool) {
 }
 
 #[test]
-fn a_git_killed_with_its_locks_blocks_nobody() {
+fn locks_of_a_killed_git_do_not_block() {
     killed_while_preparing("refs/heads/active", false);
     killed_while_preparing("refs/heads/active", true);
     killed_while_preparing("refs/tags/", true);
 }
 
-/// What a kill of both processes leaves: the record of what was under way, and lock files.
+/// The leftovers of killing both processes: the record of pending moves, and lock files.
 fn leave_record(repository: &Repository, commit: &ObjectId, from: &ObjectId) {
     std::fs::write(
         repository.path().join(".git/agent/refs-under-way"),
@@ -311,25 +311,25 @@ fn leave_record(repository: &Repository, commit: &ObjectId, from: &ObjectId) {
 }
 
 #[test]
-fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
+fn locks_of_exited_agent_processes_are_reaped() {
     let (repository, git, first) = served();
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let lock = repository.path().join(".git/refs/heads/active.lock");
     let publication = publication(Some(&first), &second, &patch(1));
 
-    // ours: it holds what we were writing
+    // from the killed process: it holds the pending value
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, format!("{second}\n")).unwrap();
     git.heal().unwrap();
     assert!(!lock.exists());
 
-    // ours: created, and killed before it was written
+    // from the killed process: created but not written
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, b"").unwrap();
     git.heal().unwrap();
     assert!(!lock.exists());
 
-    // somebody else's: older than our record
+    // from another process: older than the record
     std::fs::write(&lock, format!("{second}\n")).unwrap();
     let long_ago =
         std::fs::metadata(&lock).unwrap().modified().unwrap() - std::time::Duration::from_secs(5);
@@ -338,7 +338,7 @@ fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
     git.heal().unwrap();
     assert!(lock.exists());
 
-    // somebody else's: it holds another commit
+    // from another process: it holds another commit
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, format!("{first}\n")).unwrap();
     git.heal().unwrap();
@@ -351,7 +351,7 @@ fn locks_of_our_dead_are_reaped_and_those_of_others_are_not() {
 }
 
 #[test]
-fn a_record_torn_by_a_power_cut_harms_nobody() {
+fn record_torn_by_a_power_cut_is_ignored() {
     let (repository, git, first) = served();
     let record = repository.path().join(".git/agent/refs-under-way");
     for torn in [
@@ -400,7 +400,7 @@ fn no_appended_item_is_lost_in_a_race() {
 }
 
 #[test]
-fn what_is_ignored_since_leaves_the_working_trees_tree_unless_it_is_tracked() {
+fn newly_ignored_untracked_files_leave_the_worktree_tree() {
     let repository = Repository::with_code();
     repository.write("kept.log", "1\n");
     repository.commit_all("a log");
@@ -425,7 +425,7 @@ fn what_is_ignored_since_leaves_the_working_trees_tree_unless_it_is_tracked() {
 }
 
 #[test]
-fn the_index_of_a_commit_under_way_is_a_tree() {
+fn index_of_a_pending_commit_is_read_as_a_tree() {
     let repository = Repository::with_code();
     repository.write("staged.txt", "staged\n");
     repository.git(&["add", "staged.txt"]);
@@ -440,7 +440,7 @@ fn laws(update: &agent_core::version::legality::RefUpdate) -> Vec<&'static str> 
 }
 
 #[test]
-fn what_is_against_the_laws_is_not_published() {
+fn illegal_update_is_not_published() {
     let (repository, git, first) = served();
     let honest = git.commit(&candidate(&git, &first, &patch(1), "{\"a\":1}\n")).unwrap();
     let code = git.write_blob(b"import os\n").unwrap();

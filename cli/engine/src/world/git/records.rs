@@ -1,7 +1,7 @@
-//! Records in git: their heads, and commits that are put on them. Where they stand, and why, says
-//! `agent_core::version::record_refs`.
+//! Records in git: their heads, and commits on top of them. `agent_core::version::record_refs`
+//! documents their refs.
 //!
-//! Each commit of a record has every head that was known as a parent, so whoever has it has all of
+//! Each commit of a record has every known head as a parent, so a clone that has it has all of
 //! them.
 
 use super::error::GitError;
@@ -13,14 +13,14 @@ use crate::world::fs::{self, Durability, FileLock};
 use crate::world::random;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::version::record_refs::{self, OWN, PEERS, Place, REMOTES, SHARED};
+use agent_core::version::record_refs::{self, OWN, PEERS, REMOTES, RefPurpose, SHARED};
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 
-/// How often an edit is made anew when others were first.
+/// The number of retries of an edit after lost races.
 const ATTEMPTS: usize = 64;
 /// Seconds by which the clocks of clones may differ.
 const CLOCK_SKEW: i64 = 24 * 60 * 60;
@@ -35,8 +35,7 @@ pub struct RecordEdit {
     pub edits: Vec<TreeEdit>,
 }
 
-/// What a clone calls itself, and the git directory it said so of: a copy of the folder is another
-/// clone.
+/// The clone's id, and the git directory it was created for: a copied folder is another clone.
 #[derive(Debug, Serialize, Deserialize)]
 struct CloneId {
     schema: String,
@@ -45,8 +44,8 @@ struct CloneId {
 }
 
 impl Git {
-    /// Every commit that a ref says is a head of a record, with one such ref, by commit; those that
-    /// another of them has among its ancestors are left out.
+    /// Every commit to which a ref of the record points, with one such ref, by commit; ancestors of
+    /// others are omitted.
     pub fn record_heads(&self, record: &str) -> Result<BTreeMap<ObjectId, String>, GitError> {
         self.maximal(self.record_refs(record)?)
     }
@@ -65,7 +64,7 @@ impl Git {
                 }
             }
         }
-        // what a fetch was cut short of, and what is no commit, says nothing
+        // objects missing after an interrupted fetch, and non-commits, are ignored
         found.retain(|commit, _| self.is_commit(commit));
         Ok(found)
     }
@@ -96,7 +95,7 @@ impl Git {
         Ok(commits)
     }
 
-    /// Those of the wanted commits that are ancestors of one, as far back as `oldest`.
+    /// The given commits that are ancestors of one, as far back as `oldest`.
     fn ancestors_among(
         &self,
         commit: &ObjectId,
@@ -141,8 +140,9 @@ impl Git {
         self.repository.remote_names().into_iter().map(|name| name.to_string()).collect()
     }
 
-    /// Adds a commit to a record, made of what is known of it, anew whenever others were first;
-    /// `None` of an edit leaves it as it is. Once this returns without a warning, it is on disk.
+    /// Adds a commit to a record, computed from its current content, and again after each lost
+    /// race; `None` from an edit makes no change. Once this returns without a warning, it is
+    /// durable.
     pub fn edit_record<E: From<GitError>>(
         &self,
         record: &str,
@@ -217,7 +217,7 @@ impl Git {
         Ok(id)
     }
 
-    /// `None` while this clone has no name: it is new, or a copy of another's folder.
+    /// `None` while this clone has no id: it is new, or a copied folder.
     pub fn known_clone_id(&self) -> Result<Option<String>, GitError> {
         Ok(self
             .clone_document()?
@@ -225,8 +225,8 @@ impl Git {
             .map(|document| document.id))
     }
 
-    /// Takes another name, because another clone pushes by this one: a copy of a folder can look
-    /// like the folder itself.
+    /// Takes another id, because another clone pushes with this one: a copied folder can be
+    /// indistinguishable from the original.
     pub fn rename_clone(&self) -> Result<String, GitError> {
         if let Some(document) = self.clone_document()? {
             let document = CloneId { inode: 0, ..document };
@@ -308,8 +308,8 @@ impl Git {
 
 /// The record that a ref is the home of in some clone.
 fn written_record(name: &str) -> Option<&str> {
-    match record_refs::place(name) {
-        Some(Place::Record(record)) if !name.starts_with(&format!("{SHARED}{PEERS}")) => {
+    match record_refs::purpose(name) {
+        Some(RefPurpose::Record(record)) if !name.starts_with(&format!("{SHARED}{PEERS}")) => {
             Some(record)
         }
         _ => None,

@@ -2,8 +2,8 @@
 //! after, one process at a time.
 //!
 //! The lock file is also what `git update-ref --stdin` reads: the child inherits the lock with it,
-//! so that the lock is free only when both processes are gone, and what stands in the file then
-//! says which refs a killed predecessor was moving.
+//! so that the lock is free only when both processes have exited, and the file then names the refs
+//! that a killed predecessor was moving.
 
 use super::error::GitError;
 use super::ids::from_gix;
@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const NOTHING: &str = "0000000000000000000000000000000000000000";
-/// So many of the last moves of a branch are looked at.
+/// The number of last moves of a branch that are read.
 const PAST_TIPS: usize = 1_000;
 /// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed
 /// read must not hide it.
 const READS: usize = 3;
-/// How long an empty lock file must stay as it is before it counts as left behind: a living git
-/// fills its own at once.
+/// How long an empty lock file must be unchanged before it counts as abandoned: a running git fills
+/// its own immediately.
 const ABANDONED_AFTER: Duration = Duration::from_millis(150);
 
-/// One ref from where it must be to where it goes; `None` is a ref that does not exist.
+/// One ref update from the expected to the new value; `None` is a ref that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     pub name: String,
@@ -50,14 +50,14 @@ impl Move {
     }
 }
 
-/// What became of moves that were asked for.
+/// The outcome of ref updates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Moved {
     /// All of them, and synced.
     All,
-    /// Somebody else was first: this ref is not where it had to be. Nothing was moved.
+    /// Conflict: this ref does not have the expected value. Nothing was moved.
     Conflict { name: String, found: Option<ObjectId> },
-    /// The first was moved and synced, the ones after it were not: git's own words say why.
+    /// The first was moved and synced, the others were not, with git's message.
     FirstOnly { why: String },
 }
 
@@ -67,12 +67,12 @@ pub(super) struct RefLock<'git> {
     lock: FileLock,
 }
 
-/// What the files that hold a ref look like: the ref has not moved while this is the same.
+/// The stamps of the files that hold a ref: the ref has not moved while they are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefStamp([Option<(u64, i64, i64)>; 2]);
 
 impl Git {
-    /// Every move of a ref puts another file in the place of its own, or of the packed ones.
+    /// Every ref update replaces the loose or the packed ref file.
     pub fn ref_stamp(&self, name: &str) -> RefStamp {
         use std::os::unix::fs::MetadataExt as _;
         let look = |file: &str| {
@@ -105,7 +105,7 @@ impl Git {
         Ok(found)
     }
 
-    /// Where a branch was, as far back as its reflog says, the last first.
+    /// The earlier values of a branch in its reflog, the newest first.
     pub fn past_tips(&self, branch: &str) -> Result<Vec<ObjectId>, GitError> {
         let log =
             fs::read_if_there(&self.common_dir.join("logs").join(branch))?.unwrap_or_default();
@@ -136,7 +136,7 @@ impl Git {
         Ok(lock)
     }
 
-    /// Whether a process of ours died while it moved refs, as far as can be seen without the lock.
+    /// Whether a process was killed while it moved refs, as far as visible without the lock.
     pub(super) fn has_unfinished_moves(&self) -> bool {
         std::fs::metadata(self.lock_path()).is_ok_and(|file| file.len() > 0)
     }
@@ -145,8 +145,7 @@ impl Git {
         self.common_dir.join("agent/refs-under-way")
     }
 
-    /// What is written to it is durable before a ref of ours moves. `None` where that is not
-    /// certain.
+    /// Written data is durable before a managed ref moves. `None` where that is not certain.
     pub fn synced_file_system(&self) -> Option<FileSystem> {
         if cfg!(target_os = "linux") { FileSystem::of(&self.objects_dir()) } else { None }
     }
@@ -174,10 +173,9 @@ fn sync_filesystem(folder: &std::fs::File) -> std::io::Result<()> {
 }
 
 impl RefLock<'_> {
-    /// Makes the moves, each a transaction of its own, in order; the first is the commit point of
-    /// them all.
+    /// Makes the moves in order, each in a separate transaction; the first is the commit point.
     ///
-    /// An error says that nothing was moved, but for `GitError::InDoubt`.
+    /// An error means that nothing was moved, except `GitError::InDoubt`.
     pub(super) fn apply(&self, moves: &[Move], reason: &str) -> Result<Committed<Moved>, GitError> {
         for change in moves {
             let found = self.git.target(&change.name)?;
@@ -198,17 +196,17 @@ impl RefLock<'_> {
         let mut warnings = Warnings::none();
         warnings.note(
             self.git.remember_moved(moves),
-            "that a ref of ours was moved could not be noted: a move back would not be found",
+            "the ref update could not be recorded: a later reset of the ref would not be detected",
         );
         let meaning = format!(
             "{} is moved, but a power cut may take that back until the next command has synced it",
             moves[0].name
         );
-        // the record stays until the sync has succeeded: whoever finds it syncs
+        // the record stays until the sync has succeeded: the process that finds it syncs
         if warnings.note(self.git.sync(), &meaning).is_some() {
             warnings.note(
                 self.record(""),
-                "the record of refs under way could not be cleared; the next command does it",
+                "the record of pending ref updates could not be cleared; the next command does it",
             );
         }
         Ok(Committed { value, warnings })
@@ -229,8 +227,7 @@ impl RefLock<'_> {
             .stdin_file(stdin);
         let finished = run.finish();
         if finished.as_ref().map_or(true, |finished| finished.code.is_none()) {
-            // killed, or not heard to its end: what it left is mended now, or by the next to take
-            // the lock
+            // killed, or its output was incomplete: repaired now, or by the next lock holder
             let _ = self.reap();
         }
         let committed =
@@ -252,7 +249,7 @@ impl RefLock<'_> {
             source: error.into(),
         })?;
         if found == *to {
-            // moved, and git could not say so
+            // moved, but git could not report it
             return Ok(if moves.len() == 1 { Moved::All } else { Moved::FirstOnly { why } });
         }
         if found != *from {
@@ -275,7 +272,7 @@ impl RefLock<'_> {
         found
     }
 
-    /// Replaces what the lock file says is under way and leaves its position at the start, where
+    /// Replaces the pending updates in the lock file and leaves its position at the start, where
     /// git begins to read.
     fn record(&self, script: &str) -> Result<(), GitError> {
         let mut file = self.lock.to_write()?;
@@ -287,8 +284,8 @@ impl RefLock<'_> {
         Ok(())
     }
 
-    /// Removes the lock files that a killed git of ours left, and nobody else's: they are of the
-    /// refs it was moving, no older than its record, and hold what it was writing.
+    /// Removes only the lock files that a killed git of `agent` left: they belong to the refs it
+    /// was moving, are no older than its record, and hold the pending value.
     fn reap(&self) -> Result<Vec<PathBuf>, GitError> {
         let path = self.git.lock_path();
         let mut script = String::new();
@@ -360,7 +357,8 @@ impl Leftover {
         (modified >= since).then_some(Self { path })
     }
 
-    /// Holds what the dead process was writing, or nothing for longer than a living one takes.
+    /// Holds the pending value of the killed process, or has been empty for longer than a running
+    /// one takes.
     fn is_abandoned(&self, to: &str) -> bool {
         let content = || std::fs::read(&self.path).ok();
         match content() {

@@ -30,8 +30,7 @@ struct Yanks {
     made: Vec<(Version, ObjectId)>,
 }
 
-/// The registry as it was at a look, for whoever looks again and again: it is read anew only as far
-/// as refs have moved.
+/// A snapshot of the registry, for repeated reads: only moved refs are read again.
 #[derive(Debug, Default)]
 pub struct Catalog {
     seen: Option<Stamp>,
@@ -45,7 +44,7 @@ pub struct Catalog {
     walked: HashSet<ObjectId>,
 }
 
-/// What tells whether the registry is still what it was.
+/// The stamp of the registry.
 #[derive(Debug, PartialEq)]
 struct Stamp {
     packed: Option<(SystemTime, u64)>,
@@ -120,15 +119,14 @@ impl Catalog {
 }
 
 impl Git {
-    /// Brings a catalog up to what the refs say now. Where none has moved that costs two looks at
-    /// the file system.
+    /// Updates a catalog to the current refs. If none has moved, this costs two file system reads.
     pub fn refresh(&self, catalog: &mut Catalog) -> Result<(), GitError> {
         let seen = self.stamp()?;
         if catalog.seen.as_ref() == Some(&seen) {
             return Ok(());
         }
         if let Err(error) = self.walk(&seen.branches, catalog) {
-            // half a walk would pass for a whole one
+            // a partial walk would be taken for a complete one
             *catalog = Catalog::default();
             return Err(error);
         }
@@ -205,8 +203,7 @@ impl Git {
         catalog.newest(range, |version| self.is_version(version))
     }
 
-    /// Whether a tag that is called like a version is one: its commit says so. Other programs make
-    /// such tags too.
+    /// Whether a tag named like a version is one, by its commit. Other programs make such tags too.
     fn is_version(&self, version: &Version) -> Result<bool, GitError> {
         let Some(tagged) = self.version_commit(version)? else { return Ok(false) };
         // one that is not here is reported by its reader
@@ -241,7 +238,7 @@ impl Git {
         Ok((page, false))
     }
 
-    /// What every tag that is called like a version says, oldest first; not each is on a version.
+    /// The commits of all tags named like a version, oldest first; not each is a version.
     pub fn versions(&self) -> Result<Vec<Version>, GitError> {
         let mut versions = Vec::new();
         self.each_packed_version(|version| versions.push(version))?;
@@ -321,8 +318,8 @@ impl Git {
         Ok(Listing::new(entries, next))
     }
 
-    /// The commit of a version of a branch that has no tag, which is then made again where it is
-    /// sound.
+    /// The commit of an untagged version of a branch; a missing tag of a sound version is
+    /// recreated.
     pub fn untagged(&self, version: &Version) -> Result<Option<ObjectId>, GitError> {
         for (_, tip) in self.version_branches()? {
             for commit in self.first_parents(&tip) {
@@ -371,8 +368,8 @@ impl Git {
         ))
     }
 
-    /// What rollbacks above `version` took out of service. Versions rise along a branch and a
-    /// rollback undoes what is below it, so the walk ends where the branch comes down to `version`.
+    /// The versions yanked by rollbacks above `version`. Versions rise along a branch and a
+    /// rollback yanks versions below it, so the walk ends at `version`.
     fn yanks_above(&self, floor: Option<&Version>) -> Result<Yanks, GitError> {
         let mut yanks = Yanks { floor: floor.cloned(), ..Yanks::default() };
         for (_, tip) in self.version_branches()? {
@@ -440,7 +437,7 @@ impl Git {
         }
         let mut newest = self.pin_at(&format!("{SHARED}{PINS}{name}"), name)?;
         for (reference, _) in self.pins_of_remotes()?.into_iter().filter(|(_, pin)| pin == name) {
-            // a remote's pin that cannot be read is for whoever set it
+            // an unreadable pin of a remote has to be fixed by the clone that set it
             let Ok(Some(theirs)) = self.pin_at(&reference, name) else { continue };
             if newest.as_ref().is_none_or(|(_, at)| *at < theirs.1) {
                 newest = Some(theirs);
@@ -449,13 +446,13 @@ impl Git {
         Ok(newest.map(|(what, _)| what))
     }
 
-    /// The same where a name is resolved: a pin never stands before a branch, a tag or another ref,
-    /// nor before an object's id.
+    /// The same for resolving a name: a branch, a tag, another ref and an object id take precedence
+    /// over a pin.
     pub fn pin_meant(&self, name: &str) -> Result<Option<What>, GitError> {
         if self.is_taken(name)? { Ok(None) } else { self.pin(name) }
     }
 
-    /// Whether git itself knows a name.
+    /// Whether git resolves a name.
     fn is_taken(&self, name: &str) -> Result<bool, GitError> {
         if registry::is_like_an_id(name) && self.resolve(name)?.is_some() {
             return Ok(true);

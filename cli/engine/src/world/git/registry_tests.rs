@@ -51,7 +51,7 @@ fn check_newest(git: &Git, range: Option<&str>, expected: Option<u64>) {
 }
 
 #[test]
-fn a_rolled_back_version_is_yanked_and_a_clone_knows_it() {
+fn rolled_back_version_is_yanked_in_clones() {
     let (repository, git, first) = served();
     let tip = promoted(&git, &first, 3);
     let good = git.version_commit(&patch(1)).unwrap().unwrap();
@@ -141,12 +141,12 @@ fn a_pin_is_set_moved_pushed_and_removed() {
     );
     assert_eq!(
         git.set_pin("active", &"0.1.0".parse().unwrap()).unwrap_err().to_string(),
-        "`active` cannot name a pin: it already means something where a version is asked for"
+        "`active` cannot name a pin: it already has a meaning as a version"
     );
 }
 
 #[test]
-fn of_a_pin_here_and_at_a_remote_the_one_that_was_set_last_counts() {
+fn newer_of_local_and_remote_pin_wins() {
     let (repository, git, _) = served();
     let theirs = "refs/agent-remotes/origin/pins/stable";
     let put = |what: &str, at: &str| {
@@ -181,7 +181,7 @@ fn a_damaged_pin_is_named_and_can_be_set_again() {
 }
 
 #[test]
-fn a_catalog_is_what_the_refs_say_whatever_moved_since() {
+fn catalog_is_a_snapshot_of_the_refs() {
     let (repository, git, first) = served();
     let mut catalog = Catalog::default();
     let mut check = |filter: &Filter, expected: &[u64], newest: u64| {

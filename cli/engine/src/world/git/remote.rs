@@ -12,7 +12,7 @@ use std::time::Duration;
 /// What became of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
-    /// All of it is there.
+    /// All of it is present.
     Done,
     /// A ref of the remote is not where it had to be; nothing was changed.
     Conflict { why: String },
@@ -22,13 +22,13 @@ pub enum Pushed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrePush {
     Runs,
-    /// For refs of ours, which hold nothing to be tested.
+    /// For managed refs, which need no tests.
     Skipped,
 }
 
 impl Git {
-    /// Moves refs of a remote, all or none: each must still be where it is moved from. What is
-    /// there already counts as done.
+    /// Updates refs of a remote atomically: each must still have its expected value. An update that
+    /// is already in effect counts as done.
     pub fn push(&self, remote: &str, moves: &[Move], hook: PrePush) -> Result<Pushed, GitError> {
         let mut run = self.command().args(["push", "--atomic", "--porcelain"]);
         if hook == PrePush::Skipped {
@@ -56,7 +56,7 @@ impl Git {
         if self.remote_has(remote, moves) {
             return Ok(Pushed::Done);
         }
-        if rejected.iter().any(|line| LOST_RACES.iter().any(|said| line.contains(said))) {
+        if rejected.iter().any(|line| REJECTED_MESSAGES.iter().any(|said| line.contains(said))) {
             return Ok(Pushed::Conflict { why: rejected.join("; ") });
         }
         let why = if rejected.is_empty() { finished.complaint() } else { rejected.join("; ") };
@@ -67,7 +67,7 @@ impl Git {
         })
     }
 
-    /// Whether refs of a remote are where they should be; false as well when it cannot be asked.
+    /// Whether refs of a remote have the expected values; false as well when it is unreachable.
     fn remote_has(&self, remote: &str, moves: &[Move]) -> bool {
         let names: Vec<_> = moves.iter().map(|change| change.name.clone()).collect();
         self.remote_refs(remote, &names).is_ok_and(|there| {
@@ -91,7 +91,7 @@ impl Git {
         Ok(parse_listing(&listed.text()))
     }
 
-    /// The same where an answer is not worth waiting for: `None` when none came in time.
+    /// The same with a short timeout: `None` when the remote did not answer in time.
     pub fn remote_refs_within(
         &self,
         limit: Duration,
@@ -142,8 +142,8 @@ impl Git {
         Err(GitError::NotFetched { remote: remote.to_owned(), why: finished.complaint() })
     }
 
-    /// Fetches `active` of a remote to where git keeps a remote's branches; says where it is. A
-    /// remote need not have one.
+    /// Fetches `active` of a remote to its remote-tracking branch; returns its commit. A remote
+    /// need not have one.
     pub fn fetch_active(&self, remote: &str) -> Result<Option<ObjectId>, GitError> {
         self.fetch(remote, &[active_refspec(remote)])?;
         self.reference(&remote_active(remote))
@@ -154,8 +154,7 @@ impl Git {
         self.fetch_with(None, remote, &[active_refspec(remote)])
     }
 
-    /// What a remote is called below `refs/agent-remotes/`: its name, or what stands for an address
-    /// that has none.
+    /// The name of a remote below `refs/agent-remotes/`: its name, or one derived from its URL.
     pub fn remote_place(&self, remote: &str) -> String {
         let named = self.remotes().iter().any(|name| name == remote);
         if named { remote.to_owned() } else { format!("url-{}", short_digest(remote.as_bytes())) }
@@ -172,8 +171,8 @@ fn active_refspec(remote: &str) -> String {
     format!("+{ACTIVE}*:{}*", remote_active(remote))
 }
 
-/// What git says of a push that others were faster than.
-const LOST_RACES: [&str; 5] =
+/// The messages of git for a rejected push after a lost race.
+const REJECTED_MESSAGES: [&str; 5] =
     ["stale info", "already exists", "fetch first", "cannot lock ref", "failed to update ref"];
 
 /// `ID<tab>NAME` lines.

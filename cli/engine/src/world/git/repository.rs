@@ -168,7 +168,8 @@ impl Git {
             .arg(self.repository.git_dir())
             .env("LC_ALL", "C")
             .env("GIT_TERMINAL_PROMPT", "0");
-        // objects stay those of the hook: a push is judged before its objects are let in
+        // the hook's object directory is kept: a push is judged before its objects leave the
+        // quarantine
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"] {
             run = run.env_remove(name);
         }
@@ -194,7 +195,7 @@ fn overlay_of_objects(
     let objects = overlay.above(&own).expect("the overlay is of this folder");
     let alternates = objects.join("info/alternates");
     if !alternates.exists() {
-        // without a folder for temporary files nothing can be written, and what only reads goes on
+        // without a temporary folder nothing can be written, but reading continues
         if fs::replace(
             &alternates,
             &[own.as_os_str().as_bytes(), b"\n"].concat(),
@@ -217,15 +218,13 @@ pub(super) fn trust() -> gix::sec::trust::Mapping<gix::open::Options> {
     gix::sec::trust::Mapping { full: options(), reduced: options() }
 }
 
-/// git trusts by `safe.directory` of its environment and command line as well, which gix does not
-/// look at.
+/// git also trusts `safe.directory` of its environment and command line, which gix ignores.
 fn git_trusts(directory: &Path) -> bool {
     let asked = Run::new("git").args(["rev-parse", "--git-dir"]).directory(directory).finish();
     asked.is_ok_and(|answer| answer.success())
 }
 
-/// For a repository that git was asked about: its configuration counts, and its objects are as
-/// large as they are.
+/// For a repository that git trusts: its configuration applies, and object sizes are not limited.
 fn trusted_by_git() -> gix::sec::trust::Mapping<gix::open::Options> {
     let options = || {
         gix::open::Options::default()

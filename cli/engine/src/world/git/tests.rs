@@ -191,7 +191,7 @@ fn an_object_torn_by_a_power_cut_is_written_again() {
 }
 
 #[test]
-fn temporary_objects_of_the_dead_are_swept_and_those_of_the_living_are_not() {
+fn temporary_objects_of_exited_processes_are_removed() {
     let repository = Repository::with_code();
     let git = repository.open();
     let dead = git.objects_dir().join("tmp_obj_agent_dead");
@@ -207,7 +207,7 @@ fn temporary_objects_of_the_dead_are_swept_and_those_of_the_living_are_not() {
 }
 
 #[test]
-fn code_is_what_neither_learns_nor_judges() {
+fn code_tree_excludes_state_and_evaluators() {
     let repository = Repository::with_code();
     repository.write("runner/tests/of its own.py", "");
     let first = repository.commit_all("code");
@@ -254,7 +254,7 @@ fn a_bare_repository_keeps_its_checkouts_in_the_git_directory() {
 }
 
 #[test]
-fn a_shallow_clone_says_what_it_lacks() {
+fn shallow_clone_reports_missing_history() {
     let origin = Repository::with_code();
     origin.commit_all("second");
     let clone = origin.beside("shallow");
@@ -268,7 +268,7 @@ fn a_shallow_clone_says_what_it_lacks() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_named() {
+fn unopenable_repository_is_named() {
     let nowhere = tempfile::tempdir().unwrap();
     let error = Git::discover(nowhere.path()).unwrap_err();
     assert!(matches!(error, GitError::NotARepository { .. }), "{error:?}");

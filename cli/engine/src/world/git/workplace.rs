@@ -1,4 +1,4 @@
-//! A tree's files handed out to be edited, as a repository of their own, and what was made of them.
+//! A tree's files as a separate repository for editing, and the resulting tree.
 //!
 //! No object, ref, configuration or hook of this repository is in the folder, and what git keeps
 //! there plays no part afterwards: what is taken in are the bytes of regular files, under the
@@ -18,7 +18,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-/// More files than this in the folder, ignored ones included, are not looked at.
+/// The maximum number of files in the folder, ignored ones included.
 const FILES_LIMIT: usize = 500_000;
 /// What decides how git reads files, in any folder of a tree.
 const ATTRIBUTES: &str = ".gitattributes";
@@ -62,8 +62,8 @@ pub struct Edited {
 
 /// Why nothing can be taken in from a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
-    Gone,
+pub enum Unreadable {
+    Removed,
     TooMany(usize),
 }
 
@@ -97,7 +97,7 @@ impl Git {
         &self,
         folder: &Path,
         handed_out: &HandedOut,
-    ) -> Result<Result<Edited, Lost>, GitError> {
+    ) -> Result<Result<Edited, Unreadable>, GitError> {
         let found = match walked(folder)? {
             Ok(found) => found,
             Err(lost) => return Ok(Err(lost)),
@@ -158,7 +158,7 @@ impl Git {
         }
         let index = scratch.path().join("index");
         self.with_index(&files, &index).args(["read-tree", base.as_str()]).succeed()?;
-        // as they were handed out: without what the user's configuration says of line ends
+        // as at creation: without the user's line ending configuration
         let own = [
             "-c",
             "core.autocrlf=false",
@@ -192,7 +192,7 @@ impl Git {
         let files = self.laid_out(tree, IGNORED, scratch.path())?;
         let question = ["check-ignore", "--no-index", "-z", "--stdin"];
         let index = scratch.path().join("index");
-        // 1 says that none is ignored
+        // exit status 1: none is ignored
         let answer =
             self.with_index(&files, &index).args(question).stdin(asked).end_with(&[0, 1])?;
         Ok(answer
@@ -237,7 +237,7 @@ impl Edited {
     }
 }
 
-/// git, in a folder that was handed out: its own repository, whoever started this process.
+/// git in a workplace: it uses the workplace's repository, regardless of inherited variables.
 fn git_in(folder: &Path) -> Run {
     let quiet = [
         "-c",
@@ -274,10 +274,10 @@ fn begin_history(folder: &Path, message: &str) -> Result<(), GitError> {
 
 /// Every file and link below a folder, but for what its own repository keeps; what is neither
 /// cannot be in a tree.
-fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError> {
+fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Unreadable>, FsError> {
     let is_folder = folder.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     if !is_folder {
-        return Ok(Err(Lost::Gone));
+        return Ok(Err(Unreadable::Removed));
     }
     let mut found = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];
@@ -292,7 +292,7 @@ fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError>
             }
             let name = relative.join(entry.file_name());
             let metadata =
-                entry.metadata().map_err(FsError::while_doing("look at", &entry.path()))?;
+                entry.metadata().map_err(FsError::while_doing("inspect", &entry.path()))?;
             if metadata.is_dir() {
                 folders.push(name);
             } else if metadata.is_symlink() {
@@ -306,7 +306,7 @@ fn walked(folder: &Path) -> Result<Result<BTreeMap<Name, Found>, Lost>, FsError>
                 );
             }
             if found.len() + folders.len() > FILES_LIMIT {
-                return Ok(Err(Lost::TooMany(FILES_LIMIT)));
+                return Ok(Err(Unreadable::TooMany(FILES_LIMIT)));
             }
         }
     }

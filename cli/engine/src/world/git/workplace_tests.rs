@@ -34,7 +34,7 @@ impl World {
         fs::write(&self.folder.join(path), text.as_bytes()).unwrap();
     }
 
-    /// git, as whoever works in the folder runs it.
+    /// git, as a coder runs it in the workplace.
     fn there(&self, arguments: &[&str]) -> String {
         let git =
             Run::new("git").args(["-c", "user.name=c", "-c", "user.email=c@c"]).args(arguments);
@@ -92,7 +92,7 @@ fn edits_are_seen_as_a_tree() {
         ("runner/new é.py", Added),
     ];
     world.check(&expected);
-    // whoever works there may well commit, branch, go elsewhere and throw the repository away
+    // a coder may commit, branch, change the folder and delete the repository
     world.there(&["checkout", "-qb", "mine"]);
     world.there(&["add", "-A"]);
     world.there(&["commit", "-qm", "mine"]);
@@ -107,7 +107,7 @@ fn edits_are_seen_as_a_tree() {
 }
 
 #[test]
-fn nothing_leads_back_to_the_repository() {
+fn workplace_has_no_link_to_the_repository() {
     let world = World::new(|repository| {
         repository.write("notes.txt", "an older secret\n");
         repository.commit_all("before");
@@ -138,7 +138,7 @@ fn nothing_leads_back_to_the_repository() {
 }
 
 #[test]
-fn what_is_ignored_is_what_was_ignored_when_it_was_handed_out() {
+fn ignore_rules_are_those_at_creation() {
     let world = World::new(|repository| {
         repository.write(".gitignore", "*.tmp\n/cache/\nkept.log\n");
         repository.write("runner/.gitignore", "local\n");
@@ -166,7 +166,7 @@ fn what_is_ignored_is_what_was_ignored_when_it_was_handed_out() {
 }
 
 #[test]
-fn attributes_are_those_that_were_handed_out() {
+fn attributes_are_those_at_creation() {
     let world = World::new(|repository| {
         repository.write(".gitattributes", "*.txt text eol=crlf\n");
         repository.write("a.txt", "one\n");
@@ -196,7 +196,7 @@ fn attributes_are_those_that_were_handed_out() {
 }
 
 #[test]
-fn what_is_no_plain_file_is_told_and_never_followed() {
+fn special_files_are_reported_and_not_followed() {
     let world =
         World::new(|repository| symlink("agent.toml", repository.path().join("link")).unwrap());
     world.check(&[]);
@@ -220,17 +220,17 @@ fn what_is_no_plain_file_is_told_and_never_followed() {
     std::fs::rename(&world.folder, world.repository.beside("elsewhere")).unwrap();
     assert_eq!(
         world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(),
-        Lost::Gone
+        Unreadable::Removed
     );
     symlink(world.repository.beside("elsewhere"), &world.folder).unwrap();
     assert_eq!(
         world.git.edited(&world.folder, &world.handed_out).unwrap().unwrap_err(),
-        Lost::Gone
+        Unreadable::Removed
     );
 }
 
 #[test]
-fn what_the_base_has_beside_what_was_handed_out_stays() {
+fn files_outside_the_workplace_are_kept() {
     let repository = Repository::with_code();
     let base = repository.commit_all("all of it");
     let git = repository.open();

@@ -22,12 +22,13 @@ impl Git {
         Ok(())
     }
 
-    /// The files of the user's working tree as a tree, through an index of ours that remembers
-    /// which files have not changed since; theirs is left alone.
+    /// The files of the user's working tree as a tree, through a separate index that caches
+    /// unchanged files; the user's index is not touched.
     pub fn snapshot_worktree(&self, folder: &Path, layout: &Layout) -> Result<ObjectId, GitError> {
         let index = layout.worktree_index(folder);
         let _turn = FileLock::acquire(&index.with_extension("turn"))?;
-        // a killed git leaves its lock behind; whoever could hold it now waits for us
+        // a killed git leaves its lock behind; no other process can hold it, since callers are
+        // serialised
         fs::remove_if_there(&index.with_extension("index.lock"))?;
         if self.is_sparse() {
             self.take_users_index(&index)?;
@@ -37,8 +38,8 @@ impl Git {
         self.tree_of_folder(folder, &index)
     }
 
-    /// Of a sparse checkout the user's index alone says which files are not in the folder and yet
-    /// not deleted, and what the `.gitignore` among them says.
+    /// In a sparse checkout, only the user's index lists the files that are absent without being
+    /// deleted, and the `.gitignore` files among them.
     fn take_users_index(&self, index: &Path) -> Result<(), GitError> {
         match fs::read_if_there(&self.repository.git_dir().join("index"))? {
             Some(bytes) => Ok(fs::write(index, &bytes)?),
@@ -85,7 +86,7 @@ impl Git {
             .map(PathBuf::from))
     }
 
-    /// Whether a working tree holds what its HEAD has, files that git does not track aside.
+    /// Whether a working tree matches its HEAD, ignoring untracked files.
     pub fn is_clean(folder: &Path) -> Result<bool, GitError> {
         let status = GitCommand::isolated(folder)
             .run()
@@ -106,8 +107,8 @@ impl Git {
 
     fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
         self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
-        // a link to ours is no part of the code; `.agent/` in a .gitignore is a folder's name, and
-        // not its own
+        // a link to `.agent` is not part of the code, but `.agent/` in a .gitignore matches folders
+        // only
         if folder.join(layout::HOME).is_symlink() {
             self.with_index(folder, index)
                 .args(["update-index", "--force-remove", "--", layout::HOME])

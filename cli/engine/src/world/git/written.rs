@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How much of what was written is kept to be written again, in bytes; the oldest goes first.
+/// The size of the buffer of recently written objects, in bytes; the oldest are dropped first.
 const KEPT: usize = 16 << 20;
 
 /// The objects that were written lately as loose files, by all clones of one `Git`.

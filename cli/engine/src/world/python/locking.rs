@@ -14,7 +14,7 @@ const UV: &str = include_str!("uv.lock.txt");
 /// What installs packages.
 #[derive(Debug, Clone)]
 pub enum Installer {
-    /// With variables that tell it what pip is configured to.
+    /// With variables that pass pip's configuration on to it.
     Uv {
         program: PathBuf,
         settings: Vec<(OsString, OsString)>,
@@ -64,7 +64,7 @@ fn fetch(bare: &Interpreter, folder: &Path) -> Result<PathBuf, PythonError> {
     ]);
     let install = install.arg("--target").arg(&target).arg("-r").arg(&lock);
     if let Err(source) = install.succeed() {
-        // some interpreters come without pip, but with what makes one
+        // some interpreters come without pip, but with `ensurepip`
         let venv = folder.join("pip");
         let failed = |_| PythonError::Environment { lock: lock.clone(), source };
         Run::new(&bare.executable)
@@ -87,7 +87,7 @@ fn fetch(bare: &Interpreter, folder: &Path) -> Result<PathBuf, PythonError> {
     Ok(target.join("bin/uv"))
 }
 
-/// pip as it is installed, whatever the user's environment says of Python.
+/// The installed pip, independent of the user's Python variables.
 fn pip(python: &Path) -> Run {
     ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]
         .into_iter()
@@ -95,7 +95,7 @@ fn pip(python: &Path) -> Run {
         .args(["-I", "-m", "pip", "--no-input", "--disable-pip-version-check"])
 }
 
-/// Where pip looks for packages, as `uv` gets it. What the user says to `uv` itself stands.
+/// pip's package indexes as variables for `uv`. The user's own settings for `uv` take precedence.
 fn settings_of_pip(bare: &Interpreter) -> Vec<(OsString, OsString)> {
     const MEANT: [(&str, &str); 4] = [
         ("index-url", "UV_DEFAULT_INDEX"),
@@ -120,7 +120,7 @@ fn settings_of_pip(bare: &Interpreter) -> Vec<(OsString, OsString)> {
 
 /// What is to be locked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LockInputs {
     /// Requirements files and project files, from the folder of the repository.
     pub files: Vec<PathBuf>,
     pub listed: Vec<String>,
@@ -134,7 +134,7 @@ pub struct Wanted {
     pub exports: bool,
 }
 
-/// What locking comes to.
+/// The outcome of locking.
 pub struct Locked {
     pub bytes: Vec<u8>,
     /// It holds for the interpreter and the platform it was made on alone.
@@ -154,7 +154,7 @@ pub struct Locking<'a> {
 
 impl Locking<'_> {
     /// Locks for the Pythons of `requires`.
-    pub fn lock(&self, wanted: &Wanted) -> Result<Locked, PythonError> {
+    pub fn lock(&self, wanted: &LockInputs) -> Result<Locked, PythonError> {
         let cannot = |source| PythonError::Lock { source };
         match self.by {
             Installer::Uv { program, settings } => {
@@ -181,7 +181,7 @@ impl Locking<'_> {
         }
     }
 
-    fn compile(&self, uv: &Path, wanted: &Wanted) -> Result<Run, PythonError> {
+    fn compile(&self, uv: &Path, wanted: &LockInputs) -> Result<Run, PythonError> {
         let oldest = self
             .requires
             .parse::<PythonRequirement>()
@@ -225,9 +225,9 @@ impl Locking<'_> {
         Ok(path)
     }
 
-    /// What pip would install here, where no `uv` can be had. The interpreter may have none, so it
-    /// is a pip of its own.
-    fn report(&self, wanted: &Wanted) -> Result<Finished, ProcessError> {
+    /// The packages pip would install, where `uv` is unavailable. The interpreter may have no pip,
+    /// so a separate one is used.
+    fn report(&self, wanted: &LockInputs) -> Result<Finished, ProcessError> {
         let venv = self.place.join("resolve");
         Run::new(&self.bare.executable).args(["-I", "-m", "venv"]).arg(&venv).succeed()?;
         let run = pip(&venv.join("bin/python")).directory(self.folder);
@@ -251,7 +251,7 @@ impl Locking<'_> {
 }
 
 /// A lock of uv's own in the form that installers share; nothing is resolved again.
-fn export(uv: &Path, wanted: &Wanted) -> Run {
+fn export(uv: &Path, wanted: &LockInputs) -> Run {
     let run = Run::new(uv).args([
         "export",
         "--quiet",

@@ -7,7 +7,7 @@
 mod locking;
 mod project;
 
-pub use locking::{Installer, Locked, Locking, Wanted};
+pub use locking::{Installer, LockInputs, Locked, Locking};
 pub use project::project;
 
 use crate::world::env;
@@ -99,7 +99,7 @@ impl Diagnose for PythonError {
                     .to_owned(),
             ),
             Self::Environment { .. } => Some(
-                "nothing was changed; mend the cause and run it \
+                "nothing was changed; fix the cause and run it \
                 again"
                     .to_owned(),
             ),
@@ -108,10 +108,10 @@ impl Diagnose for PythonError {
     }
 }
 
-/// An interpreter that was asked what it is.
+/// A probed interpreter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interpreter {
-    /// The program itself, behind whatever shim stood on PATH.
+    /// The executable itself, resolved through shims on PATH.
     pub executable: PathBuf,
     pub version: String,
     /// `cpython`, and the letter of a build of another kind (`cpython-t`: free-threaded).
@@ -134,8 +134,8 @@ impl Interpreter {
     }
 }
 
-/// The interpreter a checkout's children run on: the bare one, or that of the environment its lock
-/// asks for, made now when it is missing. `say` is called with what takes time.
+/// The interpreter a checkout's children run on: the bare one, or that of the environment of its
+/// lock, created when it is missing. `say` is called with slow steps.
 pub fn interpreter(
     layout: &Layout,
     code: &Path,
@@ -160,12 +160,12 @@ pub fn interpreter_by(
     }
 }
 
-/// Where the interpreter of a repository and what it imports lie, the code and a lock's environment
-/// aside.
+/// The paths of a repository's interpreter and its modules, excluding the code and a lock's
+/// environment.
 pub struct Folders {
     /// The installation of the interpreter.
     pub installed: Vec<PathBuf>,
-    /// What the user gave it, where no lock says all there is.
+    /// The user's additional module path, where there is no lock.
     pub packages: Vec<PathBuf>,
 }
 
@@ -184,8 +184,7 @@ pub fn folders(layout: &Layout, python: &Python) -> Result<Folders, PythonError>
     Ok(Folders { installed: bare.prefixes, packages })
 }
 
-/// Whether the interpreter of a checkout is there already: a lock's environment takes its time to
-/// make.
+/// Whether the interpreter of a checkout is ready: creating a lock's environment is slow.
 pub fn is_ready(layout: &Layout, code: &Path, python: &Python) -> Result<bool, PythonError> {
     let bare = find(layout, &python.requires)?;
     let Some(lock) = &python.lock else { return Ok(true) };
@@ -194,8 +193,8 @@ pub fn is_ready(layout: &Layout, code: &Path, python: &Python) -> Result<bool, P
     Ok(finished(&layout.environment(&key(&bytes, &bare))).is_some())
 }
 
-/// A child's command line: `python` and `python3` stand for the interpreter, and so does a program
-/// that its environment installed.
+/// A child's command line: `python` and `python3` are replaced by the interpreter, and programs of
+/// its environment by their paths.
 pub fn command(entry: &EntryPoint, interpreter: &Path) -> Vec<OsString> {
     let mut command: Vec<OsString> = entry.command.iter().map(OsString::from).collect();
     if let Some(program) = command.first_mut() {
@@ -219,7 +218,7 @@ fn beside(interpreter: &Path, program: &OsStr) -> Option<PathBuf> {
 pub enum Bytecode {
     /// Beside the files, made with the checkout; children write none.
     InPlace,
-    /// In a folder of ours, since the code stands in a folder of the user's.
+    /// In a folder of `agent`, since the code is in a folder of the user.
     Apart(PathBuf),
 }
 
@@ -234,7 +233,7 @@ pub fn child_environment(
     if sources.is_dir() {
         roots.push(sources);
     }
-    // a lock says all there is; a bare interpreter is the user's, with the folders the user gave it
+    // a lock is complete; without one, the user's interpreter and module path are used
     if python.lock.is_none() {
         roots.extend(env::python_path().iter().flat_map(std::env::split_paths));
     }
@@ -251,8 +250,8 @@ pub fn child_environment(
     ]
 }
 
-/// What a Python process finds in its environment that is to import nothing but what lies in a
-/// folder: none of the user's own folders.
+/// The environment of a Python process that may import from one folder only: without the user's
+/// module path.
 pub fn isolated_environment(folder: &Path) -> Vec<(OsString, OsString)> {
     let roots =
         std::env::join_paths([folder, &folder.join("src")]).unwrap_or_else(|_| folder.into());
@@ -295,7 +294,7 @@ const NAMES: [&str; 2] = ["python3", "python"];
 /// an old `python3`).
 const NEWER_NAMES: [&str; 4] = ["python3.14", "python3.13", "python3.12", "python3.11"];
 
-/// Each is looked for when the ones before it did not do: PATH may be long.
+/// Each is searched only when the earlier ones are unsuitable: PATH may be long.
 fn candidates() -> Box<dyn Iterator<Item = (String, Option<PathBuf>)>> {
     if let Some(named) = env::python() {
         let label = format!("{}={}", env::PYTHON, named.to_string_lossy());
@@ -358,7 +357,7 @@ impl<'a> Probes<'a> {
         Self { layout, known, changed: false }
     }
 
-    /// A cache: a repository that cannot be written to asks again each time.
+    /// A cache: in a read-only repository the interpreter is probed each time.
     fn write(&self) {
         if self.changed
             && self.layout.root().is_dir()
@@ -429,7 +428,7 @@ impl<'a> Probes<'a> {
     }
 }
 
-/// The environment that a program lies in, as `python -m venv` makes them.
+/// The environment that contains a program, as made by `python -m venv`.
 pub fn environment_of(program: &Path) -> Option<PathBuf> {
     program
         .ancestors()
@@ -442,8 +441,8 @@ pub fn environment_of(program: &Path) -> Option<PathBuf> {
 
 /// Written last, so that an environment without it is one that was never finished.
 pub const MARKER: &str = "agent-environment.json";
-/// The schema of a marker. `agent/environment@1` is of an environment whose packages were compiled
-/// by whoever imported them first.
+/// The schema of a marker. `agent/environment@1` marks an environment whose packages were compiled
+/// on first import.
 const COMPILED: &str = "agent/environment@2";
 
 #[derive(Serialize)]
@@ -486,7 +485,7 @@ fn environment(
     ));
     maker.make()?;
     if let Some(lacking) = maker.lacking() {
-        say(&format!("{} is not whole: {lacking}", lock.display()));
+        say(&format!("{} is incomplete: {lacking}", lock.display()));
     }
     maker.mark()?;
     Ok(python_of(&folder))
@@ -504,7 +503,7 @@ fn python_of(folder: &Path) -> PathBuf {
     folder.join("bin/python")
 }
 
-/// The environment's interpreter, when it was made to its end and the one it links to still stands.
+/// The environment's interpreter, when its creation completed and its link target still exists.
 fn finished(folder: &Path) -> Option<PathBuf> {
     let python = python_of(folder);
     (is_finished(folder) && fs::is_program(&python)).then_some(python)
@@ -551,7 +550,7 @@ fn refuse_local_entries(bytes: &[u8], lock: &Path) -> Result<(), PythonError> {
     }
 }
 
-/// Makes one environment where nobody else is making it.
+/// Creates an environment, under its lock.
 struct Maker<'a> {
     code: &'a Path,
     lock: &'a Path,
@@ -649,7 +648,7 @@ impl Maker<'_> {
         FileLock::acquire(&lock_of(self.folder))
     }
 
-    /// The environment is whole.
+    /// The environment is complete.
     fn mark(&self) -> Result<(), FsError> {
         let lock_digest = object_id::digest(self.bytes);
         let marker = Marker {
@@ -672,7 +671,7 @@ impl Maker<'_> {
         run.arg("-r").arg(self.lock)
     }
 
-    /// In the checkout, without what would make either tool look at another environment.
+    /// In the checkout, without variables that would direct either tool to another environment.
     fn run(&self, program: &Path) -> Run {
         [
             "VIRTUAL_ENV",
@@ -740,12 +739,12 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn without_a_lock_the_bare_interpreter_serves_and_its_answer_is_kept() {
+    fn interpreter_is_used_without_a_lock_and_its_probe_is_cached() {
         let repository = Repository::new();
         let (first, _) = repository.interpreter(None);
         let kept = std::fs::read(repository.layout.pythons()).unwrap();
-        // a known interpreter is not asked again: the kept answer is what comes back, even a
-        // changed one
+        // a known interpreter is not probed again: the cached result is returned, even a modified
+        // one
         let changed =
             String::from_utf8(kept).unwrap().replace("\"version\": \"3.", "\"version\": \"9.");
         std::fs::write(repository.layout.pythons(), changed).unwrap();
@@ -755,7 +754,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn a_python_that_is_not_there_is_named_with_what_was_found() {
+    fn missing_python_error_lists_candidates() {
         let repository = Repository::new();
         let error = find(&repository.layout, ">=4").unwrap_err();
         assert_eq!(error.kind(), FailureKind::Surroundings);
@@ -767,7 +766,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn a_lock_makes_an_environment_once_over_what_a_killed_maker_left() {
+    fn environment_is_built_once_after_an_interrupted_build() {
         let repository = Repository::new();
         let lock = repository.lock_a_wheel();
         repository.write("requirements.lock", &lock);
@@ -789,7 +788,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn a_wrong_hash_is_refused_with_what_the_installer_said_and_leaves_nothing() {
+    fn hash_mismatch_reports_the_installer_output_and_leaves_no_files() {
         let repository = Repository::new();
         let lock = repository.lock_a_wheel();
         let digest = lock.rsplit(':').next().unwrap().trim().to_owned();
@@ -806,9 +805,9 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn a_lock_with_local_entries_or_none_is_wrong_input() {
+    fn lock_with_local_or_no_entries_is_an_input_error() {
         let repository = Repository::new();
-        repository.write("requirements.lock", "# made by hand\n-e .\n");
+        repository.write("requirements.lock", "# made manually\n-e .\n");
         let error = repository.interpreter(Some("requirements.lock")).0.unwrap_err();
         assert_eq!(error.kind(), FailureKind::Input);
         assert!(error.to_string().starts_with("requirements.lock:2: `-e .`"), "{error}");
@@ -819,7 +818,7 @@ print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
     }
 
     #[test]
-    fn a_leading_python_stands_for_the_interpreter() {
+    fn leading_python_is_replaced_by_the_interpreter() {
         let python = Path::new("/opt/python/bin/python3.13");
         let check = |words: &[&str], expected: &[&str]| {
             let entry = EntryPoint {

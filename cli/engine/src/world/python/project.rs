@@ -1,6 +1,6 @@
 //! The project of a checkout, as if it was installed: metadata, entry points and console scripts in
-//! a folder of their own that Python searches. The code itself is that of the checkout, and the
-//! environment of a lock stays one for all checkouts with that lock.
+//! a separate folder on Python's path. The code itself is that of the checkout, and the environment
+//! of a lock stays one for all checkouts with that lock.
 
 use super::{MARKER, PythonError};
 use crate::world::fs;
@@ -10,10 +10,10 @@ use agent_core::formats::manifest::Python;
 use agent_core::formats::object_id;
 use std::path::{Path, PathBuf};
 
-/// In the place of an environment's marker: the folder is whole.
+/// Like an environment's marker: the folder is complete.
 const SCHEMA: &str = r#"{"schema":"agent/project@1"}"#;
 
-/// The folder that stands for the installed project; `None` where the manifest names none, or one
+/// The folder with the project's metadata; `None` where the manifest names no project, or one
 /// without a name.
 pub fn project(
     layout: &Layout,

@@ -13,10 +13,10 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The word for `agent` as the one that tries.
+/// The subject name for `agent` itself.
 pub const ATTEMPT: &str = "attempt";
 
-/// What the attempts are made on: it is there, and within reach of who is not confined.
+/// The targets of the attempts: existing, and accessible without confinement.
 pub struct Aims {
     /// A file of the user's.
     pub file: PathBuf,
@@ -33,7 +33,7 @@ pub struct Aims {
 }
 
 impl Aims {
-    pub fn to_words(&self) -> Vec<OsString> {
+    pub fn to_arguments(&self) -> Vec<OsString> {
         let files = [&self.file, &self.repository, &self.store, &self.socket]
             .map(|path| path.clone().into_os_string());
         let numbers = [self.port.to_string(), self.process.as_raw_nonzero().to_string()];
@@ -44,7 +44,7 @@ impl Aims {
             .collect()
     }
 
-    pub fn from_words(words: &[OsString]) -> Option<Self> {
+    pub fn from_arguments(words: &[OsString]) -> Option<Self> {
         let [file, repository, store, socket, name, port, process] = words else { return None };
         Some(Self {
             file: file.into(),
@@ -120,7 +120,7 @@ fn must(done: bool) -> io::Result<()> {
     if done { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-/// What a debugger may: the same right is asked for.
+/// Needs the same right as a debugger.
 fn read_memory(process: Pid) -> io::Result<()> {
     let mapped = std::fs::read_to_string(format!("/proc/{}/maps", process.as_raw_nonzero()))?;
     let start = mapped

@@ -1,9 +1,8 @@
 //! The system calls that a confined child is refused, as seccomp filters.
 //!
 //! A filter sees numbers and not paths, so a call that changes modes, owners, times or attributes
-//! is refused wherever its file lies. Changes of modes, owners and times report success and have no
-//! effect: `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when
-//! they fail.
+//! is refused for any file. Changes of modes, owners and times report success and have no effect:
+//! `shutil.copy`, `cp -a` and `tar` make them on every file, and end with an error when they fail.
 
 use agent_core::child::confinement::Kind;
 use linux_raw_sys::errno::{EACCES, ENOSYS, EOPNOTSUPP, EPERM};
@@ -34,8 +33,8 @@ pub fn refuse(kind: Kind, network: bool) -> Result<(), seccompiler::Error> {
     seccompiler::apply_filter(&joined(filters(kind, network, arch)?))
 }
 
-/// One program that asks each of them in turn: the kernel takes half a millisecond to install one,
-/// whatever its length, and a call runs through all of them.
+/// One program that combines all of them: the kernel takes half a millisecond to install one,
+/// whatever its length, and each call runs all of them.
 fn joined(mut filters: Vec<BpfProgram>) -> BpfProgram {
     const JUMP: u16 = 0x05;
     let last = filters.len().saturating_sub(1);
@@ -92,7 +91,7 @@ fn other_numbers() -> BpfProgram {
     ]
 }
 
-/// What changes the system as a whole, or is a way into the kernel that no sandbox watches.
+/// Calls that change the system globally, or reach kernel interfaces that no sandbox filters.
 fn system() -> Result<Refused, BackendError> {
     let mut calls = plain(&[
         sys::__NR_mount,
@@ -203,7 +202,7 @@ const NAMESPACES: [u32; 7] = [
     sys::CLONE_NEWNET,
 ];
 
-/// Calls that programs do without where a kernel does not have them. `clone3` passes its flags in
+/// Calls that programs replace where a kernel lacks them. `clone3` passes its flags in
 /// memory, and an `io_uring` passes whole calls.
 fn absent() -> Refused {
     let calls = plain(&[
@@ -304,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_filter_allows_the_next_one_is_asked_about() {
+    fn seccomp_filters_are_chained() {
         let refusing = |error| {
             vec![
                 answer(SeccompAction::Allow),
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_filter_is_one_that_the_kernel_takes() {
+    fn longest_filter_is_within_the_kernel_limit() {
         const MOST: usize = 4096;
         let arch = TargetArch::try_from(std::env::consts::ARCH).unwrap();
         assert!(joined(filters(Kind::Tested, true, arch).unwrap()).len() < MOST / 2);

@@ -28,8 +28,8 @@ impl Diagnose for SandboxError {
     }
 }
 
-/// Runs `work` on a thread of its own that is confined; what it starts is confined too. This
-/// process stays as it is.
+/// Runs `work` on a separate confined thread; processes it starts are confined too. This process is
+/// unaffected.
 pub fn within<T: Send>(
     confinement: &Confinement,
     work: impl FnOnce() -> T + Send,
@@ -82,7 +82,7 @@ fn restrict_files(confinement: &Confinement) -> Result<bool, RulesetError> {
     }
     let mut ruleset = ruleset.scope(Scope::from_all(NEWEST))?.create()?;
     for Rule { path, access } in confinement.clone().resolved(resolve).rules(entries) {
-        // what is gone by now, or may not be looked at, is not granted
+        // missing and inaccessible entries are not granted
         if let Ok(place) = rustix::fs::openat(
             CWD,
             &path,

@@ -5,8 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// What is only nice to have is not waited for longer than this.
 const BRIEF: Duration = Duration::from_secs(2);
-/// A store that sends or takes at least so many bytes a second is not too slow: beyond the bound a
-/// transfer has a second more for each of these.
+/// The minimum transfer rate in bytes per second: each of these extends the time limit by a second.
 const BYTES_A_SECOND: u64 = 256 << 10;
 /// The largest object there may be: it is held in memory.
 const LARGEST: u64 = 1 << 30;
@@ -14,7 +13,7 @@ const LARGEST: u64 = 1 << 30;
 /// How long an operation may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
-    /// `None` for files: no event loop runs there that could tell the time.
+    /// `None` for files: they use no event loop with a timer.
     within: Option<Duration>,
     /// It is only nice to have, and left out for a while once the store did not answer in time.
     pub(super) brief: bool,
@@ -49,7 +48,7 @@ impl Bound {
         self.within.map_or(f64::INFINITY, |within| within.as_secs_f64())
     }
 
-    /// Waits for what began then and has moved so many bytes.
+    /// Waits for an operation with this start and number of transferred bytes.
     async fn wait<T>(
         self,
         began: Instant,
@@ -60,7 +59,7 @@ impl Bound {
         timeout_at(end(began, within, bytes), step).await.map_err(|_| TooMuch::Time(within))
     }
 
-    /// Waits for an operation that moves so many bytes.
+    /// Waits for an operation that transfers this number of bytes.
     pub(super) async fn keep<T>(
         self,
         bytes: u64,
@@ -69,7 +68,7 @@ impl Bound {
         self.wait(Instant::now(), bytes, operation).await?
     }
 
-    /// Takes in an object as it arrives: what is said of its size is not believed.
+    /// Receives an object in chunks, without relying on its declared size.
     pub(super) async fn read(
         self,
         object: impl Future<Output = Result<object_store::GetResult, object_store::Error>>,
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_moves_has_more_time_and_what_is_nice_to_have_has_less() {
+    fn bound_extends_on_progress_and_is_shorter_for_optional_reads() {
         let began = Instant::now();
         let seconds = |bytes| (end(began, Duration::from_secs(20), bytes) - began).as_secs();
         assert_eq!(seconds(0), 20);

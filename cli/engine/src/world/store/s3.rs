@@ -1,5 +1,5 @@
-//! `s3://BUCKET/PREFIX`: any S3-compatible store, told by the usual `AWS_*` variables. A request is
-//! tried again for a while and then given up.
+//! `s3://BUCKET/PREFIX`: any S3-compatible store, configured by the usual `AWS_*` variables. Failed
+//! requests are retried for a limited time.
 
 use crate::world::env;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-/// After this nothing is tried again; one last try may still be under way.
+/// After this nothing is retried; one last attempt may still be in flight.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(6);
 const CONNECT_WITHIN: &str = "2 seconds";
 /// For a server that took the request and does not answer.
@@ -43,9 +43,9 @@ impl S3 {
     }
 }
 
-/// For whoever speaks TLS: certificates are looked at with the one provider there is.
+/// The TLS crypto provider for verifying certificates.
 pub fn provide_tls() {
-    // a second time it is there already
+    // already set by an earlier call
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -69,21 +69,20 @@ fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {
         .with_bucket_name(bucket)
 }
 
-/// A store that did not answer, however often it was asked, and when that was: a command that asks
-/// it for ten things waits once.
+/// An unreachable store, with the time of the failure: a command with ten requests waits once.
 struct Unreachable {
     url: String,
-    /// It was asked for what is only nice to have, and may answer whoever waits longer.
+    /// The failed request was optional, with a short limit; a longer one may succeed.
     brief: bool,
     when: Instant,
 }
 
 static UNREACHABLE: Mutex<Vec<Unreachable>> = Mutex::new(Vec::new());
-const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 fn unreachable() -> MutexGuard<'static, Vec<Unreachable>> {
     let mut unreachable = UNREACHABLE.lock().unwrap_or_else(PoisonError::into_inner);
-    unreachable.retain(|one| one.when.elapsed() < ASKED_AGAIN_AFTER);
+    unreachable.retain(|one| one.when.elapsed() < RETRY_AFTER);
     unreachable
 }
 
@@ -93,13 +92,13 @@ pub(super) fn note_unreachable(url: String, brief: bool) {
     }
 }
 
-/// Whether it need not be asked: not at all, or not for what is only nice to have.
+/// Whether to skip a request: all of them, or only optional ones.
 pub(super) fn was_unreachable(url: &str, brief: bool) -> bool {
     unreachable().iter().any(|one| one.url == url && (brief || !one.brief))
 }
 
-/// Hands a future to the event loop of the network, a thread of its own: the caller may be in
-/// another event loop, and waits in any way it likes.
+/// Runs a future on the network event loop, a separate thread: the caller may be in another event
+/// loop.
 pub(super) fn spawn<F: Future<Output: Send> + Send + 'static>(
     future: F,
 ) -> std::io::Result<JoinHandle<F::Output>> {

@@ -10,7 +10,7 @@ use agent_core::version::registry::evaluation_key;
 use agent_core::version::tag;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
-use agent_engine::versions::stored::Kept;
+use agent_engine::versions::stored::StoredTiers;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,8 +67,8 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
 fn tiers(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let commit = reader.commit(&call.path("version")?)?;
     // without the store the tiers are unknown; the rest is answered from git
-    let kept = Kept::of(&reader.repository, &commit).ok();
-    let summaries = |kept: &Kept| {
+    let kept = StoredTiers::of(&reader.repository, &commit).ok();
+    let summaries = |kept: &StoredTiers| {
         kept.tiers()
             .filter_map(|tier| Some((tier.to_string(), json!(kept.tier(tier)?.0))))
             .collect::<Map<_, _>>()
@@ -100,7 +100,7 @@ fn requested(reader: &Reader, call: &Call<'_>) -> Result<Requested, Problem> {
         let hint = format!("run in the repository: agent test --at {shown} --tier {tier}");
         Problem::not_found(format!("{what} of {shown} is not in the object store")).with_hint(hint)
     };
-    let kept = Kept::of(&reader.repository, &commit)?;
+    let kept = StoredTiers::of(&reader.repository, &commit)?;
     let (summary, _) =
         kept.tier(tier).cloned().ok_or_else(|| not_kept(&format!("the tier {tier}")))?;
     let results = reader
@@ -123,7 +123,7 @@ impl Cases {
 
     fn of(
         &self,
-        kept: &Kept,
+        kept: &StoredTiers,
         commit: &CommitInfo,
         tier: Tier,
         summary: &TierSummary,

@@ -2,19 +2,19 @@
 
 use std::collections::VecDeque;
 
-/// How much of a stream is kept, and of a line of it.
+/// The limits of the stored part of a stream, and of a line.
 pub const LIMIT: usize = 64 << 10;
-/// So many lines are shown at least.
+/// The minimum number of lines shown.
 const SHOWN: usize = 20;
 
 /// The last lines of a stream, up to a bound in bytes.
 #[derive(Debug, Default)]
-pub struct LastWords {
+pub struct StderrTail {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
-impl LastWords {
+impl StderrTail {
     pub fn push(&mut self, line: String) {
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
@@ -28,12 +28,12 @@ impl LastWords {
     }
 }
 
-/// The lines to show: the last ones, with the whole of a stack trace that would be cut. Which of
-/// its lines names the place of the failure differs from language to language.
+/// The lines to show: the last ones, extended to a complete stack trace. Which line of a trace
+/// names the failing location differs between languages.
 pub fn shown<T: AsRef<str>>(lines: &[T]) -> &[T] {
     let last = lines.len().saturating_sub(SHOWN);
     let of_trace = (0..last).rev().take_while(|index| is_of_trace(lines, *index)).count();
-    // some put a line of their own above it
+    // some runtimes print a header line above it
     let head = usize::from(of_trace > 0 && of_trace < last);
     &lines[last - of_trace - head..]
 }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_last_part_is_kept_within_the_bound() {
-        let mut words = LastWords::default();
+        let mut words = StderrTail::default();
         for number in 0..10_000 {
             words.push(format!("{number:0>15}"));
         }
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(words.lines().len(), 1, "one long line is kept whole");
     }
 
-    /// What is shown of 100 log lines with a trace behind them.
+    /// The lines shown of 100 log lines followed by a stack trace.
     fn shown_of(trace: &[&str]) -> Vec<String> {
         let log = (0..100).map(|number| format!("log line {number}"));
         let lines: Vec<_> = log.chain(trace.iter().map(|line| (*line).to_owned())).collect();
