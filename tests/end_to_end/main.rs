@@ -49,6 +49,7 @@ mod rest;
 mod s3;
 mod served;
 mod shim;
+mod slo;
 mod store_away;
 mod submodules;
 mod surface;

@@ -11,6 +11,7 @@ pub mod contract;
 pub mod formats;
 pub mod gate;
 pub mod protocol;
+pub mod slo;
 pub mod state;
 pub mod statistics;
 pub mod testing;

@@ -13,6 +13,7 @@ pub mod error;
 pub mod gc;
 pub mod notices;
 pub mod repository;
+pub mod slo;
 pub mod staging;
 pub mod sync;
 pub mod target;

@@ -26,6 +26,7 @@ mod rollback;
 mod run;
 mod semver;
 mod serve;
+mod slo;
 mod state;
 mod sync;
 mod templates;
@@ -62,6 +63,7 @@ pub enum Command {
     Mcp(mcp::Arguments),
     Serve(serve::Arguments),
     Log(log::Arguments),
+    Slo(slo::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
     Hook(hook::Arguments),
@@ -107,6 +109,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Mcp(arguments) => mcp::run(arguments, context),
         Command::Serve(arguments) => serve::run(arguments, context),
         Command::Log(arguments) => log::run(arguments, context),
+        Command::Slo(arguments) => slo::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

@@ -9,6 +9,7 @@ pub mod junit;
 pub mod markdown;
 mod markup;
 pub mod progress;
+pub mod sparkline;
 pub mod svg;
 pub mod table;
 pub mod traces;

@@ -60,6 +60,11 @@ impl CallResult {
         self.meta.as_ref()?.get(key)
     }
 
+    /// What the call cost, in US dollars, as the Runner reported it.
+    pub fn cost_usd(&self) -> Option<f64> {
+        wire::cost_usd(self.meta(wire::COST)?)
+    }
+
     /// Why its `_meta` is unreadable, where it is present.
     pub fn meta_problem(&self) -> Option<&'static str> {
         let is_malformed =

@@ -82,6 +82,8 @@ pub const CACHED: &str = "agent.tier.cached";
 pub const RESULTS: &str = "agent.tier.results";
 pub const VERDICT: &str = "agent.verdict";
 pub const SIGNAL: &str = "agent.signal.id";
+/// What a call cost in US dollars, as the Runner reported it.
+pub const COST: &str = "agent.cost.usd";
 pub const CODER: &str = "agent.coder";
 pub const RUN: &str = "agent.architect.run";
 pub const EXIT: &str = "agent.exit";

@@ -1,6 +1,8 @@
 //! The `_meta` keys and environment variables between the shim and its children: the same names as
 //! in `agent_runtime`.
 
+use serde_json::Value;
+
 /// `{"revision","path"}` to a Runner, `{"revision","value"}` to a Tuner, `{"value"}` back from a
 /// Tuner.
 pub const STATE: &str = "dev.agentvc/state";
@@ -32,6 +34,11 @@ pub const ENV_GUARD: &str = "AGENT_GUARD";
 pub const ENV_SCRATCH: &str = "AGENT_SCRATCH";
 /// The folder for files of a server's own; to a Runner under test an empty one.
 pub const ENV_DATA: &str = "AGENT_DATA";
+
+/// The US dollars of a `COST`; `None` where it is not an amount.
+pub fn cost_usd(cost: &Value) -> Option<f64> {
+    cost.get("usd")?.as_f64().filter(|usd| usd.is_finite() && *usd >= 0.0)
+}
 
 /// Whether a `_meta` key is internal to `agent`.
 pub fn is_ours(key: &str) -> bool {

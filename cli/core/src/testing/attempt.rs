@@ -325,6 +325,5 @@ impl<'a> Attempt<'a> {
 
 /// The cost of a call as reported by the Runner, in US dollars.
 pub fn cost(result: &Answer) -> Option<f64> {
-    let usd = result.meta(wire::COST)?.get("usd")?.as_f64()?;
-    (usd.is_finite() && usd >= 0.0).then_some(usd)
+    wire::cost_usd(result.meta(wire::COST)?)
 }

@@ -2,6 +2,7 @@
 
 use crate::formats::document::{self, DocumentError, Fields};
 use crate::formats::manifest::Tier;
+use crate::slo::{self, Objective};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ const TIER_KEYS: [&str; 6] = ["wall_s", "pass_rate", "score", "p95_ms", "limit_s
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Budgets {
     pub tiers: BTreeMap<Tier, Budget>,
-    /// Read by the triggers.
-    pub slos: Vec<Value>,
+    /// Objectives of live traffic, which no tier is held to.
+    pub slos: Vec<Objective>,
 }
 
 /// The limits of a tier; absent ones are not checked, but with neither `pass_rate` nor `score`
@@ -67,7 +68,8 @@ impl Budgets {
             None => BTreeMap::new(),
             Some(tiers) => parse_tiers(tiers, file)?,
         };
-        Ok(Self { tiers, slos: fields.list("slos")?.unwrap_or_default() })
+        let slos = fields.list("slos")?.unwrap_or_default();
+        Ok(Self { tiers, slos: slo::parse(slos, &format!("{file}: slos"))? })
     }
 
     pub fn of(&self, tier: Tier) -> Budget {
@@ -156,7 +158,8 @@ mod tests {
 
     #[test]
     fn budget_keys_are_read() {
-        let text = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"wall_s":10,"score":0.5}},"slos":[{}]}"#;
+        let text = r#"{"schema":"agent/budgets@1","tiers":{"micro":{"wall_s":10,"score":0.5}},"slos":[{"name":"a",
+            "indicator":{"type":"success"},"target":0.9,"window":"1d"}]}"#;
         let budgets = Budgets::parse(text, FILE).unwrap();
         assert_eq!(
             budgets.of(Tier::Micro),

@@ -150,6 +150,9 @@ impl Call<'_> {
 
 /// How a call of a child ended, on its span.
 pub fn note_outcome(operation: &Operation, outcome: &Result<CallResult, ChildError>) {
+    if let Some(usd) = outcome.as_ref().ok().and_then(CallResult::cost_usd) {
+        operation.cost(usd);
+    }
     match outcome {
         Ok(result) if result.is_error() => operation.tool_failed(""),
         Ok(_) => {}

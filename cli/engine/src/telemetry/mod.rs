@@ -6,6 +6,7 @@
 //! `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
+mod cached_fold;
 mod collector;
 mod debug;
 mod evaluation;
@@ -21,6 +22,7 @@ mod spool;
 mod start;
 
 pub use agent_core::protocol::conventions;
+pub use cached_fold::{CachedFold, Recorded};
 pub use evaluation::Evaluation;
 pub use operation::{Operation, Request, Transport};
 pub use records::{Records, Source};

@@ -172,6 +172,11 @@ impl Operation {
         self.span.traceparent()
     }
 
+    /// What the call cost, in US dollars.
+    pub fn cost(&self, usd: f64) {
+        self.span.set(names::COST, usd);
+    }
+
     /// The tool's result has `isError`.
     pub fn tool_failed(&self, description: &str) {
         self.fail(names::TOOL_ERROR, description);

@@ -234,6 +234,11 @@ impl Layout {
         self.home().join("tally.json")
     }
 
+    /// Good and all events of each SLO, as far as telemetry in the store was read.
+    pub fn slo_counts(&self) -> PathBuf {
+        self.home().join("slo-counts.json")
+    }
+
     /// The staging position of the last automatic promotion.
     pub fn auto_promotion(&self) -> PathBuf {
         self.home().join("auto-promotion.json")

@@ -1,0 +1,123 @@
+//! A fold over what is on record that is cached between processes: a file of the store never changes,
+//! so it is read once, and the next look reads what is new.
+
+use super::records::{Records, Source};
+use super::spool::{self, Signal, SpoolError};
+use crate::world::fs::{self, Durability, FsError};
+use agent_core::protocol::otlp::{self, Event, Span};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// One thing on record.
+#[derive(Debug, Clone, Copy)]
+pub enum Recorded<'a> {
+    Span(&'a Span),
+    Event(&'a Event),
+}
+
+/// The files of the store that were read, and what they came to.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CachedFold<T> {
+    schema: String,
+    read: BTreeSet<String>,
+    fold: T,
+    #[serde(skip)]
+    is_new: bool,
+}
+
+impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
+    /// A file that is missing, torn or of another schema is begun anew; so is one whose fold is
+    /// `stale`.
+    pub fn read(path: &Path, schema: &str, stale: impl Fn(&T) -> bool) -> Self {
+        let bytes = fs::read_if_there(path).ok().flatten();
+        let cached = bytes
+            .and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok())
+            .filter(|cached| cached.schema == schema && !stale(&cached.fold));
+        cached.unwrap_or_else(|| Self {
+            schema: schema.to_owned(),
+            read: BTreeSet::new(),
+            fold: T::default(),
+            is_new: false,
+        })
+    }
+
+    /// Takes what the store has had since, from `since` on; the result has what is on its way to
+    /// the store as well, which is read anew each time.
+    pub fn bring_up_to_date(
+        &mut self,
+        records: &Records,
+        since: Option<Timestamp>,
+        take: impl Fn(&mut T, Recorded<'_>),
+    ) -> Result<T, SpoolError> {
+        let mut listed = BTreeSet::new();
+        let mut spooled = Vec::new();
+        for signal in [Signal::Traces, Signal::Logs] {
+            for source in records.sources(signal, since)? {
+                listed.insert(source.key.clone());
+                if self.read.contains(&source.key) {
+                    continue;
+                }
+                if !source.is_stored() {
+                    spooled.push((signal, source));
+                    continue;
+                }
+                fold_source(&mut self.fold, signal, records, &source, &take)?;
+                // what could not be read now is read another time
+                if records.missed().is_none() {
+                    self.read.insert(source.key);
+                    self.is_new = true;
+                }
+            }
+        }
+        if records.missed().is_none() {
+            self.read.retain(|key| listed.contains(key));
+        }
+        let mut fold = self.fold.clone();
+        for (signal, source) in spooled {
+            fold_source(&mut fold, signal, records, &source, &take)?;
+        }
+        Ok(fold)
+    }
+
+    /// What is cached, for a change that makes it smaller.
+    pub const fn fold_mut(&mut self) -> &mut T {
+        &mut self.fold
+    }
+
+    /// Writes it down where it changed; it is cached for speed alone.
+    pub fn write(&self, path: &Path) -> Result<(), FsError> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(self).expect("a fold is JSON");
+        fs::replace(path, &bytes, Durability::Rebuildable)
+    }
+}
+
+/// Lines of other programs may be unreadable.
+fn fold_source<T>(
+    fold: &mut T,
+    signal: Signal,
+    records: &Records,
+    source: &Source,
+    take: impl Fn(&mut T, Recorded<'_>),
+) -> Result<(), spool::SpoolError> {
+    for line in records.read(source)?.lines() {
+        match signal {
+            Signal::Traces => {
+                for span in &otlp::spans(line).unwrap_or_default() {
+                    take(fold, Recorded::Span(span));
+                }
+            }
+            _ => {
+                for event in &otlp::events(line).unwrap_or_default() {
+                    take(fold, Recorded::Event(event));
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+use crate::context::Context;
+use crate::exit::{CommandResult, Exit};
+use crate::report::{sparkline, table};
+use agent_core::formats::suggestion::did_you_mean;
+use agent_core::slo::budget::{Burn, Standing};
+use agent_core::slo::series::Count;
+use agent_core::slo::{Filter, Indicator, Objective};
+use agent_engine::error::Failure;
+use agent_engine::slo;
+use serde_json::{Value, json};
+
+/// Show the service level objectives of live traffic
+///
+/// Prints, for each objective under `slos` in ci/budgets.json: the share of good events over its
+/// window, how much of the error budget is left, and the burn rates. A burn rate of 1 spends the
+/// error budget exactly over the window.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  agent slo\n  agent slo calls-succeed --json\n\n\
+        An objective: {\"name\": \"calls-succeed\", \"indicator\": {\"type\": \"success\"}, \
+        \"target\": 0.99, \"window\": \"28d\"}\n\
+        Indicators: success, latency (at_most_ms), reward (at_least), cost (at_most_usd). A \
+        \"filter\" names a tool, a range of versions or a line (\"1.2\").")]
+pub struct Arguments {
+    /// Show these objectives alone
+    names: Vec<String>,
+}
+
+/// Characters of the sparkline: a window is divided into as many parts.
+const PARTS: u64 = 28;
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    let repository = context.repository()?;
+    let objectives = chosen(slo::objectives(&repository)?, &arguments.names)?;
+    let report = slo::report(objectives, PARTS, &repository)?;
+    context.printer.json(&json!({
+        "schema": "agent/slos@1",
+        "at": report.at.to_string(),
+        "objectives": report.objectives.iter().map(document).collect::<Vec<_>>(),
+    }));
+    if report.objectives.is_empty() {
+        context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
+    } else {
+        let titles =
+            ["OBJECTIVE", "GOOD", "TARGET", "WINDOW", "EVENTS", "BUDGET LEFT", "BURN RATES", ""];
+        let rows: Vec<_> = std::iter::once(titles.map(str::to_owned).to_vec())
+            .chain(report.objectives.iter().map(row))
+            .collect();
+        for line in table::lines(&rows) {
+            context.printer.data(line);
+        }
+    }
+    report.warnings.into_iter().for_each(|warning| context.printer.warn(warning));
+    Ok(Exit::Done)
+}
+
+/// Those of these names; all where none is named.
+fn chosen(mut objectives: Vec<Objective>, names: &[String]) -> Result<Vec<Objective>, Failure> {
+    let known = || objectives.iter().map(|objective| objective.name.as_str());
+    if let Some(unknown) = names.iter().find(|name| !known().any(|known| known == name.as_str())) {
+        let suggestion = did_you_mean(unknown, known());
+        return Err(Failure::input(format!("there is no objective `{unknown}`{suggestion}"))
+            .with_hint("`agent slo` lists those of ci/budgets.json"));
+    }
+    objectives.retain(|objective| names.is_empty() || names.contains(&objective.name));
+    Ok(objectives)
+}
+
+fn row((objective, standing): &(Objective, Standing)) -> Vec<String> {
+    let burn_rates: Vec<_> = standing.burn.iter().filter_map(burn_rate).collect();
+    vec![
+        objective.name.clone(),
+        standing.compliance.map_or_else(|| "-".to_owned(), percent),
+        percent(objective.target),
+        objective.window.to_string(),
+        standing.count.total.to_string(),
+        standing.budget_left.map_or_else(|| "-".to_owned(), percent),
+        if burn_rates.is_empty() { "-".to_owned() } else { burn_rates.join(" ") },
+        sparkline::of(&standing.history.iter().map(good_share).collect::<Vec<_>>()),
+    ]
+}
+
+fn good_share(count: &Count) -> Option<f64> {
+    (count.total > 0).then(|| count.good as f64 / count.total as f64)
+}
+
+fn burn_rate(burn: &Burn) -> Option<String> {
+    burn.rate.map(|rate| format!("{} {rate:.1}", burn.window))
+}
+
+/// With as many digits as tell 99.99 % from 100 %.
+fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+fn document((objective, standing): &(Objective, Standing)) -> Value {
+    let burn: Vec<_> = standing
+        .burn
+        .iter()
+        .map(|burn| {
+            json!({"window": burn.window.to_string(), "good": burn.count.good,
+                "total": burn.count.total, "rate": burn.rate})
+        })
+        .collect();
+    let history: Vec<_> =
+        standing.history.iter().map(|count| json!([count.good, count.total])).collect();
+    json!({
+        "name": objective.name,
+        "description": objective.description,
+        "indicator": indicator(objective.indicator),
+        "filter": filter(&objective.filter),
+        "target": objective.target,
+        "window": objective.window.to_string(),
+        "good": standing.count.good,
+        "total": standing.count.total,
+        "compliance": standing.compliance,
+        "budget_left": standing.budget_left,
+        "burn_rates": burn,
+        "history": history,
+    })
+}
+
+fn indicator(indicator: Indicator) -> Value {
+    match indicator {
+        Indicator::Success => json!({"type": "success"}),
+        Indicator::Latency { at_most_ms } => json!({"type": "latency", "at_most_ms": at_most_ms}),
+        Indicator::Reward { at_least } => json!({"type": "reward", "at_least": at_least}),
+        Indicator::Cost { at_most_usd } => json!({"type": "cost", "at_most_usd": at_most_usd}),
+    }
+}
+
+fn filter(filter: &Filter) -> Value {
+    let Filter { tool, version, line } = filter;
+    json!({"tool": tool, "version": version.as_ref().map(ToString::to_string),
+        "line": line.map(|line| line.to_string())})
+}
