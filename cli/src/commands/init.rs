@@ -62,7 +62,7 @@ fn first_version(plan: &Scaffold, context: &Context) -> Result<Outcome, Failure>
     let repository = inside.repository()?;
     match repository.tip()? {
         Some(tip) => Ok(Outcome::nothing(format!("v{} exists already", tip.version))),
-        None => release::release(&repository, &release::Options::default()),
+        None => Ok(release::release(&repository, &release::Options::default())?),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     traced(&repository, "release", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("released", &repository, context, push, || {
-            release::release(&repository, &options)
+            Ok(release::release(&repository, &options)?)
         })
     })
 }

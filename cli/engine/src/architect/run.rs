@@ -16,7 +16,7 @@ use crate::target::contracts;
 use crate::telemetry::{Span, conventions as names};
 use crate::templates;
 use crate::versions::release::{self, Options};
-use crate::versions::{Outcome, evaluators};
+use crate::versions::{CandidateError, Outcome, ReleaseError, evaluators};
 use crate::world::fs::{self, FileLock};
 use crate::world::git::Move;
 use crate::world::{clock, env};
@@ -632,8 +632,10 @@ impl<'a> Execution<'a> {
         }
         let tried = match self.candidate(&change.commit) {
             Ok(target) => trial::run(trial, &target, &mut self.baseline)?,
-            Err(error) if trial::is_the_changes_fault(&error) => trial::broken(trial, &error),
-            Err(error) => return Err(error),
+            Err(CandidateError::Unfit(failure)) => {
+                trial::broken(trial, failure.messages.join(": "))
+            }
+            Err(CandidateError::Failed(failure)) => return Err(failure),
         };
         self.notify(&format!("  {}", tried.summary()))?;
         let event = if tried.passed {
@@ -657,7 +659,7 @@ impl<'a> Execution<'a> {
 
     /// A commit as it would be served: its code and schema, and the state that is served, migrated
     /// where it has to be.
-    fn candidate(&self, commit: &ObjectId) -> Result<Target, Failure> {
+    fn candidate(&self, commit: &ObjectId) -> Result<Target, CandidateError> {
         release::candidate(self.repository, self.repository.tip()?.as_ref(), commit)
     }
 
@@ -677,8 +679,10 @@ impl<'a> Execution<'a> {
         };
         let outcome = match release::release(self.repository, &options) {
             Ok(outcome) => outcome,
-            Err(error) if error.kind == FailureKind::Surroundings => return Err(error),
-            Err(error) => return Ok(Event::ReleaseRefused { why: error.messages.join(": ") }),
+            Err(ReleaseError::Surroundings(failure)) => return Err(failure),
+            Err(ReleaseError::NotReleased(failure)) => {
+                return Ok(Event::ReleaseRefused { why: failure.messages.join(": ") });
+            }
         };
         match &outcome.version {
             Some(version) if outcome.done => {

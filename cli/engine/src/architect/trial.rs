@@ -6,11 +6,10 @@ use crate::repository::run_report::TrialReport;
 use crate::target::Target;
 use crate::target::evaluators::Evaluators as Judges;
 use crate::testing::cases;
-use crate::testing::{self, Request};
+use crate::testing::{self, Request, TierFailure};
 use crate::versions::evaluators;
 use agent_core::architect::brief::FailingCase;
 use agent_core::architect::run::Trial;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{GateMode, Gated, Tier};
 use agent_core::gate::{self, GateVerdict, Question};
 use agent_core::statistics::mcnemar::sign_test;
@@ -127,7 +126,7 @@ fn measure(
     evaluators: &Judges,
     tier: Tier,
     repository: &Repository,
-) -> Result<Measured, Failure> {
+) -> Result<Measured, TierFailure> {
     let outcome =
         testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?;
     Ok(Measured { summary: outcome.summary.clone(), results: outcome.into_results() })
@@ -144,11 +143,10 @@ pub fn run(
     let has_held_out = baseline.of(trial.tier)?.has_held_out();
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository) {
         Ok(measured) => measured,
-        Err(error) if error.kind == FailureKind::Child && has_held_out => {
-            return Ok(failed(trial, UNTOLD.to_owned()));
+        Err(TierFailure::Child(_)) if has_held_out => {
+            return Ok(broken(trial, UNTOLD.to_owned()));
         }
-        Err(error) if is_the_changes_fault(&error) => return Ok(broken(trial, &error)),
-        Err(error) => return Err(error),
+        Err(error) => return Ok(broken(trial, error.of_the_code()?.messages.join(": "))),
     };
     let asked = not_worse(&baseline.active.manifest.release);
     let before = baseline.of(trial.tier)?;
@@ -168,15 +166,7 @@ pub fn run(
 
 /// A change that cannot even be run, or whose state cannot be carried over, is a failed trial and
 /// no failed command.
-pub fn is_the_changes_fault(error: &Failure) -> bool {
-    matches!(error.kind, FailureKind::Child | FailureKind::Input)
-}
-
-pub fn broken(trial: Trial, error: &Failure) -> TrialReport {
-    failed(trial, error.messages.join(": "))
-}
-
-fn failed(trial: Trial, why: String) -> TrialReport {
+pub fn broken(trial: Trial, why: String) -> TrialReport {
     TrialReport {
         tier: trial.tier,
         evaluators: trial.evaluators,
@@ -260,7 +250,7 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
         if written_cases(&new, tier, repository)?.keys().all(|id| known.contains_key(id)) {
             continue;
         }
-        let passed = |target| -> Result<BTreeSet<String>, Failure> {
+        let passed = |target| -> Result<BTreeSet<String>, TierFailure> {
             let measured = measure(target, &new, tier, repository)?;
             let passed = measured
                 .results
@@ -270,10 +260,11 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
         };
         match (passed(change), passed(active)) {
             (Ok(after), Ok(before)) if !after.is_subset(&before) => return Ok(true),
-            (Err(error), _) | (_, Err(error)) if !is_the_changes_fault(&error) => {
-                return Err(error);
+            (after, before) => {
+                for error in [after.err(), before.err()].into_iter().flatten() {
+                    error.of_the_code()?;
+                }
             }
-            _ => {}
         }
     }
     Ok(false)

@@ -1,6 +1,7 @@
 //! Tiers of a target: from the cache or run, and the evaluation they make.
 
 pub mod cases;
+mod error;
 mod evaluation;
 pub mod explain;
 mod history;
@@ -21,6 +22,7 @@ pub mod shard;
 mod subject;
 pub mod tier;
 
+pub use error::TierFailure;
 pub use evaluation::{ResultsKey, evaluation, evaluation_of, keep_once, store_evaluation};
 pub use memo::{CacheKey, look_up};
 pub use outcome::TierOutcome;

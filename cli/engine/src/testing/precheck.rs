@@ -6,6 +6,7 @@ use crate::target::Target;
 use crate::target::carried;
 use crate::target::evaluators::{Evaluators, Source};
 use crate::testing;
+use crate::testing::error::TierFailure;
 use crate::testing::memo::CacheKey;
 use crate::testing::outcome::TierOutcome;
 use crate::testing::request::Request;
@@ -57,13 +58,11 @@ impl Precheck {
             Ok(None) => Ok(PrecheckOutcome::Nothing),
             Ok(Some(outcome)) => Ok(precheck_outcome(outcome)),
             // the same on a slow machine or one without Python: the server runs the tier
-            Err(error) => match error.kind {
-                FailureKind::NotEnoughEvidence => Ok(self.out_of_time()),
-                FailureKind::Surroundings => {
-                    Ok(PrecheckOutcome::Skipped(error.messages.join(": ")))
-                }
-                _ => Err(error),
-            },
+            Err(TierFailure::OutOfTime { .. }) => Ok(self.out_of_time()),
+            Err(TierFailure::Surroundings(failure)) => {
+                Ok(PrecheckOutcome::Skipped(failure.messages.join(": ")))
+            }
+            Err(other) => Err(other.into()),
         }
     }
 
@@ -73,7 +72,7 @@ impl Precheck {
         repository: &Repository,
         tree: &ObjectId,
         on: Option<&ObjectId>,
-    ) -> Result<Option<TierOutcome>, Failure> {
+    ) -> Result<Option<TierOutcome>, TierFailure> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
         let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
         let at_once =
@@ -147,12 +146,13 @@ fn is_known_to_be_well(
 }
 
 /// Installing packages takes longer than any hook may.
-fn expect_environment(repository: &Repository, target: &Target) -> Result<(), Failure> {
-    if toolchain::is_ready(&repository.layout, &target.directory, &target.manifest)? {
+fn expect_environment(repository: &Repository, target: &Target) -> Result<(), TierFailure> {
+    let is_ready = toolchain::is_ready(&repository.layout, &target.directory, &target.manifest);
+    if is_ready.map_err(Failure::from)? {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(TierFailure::Surroundings(Failure::new(
         FailureKind::Surroundings,
         "its environment is not made yet (`agent test` makes it)",
-    ))
+    )))
 }

@@ -9,6 +9,7 @@ use super::request::Request;
 use crate::error::Failure;
 use crate::target::Target;
 use crate::telemetry::{Evaluation, Past, Span, conventions as names};
+use crate::testing::error::TierFailure;
 use crate::testing::subject::Ran;
 use crate::world::clock;
 use agent_core::testing::evaluation::{CaseResult, Outcome};
@@ -39,8 +40,8 @@ impl Record {
     pub(super) fn of(
         mut self,
         on_event: &mut dyn FnMut(&Event),
-        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<Ran, Failure>,
-    ) -> Result<Ran, Failure> {
+        work: impl FnOnce(&mut dyn FnMut(&Event)) -> Result<Ran, TierFailure>,
+    ) -> Result<Ran, TierFailure> {
         if !self.span.is_recorded() {
             return work(on_event);
         }
@@ -53,7 +54,10 @@ impl Record {
         });
         match &ended {
             Ok(ran) => self.conclude(&ran.outcome),
-            Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
+            Err(error) => {
+                let failure = Failure::from(error.clone());
+                span.fail(failure.kind.as_str(), failure.messages.join(": "));
+            }
         }
         ended
     }

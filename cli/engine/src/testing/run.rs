@@ -1,9 +1,9 @@
 //! A tier of a target: from the cache, or run.
 
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::{Evaluators, Source};
+use crate::testing::error::TierFailure;
 use crate::testing::history;
 use crate::testing::outcome::TierOutcome;
 use crate::testing::record::Record;
@@ -27,7 +27,7 @@ pub fn run_tier(
     evaluators: &Evaluators,
     request: &Request,
     on_event: &mut dyn FnMut(&Event),
-) -> Result<TierOutcome, Failure> {
+) -> Result<TierOutcome, TierFailure> {
     // where a change would keep results, it could have put some
     let store = repository.store(&evaluators.manifest)?;
     let tree =

@@ -1,5 +1,6 @@
 //! One tier of one target: what is known of it, what is run, what is kept.
 
+use super::error::TierFailure;
 use super::history::{History, LastRun};
 use super::known::{Known, RunKey};
 use super::memo::{self, CacheKey};
@@ -166,7 +167,7 @@ impl Subject<'_> {
         Ok(())
     }
 
-    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, Failure> {
+    pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, TierFailure> {
         let Self { target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
         let mut memory = Memory {
@@ -195,13 +196,13 @@ impl Subject<'_> {
             let shared = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
-                None => self.select(
+                None => Ok::<_, TierFailure>(self.select(
                     &mut shared.borrow_mut(),
                     &mut defined,
                     &mut fold,
                     &mut watches,
                     &on_event,
-                ),
+                )?),
             };
             let run = tier::run(&job, load, &mut |event| match event {
                 Some(event) => {
@@ -212,7 +213,7 @@ impl Subject<'_> {
             });
             if let Some(changed) = self.changed(watches)? {
                 memory.forget();
-                return Err(changed);
+                return Err(TierFailure::Surroundings(changed));
             }
             let run = run?;
             fold.join(run.fold);

@@ -192,13 +192,13 @@ impl Rerun<'_> {
         request: &Request,
     ) -> Result<TierOutcome, Failure> {
         let slow_ms = [(request.tier, testing::slow_cases(self.repository, request.tier))].into();
-        testing::run_tier(
+        Ok(testing::run_tier(
             self.repository,
             target,
             evaluators,
             request,
             &mut self.repository.notices.tiers(slow_ms),
-        )
+        )?)
     }
 
     /// Its updates through the Tuner of the version it was made from.

@@ -395,5 +395,5 @@ fn evaluate(
     evaluators: &Evaluators,
     tier: Tier,
 ) -> Result<TierOutcome, Failure> {
-    testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})
+    Ok(testing::run_tier(repository, target, evaluators, &Request::evidence(tier), &mut |_| {})?)
 }

@@ -5,6 +5,7 @@ pub mod kpi;
 
 pub mod bisection;
 pub mod difference;
+mod error;
 pub mod evaluators;
 pub mod evidence;
 mod execution;
@@ -15,6 +16,7 @@ pub mod release;
 pub mod rollback;
 pub mod stored;
 
+pub use error::{CandidateError, ReleaseError};
 pub use publish::Outcome;
 pub use pushed::{level, made_and_pushed, push_made, pushes_by_manifest};
 

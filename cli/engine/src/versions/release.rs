@@ -10,6 +10,7 @@ use crate::target::carried::{self, Beside};
 use crate::target::contracts::{self, code_of};
 use crate::target::migrations;
 use crate::target::spec;
+use crate::versions::error::{CandidateError, ReleaseError};
 use crate::versions::evaluators;
 use crate::versions::evidence::{Judged, Judges};
 use crate::versions::execution::{Basis, CommitText, Execution};
@@ -41,8 +42,8 @@ pub struct Options {
     pub again: Option<String>,
 }
 
-pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
-    publish::on_record("release", || make(repository, options))
+pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, ReleaseError> {
+    Ok(publish::on_record("release", || make(repository, options))?)
 }
 
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
@@ -171,12 +172,13 @@ pub fn candidate(
     repository: &Repository,
     tip: Option<&Tip>,
     source: &ObjectId,
-) -> Result<Target, Failure> {
+) -> Result<Target, CandidateError> {
     let what = What::Name(source.to_string());
     let code = repository.target(&what)?;
     let state = match tip {
         Some(tip) => {
-            let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
+            let copy = repository.git.read(source, STATE_FILE).map_err(Failure::from)?;
+            let copy = copy.unwrap_or_default();
             carried::refusal(
                 carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?,
                 source.short(),
@@ -189,7 +191,7 @@ pub fn candidate(
             &code,
         )?,
     };
-    repository.candidate(&what, source, &state)
+    Ok(repository.candidate(&what, source, &state)?)
 }
 
 /// The branch that is released; the commit, where it has no branch.

@@ -277,7 +277,9 @@ fn run_tiers(
     let evaluators = target.own_evaluators();
     requests
         .iter()
-        .map(|request| testing::run_tier(repository, target, &evaluators, request, &mut on_event))
+        .map(|request| {
+            Ok(testing::run_tier(repository, target, &evaluators, request, &mut on_event)?)
+        })
         .collect()
 }
 

@@ -8,13 +8,13 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::SCORERS;
 use crate::testing::cases;
-use crate::testing::{self, Request};
+use crate::testing::{self, Request, TierFailure};
 use crate::versions::stored::{StoredCase, StoredTiers};
 use crate::world::git::CommitInfo;
 use agent_core::bisection::{
     Bisection, Commit, Conclusion, Effort, How, PointOutcome, Probe, SCHEMA, search,
 };
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::suggestion::did_you_mean;
@@ -269,8 +269,8 @@ fn run_case(
     let request = Request { only: Some([case.to_owned()].into()), ..Request::new(tier) };
     match testing::run_tier(repository, target, &target.own_evaluators(), &request, &mut |_| {}) {
         Ok(outcome) => Ok(outcome.into_results().into_iter().find(|result| result.id == case)),
-        Err(error) if error.kind == FailureKind::Child => {
-            let why = Some(error.messages.join(": "));
+        Err(TierFailure::Child(error)) => {
+            let why = Some(error.messages().join(": "));
             Ok(Some(CaseResult {
                 outcome: Outcome::Errored,
                 score: 0.0,
@@ -278,7 +278,7 @@ fn run_case(
                 ..CaseResult::passed(case)
             }))
         }
-        Err(error) => Err(error),
+        Err(other) => Err(other.into()),
     }
 }
 
