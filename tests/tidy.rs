@@ -214,6 +214,58 @@ fn rooms_know_only_lower_floors() {
     assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
 }
 
+/// Where a kind is read: by the fronts, which map it to their codes, and where a room of the engine
+/// makes its own error of a failure of rooms below.
+const READERS_OF_KINDS: [&str; 4] = [
+    "cli/src/exit.rs",
+    "cli/serve/src/rest/problem.rs",
+    "cli/engine/src/testing/error.rs",
+    "cli/engine/src/versions/error.rs",
+];
+
+/// Whether code compares a kind or matches one, rather than to name it.
+fn reads_a_kind(code: &str) -> bool {
+    const KIND: &str = "FailureKind::";
+    code.match_indices(KIND).any(|(at, _)| {
+        let before = code[..at].trim_end();
+        let after = code[at + KIND.len()..].trim_start_matches(char::is_alphanumeric);
+        let after = after.trim_start_matches([' ', '\n', ')']);
+        let is_alternative = after.starts_with("| ") && !after.starts_with("||");
+        before.ends_with("==")
+            || before.ends_with("!=")
+            || after.starts_with("=>")
+            || is_alternative
+    })
+}
+
+#[test]
+fn callers_match_variants_and_not_kinds() {
+    for reading in [
+        "if error.kind == FailureKind::Child {",
+        "FailureKind::Usage => 400,",
+        "FailureKind::Child\n | FailureKind::Input => 1",
+        "(false, Some(FailureKind::Refused)) => {}",
+        "matches!(kind, FailureKind::Child | FailureKind::Input)",
+    ] {
+        assert!(reads_a_kind(reading), "{reading}");
+    }
+    for naming in ["Self::Url => FailureKind::Input,", "Failure::new(FailureKind::Child, why)"] {
+        assert!(!reads_a_kind(naming), "{naming}");
+    }
+    let crates = ["cli/engine/src", "cli/serve/src", "cli/src", "hooks/src"];
+    let trespasses: Vec<_> = crates
+        .iter()
+        .flat_map(|folder| rust_files(&root().join(folder)))
+        .filter(|file| !READERS_OF_KINDS.contains(&shown(file).as_str()))
+        .filter(|file| !file.ends_with("tests.rs"))
+        .filter(|file| {
+            reads_a_kind(code(file).split("#[cfg(test)]\nmod tests {").next().unwrap_or_default())
+        })
+        .map(|file| format!("{} reads a `FailureKind`; match a room's own error", shown(&file)))
+        .collect();
+    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+}
+
 /// The source folders of the crates, with the largest circle of files that each may hold.
 const LARGEST_CIRCLES: [(&str, usize); 5] = [
     ("cli/core/src", 4),

@@ -2,6 +2,7 @@
 //! them.
 
 use agent_core::formats::diagnose::FailureKind;
+use agent_core::testing::evaluation::Refusal;
 use agent_engine::error::Failure;
 use agent_serve::listen::Ended;
 use std::process::ExitCode;
@@ -40,6 +41,12 @@ impl From<FailureKind> for Exit {
             FailureKind::Surroundings => Self::Surroundings,
             FailureKind::NotEnoughEvidence => Self::NotEnoughEvidence,
         }
+    }
+}
+
+impl From<Option<Refusal>> for Exit {
+    fn from(refusal: Option<Refusal>) -> Self {
+        refusal.map(Refusal::kind).into()
     }
 }
 
@@ -89,7 +96,7 @@ mod tests {
         }
         assert_eq!(
             (
-                Exit::from(None).code(),
+                Exit::from(None::<FailureKind>).code(),
                 Exit::from(Ended::Stopped).code(),
                 Exit::from(Ended::Interrupted).code()
             ),

@@ -5,8 +5,8 @@ use crate::exit::{CommandResult, Exit};
 use crate::printer::{Printer, Style};
 use crate::report::difference;
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::Refusal;
 use agent_core::version::{Kind, tag as tag_of};
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
@@ -108,7 +108,7 @@ pub fn print(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     let lead = match (outcome.done, outcome.refusal) {
         (true, _) => Printer::styled(Style::Good, verb),
         (false, None) => Printer::styled(Style::Strong, "nothing done:"),
-        (false, Some(FailureKind::NotEnoughEvidence)) => {
+        (false, Some(Refusal::NotEnoughEvidence)) => {
             Printer::styled(Style::Warning, "not enough evidence:")
         }
         (false, _) => Printer::styled(Style::Bad, "refused:"),
@@ -132,7 +132,7 @@ pub fn print(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
 
 /// The case that explains a refusal best: ``case `review` got worse (1.000 -> 0.129)``.
 fn worst(outcome: &Outcome) -> Option<String> {
-    let flip = outcome.worse.first().filter(|_| outcome.refusal == Some(FailureKind::Refused))?;
+    let flip = outcome.worse.first().filter(|_| outcome.refusal == Some(Refusal::Judged))?;
     let scores = format!("{:.3} -> {:.3}", flip.from.score, flip.to.score);
     Some(match outcome.worse.len() {
         1 => format!("case `{}` got worse ({scores})", flip.id),

@@ -614,14 +614,13 @@ impl Evaluation {
         self.tiers.values().map(|tier| tier.verdict).fold(Verdict::Pass, Verdict::and)
     }
 
-    /// The kind of failure of a command with this `verdict`: where errored cases are the only
-    /// reason, a child failed.
-    pub fn failure(&self, verdict: Verdict) -> Option<FailureKind> {
+    /// Why a command with this `verdict` refuses.
+    pub fn refusal(&self, verdict: Verdict) -> Option<Refusal> {
         match verdict {
             Verdict::Pass => None,
-            Verdict::NotEnoughEvidence => Some(FailureKind::NotEnoughEvidence),
-            Verdict::Fail if self.failed_by_errors_alone() => Some(FailureKind::Child),
-            Verdict::Fail => Some(FailureKind::Refused),
+            Verdict::NotEnoughEvidence => Some(Refusal::NotEnoughEvidence),
+            Verdict::Fail if self.failed_by_errors_alone() => Some(Refusal::ChildFailed),
+            Verdict::Fail => Some(Refusal::Judged),
         }
     }
 
@@ -643,6 +642,25 @@ impl Evaluation {
     /// Reads stored bytes; `None` when they are of another schema or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice::<Self>(bytes).ok().filter(|evaluation| evaluation.schema == SCHEMA)
+    }
+}
+
+/// Why what was measured is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Judged,
+    NotEnoughEvidence,
+    /// Errored cases are the only reason.
+    ChildFailed,
+}
+
+impl Refusal {
+    pub const fn kind(self) -> FailureKind {
+        match self {
+            Self::Judged => FailureKind::Refused,
+            Self::NotEnoughEvidence => FailureKind::NotEnoughEvidence,
+            Self::ChildFailed => FailureKind::Child,
+        }
     }
 }
 

@@ -295,11 +295,11 @@ impl Evidence {
 
     /// Why there will be no version; `None` when there may be one.
     pub fn refusal(&self) -> Option<Outcome> {
-        let kind = self.evaluation.failure(self.decision())?;
+        let refusal = self.evaluation.refusal(self.decision())?;
         Some(Outcome {
             verdict: Some(self.verdict()),
             worse: self.worse.clone(),
-            ..Outcome::refused(self.reasons().join("; "), kind)
+            ..Outcome::refused(self.reasons().join("; "), refusal)
         })
     }
 

@@ -7,6 +7,7 @@ use crate::versions::evidence::Evidence;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::comparison::Flip;
+use agent_core::testing::evaluation::Refusal;
 use agent_core::version::promotion::Tip;
 use agent_core::version::publication::Step;
 use agent_core::version::{Bump, tag};
@@ -46,7 +47,7 @@ pub struct Outcome {
     pub is_unproven: bool,
     /// Why it was refused; `None` where it is done, or nothing had to be done.
     #[serde(skip)]
-    pub refusal: Option<FailureKind>,
+    pub refusal: Option<Refusal>,
 }
 
 impl Outcome {
@@ -71,8 +72,8 @@ impl Outcome {
     }
 
     /// It was judged, and the answer is no.
-    pub fn refused(why: impl Into<String>, kind: FailureKind) -> Self {
-        Self { refusal: Some(kind), ..Self::nothing(why) }
+    pub fn refused(why: impl Into<String>, refusal: Refusal) -> Self {
+        Self { refusal: Some(refusal), ..Self::nothing(why) }
     }
 
     /// The same, with what to do next.
@@ -88,7 +89,7 @@ impl Outcome {
         Self {
             is_unproven: true,
             verdict: Some(evidence.verdict()),
-            ..Self::refused(why, FailureKind::Refused)
+            ..Self::refused(why, Refusal::Judged)
         }
     }
 
@@ -122,8 +123,8 @@ pub(super) fn on_record(
         Ok(outcome) => {
             span.set_some(names::VERSION, outcome.version.as_ref());
             span.set_some(names::COMMIT_ID, outcome.commit.as_ref());
-            if let Some(kind) = outcome.refusal {
-                span.fail(kind.as_str(), &outcome.why);
+            if let Some(refusal) = outcome.refusal {
+                span.fail(refusal.kind().as_str(), &outcome.why);
             }
         }
         Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),

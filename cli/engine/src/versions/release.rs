@@ -20,6 +20,7 @@ use agent_core::architect::evaluators::Effect;
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::testing::evaluation::Refusal;
 use agent_core::version::promotion::Tip;
 use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::release::{self, Lacked, Plan, Served, Snapshot, Source, Yanked};
@@ -118,7 +119,7 @@ fn for_a_person(
         return Ok(None);
     };
     Ok(match evaluators::between(repository, &served.tip.commit, tree)? {
-        Effect::Person { why } => Some(Outcome::refused(why, FailureKind::Refused)),
+        Effect::Person { why } => Some(Outcome::refused(why, Refusal::Judged)),
         Effect::None | Effect::Additions { .. } => None,
     })
 }
@@ -269,7 +270,7 @@ fn under_bumped(declared: Bump, computed: Bump, assessment: Option<&Assessment>)
             "a {declared} was declared, but the change requires a {computed}{because}; `agent \
             semver` lists why"
         ),
-        FailureKind::Refused,
+        Refusal::Judged,
     )
 }
 

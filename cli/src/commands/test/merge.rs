@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     if !has_stdout {
         reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
-    Ok(evaluation.failure(verdict).into())
+    Ok(evaluation.refusal(verdict).into())
 }
 
 fn from_files(arguments: &Arguments, context: &Context) -> Result<Merge, Failure> {

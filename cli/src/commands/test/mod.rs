@@ -200,7 +200,7 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
     Ok(if arguments.shard.is_some() && arguments.events.is_some() {
         Exit::Done
     } else {
-        evaluation.failure(verdict).into()
+        evaluation.refusal(verdict).into()
     })
 }
 
