@@ -55,6 +55,10 @@ import json, sqlite3, sys
 print(json.loads(sqlite3.connect(sys.argv[1] + "/state.db").execute("select value from state").fetchone()[0])["total"])
 "#;
 
+/// As `agent` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 struct Options {
     updates: usize,
     rounds: usize,

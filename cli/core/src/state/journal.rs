@@ -348,7 +348,13 @@ impl Fold {
     }
 
     fn arrive(&mut self, after: &ObjectId) -> Result<(), JournalError> {
-        let revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
+        let mut revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
+        if revision != *after {
+            // what is written as the normal form of that Revision is in that form: to bring it into
+            // it costs more than all else here, and changes of this `agent` leave nothing to do
+            self.state = canonical::normal(&self.state);
+            revision = ObjectId::of_blob(&canonical::normal_to_bytes(&self.state));
+        }
         if revision != *after {
             let what = format!(
                 "its changes result in the state {}, but its commit line states {}",
@@ -477,7 +483,6 @@ impl<'a> Changes<'a> {
                 serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
             json_patch::patch(state, &change).map_err(|error| error.to_string())?;
         }
-        *state = canonical::normal(state);
         Ok(())
     }
 }

@@ -333,38 +333,40 @@ impl TierFold {
         self.results.len()
     }
 
-    /// The results that count.
-    fn counted(&self) -> impl Iterator<Item = &CaseResult> {
-        self.results().filter(|result| !result.quarantined)
-    }
-
     fn is_flaky(&self, result: &CaseResult) -> bool {
         result.runs.is_some_and(Runs::is_flaky) || self.flaky.contains(&result.id)
     }
 
     pub fn summary(&self, budget: Budget) -> TierSummary {
-        let count = |outcome| self.counted().filter(|result| result.outcome == outcome).count();
-        let mut times: Vec<f64> = self
-            .counted()
+        // one walk over the tree: each further one of a large tier costs as much as all counts
+        let (quarantined, counted): (Vec<_>, Vec<_>) =
+            self.results().partition(|result| result.quarantined);
+        let count = |is: &dyn Fn(&CaseResult) -> bool| {
+            counted.iter().copied().filter(|result| is(result)).count()
+        };
+        let mut times: Vec<f64> = counted
+            .iter()
             .filter(|result| result.outcome != Outcome::Errored)
             .map(|result| result.ms)
             .collect();
-        times.sort_by(f64::total_cmp);
-        let in_quarantine = || self.results().filter(|result| result.quarantined);
+        times.sort_unstable_by(f64::total_cmp);
+        let held_out: Vec<_> =
+            counted.iter().copied().filter(|result| result.is_held_out()).collect();
         let mut summary = TierSummary {
-            cases: self.counted().count(),
-            passed: count(Outcome::Passed),
-            failed: count(Outcome::Failed),
-            errored: count(Outcome::Errored),
-            flaky: self.counted().filter(|result| self.is_flaky(result)).count(),
-            cached: self.counted().filter(|result| result.cached).count(),
-            quarantined: in_quarantine().count(),
-            quarantined_until: in_quarantine()
+            cases: counted.len(),
+            passed: count(&|result| result.outcome == Outcome::Passed),
+            failed: count(&|result| result.outcome == Outcome::Failed),
+            errored: count(&|result| result.outcome == Outcome::Errored),
+            flaky: count(&|result| self.is_flaky(result)),
+            cached: count(&|result| result.cached),
+            quarantined: quarantined.len(),
+            quarantined_until: quarantined
+                .iter()
                 .filter_map(|result| result.quarantine.as_ref())
                 .map(|told| told.until.clone())
                 .min(),
             missing: self.missing(),
-            score: mean_score(self.counted()),
+            score: mean_score(counted.iter().copied()),
             p50_ms: percentile(&times, 50),
             p95_ms: percentile(&times, 95),
             wall_s: self.wall_s,
@@ -372,25 +374,23 @@ impl TierFold {
             verdict: Verdict::Pass,
             reasons: Vec::new(),
             results: None,
-            heldout: HeldOut::of(
-                &self.counted().filter(|result| result.is_held_out()).collect::<Vec<_>>(),
-            ),
-            pass_hat_k: pass_hat_k(self.counted()),
+            heldout: HeldOut::of(&held_out),
+            pass_hat_k: pass_hat_k(counted.iter().copied()),
             cost_usd: self
                 .results()
                 .filter_map(|result| result.cost_usd)
                 .reduce(|sum, cost| sum + cost),
         };
-        (summary.verdict, summary.reasons) = self.verdict(&summary);
+        (summary.verdict, summary.reasons) = self.verdict(&summary, &counted);
         summary
     }
 
-    fn verdict(&self, summary: &TierSummary) -> (Verdict, Vec<String>) {
+    fn verdict(&self, summary: &TierSummary, results: &[&CaseResult]) -> (Verdict, Vec<String>) {
+        let those = |is: &dyn Fn(&CaseResult) -> bool| -> Vec<&CaseResult> {
+            results.iter().copied().filter(|result| is(result)).collect()
+        };
         let mut reasons: Vec<String> = Vec::new();
-        let musts: Vec<_> = self
-            .counted()
-            .filter(|result| result.must && result.outcome != Outcome::Passed)
-            .collect();
+        let musts = those(&|result| result.must && result.outcome != Outcome::Passed);
         if !musts.is_empty() {
             reasons.push(format!(
                 "{} that must pass did not: {}",
@@ -398,7 +398,16 @@ impl TierFold {
                 named(&musts)
             ));
         }
-        reasons.extend(self.errors());
+        // a case that could not be judged fails its tier, whatever the budget: no pass rate says
+        // anything about it
+        let errored = those(&|result| result.outcome == Outcome::Errored);
+        if !errored.is_empty() {
+            reasons.push(format!(
+                "{} could not be judged: {}",
+                counted(errored.len(), "case"),
+                named(&errored)
+            ));
+        }
         if summary.cases > 0 {
             reasons.extend(budget_breaches(summary));
         }
@@ -408,16 +417,6 @@ impl TierFold {
         }
         let lacking = self.lacking(summary);
         (if lacking.is_empty() { Verdict::Pass } else { Verdict::NotEnoughEvidence }, lacking)
-    }
-
-    /// A case that could not be judged fails its tier, whatever the budget: a pass rate does not
-    /// cover it.
-    fn errors(&self) -> Option<String> {
-        let errored: Vec<_> =
-            self.counted().filter(|result| result.outcome == Outcome::Errored).collect();
-        (!errored.is_empty()).then(|| {
-            format!("{} could not be judged: {}", counted(errored.len(), "case"), named(&errored))
-        })
     }
 
     /// Why this evidence is insufficient to pass.

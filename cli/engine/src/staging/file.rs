@@ -16,6 +16,9 @@ const RESERVE: u64 = 256 << 10;
 /// What reserved space is filled with: a reader of JSON lines skips empty ones.
 const FILLER: u8 = b'\n';
 
+/// How much is read at first of what others appended.
+const NEWS_CHUNK: usize = 8 << 10;
+
 /// The last bytes of what was read: a checksum is among them.
 const END_BYTES: usize = 32;
 
@@ -49,6 +52,10 @@ impl From<NotCommitted> for StagingError {
             NotCommitted::InDoubt(error) => Self::InDoubt(error),
         }
     }
+}
+
+const fn is_filler(byte: u8) -> bool {
+    matches!(byte, FILLER | 0)
 }
 
 #[derive(Debug)]
@@ -91,17 +98,47 @@ impl JournalFile {
         }
     }
 
-    /// The content from `end` on; empty when that is reserved space.
+    /// The content from `end` up to the reserved space after it; empty when that begins at `end`.
     pub(super) fn read_news(&self, end: u64) -> Result<Vec<u8>, FsError> {
+        let mut news = Vec::new();
+        loop {
+            let begun = news.len();
+            // the reserve is many times as long as the updates since the last look
+            news.resize((begun * 2).max(NEWS_CHUNK), 0);
+            let read = self
+                .file
+                .read_at(&mut news[begun..], end + begun as u64)
+                .map_err(FsError::while_doing("read", &self.path))?;
+            news.truncate(begun + read);
+            if news.first().is_none_or(|first| is_filler(*first)) {
+                return Ok(Vec::new());
+            }
+            // no group holds an empty line
+            let reserve = news[begun.saturating_sub(1)..]
+                .windows(2)
+                .position(|pair| pair.iter().all(|byte| is_filler(*byte)));
+            if let Some(at) = reserve {
+                // the last line's newline is indistinguishable from the reserve
+                news.truncate(begun.saturating_sub(1) + at + 1);
+                return Ok(news);
+            }
+            if read == 0 {
+                return Ok(news);
+            }
+        }
+    }
+
+    /// All content from `end` on, including content behind a reserved part; empty when the reserve
+    /// begins at `end`.
+    pub(super) fn read_rest(&self, end: u64) -> Result<Vec<u8>, FsError> {
         let mut first = [FILLER];
         let read =
             self.file.read_at(&mut first, end).map_err(FsError::while_doing("read", &self.path))?;
-        if read == 0 || matches!(first[0], FILLER | 0) {
+        if read == 0 || is_filler(first[0]) {
             return Ok(Vec::new());
         }
         let mut bytes = self.read_from(end)?;
-        let used =
-            bytes.iter().rposition(|byte| !matches!(*byte, FILLER | 0)).map_or(0, |last| last + 1);
+        let used = bytes.iter().rposition(|byte| !is_filler(*byte)).map_or(0, |last| last + 1);
         // the last line's newline is indistinguishable from the reserve
         bytes.truncate(used + 1);
         Ok(bytes)
@@ -179,5 +216,51 @@ impl JournalFile {
     /// Simulates a disk that rejects writes.
     pub(super) fn open_for_reading(&mut self) {
         self.file = File::open(&self.path).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Journal's file with these bytes, and reserved space after them.
+    fn journal(bytes: &[u8], reserve: &[u8]) -> (tempfile::TempDir, JournalFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        std::fs::write(&path, [bytes, reserve].concat()).unwrap();
+        let (file, _) = JournalFile::open(&path).unwrap();
+        (folder, file)
+    }
+
+    #[test]
+    fn news_end_where_the_reserve_begins() {
+        const LONG: usize = 3 * NEWS_CHUNK;
+        let lines = |count: usize| "{\"seq\":1}\n".repeat(count).into_bytes();
+        // around the ends of the pieces that it is read in
+        let whole = NEWS_CHUNK / lines(1).len();
+        for count in [1, 2, whole, whole + 1, 3 * whole, 3 * whole + 1, 20 * whole] {
+            for (filler, length) in [(FILLER, 0), (FILLER, 1), (FILLER, LONG), (0, LONG)] {
+                let reserve = vec![filler; length];
+                let (_folder, file) = journal(&lines(count), &reserve);
+                for skipped in [0, 1, count / 2, count] {
+                    let begin = (skipped * lines(1).len()) as u64;
+                    assert!(
+                        file.read_news(begin).unwrap() == lines(count - skipped),
+                        "{count} lines, {skipped} of them known, {} bytes of reserve",
+                        reserve.len()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_is_looked_at_behind_a_gap_too() {
+        let gap = vec![FILLER; 2 * NEWS_CHUNK];
+        let torn = [&b"{\"seq\":"[..], &gap, b"{\"commit\":1}\n"].concat();
+        let (_folder, file) = journal(&torn, &[FILLER; 64]);
+        assert_eq!(file.read_news(0).unwrap(), b"{\"seq\":\n");
+        assert_eq!(file.read_rest(0).unwrap(), torn);
+        assert!(file.read_rest(torn.len() as u64).unwrap().is_empty());
     }
 }

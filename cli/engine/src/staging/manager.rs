@@ -363,7 +363,7 @@ impl Staging {
 
     /// Under the lock there is no other writer: an incomplete group was left by a killed process.
     pub(super) fn drop_torn_tail(&mut self) -> Result<(), StagingError> {
-        let rest = self.file.read_news(self.fold.end)?;
+        let rest = self.file.read_rest(self.fold.end)?;
         if rest.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! `state/staging.state.json`: a copy of the Journal's end for users and editors.
 
 use super::places::Places;
+use crate::world::clock;
 use crate::world::fs::{self, FsError};
 use agent_core::formats::canonical;
 use agent_core::formats::object_id::ObjectId;
@@ -10,11 +11,11 @@ use semver::Version;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::fmt;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
-/// Under frequent updates, the view is written at most this often: a rename per update would cost
-/// more than the update.
+/// Under frequent updates, the view is written at most this often, by all processes together: a
+/// rename per update would cost more than the update.
 const PACE: Duration = Duration::from_millis(25);
 
 /// What the view is when it could not be written.
@@ -100,6 +101,13 @@ impl fmt::Display for Notice {
     }
 }
 
+/// Whether a process has just put the view in place.
+fn is_fresh(view: &Path) -> bool {
+    let put = view.metadata().and_then(|found| found.modified());
+    let age = put.ok().and_then(|put| SystemTime::from(clock::now()).duration_since(put).ok());
+    age.is_some_and(|age| age < PACE)
+}
+
 #[derive(Debug)]
 pub(super) struct View {
     /// The Revision that this process last put in place or found there.
@@ -123,7 +131,7 @@ impl View {
 
     /// Follows the Journal, at its pace. The lock is held.
     pub(super) fn refresh(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
-        let waits = self.at.is_some_and(|at| at.elapsed() < PACE);
+        let waits = self.at.is_some_and(|at| at.elapsed() < PACE) || is_fresh(&places.view);
         if waits { Ok(()) } else { self.put(places, fold) }
     }
 

@@ -67,6 +67,7 @@ fn why(
         &repository.layout,
         RunKey::new(repository, &target.manifest, &target.manifest, tree)?,
     );
+    known.find()?;
     known.read()?;
     let digests = StateDigests::new(&target.state.value, &target.state.revision);
     Ok(match known.lookup(definition, &digests) {

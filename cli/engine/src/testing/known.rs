@@ -120,24 +120,39 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Reads what the store and killed runs hold.
-    pub fn read(&mut self) -> Result<(), Failure> {
-        let adopted = Pending::adopt(self.layout, &self.run.0)?;
-        let read = self.read_packs();
-        for (pending, text) in adopted {
-            self.cached_results.read(&text);
+    /// Finds what the store and killed runs hold.
+    pub fn find(&mut self) -> Result<(), Failure> {
+        for (pending, text) in Pending::adopt(self.layout, &self.run.0)? {
             self.news.push_str(&text);
             self.adopted.push(pending);
         }
         self.written = self.news.len();
+        let listed = self.store.briefly().list(&self.run.folder())?;
+        self.packs = listed.into_iter().map(Pack::at).collect();
+        self.packs.sort();
+        Ok(())
+    }
+
+    /// Whether the store holds results, which have still to be read.
+    pub fn has_packs(&self) -> bool {
+        !self.packs.is_empty()
+    }
+
+    /// Reads what was found.
+    pub fn read(&mut self) -> Result<(), Failure> {
+        let packs = std::mem::take(&mut self.packs);
+        let read = self.read_packs(&packs);
+        if read.is_ok() {
+            // where one could not be read, none is removed for a pack that has them all
+            self.packs = packs;
+        }
+        self.cached_results.read(&self.news);
         read
     }
 
-    fn read_packs(&mut self) -> Result<(), Failure> {
+    fn read_packs(&mut self, packs: &[Pack]) -> Result<(), Failure> {
         let store = self.store.briefly();
-        let mut packs: Vec<_> = store.list(&self.run.folder())?.into_iter().map(Pack::at).collect();
-        packs.sort();
-        for pack in &packs {
+        for pack in packs {
             // a torn pack is ignored; a missing one was merged with others
             if let Some(text) =
                 store.get(&pack.key)?.and_then(|bytes| String::from_utf8(bytes).ok())
@@ -146,8 +161,6 @@ impl<'a> Known<'a> {
                 self.cached_results.read(&text);
             }
         }
-        // where one could not be read, none is removed for a pack that has them all
-        self.packs = packs;
         Ok(())
     }
 
@@ -278,6 +291,7 @@ mod tests {
 
         fn known(&self) -> Known<'_> {
             let mut known = Known::new(&self.store, &self.layout, RunKey("run".to_owned()));
+            known.find().unwrap();
             known.read().unwrap();
             known
         }

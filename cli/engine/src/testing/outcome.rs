@@ -3,7 +3,6 @@
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;
 use agent_core::testing::attempt::Answered;
-use agent_core::testing::budget::Budget;
 use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, TierSummary};
 use agent_core::testing::event::Event;
 use std::cell::OnceCell;
@@ -22,10 +21,17 @@ pub struct TierOutcome {
 impl TierOutcome {
     /// The lines are by case id, so that the same results have the same digest whichever shard or
     /// part was first.
-    pub fn of(tier: Tier, fold: TierFold, budget: Budget, definitions: Definitions) -> Self {
-        let lines: String = fold.results().map(|result| Event::case_line(tier, result)).collect();
-        let summary =
-            TierSummary { results: Some(digest(lines.as_bytes())), ..fold.summary(budget) };
+    pub fn of(tier: Tier, fold: TierFold, summary: TierSummary, definitions: Definitions) -> Self {
+        let mut lines = String::new();
+        for result in fold.results() {
+            let line = Event::case_line(tier, result);
+            if lines.is_empty() {
+                // they are about as long as the first one: grown, a text is copied again and again
+                lines.reserve(line.len() * (fold.finished() + fold.finished() / 4));
+            }
+            lines.push_str(&line);
+        }
+        let summary = TierSummary { results: Some(digest(lines.as_bytes())), ..summary };
         Self {
             results: OnceCell::from(fold.into_results()),
             ..Self::stored(tier, summary, definitions, lines)

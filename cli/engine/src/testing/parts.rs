@@ -49,6 +49,7 @@ pub fn find(store: &Store, key: &PartsKey) -> Result<Vec<(String, String)>, Stor
 
 impl From<MergedTier> for TierOutcome {
     fn from(merged: MergedTier) -> Self {
-        Self::of(merged.head.tier, merged.fold, merged.head.budget, merged.head.definitions)
+        let summary = merged.fold.summary(merged.head.budget);
+        Self::of(merged.head.tier, merged.fold, summary, merged.head.definitions)
     }
 }

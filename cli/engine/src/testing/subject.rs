@@ -2,7 +2,7 @@
 
 use super::error::TierFailure;
 use super::history::{History, LastRun};
-use super::known::{Known, RunKey};
+use super::known::{Known, RunKey, Unkept};
 use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::outcome::TierOutcome;
@@ -28,7 +28,7 @@ use agent_core::testing::attempt::Keeps;
 use agent_core::testing::budget::{self, Budget, Budgets};
 use agent_core::testing::cached_result::{Reuse, StateDigests};
 use agent_core::testing::case::{Case, Cases};
-use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, TierSummary, Verdict};
+use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, Verdict};
 use agent_core::testing::event::Event;
 use agent_core::testing::part::{Part, PartHead};
 use agent_core::version::what::What;
@@ -41,6 +41,15 @@ struct Watched {
     of: String,
     place: PathBuf,
     watch: Watch,
+}
+
+/// From this many results on, the work after a run is worth a second thread.
+const MANY: usize = 1000;
+
+/// The files of the evaluators, and the cases among them.
+struct Loaded<'a> {
+    files: Files<'a>,
+    cases: TierCases,
 }
 
 /// The outcome of a tier.
@@ -111,13 +120,7 @@ impl Subject<'_> {
         let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else {
             return Ok(None);
         };
-        let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
-        if let Err(error) = known.read() {
-            self.repository
-                .notices
-                .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
-        }
-        Ok(Some(known))
+        Ok(Some(Known::new(self.store, &self.repository.layout, self.run_key(tree)?)))
     }
 
     fn run_key(&self, tree: &ObjectId) -> Result<RunKey, Failure> {
@@ -170,8 +173,9 @@ impl Subject<'_> {
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, TierFailure> {
         let Self { target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
+        let (known, mut loaded) = self.known_and_cases()?;
         let mut memory = Memory {
-            known: self.known()?,
+            known,
             digests: &digests,
             definitions: HashMap::new(),
             reuse: request.reuse,
@@ -185,18 +189,28 @@ impl Subject<'_> {
         let mut watches = Vec::new();
         // the cache may cover all cases: then no Runner is started
         let selected = if memory.has_answers() {
-            Some(self.select(&mut memory, &mut defined, &mut fold, &mut watches, &on_event)?)
+            let loaded = loaded.take().map_or_else(|| self.load(), Ok)?;
+            Some(self.select(
+                loaded,
+                &mut memory,
+                &mut defined,
+                &mut fold,
+                &mut watches,
+                &on_event,
+            )?)
         } else {
             None
         };
         let mut goldens = Vec::new();
+        let mut ended = None;
         if selected.as_ref().is_none_or(|work| !work.is_empty()) {
-            let mut job = self.job(&mut watches)?;
+            let job = ended.insert(self.job(&mut watches)?);
             job.has_answered = fold.finished() > 0;
             let shared = RefCell::new(&mut memory);
             let load = || match selected {
                 Some(work) => Ok(work),
                 None => Ok::<_, TierFailure>(self.select(
+                    loaded.map_or_else(|| self.load(), Ok)?,
                     &mut shared.borrow_mut(),
                     &mut defined,
                     &mut fold,
@@ -204,7 +218,7 @@ impl Subject<'_> {
                     &on_event,
                 )?),
             };
-            let run = tier::run(&job, load, &mut |event| match event {
+            let run = tier::run(job, load, &mut |event| match event {
                 Some(event) => {
                     shared.borrow_mut().learn(event);
                     (on_event.borrow_mut())(event);
@@ -230,17 +244,56 @@ impl Subject<'_> {
         self.remember(&fold);
         let (budget, definitions) = defined.expect("a tier that was run was loaded");
         let is_empty_part = request.part.is_some() && fold.finished() == 0 && fold.missing() == 0;
-        let mut outcome = TierOutcome::of(request.tier, fold, budget, definitions);
-        outcome.goldens = goldens;
+        let mut summary = fold.summary(budget);
         if is_empty_part {
             // a small tier has no case for each part
-            outcome.summary.verdict = Verdict::Pass;
-            outcome.summary.reasons.clear();
+            summary.verdict = Verdict::Pass;
+            summary.reasons.clear();
         }
-        let certain = memory.certain && memo::is_repeatable(&outcome.summary);
+        let certain = memory.certain && memo::is_repeatable(&summary);
         let exact = memory.exact;
-        self.settle(memory, &outcome.summary);
+        let in_time = memo::is_in_time(&summary);
+        let known = memory.known;
+        let many = fold.finished() >= MANY;
+        let (mut outcome, kept) = side_by_side(
+            many,
+            || TierOutcome::of(request.tier, fold, summary, definitions),
+            || {
+                drop(ended);
+                known.map_or(Ok(()), |known| settle(known, in_time))
+            },
+        );
+        if let Err(unkept) = kept {
+            self.repository.notices.warn(unkept.shown());
+        }
+        outcome.goldens = goldens;
         Ok(Ran { outcome, certain, exact })
+    }
+
+    /// What is known, and the cases where they were read beside it: both take long where many
+    /// results are known, and neither needs the other. Where nothing is known, the cases are read
+    /// while the first Runner starts.
+    fn known_and_cases(&self) -> Result<(Option<Known<'_>>, Option<Loaded<'_>>), Failure> {
+        let Some(mut known) = self.known()? else { return Ok((None, None)) };
+        let found = known.find();
+        let reads_both = self.request.reuse != Reuse::Nothing && known.has_packs();
+        let (loaded, read) = side_by_side(
+            reads_both,
+            || reads_both.then(|| self.load()).transpose(),
+            || known.read(),
+        );
+        if let Err(error) = found.and(read) {
+            self.repository
+                .notices
+                .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
+        }
+        Ok((Some(known), loaded?))
+    }
+
+    fn load(&self) -> Result<Loaded<'_>, Failure> {
+        let files = self.evaluators.files(&self.repository.git)?;
+        let cases = cases::load(&files, self.request.tier)?;
+        Ok(Loaded { files, cases })
     }
 
     /// For the next run here.
@@ -317,6 +370,7 @@ impl Subject<'_> {
     /// The cases to run; the results of those that are known go into the fold.
     fn select(
         &self,
+        Loaded { files, cases }: Loaded<'_>,
         memory: &mut Memory<'_>,
         defined: &mut Option<(Budget, Definitions)>,
         fold: &mut TierFold,
@@ -324,8 +378,7 @@ impl Subject<'_> {
         on_event: &RefCell<&mut dyn FnMut(&Event)>,
     ) -> Result<Work, Failure> {
         let Self { repository, request, .. } = self;
-        let files = self.evaluators.files(&repository.git)?;
-        let TierCases { mut cases, digest } = cases::load(&files, request.tier)?;
+        let TierCases { mut cases, digest } = cases;
         let whole = cases.list.len();
         let judging = judging(&files, &cases)?;
         request.narrow(&mut cases)?;
@@ -372,16 +425,31 @@ impl Subject<'_> {
         });
         Ok(Judges { scorer: spec, digest: scoring(Some(judging)) })
     }
+}
 
-    /// Keeps what was found out, unless it may be of a machine that was too slow.
-    fn settle(&self, memory: Memory<'_>, summary: &TierSummary) {
-        let Some(known) = memory.known else { return };
-        if !memo::is_in_time(summary) {
-            known.forget();
-        } else if let Err(unkept) = known.keep() {
-            self.repository.notices.warn(unkept.shown());
-        }
+/// Keeps what was found out, unless it may be of a machine that was too slow.
+fn settle(known: Known<'_>, in_time: bool) -> Result<(), Unkept> {
+    if in_time {
+        return known.keep();
     }
+    known.forget();
+    Ok(())
+}
+
+/// Two pieces of work: at the same time where that is worth a thread.
+fn side_by_side<A, B: Send>(
+    is_worth_it: bool,
+    here: impl FnOnce() -> A,
+    beside: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if !is_worth_it {
+        return (here(), beside());
+    }
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(beside);
+        let here = here();
+        (here, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// The cases of a tier, its budget, and the digests of what judges, as evaluators have them.

@@ -19,6 +19,7 @@ use agent_core::testing::budget::Budget;
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::evaluation::{Outcome, TierFold};
 use agent_core::testing::event::Event;
+use agent_core::testing::expectation::Expectation;
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -189,6 +190,16 @@ impl TierJob {
             .expect("who has cases that are scored gives them their judges")
     }
 
+    /// The same once the cases are there, where one of them is scored by a scorer process.
+    pub(super) fn asked_scorer(&self) -> Option<&ChildSpec> {
+        let work = self.work.get()?;
+        let mut steps = work.cases.list.iter().flat_map(|case| &case.steps);
+        let judges = work.judges.as_ref()?;
+        steps
+            .any(|step| matches!(step.expect, Some(Expectation::Scorer(_))))
+            .then_some(&judges.scorer)
+    }
+
     /// What the ids of conversations are made from.
     pub(super) fn secret(&self) -> &str {
         &self.work.wait().secret
@@ -240,6 +251,8 @@ pub(super) struct Queue {
     stops: Mutex<BTreeSet<String>>,
     /// A Runner is starting, but has no cases yet.
     nothing_to_do: Notify,
+    /// The cases are there.
+    loaded: Notify,
 }
 
 impl Queue {
@@ -250,6 +263,15 @@ impl Queue {
             spent_usd: Mutex::new(0.0),
             stops: Mutex::new(BTreeSet::new()),
             nothing_to_do: Notify::new(),
+            loaded: Notify::new(),
+        }
+    }
+
+    /// Waits for the cases, which `TierJob::cases` does without letting anything else go on.
+    pub(super) async fn loaded(&self, job: &TierJob) {
+        let loaded = self.loaded.notified();
+        if job.work.get().is_none() {
+            loaded.await;
         }
     }
 
@@ -334,6 +356,7 @@ pub fn run<E: From<TierError>>(
             queue.nothing_to_do.notify_one();
         }
         job.work.get_or_init(|| work);
+        queue.loaded.notify_waiters();
         if let Some(error) = error {
             return Err(error);
         }

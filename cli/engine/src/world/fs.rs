@@ -678,12 +678,16 @@ impl FileLock {
 
     /// The kernel locks a file that can only be read as well.
     fn open(path: &Path) -> Result<Self, FsError> {
-        if let Some(folder) = path.parent() {
-            create_dir(folder)?;
-        }
         let mut options = std::fs::OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true);
-        let error = match options.open(path) {
+        let opened = match (options.open(path), path.parent()) {
+            (Err(error), Some(folder)) if error.kind() == std::io::ErrorKind::NotFound => {
+                create_dir(folder)?;
+                options.open(path)
+            }
+            (opened, _) => opened,
+        };
+        let error = match opened {
             Ok(file) => return Ok(Self { file, read_only: None }),
             Err(error) => FsError::while_doing("open the lock", path)(error),
         };

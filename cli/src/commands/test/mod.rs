@@ -292,7 +292,8 @@ fn run_target(
     target: &Target,
     context: &Context,
 ) -> Result<Vec<TierOutcome>, Failure> {
-    let mut events = Events::to(arguments.events.as_ref(), &context.directory)?;
+    let part = arguments.shard.filter(|_| arguments.cases.is_empty());
+    let mut events = Events::to(arguments.events.as_ref(), part.is_some(), &context.directory)?;
     if matches!(arguments.executor, Place::Ray) {
         let outcomes =
             run_tiers(requests, repository, target, context, &mut |event| events.add(event))?;
@@ -309,7 +310,7 @@ fn run_target(
             &mut |event| events.add(event),
         )?);
         let lines = events.take_lines();
-        if let Some(part) = arguments.shard.filter(|_| arguments.cases.is_empty())
+        if let Some(part) = part
             && let Err(error) = keep_part(repository, target, (request.tier, part), &lines)
         {
             context.printer.warn(format!(

@@ -50,8 +50,12 @@ pub(super) async fn run(
     // read `_meta`
     let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
     let mut runner = Line::new(Role::Runner);
-    // before the cases are loaded
-    runner.start(&spec).await?;
+    let mut scorer = Line::new(Role::Scorer);
+    // before the cases are loaded; the scorer process as soon as they are
+    tokio::try_join!(runner.start(&spec), async {
+        start_scorer(&mut scorer, job, queue, began).await;
+        Ok(())
+    })?;
     let deadline = job.limit().map(|limit| began + limit);
     let shard = Shard {
         job,
@@ -60,7 +64,8 @@ pub(super) async fn run(
         results: Vec::new(),
         spec,
         runner,
-        scorer: Line::new(Role::Scorer),
+        scorer,
+        are_scorers_checked: false,
         broken_scorers: HashMap::new(),
         judges: JoinSet::new(),
         judged: HashMap::new(),
@@ -73,6 +78,17 @@ pub(super) async fn run(
     shard.run(deadline).await
 }
 
+/// Starts the scorer process beside the Runner: one after the other they take twice as long. One
+/// that does not start is started again when it is needed, and fails then.
+async fn start_scorer(scorer: &mut Line<'_>, job: &TierJob, queue: &Queue, began: Instant) {
+    queue.loaded(job).await;
+    let Some(spec) = job.asked_scorer() else { return };
+    tokio::select! {
+        _ = scorer.start(spec) => {}
+        () = end_of(job.limit().map(|limit| began + limit)) => {}
+    }
+}
+
 struct Shard<'a> {
     job: &'a TierJob,
     queue: &'a Queue,
@@ -83,6 +99,8 @@ struct Shard<'a> {
     spec: ChildSpec,
     runner: Line<'a>,
     scorer: Line<'a>,
+    /// Whether the scorer process that runs has said which scorers it has.
+    are_scorers_checked: bool,
     /// How often each scorer broke its process.
     broken_scorers: HashMap<String, u32>,
     judges: JoinSet<Votes>,
@@ -419,8 +437,8 @@ impl<'a> Shard<'a> {
         }
         let spec = &self.job.judges().scorer;
         match self.scorer.start(spec).await {
-            Ok(true) => self.check_scorers()?,
-            Ok(false) => {}
+            Ok(false) if self.are_scorers_checked => {}
+            Ok(_) => self.check_scorers()?,
             Err(error) if self.scorer.was_started => {
                 self.emit_broken(attempt, &error);
                 return Ok(());
@@ -441,7 +459,9 @@ impl<'a> Shard<'a> {
 
     /// A process that has just started lists its scorers.
     fn check_scorers(&mut self) -> Result<(), TierError> {
-        self.runner.heard = self.scorer.heard;
+        self.are_scorers_checked = true;
+        // it may have been started long ago, beside the Runner
+        self.runner.heard = self.runner.heard.max(self.scorer.heard);
         let link = self.scorer.link.as_ref().expect("it was started");
         let there: Vec<_> = link.greeting()["scorers"]
             .as_array()

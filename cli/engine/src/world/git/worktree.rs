@@ -52,8 +52,15 @@ impl Git {
     fn settle_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
         const IGNORED: [&str; 5] =
             ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
-        let held = self.with_index(folder, index).args(IGNORED).succeed()?.stdout;
-        let tracked = self.command().args(IGNORED).directory(folder).succeed()?.stdout;
+        let held = self.with_index(folder, index).args(IGNORED);
+        let tracked = self.command().args(IGNORED).directory(folder);
+        // each of the two only reads
+        let (held, tracked) = std::thread::scope(|scope| {
+            let held = scope.spawn(|| held.succeed());
+            let tracked = tracked.succeed();
+            (held.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tracked)
+        });
+        let (held, tracked) = (held?.stdout, tracked?.stdout);
         self.update_index(folder, index, "--force-remove", paths_without(&held, &tracked))?;
         self.update_index(folder, index, "--add", paths_without(&tracked, &held))
     }
