@@ -72,7 +72,8 @@ fn the_runtime_as_the_official_client_sees_it() {
         &|_| {}).unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!("the official client could not be installed; this test needs a package index (PyPI, \
-            or one named in pip's configuration)\n{error}: {cause}")
+            or one named in pip's configuration)\n\
+            {error}: {cause}")
     });
     let arguments = [
         "discover",

@@ -453,8 +453,11 @@ fn a_circle_is_found_through_every_form_of_import() {
     write("room/mod.rs", "mod one;\nmod two;\npub use two::Two;\n");
     write(
         "room/one.rs",
-        "pub(super) use super::two::Two;\n#[cfg(test)]\nmod tests {\n    use \
-        crate::room::Two;\n}\n",
+        "pub(super) use super::two::Two;\n\
+        #[cfg(test)]\n\
+        mod tests {\
+        \n    use crate::room::Two;\n\
+        }\n",
     );
     write("room/two.rs", "fn two() -> crate::a::A {}\n// use crate::room::Two;\n");
     let imports = Imports::of(folder.path());

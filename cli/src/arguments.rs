@@ -56,8 +56,10 @@ pub fn command() -> clap::Command {
     };
     let groups = GROUPS.iter().map(group).collect::<Vec<_>>().concat();
     command.help_template(format!(
-        "{{about-with-newline}}\n{{usage-heading}} \
-        {{usage}}\n\n{groups}{header}Options:{header:#}\n{{options}}{{after-help}}"
+        "{{about-with-newline}}\n\
+        {{usage-heading}} {{usage}}\n\n\
+        {groups}{header}Options:{header:#}\n\
+        {{options}}{{after-help}}"
     ))
 }
 

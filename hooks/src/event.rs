@@ -228,8 +228,9 @@ mod tests {
     #[test]
     fn a_push_lists_created_changed_and_deleted_refs() {
         let stdin = format!(
-            "refs/heads/main {TWO} refs/heads/main {ONE}\nHEAD~1 {ONE} refs/heads/new \
-            {NULL}\n(delete) {NULL} refs/heads/old {ONE}\n"
+            "refs/heads/main {TWO} refs/heads/main {ONE}\n\
+            HEAD~1 {ONE} refs/heads/new {NULL}\n\
+            (delete) {NULL} refs/heads/old {ONE}\n"
         );
         let HookEvent::PrePush { remote, url, pushes } =
             parse(HookName::PrePush, &["origin", "../b"], &stdin).unwrap()

@@ -120,9 +120,10 @@ mod tests {
         let updates = [commit(Some("refs/heads/active"), Some(id("head")), id("tree"), false)];
         assert_eq!(
             refusal(HookName::PreCommit, &breaches(&updates)),
-            "pre-commit refuses the change:\n  active: the commit would be added to active, but it is not \
-            a version (every-tip-is-a-version)\n    \
-             commit to `main`, then `agent release`; for a state, `agent promote`"
+            "pre-commit refuses the change:\
+            \n  active: the commit would be added to active, but it is not a version \
+            (every-tip-is-a-version)\
+            \n    commit to `main`, then `agent release`; for a state, `agent promote`"
         );
     }
 }

@@ -34,10 +34,12 @@ pub fn text(hook: HookName, binary: Binary<'_>) -> String {
         Binary::Linked => format!("{FIND_COMMON}agent=$common/{LINK}\n"),
     };
     format!(
-        "#!/bin/sh\n{MARK}\n# AGENT_SKIP_HOOKS=1 skips it once; `agent hooks uninstall` takes it \
-        away.\n{find}\
-         [ -x \"$agent\" ] && exec \"$agent\" hook --from \"$0\" {hook} \"$@\"\n\
-         command -v agent >/dev/null && exec agent hook --from \"$0\" {hook} \"$@\"\n{OTHERWISE}"
+        "#!/bin/sh\n\
+        {MARK}\n\
+        # AGENT_SKIP_HOOKS=1 skips it once; `agent hooks uninstall` takes it away.\n\
+        {find}[ -x \"$agent\" ] && exec \"$agent\" hook --from \"$0\" {hook} \"$@\"\n\
+        command -v agent >/dev/null && exec agent hook --from \"$0\" {hook} \"$@\"\n\
+        {OTHERWISE}"
     )
 }
 

@@ -150,18 +150,22 @@ fn release(world: &World) {
 fn a_project_counts_as_installed_and_is_started_by_its_script() {
     let world = World::new();
     world.git(".", ["init", "--quiet", "a"]);
-    let own_version = "from importlib.metadata import entry_points, version\nassert \
-    version('acme-notes') == '1.4.2'\n\
-                       assert [point.value for point in entry_points(group='acme.plugins')] == \
-                       ['acme_notes:one']\n";
+    let own_version = "from importlib.metadata import entry_points, version\n\
+        assert version('acme-notes') == '1.4.2'\n\
+        assert [point.value for point in entry_points(group='acme.plugins')] == \
+        ['acme_notes:one']\n";
     world.write("a/src/acme_notes/__init__.py", own_version);
     world.write(
         "a/src/acme_notes/server.py",
         format!("def main():\n    exec(PROGRAM, globals())\nPROGRAM = r'''{SERVER}'''\n"),
     );
-    let project = "[project]\nname = \"acme-notes\"\nversion \
-    = \"1.4.2\"\n[project.scripts]\nacme-notes = \"acme_notes.server:main\"\n\
-                   [project.entry-points.\"acme.plugins\"]\none = \"acme_notes:one\"\n";
+    let project = "[project]\n\
+        name = \"acme-notes\"\n\
+        version = \"1.4.2\"\n\
+        [project.scripts]\n\
+        acme-notes = \"acme_notes.server:main\"\n\
+        [project.entry-points.\"acme.plugins\"]\n\
+        one = \"acme_notes:one\"\n";
     world.write("a/pyproject.toml", project);
     world.git("a", ["add", "."]);
     world.git("a", ["commit", "--quiet", "-m", "a server"]);
@@ -279,7 +283,8 @@ fn files_written_into_the_code_folder_are_reported_and_kept() {
     repository(&world);
     world.agent("a", ["adopt"]).ok();
     let seven = "    if params.get('arguments', {}).get('number') == 7: open('notes.txt', \
-        'a').write('seven')\n    if \"number\" not in";
+        'a').write('seven')\
+        \n    if \"number\" not in";
     world.write("a/server.py", SERVER.replace("    if \"number\" not in", seven));
     release(&world);
     world
@@ -437,8 +442,11 @@ fn requirements_are_found_in_all_usual_files() {
     );
 
     let world = World::new();
-    let poetry = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython \
-        = \"^3.11\"\nmcp = \"^1.2\"\n";
+    let poetry = "[tool.poetry]\n\
+        package-mode = false\n\
+        [tool.poetry.dependencies]\n\
+        python = \"^3.11\"\n\
+        mcp = \"^1.2\"\n";
     let (_, line) = locked_by(&world, &[("pyproject.toml", poetry)], &[]);
     assert!(
         line.ends_with("listed.in") && !line.contains("pyproject.toml"),

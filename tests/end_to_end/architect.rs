@@ -12,8 +12,11 @@ const BUDGETS: &str = r#"{"schema":"agent/budgets@1","tiers":{
     "micro":{"pass_rate":0.6},"fast":{"pass_rate":0.3},"full":{"pass_rate":0.3}},"slos":[]}"#;
 
 /// A second tool, which no case calls.
-const USUAL: &str = "@server.tool\ndef usual() -> float:\n    \"\"\"How long an unknown task \
-    takes.\"\"\"\n    return state()[\"usual_minutes\"]\n\n\nif __name__";
+const USUAL: &str = "@server.tool\n\
+    def usual() -> float:\
+    \n    \"\"\"How long an unknown task takes.\"\"\"\
+    \n    return state()[\"usual_minutes\"]\n\n\n\
+    if __name__";
 
 /// A released agent repository in `a` whose coder is `coders/coder.py`.
 pub fn world(attempts: u32) -> World {
@@ -22,8 +25,10 @@ pub fn world(attempts: u32) -> World {
     world.write("a/ci/budgets.json", BUDGETS);
     let coder = source_root().join("tests/end_to_end/coders/coder.py");
     let architect = format!(
-        "coder = \"command\"\ncommand = [\"python\", {:?}]\nattempts = {attempts}\ntime_limit_s = \
-        60",
+        "coder = \"command\"\n\
+        command = [\"python\", {:?}]\n\
+        attempts = {attempts}\n\
+        time_limit_s = 60",
         coder.display()
     );
     let manifest = world.read("a/agent.toml");

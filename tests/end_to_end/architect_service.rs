@@ -122,8 +122,10 @@ fn feedback_that_was_acknowledged_survives_kills_at_random_moments() {
                 let body = json!({"text": format!("{round}-{number}")}).to_string();
                 let Ok(mut socket) = TcpStream::connect(&address) else { break };
                 let head = format!(
-                    "POST /v1/feedback HTTP/1.1\r\nHost: {address}\r\nConnection: \
-                    close\r\n{JSON}Idempotency-Key: {round}-{number}\r\n"
+                    "POST /v1/feedback HTTP/1.1\r\n\
+                    Host: {address}\r\n\
+                    Connection: close\r\n\
+                    {JSON}Idempotency-Key: {round}-{number}\r\n"
                 );
                 let mut answer = String::new();
                 let sent = write!(socket, "{head}Content-Length: {}\r\n\r\n{body}", body.len())

@@ -32,9 +32,14 @@ impl Bench {
 
     pub fn manifest(&self, limits: &str) {
         let manifest = format!(
-            "schema = \"agent/manifest@1\"\nname = \"bench\"\n[runner]\ncommand = \
-            [\"python\", \"runner.py\"]\n\
-             [tuner]\ncommand = [\"python\", \"tuner.py\"]\n[limits]\n{limits}\n"
+            "schema = \"agent/manifest@1\"\n\
+            name = \"bench\"\n\
+            [runner]\n\
+            command = [\"python\", \"runner.py\"]\n\
+            [tuner]\n\
+            command = [\"python\", \"tuner.py\"]\n\
+            [limits]\n\
+            {limits}\n"
         );
         self.world.write(format!("{FOLDER}/agent.toml"), manifest);
     }

@@ -26,11 +26,16 @@ fn add_greeting(served: &Served) {
         schema["required"].as_array_mut().unwrap().push(json!("greeting"));
         schema.to_string()
     });
-    let step = "def migrate(state):\n    state['schema_version'] = 2\n    state['greeting'] = \
-        'hello'\n    return state\n";
+    let step = "def migrate(state):\
+        \n    state['schema_version'] = 2\
+        \n    state['greeting'] = 'hello'\
+        \n    return state\n";
     served.world.write(format!("{FOLDER}/state/migrations/2.py"), step);
-    let tool = "@server.tool\ndef greet() -> str:\n    \"\"\"Greets.\"\"\"\n    return \
-        state()[\"greeting\"]\n\n\nif __name__";
+    let tool = "@server.tool\n\
+        def greet() -> str:\
+        \n    \"\"\"Greets.\"\"\"\
+        \n    return state()[\"greeting\"]\n\n\n\
+        if __name__";
     edit(served, "runner/__main__.py", |text| text.replace("if __name__", tool));
     edit(served, "tests/micro/estimates.jsonl", |text| {
         format!(

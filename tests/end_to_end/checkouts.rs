@@ -81,9 +81,14 @@ fn a_checkout_that_was_changed_is_not_served() {
 /// Whoever writes to the checkout while a tier runs: its results are those of no commit.
 #[test]
 fn a_tier_on_a_checkout_that_changed_has_no_result() {
-    let slow = "import time\nfrom agent_runtime import Server\nserver = \
-        Server(\"slow\")\n\n@server.tool\ndef wait() -> int:\n    time.sleep(0.5)\n    return \
-        1\n\nserver.run()\n";
+    let slow = "import time\n\
+        from agent_runtime import Server\n\
+        server = Server(\"slow\")\n\n\
+        @server.tool\n\
+        def wait() -> int:\
+        \n    time.sleep(0.5)\
+        \n    return 1\n\n\
+        server.run()\n";
     let case = json!({"id": "a", "tool": "wait", "arguments": {}, "expect": {"equals": 1}})
         .to_string()
         + "\n";

@@ -9,8 +9,13 @@ const SERVER: &str = include_str!("programs/conditional.py");
 
 fn bench() -> Bench {
     let bench = Bench::new(SERVER);
-    let manifest = "schema = \"agent/manifest@1\"\nname = \"bench\"\n[runner]\ncommand = \
-        [\"python\", \"runner.py\"]\n[limits]\nstart_s = 30\ncall_s = 30\n";
+    let manifest = "schema = \"agent/manifest@1\"\n\
+        name = \"bench\"\n\
+        [runner]\n\
+        command = [\"python\", \"runner.py\"]\n\
+        [limits]\n\
+        start_s = 30\n\
+        call_s = 30\n";
     bench.world.write(format!("{FOLDER}/agent.toml"), manifest);
     bench.release();
     bench

@@ -270,9 +270,13 @@ server.run()
 "#;
 
 fn bounded(cases: &[Value]) -> Served {
-    let manifest = "schema = \"agent/manifest@1\"\nname = \"bounded\"\n[runner]\ncommand = \
-    [\"python\", \"-m\", \"runner\"]\n\
-                    env = [\"MY_API_KEY\", \"MY_MODE=quick\"]\n[limits]\nmemory_mb = 256\n";
+    let manifest = "schema = \"agent/manifest@1\"\n\
+        name = \"bounded\"\n\
+        [runner]\n\
+        command = [\"python\", \"-m\", \"runner\"]\n\
+        env = [\"MY_API_KEY\", \"MY_MODE=quick\"]\n\
+        [limits]\n\
+        memory_mb = 256\n";
     let cases = cases.iter().map(|case| case.to_string() + "\n").collect::<Vec<_>>().concat();
     Served::with(&[
         ("agent.toml", manifest),

@@ -58,8 +58,11 @@ fn commands(block: &[String]) -> Vec<&str> {
 
 /// The words of each call of `agent` in a script, as a shell takes them apart.
 fn calls(script: &str) -> Vec<Vec<String>> {
-    const NONE_IS_RUN: &str = "set -f\nagent() { printf '%s\\000' agent \"$@\"; printf '\\n'; \
-    }\ncd() { :; }\ngit() { :; }\n\
+    const NONE_IS_RUN: &str = "set -f\n\
+        agent() { printf '%s\\000' agent \"$@\"; printf '\\n\
+        '; }\n\
+        cd() { :; }\n\
+        git() { :; }\n\
         cargo() { while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -eq 0 ] || { shift; \
         agent \"$@\"; }; }\n";
     let world = World::new();

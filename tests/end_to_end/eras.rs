@@ -149,9 +149,9 @@ fn a_child_of_the_handshake_era_serves_a_stateless_host() {
     let program = bench.world.read(format!("{}/runner.py", crate::bench::FOLDER)).replace(
         "send({\"id\": frame[\"id\"], \"result\": answer(frame[\"method\"], frame.get(\"params\", \
         {}))})",
-        "result = answer(frame[\"method\"], frame.get(\"params\", {}))\n        send({\"id\": \
-        frame[\"id\"], **({\"error\": {\"code\": -32602, \"message\": \"no\"}} if result is None \
-        else {\"result\": result})})",
+        "result = answer(frame[\"method\"], frame.get(\"params\", {}))\
+        \n        send({\"id\": frame[\"id\"], **({\"error\": {\"code\": \
+        -32602, \"message\": \"no\"}} if result is None else {\"result\": result})})",
     );
     bench.program("runner", &program);
     let mut shim = bench.shim();

@@ -132,14 +132,17 @@ impl Collector {
 const QUIET: Duration = Duration::from_millis(200);
 
 /// Sends which program of Python's loaded it.
-const LOADED: &str = "import os, sys, socket\nwith socket.create_connection(('127.0.0.1', \
-    int(os.environ['LOADED']))) as to:\n    to.sendall((' '.join(map(str, sys.orig_argv)) + \
-    '\\n').encode())\n";
-const SCORER: &str = "import json\n\ndef price(case, result):\n    return \
-    float(json.loads(result['content'][0]['text'])['price'] == 3)\n";
-const JUDGE: &str = "import json\nimport sys\n\nasked = \
-    json.load(sys.stdin)\nprint(json.dumps({'score': \
-    float(asked['result']['structuredContent']['price'] == 3)}))\n";
+const LOADED: &str = "import os, sys, socket\n\
+    with socket.create_connection(('127.0.0.1', int(os.environ['LOADED']))) as to:\
+    \n    to.sendall((' '.join(map(str, sys.orig_argv)) + '\\n\
+    ').encode())\n";
+const SCORER: &str = "import json\n\n\
+    def price(case, result):\
+    \n    return float(json.loads(result['content'][0]['text'])['price'] == 3)\n";
+const JUDGE: &str = "import json\n\
+    import sys\n\n\
+    asked = json.load(sys.stdin)\n\
+    print(json.dumps({'score': float(asked['result']['structuredContent']['price'] == 3)}))\n";
 
 #[test]
 fn scorers_and_judges_import_no_code_under_test() {
@@ -204,10 +207,13 @@ fn served_with_import() -> Served {
         std::fs::read_to_string(crate::world::source_root().join("templates/minimal/agent.toml"))
             .unwrap();
     let manifest = format!("{manifest}\n[evaluators]\nimport = [\"runner/measure.py\"]\n");
-    let scorers = "from runner.measure import measure\n\n\ndef close(case, result):\n    return \
-        measure(case['expect']['scorer']['minutes'], result['structuredContent']['minutes'])\n";
-    let measure = "def measure(truth, said):\n    return min(truth, said) / max(truth, said) if \
-        truth and said else float(truth == said)\n";
+    let scorers = "from runner.measure import measure\n\n\n\
+        def close(case, result):\
+        \n    return measure(case['expect']['scorer']['minutes'], \
+        result['structuredContent']['minutes'])\n";
+    let measure = "def measure(truth, said):\
+        \n    return min(truth, said) / max(truth, said) if truth and said else float(truth == \
+        said)\n";
     Served::with(&[
         ("agent.toml", &manifest),
         ("tests/scorers.py", scorers),
@@ -284,10 +290,11 @@ fn a_scorer_with_an_undeclared_import_fails_with_a_hint() {
 /// ones reuse it.
 #[test]
 fn results_of_weaker_evaluators_are_not_reused_by_the_old_ones() {
-    let judge = "import json, pathlib, sys\n\nasked = json.load(sys.stdin)\nmost = \
-        float(pathlib.Path('tests/rubric.txt').read_text())\nsaid = \
-        asked['result']['structuredContent']['minutes']\nprint(json.dumps({'score': float(said <= \
-        most)}))\n";
+    let judge = "import json, pathlib, sys\n\n\
+        asked = json.load(sys.stdin)\n\
+        most = float(pathlib.Path('tests/rubric.txt').read_text())\n\
+        said = asked['result']['structuredContent']['minutes']\n\
+        print(json.dumps({'score': float(said <= most)}))\n";
     let case = json!({"id": "a", "tool": "estimate", "arguments": {"task": "a"},
         "expect": {"command": {"run": ["python", "tests/judge.py"]}}});
     let served = Served::with(&[

@@ -495,13 +495,18 @@ fn ambiguous_requests_are_refused() {
     let mut two = server.connect();
     let chunked = format!("{:x}\r\n{ping}\r\n0\r\n\r\n", ping.len());
     let head = format!(
-        "content-type: application/json\r\naccept: application/json, \
-        text/event-stream\r\nmcp-session-id: {}\r\n",
+        "content-type: application/json\r\n\
+        accept: application/json, text/event-stream\r\n\
+        mcp-session-id: {}\r\n",
         session.id
     );
     two.send(format!(
-        "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\ntransfer-encoding: \
-        chunked\r\n{head}\r\n{chunked}GET /next"
+        "POST /mcp HTTP/1.1\r\n\
+        host: localhost\r\n\
+        content-length: 3\r\n\
+        transfer-encoding: chunked\r\n\
+        {head}\r\n\
+        {chunked}GET /next"
     ));
     let answered = two.head();
     assert_eq!((answered.status, answered.header("connection")), (200, Some("close")));
@@ -615,8 +620,9 @@ fn client() -> std::path::PathBuf {
     let tests = source_root().join("templates/runtime/tests");
     python::interpreter(&layout, &tests, &locked, &|_| {}).unwrap_or_else(|error| {
         panic!(
-            "the official client could not be installed; this test needs a package index (PyPI, \
-            or one named in pip's configuration)\n{error}"
+            "the official client could not be installed; this test needs a package index (PyPI, or \
+            one named in pip's configuration)\n\
+            {error}"
         )
     })
 }

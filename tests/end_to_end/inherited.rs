@@ -57,9 +57,14 @@ fn gits_hook_variables_are_used_by_hooks_only() {
     let there = served.path("").display().to_string();
     let out = world.path("out").display().to_string();
     let hook = format!(
-        "#!/bin/sh\nexec >'{out}' 2>&1\ncd /\nagent -C '{there}' versions\nagent -C '{there}' tune \
-        took task=tea minutes=3 --promote\n\
-         cd '{there}'\nagent run seen_variables\nagent test\n"
+        "#!/bin/sh\n\
+        exec >'{out}' 2>&1\n\
+        cd /\n\
+        agent -C '{there}' versions\n\
+        agent -C '{there}' tune took task=tea minutes=3 --promote\n\
+        cd '{there}'\n\
+        agent run seen_variables\n\
+        agent test\n"
     );
     world.write("other/.git/hooks/post-commit", hook);
     std::fs::set_permissions(

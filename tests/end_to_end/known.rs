@@ -159,10 +159,12 @@ fn only_what_a_change_can_reach_is_run_again() {
 /// version's evidence does.
 #[test]
 fn evidence_reuses_no_result_of_another_state() {
-    let lies = "import re\nfrom agent_runtime import server as _server\n_frame = \
-    _server.result_frame\n_server.result_frame = lambda identifier, result: \
-        _frame(identifier, re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', \
-        '\"dev.agentvc/reads\":[]', result))\nserver = Server";
+    let lies = "import re\n\
+        from agent_runtime import server as _server\n\
+        _frame = _server.result_frame\n\
+        _server.result_frame = lambda identifier, result: _frame(identifier, \
+        re.sub(r'\"dev.agentvc/reads\":\\[[^]]*\\]', '\"dev.agentvc/reads\":[]', result))\n\
+        server = Server";
     let runner =
         std::fs::read_to_string(source_root().join("templates/minimal/runner/__main__.py"))
             .unwrap();
@@ -244,8 +246,9 @@ fn a_result_holds_for_the_variables_it_was_made_with() {
         World::finish(command).code(code).json()["tiers"]["micro"]["cached"].as_u64().unwrap()
     };
     shop.write("runner/__main__.py", MODE);
-    let scorer = "import os\ndef told(case, result):\n    return 0.0 if os.environ.get('MODE') == \
-        'strict' else 1.0\n";
+    let scorer = "import os\n\
+        def told(case, result):\
+        \n    return 0.0 if os.environ.get('MODE') == 'strict' else 1.0\n";
     shop.write("tests/scorers.py", scorer);
     shop.cases(&[
         call("said", "mode", json!({}), json!({"equals": "none"})),

@@ -25,7 +25,8 @@ fn moto() -> PathBuf {
                 std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             panic!(
                 "the S3 server could not be installed; this test needs a package index (PyPI, or \
-            one named in pip's configuration)\n{error}: {cause}"
+                one named in pip's configuration)\n\
+                {error}: {cause}"
             )
         })
 }
@@ -64,8 +65,10 @@ impl Server {
     fn ask(&self, method: &str, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nconnection: \
-            close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\n\
+            host: {}\r\n\
+            content-length: 0\r\n\
+            connection: close\r\n\r\n",
             self.address
         );
         stream.write_all(request.as_bytes()).unwrap();

@@ -47,8 +47,10 @@ impl Served {
     /// The same under the state of another commit.
     pub fn release_under(&self, state_of: &str, version: &str) {
         let named = format!(
-            "Agent-Kind: release\nAgent-Version: {version}\nAgent-Eval: sha256:00\nAgent-Gate: \
-            sha256:00"
+            "Agent-Kind: release\n\
+            Agent-Version: {version}\n\
+            Agent-Eval: sha256:00\n\
+            Agent-Gate: sha256:00"
         );
         if self.git(["branch", "--list", "active"]).is_empty() {
             let trailers = format!(

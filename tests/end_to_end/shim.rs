@@ -371,8 +371,10 @@ fn the_shadow_gets_every_call_and_its_results_are_dropped() {
     let log = bench.world.path("log");
     let code = |name: &str| {
         let noted = format!(
-            "\n    with open({:?}, 'a') as log:\n        log.write('{name}\\n')\n    return \
-            {{\"weight\"",
+            "\n    with open({:?}, 'a') as log:\
+            \n        log.write('{name}\\n\
+            ')\
+            \n    return {{\"weight\"",
             log.display().to_string()
         );
         RUNNER.replacen("\n    return {\"weight\"", &noted, 1)
@@ -398,10 +400,14 @@ fn the_shadow_writes_into_a_copy_of_the_data_that_is_served() {
     let log = bench.world.path("log");
     let code = |name: &str| {
         let writes = format!(
-            "\n    own = os.path.join(os.environ['AGENT_DATA'], 'notes')\n    with open(own, 'a') \
-            as notes:\n        notes.write('{name}\\n')\n    \
-             with open({:?}, 'a') as log:\n        log.write('{name}: ' + ' \
-             '.join(open(own).read().split()) + '\\n')\n    return {{\"weight\"",
+            "\n    own = os.path.join(os.environ['AGENT_DATA'], 'notes')\
+            \n    with open(own, 'a') as notes:\
+            \n        notes.write('{name}\\n\
+            ')\
+            \n    with open({:?}, 'a') as log:\
+            \n        log.write('{name}: ' + ' '.join(open(own).read().split()) + '\\n\
+            ')\
+            \n    return {{\"weight\"",
             log.display().to_string()
         );
         RUNNER.replacen("\n    return {\"weight\"", &writes, 1)

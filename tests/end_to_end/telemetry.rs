@@ -339,7 +339,8 @@ fn reader() -> PathBuf {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         panic!(
             "DuckDB could not be installed; this test needs a package index (PyPI, or one named in \
-            pip's configuration)\n{error}: {cause}"
+            pip's configuration)\n\
+            {error}: {cause}"
         )
     })
 }

@@ -99,8 +99,10 @@ impl Shop {
 
     /// Writes a manifest that ends with `[runner]`; the Runner gets the variables of the tests.
     pub fn manifest(&self, rest: &str) {
-        let begin = "schema = \"agent/manifest@1\"\nname = \"shop\"\n[runner]\ncommand = \
-            [\"python\", \"-m\", \"runner\"]";
+        let begin = "schema = \"agent/manifest@1\"\n\
+            name = \"shop\"\n\
+            [runner]\n\
+            command = [\"python\", \"-m\", \"runner\"]";
         self.write("agent.toml", &format!("{begin}\nenv = {TOLD}\n{rest}"));
     }
 
@@ -220,8 +222,9 @@ fn failures_are_reported_with_position_and_reason() {
         shop.test(&["--report", "junit=out/junit.xml", "--report", "markdown=out.md"]).code(1);
     let ended = ended
         .stdout_has(
-            "FAIL  must (must pass)  tests/micro/cases.jsonl:5\n      `bye` does not \
-            match \"hello x\\nwelcome\"",
+            "FAIL  must (must pass)  tests/micro/cases.jsonl:5\
+            \n      `bye` does not match \"hello x\\n\
+            welcome\"",
         )
         .stdout_has("FAIL  dear  tests/micro/cases.jsonl:2\n      $.price: expected 4, got 3")
         .stdout_has("I do not like it")
@@ -415,8 +418,11 @@ fn a_traceback_includes_its_last_frame() {
         format!("{text}def level_{depth}(): return level_{}()\n", depth + 1)
     });
     let place = "level_40(): raise KeyError('the place')";
-    let tool = "@server.tool\ndef nested() -> str:\n    \"\"\"Fails.\"\"\"\n    return \
-        level_0()\n\nserver.run()";
+    let tool = "@server.tool\n\
+        def nested() -> str:\
+        \n    \"\"\"Fails.\"\"\"\
+        \n    return level_0()\n\n\
+        server.run()";
     let shop =
         Shop::with_runner(&RUNNER.replace("server.run()", &format!("{nested}def {place}\n{tool}")));
     shop.world

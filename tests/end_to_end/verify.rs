@@ -712,8 +712,10 @@ fn a_flaky_case_contradicts_no_evidence() {
     world.agent(".", ["init", "-q", "a"]).ok();
     let runner = world.read("a/runner/__main__.py").replace(
         "if known is None:",
-        "import random\n    if task == \"luck\":\n        return {\"minutes\": \
-        float(random.randrange(2)), \"seen\": 0}\n    if known is None:",
+        "import random\
+        \n    if task == \"luck\":\
+        \n        return {\"minutes\": float(random.randrange(2)), \"seen\": 0}\
+        \n    if known is None:",
     );
     world.write("a/runner/__main__.py", runner);
     let full = world.read("a/tests/full/estimates.jsonl");

@@ -271,8 +271,8 @@ fn cases_of_two_versions_are_compared_from_what_is_stored() {
         .stdout_has("micro score 0.750 -> 0.833, pass rate 0.667 -> 0.667")
         .stdout_has("1 better, 1 worse of 3 shared cases")
         .stdout_has(
-            "  worse   lost  passed 1.000 -> failed 0.500\n  better  won   failed 0.250 -> \
-            passed 1.000",
+            "  worse   lost  passed 1.000 -> failed 0.500\
+            \n  better  won   failed 0.250 -> passed 1.000",
         );
     assert!(!ended.stdout.contains("kept"), "{}", ended.stdout);
     let document = diff(&["v0.1.1", "v0.1.2", "--json"]).json();

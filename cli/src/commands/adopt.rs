@@ -23,11 +23,11 @@ use serde_json::{Value, json};
 /// (`uvx ...`, `npx ...`). Nothing is committed or staged: review it, commit it, then run
 /// `agent release`. If it fails, everything it wrote is removed.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent adopt\n  agent adopt --command \"python -m mcp_server_time\" \
-        --package mcp-server-time\n  agent adopt --command \"npx -y \
-        @modelcontextprotocol/server-everything\"\n  agent adopt --record --calls 10"
-)]
+#[command(after_help = "Examples:\
+        \n  agent adopt\
+        \n  agent adopt --command \"python -m mcp_server_time\" --package mcp-server-time\
+        \n  agent adopt --command \"npx -y @modelcontextprotocol/server-everything\"\
+        \n  agent adopt --record --calls 10")]
 pub struct Arguments {
     /// The command that starts the server; by default found in pyproject.toml and the Python files
     #[arg(long, value_name = "COMMAND")]

@@ -25,11 +25,11 @@ use serde_json::json;
 /// evaluators (cases, scorers, budgets, gates, hooks, workflows) or improves no case; `accept`
 /// does. Your index and working tree are not changed.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent architect 'it does not understand plurals'\n  agent architect \
-        'wrong answer' --conversation c1 --queue-only\n  agent architect run\n  agent architect \
-        show r-0a1b2c3d4e"
-)]
+#[command(after_help = "Examples:\
+        \n  agent architect 'it does not understand plurals'\
+        \n  agent architect 'wrong answer' --conversation c1 --queue-only\
+        \n  agent architect run\
+        \n  agent architect show r-0a1b2c3d4e")]
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -228,8 +228,9 @@ fn conclusion(report: &Report, attempts_were_shown: bool) -> String {
         .as_ref()
         .map(|branch| {
             format!(
-                "\nto show the change: git log -p -1 {branch}; to release it nevertheless: \
-                agent architect accept {}",
+                "\n\
+                to show the change: git log -p -1 {branch}; to release it nevertheless: agent \
+                architect accept {}",
                 report.run
             )
         })

@@ -11,11 +11,10 @@ use agent_engine::versions::bisection::{Options, bisect};
 /// otherwise by running the case. Where the version that broke it is a promotion, its signals are
 /// searched in the same way: the case is run under the state after each probed signal.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent bisect greets-politely\n  agent bisect greets-politely --good \
-        v0.1.3 --bad v0.2.0 --tier full\n\nExit codes: 0 found, 1 it never passed or never failed, \
-        3 the case does not exist."
-)]
+#[command(after_help = "Examples:\
+        \n  agent bisect greets-politely\
+        \n  agent bisect greets-politely --good v0.1.3 --bad v0.2.0 --tier full\n\n\
+        Exit codes: 0 found, 1 it never passed or never failed, 3 the case does not exist.")]
 pub struct Arguments {
     /// Id of the case
     #[arg(value_name = "CASE")]

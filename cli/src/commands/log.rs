@@ -20,11 +20,12 @@ use std::collections::BTreeSet;
 /// Prints a conversation or a trace as a tree with times, or by default the newest traces, a line
 /// each. Times are UTC.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent log\n  agent log --conversation c1\n  agent log --trace \
-        4bf92f35\n  agent log --since 2h --follow\n\nThe record is OTLP/JSON lines in the object \
-        store, under telemetry/."
-)]
+#[command(after_help = "Examples:\
+        \n  agent log\
+        \n  agent log --conversation c1\
+        \n  agent log --trace 4bf92f35\
+        \n  agent log --since 2h --follow\n\n\
+        The record is OTLP/JSON lines in the object store, under telemetry/.")]
 pub struct Arguments {
     /// Show this conversation: its calls and their feedback
     #[arg(long, value_name = "ID")]

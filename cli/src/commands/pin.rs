@@ -10,10 +10,10 @@ use serde_json::json;
 /// A pin of a range moves with the range; a pin of anything else is the version it resolves to now.
 /// Without arguments, lists the pins.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent pin stable v0.1.3\n  agent pin next '^0.2'\n  agent sync   # \
-        shares it with the other clones"
-)]
+#[command(after_help = "Examples:\
+        \n  agent pin stable v0.1.3\
+        \n  agent pin next '^0.2'\
+        \n  agent sync   # shares it with the other clones")]
 pub struct Arguments {
     /// The pin's name: letters, digits, `-`, `_` and `.`
     #[arg(requires = "what")]

@@ -19,9 +19,10 @@ use serde_json::{Map, Value, json};
 /// The arguments are one JSON object or key=value words; a value that is JSON is taken as JSON, any
 /// other as text. The tool's result goes to stdout.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent run search query='for loops' k=3\n  agent run ask \
-        '{\"question\": \"What is a slice?\"}' --conversation c1\n  agent run search query=slices \
-        --at staging")]
+#[command(after_help = "Examples:\
+    \n  agent run search query='for loops' k=3\
+    \n  agent run ask '{\"question\": \"What is a slice?\"}' --conversation c1\
+    \n  agent run search query=slices --at staging")]
 pub struct Arguments {
     /// The tool to call
     tool: String,

@@ -13,8 +13,10 @@ use agent_engine::target::contracts;
 /// change of the code requires a MINOR at least, and Conventional Commits can raise the bump
 /// further, except those of reverted commits.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent semver\n  agent semver v0.1.0..v0.2.0\n  agent semver \
-        v0.1.0..worktree --json")]
+#[command(after_help = "Examples:\
+    \n  agent semver\
+    \n  agent semver v0.1.0..v0.2.0\
+    \n  agent semver v0.1.0..worktree --json")]
 pub struct Arguments {
     /// From A to B, each a WHAT [default: active..HEAD]
     #[arg(value_name = "A..B", default_value = "active..HEAD", hide_default_value = true)]

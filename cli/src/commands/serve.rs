@@ -12,10 +12,9 @@ use std::net::SocketAddr;
 /// Listens on the loopback interface unless `--addr` is given, and prints the address on stderr.
 /// `/openapi.json` describes the API; `/healthz` and `/metrics` are for monitoring.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent serve versions\n  AGENT_TOKEN=... agent serve versions --addr \
-        0.0.0.0:7070"
-)]
+#[command(after_help = "Examples:\
+        \n  agent serve versions\
+        \n  AGENT_TOKEN=... agent serve versions --addr 0.0.0.0:7070")]
 pub struct Arguments {
     #[command(subcommand)]
     api: Api,

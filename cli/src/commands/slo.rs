@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 /// window, how much of the error budget is left, and the burn rates. A burn rate of 1 spends the
 /// error budget exactly over the window.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent slo\n  agent slo calls-succeed --json\n\n\
-        An objective: {\"name\": \"calls-succeed\", \"indicator\": {\"type\": \"success\"}, \
-        \"target\": 0.99, \"window\": \"28d\"}\n\
-        Indicators: success, latency (at_most_ms), reward (at_least), cost (at_most_usd). A \
-        \"filter\" names a tool, a range of versions or a line (\"1.2\").")]
+#[command(after_help = "Examples:\
+    \n  agent slo\
+    \n  agent slo calls-succeed --json\n\n\
+    An objective: {\"name\": \"calls-succeed\", \"indicator\": \
+    {\"type\": \"success\"}, \"target\": 0.99, \"window\": \"28d\"}\n\
+    Indicators: success, latency (at_most_ms), reward (at_least), cost (at_most_usd). A \"filter\" \
+    names a tool, a range of versions or a line (\"1.2\").")]
 pub struct Arguments {
     /// Show these objectives alone
     names: Vec<String>,

@@ -22,10 +22,11 @@ use serde_json::json;
 /// Exit code 1: something is wrong. 7: something is missing in this clone. A gap that can be filled
 /// from this clone is neither.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent verify\n  agent verify v0.1.3\n  agent verify --run\n  agent \
-        verify --all -q"
-)]
+#[command(after_help = "Examples:\
+        \n  agent verify\
+        \n  agent verify v0.1.3\
+        \n  agent verify --run\
+        \n  agent verify --all -q")]
 pub struct Arguments {
     /// A version, a range, a pin, or `active`
     #[arg(value_name = "VERSION", default_value = "active",

@@ -452,22 +452,30 @@ mod tests {
         check(
             Json,
             "servers",
-            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": \
-            { \"command\": \"uvx\" }, // keep\n\t},\n}",
+            "// mine\n\
+            {\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" \
+            }, // keep\n\t},\n\
+            }",
             Met::Missing,
-            "// mine\n{\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": \
-            { \"command\": \"uvx\" }, // keep\n\t\t\"a\": \
-            {\n\t\t\t\"command\": \"/agent\",\n\t\t\t\"args\": \
-            [\"-C\", \"/r\", \"mcp\", \"runner\"],\n\t\t},\n\t},\n}\n",
+            "// mine\n\
+            {\n\t\"inputs\": [],   // none\n\t\"servers\": {\n\t\t\"git\": { \"command\": \"uvx\" \
+            }, // keep\n\t\t\"a\": {\n\t\t\t\"command\": \"/agent\",\n\t\t\t\"args\": \
+            [\"-C\", \"/r\", \"mcp\", \"runner\"],\n\t\t},\n\t},\n\
+            }\n",
         );
         check(
             Toml,
             "mcp_servers",
             "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n\n[tools]\nweb = true\n",
             Met::Missing,
-            "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = \
-            'uvx'\n\n[mcp_servers.a]\ncommand = \"/agent\"\nargs = \
-            [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\n[tools]\nweb = true\n",
+            "model = \"o\" # best\n\n\
+            [mcp_servers.git]\n\
+            command = 'uvx'\n\n\
+            [mcp_servers.a]\n\
+            command = \"/agent\"\n\
+            args = [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\n\
+            [tools]\n\
+            web = true\n",
         );
     }
 
@@ -485,11 +493,15 @@ mod tests {
         check(
             Toml,
             "mcp_servers",
-            "[mcp_servers.a]\ncommand = \"/old\" # where\nargs = \
-            [\"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+            "[mcp_servers.a]\n\
+            command = \"/old\" # where\n\
+            args = [\"mcp\", \"runner\"]\n\
+            startup_timeout_sec = 30\n",
             Met::Changed,
-            "[mcp_servers.a]\ncommand = \"/agent\" # where\nargs = \
-            [\"-C\", \"/r\", \"mcp\", \"runner\"]\nstartup_timeout_sec = 30\n",
+            "[mcp_servers.a]\n\
+            command = \"/agent\" # where\n\
+            args = [\"-C\", \"/r\", \"mcp\", \"runner\"]\n\
+            startup_timeout_sec = 30\n",
         );
         // another notation of the same entry is unchanged
         let inline = "mcp_servers = { a = { command = \"/agent\", args = \

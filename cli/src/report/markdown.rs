@@ -120,8 +120,10 @@ fn slowest(text: &mut String, tiers: &[TierReport]) {
         return;
     }
     text.push_str(
-        "\n<details><summary>Slowest cases</summary>\n\n| case | tier | time |\n| --- | \
-        --- | ---: |\n",
+        "\n\
+        <details><summary>Slowest cases</summary>\n\n\
+        | case | tier | time |\n\
+        | --- | --- | ---: |\n",
     );
     for (tier, result) in &cases[..SLOWEST] {
         let _ = writeln!(text, "| {} | {tier} | {:.2} ms |", in_table(&result.id), result.ms);

@@ -220,8 +220,11 @@ micro fail  1 passed, 1 failed of 2, 1 in quarantine, 1 flaky, score 0.750, p50 
         let text = anstream::adapter::strip_str(&human::render(&[report])).to_string();
         assert!(
             text.starts_with(
-                "FAIL  12 cases: case-1, case-2, case-3 and 9 more\n      the index \
-                is gone\nFAIL  z  \n      slow\nmicro"
+                "FAIL  12 cases: case-1, case-2, case-3 and 9 more\
+                \n      the index is gone\n\
+                FAIL  z  \
+                \n      slow\n\
+                micro"
             ),
             "{text}"
         );

@@ -32,7 +32,8 @@ pub fn draw(points: &[Point]) -> String {
     let places = places(points);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-        aria-label=\"{}\">\n<style>{STYLE}</style>\n",
+        aria-label=\"{}\">\n\
+        <style>{STYLE}</style>\n",
         escaped(&description(points))
     );
     let _ = writeln!(

@@ -561,11 +561,24 @@ impl Manifest<'_> {
             .map(|lock| format!("[node]\n{}\n", line("lock", Some(lock))))
             .unwrap_or_default();
         format!(
-            "schema = \"agent/manifest@1\"\nname = {}\n{}\n[runner]\ncommand = \
-            [{words}]\n{env}\n[python]\n{}{}{}{}\n{node}\
-             [promote]\ntier = \"micro\"\ngate = \"not-worse\"\nmargin = 0.0\n\n[release]\ntier \
-             = \"micro\"\ngate = \"not-worse\"\n\n\
-             [limits]\nstart_s = {}\ncall_s = {}\n",
+            "schema = \"agent/manifest@1\"\n\
+            name = {}\n\
+            {}\n\
+            [runner]\n\
+            command = [{words}]\n\
+            {env}\n\
+            [python]\n\
+            {}{}{}{}\n\
+            {node}[promote]\n\
+            tier = \"micro\"\n\
+            gate = \"not-worse\"\n\
+            margin = 0.0\n\n\
+            [release]\n\
+            tier = \"micro\"\n\
+            gate = \"not-worse\"\n\n\
+            [limits]\n\
+            start_s = {}\n\
+            call_s = {}\n",
             quoted(self.name),
             line("first_version", self.first_version.map(ToString::to_string).as_deref()),
             line("requires", Some(self.requires)),

@@ -336,18 +336,28 @@ mod tests {
 
     #[test]
     fn install_requirements_come_from_the_project_file() {
-        let text = "[project]\nname = \"acme-notes\"\nversion = \"1.4.2\"\ndescription \
-        = \"a\\nb\"\nrequires-python = \">=3.11\"\n\
-                    dependencies = [\"mcp>=2\"]\n[project.scripts]\nacme-notes \
-                    = \"acme_notes.server:main.run\"\n[project.entry-points.\"x.y\"]\nz \
-                    = \"q:r\"\n";
+        let text = "[project]\n\
+            name = \"acme-notes\"\n\
+            version = \"1.4.2\"\n\
+            description = \"a\\n\
+            b\"\n\
+            requires-python = \">=3.11\"\n\
+            dependencies = [\"mcp>=2\"]\n\
+            [project.scripts]\n\
+            acme-notes = \"acme_notes.server:main.run\"\n\
+            [project.entry-points.\"x.y\"]\n\
+            z = \"q:r\"\n";
         let files: BTreeMap<_, _> =
             Project::parse(text).unwrap().installed(None).unwrap().into_iter().collect();
         let metadata = &files["acme_notes-1.4.2.dist-info/METADATA"];
         assert_eq!(
             metadata,
-            "Metadata-Version: 2.1\nName: acme-notes\nVersion: 1.4.2\nSummary: a \
-            b\nRequires-Python: >=3.11\nRequires-Dist: mcp>=2\n"
+            "Metadata-Version: 2.1\n\
+            Name: acme-notes\n\
+            Version: 1.4.2\n\
+            Summary: a b\n\
+            Requires-Python: >=3.11\n\
+            Requires-Dist: mcp>=2\n"
         );
         let points = &files["acme_notes-1.4.2.dist-info/entry_points.txt"];
         assert_eq!(
@@ -363,8 +373,10 @@ mod tests {
     #[test]
     fn dynamic_versions_are_replaced_and_names_stay_within_their_folder() {
         let dynamic = Project::parse(
-            "[project]\nname = \"a.b\"\ndynamic = \
-                [\"version\", \"dependencies\"]\n[project.scripts]\n\"../x\" = \"a:b\"\n",
+            "[project]\n\
+            name = \"a.b\"\n\
+            dynamic = [\"version\", \"dependencies\"]\n\
+            [project.scripts]\n\"../x\" = \"a:b\"\n",
         )
         .unwrap();
         assert!(dynamic.has_dynamic_dependencies && dynamic.version.is_none());
@@ -380,10 +392,15 @@ mod tests {
 
     #[test]
     fn a_project_of_poetry_is_read_as_well() {
-        let text = "[tool.poetry]\nname = \"p\"\nversion \
-        = \"0.2.0\"\n[tool.poetry.dependencies]\npython = \"^3.11\"\nmcp = \"^2\"\n\
-                    [tool.poetry.scripts]\np = \"p.cli:main\"\nq = { reference = \"q.sh\", type \
-                    = \"file\" }\n";
+        let text = "[tool.poetry]\n\
+            name = \"p\"\n\
+            version = \"0.2.0\"\n\
+            [tool.poetry.dependencies]\n\
+            python = \"^3.11\"\n\
+            mcp = \"^2\"\n\
+            [tool.poetry.scripts]\n\
+            p = \"p.cli:main\"\n\
+            q = { reference = \"q.sh\", type = \"file\" }\n";
         let project = Project::parse(text).unwrap();
         assert_eq!(
             (project.name.as_deref(), project.version.as_deref(), project.scripts.len()),
@@ -407,10 +424,14 @@ mod tests {
         ] {
             assert_eq!(poetry_range(range).as_deref(), Some(clauses), "{range}");
         }
-        let text = "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython \
-        = \"^3.11\"\nmcp = { version = \"^1.2\", extras = [\"cli\"] }\n\
-                    six = \"*\"\nlocal = { path = \"../x\" }\nmaybe = { version = \"1\", optional \
-                    = true }\n";
+        let text = "[tool.poetry]\n\
+            package-mode = false\n\
+            [tool.poetry.dependencies]\n\
+            python = \"^3.11\"\n\
+            mcp = { version = \"^1.2\", extras = [\"cli\"] }\n\
+            six = \"*\"\n\
+            local = { path = \"../x\" }\n\
+            maybe = { version = \"1\", optional = true }\n";
         let project = Project::parse(text).unwrap();
         assert_eq!(
             (project.unpackaged, project.requires_python.as_deref()),
@@ -429,16 +450,21 @@ mod tests {
             "a project that needs none is on its own"
         );
         let needs = format!(
-            "[project]\nname = \"a\"\n[tool.uv.sources]\nb = {{ workspace = true }}\nc = {{ git \
-            = \"x\" }}\n{workspace}"
+            "[project]\n\
+            name = \"a\"\n\
+            [tool.uv.sources]\n\
+            b = {{ workspace = true }}\n\
+            c = {{ git = \"x\" }}\n\
+            {workspace}"
         );
         assert_eq!(members(&needs), ["b"]);
     }
 
     #[test]
     fn literal_values_of_a_setup_file_are_read() {
-        let program = "from setuptools import setup\nsetup(name='acme', version = \"1.2.3\",\n  \
-            entry_points={'console_scripts': ['acme = srv.main:run']})\n";
+        let program = "from setuptools import setup\n\
+            setup(name='acme', version = \"1.2.3\",\
+            \n  entry_points={'console_scripts': ['acme = srv.main:run']})\n";
         let setup = Setup::read(program, "");
         assert_eq!(
             (setup.name.as_deref(), setup.version.as_deref()),
@@ -448,8 +474,12 @@ mod tests {
             setup.command().unwrap(),
             ["python", "-c", "import sys; from srv.main import run; sys.exit(run())"]
         );
-        let settings = "[metadata]\nname = beta\nversion = attr: \
-            beta.__version__\n[options.entry_points]\nconsole_scripts =\n    beta = beta:main\n";
+        let settings = "[metadata]\n\
+            name = beta\n\
+            version = attr: beta.__version__\n\
+            [options.entry_points]\n\
+            console_scripts =\
+            \n    beta = beta:main\n";
         let setup = Setup::read("", settings);
         assert_eq!(
             (setup.name.as_deref(), setup.version, setup.scripts.len()),

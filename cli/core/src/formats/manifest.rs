@@ -894,8 +894,10 @@ fn place(origin: &str, text: &str, span: Option<std::ops::Range<usize>>) -> Stri
 mod tests {
     use super::*;
 
-    const SMALLEST: &str = "schema = \"agent/manifest@1\"\nname = \"a\"\n[runner]\ncommand = \
-        [\"python\", \"-m\", \"runner\"]\n";
+    const SMALLEST: &str = "schema = \"agent/manifest@1\"\n\
+        name = \"a\"\n\
+        [runner]\n\
+        command = [\"python\", \"-m\", \"runner\"]\n";
 
     fn check(extra: &str, expected: &str) {
         let error = Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap_err();
@@ -908,8 +910,12 @@ mod tests {
             |extra: &str| Manifest::parse(&format!("{SMALLEST}{extra}"), "agent.toml").unwrap();
         let tuner = "[tuner]\ncommand = [\"tune\"]\n";
         let wide = format!(
-            "read = [\"/data\"]\nnetwork = true\nshared_memory = true\n{tuner}environment = \
-            [\"A_TOKEN\"]\n[limits]\nmemory_mb = 999\n"
+            "read = [\"/data\"]\n\
+            network = true\n\
+            shared_memory = true\n\
+            {tuner}environment = [\"A_TOKEN\"]\n\
+            [limits]\n\
+            memory_mb = 999\n"
         );
         let held = parse(&wide).held_to(&parse("[limits]\nmemory_mb = 64\n"));
         assert_eq!(held, parse(&format!("{tuner}[limits]\nmemory_mb = 64\n")));

@@ -464,8 +464,10 @@ mod tests {
             assert_eq!(seen(&evaluators, &fixture), own);
         }
         fixture.manifest(
-            "[python]\nlock = \"requirements.lock\"\n[evaluators]\nimport = \
-            [\"runner/words.py\"]\n",
+            "[python]\n\
+            lock = \"requirements.lock\"\n\
+            [evaluators]\n\
+            import = [\"runner/words.py\"]\n",
         );
         let [objects, folder] = fixture.both();
         assert_eq!(seen(&objects, &fixture), seen(&folder, &fixture));

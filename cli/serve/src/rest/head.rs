@@ -219,8 +219,12 @@ mod tests {
 
     #[test]
     fn a_complete_head_is_parsed() {
-        let text = "POST /v1/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Length: \
-            3\r\nX-Odd: \u{e9}\r\nAccept: */*\r\n\r\nabc";
+        let text = "POST /v1/x?y=1 HTTP/1.1\r\n\
+            Host: a\r\n\
+            Content-Length: 3\r\n\
+            X-Odd: \u{e9}\r\n\
+            Accept: */*\r\n\r\n\
+            abc";
         for end in 0..text.find("abc").unwrap() {
             assert_eq!(parse(&text.as_bytes()[..end]).unwrap(), None, "{end}");
         }
@@ -273,8 +277,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
             ("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400),
             (
-                "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\nauthorization: Bearer \
-                y\r\n\r\n",
+                "GET / HTTP/1.1\r\n\
+                Host: a\r\n\
+                Authorization: Bearer x\r\n\
+                authorization: Bearer y\r\n\r\n",
                 400,
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\nAuthorization:\r\nAuthorization: Bearer y\r\n\r\n", 400),
@@ -295,8 +301,10 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
             (
-                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: \
-                chunked\r\n\r\n",
+                "GET / HTTP/1.1\r\n\
+                Host: a\r\n\
+                Content-Length: 1\r\n\
+                Transfer-Encoding: chunked\r\n\r\n",
                 400,
             ),
             ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411),

@@ -115,8 +115,11 @@ impl Served {
 
     fn post(&self, path: &str, media: &str, body: &str) -> Answered {
         self.ask(&format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media}\r\nContent-Length: \
-            {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\n\
+            Host: localhost\r\n\
+            Content-Type: {media}\r\n\
+            Content-Length: {}\r\n\r\n\
+            {body}",
             body.len()
         ))
     }
@@ -369,8 +372,10 @@ fn stalled_bodies_hold_only_received_bytes_and_small_requests_are_still_served()
     let served = Served::new(Limits { bodies_bytes: 256 << 10, ..Limits::default() }, None);
     let head = |length: usize| {
         format!(
-            "POST /v1/greetings HTTP/1.1\r\nHost: localhost\r\nContent-Type: \
-            application/json\r\nContent-Length: {length}\r\n\r\n"
+            "POST /v1/greetings HTTP/1.1\r\n\
+            Host: localhost\r\n\
+            Content-Type: application/json\r\n\
+            Content-Length: {length}\r\n\r\n"
         )
     };
     let greeting = |length: usize| {

@@ -21,8 +21,10 @@ use std::path::Path;
 /// The bundle holds `agent` itself. Its user chooses the folder of an agent repository when
 /// installing it, and learning continues there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent mcp bundle\n  agent mcp bundle --publish-as \
-        io.github.me/estimates --url https://example.org/estimates.mcpb > server.json")]
+#[command(after_help = "Examples:\
+    \n  agent mcp bundle\
+    \n  agent mcp bundle --publish-as io.github.me/estimates --url \
+    https://example.org/estimates.mcpb > server.json")]
 pub struct Arguments {
     /// A variable that the server reads: the user is asked for NAME when installing the bundle;
     /// NAME=VALUE stores a default in the bundle; can be repeated. Names under `env` in agent.toml

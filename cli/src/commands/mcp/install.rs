@@ -20,11 +20,11 @@ use std::path::Path;
 /// to change an existing entry, the host's configuration is edited: comments, order and other
 /// servers are preserved, and a backup is kept beside it. A second run changes nothing.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent mcp install --host claude-code\n  agent mcp install --host \
-        vscode --scope project --server all\n  agent mcp install --host codex --at ^1.2 --name \
-        estimates --dry-run\n  agent mcp install --host cursor --env API_KEY --env MODE=fast"
-)]
+#[command(after_help = "Examples:\
+        \n  agent mcp install --host claude-code\
+        \n  agent mcp install --host vscode --scope project --server all\
+        \n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\
+        \n  agent mcp install --host cursor --env API_KEY --env MODE=fast")]
 pub struct Arguments {
     /// The host
     #[arg(long, value_enum)]

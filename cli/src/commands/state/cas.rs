@@ -23,10 +23,8 @@ use std::io::Read as _;
 /// Exit code 4 means that another process was first and nothing was changed: read again. The new
 /// Revision goes to stdout.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example:\n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < \
-        new.json"
-)]
+#[command(after_help = "Example:\
+        \n  agent state cas --expect 1f7a7a472abf3dd9643fd615f6da379c4acb3e3a < new.json")]
 pub struct Arguments {
     /// The Revision the new state was made from
     #[arg(long, value_name = "REVISION")]

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 /// Show the differences of two states, path by path
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent state diff\n  agent state diff v0.1.0 staging\n  agent state \
-        diff active worktree"
-)]
+#[command(after_help = "Examples:\
+        \n  agent state diff\
+        \n  agent state diff v0.1.0 staging\
+        \n  agent state diff active worktree")]
 pub struct Arguments {
     /// The first state
     #[arg(default_value = "active")]

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 /// The edit is recorded in the Journal like a signal, checked against state/schema.json, and safe
 /// while a Tuner runs.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  agent state set ranking.k1=1.4\n  agent state set \
-        /tasks/review/minutes=20 note='by hand'")]
+#[command(after_help = "Examples:\
+    \n  agent state set ranking.k1=1.4\
+    \n  agent state set /tasks/review/minutes=20 note='by hand'")]
 pub struct Arguments {
     /// PATH=VALUE: a path such as `ranking.k1` or `/ranking/k1`; a value that is JSON is taken as
     /// JSON, any other as text

@@ -29,11 +29,10 @@ const FILE: &str = "conversations.jsonl";
 /// `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of
 /// an unfixed fault should fail.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent test add --conversation c1\n  agent test add --conversation \
-        c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\n  agent test add --conversation c1 \
-        --golden --tier fast --id greets-twice"
-)]
+#[command(after_help = "Examples:\
+        \n  agent test add --conversation c1\
+        \n  agent test add --conversation c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\
+        \n  agent test add --conversation c1 --golden --tier fast --id greets-twice")]
 pub struct Arguments {
     /// The conversation, as `agent run --conversation` named it
     #[arg(long, value_name = "ID")]

@@ -95,8 +95,9 @@ fn shown(calibration: &Calibration) -> String {
     let head = ["TEST", "BETTER", "RATE", "95% INTERVAL"].map(str::to_owned).to_vec();
     let rows: Vec<_> = std::iter::once(head).chain(calibration.tests.iter().map(row)).collect();
     format!(
-        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of \
-        them the outcome of a case differed\n{}",
+        "{tier} of {what} against itself: {rounds} rounds of {cases} cases; in {changed} of them \
+        the outcome of a case differed\n\
+        {}",
         table::lines(&rows).join("\n")
     )
 }

@@ -27,11 +27,10 @@ use std::path::{Path, PathBuf};
 /// Without FILEs, the parts are read from the object store, where each part of a commit is stored
 /// as well.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  agent test merge parts/*.jsonl --report junit=junit.xml\n  agent \
-        test merge --tier full --at HEAD --against active\n\nExit codes: 0 pass, 1 fail, 3 parts \
-        that do not belong together, 7 not enough evidence."
-)]
+#[command(after_help = "Examples:\
+        \n  agent test merge parts/*.jsonl --report junit=junit.xml\
+        \n  agent test merge --tier full --at HEAD --against active\n\n\
+        Exit codes: 0 pass, 1 fail, 3 parts that do not belong together, 7 not enough evidence.")]
 pub struct Arguments {
     /// Files written by `agent test --shard I/N --events FILE`
     #[arg(value_name = "FILE")]

@@ -43,12 +43,16 @@ use agent_engine::world::store::Store;
 /// `--events` and judges them; a part itself exits with 0 once it was run.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(after_help = "Examples:\n  agent test\n  agent test --tier full --at v0.2.0 --against \
-        v0.1.0\n  agent test --tier fast --shard 2/4 --events part-2.jsonl\n  agent test merge \
-        part-*.jsonl --report junit=junit.xml\n  agent test --against active --report \
-        html=report.html\n  agent test add --conversation c1\n  agent test --bless \
-        --dry-run\n\nExit codes: 0 pass, 1 fail, 3 an invalid case or budget, 5 a child failed, 7 not \
-        enough evidence.")]
+#[command(after_help = "Examples:\
+    \n  agent test\
+    \n  agent test --tier full --at v0.2.0 --against v0.1.0\
+    \n  agent test --tier fast --shard 2/4 --events part-2.jsonl\
+    \n  agent test merge part-*.jsonl --report junit=junit.xml\
+    \n  agent test --against active --report html=report.html\
+    \n  agent test add --conversation c1\
+    \n  agent test --bless --dry-run\n\n\
+    Exit codes: 0 pass, 1 fail, 3 an invalid case or budget, 5 a child failed, 7 not enough \
+    evidence.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Arguments {
     #[command(subcommand)]

@@ -15,10 +15,10 @@ use semver::{Version, VersionReq};
 /// List versions, what made them and which are yanked
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
-#[command(
-    after_help = "Examples:\n  agent versions --limit 5\n  agent versions resolve '^0.1'\n  agent \
-        versions diff v0.1.0 v0.2.0"
-)]
+#[command(after_help = "Examples:\
+        \n  agent versions --limit 5\
+        \n  agent versions resolve '^0.1'\
+        \n  agent versions diff v0.1.0 v0.2.0")]
 pub struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,

@@ -169,8 +169,10 @@ fn writes_what_git_reads() {
             "--format=%(objectmode) %(path)",
             tree.as_str()
         ]),
-        "100644 agent.toml\n100755 bin/ä b\n100644 runner/__main__.py\n100644 \
-        state/active.state.json"
+        "100644 agent.toml\n\
+        100755 bin/ä b\n\
+        100644 runner/__main__.py\n\
+        100644 state/active.state.json"
     );
     repository.git(&["fsck", "--strict", commit.as_str()]);
     let error = git.edit_tree(None, &[TreeEdit::file("a/../b", tree)]).unwrap_err();
