@@ -162,7 +162,7 @@ fn a_migration_is_tried_tested_and_committed_before_it_is_released() {
     served
         .agent(["run", "estimate", "task=deploy", "--at", "worktree"])
         .ok()
-        .stderr_has("the working tree knows only 1");
+        .stderr_has("the working tree supports only 1");
     served.agent(["test"]).ok().stderr_has("git merge active");
 }
 

@@ -763,7 +763,7 @@ fn the_log_shows_a_conversation_as_a_tree_from_the_call_to_the_reward() {
         .ok()
         .stderr_has("no matching record was found");
     served.agent(["log", "--since", "soon"]).code(2).stderr_has("how long ago");
-    served.agent(["log", "--trace", "xyz"]).code(2).stderr_has("in hex");
+    served.agent(["log", "--trace", "xyz"]).code(2).stderr_has("hexadecimal");
 }
 
 #[test]

@@ -683,7 +683,7 @@ fn evidence_that_is_run_again_comes_out_as_it_did() {
     world
         .agent("a", ["verify", "--run", "v0.1.0"])
         .ok()
-        .stdout_has("cases of full came out the same");
+        .stdout_has("cases of full have the same result");
     // forged results, complete and consistent: only a run detects them
     rewritten(&world, |results| {
         let review =

@@ -325,7 +325,7 @@ fn a_pin_names_a_version_or_follows_a_range() {
         .world
         .agent(FOLDER, ["pin", "active", "v0.1.1"])
         .code(2)
-        .stderr_has("it already means something");
+        .stderr_has("it already has a meaning");
     registry
         .world
         .agent(FOLDER, ["pin", "stable", "v9.0.0"])
