@@ -5,12 +5,8 @@ use serde_json::{Value, json};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-const MANIFEST: &str = "schema = \"agent/manifest@1\"\n\
-    name = \"my agent\"\n\n\
-    [runner]\n\
-    command = [\"python\", \"-m\", \"runner\"]\n\n\
-    [tuner]\n\
-    command = [\"python\", \"-m\", \"tuner\"]\n";
+const MANIFEST: &str = "schema = \"agent/manifest@1\"\nname = \"my agent\"\n\n[runner]\ncommand = \
+    [\"python\", \"-m\", \"runner\"]\n\n[tuner]\ncommand = [\"python\", \"-m\", \"tuner\"]\n";
 
 fn world() -> World {
     let world = World::new();
@@ -76,40 +72,23 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         "claude-code",
         "user",
         "home/.claude.json",
-        "{\
-        \n  \"numStartups\": 12345678901234567890123,\
-        \n  \"projects\": {\"/x\": {\"mcpServers\": {}}}\n\
-        }\n",
+        "{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {\"/x\": {\"mcpServers\": \
+        {}}}\n}\n",
         &format!(
-            "{{\
-            \n  \"numStartups\": 12345678901234567890123,\
-            \n  \"projects\": {{\"/x\": {{\"mcpServers\": {{}}}}}},\
-            \n  \"mcpServers\": {{\
-            \n    \"my-agent\": {{\
-            \n      {stdio}\
-            \n    }}\
-            \n  }}\n\
-            }}\n"
+            "{{\n  \"numStartups\": 12345678901234567890123,\n  \"projects\": {{\"/x\": \
+            {{\"mcpServers\": {{}}}}}},\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      \
+            {stdio}\n    }}\n  }}\n}}\n"
         ),
     );
     check(
         "claude-code",
         "project",
         "a/.mcp.json",
-        "{\
-        \n  \"mcpServers\": {\
-        \n    \"git\": {\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}\
-        \n  }\n\
-        }\n",
+        "{\n  \"mcpServers\": {\n    \"git\": {\"command\": \"uvx\", \"args\": \
+        [\"mcp-server-git\"]}\n  }\n}\n",
         &format!(
-            "{{\
-            \n  \"mcpServers\": {{\
-            \n    \"git\": {{\"command\": \"uvx\", \"args\": [\"mcp-server-git\"]}},\
-            \n    \"my-agent\": {{\
-            \n      {stdio}\
-            \n    }}\
-            \n  }}\n\
-            }}\n"
+            "{{\n  \"mcpServers\": {{\n    \"git\": {{\"command\": \"uvx\", \"args\": \
+            [\"mcp-server-git\"]}},\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }}\n}}\n"
         ),
     );
     check(
@@ -118,14 +97,8 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         &application("Claude/claude_desktop_config.json"),
         "{\"globalShortcut\": \"\"}",
         &format!(
-            "{{\
-            \n  \"globalShortcut\": \"\",\
-            \n  \"mcpServers\": {{\
-            \n    \"my-agent\": {{\
-            \n      {plain}\
-            \n    }}\
-            \n  }}\n\
-            }}\n"
+            "{{\n  \"globalShortcut\": \"\",\n  \"mcpServers\": {{\n    \"my-agent\": {{\n      \
+            {plain}\n    }}\n  }}\n}}\n"
         ),
     );
     check(
@@ -143,15 +116,8 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         &application("Code/User/mcp.json"),
         "{\n  // mine\n  \"inputs\": [{\"id\": \"k\"},],\n  \"servers\": {\n  },\n}\n",
         &format!(
-            "{{\
-            \n  // mine\
-            \n  \"inputs\": [{{\"id\": \"k\"}},],\
-            \n  \"servers\": {{\
-            \n    \"my-agent\": {{\
-            \n      {stdio}\
-            \n    }}\
-            \n  }},\n\
-            }}\n"
+            "{{\n  // mine\n  \"inputs\": [{{\"id\": \"k\"}},],\n  \"servers\": \
+            {{\n    \"my-agent\": {{\n      {stdio}\n    }}\n  }},\n}}\n"
         ),
     );
     check(
@@ -159,12 +125,9 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         "user",
         "home/.codex/config.toml",
         "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n",
-        "model = \"o\" # best\n\n\
-        [mcp_servers.git]\n\
-        command = 'uvx'\n\n\
-        [mcp_servers.my-agent]\n\
-        command = \"@AGENT\"\n\
-        args = [\"-C\", \"@REPO\", \"mcp\", \"runner\"]\n",
+        "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = \
+        'uvx'\n\n[mcp_servers.my-agent]\ncommand = \"@AGENT\"\nargs = \
+        [\"-C\", \"@REPO\", \"mcp\", \"runner\"]\n",
     );
     check(
         "gemini",
@@ -180,15 +143,9 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         "project",
         "a/opencode.jsonc",
         "{\n  // mine\n  \"mcp\": {}\n}\n",
-        "{\
-        \n  // mine\
-        \n  \"mcp\": {\
-        \n    \"my-agent\": {\
-        \n      \"type\": \"local\",\
-        \n      \"command\": [\"@AGENT\", \"-C\", \"@REPO\", \"mcp\", \"runner\"]\
-        \n    }\
-        \n  }\n\
-        }\n",
+        "{\n  // mine\n  \"mcp\": {\n    \"my-agent\": \
+        {\n      \"type\": \"local\",\n      \"command\": \
+        [\"@AGENT\", \"-C\", \"@REPO\", \"mcp\", \"runner\"]\n    }\n  }\n}\n",
     );
     check(
         "zed",
@@ -196,15 +153,8 @@ fn each_hosts_configuration_is_edited_and_the_rest_preserved() {
         "home/.config/zed/settings.json",
         "// Zed settings\n{\n  \"vim_mode\": true, /* of course */\n}\n",
         &format!(
-            "// Zed settings\n\
-            {{\
-            \n  \"vim_mode\": true, /* of course */\
-            \n  \"context_servers\": {{\
-            \n    \"my-agent\": {{\
-            \n      {plain}\
-            \n    }}\
-            \n  }},\n\
-            }}\n"
+            "// Zed settings\n{{\n  \"vim_mode\": true, /* of course */\n  \"context_servers\": \
+            {{\n    \"my-agent\": {{\n      {plain}\n    }}\n  }},\n}}\n"
         ),
     );
 }
@@ -419,12 +369,8 @@ fn fake(world: &World, name: &str, ending: &str) {
     let script = world.write(
         format!("bin/{name}"),
         format!(
-            "#!/bin/sh\n\
-            printf '%s\\n\
-            ' \"$PWD\" > '{0}'\n\
-            for word; do printf '%s\\n\
-            ' \"$word\" >> '{0}'; done\n\
-            {ending}\n",
+            "#!/bin/sh\nprintf '%s\\n' \"$PWD\" > '{0}'\nfor word; do printf '%s\\n' \"$word\" >> \
+            '{0}'; done\n{ending}\n",
             words.display()
         ),
     );
@@ -588,12 +534,8 @@ fn variables_in_the_configuration_are_kept_unless_given_by_env() {
     install(&world, &["--host", "cursor", "--name", "x", "--env", "DECLARED"]).ok();
     assert_eq!(env()["DECLARED"], "${env:DECLARED}");
     // the same where names and values have keys of their own
-    let codex = "[mcp_servers.x]\n\
-        command = \"/old\"\n\
-        args = [\"mcp\", \"runner\"]\n\
-        env_vars = [\"MINE\"]\n\n\
-        [mcp_servers.x.env]\n\
-        DECLARED = \"mine\" # why\n";
+    let codex = "[mcp_servers.x]\ncommand = \"/old\"\nargs = [\"mcp\", \"runner\"]\nenv_vars = \
+        [\"MINE\"]\n\n[mcp_servers.x.env]\nDECLARED = \"mine\" # why\n";
     world.write("home/.codex/config.toml", codex);
     install(&world, &["--host", "codex", "--name", "x", "--env", "ADDED=1"]).ok();
     let text = world.read("home/.codex/config.toml");
