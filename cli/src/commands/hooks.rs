@@ -106,7 +106,7 @@ fn line(seen: &Seen, hooks: &Hooks) -> String {
             Style::Bad,
             "is installed, but git does not run it; it has to be executable, and git 2.36 or newer",
         ),
-        (Standing::SomebodyElses, _) => {
+        (Standing::Foreign, _) => {
             (Style::Warning, "belongs to another tool; run `agent hooks install` to chain it")
         }
         (Standing::Missing, _) => (Style::Warning, "is not installed; run `agent hooks install`"),

@@ -82,7 +82,9 @@ pub enum Standing {
     Ours,
     /// The shim of `agent`, which runs the previous hook first.
     Chained,
-    SomebodyElses,
+    /// A hook that `agent` did not install.
+    #[serde(rename = "somebody-elses")]
+    Foreign,
     Missing,
 }
 
@@ -118,7 +120,7 @@ impl Hooks {
         Ok(match (shim::is_ours(&text), self.before(hook).is_some()) {
             (true, true) => Standing::Chained,
             (true, false) => Standing::Ours,
-            (false, _) => Standing::SomebodyElses,
+            (false, _) => Standing::Foreign,
         })
     }
 

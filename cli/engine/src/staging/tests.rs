@@ -212,7 +212,7 @@ fn tune(staging: &mut Staging, id: &str, value: i64) {
         if matches!(staging.append(group, &before.revision).unwrap().value, Append::Appended(_)) {
             return;
         }
-        assert!(!has_counted(staging, id), "{id} was counted by somebody else");
+        assert!(!has_counted(staging, id), "{id} was counted by another writer");
     }
 }
 

@@ -1,7 +1,7 @@
 """Runs the parts of a tier as tasks on a Ray cluster.
 
 `agent test --executor ray` starts it: what to run comes as one JSON object on stdin, the events of all parts go to stdout as they come. A task that
-is lost with its node is run again by Ray; events that come twice are one to whoever joins them.
+is lost with its node is run again by Ray; an event that comes twice counts once when parts are joined.
 """
 
 import hashlib
