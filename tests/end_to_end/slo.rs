@@ -51,6 +51,16 @@ fn objectives_are_counted_from_calls_and_rewards() {
     assert_eq!(seen(), expected(4), "what was read before counts once");
     served.agent(["run", "ask", "question=d"]).ok();
     assert_eq!(seen(), expected(5), "what is new is added");
+    // objectives that share their events count each of them once
+    let mut stricter = objective("calls-succeed-strictly", json!({"type": "success"}));
+    stricter["target"] = json!(0.99);
+    slos.push(stricter);
+    std::fs::write(served.path("ci/budgets.json"), budgets(&json!(slos))).unwrap();
+    std::fs::remove_file(served.path(".agent/slo-counts.json")).unwrap();
+    let shared = seen();
+    assert_eq!(shared[..4], expected(5));
+    assert_eq!(shared[4], ("calls-succeed-strictly".to_owned(), 4, 5));
+    slos.pop();
     // a new objective is counted from the beginning
     slos.remove(0);
     slos.push(objective("answers-of-a-line", json!({"type": "success"})));

@@ -74,12 +74,12 @@ fn counts(
     repository: &Repository,
 ) -> Result<Counts, Failure> {
     let path = repository.layout.slo_counts();
-    let measures: Vec<_> = objectives.iter().map(|one| (one.measure(), one)).collect();
+    // objectives that differ in target or window alone share their counts
+    let measures: BTreeMap<_, _> = objectives.iter().map(|one| (one.measure(), one)).collect();
     // what is measured for the first time is counted from the beginning of its record
-    let is_stale =
-        |counts: &Counts| !measures.iter().all(|(measure, _)| counts.contains_key(measure));
+    let is_stale = |counts: &Counts| !measures.keys().all(|measure| counts.contains_key(measure));
     let mut cached = CachedFold::<Counts>::read(&path, SCHEMA, is_stale);
-    for (measure, _) in &measures {
+    for measure in measures.keys() {
         cached.fold_mut().entry(measure.clone()).or_default();
     }
     let longest = SignedDuration::from_secs(i64::try_from(LONGEST_WINDOW).unwrap_or(i64::MAX));
@@ -95,7 +95,7 @@ fn counts(
             }
         }
     })?;
-    cached.fold_mut().retain(|measure, _| measures.iter().any(|(present, _)| present == measure));
+    cached.fold_mut().retain(|measure, _| measures.contains_key(measure));
     cached.fold_mut().values_mut().for_each(|series| series.compact(seconds(at)));
     if let Err(error) = cached.write(&path) {
         repository.warn(&format!("what was read of the telemetry is not cached: {error}"));
