@@ -267,26 +267,18 @@ impl Host {
         let name = server.name.as_str();
         let variables = self.variable_options(server)?;
         let variables = || variables.iter().map(String::as_str);
-        let words = match (self, &server.launch) {
+        let over_http = |program, url| {
+            let add = [program, "mcp", "add", "--scope", scope.as_str(), "--transport", "http"];
+            add.into_iter().chain([name, url]).collect()
+        };
+        let words: Vec<&str> = match (self, &server.launch) {
             // some of these commands read everything after `--env` up to the next option as
             // variables
             (Self::ClaudeCode, Launch::Command { .. }) => {
                 let add = ["claude", "mcp", "add"].into_iter().chain(variables());
                 add.chain(["--scope", scope.as_str(), name, "--"]).collect()
             }
-            (Self::ClaudeCode, Launch::Url { url, .. }) => {
-                vec![
-                    "claude",
-                    "mcp",
-                    "add",
-                    "--scope",
-                    scope.as_str(),
-                    "--transport",
-                    "http",
-                    name,
-                    url,
-                ]
-            }
+            (Self::ClaudeCode, Launch::Url { url, .. }) => over_http("claude", url.as_str()),
             (Self::Codex, Launch::Command { .. }) if scope == Scope::User => {
                 vec!["codex", "mcp", "add", name, "--"]
             }
@@ -298,19 +290,7 @@ impl Host {
                 let add = ["gemini", "mcp", "add"].into_iter().chain(variables());
                 add.chain(["--scope", scope.as_str(), name, program.as_str(), "--"]).collect()
             }
-            (Self::Gemini, Launch::Url { url, .. }) => {
-                vec![
-                    "gemini",
-                    "mcp",
-                    "add",
-                    "--scope",
-                    scope.as_str(),
-                    "--transport",
-                    "http",
-                    name,
-                    url,
-                ]
-            }
+            (Self::Gemini, Launch::Url { url, .. }) => over_http("gemini", url.as_str()),
             // the command cannot declare the input that prompts for the token
             (Self::Vscode, Launch::Command { .. } | Launch::Url { token: None, .. })
                 if scope == Scope::User =>

@@ -315,13 +315,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no panic while it is held")
 }
 
-/// The interval without an event after which `hear` is called with `None`.
+/// The interval without an event after which `report` is called with `None`.
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// Runs the tier. Each shard has a thread, since a child's life is tied to the thread that started
 /// it; the events meet here.
 ///
-/// `load` reads the cases while the first Runner starts. `hear` gets each event, and `None` where
+/// `load` reads the cases while the first Runner starts. `report` gets each event, and `None` where
 /// none came for a while.
 pub fn run<E: From<TierError>>(
     job: &TierJob,
@@ -332,7 +332,7 @@ pub fn run<E: From<TierError>>(
     let queue = Queue::new();
     let scratch = scratch_folders(job).map_err(TierError::Fs)?;
     let mut fold = TierFold::default();
-    let mut tell = |event: Option<Event>| {
+    let mut take = |event: Option<Event>| {
         report(event.as_ref());
         if let Some(event) = event {
             fold.take(event);
@@ -363,11 +363,11 @@ pub fn run<E: From<TierError>>(
         let shards = job.shard_count();
         workers.extend((1..shards).map(|number| start(number, sender.clone())));
         drop(sender);
-        tell(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
+        take(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
         loop {
             match events.recv_timeout(SILENCE) {
-                Ok(events) => events.into_iter().map(Some).for_each(&mut tell),
-                Err(mpsc::RecvTimeoutError::Timeout) => tell(None),
+                Ok(events) => events.into_iter().map(Some).for_each(&mut take),
+                Err(mpsc::RecvTimeoutError::Timeout) => take(None),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -384,9 +384,9 @@ pub fn run<E: From<TierError>>(
         last_failure = ended.last_failure.or(last_failure);
     }
     for why in std::mem::take(&mut *locked(&queue.stops)) {
-        tell(Some(Event::TierStopped { tier: job.tier, why }));
+        take(Some(Event::TierStopped { tier: job.tier, why }));
     }
-    tell(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
+    take(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
     match last_failure {
         // a tier in which no case could be judged is no evidence about the agent
         Some(error)

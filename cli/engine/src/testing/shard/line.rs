@@ -28,8 +28,7 @@ pub(super) struct Line<'a> {
     role: Role,
     pub(super) link: Option<Link>,
     pub(super) flights: VecDeque<Flight<'a>>,
-    /// The time of its last message.
-    pub(super) heard: Instant,
+    pub(super) last_message: Instant,
     pub(super) failures: u32,
     /// Whether it ever started: if not, retrying is pointless.
     pub(super) was_started: bool,
@@ -41,7 +40,7 @@ impl<'a> Line<'a> {
             role,
             link: None,
             flights: VecDeque::new(),
-            heard: Instant::now(),
+            last_message: Instant::now(),
             failures: 0,
             was_started: false,
         }
@@ -51,7 +50,7 @@ impl<'a> Line<'a> {
     /// for each.
     fn deadline(&self) -> Option<Instant> {
         let oldest = self.flights.front()?;
-        Some(oldest.sent.max(self.heard) + oldest.limit)
+        Some(oldest.sent.max(self.last_message) + oldest.limit)
     }
 
     /// The next response, or an error when the child has exited or timed out. Pending while no
@@ -83,7 +82,7 @@ impl<'a> Line<'a> {
         }
         self.link = Some(Link::start(spec).await?);
         self.was_started = true;
-        self.heard = Instant::now();
+        self.last_message = Instant::now();
         Ok(true)
     }
 

@@ -164,17 +164,17 @@ impl<'a> Shard<'a> {
             {
                 return Ok(());
             }
-            let heard = tokio::select! {
+            let input = tokio::select! {
                 biased;
-                heard = self.runner.next() => ShardInput::Runner(heard),
-                heard = self.scorer.next() => ShardInput::Scorer(heard),
+                incoming = self.runner.next() => ShardInput::Runner(incoming),
+                incoming = self.scorer.next() => ShardInput::Scorer(incoming),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
                     Ok((task, votes)) => ShardInput::Judge(task, votes),
                     Err(error) => ShardInput::Judge(error.id(), Err(format!("the judge was not read to \
                         its end: {error}"))),
                 },
             };
-            match heard {
+            match input {
                 ShardInput::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
                 ShardInput::Runner(Err(error)) => self.runner_failed(error)?,
                 ShardInput::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
@@ -244,7 +244,7 @@ impl<'a> Shard<'a> {
         }
         if self.runner.start(&self.spec).await? {
             // the scorer's messages were not read meanwhile
-            self.scorer.heard = Instant::now();
+            self.scorer.last_message = Instant::now();
         }
         let state = self.job.state();
         let step = attempt.step();
@@ -302,8 +302,8 @@ impl<'a> Shard<'a> {
         };
         let now = Instant::now();
         let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
-        let each = (now - first_sent.max(self.runner.heard)) / count;
-        self.runner.heard = now;
+        let each = (now - first_sent.max(self.runner.last_message)) / count;
+        self.runner.last_message = now;
         self.usual = Some(self.usual.map_or(each, |usual| (usual * 3 + each) / 4));
         each
     }
@@ -461,7 +461,7 @@ impl<'a> Shard<'a> {
     fn check_scorers(&mut self) -> Result<(), TierError> {
         self.are_scorers_checked = true;
         // it may have been started long ago, beside the Runner
-        self.runner.heard = self.runner.heard.max(self.scorer.heard);
+        self.runner.last_message = self.runner.last_message.max(self.scorer.last_message);
         let link = self.scorer.link.as_ref().expect("it was started");
         let there: Vec<_> = link.greeting()["scorers"]
             .as_array()
@@ -473,7 +473,7 @@ impl<'a> Shard<'a> {
     }
 
     async fn take_score(&mut self, incoming: Incoming) -> Result<(), TierError> {
-        self.scorer.heard = Instant::now();
+        self.scorer.last_message = Instant::now();
         let Incoming::Answer { id, outcome } = incoming else { return Ok(()) };
         let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
         self.scorer.failures = 0;
