@@ -116,3 +116,71 @@ if __name__ == "__main__":
     let left = objective["budget_left"].as_f64().unwrap();
     assert!((left + 4.0).abs() < 1e-9, "half of the calls are bad where a tenth may be: {left}");
 }
+
+#[test]
+fn objectives_are_exchanged_as_openslo() {
+    let served = served();
+    let slos = json!([
+        {"name": "calls-succeed", "display_name": "Calls succeed", "description": "no: errors",
+            "indicator": {"type": "success"}, "target": 0.99, "window": "28d"},
+        {"name": "fast-answers", "indicator": {"type": "latency", "at_most_ms": 500.0},
+            "filter": {"tool": "ask", "version": "^0.1", "line": "0.1"}, "target": 0.9995,
+            "window": "6h"},
+    ]);
+    let path = served.path("ci/budgets.json");
+    std::fs::write(&path, budgets(&slos)).unwrap();
+    let exported = served.agent(["slo", "export"]).ok().stdout.clone();
+    assert!(exported.starts_with("apiVersion: openslo/v1\nkind: SLO\n"), "{exported}");
+    let one = served.agent(["slo", "export", "fast-answers"]).ok().stdout.clone();
+    assert!(!one.contains("calls-succeed"), "{one}");
+    served.agent(["slo", "export", "fast"]).code(3).stderr_has("there is no objective `fast`");
+    let file = served.path("slos.yaml");
+    std::fs::write(&file, &exported).unwrap();
+
+    // into a file that has others, whose text stays as it is
+    let there = "{\n  \"schema\": \"agent/budgets@1\",\n  \"tiers\": {\"fast\": {\"score\": \
+        0.50}},\n  \"slos\": [\n    {\"name\": \"other\", \"indicator\": {\"type\": \"success\"}, \
+        \"target\": 0.5, \"window\": \"1d\"}";
+    std::fs::write(&path, format!("{there}\n  ]\n}}\n")).unwrap();
+    let text = || std::fs::read_to_string(&path).unwrap();
+    let before = text();
+    let imported = served.agent(["slo", "import", "slos.yaml", "--dry-run", "--json"]).ok().json();
+    assert_eq!(imported["objectives"][0]["change"], "added");
+    assert_eq!(text(), before, "--dry-run");
+    served.agent(["slo", "import", "slos.yaml"]).ok().stdout_has("added     fast-answers");
+    assert!(text().starts_with(there), "{}", text());
+    assert_eq!(
+        served.agent(["slo", "export", "calls-succeed", "fast-answers"]).ok().stdout.clone(),
+        exported
+    );
+    let (imported, unchanged) = (text(), served.agent(["slo", "import", "slos.yaml"]).ok());
+    unchanged.stdout_has("same      calls-succeed");
+    assert_eq!(text(), imported);
+
+    // other content is replaced where that is wanted
+    std::fs::write(&file, exported.replace("0.9995", "0.5")).unwrap();
+    served
+        .agent(["slo", "import", "slos.yaml"])
+        .code(3)
+        .stderr_has("ci/budgets.json has other objectives of the same name: fast-answers")
+        .stderr_has("--replace");
+    assert_eq!(text(), imported);
+    served
+        .agent(["slo", "import", "slos.yaml", "--replace"])
+        .ok()
+        .stdout_has("same      calls-succeed")
+        .stdout_has("replaced  fast-answers");
+    assert!(text().contains("0.5") && !text().contains("0.9995"), "{}", text());
+
+    // what cannot be counted says what can
+    std::fs::write(&file, exported.replace("type: agent", "type: Prometheus")).unwrap();
+    served
+        .agent(["slo", "import", "slos.yaml"])
+        .code(3)
+        .stderr_has("slos.yaml: SLO calls-succeed: spec.indicator.spec.ratioMetric.good")
+        .stderr_has("events of the type \"Prometheus\" are not on record")
+        .stderr_has("type: agent");
+    std::fs::write(&file, "a: [").unwrap();
+    served.agent(["slo", "import", "slos.yaml"]).code(3).stderr_has("slos.yaml:");
+    served.agent(["slo", "import", "no.yaml"]).code(3).stderr_has("there is no file");
+}

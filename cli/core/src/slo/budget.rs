@@ -82,6 +82,7 @@ mod tests {
     fn objective(target: f64, window: &str) -> Objective {
         Objective {
             name: "calls-succeed".to_owned(),
+            display_name: None,
             description: None,
             indicator: Indicator::Success,
             filter: Filter::default(),

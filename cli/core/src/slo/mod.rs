@@ -1,10 +1,12 @@
-//! Service level objectives of live traffic, in the terms of `OpenSLO` v1: an indicator counts good
+//! Service level objectives of live traffic, in the terms of OpenSLO v1: an indicator counts good
 //! events among all, an objective asks for a share of good ones over a rolling window, and what it
 //! leaves is the error budget.
 //!
 //! They stand in `ci/budgets.json` under `slos`.
 
 pub mod budget;
+pub mod document;
+pub mod openslo;
 pub mod series;
 
 use crate::formats::document::{DocumentError, Fields};
@@ -23,12 +25,17 @@ const WEEK: u64 = 7 * DAY;
 /// What is read again when an objective is new: records older than this are no part of any window.
 pub const LONGEST_WINDOW: u64 = 90 * DAY;
 
-const KEYS: [&str; 6] = ["name", "description", "indicator", "filter", "target", "window"];
+const KEYS: [&str; 7] =
+    ["name", "display_name", "description", "indicator", "filter", "target", "window"];
+/// OpenSLO's limit on a description.
+const LONGEST_DESCRIPTION: usize = 1050;
 
 /// One objective over one indicator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     pub name: String,
+    /// For people.
+    pub display_name: Option<String>,
     pub description: Option<String>,
     pub indicator: Indicator,
     pub filter: Filter,
@@ -80,7 +87,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// `OpenSLO`'s shorthand: `5m`, `6h`, `28d`, `4w`.
+    /// OpenSLO's shorthand: `5m`, `6h`, `28d`, `4w`.
     pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let unit = match unit {
@@ -226,9 +233,17 @@ fn parse_one(value: Value, place: &str) -> Result<Objective, DocumentError> {
         })?,
         None => return Err(fields.missing("window", "add one, such as \"window\": \"28d\"")),
     };
+    let description = fields.text("description")?;
+    if description.as_ref().is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION) {
+        return Err(fields.error(
+            format!("\"description\" is longer than {LONGEST_DESCRIPTION} characters"),
+            "shorten it",
+        ));
+    }
     Ok(Objective {
         name,
-        description: fields.text("description")?,
+        display_name: fields.text("display_name")?,
+        description,
         indicator,
         filter,
         target,
@@ -236,7 +251,7 @@ fn parse_one(value: Value, place: &str) -> Result<Objective, DocumentError> {
     })
 }
 
-/// `OpenSLO`'s rule for names: that of a DNS label (RFC 1123).
+/// OpenSLO's rule for names: that of a DNS label (RFC 1123).
 fn is_name(name: &str) -> bool {
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();

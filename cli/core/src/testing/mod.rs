@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod budget;
+pub mod budget_edit;
 pub mod cached_result;
 pub mod case;
 pub mod comparison;

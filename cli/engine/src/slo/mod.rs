@@ -1,5 +1,7 @@
 //! Where the objectives of `ci/budgets.json` stand, from what is on record.
 
+pub mod openslo;
+
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::telemetry::{CachedFold, Recorded, Records};

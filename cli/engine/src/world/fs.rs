@@ -337,24 +337,39 @@ pub fn rewrite(
     bytes: &[u8],
     kept_as: &str,
 ) -> Result<Option<PathBuf>, FsError> {
+    let mut kept = followed(path)?.into_os_string();
+    kept.push(kept_as);
+    let kept = PathBuf::from(kept);
+    let keep = |like: Option<&std::fs::Metadata>| {
+        let Some(before) = before else { return Ok(()) };
+        let saved = beside(&kept, before, like)?.persist(&kept);
+        saved.map(drop).map_err(|error| FsError::while_doing("put in place", &kept)(error.error))
+    };
+    Ok(rewrite_after(path, before, bytes, keep)?.then_some(kept))
+}
+
+/// The same without saving the previous content; returns whether it was done.
+pub fn rewrite_unsaved(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FsError> {
+    rewrite_after(path, before, bytes, |_| Ok(()))
+}
+
+fn rewrite_after(
+    path: &Path,
+    before: Option<&[u8]>,
+    bytes: &[u8],
+    keep: impl FnOnce(Option<&std::fs::Metadata>) -> Result<(), FsError>,
+) -> Result<bool, FsError> {
     let file = followed(path)?;
     let like = file.metadata().ok();
     create_dir(file.parent().unwrap_or(Path::new(".")))?;
     let new = beside(&file, bytes, like.as_ref())?;
     if read_if_there(&file)?.as_deref() != before {
-        return Ok(None);
+        return Ok(false);
     }
-    let mut kept = file.clone().into_os_string();
-    kept.push(kept_as);
-    let kept = PathBuf::from(kept);
-    if let Some(before) = before {
-        beside(&kept, before, like.as_ref())?
-            .persist(&kept)
-            .map_err(|error| FsError::while_doing("put in place", &kept)(error.error))?;
-    }
+    keep(like.as_ref())?;
     new.persist(&file).map_err(|error| FsError::while_doing("put in place", &file)(error.error))?;
     sync_dir(file.parent().unwrap_or(Path::new(".")))?;
-    Ok(Some(kept))
+    Ok(true)
 }
 
 /// A synced file that is to be put in the place of another, with the mode and the owner of that

@@ -1,13 +1,16 @@
+mod export;
+mod import;
+
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::{sparkline, table};
 use agent_core::formats::suggestion::did_you_mean;
+use agent_core::slo::Objective;
 use agent_core::slo::budget::{Burn, Standing};
 use agent_core::slo::series::Count;
-use agent_core::slo::{Filter, Indicator, Objective};
 use agent_engine::error::Failure;
 use agent_engine::slo;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Show the service level objectives of live traffic
 ///
@@ -15,29 +18,47 @@ use serde_json::{Value, json};
 /// window, how much of the error budget is left, and the burn rates. A burn rate of 1 spends the
 /// error budget exactly over the window.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:\
     \n  agent slo\
-    \n  agent slo calls-succeed --json\n\n\
+    \n  agent slo calls-succeed --json\
+    \n  agent slo export > slos.yaml\n\n\
     An objective: {\"name\": \"calls-succeed\", \"indicator\": \
     {\"type\": \"success\"}, \"target\": 0.99, \"window\": \"28d\"}\n\
     Indicators: success, latency (at_most_ms), reward (at_least), cost (at_most_usd). A \"filter\" \
     names a tool, a range of versions or a line (\"1.2\").")]
 pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Show these objectives alone
     names: Vec<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Import(import::Arguments),
+    Export(export::Arguments),
 }
 
 /// Characters of the sparkline: a window is divided into as many parts.
 const PARTS: u64 = 28;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    match &arguments.action {
+        None => show(&arguments.names, context),
+        Some(Action::Import(arguments)) => import::run(arguments, context),
+        Some(Action::Export(arguments)) => export::run(arguments, context),
+    }
+}
+
+fn show(names: &[String], context: &Context) -> CommandResult {
     let repository = context.repository()?;
-    let objectives = chosen(slo::objectives(&repository)?, &arguments.names)?;
+    let objectives = chosen(slo::objectives(&repository)?, names)?;
     let report = slo::report(objectives, PARTS, &repository)?;
     context.printer.json(&json!({
         "schema": "agent/slos@1",
         "at": report.at.to_string(),
-        "objectives": report.objectives.iter().map(document).collect::<Vec<_>>(),
+        "objectives": report.objectives.iter().map(|(objective, standing)| standing.document(objective)).collect::<Vec<_>>(),
     }));
     if report.objectives.is_empty() {
         context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
@@ -93,46 +114,4 @@ fn burn_rate(burn: &Burn) -> Option<String> {
 fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-fn document((objective, standing): &(Objective, Standing)) -> Value {
-    let burn: Vec<_> = standing
-        .burn
-        .iter()
-        .map(|burn| {
-            json!({"window": burn.window.to_string(), "good": burn.count.good,
-                "total": burn.count.total, "rate": burn.rate})
-        })
-        .collect();
-    let history: Vec<_> =
-        standing.history.iter().map(|count| json!([count.good, count.total])).collect();
-    json!({
-        "name": objective.name,
-        "description": objective.description,
-        "indicator": indicator(objective.indicator),
-        "filter": filter(&objective.filter),
-        "target": objective.target,
-        "window": objective.window.to_string(),
-        "good": standing.count.good,
-        "total": standing.count.total,
-        "compliance": standing.compliance,
-        "budget_left": standing.budget_left,
-        "burn_rates": burn,
-        "history": history,
-    })
-}
-
-fn indicator(indicator: Indicator) -> Value {
-    match indicator {
-        Indicator::Success => json!({"type": "success"}),
-        Indicator::Latency { at_most_ms } => json!({"type": "latency", "at_most_ms": at_most_ms}),
-        Indicator::Reward { at_least } => json!({"type": "reward", "at_least": at_least}),
-        Indicator::Cost { at_most_usd } => json!({"type": "cost", "at_most_usd": at_most_usd}),
-    }
-}
-
-fn filter(filter: &Filter) -> Value {
-    let Filter { tool, version, line } = filter;
-    json!({"tool": tool, "version": version.as_ref().map(ToString::to_string),
-        "line": line.map(|line| line.to_string())})
 }
