@@ -1,7 +1,8 @@
 //! The event `gen_ai.evaluation.result`: a score or a reward, tied to the span of what it is about.
 
 use super::global::telemetry;
-use super::span::{Span, parse_traceparent};
+use super::span::Span;
+use super::traceparent;
 use agent_core::protocol::conventions as names;
 use opentelemetry::logs::{LogRecord as _, Logger as _, Severity};
 use opentelemetry::time::now;
@@ -30,7 +31,7 @@ impl Evaluation<'_> {
 
     /// Of what happened in a span that may be long over.
     pub fn record_for(&self, traceparent: &str) {
-        self.emit(parse_traceparent(traceparent).as_ref());
+        self.emit(traceparent::parse(traceparent).as_ref());
     }
 
     fn emit(&self, of: Option<&opentelemetry::trace::SpanContext>) {

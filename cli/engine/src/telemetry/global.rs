@@ -8,7 +8,7 @@ use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLogger;
 use opentelemetry_sdk::trace::SdkTracer;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The process-wide telemetry, once started.
@@ -21,7 +21,7 @@ pub(super) struct Telemetry {
     pub(super) measured: OnceLock<Measured>,
     pub(super) collector: Option<Collector>,
     /// The agent's name.
-    pub(super) agent: Option<String>,
+    pub(super) agent: Option<Arc<str>>,
     pub(super) captures_content: bool,
 }
 

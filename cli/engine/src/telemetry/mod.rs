@@ -2,7 +2,8 @@
 //! in the object store, and to a collector where one is named.
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
-//! `start` was called, which verbs with telemetry do. `pipeline` writes records to the `spool`,
+//! `start` was called, which verbs with telemetry do. `subscriber` makes spans of `tracing` those of
+//! OpenTelemetry. `pipeline` writes records to the `spool`,
 //! `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
@@ -20,6 +21,8 @@ mod settings;
 mod span;
 mod spool;
 mod start;
+mod subscriber;
+mod traceparent;
 
 pub use agent_core::protocol::conventions;
 pub use cached_fold::{CachedFold, Recorded};

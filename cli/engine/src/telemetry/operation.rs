@@ -69,23 +69,39 @@ impl<'a> Request<'a> {
     /// Attributes shared by span and histogram.
     fn labels(&self) -> Vec<KeyValue> {
         let mut labels = Vec::with_capacity(8);
-        labels.push(KeyValue::new(names::METHOD, self.method.to_owned()));
-        let mut label = |key, value: Option<&str>| {
-            labels.extend(value.map(|value| KeyValue::new(key, value.to_owned())));
+        labels.push(match self.method {
+            names::TOOLS_CALL => KeyValue::new(names::METHOD, names::TOOLS_CALL),
+            other => KeyValue::new(names::METHOD, other.to_owned()),
+        });
+        let (transport, protocol) = match self.transport {
+            Transport::Stdio => ("pipe", None),
+            Transport::Http => ("tcp", Some("http")),
         };
-        label(names::TOOL, self.tool);
-        label(names::OPERATION, self.tool.map(|_| names::EXECUTE_TOOL));
-        label(names::PROMPT, self.prompt);
-        label(names::PROTOCOL_VERSION, self.protocol);
-        match self.transport {
-            Transport::Stdio => label(names::TRANSPORT, Some("pipe")),
-            Transport::Http => {
-                label(names::TRANSPORT, Some("tcp"));
-                label(names::PROTOCOL_NAME, Some("http"));
-            }
-        }
+        labels.extend(pair(names::TOOL, self.tool));
+        labels.extend(self.tool.map(|_| KeyValue::new(names::OPERATION, names::EXECUTE_TOOL)));
+        labels.extend(pair(names::PROMPT, self.prompt));
+        labels.extend(pair(names::PROTOCOL_VERSION, self.protocol));
+        labels.push(KeyValue::new(names::TRANSPORT, transport));
+        labels.extend(protocol.map(|name| KeyValue::new(names::PROTOCOL_NAME, name)));
         labels
     }
+
+    /// What the span says beyond that.
+    fn details(&self) -> impl Iterator<Item = KeyValue> {
+        let kind = self.tool.map(|_| KeyValue::new(names::SPAN_KIND, names::SPAN_TOOL));
+        let id = self.id.map(|id| id.get().trim_matches('"'));
+        let rest = [
+            pair(names::REQUEST_ID, id),
+            pair(names::SESSION, self.session),
+            pair(names::CONVERSATION, self.conversation),
+            pair(names::RESOURCE, self.resource),
+        ];
+        kind.into_iter().chain(rest.into_iter().flatten())
+    }
+}
+
+fn pair(key: &'static str, value: Option<&str>) -> Option<KeyValue> {
+    value.map(|value| KeyValue::new(key, value.to_owned()))
 }
 
 /// A request in flight; it ends when this is dropped.
@@ -117,16 +133,9 @@ impl Operation {
         if telemetry().is_none() {
             return Self { span: Span::none(), kind, begun: None };
         }
-        let span = Span::open(&request.span_name(), &kind, parent);
         let labels = request.labels();
-        for label in &labels {
-            span.set_pair(label);
-        }
-        span.set_some(names::SPAN_KIND, request.tool.map(|_| names::SPAN_TOOL));
-        span.set_some(names::REQUEST_ID, request.id.map(|id| id.get().trim_matches('"')));
-        span.set_some(names::SESSION, request.session);
-        span.set_some(names::CONVERSATION, request.conversation);
-        span.set_some(names::RESOURCE, request.resource);
+        let attributes = labels.iter().cloned().chain(request.details());
+        let span = Span::open(&request.span_name(), &kind, parent, attributes);
         Self { span, kind, begun: Some((Instant::now(), RefCell::new(labels))) }
     }
 
@@ -201,7 +210,7 @@ impl Operation {
     fn label(&self, key: &'static str, value: String) {
         if let Some((_, labels)) = &self.begun {
             let label = KeyValue::new(key, value);
-            self.span.set_pair(&label);
+            self.span.set_pair(label.clone());
             labels.borrow_mut().push(label);
         }
     }

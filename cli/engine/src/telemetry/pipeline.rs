@@ -1,5 +1,6 @@
-//! From the hot path to the spool: a span that ends is pushed under a short lock, and a thread
-//! writes what has gathered once a second.
+//! From the hot path to the spool: a span that ends is added to a line under a short lock, and a
+//! thread writes what has gathered once a second. What the span itself takes is free again at once,
+//! in the thread that made it.
 //!
 //! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are
 //! dropped, counted, and the count is recorded.
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A batch of this size is written immediately, without waiting for the interval.
 const BATCH: usize = 512;
+/// What the buffer of a line keeps of its memory.
+const LINE_KEPT: usize = 1 << 20;
 /// Beyond this things are dropped.
 const MOST: usize = 8192;
 /// The end does not wait longer for a store that does not answer.
@@ -33,10 +36,12 @@ type Log = (SdkLogRecord, InstrumentationScope);
 
 #[derive(Default)]
 struct Pending {
-    spans: Vec<SpanData>,
+    /// A line that is not ended, and how many spans it has.
+    line: Vec<u8>,
+    spans: usize,
     logs: Vec<Log>,
     dropped: u64,
-    /// Batch by the thread when it starts.
+    /// Taken by the thread when it starts.
     unstarted: Option<Box<Writer>>,
     flushes_wanted: u64,
     flushes_done: u64,
@@ -46,7 +51,7 @@ struct Pending {
 
 impl Pending {
     fn len(&self) -> usize {
-        self.spans.len() + self.logs.len()
+        self.spans + self.logs.len()
     }
 }
 
@@ -56,6 +61,7 @@ pub(super) struct Buffer(Arc<Shared>);
 
 struct Shared {
     pending: Mutex<Pending>,
+    lines: Arc<Lines>,
     work: Condvar,
     done: Condvar,
 }
@@ -73,11 +79,19 @@ impl Buffer {
         resource: &Resource,
         measured: fn() -> Option<Vec<u8>>,
     ) -> Self {
-        let writer =
-            Writer { settings, measured, lines: Lines::of(resource), spool: None, store: None };
+        let lines = Arc::new(Lines::of(resource));
+        let writer = Writer {
+            settings,
+            measured,
+            measures_at: None,
+            lines: Arc::clone(&lines),
+            spool: None,
+            store: None,
+        };
         let pending = Pending { unstarted: Some(Box::new(writer)), ..Pending::default() };
         Self(Arc::new(Shared {
             pending: Mutex::new(pending),
+            lines,
             work: Condvar::new(),
             done: Condvar::new(),
         }))
@@ -139,8 +153,9 @@ impl Buffer {
         pending.problem.take()
     }
 
-    /// Waits for something to do: a batch, a flush, or a file that is due.
-    fn take(&self, due: Option<Instant>) -> Batch {
+    /// Waits for something to do: a batch, a flush, or what is due. The line given is empty; its
+    /// memory is for what is recorded next.
+    fn take(&self, due: Option<Instant>, mut line: Vec<u8>) -> Batch {
         let mut pending = self.lock();
         while pending.len() == 0 && pending.flushes_wanted == pending.flushes_done {
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
@@ -167,8 +182,10 @@ impl Buffer {
             .wait_timeout_while(pending, WRITE_EVERY, more)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
+        std::mem::swap(&mut pending.line, &mut line);
+        pending.spans = 0;
         Batch {
-            spans: std::mem::take(&mut pending.spans),
+            line,
             logs: std::mem::take(&mut pending.logs),
             dropped: std::mem::take(&mut pending.dropped),
             flush: (pending.flushes_wanted > pending.flushes_done)
@@ -187,7 +204,7 @@ impl Buffer {
 }
 
 struct Batch {
-    spans: Vec<SpanData>,
+    line: Vec<u8>,
     logs: Vec<Log>,
     dropped: u64,
     flush: Option<u64>,
@@ -197,22 +214,31 @@ struct Batch {
 struct Writer {
     settings: Settings,
     measured: fn() -> Option<Vec<u8>>,
-    lines: Lines,
+    /// When to ask next for what was measured; `None` when nothing can have been since.
+    measures_at: Option<Instant>,
+    lines: Arc<Lines>,
     spool: Option<Spool>,
     store: Option<Store>,
 }
 
 impl Writer {
     fn work(&mut self, buffer: &Buffer) {
+        let mut line = Vec::new();
         loop {
-            let taken = buffer.take(self.spool.as_ref().and_then(Spool::due));
-            let flush = taken.flush;
-            let problem = self.write(taken).err().map(|error| error.to_string());
-            buffer.done(flush, problem);
+            let mut taken = buffer.take(self.due(), std::mem::take(&mut line));
+            let problem = self.write(&mut taken).err().map(|error| error.to_string());
+            buffer.done(taken.flush, problem);
+            line = taken.line;
+            line.clear();
+            line.shrink_to(LINE_KEPT);
         }
     }
 
-    fn write(&mut self, taken: Batch) -> Result<(), SpoolError> {
+    fn due(&self) -> Option<Instant> {
+        self.spool.as_ref().and_then(Spool::due).into_iter().chain(self.measures_at).min()
+    }
+
+    fn write(&mut self, taken: &mut Batch) -> Result<(), SpoolError> {
         let flush = taken.flush.is_some();
         self.append(taken)?;
         let Some(spool) = &mut self.spool else { return Ok(()) };
@@ -236,24 +262,38 @@ impl Writer {
         Ok(())
     }
 
-    fn append(&mut self, taken: Batch) -> Result<(), FsError> {
-        let Self { settings, measured, lines, spool, .. } = self;
-        let Batch { spans, mut logs, dropped, .. } = taken;
-        logs.extend((dropped > 0).then(|| dropped_record(dropped)));
-        let traces = (!spans.is_empty()).then(|| lines.spans(spans));
-        let logs = (!logs.is_empty()).then(|| lines.logs(&logs));
-        for (signal, line) in
-            [(Signal::Traces, traces), (Signal::Logs, logs), (Signal::Metrics, measured())]
-        {
-            let Some(line) = line else { continue };
-            if spool.is_none() {
-                *spool = Some(Spool::begin(&settings.layout)?);
-            }
-            if let Some(spool) = spool {
-                spool.append(signal, &line)?;
-            }
+    fn append(&mut self, taken: &mut Batch) -> Result<(), FsError> {
+        taken.logs.extend((taken.dropped > 0).then(|| dropped_record(taken.dropped)));
+        if !taken.line.is_empty() {
+            self.lines.end_spans(&mut taken.line);
+            self.put(Signal::Traces, &taken.line)?;
+        }
+        if !taken.logs.is_empty() {
+            self.put(Signal::Logs, &self.lines.logs(&taken.logs))?;
+        }
+        if let Some(measured) = self.measure(taken) {
+            self.put(Signal::Metrics, &measured)?;
         }
         Ok(())
+    }
+
+    /// What was measured, once a second and at a flush: under load there are many batches a second.
+    fn measure(&mut self, taken: &Batch) -> Option<Vec<u8>> {
+        let now = Instant::now();
+        if taken.flush.is_none() && self.measures_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        let is_idle = taken.line.is_empty() && taken.logs.is_empty();
+        self.measures_at = (!is_idle).then(|| now + WRITE_EVERY);
+        (self.measured)()
+    }
+
+    fn put(&mut self, signal: Signal, line: &[u8]) -> Result<(), FsError> {
+        let spool = match &mut self.spool {
+            Some(spool) => spool,
+            none => none.insert(Spool::begin(&self.settings.layout)?),
+        };
+        spool.append(signal, line)
     }
 }
 
@@ -276,7 +316,10 @@ impl SpanProcessor for Buffer {
     fn on_start(&self, _span: &mut Span, _context: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        self.push(|pending| pending.spans.push(span));
+        self.push(|pending| {
+            self.0.lines.add_span(&mut pending.line, &span);
+            pending.spans += 1;
+        });
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -329,7 +372,7 @@ mod tests {
             logger.emit(record);
         }
         assert_eq!(buffer.lock().len(), MOST);
-        writer.write(buffer.take(None)).unwrap();
+        writer.write(&mut buffer.take(None, Vec::new())).unwrap();
         let files = spool::files(&spool::folders(&layout.telemetry()).unwrap()[0]).unwrap();
         let text = std::fs::read_to_string(&files[0]).unwrap();
         let events: Vec<_> = text.lines().flat_map(|line| otlp::events(line).unwrap()).collect();

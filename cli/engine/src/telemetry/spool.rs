@@ -191,16 +191,23 @@ fn ship_folder(
         if is_open(&path) {
             continue;
         }
-        let (Some(key), Some(bytes)) = (key_of(&path), fs::read_if_there(&path)?) else { continue };
-        // a kill may have cut the last line
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        if whole > 0 {
-            // the key does not depend on the process: shipping twice stores it once
-            store.put_rebuildable(&key, bytes[..whole].to_vec())?;
+        let Some(key) = key_of(&path) else { continue };
+        // the key does not depend on the process: shipping twice stores it once
+        if !(fs::is_whole_lines(&path)? && store.move_in(&key, &path)) {
+            put_lines(&path, &key, store)?;
         }
-        fs::remove_if_there(&path)?;
     }
     Ok(())
+}
+
+/// Puts the whole lines of a file: a kill may have cut the last one.
+fn put_lines(path: &Path, key: &str, store: &Store) -> Result<(), SpoolError> {
+    let Some(bytes) = fs::read_if_there(path)? else { return Ok(()) };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole > 0 {
+        store.put_rebuildable(key, bytes[..whole].to_vec())?;
+    }
+    Ok(fs::remove_if_there(path)?)
 }
 
 /// `traces-20261122T120000123-0.jsonl`: when its first line was written, and the how manieth file

@@ -5,15 +5,13 @@ use super::debug;
 use super::global::{TELEMETRY, Telemetry, telemetry};
 use super::pipeline::Buffer;
 use super::settings::{Settings, scope};
-use super::span::TARGET;
+use super::subscriber::Spans;
 use crate::world::env;
 use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use std::sync::OnceLock;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt as _;
+use std::sync::{Arc, OnceLock};
 
 /// When it is dropped, what was recorded is written and shipped.
 #[must_use = "what was recorded is written when this is dropped"]
@@ -35,7 +33,7 @@ pub fn start<'a>(
         return Guard { complain: None };
     }
     let resource = settings.resource();
-    let agent = settings.agent.clone();
+    let agent = settings.agent.as_deref().map(Arc::from);
     let buffer = Buffer::new(settings, &resource, || telemetry()?.measured.get()?.line());
     // a host that does not sample its own trace still has its calls on record here
     let mut tracers = SdkTracerProvider::builder()
@@ -58,8 +56,9 @@ pub fn start<'a>(
         collected = Some(exporters.meters);
     }
     let (tracers, loggers) = (tracers.build(), loggers.build());
-    listen(&tracers);
     let (logger, tracer) = (loggers.logger_with_scope(scope()), tracers.tracer_with_scope(scope()));
+    // a program that uses this library may have installed another subscriber
+    let _ = tracing::subscriber::set_global_default(Spans::new(tracer.clone()));
     let collector = collected.map(|meters| Collector::new(meters, tracers, loggers, complaint));
     let captures_content = env::captures_content();
     let telemetry = Telemetry {
@@ -74,23 +73,6 @@ pub fn start<'a>(
     };
     let is_first = TELEMETRY.set(telemetry).is_ok();
     Guard { complain: is_first.then(|| Box::new(complain) as Complain<'a>) }
-}
-
-/// From here on spans of `agent` alone are recorded.
-fn listen(tracers: &SdkTracerProvider) {
-    let spans = tracing_opentelemetry::layer()
-        .with_tracer(tracers.tracer_with_scope(scope()))
-        .with_location(false)
-        .with_threads(false)
-        .with_target(false)
-        .with_level(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false);
-    let ours = Targets::new().with_target(TARGET, LevelFilter::INFO);
-    // a program that uses this library may have installed another subscriber
-    let _ = tracing::subscriber::set_global_default(
-        tracing_subscriber::registry().with(ours).with(spans),
-    );
 }
 
 impl Drop for Guard<'_> {

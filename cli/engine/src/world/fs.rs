@@ -219,6 +219,19 @@ fn end_of_lines(file: &std::fs::File) -> std::io::Result<u64> {
     Ok(0)
 }
 
+/// Whether a file of lines ends with a whole one; false when there is no file, or nothing in it.
+pub fn is_whole_lines(path: &Path) -> Result<bool, FsError> {
+    let look = || -> std::io::Result<bool> {
+        let file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(length > 0 && end_of_lines(&file)? == length)
+    };
+    match look() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        looked => looked.map_err(FsError::while_doing("read", path)),
+    }
+}
+
 pub fn create_dir(path: &Path) -> Result<(), FsError> {
     std::fs::create_dir_all(path).map_err(FsError::while_doing("create the folder", path))
 }

@@ -219,6 +219,15 @@ impl Store {
         place.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))
     }
 
+    /// Moves a file into a store of files, over what was there and not synced; false where it
+    /// cannot be moved, as into a bucket or to another file system.
+    pub fn move_in(&self, key: &str, file: &Path) -> bool {
+        let place = self.above.as_deref().unwrap_or(self);
+        let Some(to) = place.folder().map(|folder| folder.join(key)) else { return false };
+        to.parent().is_some_and(|folder| fs::create_dir(folder).is_ok())
+            && fs::rename(file, &to).is_ok()
+    }
+
     /// Removes an object; one that is not there is as good.
     pub fn remove(&self, key: &str) -> Result<(), StoreError> {
         if let Some(above) = &self.above {

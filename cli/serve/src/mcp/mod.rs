@@ -4,10 +4,11 @@
 //!   `session` receives the messages of one client, `client` has its info and capabilities,
 //!   `call_context` is parsed from one request, `requests` dispatches by method, `resources` lists
 //!   conversations.
-//! - Children: `shim` connects clients and children, `targets` resolves what is served, `pool`
-//!   keeps the children running for its `host`, `running` is one of them, `notifications` forwards
-//!   its server-initiated messages, `tasks` maps tasks to their children, `watching` watches refs
-//!   and files.
+//! - Children: `shim` connects clients and children, `targets` resolves what is served,
+//!   `stat_cache` shares file system state between requests that are ready together, `pool` keeps
+//!   the children running for its `host`, `running` is one of them, `notifications` forwards its
+//!   server-initiated messages, `tasks` maps tasks to their children, `watching` watches refs and
+//!   files.
 //! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
 mod batch;
@@ -37,6 +38,7 @@ mod served;
 mod server;
 mod session;
 mod shim;
+mod stat_cache;
 mod stdio;
 mod subscriptions;
 mod targets;

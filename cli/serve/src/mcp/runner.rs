@@ -116,7 +116,9 @@ impl ToolServer for Runner {
             );
             return Ok(tool_error(caller.era(), &message));
         }
-        let recorded = recording::is_under_way(&shim.repository.layout)
+        let recorded = shim
+            .stat_cache
+            .is_recording(&shim.repository)
             .then(|| params.get("arguments").map(ToOwned::to_owned));
         let result = make(caller, &served, params, held.as_mut()).await?;
         if let Some(arguments) = recorded.filter(|_| !mcp::needs_input(&result)) {

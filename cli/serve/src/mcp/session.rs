@@ -94,6 +94,7 @@ impl<S: ToolServer> Session<S> {
     }
 
     fn take(self: &Rc<Self>, message: Incoming, reply: &Reply) {
+        self.shim.stat_cache.clear();
         match (message.method.is_some(), message.id.is_some()) {
             (true, true) => self.begin(message, reply.clone()),
             (true, false) => self.notified(&message),
@@ -127,7 +128,8 @@ impl<S: ToolServer> Session<S> {
         let session = Rc::clone(self);
         let id = request.id.clone().expect("a request has an id");
         let name = id.get().to_owned();
-        let task = tokio::task::spawn_local(async move {
+        // boxed, for tokio moves a task's future several times, and this one is large
+        let task = tokio::task::spawn_local(Box::pin(async move {
             let (owner, panicked, way) = (Rc::clone(&session), id.clone(), reply.clone());
             let _panicked = OnPanic::new(move || owner.failed(&panicked, &way));
             let answer = session.answer(request).await;
@@ -142,7 +144,7 @@ impl<S: ToolServer> Session<S> {
                 }
             }
             session.answered.notify_waiters();
-        });
+        }));
         self.in_flight.borrow_mut().insert(name, task.abort_handle());
     }
 

@@ -10,6 +10,7 @@ use crate::mcp::route::{Key, Route};
 use crate::mcp::running::Running;
 use crate::mcp::served::Served;
 use crate::mcp::server::Server;
+use crate::mcp::stat_cache::StatCache;
 use crate::mcp::targets::Targets;
 use crate::mcp::tasks::Tasks;
 use agent_core::protocol::discovery::Discovery;
@@ -37,6 +38,7 @@ pub struct Shim<S: Server> {
     pub pool: Rc<Pool<S>>,
     pub tasks: Tasks<S>,
     pub targets: Targets,
+    pub stat_cache: StatCache,
     /// State that the server keeps between calls.
     pub state: S::State,
     clients: RefCell<BTreeMap<u64, Weak<Client>>>,
@@ -58,6 +60,7 @@ impl<S: Server> Shim<S> {
             pool: Rc::default(),
             tasks: Tasks::default(),
             targets: Targets::new(traffic, shadow),
+            stat_cache: StatCache::default(),
             state: S::State::default(),
             clients: RefCell::default(),
             last_number: Cell::new(0),
@@ -113,7 +116,7 @@ impl<S: Server> Shim<S> {
 
     /// The target of a route now.
     pub fn current(&self, route: &Route) -> Result<Rc<Target>, Failure> {
-        self.targets.current(&self.repository, route)
+        self.targets.current(&self.repository, &self.stat_cache, route)
     }
 
     /// The target of the largest share.
@@ -147,6 +150,7 @@ impl<S: Server> Shim<S> {
     /// A ref of the repository has moved: targets are resolved again, and children for them are
     /// started ahead.
     pub fn refresh(self: &Rc<Self>) {
+        self.stat_cache.clear();
         self.targets.expire();
         for key in self.pool.keys() {
             let (Route::Plan(_) | Route::Shadow) = key.0 else { continue };

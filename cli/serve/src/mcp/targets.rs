@@ -2,6 +2,7 @@
 //! cannot be served, the old one is.
 
 use crate::mcp::route::Route;
+use crate::mcp::stat_cache::StatCache;
 use agent_core::protocol::discovery::Lifetime;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
@@ -62,12 +63,17 @@ impl Targets {
     }
 
     /// The target of a route now; resolved again only when it may have moved.
-    pub fn current(&self, repository: &Repository, route: &Route) -> Result<Rc<Target>, Failure> {
+    pub fn current(
+        &self,
+        repository: &Repository,
+        stat_cache: &StatCache,
+        route: &Route,
+    ) -> Result<Rc<Target>, Failure> {
         let what = self.what(route);
         let is_followed = matches!(what, What::Staging | What::Worktree);
         let known = self.known.borrow().get(route).cloned();
         // two system calls, where reading the ref takes a dozen and triggers the watch
-        let stamp = (*what == What::Active).then(|| repository.git.ref_stamp(ACTIVE));
+        let stamp = (*what == What::Active).then(|| stat_cache.active(repository));
         let target = match &known {
             Some(known) if known.is_current && known.stamp == stamp && !is_followed => {
                 return Ok(Rc::clone(&known.target));
