@@ -1,8 +1,12 @@
 //! Service level objectives: counted from real calls and rewards, in the terminal and as JSON.
 
+use crate::rest::Api;
 use crate::served::Served;
 use crate::telemetry::served;
+use agent_core::formats::yaml;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 fn budgets(slos: &Value) -> String {
     json!({"schema": "agent/budgets@1", "tiers": {}, "slos": slos}).to_string()
@@ -183,4 +187,127 @@ fn objectives_are_exchanged_as_openslo() {
     std::fs::write(&file, "a: [").unwrap();
     served.agent(["slo", "import", "slos.yaml"]).code(3).stderr_has("slos.yaml:");
     served.agent(["slo", "import", "no.yaml"]).code(3).stderr_has("there is no file");
+}
+
+/// Served calls and rewards with two objectives, and the API over them.
+fn watched() -> (Served, Api) {
+    let served = served();
+    for question in ["a", "b", "c", ""] {
+        served.agent(["run", "ask", &format!("question={question}"), "--conversation", "c1"]);
+    }
+    served.agent(["tune", "reward", "value=1", "--conversation", "c1"]).ok();
+    let slos = json!([
+        {"name": "calls-succeed", "indicator": {"type": "success"}, "target": 0.5, "window": "28d"},
+        {"name": "never-called", "indicator": {"type": "success"}, "filter": {"tool": "other"},
+            "target": 0.9, "window": "1h"},
+    ]);
+    std::fs::write(served.path("ci/budgets.json"), budgets(&slos)).unwrap();
+    let api =
+        Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
+    (served, api)
+}
+
+#[test]
+fn objectives_are_served_as_a_document_and_as_metrics() {
+    let (served, api) = watched();
+    let document = api.get("/v1/slos");
+    let mut printed = served.agent(["slo", "--json"]).ok().json();
+    printed["at"] = document["at"].clone();
+    assert_eq!(document, printed);
+    let metrics = api.ask("GET", "/metrics", "").body;
+    for line in [
+        "# TYPE agent_slo_objective_ratio gauge",
+        "agent_slo_objective_ratio{slo=\"calls-succeed\"} 0.5",
+        "agent_slo_window_seconds{slo=\"never-called\"} 3600",
+        "agent_slo_compliance_ratio{slo=\"calls-succeed\"} 0.75",
+        "agent_slo_error_budget_remaining_ratio{slo=\"calls-succeed\"} 0.5",
+        "agent_slo_burn_rate{slo=\"calls-succeed\",window=\"3d\"} 0.5",
+        "agent_slo_window_events{slo=\"never-called\",window=\"1h\"} 0",
+        "# TYPE agent_slo_events_total counter",
+        "agent_slo_good_events_total{slo=\"calls-succeed\"} 3",
+        "agent_slo_events_total{slo=\"calls-succeed\"} 4",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}\n{metrics}");
+    }
+    for absent in [
+        "agent_slo_compliance_ratio{slo=\"never-called\"}",
+        "agent_slo_burn_rate{slo=\"never-called\",window=\"6h\"}",
+    ] {
+        assert!(!metrics.contains(absent), "{absent}\n{metrics}");
+    }
+    let own: Vec<_> = metrics.lines().filter(|line| line.contains("agent_slo_")).collect();
+    promtool("check metrics", "metrics", &(own.join("\n") + "\n"));
+    // what is wrong in the file does not hide the other metrics
+    std::fs::write(served.path("ci/budgets.json"), "{").unwrap();
+    let metrics = api.ask("GET", "/metrics", "").body;
+    assert!(metrics.contains("# ci/budgets.json:1:"), "{metrics}");
+    assert!(metrics.contains("agent_version_calls_total{version=\"0.1.0\"} 4\n"), "{metrics}");
+}
+
+#[test]
+fn rules_and_dashboard_use_metrics_that_are_exposed() {
+    let (served, api) = watched();
+    let metrics = api.ask("GET", "/metrics", "").body;
+    let exposed: BTreeSet<_> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    let export =
+        |format: &str| served.agent(["slo", "export", "--format", format]).ok().stdout.clone();
+    let rules = export("prometheus");
+    let documents = yaml::documents(&rules, "rules.yml").unwrap();
+    let alerts = documents[0]["groups"][0]["rules"].as_array().unwrap();
+    let of_rules: Vec<_> = alerts.iter().map(|rule| rule["expr"].to_string()).collect();
+    let dashboard: Value = serde_json::from_str(&export("grafana")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let of_dashboard = targets.map(|target| target["expr"].to_string());
+    let used: Vec<_> = of_rules.into_iter().chain(of_dashboard).collect();
+    assert!(used.len() > 10, "{used:?}");
+    for expression in &used {
+        let words =
+            expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        let names: Vec<_> = words.filter(|word| word.starts_with("agent_")).collect();
+        assert!(!names.is_empty(), "{expression}");
+        for name in names {
+            assert!(exposed.contains(name), "{name} of {expression} is not among {exposed:?}");
+        }
+        // the windows that alerts ask for are those of the series
+        for window in
+            expression.split("window=\\\"").skip(1).filter_map(|rest| rest.split('\\').next())
+        {
+            assert!(metrics.contains(&format!("window=\"{window}\"")), "{window} of {expression}");
+        }
+    }
+    promtool("check rules", "rules.yml", &rules);
+    served
+        .agent(["slo", "export", "calls-succeed", "--format", "grafana"])
+        .code(2)
+        .stderr_has("--format grafana takes no names of objectives");
+}
+
+/// Prometheus' own check, where it is installed.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "the test asks another program, and says where there is none"
+)]
+fn promtool(check: &str, file: &str, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(file);
+    std::fs::write(&path, text).unwrap();
+    let mut command = Command::new("promtool");
+    command.args(check.split(' '));
+    match check {
+        "check metrics" => command.stdin(std::fs::File::open(&path).unwrap()),
+        _ => command.arg(&path),
+    };
+    match command.output() {
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+            assert!(output.status.success(), "{said:?}");
+        }
+        Err(_) => eprintln!("skipped: there is no promtool on PATH"),
+    }
 }

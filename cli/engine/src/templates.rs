@@ -14,6 +14,12 @@ const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
+/// Alerts on the metrics of objectives, as a rule file of Prometheus.
+pub const PROMETHEUS_RULES: &str =
+    include_str!("../../../templates/observability/prometheus-rules.yml");
+/// A dashboard of Grafana over the metrics of objectives and versions.
+pub const GRAFANA_DASHBOARD: &str =
+    include_str!("../../../templates/observability/grafana-dashboard.json");
 
 /// A complete agent repository to start from.
 #[derive(Debug, Clone, Copy)]

@@ -12,6 +12,8 @@ use super::{Objective, Window};
 pub struct Standing {
     /// Of the objective's whole window.
     pub count: Count,
+    /// Of all that was ever counted.
+    pub ever: Count,
     /// The share of good events; `None` without events.
     pub compliance: Option<f64>,
     /// The share of the error budget that is left: below 0 where more is spent than there is.
@@ -39,6 +41,7 @@ impl Objective {
         let windows = WINDOWS.iter().filter_map(|text| Window::parse(text));
         Standing {
             count,
+            ever: series.total(),
             compliance: share(count.good, count.total),
             budget_left: self.burn_rate(count).map(|rate| 1.0 - rate),
             burn: windows

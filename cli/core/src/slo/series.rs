@@ -49,6 +49,9 @@ pub struct Series {
     minutes: BTreeMap<u64, Count>,
     /// By the number of the hour, for what is older.
     hours: BTreeMap<u64, Count>,
+    /// Of all that is older than any window.
+    #[serde(default)]
+    dropped: Count,
 }
 
 impl Series {
@@ -64,9 +67,18 @@ impl Series {
         for (hour, count) in other.hours {
             *self.hours.entry(hour).or_default() += count;
         }
+        self.dropped += other.dropped;
     }
 
-    /// Sums minutes that are older than a few days up to hours, and drops what no window reaches.
+    /// All that was ever added.
+    pub fn total(&self) -> Count {
+        let mut total = self.dropped;
+        self.minutes.values().chain(self.hours.values()).for_each(|count| total += *count);
+        total
+    }
+
+    /// Sums minutes that are older than a few days up to hours, and what no window reaches up to one
+    /// count.
     pub fn compact(&mut self, now: u64) {
         // whole hours move, so that a window's end never lies inside one of them
         let first_hour = now.saturating_sub(BY_MINUTE) / HOUR;
@@ -74,7 +86,10 @@ impl Series {
         for (minute, count) in std::mem::replace(&mut self.minutes, recent) {
             *self.hours.entry(minute * MINUTE / HOUR).or_default() += count;
         }
-        self.hours = self.hours.split_off(&(now.saturating_sub(LONGEST_WINDOW) / HOUR));
+        let reached = self.hours.split_off(&(now.saturating_sub(LONGEST_WINDOW) / HOUR));
+        for (_, count) in std::mem::replace(&mut self.hours, reached) {
+            self.dropped += count;
+        }
     }
 
     /// What happened in the minutes from the one that holds `start` to the one that holds `end`;
@@ -124,6 +139,9 @@ mod tests {
             // from a whole hour on, a window counts alike by minutes and by hours
             let start = (NOW - days * 24 * HOUR).div_ceil(HOUR) * HOUR;
             prop_assert_eq!(joined.between(start..=NOW), whole.between(start..=NOW));
+            // what no window reaches counts in the total
+            joined.compact(NOW + LONGEST_WINDOW);
+            prop_assert_eq!(joined.total(), whole.total());
             let kept: Series =
                 serde_json::from_str(&serde_json::to_string(&joined).unwrap()).unwrap();
             prop_assert_eq!(kept, joined);
@@ -140,7 +158,11 @@ mod tests {
         assert_eq!(series.between(NOW - 60..=NOW), Count { good: 2, total: 3 });
         let (start, end) = (NOW, NOW - 60);
         assert_eq!(series.between(start..=end), Count::default());
+        let total = series.total();
         series.compact(NOW + LONGEST_WINDOW + 2 * HOUR);
-        assert_eq!(series, Series::default());
+        assert_eq!(series, Series { dropped: total, ..Series::default() });
+        // of a file that was written before there was a total
+        let older: Series = serde_json::from_str(r#"{"minutes":{},"hours":{"1":[1,2]}}"#).unwrap();
+        assert_eq!(older.total(), Count { good: 1, total: 2 });
     }
 }

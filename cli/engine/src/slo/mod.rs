@@ -13,6 +13,7 @@ use agent_core::slo::series::Series;
 use agent_core::slo::{LONGEST_WINDOW, Objective};
 use agent_core::testing::budget::{self, Budgets};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const SCHEMA: &str = "agent/slo-counts@1";
@@ -24,6 +25,21 @@ pub struct Report {
     pub at: Timestamp,
     pub objectives: Vec<(Objective, Standing)>,
     pub warnings: Warnings,
+}
+
+/// Into how many parts a window is divided for its history.
+const PARTS: u64 = 28;
+
+impl Report {
+    pub fn document(&self) -> Value {
+        let objectives =
+            self.objectives.iter().map(|(objective, standing)| standing.document(objective));
+        json!({
+            "schema": "agent/slos@1",
+            "at": self.at.to_string(),
+            "objectives": objectives.collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// The objectives of the working tree's file; those of `active` where there is no working tree.
@@ -39,12 +55,8 @@ pub fn objectives(repository: &Repository) -> Result<Vec<Objective>, Failure> {
     Ok(Budgets::read(&bytes, budget::FILE)?.slos)
 }
 
-/// Where each objective stands now; `parts` is into how many a window is divided for its history.
-pub fn report(
-    objectives: Vec<Objective>,
-    parts: u64,
-    repository: &Repository,
-) -> Result<Report, Failure> {
+/// Where each objective stands now.
+pub fn report(objectives: Vec<Objective>, repository: &Repository) -> Result<Report, Failure> {
     let at = clock::now();
     let records = repository.records()?;
     let counts = if objectives.is_empty() {
@@ -59,7 +71,7 @@ pub fn report(
         .into_iter()
         .map(|objective| {
             let series = counts.get(&objective.measure()).unwrap_or(&none);
-            let standing = objective.standing(series, seconds(at), parts);
+            let standing = objective.standing(series, seconds(at), PARTS);
             (objective, standing)
         })
         .collect();

@@ -10,7 +10,6 @@ use agent_core::slo::budget::{Burn, Standing};
 use agent_core::slo::series::Count;
 use agent_engine::error::Failure;
 use agent_engine::slo;
-use serde_json::json;
 
 /// Show the service level objectives of live traffic
 ///
@@ -40,9 +39,6 @@ enum Action {
     Export(export::Arguments),
 }
 
-/// Characters of the sparkline: a window is divided into as many parts.
-const PARTS: u64 = 28;
-
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.action {
         None => show(&arguments.names, context),
@@ -54,12 +50,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 fn show(names: &[String], context: &Context) -> CommandResult {
     let repository = context.repository()?;
     let objectives = chosen(slo::objectives(&repository)?, names)?;
-    let report = slo::report(objectives, PARTS, &repository)?;
-    context.printer.json(&json!({
-        "schema": "agent/slos@1",
-        "at": report.at.to_string(),
-        "objectives": report.objectives.iter().map(|(objective, standing)| standing.document(objective)).collect::<Vec<_>>(),
-    }));
+    let report = slo::report(objectives, &repository)?;
+    context.printer.json(&report.document());
     if report.objectives.is_empty() {
         context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
     } else {

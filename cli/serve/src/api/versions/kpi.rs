@@ -74,6 +74,11 @@ fn moment(nanoseconds: u64) -> String {
     rfc3339(Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default())
 }
 
+/// A recorded version is untrusted text: it must not end the label.
+fn label(version: &str) -> String {
+    version.replace(['\\', '"', '\n'], "_")
+}
+
 /// In the text format of Prometheus.
 pub(super) fn metrics(reader: &mut Reader) -> Result<String, Failure> {
     let (kpis, _) = kpi::by_version(&reader.repository)?;
@@ -82,8 +87,7 @@ pub(super) fn metrics(reader: &mut Reader) -> Result<String, Failure> {
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for kpi in kpis.iter().take(SERIES) {
             if let Some(value) = value(kpi) {
-                // a recorded version is untrusted text: it must not end the label
-                let version = kpi.version.replace(['\\', '"', '\n'], "_");
+                let version = label(&kpi.version);
                 let _ = writeln!(text, "{name}{{version=\"{version}\"}} {value}");
             }
         }

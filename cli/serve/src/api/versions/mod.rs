@@ -6,10 +6,12 @@ mod evaluations;
 mod kpi;
 pub mod page;
 mod registry;
+mod slo;
 mod version;
 
 use crate::rest::{Kind, Problem, Route, Service};
 use agent_core::version::{from_tag, tag};
+use agent_engine::error::Failure;
 use agent_engine::repository::Location;
 use agent_engine::repository::Repository;
 use agent_engine::repository::registry::Known;
@@ -42,6 +44,7 @@ pub struct Reader {
     repository: Repository,
     known: Arc<Known>,
     cases: Arc<Cases>,
+    counted: Arc<slo::Counted>,
 }
 
 /// A version in a path.
@@ -60,13 +63,9 @@ impl FromStr for Named {
 impl Reader {
     /// The commit of a version of the path.
     fn commit(&self, Named(version): &Named) -> Result<CommitInfo, Problem> {
-        let commit = self
-            .repository
-            .git
-            .version_commit(version)
-            .map_err(agent_engine::error::Failure::from)?;
+        let commit = self.repository.git.version_commit(version).map_err(Failure::from)?;
         let commit = commit.ok_or_else(|| no_version(version))?;
-        Ok(self.repository.git.commit(&commit).map_err(agent_engine::error::Failure::from)?)
+        Ok(self.repository.git.commit(&commit).map_err(Failure::from)?)
     }
 }
 
@@ -78,12 +77,14 @@ fn no_version(version: &Version) -> Problem {
 pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
     let (location, known, cases) =
         (location.clone(), Arc::new(Known::default()), Arc::new(Cases::new(shows_held_out)));
+    let counted = Arc::new(slo::Counted::default());
     let routes = registry::routes()
         .into_iter()
         .chain(version::routes())
         .chain(evaluations::routes())
         .chain(conversations::routes())
-        .chain(kpi::routes());
+        .chain(kpi::routes())
+        .chain(slo::routes());
     Service {
         title: "Versions",
         description: "The versions of an agent: their provenance, evaluations and differences. \
@@ -95,14 +96,23 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
                 repository: location.look()?,
                 known: Arc::clone(&known),
                 cases: Arc::clone(&cases),
+                counted: Arc::clone(&counted),
             };
-            reader.repository.git.note_untagged().map_err(agent_engine::error::Failure::from)?;
+            reader.repository.git.note_untagged().map_err(Failure::from)?;
             // a long history is read once at the start, not during the first request
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)
         }),
-        metrics: kpi::metrics,
+        metrics,
     }
+}
+
+/// In the text format of Prometheus. A part that cannot be read is a comment that says why.
+fn metrics(reader: &mut Reader) -> Result<String, Failure> {
+    let own = kpi::metrics(reader)?;
+    let objectives = slo::metrics(reader)
+        .unwrap_or_else(|error| format!("# {}\n", error.messages.join(": ").replace('\n', " ")));
+    Ok(own + &objectives)
 }
 
 /// A route of one version.
