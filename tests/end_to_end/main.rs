@@ -56,6 +56,7 @@ mod surface;
 mod surroundings;
 mod telemetry;
 mod tiers;
+mod trigger;
 mod tune;
 mod unwritable;
 mod verify;

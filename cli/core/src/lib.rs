@@ -15,5 +15,6 @@ pub mod slo;
 pub mod state;
 pub mod statistics;
 pub mod testing;
+pub mod trigger;
 pub mod verification;
 pub mod version;

@@ -4,7 +4,7 @@
 //! Each module depends only on those before it: `world` (files, git, processes, the object store)
 //! and `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
 //! (the code and state to run, and how their children start); `testing` and `sync`; `versions`;
-//! `verification`; `architect`; `gc`.
+//! `verification`; `architect`; `trigger`, `gc`.
 
 pub mod architect;
 pub mod child;
@@ -20,6 +20,7 @@ pub mod target;
 pub mod telemetry;
 pub mod templates;
 pub mod testing;
+pub mod trigger;
 pub mod verification;
 pub mod versions;
 pub mod world;

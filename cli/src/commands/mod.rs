@@ -32,6 +32,7 @@ mod sync;
 mod templates;
 mod test;
 mod traced;
+mod trigger;
 mod tune;
 mod unpin;
 mod verify;
@@ -64,6 +65,7 @@ pub enum Command {
     Serve(serve::Arguments),
     Log(log::Arguments),
     Slo(slo::Arguments),
+    Trigger(trigger::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
     Hook(hook::Arguments),
@@ -110,6 +112,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Serve(arguments) => serve::run(arguments, context),
         Command::Log(arguments) => log::run(arguments, context),
         Command::Slo(arguments) => slo::run(arguments, context),
+        Command::Trigger(arguments) => trigger::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

@@ -99,8 +99,8 @@ mod tests {
         let mut series = Series::default();
         // 2 % of the calls of the last hour fail, none before
         for number in 0..1000 {
-            series.add(NOW - number % 3600, number % 50 != 0);
-            series.add(NOW - 2 * 3600 - number, true);
+            series.add(NOW - number % 3600, Count::of(number % 50 != 0));
+            series.add(NOW - 2 * 3600 - number, Count::of(true));
         }
         let standing = objective(0.99, "30d").standing(&series, NOW, 30);
         assert_eq!(standing.count, Count { good: 1980, total: 2000 });

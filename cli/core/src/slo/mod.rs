@@ -19,8 +19,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
+pub const HOUR: u64 = 60 * MINUTE;
+pub const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
 /// What is read again when an objective is new: records older than this are no part of any window.
 pub const LONGEST_WINDOW: u64 = 90 * DAY;
@@ -117,7 +117,17 @@ impl fmt::Display for Window {
 }
 
 impl Filter {
-    fn takes(&self, version: Option<&str>, tool: Option<&str>) -> bool {
+    /// The same for filters that take the same events, and for these alone.
+    pub fn key(&self) -> String {
+        let Self { tool, version, line } = self;
+        format!(
+            "tool={tool:?} version={} line={}",
+            version.as_ref().map(VersionReq::to_string).unwrap_or_default(),
+            line.map(|line| line.to_string()).unwrap_or_default(),
+        )
+    }
+
+    pub fn takes(&self, version: Option<&str>, tool: Option<&str>) -> bool {
         let version = version.and_then(|version| version.parse::<Version>().ok());
         let in_range = self
             .version
@@ -158,13 +168,7 @@ impl Objective {
 
     /// What its counts depend on: where this is the same, counts that were made before hold.
     pub fn measure(&self) -> String {
-        let Filter { tool, version, line } = &self.filter;
-        format!(
-            "{:?} tool={tool:?} version={} line={}",
-            self.indicator,
-            version.as_ref().map(VersionReq::to_string).unwrap_or_default(),
-            line.map(|line| line.to_string()).unwrap_or_default(),
-        )
+        format!("{:?} {}", self.indicator, self.filter.key())
     }
 }
 
@@ -189,18 +193,7 @@ pub fn parse(list: Vec<Value>, place: &str) -> Result<Vec<Objective>, DocumentEr
 
 fn parse_one(value: Value, place: &str) -> Result<Objective, DocumentError> {
     let mut fields = Fields::new(value, place, "an SLO", &KEYS)?;
-    let name = match fields.text("name")? {
-        Some(name) if is_name(&name) => name,
-        Some(name) => {
-            return Err(fields.error(
-                format!("\"name\" is \"{name}\""),
-                "use lower-case letters, digits and `-`, 63 at most, as in \"calls-succeed\"",
-            ));
-        }
-        None => {
-            return Err(fields.missing("name", "add a name, such as \"name\": \"calls-succeed\""));
-        }
-    };
+    let name = name(&mut fields, "calls-succeed")?;
     let indicator = match fields.take("indicator") {
         Some(value) => parse_indicator(value, &format!("{place}.indicator"))?,
         None => {
@@ -208,10 +201,7 @@ fn parse_one(value: Value, place: &str) -> Result<Objective, DocumentError> {
                 .missing("indicator", "add one, such as \"indicator\": {\"type\": \"success\"}"));
         }
     };
-    let filter = match fields.take("filter") {
-        Some(value) => parse_filter(value, &format!("{place}.filter"))?,
-        None => Filter::default(),
-    };
+    let filter = filter(fields.take("filter"), place)?;
     let target = match fields.number("target")? {
         Some(target) if target > 0.0 && target < 1.0 => target,
         Some(target) => {
@@ -249,6 +239,20 @@ fn parse_one(value: Value, place: &str) -> Result<Objective, DocumentError> {
         target,
         window,
     })
+}
+
+/// The name of an objective or a trigger.
+pub fn name(fields: &mut Fields, example: &str) -> Result<String, DocumentError> {
+    match fields.text("name")? {
+        Some(name) if is_name(&name) => Ok(name),
+        Some(name) => Err(fields.error(
+            format!("\"name\" is \"{name}\""),
+            format!("use lower-case letters, digits and `-`, 63 at most, as in \"{example}\""),
+        )),
+        None => {
+            Err(fields.missing("name", &format!("add a name, such as \"name\": \"{example}\"")))
+        }
+    }
 }
 
 /// OpenSLO's rule for names: that of a DNS label (RFC 1123).
@@ -306,8 +310,11 @@ fn parse_indicator(value: Value, place: &str) -> Result<Indicator, DocumentError
     })
 }
 
-fn parse_filter(value: Value, place: &str) -> Result<Filter, DocumentError> {
-    let mut fields = Fields::new(value, place, "a filter", &["tool", "version", "line"])?;
+/// The filter at a place, which excludes nothing where there is none.
+pub fn filter(value: Option<Value>, place: &str) -> Result<Filter, DocumentError> {
+    let Some(value) = value else { return Ok(Filter::default()) };
+    let place = format!("{place}.filter");
+    let mut fields = Fields::new(value, &place, "a filter", &["tool", "version", "line"])?;
     let tool = fields.text("tool")?;
     let version = fields.text("version")?.map(|text| {
         VersionReq::parse(&text).map_err(|error| {

@@ -6,9 +6,7 @@
 //! the good events of the indicator and `total` are all of them.
 
 use super::document::object;
-use super::{
-    Filter, Indicator, Objective, Window, is_name, parse_filter, parse_indicator, parse_one,
-};
+use super::{Filter, Indicator, Objective, Window, filter, is_name, parse_indicator, parse_one};
 use crate::formats::document::{DocumentError, Fields, kind};
 use crate::formats::suggestion::did_you_mean;
 use serde_json::{Value, json};
@@ -446,10 +444,7 @@ fn source(metric: Value, place: &str, named: &Named) -> Result<(Indicator, Filte
         fields.missing("indicator", "add one, such as `indicator: {type: success}`")
     })?;
     let indicator = parse_indicator(indicator, &format!("{place}.indicator"))?;
-    let filter = match fields.take("filter") {
-        Some(filter) => parse_filter(filter, &format!("{place}.filter"))?,
-        None => Filter::default(),
-    };
+    let filter = filter(fields.take("filter"), &place)?;
     Ok((indicator, filter))
 }
 

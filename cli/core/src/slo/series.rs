@@ -1,5 +1,5 @@
-//! Good events and all events over time: by minute for the last days, by hour before. Additions in
-//! any order, and any split joined, give the same counts.
+//! Counts over time: by minute for the last days, by hour before. Additions in any order, and any
+//! split joined, give the same counts.
 
 use super::{HOUR, LONGEST_WINDOW, MINUTE};
 use serde::{Deserialize, Serialize};
@@ -37,27 +37,41 @@ impl AddAssign for Count {
 }
 
 impl Count {
+    pub const fn of(is_good: bool) -> Self {
+        Self { good: is_good as u64, total: 1 }
+    }
+
     pub const fn bad(self) -> u64 {
         self.total.saturating_sub(self.good)
     }
 }
 
-/// Times are seconds since 1970, UTC.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Series {
+/// Times are seconds since 1970, UTC; what is counted are good events among all, or a value of
+/// another kind that can be added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Series<T = Count> {
     /// By the number of the minute since 1970.
-    minutes: BTreeMap<u64, Count>,
+    minutes: BTreeMap<u64, T>,
     /// By the number of the hour, for what is older.
-    hours: BTreeMap<u64, Count>,
+    hours: BTreeMap<u64, T>,
     /// Of all that is older than any window.
     #[serde(default)]
-    dropped: Count,
+    dropped: T,
 }
 
-impl Series {
-    pub fn add(&mut self, at: u64, is_good: bool) {
-        let count = Count { good: u64::from(is_good), total: 1 };
-        *self.minutes.entry(at / MINUTE).or_default() += count;
+impl<T: Default> Default for Series<T> {
+    fn default() -> Self {
+        Self { minutes: BTreeMap::new(), hours: BTreeMap::new(), dropped: T::default() }
+    }
+}
+
+impl<T: Default + Clone + AddAssign> Series<T> {
+    pub fn add(&mut self, at: u64, value: T) {
+        *self.minutes.entry(at / MINUTE).or_default() += value;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.minutes.is_empty() && self.hours.is_empty()
     }
 
     pub fn join(&mut self, other: Self) {
@@ -71,9 +85,11 @@ impl Series {
     }
 
     /// All that was ever added.
-    pub fn total(&self) -> Count {
-        let mut total = self.dropped;
-        self.minutes.values().chain(self.hours.values()).for_each(|count| total += *count);
+    pub fn total(&self) -> T {
+        let mut total = self.dropped.clone();
+        for value in self.minutes.values().chain(self.hours.values()) {
+            total += value.clone();
+        }
         total
     }
 
@@ -94,17 +110,44 @@ impl Series {
 
     /// What happened in the minutes from the one that holds `start` to the one that holds `end`;
     /// hours, where that long ago, that begin among them.
-    pub fn between(&self, range: RangeInclusive<u64>) -> Count {
-        let (start, end) = range.into_inner();
-        let mut sum = Count::default();
-        if start > end {
-            return sum;
-        }
-        let minutes = self.minutes.range(start / MINUTE..=end / MINUTE).map(|(_, count)| count);
-        let hours = self.hours.range(start.div_ceil(HOUR)..=end / HOUR).map(|(_, count)| count);
-        minutes.chain(hours).for_each(|count| sum += *count);
+    pub fn between(&self, range: RangeInclusive<u64>) -> T {
+        let mut sum = T::default();
+        let (hours, minutes) = self.parts(range);
+        hours.chain(minutes).for_each(|(_, value)| sum += value.clone());
         sum
     }
+
+    /// The same one by one, oldest first, each with the second at which its minute or hour begins.
+    pub fn buckets(&self, range: RangeInclusive<u64>) -> Vec<(u64, &T)> {
+        let (hours, minutes) = self.parts(range);
+        let mut buckets: Vec<_> = hours
+            .map(|(hour, value)| (hour * HOUR, value))
+            .chain(minutes.map(|(minute, value)| (minute * MINUTE, value)))
+            .collect();
+        // a late event is in the minutes, whatever its age
+        buckets.sort_by_key(|(at, _)| *at);
+        buckets
+    }
+
+    fn parts(
+        &self,
+        range: RangeInclusive<u64>,
+    ) -> (impl Iterator<Item = (&u64, &T)>, impl Iterator<Item = (&u64, &T)>) {
+        let (start, end) = range.into_inner();
+        (
+            within(&self.hours, start.div_ceil(HOUR), end / HOUR),
+            within(&self.minutes, start / MINUTE, end / MINUTE),
+        )
+    }
+}
+
+/// Nothing where the end is before the start, for which a map's own range panics.
+fn within<T>(
+    buckets: &BTreeMap<u64, T>,
+    first: u64,
+    last: u64,
+) -> impl Iterator<Item = (&u64, &T)> {
+    (first <= last).then(|| buckets.range(first..=last)).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -116,7 +159,7 @@ mod tests {
 
     fn fill(series: &mut Series, events: &[(u64, bool)]) {
         for (ago, is_good) in events {
-            series.add(NOW - ago, *is_good);
+            series.add(NOW - ago, Count::of(*is_good));
         }
     }
 
@@ -126,7 +169,7 @@ mod tests {
             events in prop::collection::vec((0u64..40 * 24 * HOUR, any::<bool>()), 0..200),
             split in 0usize..200, days in 1u64..40,
         ) {
-            let mut whole = Series::default();
+            let mut whole = Series::<Count>::default();
             fill(&mut whole, &events);
             let (left, right) = events.split_at(split.min(events.len()));
             let mut joined = Series::default();
@@ -152,7 +195,7 @@ mod tests {
     fn a_window_holds_its_minutes_alone() {
         let mut series = Series::default();
         for (ago, good) in [(0, true), (59, false), (60, true), (300, false)] {
-            series.add(NOW - ago, good);
+            series.add(NOW - ago, Count::of(good));
         }
         assert_eq!(NOW % MINUTE, 0);
         assert_eq!(series.between(NOW - 60..=NOW), Count { good: 2, total: 3 });

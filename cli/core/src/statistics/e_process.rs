@@ -109,6 +109,21 @@ pub fn interval(pairs: &[(f64, f64)], level: f64) -> (f64, f64) {
     (lower_bound(&gains, level), -lower_bound(&losses, level))
 }
 
+/// The lower limit of the mean of values in [0, 1], given with how often each occurred: above the
+/// mean with at most this chance, however many values there are.
+pub fn lower_limit(values: &[(f64, u64)], level: f64) -> f64 {
+    // the same values on [-1, 1], which the bets are made for
+    let alike: Vec<_> = values
+        .iter()
+        .map(|(value, times)| Alike {
+            weight: 1.0,
+            gain: 2.0 * value - 1.0,
+            cases: usize::try_from(*times).unwrap_or(usize::MAX),
+        })
+        .collect();
+    (f64::midpoint(lower_bound(&alike, level), 1.0)).max(0.0)
+}
+
 fn lower_bound(gains: &[Alike], level: f64) -> f64 {
     let wanted = -level.ln();
     root::of_increasing(

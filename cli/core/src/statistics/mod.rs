@@ -3,6 +3,7 @@
 
 pub mod binomial;
 pub mod bootstrap;
+pub mod change;
 pub mod e_process;
 pub mod mcnemar;
 pub mod normal;

@@ -1,8 +1,10 @@
-//! `ci/budgets.json`: what each tier may cost and must reach, and the SLOs of live traffic.
+//! `ci/budgets.json`: what each tier may cost and must reach, the SLOs of live traffic, and the
+//! triggers over it.
 
 use crate::formats::document::{self, DocumentError, Fields};
 use crate::formats::manifest::Tier;
 use crate::slo::{self, Objective};
+use crate::trigger::{self, Rule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 pub const FILE: &str = "ci/budgets.json";
 pub const SCHEMA: &str = "agent/budgets@1";
+const KEYS: [&str; 4] = ["schema", "tiers", "slos", "triggers"];
 const TIER_KEYS: [&str; 6] = ["wall_s", "pass_rate", "score", "p95_ms", "limit_s", "spend_usd"];
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,6 +20,7 @@ pub struct Budgets {
     pub tiers: BTreeMap<Tier, Budget>,
     /// Objectives of live traffic, which no tier is held to.
     pub slos: Vec<Objective>,
+    pub triggers: Vec<Rule>,
 }
 
 /// The limits of a tier; absent ones are not checked, but with neither `pass_rate` nor `score`
@@ -53,7 +57,7 @@ impl Budgets {
 
     pub fn parse(text: &str, file: &str) -> Result<Self, DocumentError> {
         let value: Value = document::parse(text).map_err(|flaw| flaw.within(file))?;
-        let mut fields = Fields::new(value, file, "the budgets", &["schema", "tiers", "slos"])?;
+        let mut fields = Fields::new(value, file, "the budgets", &KEYS)?;
         match fields.text("schema")? {
             Some(schema) if schema == SCHEMA => {}
             Some(schema) => {
@@ -69,7 +73,10 @@ impl Budgets {
             Some(tiers) => parse_tiers(tiers, file)?,
         };
         let slos = fields.list("slos")?.unwrap_or_default();
-        Ok(Self { tiers, slos: slo::parse(slos, &format!("{file}: slos"))? })
+        let slos = slo::parse(slos, &format!("{file}: slos"))?;
+        let triggers = fields.list("triggers")?.unwrap_or_default();
+        let triggers = trigger::parse::rules(triggers, &slos, &format!("{file}: triggers"))?;
+        Ok(Self { tiers, slos, triggers })
     }
 
     pub fn of(&self, tier: Tier) -> Budget {

@@ -9,6 +9,7 @@ use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
 use agent_core::architect::feedback::Feedback;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::trigger::firing::{Firing, Mute};
 use agent_core::version::trailers::{RecordHead, Trailers};
 use semver::Version;
 use serde_json::Value;
@@ -30,7 +31,8 @@ pub struct Record {
     pub named: Option<Named>,
 }
 
-/// Feedback and the runs that worked on it; `architect::inbox` reads and writes it.
+/// Feedback and the runs that worked on it, which `inbox` reads and writes; firings and mutes of
+/// triggers, which `trigger::firings` does.
 pub const INBOX: Record =
     Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
 
@@ -44,6 +46,17 @@ pub const COUNTED: Record =
 fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
     if path.starts_with("items/") {
         return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
+    }
+    if path.starts_with("firings/") {
+        let read = |bytes: &[u8]| {
+            Firing::parse(bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))
+        };
+        return Ok(read(&one)?.join(read(&other)?).to_bytes());
+    }
+    if path.starts_with("mutes/") {
+        // the later one counts
+        let set_at = |bytes: &[u8]| serde_json::from_slice::<Mute>(bytes).map(|mute| mute.at).ok();
+        return Ok(if (set_at(&one), &one) < (set_at(&other), &other) { other } else { one });
     }
     let rank = |bytes: &[u8]| {
         let report: Value = serde_json::from_slice(bytes).unwrap_or_default();

@@ -1,22 +1,14 @@
 //! A fold over what is on record that is cached between processes: a file of the store never changes,
 //! so it is read once, and the next look reads what is new.
 
-use super::records::{Records, Source};
-use super::spool::{self, Signal, SpoolError};
+use super::records::{Recorded, Records};
+use super::spool::{Signal, SpoolError};
 use crate::world::fs::{self, Durability, FsError};
-use agent_core::protocol::otlp::{self, Event, Span};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// One thing on record.
-#[derive(Debug, Clone, Copy)]
-pub enum Recorded<'a> {
-    Span(&'a Span),
-    Event(&'a Event),
-}
 
 /// The files of the store that were read, and what they came to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,7 +56,8 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
                     spooled.push((signal, source));
                     continue;
                 }
-                fold_source(&mut self.fold, signal, records, &source, &take)?;
+                let fold = &mut self.fold;
+                records.each(signal, &source, |recorded| take(fold, recorded))?;
                 // what could not be read now is read another time
                 if records.missed().is_none() {
                     self.read.insert(source.key);
@@ -77,7 +70,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
         }
         let mut fold = self.fold.clone();
         for (signal, source) in spooled {
-            fold_source(&mut fold, signal, records, &source, &take)?;
+            records.each(signal, &source, |recorded| take(&mut fold, recorded))?;
         }
         Ok(fold)
     }
@@ -95,29 +88,4 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
         let bytes = serde_json::to_vec(self).expect("a fold is JSON");
         fs::replace(path, &bytes, Durability::Rebuildable)
     }
-}
-
-/// Lines of other programs may be unreadable.
-fn fold_source<T>(
-    fold: &mut T,
-    signal: Signal,
-    records: &Records,
-    source: &Source,
-    take: impl Fn(&mut T, Recorded<'_>),
-) -> Result<(), spool::SpoolError> {
-    for line in records.read(source)?.lines() {
-        match signal {
-            Signal::Traces => {
-                for span in &otlp::spans(line).unwrap_or_default() {
-                    take(fold, Recorded::Span(span));
-                }
-            }
-            _ => {
-                for event in &otlp::events(line).unwrap_or_default() {
-                    take(fold, Recorded::Event(event));
-                }
-            }
-        }
-    }
-    Ok(())
 }

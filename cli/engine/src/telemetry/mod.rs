@@ -25,10 +25,10 @@ mod subscriber;
 mod traceparent;
 
 pub use agent_core::protocol::conventions;
-pub use cached_fold::{CachedFold, Recorded};
+pub use cached_fold::CachedFold;
 pub use evaluation::Evaluation;
 pub use operation::{Operation, Request, Transport};
-pub use records::{Records, Source};
+pub use records::{Recorded, Records, Source};
 pub use settings::Settings;
 pub use span::{Past, Span};
 pub use spool::{Signal, SpoolError};

@@ -6,6 +6,8 @@ use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
 use crate::world::{clock, fs};
 use agent_core::formats::diagnose::Messages as _;
+use agent_core::protocol::conventions as names;
+use agent_core::protocol::otlp::{self, Event, Span};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::cell::OnceCell;
@@ -16,6 +18,23 @@ use std::path::PathBuf;
 const SLACK: SignedDuration = SignedDuration::from_mins(10);
 /// For more days than this, one listing of everything is cheaper.
 const DAYS_LISTED: i64 = 31;
+
+/// One thing on record.
+#[derive(Debug, Clone, Copy)]
+pub enum Recorded<'a> {
+    Span(&'a Span),
+    Event(&'a Event),
+}
+
+impl<'a> Recorded<'a> {
+    /// The version that it is about, as `1.2.3`.
+    pub fn version(self) -> Option<&'a str> {
+        match self {
+            Self::Span(span) => span.text(names::VERSION),
+            Self::Event(event) => event.text(names::VERSION),
+        }
+    }
+}
 
 pub struct Records {
     layout: Layout,
@@ -86,6 +105,25 @@ impl Records {
         let files =
             folders.iter().map(|folder| spool::files(folder)).collect::<Result<Vec<_>, _>>()?;
         Ok(files.into_iter().flatten().collect())
+    }
+
+    /// Each span, or each event, of a file in turn; lines of other programs may be unreadable.
+    pub fn each(
+        &self,
+        signal: Signal,
+        source: &Source,
+        mut take: impl FnMut(Recorded<'_>),
+    ) -> Result<(), SpoolError> {
+        for line in self.read(source)?.lines() {
+            if signal == Signal::Traces {
+                let spans = otlp::spans(line).unwrap_or_default();
+                spans.iter().for_each(|span| take(Recorded::Span(span)));
+            } else {
+                let events = otlp::events(line).unwrap_or_default();
+                events.iter().for_each(|event| take(Recorded::Event(event)));
+            }
+        }
+        Ok(())
     }
 
     /// The complete lines of a file; of one that was just shipped, from its new location.

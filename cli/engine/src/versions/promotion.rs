@@ -1,14 +1,16 @@
 //! Staging becomes active: replayed if active has moved, judged, published, sealed.
 
 use crate::error::Failure;
-use crate::repository::Repository;
+use crate::repository::{Repository, firings};
 use crate::staging::Staging;
 use crate::sync;
 use crate::target::tuner;
 use crate::versions::evidence::{Judged, Judges};
 use crate::versions::execution::{Basis, CommitText, Execution, Staged};
 use crate::versions::publish::{self, Outcome};
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{GateMode, GateTest, Gated};
+use agent_core::trigger::firing::Firing;
 use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
 use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::what::What;
@@ -39,6 +41,7 @@ pub fn promote(repository: &Repository, options: &Options) -> Result<Outcome, Fa
 }
 
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
+    expect_not_held(repository)?;
     if !options.dry_run {
         sync::expect_level(repository)?;
     }
@@ -48,6 +51,20 @@ fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> 
         }
     }
     Err(publish::too_many_races("active"))
+}
+
+/// A firing may hold promotions, until it is cleared.
+fn expect_not_held(repository: &Repository) -> Result<(), Failure> {
+    let Some(firing) = firings::holding_promotions(repository)? else { return Ok(()) };
+    let Firing { id, rule, summary, .. } = firing;
+    Err(Failure::new(
+        FailureKind::Refused,
+        format!("the trigger {rule} holds promotions (firing {id}): {summary}"),
+    )
+    .with_hint(format!(
+        "`agent trigger check` clears it once it is over; `agent trigger mute {rule} --for 1h` lets \
+        promotions pass"
+    )))
 }
 
 /// One try; `None` when another process moved active meanwhile.

@@ -259,6 +259,16 @@ impl Layout {
         self.architect_runs().join("lock")
     }
 
+    /// What tiers that triggers run again came to.
+    pub fn trigger_evaluations(&self) -> PathBuf {
+        self.home().join("trigger-evaluations.json")
+    }
+
+    /// Locked by a check of the triggers.
+    pub fn trigger_lock(&self) -> PathBuf {
+        self.folder("locks").join("trigger")
+    }
+
     pub fn architect(&self, run: &str) -> PathBuf {
         self.architect_runs().join(run)
     }

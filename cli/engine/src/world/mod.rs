@@ -15,6 +15,7 @@ pub mod git;
 pub mod git_command;
 #[cfg(target_os = "linux")]
 pub mod guard;
+pub mod http;
 pub mod inherited;
 pub mod input;
 pub mod interrupt;

@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn objectives(names: &[String], context: &Context) -> Result<String, Failure> {
     let repository = context.repository()?;
-    let objectives = chosen(slo::objectives(&repository)?, names)?;
+    let objectives = chosen(slo::budgets(&repository)?.slos, names)?;
     if objectives.is_empty() {
         context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
     }

@@ -49,8 +49,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn show(names: &[String], context: &Context) -> CommandResult {
     let repository = context.repository()?;
-    let objectives = chosen(slo::objectives(&repository)?, names)?;
-    let report = slo::report(objectives, &repository)?;
+    let budgets = slo::budgets(&repository)?;
+    expect_known(&budgets.slos, names)?;
+    let mut report = slo::report(&budgets, &repository)?;
+    report.objectives.retain(|(objective, _)| names.is_empty() || names.contains(&objective.name));
     context.printer.json(&report.document());
     if report.objectives.is_empty() {
         context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
@@ -70,14 +72,20 @@ fn show(names: &[String], context: &Context) -> CommandResult {
 
 /// Those of these names; all where none is named.
 fn chosen(mut objectives: Vec<Objective>, names: &[String]) -> Result<Vec<Objective>, Failure> {
-    let known = || objectives.iter().map(|objective| objective.name.as_str());
-    if let Some(unknown) = names.iter().find(|name| !known().any(|known| known == name.as_str())) {
-        let suggestion = did_you_mean(unknown, known());
-        return Err(Failure::input(format!("there is no objective `{unknown}`{suggestion}"))
-            .with_hint("`agent slo` lists those of ci/budgets.json"));
-    }
+    expect_known(&objectives, names)?;
     objectives.retain(|objective| names.is_empty() || names.contains(&objective.name));
     Ok(objectives)
+}
+
+fn expect_known(objectives: &[Objective], names: &[String]) -> Result<(), Failure> {
+    let known = || objectives.iter().map(|objective| objective.name.as_str());
+    let Some(unknown) = names.iter().find(|name| !known().any(|known| known == name.as_str()))
+    else {
+        return Ok(());
+    };
+    let suggestion = did_you_mean(unknown, known());
+    Err(Failure::input(format!("there is no objective `{unknown}`{suggestion}"))
+        .with_hint("`agent slo` lists those of ci/budgets.json"))
 }
 
 fn row((objective, standing): &(Objective, Standing)) -> Vec<String> {

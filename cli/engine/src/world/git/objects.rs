@@ -412,6 +412,11 @@ impl Git {
         self.write_object(gix::objs::Kind::Commit, &bytes)
     }
 
+    /// The name of git's identity here.
+    pub fn user(&self) -> String {
+        self.identity(Timestamp::UNIX_EPOCH).name.to_string()
+    }
+
     fn identity(&self, time: Timestamp) -> gix::actor::Signature {
         let configured = self
             .repository

@@ -113,7 +113,7 @@ fn list(reader: &mut Reader, _: &Call<'_>) -> Result<Reply, Problem> {
 }
 
 fn report(reader: &Reader) -> Result<slo::Report, Failure> {
-    slo::report(slo::objectives(&reader.repository)?, &reader.repository)
+    slo::report(&slo::budgets(&reader.repository)?, &reader.repository)
 }
 
 /// In the text format of Prometheus. Names of objectives need no escapes in a label.

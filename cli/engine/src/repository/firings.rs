@@ -1,0 +1,165 @@
+//! Firings and mutes on record: files of the inbox, so that a firing and its feedback item are one
+//! commit, and both are cloned and pushed with the repository.
+
+use crate::error::Failure;
+use crate::repository::Repository;
+use crate::repository::inbox::entry;
+use crate::repository::records::{INBOX, View};
+use crate::world::clock;
+use agent_core::architect::feedback::{Feedback, Status};
+use agent_core::formats::canonical;
+use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::FailureKind;
+use agent_core::trigger::FREEZE;
+use agent_core::trigger::firing::{Acknowledged, Firing, MUTE_SCHEMA, Mute};
+use jiff::Timestamp;
+
+const FIRINGS: &str = "firings";
+const MUTES: &str = "mutes";
+
+fn path(id: &str) -> String {
+    format!("{FIRINGS}/{id}.json")
+}
+
+fn file(firing: &Firing) -> (String, Vec<u8>) {
+    (path(&firing.id), firing.to_bytes())
+}
+
+/// All firings, oldest first.
+pub fn all(repository: &Repository) -> Result<Vec<Firing>, Failure> {
+    read(&INBOX.view(&repository.git)?)
+}
+
+fn read(view: &View<'_>) -> Result<Vec<Firing>, Failure> {
+    let mut firings = view
+        .files(FIRINGS)?
+        .into_iter()
+        .map(|(path, bytes)| {
+            Firing::parse(&bytes)
+                .map_err(|problem| Failure::input(format!("inbox:{path}: {problem}")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    firings.sort_by(|one, other| (&one.fired, &one.id).cmp(&(&other.fired, &other.id)));
+    Ok(firings)
+}
+
+pub fn mutes(repository: &Repository) -> Result<Vec<Mute>, Failure> {
+    let files = INBOX.view(&repository.git)?.files(MUTES)?;
+    files
+        .into_iter()
+        .map(|(path, bytes)| {
+            serde_json::from_slice(&bytes)
+                .map_err(|error| Failure::input(format!("inbox:{path} is not a mute: {error}")))
+        })
+        .collect()
+}
+
+/// The open firing that holds promotions, if any: one of a rule with the action `freeze`, which is
+/// not muted.
+pub fn holding_promotions(repository: &Repository) -> Result<Option<Firing>, Failure> {
+    let holds = |firing: &Firing| firing.is_open() && firing.actions.contains_key(FREEZE);
+    let Some(firing) = all(repository)?.into_iter().find(holds) else { return Ok(None) };
+    let now = clock::rfc3339(clock::now());
+    let is_muted =
+        mutes(repository)?.iter().any(|mute| mute.rule == firing.rule && mute.until > now);
+    Ok((!is_muted).then_some(firing))
+}
+
+/// Records a firing with its feedback item, unless the rule has an open one; whether it was recorded.
+pub fn open(
+    repository: &Repository,
+    firing: &Firing,
+    item: &Feedback,
+) -> Result<Committed<bool>, Failure> {
+    let mut is_new = false;
+    let edited = INBOX.edit(&repository.git, |view| {
+        let known = read(view)?;
+        is_new =
+            !known.iter().any(|it| it.id == firing.id || (it.rule == firing.rule && it.is_open()));
+        let subject = format!("trigger: {} fired", firing.rule);
+        Ok(is_new.then(|| (subject, vec![file(firing), entry(item)])))
+    })?;
+    Ok(edited.map(|()| is_new))
+}
+
+/// Changes a firing, as it is on record by then, and the status of feedback with it; the result is
+/// the firing afterwards.
+pub fn change(
+    repository: &Repository,
+    id: &str,
+    what: &str,
+    mut edit: impl FnMut(&mut Firing),
+    settled: &[(Feedback, Status)],
+) -> Result<Committed<Firing>, Failure> {
+    let mut changed = None;
+    let edited = INBOX.edit(&repository.git, |view| {
+        let before =
+            read(view)?.into_iter().find(|firing| firing.id == id).ok_or_else(unknown(id))?;
+        let mut after = before.clone();
+        edit(&mut after);
+        changed = Some(after.clone());
+        let mut files: Vec<_> =
+            settled.iter().map(|(item, status)| entry(&item.now(status.clone()))).collect();
+        if after != before {
+            files.push(file(&after));
+        }
+        let subject = format!("trigger: {} {what}", after.rule);
+        Ok((!files.is_empty()).then_some((subject, files)))
+    })?;
+    let changed = changed.ok_or_else(unknown(id))?;
+    Ok(edited.map(|()| changed))
+}
+
+fn unknown(id: &str) -> impl Fn() -> Failure {
+    move || {
+        Failure::new(FailureKind::Input, format!("there is no firing `{id}`"))
+            .with_hint("`agent trigger list` shows what fired")
+    }
+}
+
+/// Notes that a person looks after a firing.
+pub fn acknowledge(
+    repository: &Repository,
+    id: &str,
+    by: &str,
+    note: Option<&str>,
+) -> Result<Committed<Firing>, Failure> {
+    let acknowledged = Acknowledged {
+        at: clock::rfc3339(clock::now()),
+        by: by.to_owned(),
+        note: note.map(str::to_owned),
+    };
+    change(
+        repository,
+        id,
+        "acknowledged",
+        |firing| {
+            firing.acknowledged.get_or_insert_with(|| acknowledged.clone());
+        },
+        &[],
+    )
+}
+
+/// Mutes a rule until a time, in place of any earlier mute; a time that is past ends it.
+pub fn mute(
+    repository: &Repository,
+    rule: &str,
+    until: Timestamp,
+    by: &str,
+    reason: Option<&str>,
+) -> Result<Committed<Mute>, Failure> {
+    let mute = Mute {
+        schema: MUTE_SCHEMA.to_owned(),
+        rule: rule.to_owned(),
+        at: clock::rfc3339(clock::now()),
+        until: clock::rfc3339(until),
+        by: by.to_owned(),
+        reason: reason.map(str::to_owned),
+    };
+    let bytes = canonical::to_bytes(&serde_json::to_value(&mute).expect("a mute is JSON"));
+    let edited = INBOX.edit(&repository.git, |_| {
+        let subject = format!("trigger: {rule} muted until {}", mute.until);
+        Ok(Some((subject, vec![(format!("{MUTES}/{rule}.json"), bytes.clone())])))
+    })?;
+    Ok(edited.map(|()| mute))
+}

@@ -1,0 +1,110 @@
+//! What a firing does: each action is noted in its record once it was carried out.
+
+use crate::architect::NotStarted;
+use crate::architect::operations::{self, Start};
+use crate::error::Failure;
+use crate::repository::{Repository, firings};
+use crate::world::clock;
+use crate::world::http;
+use crate::world::process::Run;
+use agent_core::architect::feedback::Status;
+use agent_core::formats::diagnose::Messages as _;
+use agent_core::trigger::firing::{Deed, Firing};
+use agent_core::trigger::{Action, Rule};
+use std::time::Duration;
+
+/// A command or a request that takes longer is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Carries out what is not done yet; the result is the firing afterwards.
+pub fn carry_out(
+    repository: &Repository,
+    rule: &Rule,
+    mut firing: Firing,
+) -> Result<Firing, Failure> {
+    for action in &rule.actions {
+        let key = action.key();
+        if firing.actions.get(&key).is_some_and(|deed| !deed.pending) {
+            continue;
+        }
+        let (result, pending) = one(repository, action, &firing);
+        let known = firing.actions.get(&key);
+        if known.is_some_and(|known| known.pending == pending && known.result == result) {
+            continue;
+        }
+        let deed = Deed { at: clock::rfc3339(clock::now()), result, pending };
+        let note = |firing: &mut Firing| {
+            firing.actions.insert(key.clone(), deed.clone());
+        };
+        let changed = firings::change(repository, &firing.id, &key, note, &[])?;
+        firing = repository.settle(changed);
+    }
+    Ok(firing)
+}
+
+/// The result in words, and whether it is to be tried again.
+fn one(repository: &Repository, action: &Action, firing: &Firing) -> (String, bool) {
+    match action {
+        Action::Wake => wake(repository, firing),
+        Action::Freeze => ("promotions are held until it is cleared".to_owned(), false),
+        Action::Rollback => super::rollback::attempt(repository, firing),
+        Action::Command(command) => (run_command(repository, command, firing), false),
+        Action::Post(url) => (post(url, firing), false),
+    }
+}
+
+/// Starts a run for the firing's feedback item, once: an item that a run has taken starts no other.
+fn wake(repository: &Repository, firing: &Firing) -> (String, bool) {
+    let under_way = match operations::runs(repository) {
+        Ok(runs) => runs.into_iter().find(|run| run.finished.is_none()),
+        Err(error) => return (format!("no run was started: {}", error.messages.join(": ")), true),
+    };
+    if let Some(run) = under_way {
+        if run.feedback.contains(&firing.feedback) {
+            return (format!("run {} works on it", run.run), false);
+        }
+        return (format!("it waits for the end of run {}", run.run), true);
+    }
+    let start = Start { feedback: vec![firing.feedback.clone()], coder: None };
+    match operations::start(repository, &start) {
+        Ok(report) => (format!("run {} was started", report.run), false),
+        Err(NotStarted::NotRunnable {
+            status:
+                Status::Taken { run }
+                | Status::Answered { run, .. }
+                | Status::Refused { run }
+                | Status::NeedsPerson { run },
+            ..
+        }) => (format!("run {run} was started"), false),
+        Err(reason) => {
+            let failure = Failure::from(reason);
+            (format!("no run was started: {}", failure.messages().join(": ")), false)
+        }
+    }
+}
+
+fn document(firing: &Firing) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(firing).expect("a firing is JSON");
+    bytes.push(b'\n');
+    bytes
+}
+
+fn run_command(repository: &Repository, command: &[String], firing: &Firing) -> String {
+    let run = Run::new(&command[0])
+        .args(&command[1..])
+        .directory(&repository.directory)
+        .stdin(document(firing));
+    match run.finish_within(PATIENCE) {
+        Ok(Some(finished)) if finished.success() => "the command succeeded".to_owned(),
+        Ok(Some(finished)) => format!("the command failed: {}", finished.complaint()),
+        Ok(None) => format!("the command did not end within {} s", PATIENCE.as_secs()),
+        Err(error) => format!("the command failed: {}", error.messages().join(": ")),
+    }
+}
+
+fn post(url: &str, firing: &Firing) -> String {
+    match http::post_json(url, document(firing), PATIENCE) {
+        Ok(status) => format!("the server answered with status {status}"),
+        Err(problem) => format!("the request failed: {problem}"),
+    }
+}

@@ -1,0 +1,233 @@
+//! A check: every rule judged; what fires, what is cleared, and what firings led to are recorded.
+
+use super::judged::{Observed, SOURCE, members};
+use super::{actions, evidence};
+use crate::error::Failure;
+use crate::repository::{Repository, firings};
+use crate::slo::{self, counts};
+use crate::world::clock;
+use crate::world::fs::FileLock;
+use agent_core::architect::feedback::{Feedback, Status};
+use agent_core::formats::committed::Warnings;
+use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::object_id::digest;
+use agent_core::trigger::firing::{self, Firing, Outcome, SCHEMA, Step};
+use agent_core::trigger::{Assessment, Rule};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What a check found, and what it did.
+pub struct CheckReport {
+    pub at: Timestamp,
+    pub rules: Vec<RuleReport>,
+    pub warnings: Warnings,
+}
+
+pub struct RuleReport {
+    pub rule: Rule,
+    pub assessment: Assessment,
+    pub step: Step,
+    /// The firing that is open after the check, or was cleared by it.
+    pub firing: Option<Firing>,
+}
+
+/// Judges all rules and carries out what follows; one check at a time in a clone.
+pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
+    let budgets = slo::budgets(repository)?;
+    if budgets.triggers.is_empty() {
+        return Ok(CheckReport { at: clock::now(), rules: Vec::new(), warnings: Warnings::none() });
+    }
+    let Some(_lock) = FileLock::try_acquire(&repository.layout.trigger_lock())? else {
+        return Err(Failure::new(FailureKind::Conflict, "another check is going on")
+            .with_hint("wait for its end; `agent trigger watch` checks in a loop"));
+    };
+    let at = clock::now();
+    let (counts, warnings) = counts::up_to_date(&budgets, at, repository)?;
+    let observed = Observed::of(repository, budgets, counts, at)?;
+    let rules = observed
+        .budgets
+        .triggers
+        .iter()
+        .map(|rule| Checked { repository, observed: &observed, rule, at }.report())
+        .collect::<Result<_, Failure>>()?;
+    Ok(CheckReport { at, rules, warnings })
+}
+
+/// One rule at the time of a check.
+struct Checked<'a> {
+    repository: &'a Repository,
+    observed: &'a Observed,
+    rule: &'a Rule,
+    at: Timestamp,
+}
+
+impl Checked<'_> {
+    fn report(&self) -> Result<RuleReport, Failure> {
+        self.close_duplicates()?;
+        let assessment = self.observed.assess(self.repository, self.rule)?;
+        let past = self.observed.past(&self.rule.name);
+        let step = firing::step(self.rule, &assessment, past, self.observed.now);
+        let open = self.observed.open_firing(&self.rule.name).cloned();
+        let firing = match (&step, open) {
+            (Step::Fire { began }, _) => self.fire(&assessment, *began)?,
+            (_, Some(open)) => {
+                let followed = self.follow(open)?;
+                Some(if step == Step::Clear { self.clear(&followed)? } else { followed })
+            }
+            (_, None) => None,
+        };
+        let firing = match firing {
+            Some(firing) if firing.is_open() => {
+                Some(actions::carry_out(self.repository, self.rule, firing)?)
+            }
+            firing => firing,
+        };
+        Ok(RuleReport { rule: self.rule.clone(), assessment, step, firing })
+    }
+
+    /// Records the firing with its feedback item; `None` where another clone's came in meanwhile.
+    fn fire(&self, assessment: &Assessment, began: u64) -> Result<Option<Firing>, Failure> {
+        let firing = self.firing(assessment, began)?;
+        let item = Feedback::new(&text(&firing), None, SOURCE, &firing.fired)?;
+        let firing = Firing { feedback: item.id.clone(), ..firing };
+        let is_new = self.repository.settle(firings::open(self.repository, &firing, &item)?);
+        Ok(is_new.then_some(firing))
+    }
+
+    fn firing(&self, assessment: &Assessment, began: u64) -> Result<Firing, Failure> {
+        let name = &self.rule.name;
+        let began_at = Timestamp::from_second(i64::try_from(began).unwrap_or_default())
+            .map(clock::rfc3339)
+            .unwrap_or_default();
+        let id = digest(format!("{name} {began_at}").as_bytes());
+        let id = id.trim_start_matches("sha256:").get(..10).unwrap_or_default();
+        let version = assessment.version.as_deref();
+        Ok(Firing {
+            schema: SCHEMA.to_owned(),
+            id: format!("t-{id}"),
+            rule: name.clone(),
+            type_name: self.rule.condition.type_name().to_owned(),
+            began: began_at,
+            fired: clock::rfc3339(self.at),
+            version: assessment.version.clone(),
+            summary: assessment.summary.clone(),
+            figures: assessment.figures.clone(),
+            traces: evidence::worst_traces(
+                self.repository,
+                self.observed,
+                self.rule,
+                version,
+                began,
+            )?,
+            changed: evidence::changed_before(self.observed, began),
+            feedback: String::new(),
+            actions: BTreeMap::new(),
+            acknowledged: None,
+            cleared: None,
+            outcome: None,
+        })
+    }
+
+    /// Notes what became of the firing's feedback item; the items of a wave share its answer.
+    fn follow(&self, firing: Firing) -> Result<Firing, Failure> {
+        let Some(item) = self.item(&firing.feedback) else { return Ok(firing) };
+        let Some(outcome) = outcome_of(&item.status) else { return Ok(firing) };
+        if firing.outcome.as_ref() == Some(&outcome) {
+            return Ok(firing);
+        }
+        let settled: Vec<_> = if matches!(item.status, Status::Answered { .. }) {
+            members(&firing.figures)
+                .filter_map(|id| self.item(id))
+                .filter(|member| member.status.can_be_run(true))
+                .map(|member| (member.clone(), item.status.clone()))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let what = format!("led to {}", outcome.status);
+        let note = |firing: &mut Firing| firing.outcome = Some(outcome.clone());
+        let changed = firings::change(self.repository, &firing.id, &what, note, &settled)?;
+        Ok(self.repository.settle(changed))
+    }
+
+    /// Records that it is over; feedback that no run has taken is withdrawn with it.
+    fn clear(&self, firing: &Firing) -> Result<Firing, Failure> {
+        let at = clock::rfc3339(self.at);
+        self.end(firing, "cleared", |firing| firing.cleared = Some(at.clone()))
+    }
+
+    fn end(
+        &self,
+        firing: &Firing,
+        what: &str,
+        edit: impl Fn(&mut Firing),
+    ) -> Result<Firing, Failure> {
+        let open = self.item(&firing.feedback).filter(|item| item.status == Status::Open);
+        let settled: Vec<_> =
+            open.map(|item| (item.clone(), Status::Withdrawn)).into_iter().collect();
+        let changed = firings::change(self.repository, &firing.id, what, edit, &settled)?;
+        Ok(self.repository.settle(changed))
+    }
+
+    /// Two clones that were apart may each have recorded the same incident: the earlier stands.
+    fn close_duplicates(&self) -> Result<(), Failure> {
+        let of_rule = |firing: &&Firing| firing.rule == self.rule.name && firing.is_open();
+        let mut open = self.observed.firings.iter().filter(of_rule);
+        let Some(first) = open.next() else { return Ok(()) };
+        for duplicate in open {
+            let at = clock::rfc3339(self.at);
+            self.end(duplicate, "is a duplicate", |firing| {
+                firing.cleared = Some(at.clone());
+                firing.outcome = Some(Outcome {
+                    run: String::new(),
+                    status: format!("duplicate of {}", first.id),
+                    version: None,
+                });
+            })?;
+        }
+        Ok(())
+    }
+
+    fn item(&self, id: &str) -> Option<&Feedback> {
+        self.observed.feedback.iter().find(|item| item.id == id)
+    }
+}
+
+fn outcome_of(status: &Status) -> Option<Outcome> {
+    let (run, version) = match status {
+        Status::Open | Status::Withdrawn => return None,
+        Status::Answered { run, version } => (run, Some(version.clone())),
+        Status::Taken { run } | Status::Refused { run } | Status::NeedsPerson { run } => {
+            (run, None)
+        }
+    };
+    Some(Outcome { run: run.clone(), status: status.as_str().to_owned(), version })
+}
+
+/// The feedback item of a firing: what a coder needs to know.
+fn text(firing: &Firing) -> String {
+    let mut text = format!(
+        "The trigger `{}` fired: {}. It began at {}.\n",
+        firing.rule, firing.summary, firing.began
+    );
+    if !firing.changed.is_empty() {
+        text.push_str("\nVersions made shortly before:\n");
+        for change in &firing.changed {
+            let _ = writeln!(text, "- {} at {}: {}", change.version, change.at, change.what);
+        }
+    }
+    if !firing.traces.is_empty() {
+        text.push_str("\nThe worst calls since (`agent log --trace ID` shows one):\n");
+        for trace in &firing.traces {
+            let _ = writeln!(text, "- {} at {}: {}", trace.trace, trace.at, trace.why);
+        }
+    }
+    let examples = firing.figures["examples"].as_array().into_iter().flatten();
+    for example in examples.filter_map(serde_json::Value::as_str) {
+        let _ = write!(text, "\nOne of the items:\n{example}\n");
+    }
+    let most = agent_core::architect::feedback::TEXT_LIMIT;
+    text.truncate(text.floor_char_boundary(most));
+    text
+}

@@ -1,0 +1,34 @@
+//! Triggers: rules over live traffic that wake the Architect, once for each incident, with the
+//! evidence. A check brings the counts up to date, judges every rule, records what fires and what is
+//! cleared, and carries out what the rules say.
+
+mod actions;
+mod check;
+mod evaluation;
+mod evidence;
+mod judged;
+mod rerun;
+mod rollback;
+mod watch;
+
+pub use check::{CheckReport, RuleReport, check};
+pub use watch::watch;
+
+use crate::error::Failure;
+use crate::repository::Repository;
+use agent_core::formats::suggestion::did_you_mean;
+use agent_core::trigger::Rule;
+
+/// The rule of a name.
+pub fn rule<'a>(rules: &'a [Rule], name: &str) -> Result<&'a Rule, Failure> {
+    rules.iter().find(|rule| rule.name == name).ok_or_else(|| {
+        let known = rules.iter().map(|rule| rule.name.as_str());
+        Failure::input(format!("there is no trigger `{name}`{}", did_you_mean(name, known)))
+            .with_hint("`agent trigger list` shows those of ci/budgets.json")
+    })
+}
+
+/// The rules of the repository.
+pub fn rules(repository: &Repository) -> Result<Vec<Rule>, Failure> {
+    Ok(crate::slo::budgets(repository)?.triggers)
+}

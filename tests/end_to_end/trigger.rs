@@ -1,0 +1,236 @@
+//! Triggers over real calls: a rule fires once, with its evidence, until it is cleared.
+
+use crate::kill::{Moment, Moments, kill_at, kills};
+use crate::served::{Served, json_lines};
+use crate::telemetry::served;
+use crate::world::{Ended, World, source_root};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const BURN: &str = r#"{"name": "errors-burn", "type": "burn", "objective": "calls-succeed",
+    "min_events": 5}"#;
+
+fn budgets(served: &Served, triggers: &[Value]) {
+    let budgets = json!({"schema": "agent/budgets@1", "tiers": {},
+        "slos": [{"name": "calls-succeed", "indicator": {"type": "success"}, "target": 0.99,
+            "window": "28d"}],
+        "triggers": triggers});
+    std::fs::write(served.path("ci/budgets.json"), budgets.to_string()).unwrap();
+}
+
+fn burn(actions: Value) -> Value {
+    let mut rule: Value = serde_json::from_str(BURN).unwrap();
+    rule["actions"] = actions;
+    rule
+}
+
+fn failing_calls(served: &Served, count: usize) {
+    for _ in 0..count {
+        served.agent(["run", "ask", "question="]).code(1);
+    }
+}
+
+/// What `agent` does at this long after now.
+fn later<const N: usize>(served: &Served, hours: i64, arguments: [&str; N]) -> Ended {
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let mut command = served.command();
+    World::finish(command.args(arguments).env("AGENT_NOW", at.to_string()))
+}
+
+fn firings(served: &Served) -> Vec<Value> {
+    let list = served.agent(["trigger", "list", "--json"]).ok().json();
+    assert_eq!(list["schema"], "agent/triggers@1");
+    list["firings"].as_array().unwrap().clone()
+}
+
+fn check(served: &Served) -> Value {
+    let report = served.agent(["trigger", "check", "--json"]).ok().json();
+    assert_eq!(report["schema"], "agent/trigger-check@1");
+    report["rules"][0].clone()
+}
+
+#[test]
+fn a_rule_fires_once_with_its_evidence_and_is_cleared() {
+    let served = served();
+    let notify = json!({"notify": {"command": ["sh", "-c", "cat >> notified.jsonl"]}});
+    budgets(&served, &[burn(json!([notify]))]);
+    assert_eq!(check(&served)["did"], "not enough events");
+    served.agent(["run", "ask", "question=x"]).ok();
+    failing_calls(&served, 6);
+    let before = jiff::Timestamp::now();
+    assert_eq!(check(&served)["did"], "fired");
+    assert_eq!(check(&served)["did"], "firing");
+    let [firing] = &firings(&served)[..] else { panic!("one firing") };
+    let began: jiff::Timestamp = firing["began"].as_str().unwrap().parse().unwrap();
+    assert!(before.duration_since(began) < jiff::SignedDuration::from_mins(5), "{firing}");
+    assert_eq!(firing["traces"].as_array().unwrap().len(), 5);
+    for trace in firing["traces"].as_array().unwrap() {
+        let id = trace["trace"].as_str().unwrap();
+        served.agent(["log", "--trace", id]).ok().stdout_has("ask");
+    }
+    assert_eq!(firing["changed"][0]["version"], "v0.1.0");
+    let told = std::fs::read_to_string(served.path("notified.jsonl")).unwrap();
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["id"], firing["id"]);
+    // one item of feedback, which names the traces
+    let item = firing["feedback"].as_str().unwrap();
+    let shown = served.agent(["architect", "show", item]).ok();
+    shown.stdout_has("errors-burn").stdout_has(firing["traces"][0]["trace"].as_str().unwrap());
+
+    let id = firing["id"].as_str().unwrap();
+    served.agent(["trigger", "ack", id, "--note", "a bad host"]).ok();
+    assert_eq!(firings(&served)[0]["acknowledged"]["note"], "a bad host");
+    served.agent(["trigger", "ack", "t-0"]).code(3).stderr_has("there is no firing `t-0`");
+
+    // without further errors it is over, and its feedback is withdrawn with it
+    later(&served, 80, ["trigger", "check"]).ok().stderr_has("errors-burn is cleared");
+    let [firing] = &firings(&served)[..] else { panic!("one firing") };
+    assert!(firing["cleared"].is_string(), "{firing}");
+    served.agent(["architect", "show", item]).ok().stdout_has("withdrawn");
+    later(&served, 81, ["trigger", "check"]).ok();
+    assert_eq!(firings(&served).len(), 1);
+}
+
+#[test]
+fn a_muted_rule_does_not_fire_and_a_mistake_names_its_place() {
+    let served = served();
+    served.agent(["trigger", "check"]).ok().stderr_has("there are no triggers");
+    budgets(&served, &[burn(json!(["wak"]))]);
+    let message = "ci/budgets.json: triggers[0].actions[0]: the action is \"wak\"";
+    served.agent(["trigger", "check"]).code(3).stderr_has(message);
+    served.agent(["trigger", "watch"]).code(3).stderr_has(message);
+    budgets(&served, &[burn(json!([]))]);
+    served
+        .agent(["trigger", "mute", "errors", "--for", "1h"])
+        .code(3)
+        .stderr_has("there is no trigger `errors`");
+    served.agent(["trigger", "mute", "errors-burn", "--for", "1h", "--reason", "load"]).ok();
+    failing_calls(&served, 5);
+    let state = check(&served)["did"].as_str().unwrap().to_owned();
+    assert!(state.starts_with("muted until "), "{state}");
+    served.agent(["trigger", "list"]).ok().stdout_has("errors-burn is muted until");
+    assert!(firings(&served).is_empty());
+    served.agent(["trigger", "mute", "errors-burn", "--for", "0m"]).ok();
+    assert_eq!(check(&served)["did"], "fired");
+}
+
+#[test]
+fn a_firing_holds_promotions_until_it_is_cleared() {
+    let served = served();
+    budgets(&served, &[burn(json!(["freeze"]))]);
+    failing_calls(&served, 5);
+    assert_eq!(check(&served)["did"], "fired");
+    served
+        .agent(["promote"])
+        .code(1)
+        .stderr_has("the trigger errors-burn holds promotions")
+        .stderr_has("agent trigger mute errors-burn");
+    served.agent(["trigger", "mute", "errors-burn", "--for", "1h"]).ok();
+    served.agent(["promote"]).ok();
+    served.agent(["trigger", "mute", "errors-burn", "--for", "0m"]).ok();
+    served.agent(["promote"]).code(1);
+    later(&served, 80, ["trigger", "check"]).ok();
+    served.agent(["promote"]).ok();
+}
+
+#[test]
+fn complaints_that_say_the_same_are_one_item() {
+    let served = served();
+    let rule = json!({"name": "complaints", "type": "feedback", "window": "1d", "at_least": 3,
+        "alike": 0.5});
+    budgets(&served, &[rule]);
+    for text in ["search finds no plurals", "plurals are not found by the search", "too slow"] {
+        served.agent(["architect", "--queue-only", text]).ok();
+    }
+    assert_eq!(check(&served)["did"], "ok");
+    served.agent(["architect", "--queue-only", "the search does not find a plural"]).ok();
+    let rule = check(&served);
+    assert_eq!(rule["did"], "fired");
+    assert_eq!(rule["figures"]["items"].as_array().unwrap().len(), 3, "{rule}");
+    let item = rule["firing"]["feedback"].as_str().unwrap().to_owned();
+    served
+        .agent(["architect", "show", &item])
+        .ok()
+        .stdout_has("plurals are not found by the search");
+    assert_eq!(check(&served)["did"], "firing");
+}
+
+/// A Runner whose answers depend on what stands behind it: a model at an API, here a variable.
+const DEPENDENT: &str = r#"
+import os
+
+from agent_runtime import Server
+
+runner = Server("dependent")
+
+
+@runner.tool
+def ask(question: str) -> str:
+    return "?" if os.environ.get("MODEL") == "worse" else question[::-1]
+
+
+if __name__ == "__main__":
+    runner.run()
+"#;
+
+#[test]
+fn a_tier_that_falls_without_a_new_version_fires() {
+    let manifest = std::fs::read_to_string(source_root().join("templates/minimal/agent.toml"));
+    let manifest = manifest.unwrap().replace("[runner]\n", "[runner]\nenv = [\"MODEL\"]\n");
+    assert!(manifest.contains("MODEL"));
+    let cases = (0..40).map(|number| {
+        let question = format!("a{number}");
+        let answer: String = question.chars().rev().collect();
+        json!({"id": question, "tool": "ask", "arguments": {"question": question},
+            "expect": {"equals": answer}})
+    });
+    let served = Served::with(&[
+        ("agent.toml", &manifest),
+        ("runner/__main__.py", DEPENDENT),
+        ("tests/full/estimates.jsonl", ""),
+        ("tests/full/heldout/estimates.jsonl", &json_lines(cases)),
+    ]);
+    let rule = json!({"name": "nightly", "type": "evaluation", "every": "1d"});
+    budgets(&served, &[rule]);
+    let with = |model: &str, hours: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        let mut command = served.command();
+        command.args(["trigger", "check", "--json"]).env("MODEL", model);
+        let report = World::finish(command.env("AGENT_NOW", at.to_string())).ok().json();
+        report["rules"][0].clone()
+    };
+    let rule = with("usual", 0);
+    assert!(rule["summary"].as_str().unwrap().contains("has no results of tier full"), "{rule}");
+    served.agent(["test", "--at", "active", "--tier", "full"]).ok();
+    assert_eq!(with("usual", 1)["did"], "ok");
+    assert_eq!(with("worse", 2)["did"], "ok", "it is run again once a day");
+    let rule = with("worse", 26);
+    assert_eq!((&rule["did"], &rule["figures"]["now"]), (&json!("fired"), &json!(0.0)), "{rule}");
+    assert_eq!(with("usual", 27)["did"], "firing");
+    assert_eq!(with("usual", 51)["did"], "cleared");
+}
+
+#[test]
+fn a_killed_check_fires_once_and_wakes_once() {
+    let served = served();
+    budgets(&served, &[burn(json!(["wake"]))]);
+    failing_calls(&served, 5);
+    let mut moments = Moments::new();
+    for _ in 0..kills(10) {
+        let moment = Duration::from_millis(moments.below(120));
+        kill_at(served.command().args(["trigger", "check"]), Moment::After(moment));
+        assert!(firings(&served).len() <= 1, "seed {}", moments.seed());
+    }
+    let report = check(&served);
+    assert!(["fired", "firing"].contains(&report["did"].as_str().unwrap()), "{report}");
+    let [firing] = &firings(&served)[..] else { panic!("one firing; seed {}", moments.seed()) };
+    assert!(firing["actions"]["wake"].is_object(), "{firing}");
+    let listed = served.agent(["architect", "list", "--json"]).ok().json();
+    let of_trigger = |list: &Value| {
+        let items = list["feedback"].as_array().unwrap();
+        items.iter().filter(|item| item["source"] == "trigger").count()
+    };
+    assert_eq!(of_trigger(&listed), 1, "{listed}");
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 1, "{listed}");
+}
