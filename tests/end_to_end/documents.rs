@@ -6,12 +6,13 @@ use clap::error::ErrorKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     ".github/docs/adopt.md",
     ".github/docs/serving.md",
     ".github/docs/testing.md",
+    ".github/docs/triggers.md",
     "examples/docs-search/README.md",
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
@@ -213,6 +214,18 @@ fn the_sessions_of_the_example_are_run() {
         run(&world, "a", &block);
     }
     run(&world, "a", &blocks_with(".github/docs/serving.md", "$ agent log")[0]);
+}
+
+#[test]
+fn the_rules_on_the_page_about_triggers_are_read() {
+    let rules = &blocks_with(".github/docs/triggers.md", "\"triggers\"")[0];
+    let rules: Vec<_> = rules.iter().take_while(|line| !line.starts_with("$ ")).cloned().collect();
+    let mut budgets: serde_json::Value = serde_json::from_str(&rules.join("\n")).unwrap();
+    budgets["schema"] = "agent/budgets@1".into();
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    world.write("a/ci/budgets.json", budgets.to_string());
+    world.agent("a", ["trigger", "check"]).ok().stdout_has("errors-burn    burn");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod state;
 mod sync;
 mod templates;
 mod test;
+mod time;
 mod traced;
 mod trigger;
 mod tune;

@@ -1,11 +1,15 @@
-use crate::commands::access;
+use crate::commands::{access, time};
 use crate::context::Context;
 use crate::exit::CommandResult;
 use crate::printer::Printer;
+use agent_engine::repository::Location;
+use agent_engine::trigger;
 use agent_serve::api::{architect, versions};
 use agent_serve::rest;
+use jiff::SignedDuration;
 use serde_json::json;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Serve a REST API over HTTP
 ///
@@ -42,6 +46,9 @@ struct Architect {
     /// The address to listen on; port 0 picks a free one
     #[arg(long = "addr", value_name = "HOST:PORT", default_value = "127.0.0.1:7071")]
     address: String,
+    /// The time between two checks of the triggers; 0s checks none
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::duration)]
+    check_triggers: SignedDuration,
     #[command(flatten)]
     access: access::Arguments,
 }
@@ -55,12 +62,33 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             let service = versions::service(&location, access.needs_token());
             Ok(rest::serve(service, address, access, &location.notices, announce)?.into())
         }
-        Api::Architect(Architect { address, access }) => {
+        Api::Architect(Architect { address, check_triggers, access }) => {
             let access = access.access();
+            let announce = |at| {
+                announce(at);
+                watch_triggers(*check_triggers, location.clone());
+            };
             let service = architect::service(&location, access.needs_token());
             Ok(rest::serve(service, address, access, &location.notices, announce)?.into())
         }
     }
+}
+
+/// Checks the triggers beside the service, until the process ends.
+fn watch_triggers(every: SignedDuration, location: Location) {
+    let Ok(every) = Duration::try_from(every) else { return };
+    if every.is_zero() {
+        return;
+    }
+    std::thread::spawn(move || {
+        loop {
+            // rules that are wrong may be mended while the service runs
+            let failure = trigger::watch(&location, every, |_| {});
+            let problem = failure.messages.join(": ");
+            location.notices.warn(format!("the triggers are not checked: {problem}"));
+            std::thread::sleep(every);
+        }
+    });
 }
 
 fn announce(at: SocketAddr, printer: &Printer) {

@@ -1,13 +1,15 @@
+use crate::commands::time;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::table;
 use agent_core::trigger::firing::{Firing, Mute, Step, Why};
 use agent_core::trigger::{Rule, State};
+use agent_engine::architect::operations;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Writes, firings};
 use agent_engine::trigger::{self, CheckReport, RuleReport};
 use agent_engine::world::clock;
-use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -36,6 +38,9 @@ enum Action {
         /// Print the figures that each rule was judged by
         #[arg(long)]
         explain: bool,
+        /// Wait for the runs of the Architect that were started
+        #[arg(long)]
+        wait: bool,
     },
     /// List what fired and what came of it, newest first, and the rules that are muted
     List {
@@ -56,7 +61,7 @@ enum Action {
         /// The rule's name
         rule: String,
         /// For how long: 30m, 2h, 3d; 0m ends a mute
-        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        #[arg(long = "for", value_name = "TIME", value_parser = time::duration)]
         time: SignedDuration,
         /// Why
         #[arg(long, value_name = "TEXT")]
@@ -65,22 +70,14 @@ enum Action {
     /// Check again and again, until Ctrl-C
     Watch {
         /// The time between two checks
-        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::duration)]
         every: SignedDuration,
     },
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
-    text.parse::<jiff::Span>()
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
-        .ok()
-        .filter(|time| !time.is_negative())
-        .ok_or_else(|| "give a time such as 30s, 30m, 2h or 3d".to_owned())
-}
-
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     match &arguments.action {
-        Action::Check { explain } => check(*explain, context),
+        Action::Check { explain, wait } => check(*explain, *wait, context),
         Action::List { open } => list(*open, context),
         Action::Ack { id, note } => acknowledge(id, note.as_deref(), context),
         Action::Mute { rule, time, reason } => mute(rule, *time, reason.as_deref(), context),
@@ -88,10 +85,15 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
 }
 
-fn check(explains: bool, context: &Context) -> CommandResult {
+fn check(explains: bool, waits: bool, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs)?;
     let _telemetry = repository.telemetry();
-    let report = trigger::check(&repository)?;
+    let mut report = trigger::check(&repository)?;
+    if waits && operations::is_run_under_way(&repository)? {
+        report.rules.iter().for_each(|rule| followed(rule, context));
+        operations::wait_for_runs(&repository)?;
+        report = trigger::check(&repository)?;
+    }
     context.printer.json(&document(&report));
     if report.rules.is_empty() {
         context.printer.say("there are no triggers; add them under `triggers` in ci/budgets.json");
@@ -128,14 +130,16 @@ fn state(report: &RuleReport) -> String {
         (Step::Fire { .. }, _) => "fired".to_owned(),
         (Step::Clear, _) => "cleared".to_owned(),
         (Step::Nothing(Why::Open), _) => "firing".to_owned(),
-        (Step::Nothing(Why::Muted { until }), _) => format!("muted until {}", time(*until)),
-        (Step::Nothing(Why::CoolDown { until }), _) => format!("cools down until {}", time(*until)),
+        (Step::Nothing(Why::Muted { until }), _) => format!("muted until {}", minute(*until)),
+        (Step::Nothing(Why::CoolDown { until }), _) => {
+            format!("cools down until {}", minute(*until))
+        }
         (Step::Nothing(Why::Pending | Why::Quiet), state) => state.as_str().to_owned(),
     }
 }
 
 /// To the minute.
-fn time(seconds: u64) -> String {
+fn minute(seconds: u64) -> String {
     let at = Timestamp::from_second(i64::try_from(seconds).unwrap_or_default());
     at.map(|at| at.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
 }
@@ -169,7 +173,7 @@ fn document(report: &CheckReport) -> Value {
                 "name": it.rule.name,
                 "type": it.rule.condition.type_name(),
                 "state": it.assessment.state.as_str(),
-                "began": began(it.assessment.state).map(time),
+                "began": began(it.assessment.state).map(minute),
                 "did": state(it),
                 "summary": it.assessment.summary,
                 "figures": it.assessment.figures,
@@ -206,7 +210,9 @@ fn list(is_open_alone: bool, context: &Context) -> CommandResult {
         let rows: Vec<_> = std::iter::once(titles.map(str::to_owned).to_vec())
             .chain(found.iter().map(firing_row))
             .collect();
-        table::lines(&rows).into_iter().for_each(|line| context.printer.data(line));
+        for line in table::lines(&rows) {
+            context.printer.data(line);
+        }
     }
     for mute in &mutes {
         context.printer.data(muted(mute));
@@ -220,16 +226,17 @@ fn rule_document(rule: &Rule) -> Value {
 }
 
 fn firing_row(firing: &Firing) -> Vec<String> {
-    let minute = |text: &str| text.get(..16).map_or_else(|| text.to_owned(), |to| format!("{to}Z"));
+    let to_minute =
+        |text: &str| text.get(..16).map_or_else(|| text.to_owned(), |to| format!("{to}Z"));
     let state = match (&firing.cleared, &firing.acknowledged) {
-        (Some(cleared), _) => format!("cleared {}", minute(cleared)),
+        (Some(cleared), _) => format!("cleared {}", to_minute(cleared)),
         (None, Some(acknowledged)) => format!("acknowledged by {}", acknowledged.by),
         (None, None) => "open".to_owned(),
     };
     vec![
         firing.id.clone(),
         firing.rule.clone(),
-        minute(&firing.began),
+        to_minute(&firing.began),
         state,
         firing.feedback.clone(),
         came_of(firing),

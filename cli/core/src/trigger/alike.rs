@@ -4,7 +4,7 @@
 //! A word weighs as many letters as it has: short words are mostly grammar, in any language. Weights
 //! by rarity (TF-IDF) would work against the purpose: in a wave of one complaint its own words are
 //! the frequent ones. The texts of a window are few, so that each pair is compared and no sketch
-//! (MinHash) is needed.
+//! (`MinHash`) is needed.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,9 @@ fn vector(text: &str) -> Vector {
         *vector.entry(word).or_default() += weight;
     }
     let length = vector.values().map(|value| value * value).sum::<f64>().sqrt();
-    vector.values_mut().for_each(|value| *value /= length);
+    for value in vector.values_mut() {
+        *value /= length;
+    }
     vector
 }
 

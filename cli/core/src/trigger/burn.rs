@@ -43,28 +43,6 @@ impl Burn {
             && over(series, pair.long, at).total >= self.min_events
     }
 
-    /// The minute in which the bad events became more frequent: the start of the suffix with the
-    /// largest excess over half of the rate that fires (Page's CUSUM estimate), not before the long
-    /// window.
-    fn change_point(
-        &self,
-        objective: &Objective,
-        series: &Series,
-        pair: Pair,
-        holds_since: u64,
-    ) -> u64 {
-        let usual = (pair.rate * (1.0 - objective.target)).min(1.0) / 2.0;
-        let start = holds_since.saturating_sub(pair.long.seconds);
-        let (mut sum, mut largest, mut began) = (0.0, 0.0, holds_since / MINUTE * MINUTE);
-        for (at, count) in series.buckets(start..=holds_since).into_iter().rev() {
-            sum += count.bad() as f64 - usual * count.total as f64;
-            if sum > largest {
-                (largest, began) = (sum, at);
-            }
-        }
-        began
-    }
-
     /// `held_s` and `clear_s` are the rule's.
     pub fn assess(
         &self,
@@ -96,7 +74,7 @@ impl Burn {
         let state = match began {
             Some(holds_since) => match State::since(holds_since, now, held_s) {
                 State::Alarm { began } => {
-                    State::Alarm { began: self.change_point(objective, series, *pair, began) }
+                    State::Alarm { began: change_point(objective, series, *pair, began) }
                 }
                 pending => pending,
             },
@@ -120,6 +98,22 @@ impl Burn {
             version: None,
         }
     }
+}
+
+/// The minute in which the bad events became more frequent: the start of the suffix with the
+/// largest excess over half of the rate that fires (Page's CUSUM estimate), not before the long
+/// window.
+fn change_point(objective: &Objective, series: &Series, pair: Pair, holds_since: u64) -> u64 {
+    let usual = (pair.rate * (1.0 - objective.target)).min(1.0) / 2.0;
+    let start = holds_since.saturating_sub(pair.long.seconds);
+    let (mut sum, mut largest, mut began) = (0.0, 0.0, holds_since / MINUTE * MINUTE);
+    for (at, count) in series.buckets(start..=holds_since).into_iter().rev() {
+        sum += count.bad() as f64 - usual * count.total as f64;
+        if sum > largest {
+            (largest, began) = (sum, at);
+        }
+    }
+    began
 }
 
 impl Traffic {

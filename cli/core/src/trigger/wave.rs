@@ -11,6 +11,8 @@ const USUAL: u64 = 28 * DAY;
 const COMPARED: usize = 500;
 /// What a firing shows of a wave.
 const EXAMPLES: usize = 5;
+/// Of a longer text so many characters are shown.
+const EXAMPLE: usize = 1000;
 
 /// An item of feedback that waits for an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,8 @@ impl Wave {
         let usual = self.usual(before, start);
         let is_wave =
             members.len() >= self.at_least && members.len() as f64 >= self.times_usual * usual;
-        let examples: Vec<_> = members.iter().take(EXAMPLES).map(|item| &item.text).collect();
+        let start_of = |item: &&Item| item.text.chars().take(EXAMPLE).collect::<String>();
+        let examples: Vec<_> = members.iter().take(EXAMPLES).map(start_of).collect();
         let ids: Vec<_> = members.iter().map(|item| &item.id).collect();
         Assessment {
             state: match members.first() {

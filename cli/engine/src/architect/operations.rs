@@ -18,7 +18,7 @@ use crate::telemetry::Span;
 use crate::versions::{self, Outcome};
 use crate::world::clock;
 use crate::world::env;
-use crate::world::fs;
+use crate::world::fs::{self, FileLock};
 use crate::world::git_command::GitCommand;
 use crate::world::process::{self, Run};
 use agent_core::architect::feedback::{Feedback, Status};
@@ -128,6 +128,20 @@ fn under_way(repository: &Repository) -> Result<Vec<Report>, Failure> {
     }
     run::sweep_if_free(repository)?;
     run::local_runs(repository)
+}
+
+/// Whether a run of this clone goes on.
+pub fn is_run_under_way(repository: &Repository) -> Result<bool, Failure> {
+    Ok(!under_way(repository)?.is_empty())
+}
+
+/// Returns when no run of this clone goes on.
+pub fn wait_for_runs(repository: &Repository) -> Result<(), Failure> {
+    while is_run_under_way(repository)? {
+        // a run holds it to its end
+        drop(FileLock::acquire(&repository.layout.architect_lock())?);
+    }
+    Ok(())
 }
 
 /// All feedback, newest first.

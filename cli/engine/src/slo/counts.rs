@@ -109,7 +109,9 @@ impl Counts {
         self.watched.retain(|key, _| measures.watched.contains_key(key));
         self.objectives.values_mut().for_each(|series| series.compact(now));
         for versions in self.watched.values_mut() {
-            versions.values_mut().for_each(|series| series.compact(now));
+            for series in versions.values_mut() {
+                series.compact(now);
+            }
             versions.retain(|_, series| !series.is_empty());
         }
     }

@@ -116,11 +116,13 @@ impl Records {
     ) -> Result<(), SpoolError> {
         for line in self.read(source)?.lines() {
             if signal == Signal::Traces {
-                let spans = otlp::spans(line).unwrap_or_default();
-                spans.iter().for_each(|span| take(Recorded::Span(span)));
+                for span in &otlp::spans(line).unwrap_or_default() {
+                    take(Recorded::Span(span));
+                }
             } else {
-                let events = otlp::events(line).unwrap_or_default();
-                events.iter().for_each(|event| take(Recorded::Event(event)));
+                for event in &otlp::events(line).unwrap_or_default() {
+                    take(Recorded::Event(event));
+                }
             }
         }
         Ok(())

@@ -227,7 +227,5 @@ fn text(firing: &Firing) -> String {
     for example in examples.filter_map(serde_json::Value::as_str) {
         let _ = write!(text, "\nOne of the items:\n{example}\n");
     }
-    let most = agent_core::architect::feedback::TEXT_LIMIT;
-    text.truncate(text.floor_char_boundary(most));
     text
 }

@@ -15,6 +15,8 @@ use jiff::Timestamp;
 
 /// So many traces are named.
 const TRACES: usize = 5;
+/// Of a longer message so many characters are shown.
+const REASON: usize = 200;
 /// A version made longer before is not named as a cause.
 const BEFORE: u64 = 24 * 3600;
 /// So many files are read for traces, the newest of the incident.
@@ -68,15 +70,15 @@ impl Judge<'_> {
 }
 
 fn failed_or_slow(span: &agent_core::protocol::otlp::Span) -> String {
-    let tool = span.text(names::TOOL).unwrap_or("a call");
-    let took = span.took_ms();
+    let name = span.text(names::TOOL).unwrap_or("a call");
+    let milliseconds = span.took_ms();
     if span.failed {
-        let why = span.message.lines().next().unwrap_or_default();
-        let why =
-            if why.is_empty() { span.text(names::ERROR_TYPE).unwrap_or("_OTHER") } else { why };
-        format!("{tool} failed after {took:.0} ms: {why}")
+        let line = span.message.lines().next().filter(|line| !line.is_empty());
+        let why = line.or(span.text(names::ERROR_TYPE)).unwrap_or(names::OTHER_ERROR);
+        let why: String = why.chars().take(REASON).collect();
+        format!("{name} failed after {milliseconds:.0} ms: {why}")
     } else {
-        format!("{tool} took {took:.0} ms")
+        format!("{name} took {milliseconds:.0} ms")
     }
 }
 
