@@ -34,6 +34,7 @@ mod kill;
 mod known;
 mod layouts;
 mod lineage;
+mod live;
 mod mcp;
 mod misbehaving;
 mod orphans;

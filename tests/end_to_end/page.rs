@@ -2,6 +2,8 @@
 //! Without one on this machine there is nothing to run.
 
 use crate::rest::Api;
+use crate::served::Served;
+use crate::telemetry;
 use crate::versions::{FOLDER, Registry};
 use crate::world::AGENT;
 use agent_core::testing::evaluation::{CaseResult, Outcome};
@@ -148,6 +150,7 @@ impl Browser {
             "Tab" => 9,
             "Enter" => 13,
             "Escape" => 27,
+            "End" => 35,
             "ArrowLeft" => 37,
             _ => 40,
         };
@@ -164,7 +167,8 @@ impl Browser {
     /// Controls and links that a screen reader could not name.
     fn nameless(&mut self) -> Vec<Value> {
         let tree = self.call("Accessibility.getFullAXTree", &json!({}));
-        let interactive = ["link", "button", "combobox", "textbox", "table", "form", "region"];
+        let interactive =
+            ["link", "button", "combobox", "textbox", "table", "form", "region", "slider"];
         let nodes = tree["nodes"].as_array().unwrap().iter();
         let nodes = nodes.filter(|node| {
             node["ignored"] == false
@@ -347,4 +351,124 @@ fn the_page_is_responsive_has_a_dark_mode_and_prompts_for_the_token() {
     // the first question without the token is what it complains about
     let others = browser.complaints.iter().filter(|complaint| !complaint.contains("401"));
     assert_eq!(others.count(), 0, "{:?}", browser.complaints);
+}
+
+/// Live traffic of a version whose name is markup, besides that of `v0.1.0`.
+fn trafficked() -> Served {
+    let served = telemetry::served();
+    for question in ["a", "b", "c", ""] {
+        served.agent(["run", "ask", &format!("question={question}"), "--conversation", "c1"]);
+    }
+    served.agent(["tune", "reward", "value=0.5", "--conversation", "c1"]).ok();
+    let slos = json!([
+        {"name": "calls-succeed", "display_name": EVIL, "indicator": {"type": "success"},
+            "target": 0.5, "window": "28d"},
+        {"name": "never-called", "indicator": {"type": "success"}, "filter": {"tool": "other"},
+            "target": 0.9, "window": "1h"},
+    ]);
+    let budgets = json!({"schema": "agent/budgets@1", "tiers": {}, "slos": slos}).to_string();
+    std::fs::write(served.path("ci/budgets.json"), budgets).unwrap();
+    let lines = telemetry::shipped(&served, "traces");
+    let evil = lines.iter().map(|line| {
+        line.to_string()
+            .replace("{\"stringValue\":\"0.1.0\"}", &json!({"stringValue": EVIL}).to_string())
+    });
+    let text: String = evil.flat_map(|line| [line, "\n".to_owned()]).collect();
+    let file = telemetry::newest_file(&served, "traces");
+    std::fs::write(file.with_extension("evil.jsonl"), text).unwrap();
+    served
+}
+
+#[test]
+fn live_traffic_is_shown_and_updates_itself() {
+    let Some(mut browser) = Browser::start() else { return };
+    let served = trafficked();
+    let api =
+        Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
+    browser.call(
+        "Emulation.setDeviceMetricsOverride",
+        &json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true}),
+    );
+    browser.open(&format!("http://{}/#/live", api.address));
+    browser.until("document.querySelectorAll('.chart.small').length === 6");
+    assert_eq!(browser.value("document.documentElement.scrollWidth"), 360);
+    let texts = |selector: &str| {
+        format!(
+            "[...document.querySelectorAll('{selector}')].map((found) => found.textContent.trim())"
+        )
+    };
+    assert_eq!(
+        browser.value(&texts(".plots h3")),
+        json!([
+            "Calls per 15 min",
+            "Errors",
+            "Latency, median",
+            "Latency, 95th percentile",
+            "Mean reward",
+            "Cost per 15 min"
+        ])
+    );
+    assert_eq!(browser.value(&texts(".chart.small > .faint")), json!(["No call reported a cost."]));
+    assert_eq!(
+        browser.value("document.querySelectorAll('.chart.small .mark.release').length"),
+        5,
+        "the release stands in each chart"
+    );
+    let calls = "section[aria-label=\"Versions in this range\"] td:nth-child(2)";
+    assert_eq!(browser.value(&texts(calls)), json!(["4", "4"]));
+    assert_eq!(
+        browser.value(&texts("section[aria-label=Objectives] td:nth-child(1)")),
+        json!([EVIL, "never-called"])
+    );
+    // the other version counts for an objective of all versions
+    assert_eq!(
+        browser.value(&texts("section[aria-label=Objectives] td:nth-child(2)")),
+        json!(["75 %", "–"])
+    );
+    assert_eq!(browser.nameless(), Vec::<Value>::new());
+
+    // the arrow keys go along a chart, and a screen reader says what is there
+    browser.value("document.querySelector('.chart.small').focus()");
+    let said = "document.activeElement.getAttribute('aria-valuetext')";
+    let at_last = "document.activeElement.getAttribute('aria-valuenow') === \
+        document.activeElement.getAttribute('aria-valuemax')";
+    assert_eq!(browser.value(at_last), true);
+    assert_eq!(browser.value("document.querySelectorAll('.tip:not([hidden])').length"), 1);
+    // the calls were made within the last steps
+    let mut steps = Vec::new();
+    for _ in 0..4 {
+        steps.push(browser.value(said).as_str().unwrap().to_owned());
+        browser.key("ArrowLeft");
+    }
+    let counts = steps.iter().flat_map(|step| step.split("v0.1.0 ").skip(1));
+    let numbers = counts.filter_map(|rest| rest.split([',', ' ']).next()?.parse::<u64>().ok());
+    assert_eq!(numbers.sum::<u64>(), 4, "{steps:?}");
+    assert!(steps.iter().any(|step| step.contains("v0.1.0 was made by a release")), "{steps:?}");
+    assert_eq!(browser.value(at_last), false);
+    browser.key("End");
+    assert_eq!(browser.value(at_last), true);
+
+    // what happens meanwhile appears, and the focus stays
+    served.agent(["run", "ask", "question=d"]).ok();
+    browser.until(&format!("{}[0] === '5'", texts(calls)));
+    assert_eq!(browser.value("document.activeElement.className"), "chart small");
+
+    // another range, without losing the place
+    browser.value("document.querySelector('.choice button').focus()");
+    browser.key("Enter");
+    browser.until("document.querySelector('.plots h3').textContent === 'Calls per min'");
+    assert_eq!(browser.value(&texts(".choice [aria-pressed=true]")), json!(["1h"]));
+    assert_eq!(browser.value("document.activeElement.textContent"), "1h");
+    let ground = "getComputedStyle(document.querySelector('.series, .dot')).color";
+    let light = browser.value(ground);
+    browser.call(
+        "Emulation.setEmulatedMedia",
+        &json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]}),
+    );
+    assert_ne!(browser.value(ground), light);
+    browser.key("Escape");
+    browser.until("location.hash === '#/' && document.querySelector('tr.row')");
+    assert_eq!(browser.value("document.images.length"), 0);
+    assert_ne!(browser.value("document.title"), "owned");
+    assert_eq!(browser.complaints, Vec::<String>::new());
 }

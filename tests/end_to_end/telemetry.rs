@@ -57,21 +57,30 @@ pub fn served() -> Served {
     Served::with(&[("runner/__main__.py", RUNNER), ("tuner/__main__.py", TUNER)])
 }
 
-/// Everything of a signal (`traces`, `logs`, `metrics`) that is in the store, line by line.
-pub fn shipped(served: &Served, signal: &str) -> Vec<Value> {
-    let mut lines = Vec::new();
+/// The files of a signal (`traces`, `logs`, `metrics`) in the store.
+fn files(served: &Served, signal: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
     let mut folders = vec![served.path(".agent/store/telemetry").join(signal)];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            } else {
-                let text = std::fs::read_to_string(entry.path()).unwrap();
-                lines.extend(text.lines().map(|line| serde_json::from_str(line).unwrap()));
-            }
+            let of = if entry.path().is_dir() { &mut folders } else { &mut files };
+            of.push(entry.path());
         }
     }
-    lines
+    files
+}
+
+/// The one whose name is the last.
+pub fn newest_file(served: &Served, signal: &str) -> PathBuf {
+    files(served, signal).into_iter().max().expect("a file")
+}
+
+/// Everything of a signal that is in the store, line by line.
+pub fn shipped(served: &Served, signal: &str) -> Vec<Value> {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
+    let texts = files(served, signal).into_iter().map(read);
+    let lines = texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+    lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
 }
 
 fn items(served: &Served, signal: &str, path: [&str; 3]) -> Vec<Value> {

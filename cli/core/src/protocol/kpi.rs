@@ -2,6 +2,7 @@
 //! independent of order and split.
 
 use crate::protocol::conventions as names;
+use crate::protocol::latencies::Latencies;
 use crate::protocol::otlp::{Event, Kind, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -35,8 +36,6 @@ pub struct Rewards {
 }
 
 const HOUR: u64 = 3_600_000_000_000;
-/// Buckets per doubling of a duration: adjacent bounds differ by 4.4 %.
-const PER_DOUBLING: f64 = 16.0;
 
 /// Counts by hour and version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -50,8 +49,7 @@ struct Counts {
     until: u64,
     calls: u64,
     errors: u64,
-    /// A histogram of call durations with logarithmic buckets.
-    times: BTreeMap<i32, u64>,
+    times: Latencies,
     conversations: BTreeSet<String>,
     rewards: u64,
     rewarded: f64,
@@ -79,7 +77,7 @@ impl Tally {
         let counts = self.counts(version, span.began);
         counts.calls += 1;
         counts.errors += u64::from(span.failed);
-        *counts.times.entry(bucket(span.took_ms())).or_default() += 1;
+        counts.times.add(span.took_ms());
         counts.conversations.extend(span.text(names::CONVERSATION).map(str::to_owned));
     }
 
@@ -131,9 +129,7 @@ impl Counts {
         self.until = self.until.max(other.until);
         self.calls += other.calls;
         self.errors += other.errors;
-        for (bucket, count) in other.times {
-            *self.times.entry(bucket).or_default() += count;
-        }
+        self.times.join(&other.times);
         self.conversations.extend(other.conversations);
         self.rewards += other.rewards;
         self.rewarded += other.rewarded;
@@ -150,32 +146,13 @@ impl Counts {
             until: self.until,
             calls: self.calls,
             errors: self.errors,
-            p50_ms: self.quantile(0.5),
-            p95_ms: self.quantile(0.95),
+            p50_ms: self.times.quantile(0.5),
+            p95_ms: self.times.quantile(0.95),
             conversations: self.conversations.len(),
             rewards: Rewards { count: self.rewards, mean },
             feedback: self.feedback,
         }
     }
-
-    fn quantile(&self, share: f64) -> Option<f64> {
-        let mut seen = 0;
-        let found = self.times.iter().find(|(_, count)| {
-            seen += **count;
-            seen as f64 >= share * self.calls as f64
-        });
-        found.map(|(bucket, _)| middle(*bucket))
-    }
-}
-
-/// A time below a microsecond counts as one.
-#[expect(clippy::cast_possible_truncation, reason = "a logarithm of a time is small")]
-fn bucket(ms: f64) -> i32 {
-    (ms.max(0.001).log2() * PER_DOUBLING).floor() as i32
-}
-
-fn middle(bucket: i32) -> f64 {
-    ((f64::from(bucket) + 0.5) / PER_DOUBLING).exp2()
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ pub mod call_result;
 pub mod conventions;
 pub mod discovery;
 pub mod kpi;
+pub mod latencies;
+pub mod live;
 pub mod mcp;
 pub mod otlp;
 pub mod raw_object;

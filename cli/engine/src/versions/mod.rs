@@ -2,6 +2,7 @@
 //! evidence, and publishes. And how they are compared afterwards, by what is kept of them.
 
 pub mod kpi;
+pub mod live;
 
 pub mod bisection;
 pub mod difference;

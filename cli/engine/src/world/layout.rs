@@ -239,6 +239,11 @@ impl Layout {
         self.home().join("slo-counts.json")
     }
 
+    /// Calls and rewards over time by version, as far as telemetry in the store was read.
+    pub fn live_series(&self) -> PathBuf {
+        self.home().join("live-series.json")
+    }
+
     /// The staging position of the last automatic promotion.
     pub fn auto_promotion(&self) -> PathBuf {
         self.home().join("auto-promotion.json")

@@ -4,6 +4,7 @@
 mod conversations;
 mod evaluations;
 mod kpi;
+mod live;
 pub mod page;
 mod registry;
 mod slo;
@@ -84,7 +85,8 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         .chain(evaluations::routes())
         .chain(conversations::routes())
         .chain(kpi::routes())
-        .chain(slo::routes());
+        .chain(slo::routes())
+        .chain(live::routes());
     Service {
         title: "Versions",
         description: "The versions of an agent: their provenance, evaluations and differences. \

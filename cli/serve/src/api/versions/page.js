@@ -62,6 +62,7 @@ function maker(entry) {
 
 const PLACES = [
   [/^#?\/?$/, () => overview()],
+  [/^#\/live$/, () => liveView()],
   [/^#\/v\/([\d.]+)$/, (version) => versionView(version)],
   [/^#\/diff\/([\d.]+?)\.\.\.([\d.]+)$/, (from, to) => diffView(from, to)],
   [/^#\/v\/([\d.]+)\/(micro|fast|full)(?:\?(\w+))?$/, (version, tier, outcome) => casesView(version, tier, outcome || "")],
@@ -99,6 +100,7 @@ function above() {
   if (id) return [["#/", "All"], [`#/v/${version}`, `v${version}`], [`#/v/${version}/${tier}`, tier], [null, decodeURIComponent(id)]];
   if (tier) return [["#/", "All"], [`#/v/${version}`, `v${version}`], [null, tier]];
   if (version) return [["#/", "All"], [null, `v${version}`]];
+  if (location.hash === "#/live") return [["#/", "All"], [null, "Live"]];
   const [, from, to] = location.hash.match(/^#\/diff\/([\d.]+?)\.\.\.([\d.]+)$/) || [];
   return from ? [["#/", "All"], [null, `v${from} … v${to}`]] : [];
 }
@@ -107,7 +109,7 @@ function showTrail() {
   const steps = above().map(([href, name]) => (href ? element("a", { href }, name) : element("span", { "aria-current": "page" }, name)));
   document.getElementById("trail").replaceChildren(...steps);
   const served = state.versions.find((entry) => !entry.yanked && entry.kind);
-  document.getElementById("served").replaceChildren(...(served ? [element("span", { class: "faint" }, "newest in service "), element("a", { href: `#/v/${served.version}`, class: "chip good" }, served.tag)] : []));
+  document.getElementById("served").replaceChildren(...(served ? [element("span", { class: "faint" }, "newest in service "), element("a", { href: `#/v/${served.version}`, class: "chip good" }, served.tag)] : []), element("a", { href: "#/live", class: "chip plain", "aria-current": location.hash === "#/live" && "page" }, "live traffic"));
   const place = above().map(([, name]) => name).slice(1);
   document.querySelector("h1 a").textContent = state.agent ? `${state.agent}: versions` : "Versions";
   document.title = [...place, "Versions", state.agent].filter(Boolean).join(" · ");

@@ -9,8 +9,13 @@ pub const STYLE: &str = include_str!("style.css");
 /// The function with which their scripts create elements.
 pub const ELEMENT: &str = include_str!("element.js");
 const PAGE: &str = include_str!("page.html");
-const SCRIPT: [&str; 4] =
-    [ELEMENT, include_str!("page.js"), include_str!("chart.js"), include_str!("views.js")];
+const SCRIPT: [&str; 5] = [
+    ELEMENT,
+    include_str!("page.js"),
+    include_str!("chart.js"),
+    include_str!("live.js"),
+    include_str!("views.js"),
+];
 const OWN_STYLE: &str = include_str!("page.css");
 /// Only the page's own script and style are loaded: no other origin, nothing inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
