@@ -7,6 +7,7 @@ pub use crate::child::link::{
     ChildError, ChildSpec, Opening, Role, RpcError, Skipping, client_info, not_offered,
 };
 use crate::child::link::{Incoming, Link};
+use crate::world::event_loop::Timers;
 use crate::world::unwinding::OnPanic;
 pub use agent_core::protocol::call_result::CallResult;
 use agent_core::protocol::call_result::{Unreadable, value_of};
@@ -21,7 +22,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 /// A paginated list with more pages than this is treated as endless.
 const PAGES: usize = 1000;
@@ -60,6 +60,7 @@ pub struct Child {
     role: Role,
     call_limit: Duration,
     tool_limits: BTreeMap<String, Duration>,
+    timers: Timers,
     era: Era,
     greeting: Value,
     process_id: Option<u32>,
@@ -98,6 +99,7 @@ impl Child {
             role: spec.role,
             call_limit: spec.call_limit,
             tool_limits: spec.tool_limits.clone(),
+            timers: Timers::default(),
             era: link.era(),
             greeting: link.greeting().clone(),
             process_id: link.process_id(),
@@ -308,11 +310,11 @@ impl Child {
         let limit = self.tool_limits.get(what).copied().unwrap_or(self.call_limit);
         let mut waiting = self.post(id, method, params);
         let answer = loop {
-            match timeout(limit, &mut waiting.answer).await {
-                Ok(answer) => break answer,
+            match self.timers.timeout(limit, &mut waiting.answer).await {
+                Some(answer) => break answer,
                 // it waits for an answer of its client, perhaps for user input
-                Err(_) if self.pending_requests.load(Ordering::Relaxed) > 0 => {}
-                Err(_) => {
+                None if self.pending_requests.load(Ordering::Relaxed) > 0 => {}
+                None => {
                     return Err(ChildError::TimedOut {
                         role: self.role,
                         what: what.to_owned(),

@@ -17,9 +17,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::trace::SpanData;
-use serde::{Serialize, Serializer};
-use std::borrow::Cow;
-use std::fmt::Display;
+use serde::Serialize;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SPANS: &str = "\"spans\":[";
@@ -60,7 +58,7 @@ impl Lines {
     /// Adds a span of our scope to the line, which is empty before the first one.
     pub(super) fn add_span(&self, line: &mut Vec<u8>, span: &SpanData) {
         line.extend_from_slice(if line.is_empty() { self.head.as_bytes() } else { b"," });
-        serde_json::to_writer(line, &SpanLine(span)).expect("a span is JSON");
+        write_span(line, span);
     }
 
     /// Ends a line of spans.
@@ -102,144 +100,120 @@ fn line(request: &impl Serialize) -> Vec<u8> {
     line
 }
 
-/// A span as the crate's own type is serialised, byte for byte, but without that type where the
-/// span has nothing rare: every call makes two spans, and the type copies each part of them.
-struct SpanLine<'a>(&'a SpanData);
-
-impl Serialize for SpanLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let span = self.0;
-        let is_plain = span.events.is_empty()
-            && span.links.is_empty()
-            && span.span_context.trace_state().header().is_empty()
-            && !span.attributes.iter().any(|pair| matches!(pair.value, Value::Array(_)));
-        if is_plain {
-            PlainSpan::of(span).serialize(serializer)
-        } else {
-            ProtoSpan::from(span.clone()).serialize(serializer)
-        }
+/// Appends a span as the crate's own type is serialised, byte for byte, but without that type where
+/// the span has nothing rare: every call makes two spans, and the type copies each part of them.
+fn write_span(line: &mut Vec<u8>, span: &SpanData) {
+    let is_plain = span.events.is_empty()
+        && span.links.is_empty()
+        && span.span_context.trace_state().header().is_empty()
+        && !span.attributes.iter().any(|pair| matches!(pair.value, Value::Array(_)));
+    if is_plain {
+        write_plain(line, span);
+    } else {
+        write_json(line, &ProtoSpan::from(span.clone()));
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PlainSpan<'a> {
-    #[serde(serialize_with = "hex")]
-    trace_id: [u8; 16],
-    #[serde(serialize_with = "hex")]
-    span_id: [u8; 8],
-    trace_state: &'static str,
-    #[serde(serialize_with = "hex")]
-    parent_span_id: Vec<u8>,
-    flags: u32,
-    name: &'a str,
-    kind: i32,
-    start_time_unix_nano: Text<u64>,
-    end_time_unix_nano: Text<u64>,
-    #[serde(serialize_with = "attributes")]
-    attributes: &'a [KeyValue],
-    dropped_attributes_count: u32,
-    events: [(); 0],
-    dropped_events_count: u32,
-    links: [(); 0],
-    dropped_links_count: u32,
-    status: PlainStatus<'a>,
+fn write_plain(line: &mut Vec<u8>, span: &SpanData) {
+    let context = &span.span_context;
+    let mut flags =
+        u32::from(context.trace_flags().to_u8()) | SpanFlags::ContextHasIsRemoteMask as u32;
+    if span.parent_span_is_remote {
+        flags |= SpanFlags::ContextIsRemoteMask as u32;
+    }
+    let message = match &span.status {
+        Status::Error { description } => description,
+        Status::Unset | Status::Ok => "",
+    };
+    line.extend_from_slice(b"{\"traceId\":\"");
+    write_hex(line, &context.trace_id().to_bytes());
+    line.extend_from_slice(b"\",\"spanId\":\"");
+    write_hex(line, &context.span_id().to_bytes());
+    line.extend_from_slice(b"\",\"traceState\":\"\",\"parentSpanId\":\"");
+    if span.parent_span_id != SpanId::INVALID {
+        write_hex(line, &span.parent_span_id.to_bytes());
+    }
+    line.extend_from_slice(b"\",\"flags\":");
+    write_json(line, &flags);
+    line.extend_from_slice(b",\"name\":");
+    write_text(line, &span.name);
+    line.extend_from_slice(b",\"kind\":");
+    write_json(line, &(span::SpanKind::from(span.span_kind.clone()) as i32));
+    line.extend_from_slice(b",\"startTimeUnixNano\":\"");
+    write_json(line, &nanoseconds(span.start_time));
+    line.extend_from_slice(b"\",\"endTimeUnixNano\":\"");
+    write_json(line, &nanoseconds(span.end_time));
+    line.extend_from_slice(b"\",\"attributes\":[");
+    write_attributes(line, &span.attributes);
+    line.extend_from_slice(b"],\"droppedAttributesCount\":");
+    write_json(line, &span.dropped_attributes_count);
+    line.extend_from_slice(b",\"events\":[],\"droppedEventsCount\":");
+    write_json(line, &span.events.dropped_count);
+    line.extend_from_slice(b",\"links\":[],\"droppedLinksCount\":");
+    write_json(line, &span.links.dropped_count);
+    line.extend_from_slice(b",\"status\":{\"message\":");
+    write_text(line, message);
+    line.extend_from_slice(b",\"code\":");
+    write_json(line, &(status::StatusCode::from(&span.status) as i32));
+    line.extend_from_slice(b"}}");
 }
 
-#[derive(Serialize)]
-struct PlainStatus<'a> {
-    message: &'a str,
-    code: i32,
-}
-
-impl<'a> PlainSpan<'a> {
-    fn of(span: &'a SpanData) -> Self {
-        let context = &span.span_context;
-        let mut flags =
-            u32::from(context.trace_flags().to_u8()) | SpanFlags::ContextHasIsRemoteMask as u32;
-        if span.parent_span_is_remote {
-            flags |= SpanFlags::ContextIsRemoteMask as u32;
+fn write_attributes(line: &mut Vec<u8>, pairs: &[KeyValue]) {
+    for (at, pair) in pairs.iter().enumerate() {
+        line.extend_from_slice(if at == 0 { b"{\"key\":" } else { b",{\"key\":" });
+        write_text(line, pair.key.as_str());
+        line.extend_from_slice(b",\"value\":{");
+        match &pair.value {
+            Value::Bool(truth) => {
+                line.extend_from_slice(b"\"boolValue\":");
+                write_json(line, truth);
+            }
+            Value::I64(integer) => {
+                line.extend_from_slice(b"\"intValue\":\"");
+                write_json(line, integer);
+                line.push(b'"');
+            }
+            Value::F64(number) => {
+                line.extend_from_slice(b"\"doubleValue\":");
+                write_json(line, number);
+            }
+            other => {
+                line.extend_from_slice(b"\"stringValue\":");
+                write_text(line, &other.as_str());
+            }
         }
-        let message = match &span.status {
-            Status::Error { description } => description,
-            Status::Unset | Status::Ok => "",
-        };
-        Self {
-            trace_id: context.trace_id().to_bytes(),
-            span_id: context.span_id().to_bytes(),
-            trace_state: "",
-            parent_span_id: Some(span.parent_span_id)
-                .filter(|parent| *parent != SpanId::INVALID)
-                .map_or_else(Vec::new, |parent| parent.to_bytes().to_vec()),
-            flags,
-            name: &span.name,
-            kind: span::SpanKind::from(span.span_kind.clone()) as i32,
-            start_time_unix_nano: nanoseconds(span.start_time),
-            end_time_unix_nano: nanoseconds(span.end_time),
-            attributes: &span.attributes,
-            dropped_attributes_count: span.dropped_attributes_count,
-            events: [],
-            dropped_events_count: span.events.dropped_count,
-            links: [],
-            dropped_links_count: span.links.dropped_count,
-            status: PlainStatus { message, code: status::StatusCode::from(&span.status) as i32 },
-        }
+        line.extend_from_slice(b"}}");
     }
 }
 
-fn hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    let text = std::str::from_utf8(&text[..bytes.len() * 2]).expect("digits are ASCII");
-    serializer.serialize_str(text)
-}
-
-fn nanoseconds(at: SystemTime) -> Text<u64> {
+fn nanoseconds(at: SystemTime) -> u64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Text(since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos()))
+    since.as_secs() * 1_000_000_000 + u64::from(since.subsec_nanos())
 }
 
-/// A number as a text.
-struct Text<T>(T);
+fn write_hex(line: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    line.extend(
+        bytes
+            .iter()
+            .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]),
+    );
+}
 
-impl<T: Display> Serialize for Text<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+/// A text that has nothing to escape is copied whole.
+fn write_text(line: &mut Vec<u8>, text: &str) {
+    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if is_plain {
+        line.push(b'"');
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'"');
+    } else {
+        write_json(line, text);
     }
 }
 
-fn attributes<S: Serializer>(pairs: &[KeyValue], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(pairs.iter().map(|pair| Attribute {
-        key: pair.key.as_str(),
-        value: match &pair.value {
-            Value::Bool(truth) => Scalar::Bool(*truth),
-            Value::I64(integer) => Scalar::Int(Text(*integer)),
-            Value::F64(number) => Scalar::Double(*number),
-            other => Scalar::String(other.as_str()),
-        },
-    }))
-}
-
-#[derive(Serialize)]
-struct Attribute<'a> {
-    key: &'a str,
-    value: Scalar<'a>,
-}
-
-#[derive(Serialize)]
-enum Scalar<'a> {
-    #[serde(rename = "boolValue")]
-    Bool(bool),
-    #[serde(rename = "intValue")]
-    Int(Text<i64>),
-    #[serde(rename = "doubleValue")]
-    Double(f64),
-    #[serde(rename = "stringValue")]
-    String(Cow<'a, str>),
+fn write_json(line: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    serde_json::to_writer(line, value).expect("it is JSON");
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use opentelemetry::trace::SpanKind;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The transport of frames.
@@ -77,10 +78,10 @@ impl<'a> Request<'a> {
             Transport::Stdio => ("pipe", None),
             Transport::Http => ("tcp", Some("http")),
         };
-        labels.extend(pair(names::TOOL, self.tool));
+        labels.extend(shared(names::TOOL, self.tool));
         labels.extend(self.tool.map(|_| KeyValue::new(names::OPERATION, names::EXECUTE_TOOL)));
-        labels.extend(pair(names::PROMPT, self.prompt));
-        labels.extend(pair(names::PROTOCOL_VERSION, self.protocol));
+        labels.extend(shared(names::PROMPT, self.prompt));
+        labels.extend(shared(names::PROTOCOL_VERSION, self.protocol));
         labels.push(KeyValue::new(names::TRANSPORT, transport));
         labels.extend(protocol.map(|name| KeyValue::new(names::PROTOCOL_NAME, name)));
         labels
@@ -102,6 +103,11 @@ impl<'a> Request<'a> {
 
 fn pair(key: &'static str, value: Option<&str>) -> Option<KeyValue> {
     value.map(|value| KeyValue::new(key, value.to_owned()))
+}
+
+/// The same of what span and histogram share.
+fn shared(key: &'static str, value: Option<&str>) -> Option<KeyValue> {
+    value.map(|value| KeyValue::new(key, Arc::<str>::from(value)))
 }
 
 /// A request in flight; it ends when this is dropped.
