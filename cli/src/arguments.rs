@@ -22,7 +22,7 @@ pub struct Arguments {
 /// The verbs of `agent --help`, under the headings that they are listed by.
 pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Make a repository", &["init", "adopt", "templates", "demo"]),
-    ("Run", &["run", "log", "slo", "trigger"]),
+    ("Run", &["run", "log", "top", "slo", "trigger"]),
     ("Teach", &["tune", "state", "architect"]),
     ("Test", &["test", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),

@@ -225,6 +225,18 @@ impl Printer {
         }
     }
 
+    /// Puts lines in the place of what a terminal shows.
+    pub fn frame(&self, lines: &[String]) {
+        let mut bytes = b"\x1b[H".to_vec();
+        for (number, line) in lines.iter().enumerate() {
+            bytes.extend_from_slice(if number > 0 { b"\r\n" } else { b"" });
+            bytes.extend(self.coloured(line));
+            bytes.extend_from_slice(b"\x1b[K");
+        }
+        bytes.extend_from_slice(b"\x1b[J");
+        self.verbatim(&bytes);
+    }
+
     /// Whether progress bars are shown.
     pub fn shows_progress(&self) -> bool {
         self.volume >= Volume::Normal && std::io::stderr().is_terminal()
@@ -250,6 +262,13 @@ impl Printer {
     }
 
     fn write_stdout(&self, text: &str) {
+        let mut bytes = self.coloured(text);
+        bytes.push(b'\n');
+        self.verbatim(&bytes);
+    }
+
+    /// The text as stdout takes it: with colours or without, and harmless for a terminal.
+    fn coloured(&self, text: &str) -> Vec<u8> {
         let choice = match self.choice() {
             anstream::ColorChoice::Auto => anstream::AutoStream::choice(&std::io::stdout()),
             chosen => chosen,
@@ -258,8 +277,8 @@ impl Printer {
         let text =
             if std::io::stdout().is_terminal() { harmless(text) } else { Cow::Borrowed(text) };
         let mut coloured = anstream::AutoStream::new(Vec::with_capacity(text.len() + 1), choice);
-        writeln!(coloured, "{text}").expect("writing to memory succeeds");
-        self.verbatim(&coloured.into_inner());
+        write!(coloured, "{text}").expect("writing to memory succeeds");
+        coloured.into_inner()
     }
 
     fn write_stderr(&self, at_least: Volume, text: &str) {

@@ -1,7 +1,8 @@
 //! Live traffic over time: the endpoint behind the page.
 
 use crate::rest::Api;
-use crate::served::Served;
+use crate::served::{FOLDER, Served};
+use crate::world::{AGENT, World, source_root};
 use serde_json::{Value, json};
 use std::process::Stdio;
 
@@ -69,4 +70,50 @@ fn live_traffic_is_served_in_steps_by_version() {
     assert!(cache.exists());
     std::fs::write(&cache, "{").unwrap();
     assert_eq!(api.get("/v1/live?since=1h")["versions"][0]["total"]["calls"], 5);
+}
+
+#[test]
+fn one_frame_of_top_is_a_table_or_a_document() {
+    let served = Served::with(&[("runner/__main__.py", RUNNER)]);
+    served.agent(["top"]).ok().stdout_has("no calls and no rewards in the last 1h");
+    for usd in ["0", "0.25", "0.5", "-1"] {
+        served.agent(["run", "ask", &format!("usd={usd}")]);
+    }
+    let slos = json!([{"name": "calls-succeed", "indicator": {"type": "success"}, "target": 0.5,
+        "window": "28d"}]);
+    let budgets = json!({"schema": "agent/budgets@1", "tiers": {}, "slos": slos}).to_string();
+    std::fs::write(served.path("ci/budgets.json"), budgets).unwrap();
+    // stdout is no terminal, so it ends after a frame
+    let frame = served
+        .agent(["top", "--since", "24h"])
+        .ok()
+        .stdout_has("VERSION  CALLS/MIN  ERRORS  P50")
+        .stdout_has("v0.1.0   0.0        25 %")
+        .stdout_has("$0.7500")
+        .stdout_has("calls-succeed  75 %  50 %    28d     4       50 %");
+    assert!(!frame.stdout.contains('\u{1b}'), "{}", frame.stdout);
+    let document = served.agent(["top", "--json"]).ok().json();
+    assert_eq!((&document["schema"], &document["range"]), (&json!("agent/top@1"), &json!("1h")));
+    let version = &document["versions"][0];
+    assert_eq!((&version["calls"], &version["errors"]), (&json!(4), &json!(1)));
+    let per_minute = version["calls_per_minute"].as_f64().unwrap();
+    assert!((per_minute - 4.0 / 60.0).abs() < 1e-9, "{per_minute}");
+    assert_eq!(document["objectives"][0]["good"], 3);
+    served.agent(["top", "--since", "2h"]).code(2).stderr_has("give one of 1h, 6h");
+}
+
+#[test]
+fn top_updates_a_terminal_and_leaves_it_as_it_was() {
+    let served = Served::with(&[("runner/__main__.py", RUNNER)]);
+    served.agent(["run", "ask", "usd=0.25"]).ok();
+    let program = source_root().join("tests/end_to_end/programs/terminal.py");
+    for (key, exit) in [("q", 0), ("\u{3}", 130), ("SIGTERM", 130)] {
+        let mut command = served.world.command("python3", FOLDER);
+        command.arg(&program).args(["q quits", "3", key, AGENT, "top", "--every", "100ms"]);
+        let ended: Value = serde_json::from_str(&World::finish(&mut command).ok().stdout).unwrap();
+        assert_eq!((&ended["exit"], &ended["restored"]), (&json!(exit), &json!(true)), "{ended}");
+        let shown = ended["shown"].as_str().unwrap();
+        assert!(shown.starts_with("\u{1b}[?1049h") && shown.contains("v0.1.0"), "{shown}");
+        assert!(shown.trim_end().ends_with("\u{1b}[?25h\u{1b}[?1049l"), "{shown}");
+    }
 }

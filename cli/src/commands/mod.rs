@@ -32,6 +32,7 @@ mod sync;
 mod templates;
 mod test;
 mod time;
+mod top;
 mod traced;
 mod trigger;
 mod tune;
@@ -66,6 +67,7 @@ pub enum Command {
     Serve(serve::Arguments),
     Log(log::Arguments),
     Slo(slo::Arguments),
+    Top(top::Arguments),
     Trigger(trigger::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
@@ -113,6 +115,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Serve(arguments) => serve::run(arguments, context),
         Command::Log(arguments) => log::run(arguments, context),
         Command::Slo(arguments) => slo::run(arguments, context),
+        Command::Top(arguments) => top::run(arguments, context),
         Command::Trigger(arguments) => trigger::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),

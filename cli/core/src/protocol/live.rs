@@ -66,10 +66,11 @@ pub struct Figures {
     pub errors: u64,
     pub times: Latencies,
     pub rewards: u64,
-    rewarded: f64,
+    /// The sum of the rewards.
+    pub rewarded: f64,
     /// Calls that reported a cost.
     pub priced: u64,
-    usd: f64,
+    pub usd: f64,
 }
 
 /// Calls, errors, durations, rewards and their sum, priced calls and their cost.

@@ -57,17 +57,22 @@ fn show(names: &[String], context: &Context) -> CommandResult {
     if report.objectives.is_empty() {
         context.printer.say("there are no objectives; add them under `slos` in ci/budgets.json");
     } else {
-        let titles =
-            ["OBJECTIVE", "GOOD", "TARGET", "WINDOW", "EVENTS", "BUDGET LEFT", "BURN RATES", ""];
-        let rows: Vec<_> = std::iter::once(titles.map(str::to_owned).to_vec())
-            .chain(report.objectives.iter().map(row))
-            .collect();
-        for line in table::lines(&rows) {
+        for line in objectives_table(&report) {
             context.printer.data(line);
         }
     }
     report.warnings.into_iter().for_each(|warning| context.printer.warn(warning));
     Ok(Exit::Done)
+}
+
+/// The lines of a table with where each objective stands.
+pub(super) fn objectives_table(report: &slo::Report) -> Vec<String> {
+    let titles =
+        ["OBJECTIVE", "GOOD", "TARGET", "WINDOW", "EVENTS", "BUDGET LEFT", "BURN RATES", ""];
+    let rows: Vec<_> = std::iter::once(titles.map(str::to_owned).to_vec())
+        .chain(report.objectives.iter().map(row))
+        .collect();
+    table::lines(&rows)
 }
 
 /// Those of these names; all where none is named.
@@ -111,7 +116,7 @@ fn burn_rate(burn: &Burn) -> Option<String> {
 }
 
 /// With as many digits as tell 99.99 % from 100 %.
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
