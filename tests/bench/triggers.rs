@@ -34,7 +34,10 @@ fn main() {
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let quiet_days = arguments.first().map_or(100, |days| days.parse().expect("a number"));
     let mut dump = String::new();
-    println!("{:<18} {:<28} {:<24} {:<20} {:<20}", "incident", "fired first", "others", "threshold", "page-hinkley");
+    println!(
+        "{:<18} {:<28} {:<24} {:<20} {:<20}",
+        "incident", "fired first", "others", "threshold", "page-hinkley"
+    );
     for incident in Incident::ALL {
         delays(incident, &mut dump);
     }
@@ -233,12 +236,9 @@ impl Rules {
             since: 0,
         };
         match &rule.condition {
-            Condition::Burn(burn) => {
-                burn.assess(&self.objectives[0], &record.objective, held, now)
-            }
+            Condition::Burn(burn) => burn.assess(&self.objectives[0], &record.objective, held, now),
             Condition::Drift(drift) => {
-                let counts =
-                    if rule.name == "errors" { &record.calls } else { &record.rewards };
+                let counts = if rule.name == "errors" { &record.calls } else { &record.rewards };
                 drift.assess(counts, &served, held, now)
             }
             Condition::Feedback(wave) => wave.assess(&record.feedback, rule.held_s, now),
@@ -389,8 +389,10 @@ fn delays(incident: Incident, dump: &mut String) {
     }
     let mut order: Vec<_> = fired.iter().filter(|(name, _)| !early.contains(name)).collect();
     order.sort_by_key(|(_, delay)| **delay);
-    let first = order.first().map_or_else(|| "-".to_owned(), |(name, delay)| format!("{name} {delay} min"));
-    let others: Vec<_> = order.iter().skip(1).map(|(name, delay)| format!("{name} {delay}")).collect();
+    let first =
+        order.first().map_or_else(|| "-".to_owned(), |(name, delay)| format!("{name} {delay} min"));
+    let others: Vec<_> =
+        order.iter().skip(1).map(|(name, delay)| format!("{name} {delay}")).collect();
     let plain = |name| shown(plain.get(name).copied().flatten());
     println!(
         "{:<18} {first:<28} {:<24} {:<20} {:<20}{}",
@@ -442,7 +444,12 @@ fn quiet(days: u64, dump: &mut String) {
             }
         }
     }
-    println!("\n{days} quiet days of 1,000,000 calls: alarms {alarms:?}; looks with a burn, feedback or \
-        traffic alarm each count");
-    println!("the longest assessment of a rule over them took {:.1} ms", longest.as_secs_f64() * 1e3);
+    println!(
+        "\n{days} quiet days of 1,000,000 calls: alarms {alarms:?}; looks with a burn, feedback or \
+        traffic alarm each count"
+    );
+    println!(
+        "the longest assessment of a rule over them took {:.1} ms",
+        longest.as_secs_f64() * 1e3
+    );
 }

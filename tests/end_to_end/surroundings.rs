@@ -181,12 +181,16 @@ fn the_demo_improves_at_each_step_without_home_or_identity() {
     let steps = demo["steps"].as_array().unwrap();
     let scores: Vec<f64> = steps.iter().map(|step| step["score"].as_f64().unwrap()).collect();
     let versions: Vec<_> = steps.iter().map(|step| step["version"].as_str().unwrap()).collect();
-    assert_eq!(versions, ["v0.1.0", "staging", "v0.1.1", "v0.2.0", "v0.2.1"]);
+    assert_eq!(versions, ["v0.1.0", "staging", "v0.1.1", "v0.2.0", "v0.2.1", "v0.3.0"]);
     assert!(scores[1] > scores[0] + 0.05, "tuning helps: {scores:?}");
     assert!(scores[3] > scores[2] + 0.03, "the Architect helps: {scores:?}");
     assert!((scores[4] - scores[2]).abs() < 1e-12, "and it can be taken back: {scores:?}");
     assert!(world.read("loop.svg").contains("<svg"));
-    for version in ["v0.1.0", "v0.1.1", "v0.2.0", "v0.2.1"] {
+    let fired = world.agent("kept é", ["trigger", "list", "--json"]).ok().json();
+    let [firing] = &fired["firings"].as_array().unwrap()[..] else { panic!("one firing: {fired}") };
+    assert_eq!(firing["outcome"]["version"], "v0.3.0");
+    assert!(firing["cleared"].is_string(), "{firing}");
+    for version in ["v0.1.0", "v0.1.1", "v0.2.0", "v0.2.1", "v0.3.0"] {
         world.agent("kept é", ["verify", version]).ok();
     }
 }

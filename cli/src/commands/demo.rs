@@ -17,7 +17,8 @@ use std::time::Instant;
 /// Run the whole loop on an example; every number is measured now
 ///
 /// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned
-/// state, submits feedback to the Architect, and rolls back. Needs no network.
+/// state, submits feedback to the Architect, rolls back, and has a trigger wake the Architect. Needs no
+/// network.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Keep the repository in DIR, which must be empty or missing
@@ -28,13 +29,20 @@ pub struct Arguments {
     svg: Option<Output>,
 }
 
-const STEPS: u64 = 5;
+const STEPS: u64 = 6;
 /// The name of the tuned state, which has no version yet.
 const STAGING: &str = "staging";
 const TEMPLATE: &str = "docs-search";
 const SIGNALS: &str = "signals/feedback.jsonl";
 const FEEDBACK: &str = "People write their questions with typos and plurals, and it then finds \
     nothing; it should understand word forms.";
+
+/// What three people write: one incident.
+const COMPLAINTS: [&str; 3] = [
+    "A follow-up forgets the topic of the conversation.",
+    "It forgets the topic in a follow-up.",
+    "In a conversation, a follow-up forgets its topic.",
+];
 
 /// One step of the loop, as printed and in `--json`.
 #[derive(Debug, Clone, Serialize)]
@@ -110,7 +118,8 @@ impl Demo<'_> {
         self.tune()?;
         self.promote()?;
         self.architect()?;
-        self.rollback()
+        self.rollback()?;
+        self.trigger()
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
@@ -193,6 +202,31 @@ impl Demo<'_> {
         self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
         self.done(begun, tag(&outcome), &tested)
+    }
+
+    fn trigger(&mut self) -> Result<(), Failure> {
+        let begun = self.start(
+            "trigger",
+            "an incident: people complain of one thing, and a trigger wakes the Architect, once",
+            "agent trigger check --wait",
+        );
+        for complaint in COMPLAINTS {
+            self.agent(&["architect", "--queue-only", complaint])?;
+        }
+        let fired = self.agent(&["trigger", "check", "--wait"])?;
+        let firing = the_firing(&fired);
+        self.line(&format!("fired: {}", text(&firing["summary"])));
+        self.line(&format!("wake: {}", text(&firing["actions"]["wake"]["result"])));
+        let version = text(&firing["outcome"]["version"]).to_owned();
+        self.line(&format!(
+            "{version} answers {} and its {} items",
+            text(&firing["feedback"]),
+            COMPLAINTS.len()
+        ));
+        let cleared = self.agent(&["trigger", "check"])?;
+        self.line(&format!("cleared {}", text(&the_firing(&cleared)["cleared"])));
+        let tested = self.test("active")?;
+        self.done(begun, &version, &tested)
     }
 
     /// The held-out score of WHAT; all held-out cases are in `full`.
@@ -333,11 +367,21 @@ impl Demo<'_> {
     }
 }
 
+/// The firing of the rule about complaints in the report of a check.
+fn the_firing(report: &Value) -> &Value {
+    let rules = report["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+    rules
+        .iter()
+        .find(|rule| rule["name"] == "complaints")
+        .map_or(&Value::Null, |rule| &rule["firing"])
+}
+
 const fn label(step: &str) -> &str {
     match step.as_bytes() {
         b"init" => "as written",
         b"promote" => "after tuning",
         b"architect" => "after feedback",
+        b"trigger" => "after an incident",
         _ => "rolled back",
     }
 }
