@@ -366,8 +366,13 @@ fn trafficked() -> Served {
         {"name": "never-called", "indicator": {"type": "success"}, "filter": {"tool": "other"},
             "target": 0.9, "window": "1h"},
     ]);
-    let budgets = json!({"schema": "agent/budgets@1", "tiers": {}, "slos": slos}).to_string();
-    std::fs::write(served.path("ci/budgets.json"), budgets).unwrap();
+    let triggers = json!([{"name": "errors-burn", "type": "burn", "objective": "calls-succeed",
+        "min_events": 1, "windows": [{"long": "1h", "short": "5m", "rate": 0.1}],
+        "actions": ["freeze"]}]);
+    let budgets =
+        json!({"schema": "agent/budgets@1", "tiers": {}, "slos": slos, "triggers": triggers});
+    std::fs::write(served.path("ci/budgets.json"), budgets.to_string()).unwrap();
+    served.agent(["trigger", "check"]).ok();
     let lines = telemetry::shipped(&served, "traces");
     let evil = lines.iter().map(|line| {
         line.to_string()
@@ -425,6 +430,11 @@ fn live_traffic_is_shown_and_updates_itself() {
         browser.value(&texts("section[aria-label=Objectives] td:nth-child(2)")),
         json!(["75 %", "–"])
     );
+    let fired = browser.value(&texts("section[aria-label=\"Firings of triggers\"] td"));
+    let fired = fired.to_string();
+    for shown in ["errors-burn", "open", "freeze: promotions are held", "ask failed", "v0.1.0"] {
+        assert!(fired.contains(shown), "{shown}: {fired}");
+    }
     assert_eq!(browser.nameless(), Vec::<Value>::new());
 
     // the arrow keys go along a chart, and a screen reader says what is there

@@ -1,10 +1,12 @@
 //! Triggers over real calls: a rule fires once, with its evidence, until it is cleared.
 
 use crate::kill::{Moment, Moments, kill_at, kills};
+use crate::rest::Api;
 use crate::served::{Served, json_lines};
 use crate::telemetry::served;
 use crate::world::{Ended, World, source_root};
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::Duration;
 
 const BURN: &str = r#"{"name": "errors-burn", "type": "burn", "objective": "calls-succeed",
@@ -77,6 +79,10 @@ fn a_rule_fires_once_with_its_evidence_and_is_cleared() {
     let item = firing["feedback"].as_str().unwrap();
     let shown = served.agent(["architect", "show", item]).ok();
     shown.stdout_has("errors-burn").stdout_has(firing["traces"][0]["trace"].as_str().unwrap());
+
+    let api =
+        Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
+    assert_eq!(api.get("/v1/firings")["firings"], json!([firing]));
 
     let id = firing["id"].as_str().unwrap();
     served.agent(["trigger", "ack", id, "--note", "a bad host"]).ok();

@@ -27,6 +27,7 @@ const FIGURES = [
 /** The cards below the charts. What else is to be seen of live traffic is a card more here: `show` makes it from what `read` asked for. */
 const LIVE_CARDS = [
   { label: "Objectives", read: () => ask("v1/slos"), show: objectivesCard },
+  { label: "Firings of triggers", read: () => ask("v1/firings"), show: firingsCard },
   { label: "Versions in this range", read: (live) => live, show: trafficCard },
 ];
 
@@ -266,6 +267,29 @@ function history({ history }) {
     svg.append(drawn("rect", { class: "bar", x: (width * part) / shares.length, width: width / shares.length - 1, y: height - tall, height: tall }));
   });
   return svg;
+}
+
+function firingsCard({ firings }) {
+  const names = [["Trigger"], ["Began"], ["State"], ["Evidence", "optional"], ["Came of it"]];
+  return [element("h2", {}, "Firings of triggers"), firings.length
+    ? figuresTable("Firings of triggers", names, firings.map(firingRow))
+    : element("p", { class: "faint" }, "Nothing fired.")];
+}
+
+function firingRow(firing) {
+  const open = firing.cleared === null;
+  const traces = firing.traces.map(({ trace, why }) => element("li", {}, element("code", {}, trace.slice(0, 8)), ` ${why}`));
+  const changed = firing.changed.map(({ version, what }) => element("li", {}, `${versionName(version)} was made shortly before: ${what}`));
+  const examples = ((firing.figures && firing.figures.examples) || []).map((text) => element("li", {}, `“${text}”`));
+  const actions = Object.entries(firing.actions).map(([action, { result }]) => element("div", { class: "faint" }, `${action}: ${result}`));
+  const acknowledged = firing.acknowledged && element("div", { class: "faint" }, `acknowledged by ${firing.acknowledged.by}`);
+  const { outcome } = firing;
+  return element("tr", {},
+    cell([element("b", {}, firing.rule), element("div", { class: "faint" }, firing.id)]),
+    cell([moment(firing.began), firing.version && element("div", { class: "faint" }, versionName(firing.version))]),
+    cell([open ? chip("bad", "open") : chip("good", "cleared"), element("div", { class: "faint" }, open ? acknowledged : moment(firing.cleared))]),
+    cell([element("div", {}, firing.summary), element("ul", { class: "faint" }, traces, examples, changed)], "optional"),
+    cell([outcome ? [outcome.version ? element("a", { href: `#/v/${outcome.version.replace(/^v/, "")}` }, outcome.version) : outcome.status, element("div", { class: "faint" }, outcome.run)] : element("span", { class: "faint" }, "–"), actions]));
 }
 
 function trafficCard({ versions }) {

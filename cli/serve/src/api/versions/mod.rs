@@ -3,6 +3,7 @@
 
 mod conversations;
 mod evaluations;
+mod firings;
 mod kpi;
 mod live;
 pub mod page;
@@ -86,6 +87,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         .chain(conversations::routes())
         .chain(kpi::routes())
         .chain(slo::routes())
+        .chain(firings::routes())
         .chain(live::routes());
     Service {
         title: "Versions",

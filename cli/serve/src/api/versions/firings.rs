@@ -1,0 +1,26 @@
+//! What triggers fired, and what came of it.
+
+use super::Reader;
+use crate::rest::{Call, Problem, Reply, Route};
+use agent_engine::repository::firings;
+use serde_json::json;
+
+/// So many of the newest firings are listed.
+const LISTED: usize = 100;
+
+pub(super) fn routes() -> [Route<Reader>; 1] {
+    [Route::get(
+        "/v1/firings",
+        "listFirings",
+        "What the triggers of ci/budgets.json fired, newest first: evidence, actions and outcome.",
+        list,
+    )
+    .answers(200, "Firings", "The newest firings, at most 100.")]
+}
+
+fn list(reader: &mut Reader, _: &Call<'_>) -> Result<Reply, Problem> {
+    let mut found = firings::all(&reader.repository)?;
+    found.reverse();
+    found.truncate(LISTED);
+    Ok(Reply::json(&json!({"schema": "agent/firings@1", "firings": found})))
+}
