@@ -50,6 +50,10 @@ bench-git:
 bench-gate *ARGS:
     cargo bench -p agent-core --bench gate -- {{ARGS}}
 
+# how soon triggers fire at ten planted incidents, and how often on quiet days, beside thresholds and Page-Hinkley: just bench-triggers [QUIET_DAYS [FILE]]; FILE is for tests/bench/triggers_adwin.py
+bench-triggers *ARGS:
+    cargo bench -p agent-core --bench triggers -- {{ARGS}}
+
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}

@@ -118,7 +118,7 @@ impl Incident {
     /// Calls a minute; under low traffic one in three minutes.
     const fn calls(self, minute: u64) -> u64 {
         match self {
-            Self::LowTraffic => (minute % 3 == 0) as u64,
+            Self::LowTraffic => minute.is_multiple_of(3) as u64,
             _ => CALLS_A_MINUTE,
         }
     }
