@@ -27,6 +27,7 @@ pub const LONGEST_WINDOW: u64 = 90 * DAY;
 
 const KEYS: [&str; 7] =
     ["name", "display_name", "description", "indicator", "filter", "target", "window"];
+const LONGEST_NAME: usize = 63;
 /// OpenSLO's limit on a description.
 const LONGEST_DESCRIPTION: usize = 1050;
 
@@ -259,7 +260,7 @@ pub fn name(fields: &mut Fields, example: &str) -> Result<String, DocumentError>
 fn is_name(name: &str) -> bool {
     let is_label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
-    (1..=63).contains(&bytes.len())
+    (1..=LONGEST_NAME).contains(&bytes.len())
         && bytes.iter().all(|byte| is_label(*byte) || *byte == b'-')
         && is_label(bytes[0])
         && is_label(bytes[bytes.len() - 1])

@@ -6,7 +6,9 @@
 //! the good events of the indicator and `total` are all of them.
 
 use super::document::object;
-use super::{Filter, Indicator, Objective, Window, filter, is_name, parse_indicator, parse_one};
+use super::{
+    Filter, Indicator, LONGEST_NAME, Objective, Window, filter, is_name, parse_indicator, parse_one,
+};
 use crate::formats::document::{DocumentError, Fields, kind};
 use crate::formats::suggestion::did_you_mean;
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ const SLO_KEYS: [&str; 8] = [
     "objectives",
     "alertPolicies",
 ];
-const OBJECTIVE_KEYS: [&str; 9] = [
+const OBJECTIVE_KEYS: [&str; 10] = [
     "displayName",
     "target",
     "targetPercent",
@@ -41,6 +43,7 @@ const OBJECTIVE_KEYS: [&str; 9] = [
     "timeSliceWindow",
     "compositeWeight",
     "indicator",
+    "indicatorRef",
 ];
 const RATIO_KEYS: [&str; 6] = ["counter", "good", "bad", "total", "raw", "rawType"];
 
@@ -346,6 +349,7 @@ fn target(
         ("timeSliceWindow", "good events are counted, not good time slices"),
         ("compositeWeight", "an objective is about one indicator; write an SLO for each"),
         ("indicator", "an objective is about one indicator; write an SLO for each"),
+        ("indicatorRef", "an objective is about one indicator; write an SLO for each"),
     ] {
         if fields.take(key).is_some() {
             return Err(fields
@@ -401,10 +405,8 @@ fn ratio(spec: Value, place: &str, named: &Named) -> Result<(Indicator, Filter),
             ));
         }
     }
-    match fields.take("counter") {
-        None | Some(Value::Bool(true)) => {}
-        Some(other) => return Err(fields.wrong("counter", &other, "true: events are counted")),
-    }
+    // events are counted either way; programs that write OpenSLO write false where it was left out
+    fields.flag("counter")?;
     let mut side = |key: &str| {
         let metric = fields.take(key).ok_or_else(|| {
             fields.missing(key, &format!("add it with the metricSource {SOURCE_EXAMPLE}"))
@@ -477,9 +479,23 @@ fn check_type(fields: &mut Fields, named: &Named) -> Result<(), DocumentError> {
     }
 }
 
-/// One object for each objective; `service` is what their `spec.service` names.
-pub fn write(objectives: &[Objective], service: &str) -> Vec<Value> {
-    objectives.iter().map(|objective| slo(objective, service)).collect()
+/// One object for each objective; `agent` is the name of the agent that their `spec.service` is.
+pub fn write(objectives: &[Objective], agent: &str) -> Vec<Value> {
+    let service = service_name(agent);
+    objectives.iter().map(|objective| slo(objective, &service)).collect()
+}
+
+/// A name as OpenSLO's schema has it: lower-case letters, digits and `-`.
+fn service_name(agent: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let plain: String = agent
+        .to_lowercase()
+        .chars()
+        .map(|letter| if is_plain(letter) { letter } else { '-' })
+        .take(LONGEST_NAME)
+        .collect();
+    let name = plain.trim_matches('-');
+    if name.is_empty() { "agent".to_owned() } else { name.to_owned() }
 }
 
 fn slo(objective: &Objective, service: &str) -> Value {

@@ -115,6 +115,8 @@ fn references_are_followed_in_a_file_of_many_documents() {
             "spec.objectives[0].displayName of SLO calls-succeed",
         ]
     );
+    let uncounted = INLINE.replace("counter: true", "counter: false");
+    assert_eq!(read_text(&uncounted).unwrap(), read_text(INLINE).unwrap());
     // the objects may be the elements of a list as well, in any order
     let mut objects = yaml::documents(BY_REFERENCE, "slo.yaml").unwrap();
     objects.reverse();
@@ -134,7 +136,6 @@ fn check(text: &str, change: (&str, &str), message: &str) {
 #[test]
 fn what_is_not_possible_names_the_field() {
     let slo = "SLO fast-answers: spec";
-    let source = format!("{slo}.indicator.spec.ratioMetric.good.metricSource");
     for (from, to, message) in [
         ("openslo/v1", "openslo/v1alpha", "object 1: \"apiVersion\" is \"openslo/v1alpha\""),
         ("kind: SLO", "kind: SLOO", "object 1: \"kind\" is \"SLOO\" (did you mean \"SLO\"?)"),
@@ -170,9 +171,29 @@ fn what_is_not_possible_names_the_field() {
         ),
         (
             "- target: 0.95",
+            "- {target: 0.95, indicatorRef: fast}",
+            &format!("{slo}.objectives[0]: \"indicatorRef\" is not possible"),
+        ),
+        (
+            "counter: true",
+            "counter: 1",
+            &format!("{slo}.indicator.spec.ratioMetric: \"counter\" is 1, not true or false"),
+        ),
+        (
+            "- target: 0.95",
             "- target: 0.95\n    - target: 0.99",
             &format!("{slo}: \"objectives\" has 2 objectives"),
         ),
+    ] {
+        check(INLINE, (from, to), message);
+    }
+}
+
+#[test]
+fn what_is_not_possible_of_an_indicator_names_the_field() {
+    let slo = "SLO fast-answers: spec";
+    let source = format!("{slo}.indicator.spec.ratioMetric.good.metricSource");
+    for (from, to, message) in [
         (
             "type: agent",
             "type: Prometheus",
@@ -254,6 +275,19 @@ fn a_percent_is_the_share_that_it_is_written_as() {
     for (percent, share) in [(99.95, 0.9995), (99.9, 0.999), (99.0, 0.99), (7.0, 0.07)] {
         assert!((of_percent(percent) - share).abs() < f64::EPSILON / 4.0, "{percent}");
     }
+}
+
+#[test]
+fn the_service_has_a_name_that_others_accept() {
+    for (agent, service) in [
+        ("docs-search", "docs-search"),
+        ("Time Estimates", "time-estimates"),
+        ("Ünï", "n"),
+        ("!", "agent"),
+    ] {
+        assert_eq!(service_name(agent), service);
+    }
+    assert_eq!(service_name(&"x".repeat(99)).len(), LONGEST_NAME);
 }
 
 fn objective() -> impl Strategy<Value = Objective> {
