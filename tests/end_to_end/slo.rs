@@ -187,6 +187,23 @@ fn objectives_are_exchanged_as_openslo() {
     std::fs::write(&file, "a: [").unwrap();
     served.agent(["slo", "import", "slos.yaml"]).code(3).stderr_has("slos.yaml:");
     served.agent(["slo", "import", "no.yaml"]).code(3).stderr_has("there is no file");
+    // from stdin, into a repository without the file
+    std::fs::remove_file(&path).unwrap();
+    served.agent_given(["slo", "import", "-"], &exported).ok().stdout_has("added     fast-answers");
+    assert_eq!(served.agent(["slo", "export"]).ok().stdout.clone(), exported);
+    // and not into one without a working tree
+    served.git(["clone", "--quiet", "--bare", ".", "../bare.git"]);
+    served
+        .world
+        .agent("bare.git", ["slo", "import", "../slos.yaml"])
+        .code(3)
+        .stderr_has("there is no file ../slos.yaml");
+    std::fs::write(served.world.path("slos.yaml"), &exported).unwrap();
+    served
+        .world
+        .agent("bare.git", ["slo", "import", "../slos.yaml"])
+        .code(3)
+        .stderr_has("this repository is bare: it has no working tree with ci/budgets.json");
 }
 
 /// Served calls and rewards with two objectives, and the API over them.

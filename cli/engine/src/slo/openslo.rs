@@ -33,7 +33,11 @@ pub fn import(
     repository: &Repository,
 ) -> Result<Imported, Failure> {
     let read = openslo::read(yaml::documents(document::text(bytes, name)?, name)?, name)?;
-    let path = repository.worktree()?.join(FILE);
+    let worktree = repository.git.worktree().ok_or_else(|| {
+        Failure::input(format!("this repository is bare: it has no working tree with {FILE}"))
+            .with_hint("import in a clone with a working tree, commit the file, and push it")
+    })?;
+    let path = worktree.join(FILE);
     let before = fs::read_if_there(&path)?;
     let text = before.as_deref().map(std::str::from_utf8).transpose().map_err(|_| {
         Failure::input(format!("{FILE} is not UTF-8")).with_hint("save the file as UTF-8")
