@@ -175,11 +175,11 @@ fn write(folder: &Path, updates: usize, writer: &str) {
     println!("done");
 }
 
-/// As `agent tune` does: races are run again, and after a few lost ones staging is held.
+/// As `agent tune` does: a lost race is run again while staging is held.
 fn update(staging: &mut Staging, writer: &str, number: usize) {
     for lost in 0.. {
-        if lost >= 3 {
-            staging.hold().expect("the lock");
+        if lost >= 1 {
+            staging.hold_until_appended().expect("the lock");
         }
         let before = staging.snapshot().expect("a snapshot");
         let group = vec![draft(format!("{writer}-{number}"), &before.state, number)];

@@ -161,21 +161,33 @@ impl JournalFile {
         Ok(bytes)
     }
 
-    /// Writes a group at `end` and syncs: when this returns, it is durable. When it fails, the
-    /// group is truncated, or the error reports that it could not be.
-    pub(super) fn commit(&self, end: u64, group: &[u8]) -> Result<(), NotCommitted> {
-        let outcome = self
-            .reserve(end + group.len() as u64)
+    /// Writes a group at `end`; it is durable after the next sync. When it fails, the group is
+    /// truncated, or the error reports that it could not be. The lock is held.
+    pub(super) fn write(&self, end: u64, group: &[u8]) -> Result<(), NotCommitted> {
+        self.reserve(end + group.len() as u64)
             .and_then(|()| self.file.write_all_at(group, end))
-            .and_then(|()| self.file.sync_data());
-        outcome.map_err(|error| {
-            let error = FsError::while_doing("append to", &self.path)(error);
-            if self.truncate_group(end, group.len()) {
-                NotCommitted::TakenOff(error)
-            } else {
-                NotCommitted::InDoubt(error)
-            }
-        })
+            .map_err(|error| {
+                let error = FsError::while_doing("append to", &self.path)(error);
+                self.take_off(end, group.len(), error)
+            })
+    }
+
+    /// When this returns, all that was written before is durable, whoever wrote it.
+    pub(super) fn sync(&self) -> Result<(), FsError> {
+        self.file.sync_data().map_err(FsError::while_doing("sync", &self.path))
+    }
+
+    /// Truncates a group that could not be written or synced, unless others have appended after it.
+    /// The lock is held.
+    pub(super) fn take_off(&self, end: u64, length: usize, error: FsError) -> NotCommitted {
+        let is_last = || -> Result<bool, FsError> {
+            Ok(!self.was_replaced()? && self.read_rest(end + length as u64)?.is_empty())
+        };
+        if is_last().unwrap_or(false) && self.truncate_group(end, length) {
+            NotCommitted::TakenOff(error)
+        } else {
+            NotCommitted::InDoubt(error)
+        }
     }
 
     /// A group that was not acknowledged must not count: it is truncated, or overwritten where that

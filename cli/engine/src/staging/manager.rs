@@ -12,7 +12,7 @@ use crate::world::layout::Layout;
 use crate::world::temporary::{self, Temporary};
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::state::journal::{self, Base, Draft, Fold, Folded, JournalError};
+use agent_core::state::journal::{self, Base, Draft, Fold, Folded, Group, JournalError};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,16 +61,32 @@ pub struct Staging {
     pub(super) fold: Fold,
     /// Of what the fold is made.
     pub(super) end: End,
+    /// Up to where the file is known to be durable.
+    synced: u64,
     pub(super) counted: Counted,
     /// Read when an id is repeated.
     contents: Option<Contents>,
     pub(super) past: Arc<dyn Past>,
     pub(super) view: View,
     pub(super) notices: Vec<Notice>,
-    pub(super) held: Option<FileLock>,
+    pub(super) held: Option<Held>,
     pub(super) copy: Option<Copy>,
     /// Shared while staging is in use: where it is free, a stale view is the trace of a kill.
     pub(super) presence: Option<FileLock>,
+}
+
+/// The lock, held over several operations.
+#[derive(Debug)]
+pub(super) struct Held {
+    _lock: FileLock,
+    /// Until a group is written; its sync needs no lock.
+    until_written: bool,
+}
+
+/// A group in the Journal that is not synced yet.
+struct Written {
+    group: Group,
+    at: u64,
 }
 
 /// What staging was read from cannot be written.
@@ -156,11 +172,12 @@ impl Staging {
             contents: None,
             past,
             end: End::of(&bytes[..whole(&fold)], fold.end),
+            synced: 0,
             places,
             file,
             fold,
             notices,
-            held: Some(lock),
+            held: Some(Held { _lock: lock, until_written: false }),
             copy: None,
             presence: Some(presence),
         };
@@ -196,7 +213,11 @@ impl Staging {
 
     /// The same, when every update in it is durable: what a promotion may build on.
     pub fn durable_snapshot(&mut self) -> Result<Snapshot, StagingError> {
-        self.locked(Self::snapshot)
+        self.locked(|staging| {
+            let snapshot = staging.snapshot()?;
+            staging.sync_all()?;
+            Ok(snapshot)
+        })
     }
 
     /// Whether a signal with this id is in staging, or in a Journal of an ancestor of the version
@@ -232,13 +253,22 @@ impl Staging {
         self.fold.base.commit != active.base.commit && self.fold.base.version <= active.base.version
     }
 
-    /// Locks staging until `release`: used after repeated lost races.
+    /// Locks staging until `release`.
     pub fn hold(&mut self) -> Result<(), StagingError> {
+        self.take_lock(false)
+    }
+
+    /// Locks staging until an update is appended or `release`: used after a lost race.
+    pub fn hold_until_appended(&mut self) -> Result<(), StagingError> {
+        self.take_lock(true)
+    }
+
+    fn take_lock(&mut self, until_written: bool) -> Result<(), StagingError> {
         if let Some(copy) = &self.copy {
             return Err(copy.refusal.again().into());
         }
         if self.held.is_none() {
-            self.held = Some(self.places.lock()?);
+            self.held = Some(Held { _lock: self.places.lock()?, until_written });
         }
         Ok(())
     }
@@ -255,20 +285,42 @@ impl Staging {
         drafts: Vec<Draft>,
         expected: &ObjectId,
     ) -> Result<Committed<Append>, StagingError> {
-        self.locked(|staging| staging.append_locked(drafts, expected))
+        let written = self.locked(|staging| staging.write_locked(drafts, expected))?;
+        let Some(Written { group, at }) = written else {
+            return Ok(Committed::whole(Append::Conflict));
+        };
+        if self.held.as_ref().is_some_and(|held| held.until_written) {
+            self.release();
+        }
+        if let Err(error) = self.file.sync() {
+            return self
+                .locked(|staging| Err(staging.file.take_off(at, group.bytes.len(), error).into()));
+        }
+        let records = group.records.clone();
+        self.end = End::of(&group.bytes, at + group.bytes.len() as u64);
+        self.fold.accept(group);
+        self.synced = self.fold.end;
+        self.counted.add(records.iter().map(|record| record.id.as_str()));
+        let mut warnings = Warnings::none();
+        if self.view.is_due(&self.fold) && !self.view.rests(&self.places) {
+            let put = self.locked(Self::put_view);
+            warnings.note(put, VIEW_BEHIND);
+        }
+        Ok(Committed { value: Append::Appended(records), warnings })
     }
 
-    fn append_locked(
+    /// Writes a group; `None` where the compare-and-swap is lost.
+    fn write_locked(
         &mut self,
         drafts: Vec<Draft>,
         expected: &ObjectId,
-    ) -> Result<Committed<Append>, StagingError> {
+    ) -> Result<Option<Written>, StagingError> {
         self.catch_up()?;
         self.drop_torn_tail()?;
         if self.fold.revision != *expected
             || self.counted.has_any(drafts.iter().map(|draft| draft.id.as_str()), &*self.past)?
         {
-            return Ok(Committed::whole(Append::Conflict));
+            return Ok(None);
         }
         let group = self.fold.compose(drafts);
         if group.bytes.len() > MAX_GROUP_BYTES {
@@ -277,16 +329,27 @@ impl Staging {
         if self.fold.end + group.bytes.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(StagingError::Full);
         }
-        self.file.commit(self.fold.end, &group.bytes)?;
-        let records = group.records.clone();
-        self.end = End::of(&group.bytes, self.fold.end + group.bytes.len() as u64);
-        self.fold.accept(group);
-        self.counted.add(records.iter().map(|record| record.id.as_str()));
-        let mut warnings = Warnings::none();
-        warnings.note(self.view.refresh(&self.places, &self.fold), VIEW_BEHIND);
-        // gathered again by the next process where it cannot be kept
+        // of sealed Journals; gathered again by the next process where it cannot be kept
         let _ = self.counted.keep(&self.places);
-        Ok(Committed { value: Append::Appended(records), warnings })
+        let at = self.fold.end;
+        self.file.write(at, &group.bytes)?;
+        Ok(Some(Written { group, at }))
+    }
+
+    /// Puts the view in place; it shows durable updates alone.
+    fn put_view(&mut self) -> Result<(), StagingError> {
+        self.catch_up()?;
+        self.sync_all()?;
+        Ok(self.view.put(&self.places, &self.fold)?)
+    }
+
+    /// Makes the updates of others durable as well. The lock is held.
+    fn sync_all(&mut self) -> Result<(), FsError> {
+        if self.synced < self.fold.end {
+            self.file.sync()?;
+            self.synced = self.fold.end;
+        }
+        Ok(())
     }
 
     /// The Journal's bytes, complete groups only.
@@ -306,10 +369,7 @@ impl Staging {
     pub fn flush_view(&mut self) -> Warnings {
         let mut warnings = Warnings::none();
         if self.view.is_due(&self.fold) {
-            let put = self.locked(|staging| {
-                staging.catch_up()?;
-                Ok(staging.view.put(&staging.places, &staging.fold)?)
-            });
+            let put = self.locked(Self::put_view);
             warnings.note(put, VIEW_BEHIND);
         }
         warnings
@@ -358,6 +418,7 @@ impl Staging {
         );
         self.end = End::of(&bytes[..whole(&fold)], fold.end);
         (self.file, self.fold) = (file, fold);
+        self.synced = 0;
         Ok(())
     }
 

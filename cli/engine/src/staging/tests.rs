@@ -2,6 +2,7 @@ use super::past::{CountedBy, Counts, Fork, Past, PastError, Standing, id_digest}
 use super::view::VIEW_BEHIND;
 use super::*;
 use crate::world::event_loop::block_on;
+use crate::world::fs::FsError;
 use crate::world::layout::Layout;
 use agent_core::formats::canonical;
 use agent_core::formats::diagnose::{Diagnose as _, FailureKind};
@@ -312,6 +313,50 @@ fn failed_sync_truncates_the_group_and_is_reported() {
     assert!(matches!(error, StagingError::Fs(_)), "{error:?}: nothing of it stands there");
     drop(staging);
     assert_eq!(total(&mut place.open()), 1);
+}
+
+#[test]
+fn a_group_that_others_built_on_is_not_truncated() {
+    let place = place();
+    let (mut one, mut two) = (place.open(), place.open());
+    let fails = |staging: &mut Staging, at: u64| {
+        let length = usize::try_from(staging.fold.end - at).unwrap();
+        let error = FsError::while_doing("sync", &staging.places.current())(std::io::Error::from(
+            std::io::ErrorKind::Other,
+        ));
+        StagingError::from(staging.file.take_off(at, length, error))
+    };
+    tune(&mut one, "s-1", 1);
+    let at = one.fold.end;
+    tune(&mut one, "s-2", 10);
+    assert!(matches!(fails(&mut one, at), StagingError::Fs(_)), "it is the last one");
+    assert_eq!((total(&mut one), total(&mut two)), (1, 1));
+    let at = one.fold.end;
+    tune(&mut one, "s-3", 100);
+    tune(&mut two, "s-4", 1000);
+    assert!(matches!(fails(&mut one, at), StagingError::InDoubt(_)), "the other stands on it");
+    assert_eq!((total(&mut one), total(&mut two)), (1101, 1101));
+    let at = two.fold.end;
+    tune(&mut two, "s-5", 10_000);
+    let seq = two.durable_snapshot().unwrap().seq;
+    let _ = one.seal(seq, &active(1)).unwrap();
+    assert!(matches!(fails(&mut two, at), StagingError::InDoubt(_)), "it is sealed");
+}
+
+#[test]
+fn an_update_is_synced_without_the_lock() {
+    let place = place();
+    let mut one = place.open();
+    one.hold_until_appended().unwrap();
+    let before = one.snapshot().unwrap();
+    let group = vec![draft("mine", 1, add(&before.state, 1))];
+    assert!(matches!(one.append(group, &before.revision).unwrap().value, Append::Appended(_)));
+    assert!(one.held.is_none());
+    one.hold().unwrap();
+    let before = one.snapshot().unwrap();
+    let group = vec![draft("held", 1, add(&before.state, 1))];
+    assert!(matches!(one.append(group, &before.revision).unwrap().value, Append::Appended(_)));
+    assert!(one.held.is_some(), "until it is released");
 }
 
 #[test]

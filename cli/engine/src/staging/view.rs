@@ -129,12 +129,12 @@ impl View {
         self.shown = Some(fold.revision.clone());
     }
 
-    /// Follows the Journal, at its pace. The lock is held.
-    pub(super) fn refresh(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
-        let waits = self.at.is_some_and(|at| at.elapsed() < PACE) || is_fresh(&places.view);
-        if waits { Ok(()) } else { self.put(places, fold) }
+    /// Whether it was put in place a moment ago.
+    pub(super) fn rests(&self, places: &Places) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < PACE) || is_fresh(&places.view)
     }
 
+    /// The lock is held.
     pub(super) fn put(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
         if self.is_due(fold) {
             fs::replace_view(&places.under_way(), &places.view, &canonical::to_bytes(&fold.state))?;

@@ -34,7 +34,7 @@ use tokio::sync::mpsc;
 const GROUP_SIGNALS: usize = 128;
 const GROUP_TIME: Duration = Duration::from_millis(200);
 /// Races lost in a row before staging is held while the Tuner is called.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 1;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TuningError {
@@ -425,7 +425,7 @@ impl Batch<'_> {
         hold: bool,
     ) -> Result<Attempt, TuningError> {
         if hold {
-            self.staging.hold()?;
+            self.staging.hold_until_appended()?;
         }
         let snapshot = self.staging.snapshot()?;
         let state = self.dry.as_ref().map_or(snapshot.state, |dry| dry.state.clone());

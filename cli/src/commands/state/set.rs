@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 /// Lost races after which staging is locked.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 1;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let changes =
@@ -90,7 +90,7 @@ fn append(
         .collect();
     for lost in 0.. {
         if lost >= PATIENCE {
-            staging.hold()?;
+            staging.hold_until_appended()?;
         }
         let before = staging.snapshot()?;
         let after = edited(&before, changes, rules)?;
