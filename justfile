@@ -54,6 +54,10 @@ bench-gate *ARGS:
 bench-triggers *ARGS:
     cargo bench -p agent-core --bench triggers -- {{ARGS}}
 
+# how canaries end that are better, worse or identical, and after how many conversations: just bench-canary [CANARIES]
+bench-canary *ARGS:
+    cargo bench -p agent-core --bench canary -- {{ARGS}}
+
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}

@@ -26,7 +26,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Teach", &["tune", "state", "architect"]),
     ("Test", &["test", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
-    ("Serve", &["mcp", "serve"]),
+    ("Serve", &["mcp", "serve", "canary"]),
     ("Look after", &["doctor", "gc", "hooks", "completions", "man", "help"]),
 ];
 

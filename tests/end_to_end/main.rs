@@ -4,6 +4,7 @@ mod adopt;
 mod architect;
 mod architect_service;
 mod bench;
+mod canary;
 mod carried;
 mod cases;
 mod cheats;

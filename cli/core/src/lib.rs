@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod architect;
 pub mod bisection;
+pub mod canary;
 pub mod child;
 pub mod contract;
 pub mod formats;

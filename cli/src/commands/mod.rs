@@ -6,6 +6,7 @@ mod architect;
 #[cfg(target_os = "linux")]
 pub(crate) mod attempt;
 mod bisect;
+mod canary;
 mod completions;
 mod demo;
 mod doctor;
@@ -69,6 +70,7 @@ pub enum Command {
     Slo(slo::Arguments),
     Top(top::Arguments),
     Trigger(trigger::Arguments),
+    Canary(canary::Arguments),
     Hooks(hooks::Arguments),
     #[command(hide = true)]
     Hook(hook::Arguments),
@@ -117,6 +119,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Slo(arguments) => slo::run(arguments, context),
         Command::Top(arguments) => top::run(arguments, context),
         Command::Trigger(arguments) => trigger::run(arguments, context),
+        Command::Canary(arguments) => canary::run(arguments, context),
         Command::Hooks(arguments) => hooks::run(arguments, context),
         Command::Hook(arguments) => hook::run(arguments, context),
         Command::Templates(arguments) => templates::run(arguments, context),

@@ -31,8 +31,12 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
-    let options =
-        Options { gate: arguments.gate, test: arguments.test, dry_run: arguments.dry_run };
+    let options = Options {
+        gate: arguments.gate,
+        test: arguments.test,
+        dry_run: arguments.dry_run,
+        frozen: None,
+    };
     traced(&repository, "promote", || {
         let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
         outcome::published("promoted", &repository, context, push, || {

@@ -107,7 +107,7 @@ fn make(
         let (params, meta) =
             call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref())
                 .await?;
-        let call = Call { target, params, meta, conversation, id: child.fresh_id() };
+        let call = Call { target, params, meta, conversation, member: None, id: child.fresh_id() };
         let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. }))
                 if !has_tool(&child, &arguments.tool).await? =>

@@ -1,4 +1,4 @@
-use crate::commands::time;
+use crate::commands::{canary, time};
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::table;
@@ -111,6 +111,9 @@ fn check(explains: bool, waits: bool, context: &Context) -> CommandResult {
         }
         followed(rule, context);
     }
+    if let Some(progress) = &report.canary {
+        canary::ended(progress, context);
+    }
     report.warnings.into_iter().for_each(|warning| context.printer.warn(warning));
     Ok(Exit::Done)
 }
@@ -181,7 +184,8 @@ fn document(report: &CheckReport) -> Value {
             })
         })
         .collect();
-    json!({"schema": "agent/trigger-check@1", "at": report.at.to_string(), "rules": rules})
+    json!({"schema": "agent/trigger-check@1", "at": report.at.to_string(), "rules": rules,
+        "canary": report.canary.as_ref().map(canary::document)})
 }
 
 const fn began(state: State) -> Option<u64> {
@@ -299,6 +303,9 @@ fn watch(every: SignedDuration, context: &Context) -> CommandResult {
     context.printer.say("the triggers are checked until Ctrl-C");
     let failure = trigger::watch(&context.location(), every, |report| {
         report.rules.iter().for_each(|rule| followed(rule, context));
+        if let Some(progress) = &report.canary {
+            canary::ended(progress, context);
+        }
     });
     Err(failure)
 }

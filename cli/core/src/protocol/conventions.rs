@@ -84,6 +84,11 @@ pub const VERDICT: &str = "agent.verdict";
 pub const SIGNAL: &str = "agent.signal.id";
 /// What a call cost in US dollars, as the Runner reported it.
 pub const COST: &str = "agent.cost.usd";
+/// The canary that the call is compared for, the arm that served it, and the conversation it counts
+/// for.
+pub const CANARY: &str = "agent.canary.id";
+pub const CANARY_ARM: &str = "agent.canary.arm";
+pub const CANARY_CONVERSATION: &str = "agent.canary.conversation";
 pub const CODER: &str = "agent.coder";
 pub const RUN: &str = "agent.architect.run";
 pub const EXIT: &str = "agent.exit";

@@ -44,10 +44,8 @@ impl Traffic {
         if self.0.len() == 1 {
             return 0;
         }
-        let hash = ObjectId::of_blob(conversation.as_bytes());
-        let number = u64::from_str_radix(&hash.as_str()[..15], 16).expect("a hash is hexadecimal");
         let total: u64 = self.0.iter().map(|(_, share)| u64::from(*share)).sum();
-        let mut left = number % total.max(1);
+        let mut left = point(conversation, total.max(1));
         for (place, (_, share)) in self.0.iter().enumerate() {
             match left.checked_sub(u64::from(*share)) {
                 Some(rest) => left = rest,
@@ -56,6 +54,13 @@ impl Traffic {
         }
         self.main()
     }
+}
+
+/// Where a text falls among so many places that are equally likely.
+pub fn point(text: &str, places: u64) -> u64 {
+    let hash = ObjectId::of_blob(text.as_bytes());
+    let number = u64::from_str_radix(&hash.as_str()[..15], 16).expect("a hash is hexadecimal");
+    number % places
 }
 
 impl FromStr for Traffic {

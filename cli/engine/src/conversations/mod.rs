@@ -88,6 +88,9 @@ pub struct Header {
     pub commit: Option<ObjectId>,
     pub revision: ObjectId,
     pub opened: String,
+    /// The canary during which it began, of whose comparison it is part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -291,6 +294,7 @@ mod tests {
             commit: None,
             revision: ObjectId::of_blob(b"{}\n"),
             opened: "2026-11-22T00:00:00Z".to_owned(),
+            canary: None,
         }
     }
 

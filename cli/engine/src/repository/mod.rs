@@ -1,5 +1,6 @@
 //! An agent repository, open: git, where our things lie, and the manifest of any tree.
 
+pub mod canaries;
 pub mod firings;
 pub mod githooks;
 pub mod inbox;

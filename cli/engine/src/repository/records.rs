@@ -5,8 +5,10 @@
 //! differing ones are joined by the record's rule, which is commutative.
 
 use crate::error::Failure;
+use crate::repository::canaries;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
 use agent_core::architect::feedback::Feedback;
+use agent_core::canary::Canary;
 use agent_core::formats::committed::Committed;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::trigger::firing::{Firing, Mute};
@@ -32,7 +34,7 @@ pub struct Record {
 }
 
 /// Feedback and the runs that worked on it, which `inbox` reads and writes; firings and mutes of
-/// triggers, which `trigger::firings` does.
+/// triggers, which `firings` does; canaries, which `canaries` does.
 pub const INBOX: Record =
     Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
 
@@ -50,6 +52,15 @@ fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Fa
     if path.starts_with("firings/") {
         let read = |bytes: &[u8]| {
             Firing::parse(bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))
+        };
+        return Ok(read(&one)?.join(read(&other)?).to_bytes());
+    }
+    if path.starts_with("canaries/") {
+        if path.ends_with(canaries::STATE_SUFFIX) {
+            return Ok(one.max(other));
+        }
+        let read = |bytes: &[u8]| {
+            Canary::parse(bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))
         };
         return Ok(read(&one)?.join(read(&other)?).to_bytes());
     }

@@ -5,6 +5,7 @@ use crate::conversations::{self, ConversationError, Header, Latest, LockedConver
 use crate::target::definition::Target;
 use crate::telemetry::{Operation, Request, conventions as names};
 use crate::world::clock;
+use agent_core::canary::Arm;
 use agent_core::protocol::discovery::takes_conversation;
 use agent_core::protocol::mcp;
 use agent_core::protocol::raw_object::RawObject;
@@ -23,8 +24,18 @@ pub struct Call<'a> {
     pub meta: RawObject,
     /// The conversation it is a turn of.
     pub conversation: Option<&'a mut LockedConversation>,
+    /// The canary that the call counts for.
+    pub member: Option<&'a Membership>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
+}
+
+/// The arm of a canary that a conversation is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    pub canary: String,
+    pub arm: Arm,
+    pub conversation: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +78,12 @@ impl Call<'_> {
         });
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
+        if let Some(member) = self.member {
+            let span = operation.span();
+            span.set(names::CANARY, member.canary.clone());
+            span.set(names::CANARY_ARM, member.arm.as_str());
+            span.set(names::CANARY_CONVERSATION, member.conversation.clone());
+        }
         if let Some(arguments) = self.params.get("arguments") {
             operation.given(|| arguments.get().to_owned());
         }
@@ -142,6 +159,7 @@ impl Call<'_> {
             commit: self.target.commit.clone(),
             revision,
             opened: now,
+            canary: self.member.map(|member| member.canary.clone()),
         };
         let header = kept.map_or_else(begun, |kept| kept.header.clone());
         held.keep(header, turn)

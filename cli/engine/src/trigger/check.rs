@@ -2,6 +2,7 @@
 
 use super::judged::{Observed, SOURCE, members};
 use super::{actions, evidence};
+use crate::canary;
 use crate::error::Failure;
 use crate::repository::{Repository, firings};
 use crate::slo::{self, counts};
@@ -21,6 +22,8 @@ use std::fmt::Write as _;
 pub struct CheckReport {
     pub at: Timestamp,
     pub rules: Vec<RuleReport>,
+    /// The canary that runs in this clone, or was ended by the check.
+    pub canary: Option<canary::Progress>,
     pub warnings: Warnings,
 }
 
@@ -35,15 +38,18 @@ pub struct RuleReport {
 /// Judges all rules and carries out what follows; one check at a time in a clone.
 pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
     let budgets = slo::budgets(repository)?;
+    let (canary, problems) = advance_canary(repository);
     if budgets.triggers.is_empty() {
-        return Ok(CheckReport { at: clock::now(), rules: Vec::new(), warnings: Warnings::none() });
+        let (at, rules) = (clock::now(), Vec::new());
+        return Ok(CheckReport { at, rules, canary, warnings: problems });
     }
     let Some(_lock) = FileLock::try_acquire(&repository.layout.trigger_lock())? else {
         return Err(Failure::new(FailureKind::Conflict, "another check is going on")
             .with_hint("wait for its end; `agent trigger watch` checks in a loop"));
     };
     let at = clock::now();
-    let (counts, warnings) = counts::up_to_date(&budgets, at, repository)?;
+    let (counts, mut warnings) = counts::up_to_date(&budgets, at, repository)?;
+    warnings.extend(problems);
     let observed = Observed::of(repository, budgets, counts, at)?;
     let rules = observed
         .budgets
@@ -51,7 +57,18 @@ pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
         .iter()
         .map(|rule| Checked { repository, observed: &observed, rule, at }.report())
         .collect::<Result<_, Failure>>()?;
-    Ok(CheckReport { at, rules, warnings })
+    Ok(CheckReport { at, rules, canary, warnings })
+}
+
+/// Brings the running canary up to date; what fails there keeps no rule from being judged.
+fn advance_canary(repository: &Repository) -> (Option<canary::Progress>, Warnings) {
+    let mut warnings = Warnings::none();
+    let advanced = canary::advance(repository);
+    let mut progress = warnings.note(advanced, "the canary was not brought up to date").flatten();
+    if let Some(progress) = &mut progress {
+        warnings.extend(std::mem::take(&mut progress.warnings));
+    }
+    (progress, warnings)
 }
 
 /// One rule at the time of a check.

@@ -1,15 +1,18 @@
 //! Staging becomes active: replayed if active has moved, judged, published, sealed.
 
 use crate::error::Failure;
-use crate::repository::{Repository, firings};
-use crate::staging::Staging;
+use crate::repository::{Repository, firings, state_value};
+use crate::staging::{self, Staging, StagingError};
 use crate::sync;
 use crate::target::tuner;
 use crate::versions::evidence::{Judged, Judges};
 use crate::versions::execution::{Basis, CommitText, Execution, Staged};
 use crate::versions::publish::{self, Outcome};
+use agent_core::canary::Frozen;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{GateMode, GateTest, Gated};
+use agent_core::state::journal;
+use agent_core::testing::evaluation::Refusal;
 use agent_core::trigger::firing::Firing;
 use agent_core::version::promotion::{self, Plan, Snapshot, Tip};
 use agent_core::version::publication::{Candidate, Step};
@@ -19,12 +22,23 @@ use agent_core::version::what::What;
 const NEXT: &str = "`agent test --at staging --against active` shows what changed; `agent state \
     reset` discards the updates";
 
+const NOT_FROZEN: &str = "staging was reset or replayed since, and no longer has these updates";
+
 #[derive(Default)]
 pub struct Options {
     /// In place of the manifest's, like `test`.
     pub gate: Option<GateMode>,
     pub test: Option<GateTest>,
     pub dry_run: bool,
+    /// In place of staging as it is now.
+    pub frozen: Option<FrozenStaging>,
+}
+
+/// An earlier moment of staging, as a canary served it.
+pub struct FrozenStaging {
+    pub frozen: Frozen,
+    /// What the commit says of it beside the gate's evidence.
+    pub body: String,
 }
 
 impl Options {
@@ -67,13 +81,60 @@ fn expect_not_held(repository: &Repository) -> Result<(), Failure> {
     )))
 }
 
-/// One try; `None` when another process moved active meanwhile.
-fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, Failure> {
-    let tip = repository.expect_tip()?;
-    let active = repository.active_at(&tip)?;
-    let mut staging = repository.staging_on(&active)?;
-    let staged = staging.durable_snapshot()?;
-    let snapshot = Snapshot {
+/// Staging as a promotion of now would make it a version, brought forward to what is served; `None`
+/// where that would be nothing new.
+pub fn promotable(repository: &Repository) -> Result<Option<staging::Snapshot>, Failure> {
+    for _ in 0..super::ATTEMPTS {
+        let tip = repository.expect_tip()?;
+        let active = repository.active_at(&tip)?;
+        let mut staging = repository.staging_on(&active)?;
+        let staged = staging.durable_snapshot()?;
+        match promotion::plan(&snapshot(repository, tip, &staged, &Options::default())?) {
+            Plan::Nothing => return Ok(None),
+            Plan::Judge { .. } => return Ok(Some(staged)),
+            Plan::Replay { .. } => {
+                tuner::replay(repository, &mut staging, &active)?;
+            }
+        }
+    }
+    Err(publish::too_many_races("active"))
+}
+
+/// Staging as it was at an earlier moment; `None` where its Journal no longer has that.
+fn snapshot_at(
+    repository: &Repository,
+    staging: &mut Staging,
+    frozen: &Frozen,
+) -> Result<Option<staging::Snapshot>, Failure> {
+    let now = staging.durable_snapshot()?;
+    let bytes = match staging.sealed(frozen.seq) {
+        Err(StagingError::AlreadySealed(_)) => return Ok(None),
+        sealed => sealed?.bytes,
+    };
+    let then = journal::walk(&bytes, |_, _| ()).map_err(|error| {
+        Failure::input(format!("the Journal of staging cannot be read: {error}"))
+    })?;
+    if then.revision != frozen.revision || now.updates < frozen.updates {
+        return Ok(None);
+    }
+    let bytes = repository.git.blob(&frozen.revision)?;
+    let state = state_value(&bytes, &format!("state {}", frozen.revision.short()))?;
+    Ok(Some(staging::Snapshot {
+        state,
+        revision: frozen.revision.clone(),
+        seq: frozen.seq,
+        updates: frozen.updates,
+        ..now
+    }))
+}
+
+fn snapshot(
+    repository: &Repository,
+    tip: Tip,
+    staged: &staging::Snapshot,
+    options: &Options,
+) -> Result<Snapshot, Failure> {
+    Ok(Snapshot {
         branch: "active".to_owned(),
         staging: promotion::Staging {
             base: staged.base.commit.clone(),
@@ -82,7 +143,24 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
         },
         gated: gated(repository, &tip, options)?,
         active: tip,
+    })
+}
+
+/// One try; `None` when another process moved active meanwhile.
+fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>, Failure> {
+    let tip = repository.expect_tip()?;
+    let active = repository.active_at(&tip)?;
+    let mut staging = repository.staging_on(&active)?;
+    let staged = match &options.frozen {
+        None => staging.durable_snapshot()?,
+        Some(FrozenStaging { frozen, .. }) => {
+            match snapshot_at(repository, &mut staging, frozen)? {
+                Some(staged) => staged,
+                None => return Ok(Some(Outcome::refused(NOT_FROZEN, Refusal::Judged))),
+            }
+        }
     };
+    let snapshot = snapshot(repository, tip, &staged, options)?;
     match promotion::plan(&snapshot) {
         Plan::Nothing => {
             Ok(Some(Outcome::nothing("staging holds nothing that active does not serve")))
@@ -99,7 +177,9 @@ fn attempt(repository: &Repository, options: &Options) -> Result<Option<Outcome>
         Plan::Judge { candidate, steps } => {
             let given =
                 options.given(&repository.manifest(&snapshot.active.commit)?.promote.gated());
-            judge(repository, (&snapshot, &given), (&candidate, &steps), &staged, &mut staging)
+            let body = options.frozen.as_ref().map(|frozen| frozen.body.as_str());
+            let words = Words { given: &given, body };
+            judge(repository, (&snapshot, &words), (&candidate, &steps), &staged, &mut staging)
         }
     }
 }
@@ -117,11 +197,19 @@ fn gated(repository: &Repository, tip: &Tip, options: &Options) -> Result<Gated,
     }
 }
 
+/// What is recorded of a promotion beside its evidence.
+struct Words<'a> {
+    /// The keys of the manifest's gate that the command line gave another value.
+    given: &'a [&'a str],
+    /// For the commit's body.
+    body: Option<&'a str>,
+}
+
 fn judge(
     repository: &Repository,
-    (snapshot, given): (&Snapshot, &[&str]),
+    (snapshot, words): (&Snapshot, &Words<'_>),
     (candidate, steps): (&Candidate, &[Step]),
-    staged: &crate::staging::Snapshot,
+    staged: &staging::Snapshot,
     staging: &mut Staging,
 ) -> Result<Option<Outcome>, Failure> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
@@ -131,7 +219,7 @@ fn judge(
         judges: Judges::Served,
         baseline: Some(&baseline),
         gated: &snapshot.gated,
-        given,
+        given: words.given,
     };
     let execution = Execution {
         repository,
@@ -142,7 +230,11 @@ fn judge(
         refusal: &|evidence| evidence.refusal().map(|refusal| refusal.with_hint(NEXT)),
         words: &|evidence| CommitText {
             subject: format!("promote: v{} after {} updates", candidate.version, staged.updates),
-            body: evidence.summary(),
+            body: [Some(evidence.summary()), words.body.map(str::to_owned)]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("\n\n"),
             ..CommitText::default()
         },
         why: &|tip, evidence| {

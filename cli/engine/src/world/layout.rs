@@ -274,6 +274,26 @@ impl Layout {
         self.folder("locks").join("trigger")
     }
 
+    /// The canary that runs here.
+    pub fn canary_current(&self) -> PathBuf {
+        self.home().join("canary").join("current.json")
+    }
+
+    /// The conversations that it was judged by.
+    pub fn canary_taken(&self) -> PathBuf {
+        self.home().join("canary").join("taken.json")
+    }
+
+    /// What is known of its conversations, as far as telemetry in the store was read.
+    pub fn canary_observed(&self) -> PathBuf {
+        self.home().join("canary").join("observed.json")
+    }
+
+    /// Locked while it is started, brought up to date or ended.
+    pub fn canary_lock(&self) -> PathBuf {
+        self.folder("locks").join("canary")
+    }
+
     pub fn architect(&self, run: &str) -> PathBuf {
         self.architect_runs().join(run)
     }

@@ -50,12 +50,12 @@ impl<S: Server> Caller<'_, S> {
     /// The route of a request that names no conversation. The client's own conversation decides its
     /// share, so that the tools it lists are those it calls.
     pub fn route(&self) -> Route {
-        Route::Plan(self.shim.targets.traffic.place_of(self.own_conversation()))
+        self.shim.route(self.own_conversation())
     }
 
     /// The route of the client's session.
     pub fn session_route(&self) -> Route {
-        Route::Plan(self.shim.targets.traffic.place_of(self.client.conversation.as_deref()))
+        self.shim.route(self.client.conversation.as_deref())
     }
 
     fn audience(&self, shared: bool) -> Audience {

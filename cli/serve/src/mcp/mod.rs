@@ -15,6 +15,7 @@ mod batch;
 mod call_context;
 mod call_locks;
 mod caller;
+mod canary_watch;
 mod client;
 mod conversation_uri;
 mod discovery_records;

@@ -3,9 +3,11 @@
 //! A promotion runs as a process of its own, `agent promote`, and passes the same gate. A signal
 //! that is in staging is acknowledged independently of it. An attempt is not repeated on the same
 //! signals: its last signal is recorded before it begins, where other servers of the repository
-//! read it too, so a refused staging is tried again only with new signals.
+//! read it too, so a refused staging is tried again only with new signals. There is no attempt while a
+//! canary runs.
 
 use crate::mcp::shim::Shim;
+use agent_engine::canary;
 use agent_engine::error::Failure;
 use agent_engine::staging::Snapshot;
 use agent_engine::target::tuner::Tuner;
@@ -53,6 +55,10 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
 fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     let promoter = &shim.state.promoter;
     let target = shim.main_target()?;
+    // a version made meanwhile would end the canary without a decision
+    if canary::running(&shim.repository)?.is_some() {
+        return Ok(());
+    }
     let Some(auto) = target.manifest.promote.auto.filter(|_| !promoter.is_under_way.get()) else {
         return Ok(());
     };

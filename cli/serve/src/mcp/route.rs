@@ -6,6 +6,8 @@ use agent_core::formats::object_id::ObjectId;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Route {
     Plan(usize),
+    /// The frozen state of the canary that runs.
+    Canary,
     /// By its code and, for a server that takes its state when it starts, its state.
     Pinned(Option<ObjectId>, Option<ObjectId>),
     Shadow,

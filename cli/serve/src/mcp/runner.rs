@@ -22,7 +22,7 @@ use agent_engine::conversations::{Header, LockedConversation};
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
-use agent_engine::target::call::{self, Call, CallError};
+use agent_engine::target::call::{self, Call, CallError, Membership};
 use agent_engine::target::spec;
 use agent_engine::telemetry::{Span, conventions as names};
 use agent_engine::world::clock::fresh_id;
@@ -105,7 +105,8 @@ impl ToolServer for Runner {
         };
         let begins =
             conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
-        let served = serving(caller, held.as_ref(), &conversation).await?;
+        let member = member(caller, held.as_ref(), &conversation);
+        let served = serving(caller, held.as_ref(), &conversation, member.as_ref()).await?;
         shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
@@ -120,7 +121,7 @@ impl ToolServer for Runner {
             .stat_cache
             .is_recording(&shim.repository)
             .then(|| params.get("arguments").map(ToOwned::to_owned));
-        let result = make(caller, &served, params, held.as_mut()).await?;
+        let result = make(caller, &served, params, held.as_mut(), member.as_ref()).await?;
         if let Some(arguments) = recorded.filter(|_| !mcp::needs_input(&result)) {
             recording::keep(
                 &shim.repository.layout,
@@ -141,6 +142,7 @@ async fn make(
     served: &Served<Runner>,
     mut params: RawObject,
     mut conversation: Option<&mut LockedConversation>,
+    member: Option<&Membership>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
@@ -151,6 +153,7 @@ async fn make(
             params: params.clone(),
             meta,
             conversation: conversation.as_deref_mut(),
+            member,
             id: registered.id,
         };
         let result = match call.make(served.server.child()).await {
@@ -181,8 +184,8 @@ struct CallConversation {
     is_unnamed: bool,
     /// Whether the id may be added to the tool's result.
     takes_id: bool,
-    /// The entry of the traffic plan and its target.
-    resolved: (usize, Rc<Target>),
+    /// The route by the conversation's id, and its target.
+    resolved: (Route, Rc<Target>),
 }
 
 impl CallConversation {
@@ -191,11 +194,10 @@ impl CallConversation {
     async fn of(caller: Caller<'_, Runner>, params: &mut RawObject) -> Result<Self, Failure> {
         let id = caller.context.conversation.clone();
         let of_host = caller.own_conversation().filter(|_| id.is_none()).map(str::to_owned);
-        let place = caller.shim.targets.traffic.place_of(id.as_deref().or(of_host.as_deref()));
-        let route = Route::Plan(place);
+        let route = caller.shim.route(id.as_deref().or(of_host.as_deref()));
         let target = caller.shim.current(&route)?;
         let discovery = caller.discovery_of(&route, &target).await?;
-        let resolved = (place, target);
+        let resolved = (route, target);
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
             return Ok(Self { id, of_host, is_unnamed: false, takes_id: false, resolved });
@@ -244,6 +246,25 @@ impl CallConversation {
     }
 }
 
+/// The arm of the running canary that a call counts for. A conversation that began before the canary,
+/// or elsewhere, is in neither.
+fn member(
+    caller: Caller<'_, Runner>,
+    held: Option<&LockedConversation>,
+    named: &CallConversation,
+) -> Option<Membership> {
+    let Shim { targets, repository, stat_cache, .. } = &**caller.shim;
+    let running = targets.canary(repository, stat_cache)?;
+    let conversation = held.map(LockedConversation::id).or(named.of_host.as_deref())?;
+    let began = held.and_then(LockedConversation::latest).map(|latest| &latest.header);
+    let canary = &running.canary;
+    (began.is_none_or(|header| header.canary.as_ref() == Some(&canary.id))).then(|| Membership {
+        canary: canary.id.clone(),
+        arm: canary.arm(conversation),
+        conversation: conversation.to_owned(),
+    })
+}
+
 /// Locks the conversation, against other shims and commands as well.
 async fn hold(shim: &Shim<Runner>, id: &str) -> Result<LockedConversation, Failure> {
     let layout = &shim.repository.layout;
@@ -260,17 +281,20 @@ async fn serving(
     caller: Caller<'_, Runner>,
     held: Option<&LockedConversation>,
     named: &CallConversation,
+    member: Option<&Membership>,
 ) -> Result<Served<Runner>, Failure> {
     let (shim, traffic) = (caller.shim, &caller.shim.targets.traffic);
-    let place = match held.map(LockedConversation::id).or(named.of_host.as_deref()) {
-        Some(id) => traffic.pick(id),
-        None if traffic.is_split() => traffic.pick(&fresh_id("call")),
-        None => traffic.main(),
+    let route = match held.map(LockedConversation::id).or(named.of_host.as_deref()) {
+        Some(id) if member.is_some() => shim.route(Some(id)),
+        Some(id) => Route::Plan(traffic.pick(id)),
+        None if traffic.is_split() => Route::Plan(traffic.pick(&fresh_id("call"))),
+        None => Route::Plan(traffic.main()),
     };
-    let route = Route::Plan(place);
     let now = match &named.resolved {
         // resolved after the wait for the conversation: the target may have moved meanwhile
-        (resolved, target) if *resolved == place && held.is_none() => Rc::clone(target),
+        (Route::Plan(_), target) if named.resolved.0 == route && held.is_none() => {
+            Rc::clone(target)
+        }
         _ => shim.current(&route)?,
     };
     match held.and_then(LockedConversation::latest).map(|latest| &latest.header) {
@@ -342,7 +366,7 @@ fn shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner
             owner: None,
         };
         if let Ok(served) = shim.acquire(&(Route::Shadow, audience), &target).await {
-            let _ = span.around(make(caller, &served, params, None)).await;
+            let _ = span.around(make(caller, &served, params, None, None)).await;
         }
     });
 }

@@ -16,7 +16,7 @@ use crate::mcp::tasks::Tasks;
 use agent_core::protocol::discovery::Discovery;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
-use agent_engine::child::ChildError;
+use agent_engine::child::{ChildError, Role};
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
@@ -59,7 +59,7 @@ impl<S: Server> Shim<S> {
             locks: CallLocks::default(),
             pool: Rc::default(),
             tasks: Tasks::default(),
-            targets: Targets::new(traffic, shadow),
+            targets: Targets::new(traffic, shadow, S::ROLE == Role::Runner),
             stat_cache: StatCache::default(),
             state: S::State::default(),
             clients: RefCell::default(),
@@ -117,6 +117,11 @@ impl<S: Server> Shim<S> {
     /// The target of a route now.
     pub fn current(&self, route: &Route) -> Result<Rc<Target>, Failure> {
         self.targets.current(&self.repository, &self.stat_cache, route)
+    }
+
+    /// What a conversation is served, or a request without one.
+    pub fn route(&self, conversation: Option<&str>) -> Route {
+        self.targets.route(&self.repository, &self.stat_cache, conversation)
     }
 
     /// The target of the largest share.

@@ -1,5 +1,6 @@
 //! File system state that is read at each request, read once for all that are ready together.
 
+use agent_engine::canary::CanaryStamp;
 use agent_engine::repository::Repository;
 use agent_engine::world::git::{ACTIVE, RefStamp};
 use agent_engine::world::recording;
@@ -14,6 +15,7 @@ pub struct StatCache(Rc<Values>);
 #[derive(Default)]
 struct Values {
     active: Cell<Option<RefStamp>>,
+    canary: Cell<Option<CanaryStamp>>,
     is_recording: Cell<Option<bool>>,
     is_cleared_later: Cell<bool>,
 }
@@ -22,6 +24,11 @@ impl StatCache {
     /// What the files of `active` look like.
     pub fn active(&self, repository: &Repository) -> RefStamp {
         self.get(&self.0.active, || repository.git.ref_stamp(ACTIVE))
+    }
+
+    /// What the file of the running canary looks like.
+    pub fn canary(&self, repository: &Repository) -> CanaryStamp {
+        self.get(&self.0.canary, || CanaryStamp::of(repository))
     }
 
     /// Whether calls are recorded.
@@ -54,6 +61,7 @@ impl StatCache {
 impl Values {
     fn clear(&self) {
         self.active.set(None);
+        self.canary.set(None);
         self.is_recording.set(None);
     }
 }

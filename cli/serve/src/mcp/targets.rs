@@ -1,6 +1,7 @@
 //! The target of each route. It is resolved again when its ref may have moved; while the new one
 //! cannot be served, the old one is.
 
+use crate::mcp::canary_watch::{CanaryWatch, Running};
 use crate::mcp::route::Route;
 use crate::mcp::stat_cache::StatCache;
 use agent_core::protocol::discovery::Lifetime;
@@ -34,14 +35,42 @@ pub struct Targets {
     pub traffic: Traffic,
     /// The shadow: it gets a copy of each call, and its results are dropped.
     pub shadow: Option<What>,
+    /// Where what is served is `active` alone: a split is the user's own canary.
+    canary: Option<CanaryWatch>,
     known: RefCell<HashMap<Route, Resolved>>,
     /// Why the newest target of a route is not served.
     refused: RefCell<HashMap<Route, String>>,
 }
 
 impl Targets {
-    pub fn new(traffic: Traffic, shadow: Option<What>) -> Self {
-        Self { traffic, shadow, known: RefCell::default(), refused: RefCell::default() }
+    pub fn new(traffic: Traffic, shadow: Option<What>, follows_canaries: bool) -> Self {
+        let is_active = !traffic.is_split() && *traffic.what(traffic.main()) == What::Active;
+        Self {
+            canary: (follows_canaries && is_active).then(CanaryWatch::default),
+            traffic,
+            shadow,
+            known: RefCell::default(),
+            refused: RefCell::default(),
+        }
+    }
+
+    /// The canary that conversations are assigned to now.
+    pub fn canary(&self, repository: &Repository, stat_cache: &StatCache) -> Option<Rc<Running>> {
+        self.canary.as_ref()?.running(repository, stat_cache)
+    }
+
+    /// What a conversation is served, or a request without one.
+    pub fn route(
+        &self,
+        repository: &Repository,
+        stat_cache: &StatCache,
+        conversation: Option<&str>,
+    ) -> Route {
+        let canary = conversation.zip(self.canary(repository, stat_cache));
+        match canary {
+            Some((conversation, canary)) if canary.serves(conversation) => Route::Canary,
+            _ => Route::Plan(self.traffic.place_of(conversation)),
+        }
     }
 
     pub fn lifetime(&self, route: &Route) -> Lifetime {
@@ -55,6 +84,7 @@ impl Targets {
     fn what(&self, route: &Route) -> &What {
         match route {
             Route::Plan(place) => self.traffic.what(*place),
+            Route::Canary => &What::Staging,
             Route::Shadow => self.shadow.as_ref().unwrap_or(&What::Active),
             Route::Pinned(..) => {
                 unreachable!("the target of a pinned route is found by the conversation's header")
@@ -69,6 +99,14 @@ impl Targets {
         stat_cache: &StatCache,
         route: &Route,
     ) -> Result<Rc<Target>, Failure> {
+        if *route == Route::Canary {
+            let known = self.canary.as_ref().and_then(CanaryWatch::known);
+            return match known {
+                Some(running) => Ok(Rc::clone(&running.target)),
+                // it ended since the request was assigned
+                None => self.current(repository, stat_cache, &Route::Plan(self.traffic.main())),
+            };
+        }
         let what = self.what(route);
         let is_followed = matches!(what, What::Staging | What::Worktree);
         let known = self.known.borrow().get(route).cloned();

@@ -1,0 +1,60 @@
+//! The files of the canary that runs in this clone.
+
+use crate::error::Failure;
+use crate::world::fs::{self, Durability};
+use crate::world::layout::Layout;
+use agent_core::canary::Canary;
+use agent_core::canary::conversations::Taken;
+use serde::{Deserialize, Serialize};
+
+const TAKEN_SCHEMA: &str = "agent/canary-taken@1";
+
+/// The conversations that were compared, in their order: each is taken once, with the value that it
+/// had by then.
+#[derive(Debug, Serialize, Deserialize)]
+struct TakenFile {
+    schema: String,
+    canary: String,
+    taken: Vec<Taken>,
+}
+
+/// The canary of this clone that has not ended.
+pub fn current(layout: &Layout) -> Result<Option<Canary>, Failure> {
+    let path = layout.canary_current();
+    let Some(bytes) = fs::read_if_there(&path)? else { return Ok(None) };
+    let canary = Canary::parse(&bytes)
+        .map_err(|problem| Failure::input(format!("{}: {problem}", path.display())))?;
+    Ok(Some(canary))
+}
+
+pub fn write(layout: &Layout, canary: &Canary) -> Result<(), Failure> {
+    Ok(fs::replace(&layout.canary_current(), &canary.to_bytes(), Durability::Durable)?)
+}
+
+pub fn taken(layout: &Layout, canary: &Canary) -> Result<Vec<Taken>, Failure> {
+    let path = layout.canary_taken();
+    let Some(bytes) = fs::read_if_there(&path)? else { return Ok(Vec::new()) };
+    let file: TakenFile = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+    if file.schema != TAKEN_SCHEMA {
+        let problem = format!("{}: its schema is `{}`", path.display(), file.schema);
+        return Err(Failure::input(problem));
+    }
+    // those of an earlier canary are over
+    Ok(if file.canary == canary.id { file.taken } else { Vec::new() })
+}
+
+pub fn write_taken(layout: &Layout, canary: &Canary, taken: &[Taken]) -> Result<(), Failure> {
+    let file = TakenFile {
+        schema: TAKEN_SCHEMA.to_owned(),
+        canary: canary.id.clone(),
+        taken: taken.to_vec(),
+    };
+    let bytes = serde_json::to_vec(&file).expect("conversations are JSON");
+    Ok(fs::replace(&layout.canary_taken(), &bytes, Durability::Durable)?)
+}
+
+/// The canary has ended: servers no longer look at it.
+pub fn remove(layout: &Layout) -> Result<(), Failure> {
+    Ok(fs::remove_if_there(&layout.canary_current())?)
+}
