@@ -55,14 +55,15 @@ fn one(repository: &Repository, action: &Action, firing: &Firing) -> (String, bo
 
 /// Starts a run for the firing's feedback item, once: an item that a run has taken starts no other.
 fn wake(repository: &Repository, firing: &Firing) -> (String, bool) {
-    let under_way = match operations::runs(repository) {
-        Ok(runs) => runs.into_iter().find(|run| run.finished.is_none()),
+    let runs = match operations::runs(repository) {
+        Ok(runs) => runs,
         Err(error) => return (format!("no run was started: {}", error.messages.join(": ")), true),
     };
-    if let Some(run) = under_way {
-        if run.feedback.contains(&firing.feedback) {
-            return (format!("run {} works on it", run.run), false);
-        }
+    // a check that was killed may not have noted it, and a short run may be over by now
+    if let Some(run) = runs.iter().find(|run| run.feedback.contains(&firing.feedback)) {
+        return (format!("run {} was started", run.run), false);
+    }
+    if let Some(run) = runs.iter().find(|run| run.finished.is_none()) {
         return (format!("it waits for the end of run {}", run.run), true);
     }
     let start = Start { feedback: vec![firing.feedback.clone()], coder: None };
