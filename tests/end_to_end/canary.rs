@@ -23,6 +23,11 @@ def ask(question: str, conversation_id: str = "") -> str:
     return f"learned {learned['seen']}"
 
 
+@runner.tool
+def look() -> str:
+    return ask("x")
+
+
 if __name__ == "__main__":
     runner.run()
 "#;
@@ -87,6 +92,12 @@ impl<'a> Host<'a> {
         );
         let text = &answer["result"]["content"][0]["text"];
         text.as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// What the session is answered by a tool without memory.
+    fn look(&mut self) -> String {
+        let answer = self.shim.call("look", &json!({}));
+        answer["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     /// So many conversations of one call each, by their ids and answers.
@@ -255,4 +266,95 @@ fn a_killed_canary_resumes_and_is_promoted_once() {
     assert_eq!(versions(served).len(), 2, "seed {}", moments.seed());
     let listed = served.agent(["canary", "list", "--json"]).ok().json();
     assert_eq!(listed["canaries"].as_array().unwrap().len(), 1, "seed {}", moments.seed());
+}
+
+#[test]
+fn a_decision_is_carried_out_after_a_kill_and_once() {
+    let served = served();
+    served.agent(["tune", "reward", "value=1"]).ok();
+    let mut canary = start(&served, []);
+    // later signals are in staging by the time of the promotion
+    served.agent(["tune", "reward", "value=1"]).ok();
+    let file = served.path(".agent/canary/current.json");
+    canary["decision"] = json!({"at": canary["started"], "verdict": "better",
+        "reason": "reward 0.9 against 0.7", "figures": {}});
+    std::fs::write(&file, canary.to_string()).unwrap();
+    let status = || served.agent(["canary", "status", "--json"]).ok().json();
+    assert_eq!(status()["canary"]["end"]["version"], "0.1.1");
+    assert!(!file.exists());
+    // killed after the promotion, and before its end was recorded
+    std::fs::write(&file, canary.to_string()).unwrap();
+    let again = status();
+    assert_eq!(again["canary"]["end"]["outcome"], "promoted", "{again}");
+    assert_eq!(again["canary"]["end"]["version"], "0.1.1", "{again}");
+    assert_eq!(versions(&served).len(), 2);
+    // killed before it was on record, and staging was reset since
+    served.agent(["tune", "reward", "value=1"]).ok();
+    let mut other = start(&served, []);
+    served.agent(["state", "reset"]).ok();
+    other["decision"] = canary["decision"].clone();
+    std::fs::write(&file, other.to_string()).unwrap();
+    let refused = served.agent(["canary", "status", "--json"]).code(1).json();
+    assert_eq!(refused["canary"]["end"]["outcome"], "refused", "{refused}");
+    served.agent(["canary", "list"]).ok().stdout_has("staging was reset or replayed since");
+}
+
+#[test]
+fn sessions_of_hosts_are_conversations_and_a_split_takes_no_part() {
+    let served = served();
+    served.agent(["tune", "reward", "value=1"]).ok();
+    let id = start(&served, ["--share", "50", "--by", "errors"])["id"].clone();
+    let mut answers = std::collections::BTreeSet::new();
+    for _ in 0..8 {
+        let mut host = Host::of(&served);
+        let answer = host.look();
+        assert_eq!(host.look(), answer, "a session stays where it was");
+        answers.insert(answer);
+        host.end();
+    }
+    assert!(answers.iter().all(|answer| ["learned 0", "learned 1"].contains(&answer.as_str())));
+    let mut split =
+        Pipes::start(served.command().args(["mcp", "runner", "--at", "active=1,v0.1.0=1"]));
+    split.initialize("2025-11-25");
+    assert_eq!(split.call("look", &json!({}))["content"][0]["text"], "learned 0");
+    split.close();
+    split.exited(Duration::from_secs(20));
+    let status = later(&served, ["canary", "status", "--json"]).ok().json();
+    assert_eq!(status["figures"]["conversations"], 8, "{status}");
+    let marked = |span: &&Value| {
+        let attributes = span["attributes"].as_array().unwrap();
+        attributes
+            .iter()
+            .any(|one| one["key"] == "agent.canary.id" && one["value"]["stringValue"] == id)
+    };
+    assert_eq!(crate::telemetry::spans(&served).iter().filter(marked).count(), 16);
+}
+
+#[test]
+fn a_promotion_that_is_held_is_made_by_a_later_command() {
+    let served = served();
+    let budgets = json!({"schema": "agent/budgets@1", "tiers": {},
+        "slos": [{"name": "calls", "indicator": {"type": "success"}, "target": 0.99,
+            "window": "28d"}],
+        "triggers": [{"name": "errors-burn", "type": "burn", "objective": "calls",
+            "min_events": 5, "actions": ["freeze"]}]});
+    std::fs::write(served.path("ci/budgets.json"), budgets.to_string()).unwrap();
+    served.agent(["tune", "fail"]).ok();
+    for _ in 0..6 {
+        served.agent(["run", "ask", "question=x", "--at", "staging"]).code(1);
+    }
+    served.agent(["trigger", "check"]).ok().stderr_has("errors-burn fired");
+    served.agent(["state", "reset"]).ok();
+    served.agent(["tune", "reward", "value=1"]).ok();
+    let mut canary = start(&served, []);
+    canary["decision"] = json!({"at": canary["started"], "verdict": "better",
+        "reason": "reward 0.9 against 0.7", "figures": {}});
+    let file = served.path(".agent/canary/current.json");
+    std::fs::write(file, canary.to_string()).unwrap();
+    let held = served.agent(["canary", "status"]).ok();
+    held.stderr_has("not promoted yet").stderr_has("errors-burn holds promotions");
+    served.agent(["canary", "list"]).ok().stdout_has("decided, not carried out");
+    served.agent(["trigger", "mute", "errors-burn", "--for", "1h"]).ok();
+    served.agent(["trigger", "check"]).ok().stderr_has("promoted as v0.1.1");
+    assert_eq!(versions(&served).len(), 2);
 }

@@ -3,7 +3,7 @@
 
 use crate::gate;
 use crate::served::{FOLDER, Served};
-use crate::world::World;
+use crate::world::{AGENT, World};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -282,6 +282,33 @@ fn clones_share_feedback_by_plain_git_in_any_order() {
     hub.git("c", ["fetch", "--quiet", "--prune", "origin"]);
     hub.git("c", ["fetch", "--quiet", "--prune", "origin", "+refs/agent/*:refs/agent/*"]);
     assert_eq!(hub.heard("c").len(), 6);
+}
+
+#[test]
+fn canaries_of_every_clone_are_on_record_from_start_to_end() {
+    let hub = Hub::new(&["a", "b"]);
+    let agent = |clone: &str, arguments: &[&str]| {
+        World::finish(hub.world.command(AGENT, clone).args(arguments)).ok()
+    };
+    let states = |clone: &str| {
+        let list = agent(clone, &["canary", "list", "--json"]).json();
+        let canaries = list["canaries"].as_array().unwrap().iter();
+        canaries.map(|canary| canary["end"]["outcome"].clone()).collect::<Vec<_>>()
+    };
+    for clone in ["a", "b"] {
+        agent(clone, &["tune", "took", "task=tea", "minutes=3"]);
+        agent(clone, &["canary", "start", "staging"]);
+        hub.git(clone, ["push", "--quiet", "origin"]);
+    }
+    hub.git("a", ["fetch", "--quiet", "origin"]);
+    assert_eq!(states("a"), [Value::Null, Value::Null]);
+    // the other clone's canary is none of this one
+    agent("a", &["canary", "stop"]);
+    agent("a", &["canary", "status"]).stdout_has("stopped");
+    hub.git("a", ["push", "--quiet", "origin"]);
+    hub.git("b", ["fetch", "--quiet", "origin"]);
+    assert_eq!(states("b"), [Value::Null, json!("stopped")], "newest first");
+    agent("b", &["canary", "status"]).stdout_has("running");
 }
 
 #[test]

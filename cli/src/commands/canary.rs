@@ -163,11 +163,13 @@ fn status(waits: bool, every: SignedDuration, context: &Context) -> CommandResul
         progress.warnings.as_slice().iter().for_each(|warning| context.printer.warn(warning));
         return Ok(exit(&progress.canary));
     }
-    let last = canary::all(&repository)?.into_iter().next_back();
+    let last = canary::last(&repository.layout)?;
     context.printer.json(&json!({"schema": "agent/canary-status@1", "canary": last}));
     match &last {
         Some(last) => context.printer.data(format!("{}: {}", last.id, end(last))),
-        None => context.printer.say("there was no canary; `agent canary start` begins one"),
+        None => {
+            context.printer.say("there was no canary here; `agent canary start` begins one");
+        }
     }
     Ok(last.as_ref().map_or(Exit::Done, exit))
 }

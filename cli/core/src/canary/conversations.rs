@@ -63,11 +63,6 @@ impl Observed {
         self.conversations.entry(conversation.to_owned()).or_default()
     }
 
-    /// How many conversations have a call.
-    pub fn begun(&self) -> usize {
-        self.conversations.values().filter(|course| !course.calls.is_empty()).count()
-    }
-
     /// Conversations that are over by now and were not taken before, in the order in which they
     /// were over.
     pub fn over(&self, canary: &Canary, now: u64, before: &BTreeSet<&str>) -> Vec<Taken> {
@@ -127,6 +122,161 @@ impl Taken {
         match measure {
             Measure::Success => Some(self.success),
             Measure::Reward { .. } => self.reward,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::judge::Judge;
+    use crate::canary::tests::canary;
+    use crate::protocol::otlp::Kind;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const REWARD: Measure = Measure::Reward { low: 0.0, high: 1.0 };
+    const START: u64 = 1_800_000_000;
+
+    /// A call or a reward of a conversation, at a second after the start.
+    #[derive(Debug, Clone, Copy)]
+    enum Happened {
+        Call { failed: bool },
+        Reward(f64),
+    }
+
+    fn take(observed: &mut Observed, id: u8, second: u64, happened: Happened) {
+        let at = (START + second) * NANOSECONDS;
+        let id = format!("c-{id}");
+        match happened {
+            Happened::Call { failed } => observed.take_span(&Span {
+                trace: String::new(),
+                id: String::new(),
+                parent: None,
+                name: "tools/call ask".to_owned(),
+                kind: Kind::Client,
+                began: at,
+                ended: at,
+                attributes: [
+                    (names::METHOD.to_owned(), json!(names::TOOLS_CALL)),
+                    (names::ROLE.to_owned(), json!(names::RUNNER)),
+                    (names::CANARY.to_owned(), json!("canary-1")),
+                    (names::CANARY_CONVERSATION.to_owned(), json!(id)),
+                ]
+                .into(),
+                failed,
+                message: String::new(),
+                links: Vec::new(),
+            }),
+            Happened::Reward(reward) => {
+                let event = Event {
+                    trace: None,
+                    span: None,
+                    at,
+                    name: names::EVALUATION.to_owned(),
+                    attributes: [
+                        (names::CONVERSATION.to_owned(), json!(id)),
+                        (names::SIGNAL.to_owned(), json!("s-1")),
+                        (names::SCORE.to_owned(), json!(reward)),
+                    ]
+                    .into(),
+                };
+                observed.take_event(&event, START * NANOSECONDS);
+            }
+        }
+    }
+
+    fn over(observed: &Observed, second: u64, before: &[Taken]) -> Vec<Taken> {
+        let before = before.iter().map(|taken| taken.conversation.as_str()).collect();
+        observed.over(&canary(REWARD), (START + second) * NANOSECONDS, &before)
+    }
+
+    #[test]
+    fn a_conversation_is_taken_once_when_it_is_over() {
+        let mut observed = Observed::of(&canary(REWARD));
+        take(&mut observed, 1, 0, Happened::Reward(0.0));
+        take(&mut observed, 1, 10, Happened::Call { failed: true });
+        take(&mut observed, 1, 20, Happened::Call { failed: false });
+        take(&mut observed, 1, 500, Happened::Reward(0.5));
+        take(&mut observed, 2, 30, Happened::Reward(1.0));
+        assert_eq!(over(&observed, 1_100, &[]), [], "it goes on for idle seconds");
+        let taken = over(&observed, 1_101, &[]);
+        let [one] = &taken[..] else { panic!("one has a call: {taken:?}") };
+        assert_eq!((one.success, one.reward), (0.5, Some(0.25)));
+        // a reward after that neither counts nor takes it again
+        take(&mut observed, 1, 5_000, Happened::Reward(1.0));
+        assert_eq!(over(&observed, 9_000, &taken), []);
+        assert_eq!(over(&observed, 9_000, &[]), taken, "nor where nothing was taken yet");
+    }
+
+    #[test]
+    fn calls_of_other_canaries_and_what_was_before_do_not_count() {
+        let mut observed = Observed::of(&canary(REWARD));
+        observed.canary = "canary-2".to_owned();
+        take(&mut observed, 1, 10, Happened::Call { failed: true });
+        assert_eq!(observed.conversations.len(), 0);
+        let mut later = canary(REWARD);
+        later.id = "canary-2".to_owned();
+        assert!(observed.over(&later, u64::MAX, &BTreeSet::new()).is_empty());
+    }
+
+    fn history() -> impl Strategy<Value = Vec<(u8, u64, Happened)>> {
+        let happened = prop_oneof![
+            any::<bool>().prop_map(|failed| Happened::Call { failed }),
+            (-1.0..2.0f64).prop_map(Happened::Reward),
+        ];
+        prop::collection::vec((0u8..40, 0u64..5_000, happened), 0..120)
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_the_record_gives_the_same_conversations(
+            history in history(), turned in 0usize..120,
+        ) {
+            let fold = |history: &[(u8, u64, Happened)]| {
+                let mut observed = Observed::of(&canary(REWARD));
+                for (id, second, happened) in history {
+                    take(&mut observed, *id, *second, *happened);
+                }
+                over(&observed, 20_000, &[])
+            };
+            let mut other = history.clone();
+            other.rotate_left(turned.min(history.len()));
+            other.reverse();
+            let (one, other) = (fold(&history), fold(&other));
+            prop_assert_eq!(one.len(), other.len());
+            for (one, other) in one.iter().zip(&other) {
+                prop_assert_eq!(&one.conversation, &other.conversation);
+                prop_assert!((one.success - other.success).abs() < 1e-9);
+                let rewards = one.reward.zip(other.reward);
+                prop_assert_eq!(one.reward.is_some(), other.reward.is_some());
+                prop_assert!(rewards.is_none_or(|(one, other)| (one - other).abs() < 1e-9));
+            }
+        }
+
+        #[test]
+        fn looking_often_takes_each_conversation_once_and_in_one_order(
+            history in history(), looks in prop::collection::vec(0u64..20_000, 0..8),
+        ) {
+            let mut observed = Observed::of(&canary(REWARD));
+            for (id, second, happened) in &history {
+                take(&mut observed, *id, *second, *happened);
+            }
+            let mut looks = looks;
+            looks.sort_unstable();
+            looks.push(20_000);
+            let mut taken: Vec<Taken> = Vec::new();
+            for second in looks {
+                let more = over(&observed, second, &taken);
+                // what is kept between looks is read back after a kill
+                let kept = serde_json::to_string(&taken).unwrap();
+                taken = serde_json::from_str(&kept).unwrap();
+                taken.extend(more);
+            }
+            let at_once = over(&observed, 20_000, &[]);
+            prop_assert_eq!(&taken, &at_once);
+            let design = canary(REWARD).design;
+            prop_assert_eq!(Judge::of(&design, &taken), Judge::of(&design, &at_once));
         }
     }
 }

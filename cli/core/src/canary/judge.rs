@@ -124,3 +124,64 @@ fn figures(comparison: &Comparison) -> Value {
         "evidence_worse": worse.exp(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::tests::canary;
+    use crate::statistics::bootstrap::SplitMix64;
+
+    /// Conversations whose rewards and errors depend on the arm, until there is a verdict.
+    fn verdict(measure: Measure, rates: [(f64, f64); 2], seed: u64) -> (Verdict, u64) {
+        let design = Design { share: 50, limit: 2_000, ..canary(measure).design };
+        let mut judge = Judge::new(&design);
+        let mut random = SplitMix64::new(seed);
+        loop {
+            let (arm, (reward, success)) = if random.unit() < 0.5 {
+                (Arm::Canary, rates[0])
+            } else {
+                (Arm::Control, rates[1])
+            };
+            let mut drawn = |rate: f64| f64::from(u8::from(random.unit() < rate));
+            judge.take(&Taken {
+                conversation: String::new(),
+                arm,
+                success: drawn(success),
+                reward: Some(drawn(reward)),
+            });
+            if let Some(verdict) = judge.verdict() {
+                return (verdict, judge.taken());
+            }
+        }
+    }
+
+    const REWARD: Measure = Measure::Reward { low: 0.0, high: 1.0 };
+
+    #[test]
+    fn clear_differences_decide_and_identical_arms_do_not() {
+        let count = |measure, rates, wanted| {
+            (0..40).filter(|seed| verdict(measure, rates, *seed).0 == wanted).count()
+        };
+        assert!(count(REWARD, [(0.9, 1.0), (0.6, 1.0)], Verdict::Better) >= 38);
+        assert!(count(REWARD, [(0.5, 1.0), (0.8, 1.0)], Verdict::Worse) >= 38);
+        // rewards alike, and more calls that fail
+        assert!(count(REWARD, [(0.7, 0.7), (0.7, 0.99)], Verdict::MoreErrors) >= 36);
+        assert!(count(Measure::Success, [(0.0, 0.99), (1.0, 0.7)], Verdict::Better) >= 38);
+        assert!(count(REWARD, [(0.7, 0.9), (0.7, 0.9)], Verdict::NotEnoughEvidence) >= 32);
+    }
+
+    #[test]
+    fn nothing_changes_a_verdict() {
+        let design = Design { limit: 2, ..canary(Measure::Success).design };
+        let taken = |success| Taken {
+            conversation: String::new(),
+            arm: Arm::Canary,
+            success,
+            reward: None,
+        };
+        let two = [taken(1.0), taken(0.5)];
+        let more = [taken(1.0), taken(0.5), taken(0.0)];
+        assert_eq!(Judge::of(&design, &two).verdict(), Some(Verdict::NotEnoughEvidence));
+        assert_eq!(Judge::of(&design, &two), Judge::of(&design, &more));
+    }
+}

@@ -6,6 +6,7 @@ use crate::world::layout::Layout;
 use agent_core::canary::Canary;
 use agent_core::canary::conversations::Taken;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 const TAKEN_SCHEMA: &str = "agent/canary-taken@1";
 
@@ -20,8 +21,16 @@ struct TakenFile {
 
 /// The canary of this clone that has not ended.
 pub fn current(layout: &Layout) -> Result<Option<Canary>, Failure> {
-    let path = layout.canary_current();
-    let Some(bytes) = fs::read_if_there(&path)? else { return Ok(None) };
+    read(&layout.canary_current())
+}
+
+/// The last one of this clone that has ended.
+pub fn last(layout: &Layout) -> Result<Option<Canary>, Failure> {
+    read(&layout.canary_last())
+}
+
+fn read(path: &Path) -> Result<Option<Canary>, Failure> {
+    let Some(bytes) = fs::read_if_there(path)? else { return Ok(None) };
     let canary = Canary::parse(&bytes)
         .map_err(|problem| Failure::input(format!("{}: {problem}", path.display())))?;
     Ok(Some(canary))
@@ -54,7 +63,8 @@ pub fn write_taken(layout: &Layout, canary: &Canary, taken: &[Taken]) -> Result<
     Ok(fs::replace(&layout.canary_taken(), &bytes, Durability::Durable)?)
 }
 
-/// The canary has ended: servers no longer look at it.
-pub fn remove(layout: &Layout) -> Result<(), Failure> {
+/// The canary has ended: it is the last one, and servers no longer look at it.
+pub fn finish(layout: &Layout, canary: &Canary) -> Result<(), Failure> {
+    fs::replace(&layout.canary_last(), &canary.to_bytes(), Durability::Durable)?;
     Ok(fs::remove_if_there(&layout.canary_current())?)
 }

@@ -10,7 +10,7 @@ mod progress;
 mod start;
 
 pub use crate::repository::canaries::all;
-pub use files::current;
+pub use files::{current, last};
 pub use progress::{Progress, advance, stop, wait};
 pub use start::{Options, start};
 

@@ -174,6 +174,8 @@ fn carry_out(
 ) -> Result<Canary, Failure> {
     let Some(decision) = canary.decision.clone() else { return Ok(canary) };
     if canary.end.is_none() {
+        // so that the record that the version's commit names has it
+        repository.settle(canaries::record(repository, &canary)?);
         let (outcome, reason, version) = match decision.verdict {
             Verdict::Better => match promoted(repository, &canary, &decision) {
                 Ok(promoted) => promoted,
@@ -199,7 +201,7 @@ fn carry_out(
         files::write(&repository.layout, &canary)?;
     }
     repository.settle(canaries::record(repository, &canary)?);
-    files::remove(&repository.layout)?;
+    files::finish(&repository.layout, &canary)?;
     Ok(canary)
 }
 

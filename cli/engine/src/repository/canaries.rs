@@ -32,7 +32,11 @@ pub fn record(repository: &Repository, canary: &Canary) -> Result<Committed<()>,
     let state_path = format!("{FOLDER}/{}{STATE_SUFFIX}", canary.id);
     let bytes = canary.to_bytes();
     let state = repository.git.blob(&canary.frozen.revision)?;
-    let what = canary.end.as_ref().map_or("started", |end| end.outcome.as_str());
+    let what = match (&canary.end, &canary.decision) {
+        (Some(end), _) => end.outcome.as_str(),
+        (None, Some(_)) => "decided",
+        (None, None) => "started",
+    };
     INBOX.edit(&repository.git, |view| {
         if view.read(&path)?.as_ref() == Some(&bytes) {
             return Ok(None);

@@ -279,6 +279,11 @@ impl Layout {
         self.home().join("canary").join("current.json")
     }
 
+    /// The last one that ended here.
+    pub fn canary_last(&self) -> PathBuf {
+        self.home().join("canary").join("last.json")
+    }
+
     /// The conversations that it was judged by.
     pub fn canary_taken(&self) -> PathBuf {
         self.home().join("canary").join("taken.json")
