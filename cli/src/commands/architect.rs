@@ -71,6 +71,9 @@ enum Action {
         /// none
         #[arg(long, hide = true)]
         announce: bool,
+        /// Only for items that no run has taken yet
+        #[arg(long, hide = true)]
+        once: bool,
     },
     /// Stop a run, or withdraw a feedback item
     Cancel {
@@ -109,8 +112,8 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         )),
         (Some(Action::List), _) => list(&repository, context),
         (Some(Action::Show { id }), _) => show(id, &repository, context),
-        (Some(Action::Run { items, coder, no_wait, announce }), _) => {
-            let start = Start { feedback: items.clone(), coder: *coder };
+        (Some(Action::Run { items, coder, no_wait, announce, once }), _) => {
+            let start = Start { feedback: items.clone(), coder: *coder, once: *once };
             if *announce {
                 return run_announced(&start, !no_wait, &repository, context);
             }
@@ -147,7 +150,7 @@ fn say(
         return Ok(Exit::Done);
     }
     context.printer.say(format!("{} is in the inbox", item.id));
-    let start = Start { feedback: vec![item.id], coder: arguments.coder };
+    let start = Start { feedback: vec![item.id], coder: arguments.coder, once: false };
     run_for(&start, true, repository, context)
 }
 

@@ -177,6 +177,9 @@ pub struct Start {
     /// Ids; the oldest open item where there are none.
     pub feedback: Vec<String>,
     pub coder: Option<CoderKind>,
+    /// Only for items that no run has taken yet.
+    #[serde(skip)]
+    pub once: bool,
 }
 
 /// The first line on stdout of a process that `start` made.
@@ -208,6 +211,9 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     if let Some(coder) = start.coder {
         command = command.args(["--coder", coder.as_str()]);
     }
+    if start.once {
+        command = command.arg("--once");
+    }
     if let Some(asked) = Span::current().traceparent() {
         command = command.env(env::TRACEPARENT, asked);
     }
@@ -235,7 +241,7 @@ fn chosen(repository: &Repository, start: &Start) -> Result<Vec<Feedback>, NotSt
         let oldest = items.into_iter().find(|item| item.status.can_be_run(false));
         return oldest.map(|oldest| vec![oldest]).ok_or(NotStarted::NothingOpen);
     }
-    start.feedback.iter().map(|id| run::runnable(&items, id)).collect()
+    start.feedback.iter().map(|id| run::runnable(&items, id, !start.once)).collect()
 }
 
 /// Why the process of a run put none on record.
@@ -275,7 +281,8 @@ pub fn begin<'a>(
     let items = chosen(repository, start)?;
     let pushes = versions::pushes_by_manifest(repository);
     versions::level(repository, pushes)?;
-    let run = run::begin(repository, &Assignment { items, coder: start.coder, waits })?;
+    let run =
+        run::begin(repository, &Assignment { items, coder: start.coder, waits, once: start.once })?;
     Ok(Begun { run, repository, pushes })
 }
 

@@ -46,6 +46,8 @@ pub struct Assignment {
     pub coder: Option<CoderKind>,
     /// Whether it waits for another active run.
     pub waits: bool,
+    /// Whether it takes only items that no run has taken yet.
+    pub once: bool,
 }
 
 /// A run that is on record. No other run of this clone begins while it is held.
@@ -143,7 +145,7 @@ fn record(
     active: &Target,
     assignment: &Assignment,
 ) -> Result<Report, NotStarted> {
-    let items = still_runnable(&assignment.items, repository)?;
+    let items = still_runnable(assignment, repository)?;
     let manifest = &active.manifest;
     let coder = assignment.coder.unwrap_or(manifest.architect.coder);
     coders::expect_configured(coder, active).map_err(NotStarted::NotReady)?;
@@ -165,20 +167,21 @@ fn record(
 
 /// The items as they are now: while this run waited, another may have answered them.
 fn still_runnable(
-    items: &[Feedback],
+    assignment: &Assignment,
     repository: &Repository,
 ) -> Result<Vec<Feedback>, NotStarted> {
     let now = Inbox::new(&repository.git).items()?;
-    items.iter().map(|item| runnable(&now, &item.id)).collect()
+    let again = !assignment.once;
+    assignment.items.iter().map(|item| runnable(&now, &item.id, again)).collect()
 }
 
-/// The item of that id, where a run that names it may take it.
-pub fn runnable(items: &[Feedback], id: &str) -> Result<Feedback, NotStarted> {
+/// The item of that id, where a run that names it may take it; `again`: also after another run did.
+pub fn runnable(items: &[Feedback], id: &str, again: bool) -> Result<Feedback, NotStarted> {
     let item = items
         .iter()
         .find(|item| item.id == id)
         .ok_or_else(|| NotStarted::NoFeedback { id: id.to_owned() })?;
-    if item.status.can_be_run(true) {
+    if item.status.can_be_run(again) {
         return Ok(item.clone());
     }
     Err(NotStarted::NotRunnable { id: id.to_owned(), status: item.status.clone() })

@@ -66,7 +66,7 @@ fn wake(repository: &Repository, firing: &Firing) -> (String, bool) {
     if let Some(run) = runs.iter().find(|run| run.finished.is_none()) {
         return (format!("it waits for the end of run {}", run.run), true);
     }
-    let start = Start { feedback: vec![firing.feedback.clone()], coder: None };
+    let start = Start { feedback: vec![firing.feedback.clone()], coder: None, once: true };
     match operations::start(repository, &start) {
         Ok(report) => (format!("run {} was started", report.run), false),
         Err(NotStarted::NotRunnable {
