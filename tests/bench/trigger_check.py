@@ -42,12 +42,11 @@ LOG = (
 )
 QUERY = """
 SET threads = 2;
-WITH spans AS (
-  SELECT unnest(unnest(rs.scopeSpans, recursive := false).spans) AS span
-  FROM (SELECT unnest(resourceSpans) AS rs FROM read_json('{files}', format = 'newline_delimited', maximum_object_size = 100000000, columns = {{
-    resourceSpans: 'STRUCT(scopeSpans STRUCT(spans STRUCT(kind INT, endTimeUnixNano VARCHAR, attributes STRUCT("key" VARCHAR, "value" STRUCT(stringValue VARCHAR))[], status STRUCT(code INT))[])[])[]'}}))
-)
-SELECT list_extract(list_filter(span.attributes, a -> a.key = 'agent.version'), 1).value.stringValue AS version,
+WITH resources AS (
+  SELECT unnest(resourceSpans) AS resource FROM read_json('{files}', format = 'newline_delimited', maximum_object_size = 100000000, columns = {{
+    resourceSpans: 'STRUCT(scopeSpans STRUCT(spans STRUCT(kind INT, endTimeUnixNano VARCHAR, attributes STRUCT("key" VARCHAR, "value" STRUCT(stringValue VARCHAR))[], status STRUCT(code INT))[])[])[]'}})
+), scopes AS (SELECT unnest(resource.scopeSpans) AS scope FROM resources), spans AS (SELECT unnest(scope.spans) AS span FROM scopes)
+SELECT list_extract(list_filter(span.attributes, lambda a: a.key = 'agent.version'), 1).value.stringValue AS version,
   span.endTimeUnixNano::BIGINT // 60000000000 AS minute, count(*) AS calls, count(*) FILTER (span.status.code = 2) AS errors
 FROM spans WHERE span.kind = 3 GROUP BY ALL
 """
@@ -85,10 +84,10 @@ def write(store, calls, days):
 def timed(command, folder):
     """Seconds of wall time, and the peak of resident memory in MiB."""
     began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=os.environ | {"AGENT_SKIP_HOOKS": "1"})
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"AGENT_SKIP_HOOKS": "1"})
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = status
-    assert status == 0, command
+    assert status == 0, process.stderr.read().decode()[-600:]
     return time.perf_counter() - began, usage.ru_maxrss / 1024
 
 
@@ -118,7 +117,7 @@ def main():
         print(f"a check after it  {seconds * 1000:8.1f} ms  (median of 7)   peak {max(memory for _, memory in later):5.0f} MiB")
         if options.duckdb:
             files = folder / ".agent/store/telemetry/traces/*/*/*/*.jsonl"
-            script = f"import duckdb; print(len(duckdb.sql('''{QUERY.format(files=files)}''').fetchall()))"
+            script = f"import duckdb; print(len(duckdb.execute('''{QUERY.format(files=files)}''').fetchall()))"
             took, memory = timed([options.duckdb, "-c", script], folder)
             traces = sum(file.stat().st_size for file in (folder / ".agent/store/telemetry/traces").rglob("*.jsonl"))
             print(f"DuckDB            {took:8.2f} s   {traces / 1e6 / took:6.0f} MB/s   peak {memory:5.0f} MiB   (traces alone, with the start of Python)")
