@@ -58,6 +58,16 @@ bench-triggers *ARGS:
 bench-canary *ARGS:
     cargo bench -p agent-core --bench canary -- {{ARGS}}
 
+# `agent trigger check` over a million recorded calls, the first and one after it, beside DuckDB's same query (--duckdb PYTHON, which has it)
+bench-trigger-check *ARGS:
+    cargo build --release
+    python3 tests/bench/trigger_check.py {{ARGS}}
+
+# what a call and a signal cost with 20 triggers on against none, in one run
+bench-watched *ARGS:
+    cargo build --release
+    python3 tests/bench/watched.py {{ARGS}}
+
 # power loss, simulated on an ext4 file system of its own (root only: it mounts)
 power-loss trials="12":
     tests/power_loss/run.sh {{trials}}
