@@ -233,6 +233,7 @@ fn coder() -> String {
 
 /// Live traffic through the shim, a fault in it, a watch: what follows needs no person.
 #[test]
+#[expect(clippy::print_stdout, reason = "how long it took is a figure that is asked for")]
 fn an_incident_in_live_traffic_is_found_and_fixed() {
     let template = source_root().join("templates/minimal");
     let read = |path: &str| std::fs::read_to_string(template.join(path)).unwrap();
