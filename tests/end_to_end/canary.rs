@@ -10,7 +10,14 @@ use std::time::Duration;
 
 /// A Runner whose answers show the state it was served.
 const RUNNER: &str = r#"
+import json
+import os
+
 from agent_runtime import Server, state
+
+with open(os.environ["AGENT_STATE_FILE"]) as file:
+    if json.load(file)["tasks"].get("crashes"):
+        raise SystemExit("it was learned to crash")
 
 runner = Server("canary")
 
@@ -48,6 +55,12 @@ def reward(value: float, conversation_id: str = "") -> float:
 @tuner.tool
 def fail() -> bool:
     state()["tasks"]["learned"] = {"minutes": 0.0, "seen": 0, "fails": True}
+    return True
+
+
+@tuner.tool
+def crash() -> bool:
+    state()["tasks"]["crashes"] = {"minutes": 0.0, "seen": 0}
     return True
 
 
@@ -357,4 +370,19 @@ fn a_promotion_that_is_held_is_made_by_a_later_command() {
     served.agent(["trigger", "mute", "errors-burn", "--for", "1h"]).ok();
     served.agent(["trigger", "check"]).ok().stderr_has("promoted as v0.1.1");
     assert_eq!(versions(&served).len(), 2);
+}
+
+#[test]
+fn calls_that_no_server_starts_for_count_as_errors() {
+    let served = served();
+    served.agent(["tune", "crash"]).ok();
+    start(&served, ["--share", "99"]);
+    let mut host = Host::of(&served);
+    let conversations = host.converse(3);
+    let failed = conversations.iter().filter(|(_, answer)| answer != "learned 0").count();
+    let served = host.end();
+    let status = later(served, ["canary", "status", "--json"]).ok().json();
+    let success = &status["figures"]["success"];
+    assert_eq!(success["canary"]["conversations"], failed, "{status}");
+    assert!(failed > 0 && success["canary"]["mean"] == 0.0, "{status}");
 }

@@ -1,5 +1,7 @@
 //! The conversations of a canary as they are on record: a fold over spans and events, in any order
-//! and any split. A conversation is taken into the comparison once, when it is over.
+//! and any split. A conversation is taken into the comparison once, when it is over, and in the order
+//! in which conversations began: that order depends on no arm, where the order in which they are over
+//! would have the shorter ones of an arm first.
 
 use super::{Arm, Canary, Measure};
 use crate::protocol::conventions as names;
@@ -9,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NANOSECONDS: u64 = 1_000_000_000;
+/// A conversation that goes on for longer is compared by what happened until then, so that those that
+/// began after it do not wait for its end.
+const LONGEST: u64 = 6 * 3_600 * NANOSECONDS;
 
 /// What is on record of the conversations of one canary.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -63,38 +68,42 @@ impl Observed {
         self.conversations.entry(conversation.to_owned()).or_default()
     }
 
-    /// Conversations that are over by now and were not taken before, in the order in which they
-    /// were over.
+    /// Conversations that were not taken before, in the order in which they began, up to the first
+    /// one that goes on.
     pub fn over(&self, canary: &Canary, now: u64, before: &BTreeSet<&str>) -> Vec<Taken> {
-        let mut over: Vec<_> = self
+        let mut waiting: Vec<_> = self
             .conversations
             .iter()
             .filter(|(id, _)| !before.contains(id.as_str()))
-            .filter_map(|(id, course)| {
-                let end = course.end(canary.design.idle_s * NANOSECONDS, now)?;
-                Some((end, course.taken(id, canary, end)))
-            })
+            .filter_map(|(id, course)| Some((course.began()?, id, course)))
             .collect();
-        over.sort_by(|one, other| {
-            (one.0, &one.1.conversation).cmp(&(other.0, &other.1.conversation))
+        waiting.sort_by_key(|(began, id, _)| (*began, *id));
+        let idle = canary.design.idle_s * NANOSECONDS;
+        let over = waiting.into_iter().map_while(|(began, id, course)| {
+            Some(course.taken(id, canary, course.end(began, idle, now)?))
         });
-        over.into_iter().map(|(_, taken)| taken).collect()
+        over.collect()
     }
 }
 
 impl Course {
+    /// The end of its first call; a conversation that was only rewarded has not begun.
+    fn began(&self) -> Option<u64> {
+        self.calls.iter().map(|(at, _)| *at).min()
+    }
+
     /// The last thing that happened before the first silence of this length; `None` while the
-    /// conversation goes on, or has no call yet.
-    fn end(&self, idle: u64, now: u64) -> Option<u64> {
-        let first = self.calls.iter().map(|(at, _)| *at).min()?;
+    /// conversation goes on.
+    fn end(&self, began: u64, idle: u64, now: u64) -> Option<u64> {
         let calls = self.calls.iter().map(|(at, _)| *at);
         let mut times: Vec<_> = calls.chain(self.rewards.iter().map(|(at, _)| *at)).collect();
         times.sort_unstable();
-        times.retain(|at| *at >= first);
+        times.retain(|at| (began..=began.saturating_add(LONGEST)).contains(at));
         let goes_on = |pair: &&[u64]| pair[1] - pair[0] <= idle;
         let steps = times.windows(2).take_while(goes_on).count();
         let last = times[steps];
-        (last.saturating_add(idle) < now).then_some(last)
+        let over = last.saturating_add(idle).min(began.saturating_add(LONGEST));
+        (over < now).then_some(last)
     }
 
     fn taken(&self, id: &str, canary: &Canary, end: u64) -> Taken {
@@ -207,6 +216,21 @@ mod tests {
         take(&mut observed, 1, 5_000, Happened::Reward(1.0));
         assert_eq!(over(&observed, 9_000, &taken), []);
         assert_eq!(over(&observed, 9_000, &[]), taken, "nor where nothing was taken yet");
+    }
+
+    #[test]
+    fn conversations_are_taken_in_the_order_in_which_they_began() {
+        let mut observed = Observed::of(&canary(REWARD));
+        for second in (0..30_000).step_by(300) {
+            take(&mut observed, 1, second, Happened::Call { failed: second > 25_000 });
+        }
+        take(&mut observed, 2, 10, Happened::Call { failed: false });
+        assert_eq!(over(&observed, 20_000, &[]), [], "the first one goes on");
+        let taken = over(&observed, 22_000, &[]);
+        let ids: Vec<_> = taken.iter().map(|taken| taken.conversation.as_str()).collect();
+        assert_eq!(ids, ["c-1", "c-2"]);
+        assert!(taken[0].success > 0.99, "by its first six hours: {taken:?}");
+        assert_eq!(over(&observed, 40_000, &[]), taken);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::child::{CallResult, Child, ChildError};
 use crate::conversations::{self, ConversationError, Header, Latest, LockedConversation, Turn};
 use crate::target::definition::Target;
-use crate::telemetry::{Operation, Request, conventions as names};
+use crate::telemetry::{Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use agent_core::canary::Arm;
 use agent_core::protocol::discovery::takes_conversation;
@@ -36,6 +36,22 @@ pub struct Membership {
     pub canary: String,
     pub arm: Arm,
     pub conversation: String,
+}
+
+impl Membership {
+    fn mark(&self, span: &Span) {
+        span.set(names::CANARY, self.canary.clone());
+        span.set(names::CANARY_ARM, self.arm.as_str());
+        span.set(names::CANARY_CONVERSATION, self.conversation.clone());
+    }
+
+    /// Records a call that reached no child: a state under which no server starts is one that fails.
+    pub fn record_unserved(&self, tool: &str, why: &str) {
+        let operation = Operation::client(&Request::call(tool));
+        operation.span().set(names::ROLE, names::RUNNER);
+        self.mark(operation.span());
+        operation.fail("not_served", why);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +95,7 @@ impl Call<'_> {
         operation.span().set(names::ROLE, names::RUNNER);
         operation.span().served_by(self.target.version.as_ref(), &self.target.state.revision);
         if let Some(member) = self.member {
-            let span = operation.span();
-            span.set(names::CANARY, member.canary.clone());
-            span.set(names::CANARY_ARM, member.arm.as_str());
-            span.set(names::CANARY_CONVERSATION, member.conversation.clone());
+            member.mark(operation.span());
         }
         if let Some(arguments) = self.params.get("arguments") {
             operation.given(|| arguments.get().to_owned());

@@ -106,9 +106,17 @@ impl ToolServer for Runner {
         let begins =
             conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
         let member = member(caller, held.as_ref(), &conversation);
-        let served = serving(caller, held.as_ref(), &conversation, member.as_ref()).await?;
-        shadow(caller, &params, &served);
         let tool = params.text("name").unwrap_or_default();
+        let served = match serving(caller, held.as_ref(), &conversation, member.as_ref()).await {
+            Ok(served) => served,
+            Err(error) => {
+                if let Some(member) = &member {
+                    member.record_unserved(&tool, &error.messages.join(": "));
+                }
+                return Err(error.into());
+            }
+        };
+        shadow(caller, &params, &served);
         Span::current().served_by(served.target.version.as_ref(), &served.target.state.revision);
         if let Some(how) = served.server.undeclared_tools.borrow().get(&tool) {
             let message = format!(
@@ -196,7 +204,14 @@ impl CallConversation {
         let of_host = caller.own_conversation().filter(|_| id.is_none()).map(str::to_owned);
         let route = caller.shim.route(id.as_deref().or(of_host.as_deref()));
         let target = caller.shim.current(&route)?;
-        let discovery = caller.discovery_of(&route, &target).await?;
+        let discovery = match caller.discovery_of(&route, &target).await {
+            // a canary has the code of its version: the call itself shows that it does not start
+            Err(_) if route == Route::Canary => {
+                let main = Route::Plan(caller.shim.targets.traffic.main());
+                Box::pin(caller.discovery(&main)).await?
+            }
+            discovery => discovery?,
+        };
         let resolved = (route, target);
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
