@@ -55,6 +55,10 @@ fn objectives_are_counted_from_calls_and_rewards() {
     assert_eq!(seen(), expected(4), "what was read before counts once");
     served.agent(["run", "ask", "question=d"]).ok();
     assert_eq!(seen(), expected(5), "what is new is added");
+    // a file that was stored twice counts once
+    let file = crate::telemetry::newest_file(&served, "traces");
+    std::fs::copy(&file, file.with_extension("again.jsonl")).unwrap();
+    assert_eq!(seen(), expected(5));
     // objectives that share their events count each of them once
     let mut stricter = objective("calls-succeed-strictly", json!({"type": "success"}));
     stricter["target"] = json!(0.99);

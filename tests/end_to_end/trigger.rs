@@ -1,13 +1,14 @@
 //! Triggers over real calls: a rule fires once, with its evidence, until it is cleared.
 
 use crate::kill::{Moment, Moments, kill_at, kills};
+use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::rest::Api;
 use crate::served::{Served, json_lines};
 use crate::telemetry::served;
 use crate::world::{Ended, World, source_root};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BURN: &str = r#"{"name": "errors-burn", "type": "burn", "objective": "calls-succeed",
     "min_events": 5}"#;
@@ -215,6 +216,74 @@ fn a_tier_that_falls_without_a_new_version_fires() {
     assert_eq!((&rule["did"], &rule["figures"]["now"]), (&json!("fired"), &json!(0.0)), "{rule}");
     assert_eq!(with("usual", 27)["did"], "firing");
     assert_eq!(with("usual", 51)["did"], "cleared");
+}
+
+const FAULT: &str = "raise RuntimeError(\"no index of bugs\")";
+
+/// A coder that finds the fault which the feedback names.
+fn coder() -> String {
+    format!(
+        "import os, pathlib\n\
+        brief = pathlib.Path(os.environ['AGENT_BRIEF']).read_text()\n\
+        assert 'errors-burn' in brief and 'estimate failed' in brief, brief\n\
+        runner = pathlib.Path('runner/__main__.py')\n\
+        runner.write_text(runner.read_text().replace({FAULT:?}, 'pass'))\n"
+    )
+}
+
+/// Live traffic through the shim, a fault in it, a watch: what follows needs no person.
+#[test]
+#[expect(clippy::print_stdout, reason = "how long it took is a figure that is asked for")]
+fn an_incident_in_live_traffic_is_found_and_fixed() {
+    let template = source_root().join("templates/minimal");
+    let read = |path: &str| std::fs::read_to_string(template.join(path)).unwrap();
+    let manifest = read("agent.toml").replace(
+        "coder = \"builtin\"",
+        &format!("coder = \"command\"\ncommand = [\"python\", \"-c\", {:?}]", coder()),
+    );
+    let runner = read("runner/__main__.py").replace(
+        "    known = state()",
+        &format!("    if task == \"bug\":\n        {FAULT}\n    known = state()"),
+    );
+    let budgets = json!({"schema": "agent/budgets@1",
+        "tiers": {"micro": {"pass_rate": 0.6}, "fast": {"pass_rate": 0.3},
+            "full": {"pass_rate": 0.3}},
+        "slos": [{"name": "calls-succeed", "indicator": {"type": "success"}, "target": 0.9,
+            "window": "28d"}],
+        "triggers": [{"name": "errors-burn", "type": "burn", "objective": "calls-succeed",
+            "windows": [{"long": "1h", "short": "5m", "rate": 3}], "actions": ["wake"]}]});
+    let served = Served::with(&[
+        ("agent.toml", &manifest),
+        ("runner/__main__.py", &runner),
+        ("ci/budgets.json", &budgets.to_string()),
+    ]);
+    let mut watch =
+        served.command().args(["-q", "trigger", "watch", "--every", "1s"]).spawn().unwrap();
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    for _ in 0..10 {
+        shim.call("estimate", &json!({"task": "review"}));
+    }
+    assert!(firings(&served).is_empty());
+    let began = Instant::now();
+    for _ in 0..10 {
+        shim.call_fails("estimate", &json!({"task": "bug"}));
+    }
+    eventually(DEADLINE, "the trigger fires", || !firings(&served).is_empty());
+    println!("from the first bad call to the firing: {:.1} s", began.elapsed().as_secs_f64());
+    eventually(DEADLINE, "a version answers", || {
+        firings(&served)[0]["outcome"]["version"].is_string()
+    });
+    println!("to the version that answers it: {:.1} s", began.elapsed().as_secs_f64());
+    shim.call("estimate", &json!({"task": "bug"}));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    later(&served, 80, ["trigger", "check"]).ok().stderr_has("errors-burn is cleared");
+    let [firing] = &firings(&served)[..] else { panic!("it fired once") };
+    assert!(firing["cleared"].is_string(), "{firing}");
+    let listed = served.agent(["architect", "list", "--json"]).ok().json();
+    assert_eq!(listed["runs"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["runs"][0]["version"], firing["outcome"]["version"]);
 }
 
 #[test]

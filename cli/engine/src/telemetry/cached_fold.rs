@@ -1,20 +1,23 @@
 //! A fold over what is on record that is cached between processes: a file of the store never changes,
 //! so it is read once, and the next look reads what is new.
 
-use super::records::{Recorded, Records};
+use super::records::{Recorded, Records, each_of};
 use super::spool::{Signal, SpoolError};
 use crate::world::fs::{self, Durability, FsError};
+use agent_core::formats::object_id::digest;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// The files of the store that were read, and what they came to.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct CachedFold<T> {
     schema: String,
-    read: BTreeSet<String>,
+    /// The identity of each file's content, by its key: the same content under another key, such as
+    /// a batch that was sent twice, counts once.
+    read: BTreeMap<String, String>,
     fold: T,
     #[serde(skip)]
     is_new: bool,
@@ -30,7 +33,7 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
             .filter(|cached| cached.schema == schema && !stale(&cached.fold));
         cached.unwrap_or_else(|| Self {
             schema: schema.to_owned(),
-            read: BTreeSet::new(),
+            read: BTreeMap::new(),
             fold: T::default(),
             is_new: false,
         })
@@ -46,27 +49,33 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
     ) -> Result<T, SpoolError> {
         let mut listed = BTreeSet::new();
         let mut spooled = Vec::new();
+        let mut known: BTreeSet<String> = self.read.values().cloned().collect();
         for signal in [Signal::Traces, Signal::Logs] {
             for source in records.sources(signal, since)? {
                 listed.insert(source.key.clone());
-                if self.read.contains(&source.key) {
+                if self.read.contains_key(&source.key) {
                     continue;
                 }
                 if !source.is_stored() {
                     spooled.push((signal, source));
                     continue;
                 }
-                let fold = &mut self.fold;
-                records.each(signal, &source, |recorded| take(fold, recorded))?;
+                let text = records.read(&source)?;
                 // what could not be read now is read another time
-                if records.missed().is_none() {
-                    self.read.insert(source.key);
-                    self.is_new = true;
+                if records.missed().is_some() {
+                    continue;
                 }
+                let identity = identity(&text);
+                if known.insert(identity.clone()) {
+                    let fold = &mut self.fold;
+                    each_of(signal, &text, |recorded| take(fold, recorded));
+                }
+                self.read.insert(source.key, identity);
+                self.is_new = true;
             }
         }
         if records.missed().is_none() {
-            self.read.retain(|key| listed.contains(key));
+            self.read.retain(|key, _| listed.contains(key));
         }
         let mut fold = self.fold.clone();
         for (signal, source) in spooled {
@@ -88,4 +97,14 @@ impl<T: Default + Clone + Serialize + DeserializeOwned> CachedFold<T> {
         let bytes = serde_json::to_vec(self).expect("a fold is JSON");
         fs::replace(path, &bytes, Durability::Rebuildable)
     }
+}
+
+/// By the length, the beginning and the end, which have the random ids of traces and spans.
+fn identity(text: &str) -> String {
+    const PART: usize = 4096;
+    let bytes = text.as_bytes();
+    let (head, tail) =
+        (&bytes[..bytes.len().min(PART)], &bytes[bytes.len().saturating_sub(PART)..]);
+    let parts = [bytes.len().to_string().as_bytes(), b" ", head, tail].concat();
+    digest(&parts).trim_start_matches("sha256:").chars().take(24).collect()
 }

@@ -112,19 +112,9 @@ impl Records {
         &self,
         signal: Signal,
         source: &Source,
-        mut take: impl FnMut(Recorded<'_>),
+        take: impl FnMut(Recorded<'_>),
     ) -> Result<(), SpoolError> {
-        for line in self.read(source)?.lines() {
-            if signal == Signal::Traces {
-                for span in &otlp::spans(line).unwrap_or_default() {
-                    take(Recorded::Span(span));
-                }
-            } else {
-                for event in &otlp::events(line).unwrap_or_default() {
-                    take(Recorded::Event(event));
-                }
-            }
-        }
+        each_of(signal, &self.read(source)?, take);
         Ok(())
     }
 
@@ -137,6 +127,21 @@ impl Records {
         };
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
+    }
+}
+
+/// The same of a file's text.
+pub fn each_of(signal: Signal, text: &str, mut take: impl FnMut(Recorded<'_>)) {
+    for line in text.lines() {
+        if signal == Signal::Traces {
+            for span in &otlp::spans(line).unwrap_or_default() {
+                take(Recorded::Span(span));
+            }
+        } else {
+            for event in &otlp::events(line).unwrap_or_default() {
+                take(Recorded::Event(event));
+            }
+        }
     }
 }
 
