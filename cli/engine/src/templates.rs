@@ -14,6 +14,9 @@ const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
+/// The JSON Schema of ci/budgets.json.
+pub const BUDGETS_SCHEMA: &str =
+    include_str!("../../../templates/observability/budgets.schema.json");
 /// Alerts on the metrics of objectives, as a rule file of Prometheus.
 pub const PROMETHEUS_RULES: &str =
     include_str!("../../../templates/observability/prometheus-rules.yml");

@@ -7,6 +7,7 @@ use agent_core::trigger::{Rule, State};
 use agent_engine::architect::operations;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Writes, firings};
+use agent_engine::templates::BUDGETS_SCHEMA;
 use agent_engine::trigger::{self, CheckReport, RuleReport};
 use agent_engine::world::clock;
 use jiff::{SignedDuration, Timestamp};
@@ -67,6 +68,8 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+    /// Print the JSON Schema of ci/budgets.json, for editors
+    Schema,
     /// Check again and again, until Ctrl-C
     Watch {
         /// The time between two checks
@@ -81,6 +84,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Action::List { open } => list(*open, context),
         Action::Ack { id, note } => acknowledge(id, note.as_deref(), context),
         Action::Mute { rule, time, reason } => mute(rule, *time, reason.as_deref(), context),
+        Action::Schema => Ok(schema(context)),
         Action::Watch { every } => watch(*every, context),
     }
 }
@@ -289,6 +293,11 @@ fn mute(
     context.printer.json(&mute);
     context.printer.done(muted(&mute), None);
     Ok(Exit::Done)
+}
+
+fn schema(context: &Context) -> Exit {
+    context.printer.verbatim(BUDGETS_SCHEMA.as_bytes());
+    Exit::Done
 }
 
 fn watch(every: SignedDuration, context: &Context) -> CommandResult {

@@ -48,6 +48,7 @@ fn rules_of_every_type_have_defaults() {
         assert_eq!(value["type"], rule.condition.type_name());
         assert_eq!((rule.held_s, rule.clear_s, rule.cool_down_s), (0, 600, 3600));
         assert!(rule.actions.is_empty());
+        assert!(fits_the_schema(&value), "{value}");
     }
     let Condition::Burn(burn) = read(minimal()[0].clone()).unwrap().condition else { panic!() };
     let shown: Vec<_> = burn
@@ -137,9 +138,16 @@ fn a_mistake_in_a_rule_names_its_place() {
         (&traffic, "filter", json!({"tol": "x"}), ".filter: \"tol\" is not a key of a filter"),
         (&evaluation, "tier", json!("ful"), ": \"tier\" is \"ful\" (did you mean \"full\"?)"),
     ] {
-        let error = with(base, key, value);
+        let error = with(base, key, value.clone());
         let expected = format!("ci/budgets.json: triggers[0]{message}");
         assert!(error.starts_with(&expected), "{error}\nis not {expected}");
+        // that an objective is defined, and which window is shorter, no schema can say
+        let is_beyond_schemas = key == "objective"
+            || expected.contains("\"short\" is")
+            || expected.contains("a lowest and a highest");
+        let mut wrong = base.clone();
+        wrong[key] = value;
+        assert!(is_beyond_schemas || !fits_the_schema(&wrong), "the schema takes {wrong}");
     }
     let twice = parse::rules(vec![burn.clone(), burn], &objectives(), "f").unwrap_err();
     assert_eq!(twice.to_string(), "f[1]: a second trigger has the name \"a\"");
@@ -147,6 +155,14 @@ fn a_mistake_in_a_rule_names_its_place() {
         read(json!([])).unwrap_err(),
         "ci/budgets.json: triggers[0]: a trigger is a list, not an object"
     );
+}
+
+/// Whether a rule fits the published schema of ci/budgets.json.
+fn fits_the_schema(rule: &Value) -> bool {
+    let schema = include_str!("../../../../templates/observability/budgets.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    schema.is_valid(&json!({"schema": "agent/budgets@1", "triggers": [rule]}))
 }
 
 /// Ten calls a minute for a day; from `ago` seconds on, this share fails.
