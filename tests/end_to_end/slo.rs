@@ -139,6 +139,7 @@ fn objectives_are_exchanged_as_openslo() {
     std::fs::write(&path, budgets(&slos)).unwrap();
     let exported = served.agent(["slo", "export"]).ok().stdout.clone();
     assert!(exported.starts_with("apiVersion: openslo/v1\nkind: SLO\n"), "{exported}");
+    assert!(exported.contains("target: 0.99\n"), "{exported}");
     let one = served.agent(["slo", "export", "fast-answers"]).ok().stdout.clone();
     assert!(!one.contains("calls-succeed"), "{one}");
     served.agent(["slo", "export", "fast"]).code(3).stderr_has("there is no objective `fast`");

@@ -1,6 +1,7 @@
 //! YAML, read as the values of JSON and written from them: the one place of `serde_saphyr`.
 
 use super::document::{DocumentError, without_mark};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 /// The documents of a file; `file` names it in errors. A key may not appear twice in one mapping.
@@ -19,7 +20,30 @@ pub fn documents(text: &str, file: &str) -> Result<Vec<Value>, DocumentError> {
 
 /// The text of a file of these documents.
 pub fn text(documents: &[Value]) -> String {
-    serde_saphyr::to_string_multiple(documents).expect("a JSON value is written as YAML")
+    let documents: Vec<_> = documents.iter().map(Plain).collect();
+    serde_saphyr::to_string_multiple(&documents).expect("a JSON value is written as YAML")
+}
+
+/// A value whose numbers are numbers for every format: with its feature `arbitrary_precision`, which
+/// a dependency turns on, `serde_json` serializes them as a mapping that it alone understands.
+struct Plain<'a>(&'a Value);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(whole), _, _) => serializer.serialize_i64(whole),
+                (None, Some(whole), _) => serializer.serialize_u64(whole),
+                (None, None, Some(number)) => serializer.serialize_f64(number),
+                (None, None, None) => serializer.serialize_str(&number.to_string()),
+            },
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Plain)),
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(key, value)| (key, Plain(value))))
+            }
+            other => other.serialize(serializer),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +80,16 @@ mod tests {
         };
         let text: String = (0..12).map(line).collect();
         assert!(documents(&text, "f").is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_as_other_programs_read_them() {
+        let value = json!({"a": 0.99, "b": [1, -2, u64::MAX], "c": {"d": 1.0}});
+        let text = text(&[value]);
+        for line in ["a: 0.99\n", "- -2\n", "- 18446744073709551615\n", "d: 1.0\n"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("private"), "{text}");
     }
 
     fn value() -> impl Strategy<Value = Value> {
