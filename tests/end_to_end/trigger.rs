@@ -142,6 +142,50 @@ fn a_firing_holds_promotions_until_it_is_cleared() {
 }
 
 #[test]
+fn every_firing_with_a_freeze_holds_promotions_until_it_or_its_rule_is_gone() {
+    let served = served();
+    let [mut one, two] = [burn(json!(["freeze"])), burn(json!(["freeze"]))];
+    one["name"] = json!("burns-too");
+    budgets(&served, &[one, two]);
+    failing_calls(&served, 5);
+    served.agent(["trigger", "check"]).ok();
+    for muted in ["errors-burn", "burns-too"] {
+        served.agent(["trigger", "mute", muted, "--for", "1h"]).ok();
+        served.agent(["promote"]).code(1);
+        served.agent(["trigger", "mute", muted, "--for", "0m"]).ok();
+    }
+    // rules that were removed, or renamed, clear nothing any more
+    budgets(&served, &[]);
+    served.agent(["promote"]).code(1).stderr_has("agent trigger check");
+    served.agent(["trigger", "check"]).ok();
+    for firing in firings(&served) {
+        assert!(firing["cleared"].is_string(), "{firing}");
+        assert_eq!(firing["outcome"]["status"], "the rule was removed");
+        let item = firing["feedback"].as_str().unwrap();
+        served.agent(["architect", "show", item]).ok().stdout_has("withdrawn");
+    }
+    served.agent(["promote"]).ok();
+}
+
+#[test]
+fn a_failed_notification_says_how_and_is_recorded_with_its_beginning_alone() {
+    let served = served();
+    let [loud, silent] =
+        ["head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "exit 3"].map(|script| {
+            let rule = json!({"notify": {"command": ["sh", "-c", script]}});
+            (rule, format!("notify sh -c {script}"))
+        });
+    budgets(&served, &[burn(json!([loud.0, silent.0]))]);
+    failing_calls(&served, 5);
+    assert_eq!(check(&served)["did"], "fired");
+    let actions = &firings(&served)[0]["actions"];
+    assert_eq!(actions[&silent.1]["result"], "the command failed with exit code 3");
+    let result = actions[&loud.1]["result"].as_str().unwrap();
+    assert!(result.starts_with("the command failed with exit code 1: xxx"), "{result}");
+    assert!(result.len() < 1100, "{}", result.len());
+}
+
+#[test]
 fn complaints_that_say_the_same_are_one_item() {
     let served = served();
     let rule = json!({"name": "complaints", "type": "feedback", "window": "1d", "at_least": 3,

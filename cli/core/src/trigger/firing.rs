@@ -3,6 +3,7 @@
 
 use super::{Assessment, Rule, State};
 use crate::formats::canonical;
+use crate::formats::object_id::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -171,6 +172,14 @@ impl PartialOrd for Deed {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// The id of a firing. Clones that record one incident give it one id. The estimated beginning of the
+/// next incident may be that of the last one, so the time when the rule was last cleared is part of it.
+pub fn id(rule: &str, began: &str, last_cleared: Option<u64>) -> String {
+    let after = last_cleared.map(|cleared| format!(" {cleared}")).unwrap_or_default();
+    let digest = digest(format!("{rule} {began}{after}").as_bytes());
+    format!("t-{}", digest.trim_start_matches("sha256:").get(..10).unwrap_or_default())
 }
 
 /// What a check does about a rule.

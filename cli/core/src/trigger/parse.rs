@@ -370,6 +370,10 @@ fn notification(value: Value, place: &str) -> Result<Action, DocumentError> {
 fn command(fields: &Fields, words: &[Value]) -> Result<Action, DocumentError> {
     let texts: Option<Vec<_>> = words.iter().map(|word| word.as_str().map(str::to_owned)).collect();
     match texts {
+        Some(words) if words.iter().any(|word| word.contains('\0')) => Err(fields.error(
+            "\"command\" contains a NUL character, which no program can be given",
+            "leave it out",
+        )),
         Some(words) if words.first().is_some_and(|program| !program.is_empty()) => {
             Ok(Action::Command(words))
         }

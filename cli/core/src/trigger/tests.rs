@@ -118,6 +118,12 @@ fn a_mistake_in_a_rule_names_its_place() {
             json!([{"notify": {"command": []}}]),
             ".actions[0].notify: \"command\" is not a list of texts that begins with a program",
         ),
+        (
+            &burn,
+            "actions",
+            json!([{"notify": {"command": ["sh", "a\0b"]}}]),
+            ".actions[0].notify: \"command\" contains a NUL character, which no program can be given",
+        ),
         (&drift, "of", json!("rewards"), ": \"of\" is \"rewards\" (did you mean \"reward\"?)"),
         (&drift, "range", json!([1, 0]), ": \"range\" is not a lowest and a highest value"),
         (&drift, "test", json!("adwin"), ": \"test\" is \"adwin\""),
@@ -349,6 +355,17 @@ fn a_rule_fires_once_until_it_is_cleared() {
     let muted = Past { muted_until: Some(NOW + 1), ..none };
     assert_eq!(step(&rule, &alarm, muted, NOW), Step::Nothing(Why::Muted { until: NOW + 1 }));
     assert_eq!(step(&rule, &alarm, muted, NOW + 1), Step::Fire { began: NOW - 60 });
+}
+
+#[test]
+fn an_incident_after_a_cleared_one_has_its_own_id() {
+    let began = "2026-11-29T09:11:00.000Z";
+    let first = firing::id("errors-burn", began, None);
+    assert_eq!(first, firing::id("errors-burn", began, None));
+    let second = firing::id("errors-burn", began, Some(1_795_944_780));
+    assert_ne!(first, second);
+    assert_ne!(second, firing::id("errors-burn", began, Some(1_795_944_840)));
+    assert_ne!(first, firing::id("calls-burn", began, None));
 }
 
 fn any_firing() -> impl Strategy<Value = Firing> {

@@ -54,15 +54,15 @@ pub fn mutes(repository: &Repository) -> Result<Vec<Mute>, Failure> {
         .collect()
 }
 
-/// The open firing that holds promotions, if any: one of a rule with the action `freeze`, which is
-/// not muted.
+/// An open firing that holds promotions, if any: one of a rule with the action `freeze` that is not
+/// muted.
 pub fn holding_promotions(repository: &Repository) -> Result<Option<Firing>, Failure> {
-    let holds = |firing: &Firing| firing.is_open() && firing.actions.contains_key(FREEZE);
-    let Some(firing) = all(repository)?.into_iter().find(holds) else { return Ok(None) };
     let now = clock::rfc3339(clock::now());
-    let is_muted =
-        mutes(repository)?.iter().any(|mute| mute.rule == firing.rule && mute.until > now);
-    Ok((!is_muted).then_some(firing))
+    let mutes = mutes(repository)?;
+    let is_muted = |rule: &str| mutes.iter().any(|mute| mute.rule == rule && mute.until > now);
+    Ok(all(repository)?.into_iter().find(|firing| {
+        firing.is_open() && firing.actions.contains_key(FREEZE) && !is_muted(&firing.rule)
+    }))
 }
 
 /// Records a firing with its feedback item, unless the rule has an open one; whether it was recorded.

@@ -9,12 +9,16 @@ use crate::world::http;
 use crate::world::process::Run;
 use agent_core::architect::feedback::Status;
 use agent_core::formats::diagnose::Messages as _;
+use agent_core::testing::judgement::cut;
 use agent_core::trigger::firing::{Deed, Firing};
 use agent_core::trigger::{Action, Rule};
 use std::time::Duration;
 
 /// A command or a request that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many characters of what a failed command prints are recorded.
+const COMPLAINT: usize = 1000;
 
 /// Carries out what is not done yet; the result is the firing afterwards.
 pub fn carry_out(
@@ -97,7 +101,19 @@ fn run_command(repository: &Repository, command: &[String], firing: &Firing) -> 
         .stdin(document(firing));
     match run.finish_within(PATIENCE) {
         Ok(Some(finished)) if finished.success() => "the command succeeded".to_owned(),
-        Ok(Some(finished)) => format!("the command failed: {}", finished.complaint()),
+        Ok(Some(finished)) => {
+            let status = finished.code.map_or_else(
+                || "was ended by a signal".to_owned(),
+                |code| format!("failed with exit code {code}"),
+            );
+            // the record is shared with every clone, whatever a command prints
+            let complaint = cut(&finished.complaint(), COMPLAINT);
+            if complaint.is_empty() {
+                format!("the command {status}")
+            } else {
+                format!("the command {status}: {complaint}")
+            }
+        }
         Ok(None) => format!("the command did not end within {} s", PATIENCE.as_secs()),
         Err(error) => format!("the command failed: {}", error.messages().join(": ")),
     }

@@ -11,7 +11,6 @@ use crate::world::fs::FileLock;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
-use agent_core::formats::object_id::digest;
 use agent_core::trigger::firing::{self, Firing, Outcome, SCHEMA, Step};
 use agent_core::trigger::{Assessment, Rule};
 use jiff::Timestamp;
@@ -39,7 +38,7 @@ pub struct RuleReport {
 pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
     let budgets = slo::budgets(repository)?;
     let (canary, problems) = advance_canary(repository);
-    if budgets.triggers.is_empty() {
+    if budgets.triggers.is_empty() && !firings::all(repository)?.iter().any(Firing::is_open) {
         let (at, rules) = (clock::now(), Vec::new());
         return Ok(CheckReport { at, rules, canary, warnings: problems });
     }
@@ -51,6 +50,7 @@ pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
     let (counts, mut warnings) = counts::up_to_date(&budgets, at, repository)?;
     warnings.extend(problems);
     let observed = Observed::of(repository, budgets, counts, at)?;
+    end_without_rule(repository, &observed, at)?;
     let rules = observed
         .budgets
         .triggers
@@ -117,12 +117,10 @@ impl Checked<'_> {
         let began_at = Timestamp::from_second(i64::try_from(began).unwrap_or_default())
             .map(clock::rfc3339)
             .unwrap_or_default();
-        let id = digest(format!("{name} {began_at}").as_bytes());
-        let id = id.trim_start_matches("sha256:").get(..10).unwrap_or_default();
         let version = assessment.version.as_deref();
         Ok(Firing {
             schema: SCHEMA.to_owned(),
-            id: format!("t-{id}"),
+            id: firing::id(name, &began_at, self.observed.past(name).cleared),
             rule: name.clone(),
             type_name: self.rule.condition.type_name().to_owned(),
             began: began_at,
@@ -180,11 +178,7 @@ impl Checked<'_> {
         what: &str,
         edit: impl Fn(&mut Firing),
     ) -> Result<Firing, Failure> {
-        let open = self.item(&firing.feedback).filter(|item| item.status == Status::Open);
-        let settled: Vec<_> =
-            open.map(|item| (item.clone(), Status::Withdrawn)).into_iter().collect();
-        let changed = firings::change(self.repository, &firing.id, what, edit, &settled)?;
-        Ok(self.repository.settle(changed))
+        end(self.repository, self.observed, firing, what, edit)
     }
 
     /// Two clones that were apart may each have recorded the same incident: the earlier stands.
@@ -194,21 +188,54 @@ impl Checked<'_> {
         let Some(first) = open.next() else { return Ok(()) };
         for duplicate in open {
             let at = clock::rfc3339(self.at);
+            let status = format!("duplicate of {}", first.id);
             self.end(duplicate, "is a duplicate", |firing| {
                 firing.cleared = Some(at.clone());
-                firing.outcome = Some(Outcome {
-                    run: String::new(),
-                    status: format!("duplicate of {}", first.id),
-                    version: None,
-                });
+                firing.outcome = Some(without_run(&status));
             })?;
         }
         Ok(())
     }
 
     fn item(&self, id: &str) -> Option<&Feedback> {
-        self.observed.feedback.iter().find(|item| item.id == id)
+        self.observed.item(id)
     }
+}
+
+/// Ends the open firings of rules that were removed or renamed: nothing else would judge them, and
+/// they would hold promotions for ever.
+fn end_without_rule(
+    repository: &Repository,
+    observed: &Observed,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let at = clock::rfc3339(at);
+    let has_rule = |name: &str| observed.budgets.triggers.iter().any(|rule| rule.name == name);
+    for firing in observed.firings.iter().filter(|it| it.is_open() && !has_rule(&it.rule)) {
+        end(repository, observed, firing, "has no rule", |firing| {
+            firing.cleared = Some(at.clone());
+            firing.outcome.get_or_insert_with(|| without_run("the rule was removed"));
+        })?;
+    }
+    Ok(())
+}
+
+/// Edits a firing that is over, and withdraws its feedback where no run has taken it.
+fn end(
+    repository: &Repository,
+    observed: &Observed,
+    firing: &Firing,
+    what: &str,
+    edit: impl Fn(&mut Firing),
+) -> Result<Firing, Failure> {
+    let open = observed.item(&firing.feedback).filter(|item| item.status == Status::Open);
+    let settled: Vec<_> = open.map(|item| (item.clone(), Status::Withdrawn)).into_iter().collect();
+    let changed = firings::change(repository, &firing.id, what, edit, &settled)?;
+    Ok(repository.settle(changed))
+}
+
+fn without_run(status: &str) -> Outcome {
+    Outcome { run: String::new(), status: status.to_owned(), version: None }
 }
 
 fn outcome_of(status: &Status) -> Option<Outcome> {

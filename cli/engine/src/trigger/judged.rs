@@ -53,6 +53,11 @@ impl Observed {
         })
     }
 
+    /// A feedback item.
+    pub fn item(&self, id: &str) -> Option<&Feedback> {
+        self.feedback.iter().find(|item| item.id == id)
+    }
+
     pub fn open_firing(&self, rule: &str) -> Option<&Firing> {
         self.firings.iter().find(|firing| firing.rule == rule && firing.is_open())
     }
