@@ -5,7 +5,7 @@ use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::rest::Api;
 use crate::served::{Served, json_lines};
 use crate::telemetry::served;
-use crate::world::{Ended, World, source_root};
+use crate::world::{AGENT, Ended, World, source_root};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -183,6 +183,29 @@ fn a_failed_notification_says_how_and_is_recorded_with_its_beginning_alone() {
     let result = actions[&loud.1]["result"].as_str().unwrap();
     assert!(result.starts_with("the command failed with exit code 1: xxx"), "{result}");
     assert!(result.len() < 1100, "{}", result.len());
+}
+
+#[test]
+fn a_rule_that_cannot_be_judged_keeps_no_other_from_firing() {
+    let served = served();
+    served.agent(["test", "--at", "active", "--tier", "fast"]);
+    failing_calls(&served, 5);
+    // promotions are held before a notification that looks is run
+    let looks =
+        json!({"notify": {"command": ["sh", "-c", "agent trigger list --json > seen.json"]}});
+    let nightly = json!({"name": "nightly", "type": "evaluation", "tier": "fast", "every": "0m"});
+    budgets(&served, &[nightly, burn(json!([looks, "freeze"]))]);
+    let program = std::path::Path::new(AGENT).parent().unwrap();
+    let mut command = served.command();
+    command.env("AGENT_PYTHON", "/nonexistent").env("PATH", served.world.path_led_by(program));
+    let report = World::finish(command.args(["trigger", "check", "--json"])).ok().json();
+    let [nightly, burn] = &report["rules"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert!(nightly["summary"].as_str().unwrap().starts_with("it was not judged: "), "{nightly}");
+    assert_eq!(burn["did"], "fired");
+    let seen = std::fs::read_to_string(served.path("seen.json")).unwrap();
+    let seen: Value = serde_json::from_str(&seen).unwrap();
+    assert!(seen["firings"][0]["actions"]["freeze"].is_object(), "{seen}");
+    served.agent(["promote"]).code(1).stderr_has("holds promotions");
 }
 
 #[test]

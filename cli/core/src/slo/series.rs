@@ -74,6 +74,13 @@ impl<T: Default + Clone + AddAssign> Series<T> {
         self.minutes.is_empty() && self.hours.is_empty()
     }
 
+    /// When the newest minute or hour up to a time begins that has something.
+    pub fn newest(&self, now: u64) -> Option<u64> {
+        let minute = self.minutes.range(..=now / MINUTE).next_back().map(|(at, _)| at * MINUTE);
+        let hour = self.hours.range(..=now / HOUR).next_back().map(|(at, _)| at * HOUR);
+        minute.max(hour)
+    }
+
     pub fn join(&mut self, other: Self) {
         for (minute, count) in other.minutes {
             *self.minutes.entry(minute).or_default() += count;

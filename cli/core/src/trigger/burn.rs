@@ -84,6 +84,7 @@ impl Burn {
         Assessment {
             state,
             is_over: began.is_none() && over_for(now, clear_s, any),
+            latest: series.newest(now),
             summary: format!(
                 "the error budget of {} burns at {} over {} and {} over {}; the threshold is {}",
                 self.objective,
@@ -158,6 +159,7 @@ impl Traffic {
                 (None, _) => State::NotEnough,
             },
             is_over: began.is_none() && over_for(now, clear_s, |at| self.is_low(series, at)),
+            latest: series.newest(now),
             summary: format!(
                 "{calls} calls in {}, where {} are usual at this time of the day",
                 self.window,

@@ -58,7 +58,7 @@ impl Drift {
         let series = counts.get(&served.version).unwrap_or(&none);
         let another = served.fired_for.as_ref().is_some_and(|fired| *fired != served.version);
         let Some(reference) = self.reference(counts, series, served, now) else {
-            return self.without_reference(served, another);
+            return self.without_reference(served, another, now);
         };
         let from = reference.tested_from.max(served.since);
         let fall = self.fall(series, reference, from, now);
@@ -74,6 +74,8 @@ impl Drift {
                 None => State::Quiet,
             },
             is_over: another || fall.is_none() || recovered,
+            // which version is served is known in every clone
+            latest: if another { Some(now) } else { series.newest(now) },
             summary: self.summary(served, reference, &after),
             figures: json!({
                 "version": served.version,
@@ -87,7 +89,7 @@ impl Drift {
         }
     }
 
-    fn without_reference(&self, served: &Served, is_over: bool) -> Assessment {
+    fn without_reference(&self, served: &Served, is_over: bool, now: u64) -> Assessment {
         let of = match self.against {
             Against::OwnPast => {
                 format!("v{} has fewer than {} events", served.version, self.reference)
@@ -100,6 +102,7 @@ impl Drift {
         Assessment {
             state: State::NotEnough,
             is_over,
+            latest: is_over.then_some(now),
             summary: format!("there is no reference: {of}"),
             figures: json!({"version": served.version, "reference": null}),
             version: Some(served.version.clone()),

@@ -4,6 +4,7 @@
 use super::{Assessment, Rule, State};
 use crate::formats::canonical;
 use crate::formats::object_id::digest;
+use crate::slo::MINUTE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cmp::Ordering;
@@ -32,6 +33,9 @@ pub struct Firing {
     pub changed: Vec<Change>,
     /// The feedback item that it opened.
     pub feedback: String,
+    /// The clone that recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<String>,
     /// What each action came to, by the action.
     #[serde(default)]
     pub actions: BTreeMap<String, Deed>,
@@ -211,9 +215,27 @@ pub enum Why {
 /// What is known of a rule's firings; times are seconds since 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Past {
-    pub is_open: bool,
+    pub open: Option<Open>,
     pub cleared: Option<u64>,
     pub muted_until: Option<u64>,
+}
+
+/// The open firing of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    pub fired: u64,
+    /// Whether this clone recorded it.
+    pub is_own: bool,
+}
+
+impl Open {
+    /// Whether an assessment can say that it is over: not one of a clock that went back, and of
+    /// another clone only one that rests on what happened since.
+    fn is_ended_by(self, assessment: &Assessment, now: u64) -> bool {
+        // times of events are to the minute
+        let has_seen = assessment.latest.is_some_and(|at| at + MINUTE > self.fired);
+        assessment.is_over && now >= self.fired && (self.is_own || has_seen)
+    }
 }
 
 pub fn step(rule: &Rule, assessment: &Assessment, past: Past, now: u64) -> Step {
@@ -221,8 +243,9 @@ pub fn step(rule: &Rule, assessment: &Assessment, past: Past, now: u64) -> Step 
         State::Alarm { began } => Some(began),
         State::Quiet | State::NotEnough | State::Pending { .. } => None,
     };
-    if past.is_open {
-        return if assessment.is_over { Step::Clear } else { Step::Nothing(Why::Open) };
+    if let Some(open) = past.open {
+        let is_over = open.is_ended_by(assessment, now);
+        return if is_over { Step::Clear } else { Step::Nothing(Why::Open) };
     }
     let Some(began) = began else {
         let is_pending = matches!(assessment.state, State::Pending { .. });

@@ -180,6 +180,9 @@ pub struct Assessment {
     pub state: State,
     /// Whether a firing of the rule would be over by now.
     pub is_over: bool,
+    /// The newest event that this rests on: a clone that saw nothing since a firing knows nothing of
+    /// its end.
+    pub latest: Option<u64>,
     /// The figures in a sentence.
     pub summary: String,
     /// The same for programs.

@@ -77,8 +77,8 @@ fn rule(value: Value, objectives: &[Objective], place: &str) -> Result<Rule, Doc
     Ok(Rule {
         name,
         condition,
-        held_s: duration(&mut fields, "for", 0)?,
-        clear_s: duration(&mut fields, "clear_for", 10 * MINUTE)?,
+        held_s: up_to_a_day(&mut fields, "for", 0)?,
+        clear_s: up_to_a_day(&mut fields, "clear_for", 10 * MINUTE)?,
         cool_down_s: duration(&mut fields, "cool_down", 60 * MINUTE)?,
         actions: actions(&mut fields, place)?,
     })
@@ -191,6 +191,17 @@ fn duration(fields: &mut Fields, key: &str, default: u64) -> Result<u64, Documen
     }
 }
 
+/// Conditions are looked at minute by minute for a day back.
+fn up_to_a_day(fields: &mut Fields, key: &str, default: u64) -> Result<u64, DocumentError> {
+    match duration(fields, key, default)? {
+        long if long > DAY => Err(fields.error(
+            format!("\"{key}\" is longer than a day"),
+            format!("make \"{key}\" 1d at most"),
+        )),
+        seconds => Ok(seconds),
+    }
+}
+
 fn at_least_zero(fields: &mut Fields, key: &str) -> Result<Option<f64>, DocumentError> {
     match fields.number(key)? {
         Some(number) if number < 0.0 => {
@@ -250,7 +261,9 @@ fn range(fields: &mut Fields) -> Result<Option<(f64, f64)>, DocumentError> {
     let Some(list) = fields.list("range")? else { return Ok(None) };
     let numbers: Vec<_> = list.iter().filter_map(Value::as_f64).collect();
     match numbers[..] {
-        [low, high] if low < high && list.len() == 2 => Ok(Some((low, high))),
+        [low, high] if low < high && (high - low).is_finite() && list.len() == 2 => {
+            Ok(Some((low, high)))
+        }
         _ => Err(fields.error(
             "\"range\" is not a lowest and a highest value",
             "write both as numbers, such as \"range\": [-1, 1]",
@@ -300,11 +313,23 @@ fn wave(fields: &mut Fields) -> Result<Wave, DocumentError> {
     })
 }
 
+/// The same hours of other days are no part of it.
+fn window_of_a_day(fields: &mut Fields) -> Result<Window, DocumentError> {
+    let window = window(fields, "window", "15m")?;
+    if window.seconds > DAY {
+        return Err(fields.error(
+            format!("\"window\" is {window}, longer than a day"),
+            "make \"window\" 1d at most: it is compared with the same hours of the days before",
+        ));
+    }
+    Ok(window)
+}
+
 fn traffic(fields: &mut Fields, place: &str) -> Result<Traffic, DocumentError> {
     let filter = fields.take("filter");
     Ok(Traffic {
         filter: slo::filter(filter, place)?,
-        window: window(fields, "window", "15m")?,
+        window: window_of_a_day(fields)?,
         below_usual: fields.share("below_usual")?.unwrap_or(0.1),
         min_events: fields.count("min_events", 1..=u32::MAX)?.unwrap_or(20).into(),
     })

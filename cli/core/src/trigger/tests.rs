@@ -1,5 +1,5 @@
 use super::drift::Served;
-use super::firing::{Firing, Past, Step, Why, step};
+use super::firing::{Firing, Open, Past, Step, Why, step};
 use super::levels::{ByVersion, Levels};
 use super::wave::Item;
 use super::*;
@@ -73,6 +73,8 @@ fn a_mistake_in_a_rule_names_its_place() {
         (&burn, "objective", json!("calls"), ": \"objective\" is \"calls\""),
         (&burn, "name", json!("A"), ": \"name\" is \"A\""),
         (&burn, "for", json!("1y"), ": \"for\" is \"1y\""),
+        (&burn, "for", json!("25h"), ": \"for\" is longer than a day"),
+        (&traffic, "window", json!("2d"), ": \"window\" is 2d, longer than a day"),
         (&burn, "windows", json!([]), ": \"windows\" is empty"),
         (
             &burn,
@@ -149,12 +151,18 @@ fn a_mistake_in_a_rule_names_its_place() {
         assert!(error.starts_with(&expected), "{error}\nis not {expected}");
         // that an objective is defined, and which window is shorter, no schema can say
         let is_beyond_schemas = key == "objective"
+            || expected.contains("longer than a day")
             || expected.contains("\"short\" is")
             || expected.contains("a lowest and a highest");
         let mut wrong = base.clone();
         wrong[key] = value;
         assert!(is_beyond_schemas || !fits_the_schema(&wrong), "the schema takes {wrong}");
     }
+}
+
+#[test]
+fn two_rules_of_one_name_and_what_is_no_rule_are_refused() {
+    let [burn, ..] = minimal();
     let twice = parse::rules(vec![burn.clone(), burn], &objectives(), "f").unwrap_err();
     assert_eq!(twice.to_string(), "f[1]: a second trigger has the name \"a\"");
     assert_eq!(
@@ -334,6 +342,7 @@ fn a_rule_fires_once_until_it_is_cleared() {
     let assessed = |state, is_over| Assessment {
         state,
         is_over,
+        latest: None,
         summary: String::new(),
         figures: Value::Null,
         version: None,
@@ -341,11 +350,19 @@ fn a_rule_fires_once_until_it_is_cleared() {
     let alarm = assessed(State::Alarm { began: NOW - 60 }, false);
     let over = assessed(State::Quiet, true);
     let none = Past::default();
-    let open = Past { is_open: true, ..none };
+    let open = |is_own| Past { open: Some(Open { fired: NOW - 30, is_own }), ..none };
     assert_eq!(step(&rule, &alarm, none, NOW), Step::Fire { began: NOW - 60 });
-    assert_eq!(step(&rule, &alarm, open, NOW), Step::Nothing(Why::Open));
-    assert_eq!(step(&rule, &over, open, NOW), Step::Clear);
-    assert_eq!(step(&rule, &assessed(State::Quiet, false), open, NOW), Step::Nothing(Why::Open));
+    assert_eq!(step(&rule, &alarm, open(true), NOW), Step::Nothing(Why::Open));
+    assert_eq!(step(&rule, &over, open(true), NOW), Step::Clear);
+    // a clock that went back, and a clone without any event since, say nothing of its end
+    assert_eq!(step(&rule, &over, open(true), NOW - 60), Step::Nothing(Why::Open));
+    assert_eq!(step(&rule, &over, open(false), NOW), Step::Nothing(Why::Open));
+    let seen = Assessment { latest: Some(NOW), ..over.clone() };
+    assert_eq!(step(&rule, &seen, open(false), NOW), Step::Clear);
+    assert_eq!(
+        step(&rule, &assessed(State::Quiet, false), open(true), NOW),
+        Step::Nothing(Why::Open)
+    );
     let cleared = Past { cleared: Some(NOW - 600), ..none };
     assert_eq!(
         step(&rule, &alarm, cleared, NOW),
@@ -396,6 +413,7 @@ fn any_firing() -> impl Strategy<Value = Firing> {
             traces: Vec::new(),
             changed: Vec::new(),
             feedback: "f-1".to_owned(),
+            clone: None,
             actions,
             acknowledged: acknowledged.map(|at| firing::Acknowledged {
                 at,

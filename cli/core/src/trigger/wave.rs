@@ -44,6 +44,7 @@ impl Wave {
                 _ => State::Quiet,
             },
             is_over: !is_wave,
+            latest: Some(now),
             summary: format!(
                 "{} items of feedback{} in {}, where {usual:.1} are usual",
                 members.len(),

@@ -25,22 +25,27 @@ fn file(firing: &Firing) -> (String, Vec<u8>) {
     (path(&firing.id), firing.to_bytes())
 }
 
-/// All firings, oldest first.
+/// All firings, oldest first. One that cannot be read is left out with a warning: it may come from
+/// another clone, and the rest is needed.
 pub fn all(repository: &Repository) -> Result<Vec<Firing>, Failure> {
-    read(&INBOX.view(&repository.git)?)
+    let (firings, problems) = read(&INBOX.view(&repository.git)?)?;
+    for problem in problems {
+        repository.warn(&format!("a firing is left out: {problem}"));
+    }
+    Ok(firings)
 }
 
-fn read(view: &View<'_>) -> Result<Vec<Firing>, Failure> {
-    let mut firings = view
-        .files(FIRINGS)?
-        .into_iter()
-        .map(|(path, bytes)| {
-            Firing::parse(&bytes)
-                .map_err(|problem| Failure::input(format!("inbox:{path}: {problem}")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+/// Those that can be read, and what is wrong with the others.
+fn read(view: &View<'_>) -> Result<(Vec<Firing>, Vec<String>), Failure> {
+    let (mut firings, mut problems) = (Vec::new(), Vec::new());
+    for (path, bytes) in view.files(FIRINGS)? {
+        match Firing::parse(&bytes) {
+            Ok(firing) => firings.push(firing),
+            Err(problem) => problems.push(format!("inbox:{path}: {problem}")),
+        }
+    }
     firings.sort_by(|one, other| (&one.fired, &one.id).cmp(&(&other.fired, &other.id)));
-    Ok(firings)
+    Ok((firings, problems))
 }
 
 pub fn mutes(repository: &Repository) -> Result<Vec<Mute>, Failure> {
@@ -73,7 +78,7 @@ pub fn open(
 ) -> Result<Committed<bool>, Failure> {
     let mut is_new = false;
     let edited = INBOX.edit(&repository.git, |view| {
-        let known = read(view)?;
+        let (known, _) = read(view)?;
         is_new =
             !known.iter().any(|it| it.id == firing.id || (it.rule == firing.rule && it.is_open()));
         let subject = format!("trigger: {} fired", firing.rule);
@@ -94,7 +99,7 @@ pub fn change(
     let mut changed = None;
     let edited = INBOX.edit(&repository.git, |view| {
         let before =
-            read(view)?.into_iter().find(|firing| firing.id == id).ok_or_else(unknown(id))?;
+            read(view)?.0.into_iter().find(|firing| firing.id == id).ok_or_else(unknown(id))?;
         let mut after = before.clone();
         edit(&mut after);
         changed = Some(after.clone());

@@ -50,10 +50,12 @@ fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Fa
         return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
     }
     if path.starts_with("firings/") {
-        let read = |bytes: &[u8]| {
-            Firing::parse(bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))
-        };
-        return Ok(read(&one)?.join(read(&other)?).to_bytes());
+        return Ok(match (Firing::parse(&one), Firing::parse(&other)) {
+            (Ok(one), Ok(other)) => one.join(other).to_bytes(),
+            (Ok(_), Err(_)) => one,
+            (Err(_), Ok(_)) => other,
+            (Err(_), Err(_)) => one.max(other),
+        });
     }
     if path.starts_with("canaries/") {
         if path.ends_with(canaries::STATE_SUFFIX) {

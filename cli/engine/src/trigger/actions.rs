@@ -20,6 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// So many characters of what a failed command prints are recorded.
 const COMPLAINT: usize = 1000;
 
+const HELD: &str = "promotions are held until it is cleared";
+
+/// The note of `freeze`.
+pub fn held(at: &str) -> Deed {
+    Deed { at: at.to_owned(), result: HELD.to_owned(), pending: false }
+}
+
 /// Carries out what is not done yet; the result is the firing afterwards.
 pub fn carry_out(
     repository: &Repository,
@@ -50,7 +57,7 @@ pub fn carry_out(
 fn one(repository: &Repository, action: &Action, firing: &Firing) -> (String, bool) {
     match action {
         Action::Wake => wake(repository, firing),
-        Action::Freeze => ("promotions are held until it is cleared".to_owned(), false),
+        Action::Freeze => (HELD.to_owned(), false),
         Action::Rollback => super::rollback::attempt(repository, firing),
         Action::Command(command) => (run_command(repository, command, firing), false),
         Action::Post(url) => (post(url, firing), false),

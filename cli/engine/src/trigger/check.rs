@@ -11,8 +11,8 @@ use crate::world::fs::FileLock;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
-use agent_core::trigger::firing::{self, Firing, Outcome, SCHEMA, Step};
-use agent_core::trigger::{Assessment, Rule};
+use agent_core::trigger::firing::{self, Deed, Firing, Outcome, SCHEMA, Step};
+use agent_core::trigger::{Action, Assessment, FREEZE, Rule};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -82,7 +82,7 @@ struct Checked<'a> {
 impl Checked<'_> {
     fn report(&self) -> Result<RuleReport, Failure> {
         self.close_duplicates()?;
-        let assessment = self.observed.assess(self.repository, self.rule)?;
+        let assessment = self.observed.assess(self.repository, self.rule);
         let past = self.observed.past(&self.rule.name);
         let step = firing::step(self.rule, &assessment, past, self.observed.now);
         let open = self.observed.open_firing(&self.rule.name).cloned();
@@ -107,7 +107,8 @@ impl Checked<'_> {
     fn fire(&self, assessment: &Assessment, began: u64) -> Result<Option<Firing>, Failure> {
         let firing = self.firing(assessment, began)?;
         let item = Feedback::new(&text(&firing), None, SOURCE, &firing.fired)?;
-        let firing = Firing { feedback: item.id.clone(), ..firing };
+        // one firing of two clones has one item
+        let item = Feedback { id: firing.feedback.clone(), ..item };
         let is_new = self.repository.settle(firings::open(self.repository, &firing, &item)?);
         Ok(is_new.then_some(firing))
     }
@@ -118,13 +119,16 @@ impl Checked<'_> {
             .map(clock::rfc3339)
             .unwrap_or_default();
         let version = assessment.version.as_deref();
+        let id = firing::id(name, &began_at, self.observed.past(name).cleared);
+        let fired = clock::rfc3339(self.at);
         Ok(Firing {
             schema: SCHEMA.to_owned(),
-            id: firing::id(name, &began_at, self.observed.past(name).cleared),
+            feedback: id.replacen("t-", "f-", 1),
+            id,
             rule: name.clone(),
             type_name: self.rule.condition.type_name().to_owned(),
             began: began_at,
-            fired: clock::rfc3339(self.at),
+            fired: fired.clone(),
             version: assessment.version.clone(),
             summary: assessment.summary.clone(),
             figures: assessment.figures.clone(),
@@ -136,12 +140,19 @@ impl Checked<'_> {
                 began,
             )?,
             changed: evidence::changed_before(self.observed, began),
-            feedback: String::new(),
-            actions: BTreeMap::new(),
+            clone: Some(self.repository.git.clone_id()?),
+            actions: self.actions_at(&fired),
             acknowledged: None,
             cleared: None,
             outcome: None,
         })
+    }
+
+    /// Promotions are held from the firing's record on, before anything else is done.
+    fn actions_at(&self, fired: &str) -> BTreeMap<String, Deed> {
+        let freezes = self.rule.actions.contains(&Action::Freeze);
+        let held = || (FREEZE.to_owned(), actions::held(fired));
+        freezes.then(held).into_iter().collect()
     }
 
     /// Notes what became of the firing's feedback item; the items of a wave share its answer.
@@ -211,7 +222,10 @@ fn end_without_rule(
 ) -> Result<(), Failure> {
     let at = clock::rfc3339(at);
     let has_rule = |name: &str| observed.budgets.triggers.iter().any(|rule| rule.name == name);
-    for firing in observed.firings.iter().filter(|it| it.is_open() && !has_rule(&it.rule)) {
+    // another clone may have other rules in its working tree
+    let is_own = |firing: &Firing| firing.clone.is_none() || firing.clone == observed.clone;
+    let is_ended = |it: &&Firing| it.is_open() && is_own(it) && !has_rule(&it.rule);
+    for firing in observed.firings.iter().filter(is_ended) {
         end(repository, observed, firing, "has no rule", |firing| {
             firing.cleared = Some(at.clone());
             firing.outcome.get_or_insert_with(|| without_run("the rule was removed"));

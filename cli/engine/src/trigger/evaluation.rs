@@ -120,6 +120,7 @@ fn assessment(condition: &Evaluation, last: &Compared, held_s: u64, now: u64) ->
     Assessment {
         state: fell.map_or(State::Quiet, |began| State::since(began, now, held_s)),
         is_over: fell.is_none(),
+        latest: Some(*at),
         summary: format!(
             "tier {} of {version}, run again at {ran}, scores {score:.3}, {how} the {then:.3} it was \
              made with ({better} better, {worse} worse)",

@@ -10,7 +10,7 @@ use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::slo::Objective;
 use agent_core::testing::budget::Budgets;
 use agent_core::trigger::drift::Served;
-use agent_core::trigger::firing::{Change, Firing, Mute, Past};
+use agent_core::trigger::firing::{Change, Firing, Mute, Open, Past};
 use agent_core::trigger::levels::of_all_versions;
 use agent_core::trigger::wave::Item;
 use agent_core::trigger::{Assessment, Condition, Rule, State};
@@ -29,6 +29,8 @@ pub struct Observed {
     pub feedback: Vec<Feedback>,
     /// Versions of `active`, newest first.
     pub versions: Vec<Change>,
+    /// This clone's id.
+    pub clone: Option<String>,
     pub now: u64,
 }
 
@@ -49,6 +51,7 @@ impl Observed {
             mutes: firings::mutes(repository)?,
             feedback: Inbox::new(&repository.git).items()?,
             versions: versions(repository)?,
+            clone: repository.git.known_clone_id()?,
             now: seconds(at),
         })
     }
@@ -67,15 +70,18 @@ impl Observed {
         let of_rule = self.firings.iter().filter(|firing| firing.rule == rule);
         let muted = self.mutes.iter().find(|mute| mute.rule == rule);
         Past {
-            is_open: self.open_firing(rule).is_some(),
+            open: self.open_firing(rule).map(|firing| Open {
+                fired: at_of(&firing.fired).unwrap_or_default(),
+                is_own: firing.clone.is_none() || firing.clone == self.clone,
+            }),
             cleared: of_rule.filter_map(cleared).max(),
             muted_until: muted.and_then(|mute| at_of(&mute.until)),
         }
     }
 
-    pub fn assess(&self, repository: &Repository, rule: &Rule) -> Result<Assessment, Failure> {
+    pub fn assess(&self, repository: &Repository, rule: &Rule) -> Assessment {
         let times = (rule.held_s, rule.clear_s);
-        Ok(match &rule.condition {
+        match &rule.condition {
             Condition::Burn(burn) => match self.objective(&burn.objective) {
                 Some(objective) => {
                     burn.assess(objective, &self.counts.objective(objective), times, self.now)
@@ -95,9 +101,13 @@ impl Observed {
             }
             Condition::Feedback(wave) => wave.assess(&self.waiting(), rule.held_s, self.now),
             Condition::Evaluation(condition) => {
-                evaluation::assess(repository, &rule.name, condition, rule.held_s, self.now)?
+                match evaluation::assess(repository, &rule.name, condition, rule.held_s, self.now) {
+                    Ok(assessment) => assessment,
+                    // the other rules are judged all the same
+                    Err(error) => not_judged(&error),
+                }
             }
-        })
+        }
     }
 
     fn objective(&self, name: &str) -> Option<&Objective> {
@@ -144,10 +154,17 @@ pub fn at_of(text: &str) -> Option<u64> {
     text.parse::<Timestamp>().ok().map(seconds)
 }
 
+/// A rule that could not be judged: nothing fires, and nothing is cleared.
+fn not_judged(error: &Failure) -> Assessment {
+    let summary = format!("it was not judged: {}", error.messages.join(": "));
+    Assessment { is_over: false, ..not_enough(&summary) }
+}
+
 pub fn not_enough(summary: &str) -> Assessment {
     Assessment {
         state: State::NotEnough,
         is_over: true,
+        latest: None,
         summary: summary.to_owned(),
         figures: Value::Null,
         version: None,

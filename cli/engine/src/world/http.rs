@@ -12,6 +12,18 @@ pub fn post_json(url: &str, body: Vec<u8>, limit: Duration) -> Result<u16, Strin
         .build()
         .map_err(|error| error.to_string())?;
     let request = client.post(url).header("content-type", "application/json").body(body);
-    let answer = request.send().map_err(|error| error.without_url().to_string())?;
+    let answer = request.send().map_err(|error| with_causes(&error.without_url()))?;
     Ok(answer.status().as_u16())
+}
+
+/// The message of an error and of what caused it.
+fn with_causes(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
