@@ -3,9 +3,11 @@
 
 use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::pipes::Pipes;
+use crate::rest::Api;
 use crate::served::{Served, json_lines};
 use crate::world::{Ended, World};
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::time::Duration;
 
 /// A Runner whose answers show the state it was served.
@@ -195,6 +197,9 @@ fn a_better_staging_is_promoted_as_it_was_frozen() {
     later(served, ["canary", "status"]).ok().stdout_has("promoted as v0.1.1");
     assert_eq!(versions(served).len(), 2);
     let listed = served.agent(["canary", "list", "--json"]).ok().json();
+    let api =
+        Api::start(served.command().args(["serve", "versions", "--json"]).stdout(Stdio::piped()));
+    assert_eq!(api.get("/v1/canaries")["canaries"], listed["canaries"]);
     assert_eq!(listed["canaries"].as_array().unwrap().len(), 1, "{listed}");
     let mut host = Host::of(served);
     assert_eq!((host.ask(id), host.ask("after")), (answer.clone(), "learned 1".to_owned()));

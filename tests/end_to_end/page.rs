@@ -430,6 +430,8 @@ fn live_traffic_is_shown_and_updates_itself() {
         browser.value(&texts("section[aria-label=Objectives] td:nth-child(2)")),
         json!(["75 %", "–"])
     );
+    let canaries = browser.value(&texts("section[aria-label=Canaries] p"));
+    assert!(canaries.to_string().contains("There was none"), "{canaries}");
     let fired = browser.value(&texts("section[aria-label=\"Firings of triggers\"] td"));
     let fired = fired.to_string();
     for shown in ["errors-burn", "open", "freeze: promotions are held", "ask failed", "v0.1.0"] {

@@ -28,6 +28,7 @@ const FIGURES = [
 const LIVE_CARDS = [
   { label: "Objectives", read: () => ask("v1/slos"), show: objectivesCard },
   { label: "Firings of triggers", read: () => ask("v1/firings"), show: firingsCard },
+  { label: "Canaries", read: () => ask("v1/canaries"), show: canariesCard },
   { label: "Versions in this range", read: (live) => live, show: trafficCard },
 ];
 
@@ -290,6 +291,23 @@ function firingRow(firing) {
     cell([open ? chip("bad", "open") : chip("good", "cleared"), element("div", { class: "faint" }, open ? acknowledged : moment(firing.cleared))]),
     cell([element("div", {}, firing.summary), element("ul", { class: "faint" }, traces, examples, changed)], "optional"),
     cell([outcome ? [outcome.version ? element("a", { href: `#/v/${outcome.version.replace(/^v/, "")}` }, outcome.version) : outcome.status, element("div", { class: "faint" }, outcome.run)] : element("span", { class: "faint" }, "–"), actions]));
+}
+
+function canariesCard({ canaries }) {
+  const names = [["Canary"], ["Started"], ["Share", "number"], ["Against"], ["State"]];
+  return [element("h2", {}, "Canaries"), canaries.length
+    ? figuresTable("Canaries", names, canaries.map(canaryRow))
+    : element("p", { class: "faint" }, "There was none: ", element("code", {}, "agent canary start"), " serves staging to a share of the conversations.")];
+}
+
+function canaryRow({ id, started, version, design, decision, end }) {
+  const outcome = end ? end.outcome : decision ? `decided: ${decision.verdict}` : "running";
+  const tone = { promoted: "good", withdrawn: "bad", refused: "bad" }[outcome] || "plain";
+  const made = end && end.version ? [" ", element("a", { href: `#/v/${end.version.replace(/^v/, "")}` }, versionName(end.version))] : null;
+  const reason = (end || decision || {}).reason;
+  return element("tr", {},
+    cell(element("b", {}, id)), cell(moment(started)), cell(`${design.share} %`, "number"), cell(versionName(version)),
+    cell([chip(tone, outcome), made, reason && element("div", { class: "faint" }, reason)]));
 }
 
 function trafficCard({ versions }) {

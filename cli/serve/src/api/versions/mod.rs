@@ -1,6 +1,7 @@
 //! `agent serve versions`: a read-only REST API of every version in the repository and the object
 //! store, and a web page on it.
 
+mod canaries;
 mod conversations;
 mod evaluations;
 mod firings;
@@ -88,6 +89,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         .chain(kpi::routes())
         .chain(slo::routes())
         .chain(firings::routes())
+        .chain(canaries::routes())
         .chain(live::routes());
     Service {
         title: "Versions",
