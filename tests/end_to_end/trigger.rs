@@ -3,7 +3,7 @@
 use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::rest::Api;
-use crate::served::{Served, json_lines};
+use crate::served::{FOLDER, Served, json_lines};
 use crate::telemetry::served;
 use crate::world::{AGENT, Ended, World, source_root};
 use serde_json::{Value, json};
@@ -283,6 +283,49 @@ fn a_tier_that_falls_without_a_new_version_fires() {
     assert_eq!((&rule["did"], &rule["figures"]["now"]), (&json!("fired"), &json!(0.0)), "{rule}");
     assert_eq!(with("usual", 27)["did"], "firing");
     assert_eq!(with("usual", 51)["did"], "cleared");
+}
+
+#[test]
+fn a_bad_version_is_rolled_back_where_the_one_before_is_shown_to_be_better() {
+    let world = World::new();
+    world.agent(".", ["init", FOLDER]).ok();
+    let served = Served { world };
+    let cases = (0..40).map(|number| {
+        json!({"id": format!("c{number}"), "tool": "estimate", "arguments": {"task": "x"},
+            "expect": {"subset": {"seen": 0}}})
+    });
+    std::fs::write(served.path("tests/micro/more.jsonl"), json_lines(cases)).unwrap();
+    budgets(&served, &[burn(json!(["rollback"]))]);
+    let commit = || {
+        served.git(["add", "--all"]);
+        served.git(["commit", "--quiet", "--no-verify", "--message", "fix: more cases"]);
+    };
+    commit();
+    served.agent(["release"]).ok();
+    let good = served.git(["describe", "--tags", "active"]);
+    let runner = std::fs::read_to_string(served.path("runner/__main__.py")).unwrap();
+    let broken =
+        runner.replace("    known = state()", "    raise ValueError(task)\n    known = state()");
+    assert_ne!(broken, runner);
+    std::fs::write(served.path("runner/__main__.py"), broken).unwrap();
+    // a version that no hook and no gate would let through
+    served.git(["config", "core.hooksPath", "/dev/null"]);
+    commit();
+    served.release("0.9.0");
+    for _ in 0..6 {
+        served.agent(["run", "estimate", "task=x"]).code(1);
+    }
+    let rule = check(&served);
+    let result = rule["firing"]["actions"]["rollback"]["result"].as_str().unwrap();
+    assert!(result.contains("v0.9.1 serves what") && result.contains(&good), "{result}");
+    assert!(result.contains("v0.9.0 scores 0.023"), "one case expects an error: {result}");
+    served.agent(["run", "estimate", "task=x"]).ok();
+    let newest = || served.git(["log", "-1", "--format=%B", "active"]);
+    let message = newest();
+    assert!(message.contains("trigger errors-burn"), "{message}");
+    // it is tried once
+    assert_eq!(check(&served)["did"], "firing");
+    assert_eq!(newest(), message);
 }
 
 const FAULT: &str = "raise RuntimeError(\"no index of bugs\")";
