@@ -3,8 +3,8 @@
 //!     cargo bench -p agent-core --bench canary [-- CANARIES]
 //!
 //! Canaries (1,000) of each kind at alpha 0.05, with shares of 10 % and 50 % and a limit of 4,000
-//! conversations of both arms, looked at after every conversation. Beside them the comparison of the
-//! i-th conversation of one arm with the i-th of the other, by the same e-process.
+//! conversations of both arms, looked at after every conversation. Beside them the comparison of
+//! the i-th conversation of one arm with the i-th of the other, by the same e-process.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 

@@ -1,5 +1,5 @@
-//! How soon triggers fire, and how often without a reason: ten simulated days of 1,000,000 calls, each
-//! with one planted incident, and 100 quiet days.
+//! How soon triggers fire, and how often without a reason: ten simulated days of 1,000,000 calls,
+//! each with one planted incident, and 100 quiet days.
 //!
 //!     cargo bench -p agent-core --bench triggers [-- QUIET_DAYS [FILE]]
 //!
@@ -250,8 +250,8 @@ impl Rules {
     }
 }
 
-/// Plain rules of five minutes and an hour, as alerts are often written: more than 5 % errors in five
-/// minutes of at least 50 calls; a mean reward of an hour below 0.77.
+/// Plain rules of five minutes and an hour, as alerts are often written: more than 5 % errors in
+/// five minutes of at least 50 calls; a mean reward of an hour below 0.77.
 #[derive(Default)]
 struct Threshold {
     minutes: Vec<Minute>,
@@ -270,8 +270,8 @@ impl Threshold {
     }
 }
 
-/// Page-Hinkley over single events, as the literature sets it: slack 0.005, threshold 50; the mean is
-/// the running one.
+/// Page-Hinkley over single events, as the literature sets it: slack 0.005, threshold 50; the mean
+/// is the running one.
 #[derive(Default)]
 struct PageHinkley {
     errors: RunningTest,

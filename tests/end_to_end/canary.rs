@@ -1,5 +1,5 @@
-//! Canaries over a real shim: conversations are assigned by chance and keep what they are served, and
-//! their rewards and errors decide.
+//! Canaries over a real shim: conversations are assigned by chance and keep what they are served,
+//! and their rewards and errors decide.
 
 use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::pipes::Pipes;

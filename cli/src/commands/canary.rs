@@ -12,10 +12,11 @@ use std::time::Duration;
 
 /// Serve staging to a share of conversations until evidence decides
 ///
-/// Staging is frozen as it is at the start. Each conversation that begins afterwards is served it, or
-/// `active`, by chance. Their rewards and errors are compared after each conversation: the canary is
-/// promoted where it is shown to be better, withdrawn where it is shown to be worse or to fail more,
-/// and ends at a limit otherwise. `agent mcp runner` takes part where it serves `active`.
+/// Staging is frozen as it is at the start. Each conversation that begins afterwards is served it,
+/// or `active`, by chance. Their rewards and errors are compared after each conversation: the
+/// canary is promoted where it is shown to be better, withdrawn where it is shown to be worse or to
+/// fail more, and ends at a limit otherwise. `agent mcp runner` takes part where it serves
+/// `active`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
     \n  agent canary start staging --share 10\
@@ -35,9 +36,9 @@ enum Action {
     Start(Start),
     /// Bring the canary up to date, carry out what is decided, and show it
     ///
-    /// Of a canary that has ended, the exit code is 0 where it was promoted or stopped, 1 where it was
-    /// withdrawn, refused by the gate or overtaken by another version, and 7 where there was not
-    /// enough evidence.
+    /// Of a canary that has ended, the exit code is 0 where it was promoted or stopped, 1 where it
+    /// was withdrawn, refused by the gate or overtaken by another version, and 7 where there was
+    /// not enough evidence.
     Status {
         /// Wait until it has ended
         #[arg(long)]

@@ -10,7 +10,7 @@ use agent_engine::repository::{Writes, firings};
 use agent_engine::templates::BUDGETS_SCHEMA;
 use agent_engine::trigger::{self, CheckReport, RuleReport};
 use agent_engine::world::clock;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -147,8 +147,7 @@ fn state(report: &RuleReport) -> String {
 
 /// To the minute.
 fn minute(seconds: u64) -> String {
-    let at = Timestamp::from_second(i64::try_from(seconds).unwrap_or_default());
-    at.map(|at| at.strftime("%Y-%m-%dT%H:%MZ").to_string()).unwrap_or_default()
+    clock::of_second(seconds).strftime("%Y-%m-%dT%H:%MZ").to_string()
 }
 
 /// A firing's record and its actions, where the check changed it.

@@ -3,8 +3,8 @@
 //! Each conversation is assigned to an arm by a coin whose chance is known. Where both arms are
 //! served alike, its value does not depend on the coin, so `(coin - chance) * (value - centre)` has
 //! the mean zero whatever the traffic does over time, as long as the centre was fixed before. Where
-//! the canary's value is lower on average, so is that mean. Bets on it are the gate's e-process: the
-//! capital ever reaches 1/a with a probability of at most a, however often it is looked at.
+//! the canary's value is lower on average, so is that mean. Bets on it are the gate's e-process:
+//! the capital ever reaches 1/a with a probability of at most a, however often it is looked at.
 
 use super::Arm;
 use crate::statistics::e_process::EProcess;

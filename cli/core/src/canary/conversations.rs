@@ -1,7 +1,7 @@
 //! The conversations of a canary as they are on record: a fold over spans and events, in any order
-//! and any split. A conversation is taken into the comparison once, when it is over, and in the order
-//! in which conversations began: that order depends on no arm, where the order in which they are over
-//! would have the shorter ones of an arm first.
+//! and any split. A conversation is taken into the comparison once, when it is over, and in the
+//! order in which conversations began: that order depends on no arm, where the order in which they
+//! are over would have the shorter ones of an arm first.
 
 use super::{Arm, Canary, Measure};
 use crate::protocol::conventions as names;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 const NANOSECONDS: u64 = 1_000_000_000;
-/// A conversation that goes on for longer is compared by what happened until then, so that those that
-/// began after it do not wait for its end.
+/// A conversation that goes on for longer is compared by what happened until then, so that those
+/// that began after it do not wait for its end.
 const LONGEST: u64 = 6 * 3_600 * NANOSECONDS;
 
 /// What is on record of the conversations of one canary.

@@ -100,8 +100,8 @@ impl<T: Default + Clone + AddAssign> Series<T> {
         total
     }
 
-    /// Sums minutes that are older than a few days up to hours, and what no window reaches up to one
-    /// count.
+    /// Sums minutes that are older than a few days up to hours, and what no window reaches up to
+    /// one count.
     pub fn compact(&mut self, now: u64) {
         // whole hours move, so that a window's end never lies inside one of them
         let first_hour = now.saturating_sub(BY_MINUTE) / HOUR;

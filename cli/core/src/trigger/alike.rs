@@ -1,10 +1,10 @@
-//! Texts that say the same, grouped: cosine similarity of their words (Salton and Buckley 1988), and
-//! single linkage.
+//! Texts that say the same, grouped: cosine similarity of their words (Salton and Buckley 1988),
+//! and single linkage.
 //!
-//! A word weighs as many letters as it has: short words are mostly grammar, in any language. Weights
-//! by rarity (TF-IDF) would work against the purpose: in a wave of one complaint its own words are
-//! the frequent ones. The texts of a window are few, so that each pair is compared and no sketch
-//! (`MinHash`) is needed.
+//! A word weighs as many letters as it has: short words are mostly grammar, in any language.
+//! Weights by rarity (TF-IDF) would work against the purpose: in a wave of one complaint its own
+//! words are the frequent ones. The texts of a window are few, so that each pair is compared and no
+//! sketch (`MinHash`) is needed.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ const STEM: usize = 6;
 
 type Vector = BTreeMap<String, f64>;
 
-/// Groups of indices into the texts, the largest first, of equally large ones the earliest; within a
-/// group in order.
+/// Groups of indices into the texts, the largest first, of equally large ones the earliest; within
+/// a group in order.
 pub fn groups(texts: &[&str], threshold: f64) -> Vec<Vec<usize>> {
     let vectors: Vec<_> = texts.iter().map(|text| vector(text)).collect();
     let mut group: Vec<usize> = (0..texts.len()).collect();

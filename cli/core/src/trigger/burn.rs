@@ -20,7 +20,8 @@ pub fn held_since(now: u64, holds: impl Fn(u64) -> bool) -> Option<u64> {
     minutes.take_while(|at| holds(*at)).last()
 }
 
-/// How long to look back for a break of `over`: whether nothing of a condition was seen for so long.
+/// How long to look back for a break of `over`: whether nothing of a condition was seen for so
+/// long.
 fn over_for(now: u64, seconds: u64, holds: impl Fn(u64) -> bool) -> bool {
     (0..=seconds.min(LOOKED_BACK) / MINUTE).all(|ago| !holds(now.saturating_sub(ago * MINUTE)))
 }

@@ -1,5 +1,5 @@
-//! A firing: the record of a rule that fired, from its beginning to what came of it; and when a rule
-//! fires and when a firing is cleared.
+//! A firing: the record of a rule that fired, from its beginning to what came of it; and when a
+//! rule fires and when a firing is cleared.
 
 use super::{Assessment, Rule, State};
 use crate::formats::canonical;
@@ -97,7 +97,7 @@ pub struct Mute {
     pub rule: String,
     /// When it was set.
     pub at: String,
-    /// Its end; the rule is heard again from then on.
+    /// Its end; from then on the rule may fire.
     pub until: String,
     pub by: String,
     pub reason: Option<String>,
@@ -178,8 +178,9 @@ impl PartialOrd for Deed {
     }
 }
 
-/// The id of a firing. Clones that record one incident give it one id. The estimated beginning of the
-/// next incident may be that of the last one, so the time when the rule was last cleared is part of it.
+/// The id of a firing. Clones that record one incident give it one id. The estimated beginning of
+/// the next incident may be that of the last one, so the time when the rule was last cleared is
+/// part of it.
 pub fn id(rule: &str, began: &str, last_cleared: Option<u64>) -> String {
     let after = last_cleared.map(|cleared| format!(" {cleared}")).unwrap_or_default();
     let digest = digest(format!("{rule} {began}{after}").as_bytes());

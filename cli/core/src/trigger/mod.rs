@@ -62,8 +62,8 @@ pub struct Burn {
     pub synthetic_per_hour: f64,
 }
 
-/// Both windows have to burn at this rate or faster: the long one so that enough is spent, the short
-/// one so that it goes on.
+/// Both windows have to burn at this rate or faster: the long one so that enough is spent, the
+/// short one so that it goes on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
     pub long: Window,
@@ -180,8 +180,8 @@ pub struct Assessment {
     pub state: State,
     /// Whether a firing of the rule would be over by now.
     pub is_over: bool,
-    /// The newest event that this rests on: a clone that saw nothing since a firing knows nothing of
-    /// its end.
+    /// The newest event that this rests on: a clone that saw nothing since a firing knows nothing
+    /// of its end.
     pub latest: Option<u64>,
     /// The figures in a sentence.
     pub summary: String,

@@ -124,7 +124,8 @@ fn a_mistake_in_a_rule_names_its_place() {
             &burn,
             "actions",
             json!([{"notify": {"command": ["sh", "a\0b"]}}]),
-            ".actions[0].notify: \"command\" contains a NUL character, which no program can be given",
+            ".actions[0].notify: \"command\" contains a NUL character, which no program can be \
+            given",
         ),
         (&drift, "of", json!("rewards"), ": \"of\" is \"rewards\" (did you mean \"reward\"?)"),
         (&drift, "range", json!([1, 0]), ": \"range\" is not a lowest and a highest value"),

@@ -1,4 +1,5 @@
-//! The condition `feedback`: more textual items than usual; where the rule says so, of one complaint.
+//! The condition `feedback`: more textual items than usual; where the rule says so, of one
+//! complaint.
 
 use super::alike;
 use super::{Assessment, State, Wave};

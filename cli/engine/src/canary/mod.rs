@@ -1,8 +1,8 @@
 //! Canaries: staging, frozen, is served to a share of the conversations until the comparison with
 //! the served version ends it.
 //!
-//! `.agent/canary/current.json` is the record of the canary that runs in this clone; servers look at
-//! it at each request. Each step writes it durably before the next one begins, so that a command
+//! `.agent/canary/current.json` is the record of the canary that runs in this clone; servers look
+//! at it at each request. Each step writes it durably before the next one begins, so that a command
 //! after a kill continues where the last one stood: start, decision, promotion, end.
 
 mod files;

@@ -165,8 +165,8 @@ fn decision(canary: &Canary, taken: &[Taken], verdict: Verdict, reason: String) 
     Decision { at: clock::rfc3339(clock::now()), verdict, reason, figures }
 }
 
-/// Carries out a decision and records the end. A promotion that cannot be made now is tried again by
-/// the next command.
+/// Carries out a decision and records the end. A promotion that cannot be made now is tried again
+/// by the next command.
 fn carry_out(
     repository: &Repository,
     mut canary: Canary,

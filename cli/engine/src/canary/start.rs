@@ -22,7 +22,8 @@ pub struct Options {
     pub idle: SignedDuration,
 }
 
-/// Freezes staging and serves it to its share. The record of the running canary is the commit point.
+/// Freezes staging and serves it to its share. The record of the running canary is the commit
+/// point.
 pub fn start(repository: &Repository, options: &Options) -> Result<Canary, Failure> {
     let _lock = FileLock::acquire(&repository.layout.canary_lock())?;
     if let Some(canary) = files::current(&repository.layout)? {

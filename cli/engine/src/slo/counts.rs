@@ -11,10 +11,10 @@ use agent_core::trigger::Condition;
 use agent_core::trigger::levels::{ByVersion, Watched};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 const SCHEMA: &str = "agent/slo-counts@2";
-const NANOSECONDS: u64 = 1_000_000_000;
 
 /// By what an objective or a rule measures: a change of its target, window or threshold counts
 /// nothing anew.
@@ -60,15 +60,9 @@ impl<'a> Measures<'a> {
     }
 
     fn take(&self, counts: &mut Counts, recorded: Recorded<'_>) {
-        let at = match recorded {
-            Recorded::Span(span) => span.ended,
-            Recorded::Event(event) => event.at,
-        } / NANOSECONDS;
+        let at = recorded.at_second();
         for (key, objective) in &self.objectives {
-            let is_good = match recorded {
-                Recorded::Span(span) => objective.of_span(span),
-                Recorded::Event(event) => objective.of_event(event),
-            };
+            let is_good = recorded.is_good_for(objective);
             if let (Some(is_good), Some(series)) = (is_good, counts.objectives.get_mut(key)) {
                 series.add(at, Count::of(is_good));
             }
@@ -96,12 +90,13 @@ fn watched(condition: &Condition) -> Option<Watched> {
 }
 
 impl Counts {
-    pub fn objective(&self, objective: &Objective) -> Series {
-        self.objectives.get(&objective.measure()).cloned().unwrap_or_default()
+    /// Nothing where the objective was not among those that were counted.
+    pub fn objective(&self, objective: &Objective) -> Cow<'_, Series> {
+        found_or_none(&self.objectives, &objective.measure())
     }
 
-    pub fn watched(&self, watched: &Watched) -> ByVersion {
-        self.watched.get(&watched.key()).cloned().unwrap_or_default()
+    pub fn watched(&self, watched: &Watched) -> Cow<'_, ByVersion> {
+        found_or_none(&self.watched, &watched.key())
     }
 
     fn compact(&mut self, measures: &Measures<'_>, now: u64) {
@@ -115,6 +110,10 @@ impl Counts {
             versions.retain(|_, series| !series.is_empty());
         }
     }
+}
+
+fn found_or_none<'a, T: Clone + Default>(counts: &'a BTreeMap<String, T>, key: &str) -> Cow<'a, T> {
+    counts.get(key).map_or_else(|| Cow::Owned(T::default()), Cow::Borrowed)
 }
 
 /// Counts what is new on record; the warnings say what could not be read.

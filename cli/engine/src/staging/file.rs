@@ -172,7 +172,7 @@ impl JournalFile {
             })
     }
 
-    /// When this returns, all that was written before is durable, whoever wrote it.
+    /// When this returns, all that was written before is durable, by any process.
     pub(super) fn sync(&self) -> Result<(), FsError> {
         self.file.sync_data().map_err(FsError::while_doing("sync", &self.path))
     }

@@ -8,6 +8,7 @@ use crate::world::{clock, fs};
 use agent_core::formats::diagnose::Messages as _;
 use agent_core::protocol::conventions as names;
 use agent_core::protocol::otlp::{self, Event, Span};
+use agent_core::slo::Objective;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::cell::OnceCell;
@@ -27,6 +28,34 @@ pub enum Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
+    /// Its time, which is a span's end: nanoseconds since 1970, UTC.
+    pub const fn at(self) -> u64 {
+        match self {
+            Self::Span(span) => span.ended,
+            Self::Event(event) => event.at,
+        }
+    }
+
+    /// The same in seconds.
+    pub const fn at_second(self) -> u64 {
+        self.at() / 1_000_000_000
+    }
+
+    pub const fn trace(self) -> Option<&'a String> {
+        match self {
+            Self::Span(span) => Some(&span.trace),
+            Self::Event(event) => event.trace.as_ref(),
+        }
+    }
+
+    /// Whether it is an event of an objective, and a good one.
+    pub fn is_good_for(self, objective: &Objective) -> Option<bool> {
+        match self {
+            Self::Span(span) => objective.of_span(span),
+            Self::Event(event) => objective.of_event(event),
+        }
+    }
+
     /// The version that it is about, as `1.2.3`.
     pub fn version(self) -> Option<&'a str> {
         match self {

@@ -115,9 +115,7 @@ impl Checked<'_> {
 
     fn firing(&self, assessment: &Assessment, began: u64) -> Result<Firing, Failure> {
         let name = &self.rule.name;
-        let began_at = Timestamp::from_second(i64::try_from(began).unwrap_or_default())
-            .map(clock::rfc3339)
-            .unwrap_or_default();
+        let began_at = clock::rfc3339(clock::of_second(began));
         let version = assessment.version.as_deref();
         let id = firing::id(name, &began_at, self.observed.past(name).cleared);
         let fired = clock::rfc3339(self.at);

@@ -1,6 +1,6 @@
-//! The condition `evaluation`: a tier of the served version, run again from time to time, beside the
-//! results that the version was made with. What the Runner calls may have changed while no version
-//! did.
+//! The condition `evaluation`: a tier of the served version, run again from time to time, beside
+//! the results that the version was made with. What the Runner calls may have changed while no
+//! version did.
 
 use super::rerun;
 use crate::error::Failure;
@@ -109,9 +109,7 @@ fn compare(
 
 fn assessment(condition: &Evaluation, last: &Compared, held_s: u64, now: u64) -> Assessment {
     let Compared { version, at, fell, then, now: score, worse, better, rose } = last;
-    let ran = jiff::Timestamp::from_second(i64::try_from(*at).unwrap_or_default())
-        .map(clock::rfc3339)
-        .unwrap_or_default();
+    let ran = clock::rfc3339(clock::of_second(*at));
     let how = match (fell, rose) {
         (Some(_), _) => "lower than",
         (None, true) => "higher than",
@@ -122,7 +120,8 @@ fn assessment(condition: &Evaluation, last: &Compared, held_s: u64, now: u64) ->
         is_over: fell.is_none(),
         latest: Some(*at),
         summary: format!(
-            "tier {} of {version}, run again at {ran}, scores {score:.3}, {how} the {then:.3} it was \
+            "tier {} of {version}, run again at {ran}, scores {score:.3}, {how} the {then:.3} it \
+            was \
              made with ({better} better, {worse} worse)",
             condition.tier
         ),

@@ -46,23 +46,19 @@ enum Judge<'a> {
 
 impl Judge<'_> {
     fn of(&self, recorded: Recorded<'_>) -> Option<(f64, String)> {
-        match (self, recorded) {
-            (Judge::Objective(objective), Recorded::Span(span)) => {
-                let is_bad = objective.of_span(span) == Some(false);
-                is_bad.then(|| (span.took_ms(), failed_or_slow(span)))
-            }
-            (Judge::Objective(objective), Recorded::Event(event)) => {
-                let is_bad = objective.of_event(event) == Some(false);
-                let reward = kpi::reward(event).filter(|_| is_bad)?;
-                Some((-reward, format!("a reward of {reward}")))
-            }
+        let is_bad = match (self, recorded) {
+            (Judge::Objective(objective), _) => recorded.is_good_for(objective) == Some(false),
             (Judge::Watched(watched), Recorded::Span(span)) => {
-                let is_bad = watched.of_span(span).is_some() && span.failed;
-                is_bad.then(|| (span.took_ms(), failed_or_slow(span)))
+                watched.of_span(span).is_some() && span.failed
             }
-            (Judge::Watched(watched), Recorded::Event(event)) => {
-                let counts = watched.of_event(event).is_some();
-                let reward = kpi::reward(event).filter(|_| counts)?;
+            // among rewards the lowest ones are the worst
+            (Judge::Watched(watched), Recorded::Event(event)) => watched.of_event(event).is_some(),
+        };
+        match recorded {
+            _ if !is_bad => None,
+            Recorded::Span(span) => Some((span.took_ms(), failed_or_slow(span))),
+            Recorded::Event(event) => {
+                let reward = kpi::reward(event)?;
                 Some((-reward, format!("a reward of {reward}")))
             }
         }
@@ -92,9 +88,9 @@ pub fn worst_traces(
 ) -> Result<Vec<Trace>, Failure> {
     let judge = match &rule.condition {
         Condition::Burn(burn) => {
-            let objective =
-                observed.budgets.slos.iter().find(|objective| objective.name == burn.objective);
-            let Some(objective) = objective else { return Ok(Vec::new()) };
+            let Some(objective) = observed.objective(&burn.objective) else {
+                return Ok(Vec::new());
+            };
             Judge::Objective(objective)
         }
         Condition::Drift(drift) => Judge::Watched(drift.watched()),
@@ -113,20 +109,13 @@ pub fn worst_traces(
     };
     let records = repository.records()?;
     let mut worst = Worst(Vec::new());
-    let since = Timestamp::from_second(i64::try_from(began).unwrap_or_default()).ok();
+    let since = Some(clock::of_second(began));
     read_since(&records, signal, since, |recorded| {
-        let at = match recorded {
-            Recorded::Span(span) => span.ended,
-            Recorded::Event(event) => event.at,
-        };
-        let is_of_it = at / 1_000_000_000 >= began
+        let is_of_it = recorded.at_second() >= began
             && version.is_none_or(|version| recorded.version() == Some(version));
-        let trace = match recorded {
-            Recorded::Span(span) => Some(&span.trace),
-            Recorded::Event(event) => event.trace.as_ref(),
-        };
+        let trace = recorded.trace();
         if let (true, Some(trace), Some((badness, why))) = (is_of_it, trace, judge.of(recorded)) {
-            let at = Timestamp::from_nanosecond(i128::from(at)).map(clock::rfc3339);
+            let at = Timestamp::from_nanosecond(i128::from(recorded.at())).map(clock::rfc3339);
             let at = at.unwrap_or_default();
             worst.take(badness, Trace { trace: trace.clone(), at, why });
         }

@@ -110,7 +110,7 @@ impl Observed {
         }
     }
 
-    fn objective(&self, name: &str) -> Option<&Objective> {
+    pub fn objective(&self, name: &str) -> Option<&Objective> {
         self.budgets.slos.iter().find(|objective| objective.name == name)
     }
 

@@ -6,7 +6,8 @@ use crate::repository::Location;
 use std::time::Duration;
 
 /// Checks at this interval without end. Only a first check that fails ends it: what fails later, a
-/// remote or a rule that is being edited, may work the next time, and each new failure is a warning.
+/// remote or a rule that is being edited, may work the next time, and each new failure is a
+/// warning.
 pub fn watch(location: &Location, every: Duration, on_report: impl Fn(&CheckReport)) -> Failure {
     let mut last_problem = None;
     let mut is_first = true;

@@ -42,6 +42,12 @@ pub fn rfc3339(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
+/// The time of so many seconds since 1970, UTC; the first one for a number beyond any time.
+pub fn of_second(seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or_default();
+    Timestamp::from_second(seconds).unwrap_or_default()
+}
+
 /// The day it is in UTC, as `YYYY-MM-DD`.
 pub fn today() -> String {
     jiff::tz::TimeZone::UTC.to_datetime(now()).date().to_string()

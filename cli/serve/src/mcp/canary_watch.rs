@@ -21,8 +21,8 @@ pub struct CanaryWatch {
 }
 
 impl CanaryWatch {
-    /// The canary that conversations are assigned to now. One that cannot be served is reported, and
-    /// conversations go on without it.
+    /// The canary that conversations are assigned to now. One that cannot be served is reported,
+    /// and conversations go on without it.
     pub fn running(&self, repository: &Repository, stat_cache: &StatCache) -> Option<Rc<Running>> {
         let stamp = stat_cache.canary(repository);
         if self.known.borrow().0 != stamp {
