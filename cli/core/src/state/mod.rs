@@ -1,6 +1,7 @@
 //! A State as a document: paths into it, what differs between two, what may not be in it.
 
 pub mod journal;
+pub mod merge_rule;
 pub mod semantic;
 pub mod signal;
 
@@ -178,14 +179,17 @@ pub struct Rules {
 
 impl Rules {
     /// The rules under a schema; the error states why the schema is invalid.
-    pub fn new(schema: Option<&Value>) -> Result<Self, String> {
-        let schema = schema.map(Schema::new).transpose();
+    pub fn new(given: Option<&Value>) -> Result<Self, String> {
+        let schema = given.map(Schema::new).transpose();
         let schema = schema.map_err(|flaw| {
             format!(
                 "state/schema.json is not a JSON Schema: at `{}`: {}",
                 flaw.pointer, flaw.problem
             )
         })?;
+        if let Some(problem) = given.and_then(merge_rule::problem) {
+            return Err(format!("state/schema.json: {problem}"));
+        }
         Ok(Self { schema })
     }
 

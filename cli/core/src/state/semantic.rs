@@ -2,8 +2,10 @@
 //!
 //! Objects merge key by key. Everything else (numbers, strings, arrays) is an atom: it is one thing
 //! that was learned, and two different values learned concurrently are a conflict, which names its
-//! path. No side is ever chosen silently.
+//! path. No side is ever chosen silently. Where state/schema.json has a rule (`x-agent-merge`), the
+//! two values are merged by it.
 
+use crate::state::merge_rule::Place;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -19,14 +21,28 @@ pub struct Conflict {
 
 /// The state that holds both sides' changes since `base`, or every place where that is not
 /// possible.
-pub fn merge(base: &Value, ours: &Value, theirs: &Value) -> Result<Value, Vec<Conflict>> {
+pub fn merge(
+    base: &Value,
+    ours: &Value,
+    theirs: &Value,
+    schema: Option<&Value>,
+) -> Result<Value, Vec<Conflict>> {
     let mut merge = Merge::default();
-    let merged = merge.value(Some(base), Some(ours), Some(theirs), "");
+    let sides = Sides { base: Some(base), ours: Some(ours), theirs: Some(theirs) };
+    let merged = merge.value(sides, schema.map(Place::top), "");
     if merge.conflicts.is_empty() {
         Ok(merged.unwrap_or(Value::Null))
     } else {
         Err(merge.conflicts)
     }
+}
+
+/// The values at one path; `None` is absence.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    base: Option<&'a Value>,
+    ours: Option<&'a Value>,
+    theirs: Option<&'a Value>,
 }
 
 #[derive(Default)]
@@ -35,21 +51,24 @@ struct Merge {
 }
 
 impl Merge {
-    fn value(
-        &mut self,
-        base: Option<&Value>,
-        ours: Option<&Value>,
-        theirs: Option<&Value>,
-        path: &str,
-    ) -> Option<Value> {
-        if ours == theirs || theirs == base {
+    fn value(&mut self, sides: Sides<'_>, place: Option<Place<'_>>, path: &str) -> Option<Value> {
+        let Sides { base, ours, theirs } = sides;
+        if theirs == base {
             return ours.cloned();
         }
         if ours == base {
             return theirs.cloned();
         }
+        if let (Some(ours), Some(theirs), Some(rule)) = (ours, theirs, place.and_then(Place::rule))
+            && let Some(merged) = rule.merge(base, ours, theirs)
+        {
+            return Some(merged);
+        }
+        if ours == theirs {
+            return ours.cloned();
+        }
         if let (Some(Value::Object(ours)), Some(Value::Object(theirs))) = (ours, theirs) {
-            return Some(self.objects(base, ours, theirs, path));
+            return Some(self.objects(base, ours, theirs, place, path));
         }
         let (base, ours, theirs) = (base.cloned(), ours.cloned(), theirs.cloned());
         self.conflicts.push(Conflict { path: path.to_owned(), base, ours, theirs });
@@ -61,6 +80,7 @@ impl Merge {
         base: Option<&Value>,
         ours: &Map<String, Value>,
         theirs: &Map<String, Value>,
+        place: Option<Place<'_>>,
         path: &str,
     ) -> Value {
         // two objects that appeared, or took the place of something else, have nothing in common to
@@ -70,7 +90,8 @@ impl Merge {
         let keys: BTreeSet<&String> = base.keys().chain(ours.keys()).chain(theirs.keys()).collect();
         let merged = keys.into_iter().filter_map(|key| {
             let below = format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-            let value = self.value(base.get(key), ours.get(key), theirs.get(key), &below)?;
+            let sides = Sides { base: base.get(key), ours: ours.get(key), theirs: theirs.get(key) };
+            let value = self.value(sides, place.map(|place| place.member(key)), &below)?;
             Some((key.clone(), value))
         });
         Value::Object(merged.collect())
@@ -79,9 +100,25 @@ impl Merge {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Conflict, merge as merge_under};
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn merge(base: &Value, ours: &Value, theirs: &Value) -> Result<Value, Vec<Conflict>> {
+        merge_under(base, ours, theirs, None)
+    }
+
+    #[test]
+    fn rules_of_the_schema_merge_what_would_conflict() {
+        let schema = json!({"properties": {"n": {"x-agent-merge": "sum"}}});
+        let (base, ours, theirs) =
+            (json!({"n": 1, "a": 0}), json!({"n": 2, "a": 1}), json!({"n": 2, "a": 2}));
+        let found = merge_under(&base, &ours, &theirs, Some(&schema)).unwrap_err();
+        assert_eq!(found.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["/a"]);
+        let theirs = json!({"n": 2, "a": 0});
+        let merged = merge_under(&base, &ours, &theirs, Some(&schema));
+        assert_eq!(merged, Ok(json!({"n": 3, "a": 1})));
+    }
 
     fn conflicts(base: &Value, ours: &Value, theirs: &Value) -> Vec<String> {
         merge(base, ours, theirs).unwrap_err().into_iter().map(|conflict| conflict.path).collect()

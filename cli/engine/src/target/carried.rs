@@ -192,7 +192,8 @@ impl Carrier<'_> {
             return Ok(Carried::State(theirs));
         }
         let ours = self.forward(&served)?;
-        match semantic::merge(&self.base(&parted, &before.id, &theirs)?, &ours, &theirs) {
+        let base = self.base(&parted, &before.id, &theirs)?;
+        match semantic::merge(&base, &ours, &theirs, self.schema.as_ref()) {
             Ok(merged) => {
                 Ok(Carried::State(migrations::check(&merged, self.schema.as_ref(), beside.code)?))
             }
