@@ -171,3 +171,7 @@ bench-rest *ARGS:
 cheats *ARGS:
     cargo build --release
     PATH="$PWD/target/release:$PATH" python3 tests/attacks/cheats.py {{ARGS}}
+
+# the template `preferences` beside choix and scipy: strengths, rankings, coverage of intervals, costs (installs them, once)
+bench-preferences *ARGS:
+    python3 tests/bench/preferences.py {{ARGS}}

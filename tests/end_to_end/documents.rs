@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     ".github/docs/adopt.md",
@@ -16,6 +16,7 @@ const DOCUMENTS: [&str; 10] = [
     "examples/docs-search/README.md",
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
+    "templates/preferences/README.md",
     "templates/runtime/README.md",
 ];
 
@@ -214,6 +215,19 @@ fn the_sessions_of_the_example_are_run() {
         run(&world, "a", &block);
     }
     run(&world, "a", &blocks_with(".github/docs/serving.md", "$ agent log")[0]);
+}
+
+/// Templates whose README has one session.
+const LEARNERS: [&str; 1] = ["preferences"];
+
+#[test]
+fn the_sessions_of_the_learners_are_run() {
+    for template in LEARNERS {
+        let world = World::new();
+        world.agent(".", ["init", "a", "--template", template]).ok();
+        let readme = format!("templates/{template}/README.md");
+        run(&world, "a", &blocks_with(&readme, "agent run")[0]);
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod orphans;
 mod page;
 mod parts;
 mod pipes;
+mod preferences;
 mod protocol;
 mod proxy;
 mod quiet;

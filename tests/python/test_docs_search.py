@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/docs-search"
-TEMPLATES = (EXAMPLE, ROOT / "templates/minimal")
+TEMPLATES = (EXAMPLE, ROOT / "templates/minimal", ROOT / "templates/preferences")
 TIERS = {"micro": 30, "fast": 50, "full": 170}
 
 sys.path.insert(0, str(EXAMPLE))

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 static RUNTIME: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/runtime/agent_runtime");
 const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
+static PREFERENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/preferences");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -34,7 +35,7 @@ pub struct Template {
 
 pub const DEFAULT: &str = "minimal";
 
-static TEMPLATES: [Template; 2] = [
+static TEMPLATES: [Template; 3] = [
     Template {
         name: DEFAULT,
         about: "one tool that answers and one that learns: the smallest agent that gets better",
@@ -45,6 +46,11 @@ static TEMPLATES: [Template; 2] = [
         about: "answers from Python's own help topics; learns its ranking and which strategy to \
             trust",
         folder: &DOCS_SEARCH,
+    },
+    Template {
+        name: "preferences",
+        about: "ranks prompts, answers or models from pairwise judgements, with intervals",
+        folder: &PREFERENCES,
     },
 ];
 

@@ -1,0 +1,1 @@
+"""The Runner: ranks items from pairwise judgements."""

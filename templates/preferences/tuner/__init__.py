@@ -1,0 +1,1 @@
+"""The Tuner: counts judgements. Its tools are pure: no clock, no randomness, no files."""

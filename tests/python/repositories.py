@@ -1,0 +1,34 @@
+"""Agent repositories for tests: their modules, which all have the same names, and their cases."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("runner", "tuner")
+
+
+def modules(repository: Path, *names: str):
+    """Imports modules of a repository. Those of another one that are imported stay as they are."""
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if is_theirs(name)}
+    sys.path.insert(0, str(repository))
+    try:
+        return [importlib.import_module(name) for name in names]
+    finally:
+        sys.path.remove(str(repository))
+        for name in [name for name in sys.modules if is_theirs(name)]:
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+def is_theirs(name: str) -> bool:
+    return name.partition(".")[0] in PACKAGES
+
+
+def state(repository: Path) -> dict:
+    return json.loads((repository / "state/active.state.json").read_text(encoding="utf-8"))
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
