@@ -160,7 +160,7 @@ const HOUSES: [House; 3] = [
             &["target"],
             &["slo", "sync", "testing"],
             &["versions"],
-            &["canary", "verification"],
+            &["canary", "effects", "verification"],
             &["architect"],
             &["gc", "trigger"],
         ],

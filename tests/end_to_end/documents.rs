@@ -10,6 +10,7 @@ const DOCUMENTS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     ".github/docs/adopt.md",
+    ".github/docs/learning.md",
     ".github/docs/serving.md",
     ".github/docs/testing.md",
     ".github/docs/triggers.md",

@@ -18,6 +18,7 @@ mod confined;
 mod conversations;
 mod doctor;
 mod documents;
+mod effects;
 mod eras;
 mod evaluators;
 mod faults;

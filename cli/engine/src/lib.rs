@@ -4,12 +4,13 @@
 //! Each module depends only on those before it: `world` (files, git, processes, the object store)
 //! and `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
 //! (the code and state to run, and how their children start); `testing` and `sync`; `versions`;
-//! `canary`, `verification`; `architect`; `trigger`, `gc`.
+//! `canary`, `effects`, `verification`; `architect`; `trigger`, `gc`.
 
 pub mod architect;
 pub mod canary;
 pub mod child;
 pub mod conversations;
+pub mod effects;
 pub mod error;
 pub mod gc;
 pub mod notices;

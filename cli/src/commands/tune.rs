@@ -4,9 +4,11 @@ use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
+use agent_core::formats::manifest::Tier;
 use agent_core::protocol::call_arguments;
 use agent_core::state::signal::{self, Defaults, Occurrences, Signal};
 use agent_core::version::what::What;
+use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
@@ -19,6 +21,7 @@ use agent_engine::world::input;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use tokio::sync::mpsc;
 
@@ -42,6 +45,12 @@ pub struct Arguments {
     /// The signal's id; a known id is not counted again, and refused with other content
     #[arg(long, value_name = "ID", conflicts_with = "signals")]
     id: Option<String>,
+    /// Repeat the tool, a signal each time, until its result has `"done": true`, N times at most
+    #[arg(long, value_name = "N", conflicts_with_all = ["signals", "id"])]
+    budget: Option<NonZeroU64>,
+    /// The tier of a search: the argument `tier` of the tool
+    #[arg(long, conflicts_with = "signals")]
+    tier: Option<Tier>,
     /// Signals from a file, one JSON object a line, or `-` for stdin
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
@@ -63,6 +72,7 @@ const AFTER_HELP: &str = r#"Examples:
   agent tune reward value=1 strategy=title
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
+  agent tune search --tier fast --budget 200
 
 A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. A signal with an `id` can be sent again safely; the same id with other content is refused. Without an id, a line of a file counts by its content: sending the same file again counts no line twice, and added lines count at any position. Lines from stdin or a pipe count each time. An invalid line is reported by number, and the rest continues.
 
@@ -108,6 +118,32 @@ struct Source {
     reader: Option<std::thread::JoinHandle<Result<(), FsError>>>,
     /// The id of a single signal from the command line.
     single: Option<String>,
+    /// Sends the typed signal again.
+    repeat: Option<Repeat>,
+}
+
+/// The signal of a search, and where it is sent for each step.
+struct Repeat {
+    signal: Signal,
+    sender: mpsc::Sender<Incoming>,
+    left: u64,
+}
+
+impl Repeat {
+    /// After a step: sends the next one, or drops the sender.
+    fn after(mut self, settled: &Settled) -> Option<Self> {
+        let Settled::Applied(_, result) = settled else { return None };
+        let is_done = result.answer().ok().is_none_or(|answer| {
+            answer.structured().is_some_and(|value| value.get("done") == Some(&Value::Bool(true)))
+        });
+        self.left -= 1;
+        if is_done || self.left == 0 {
+            return None;
+        }
+        self.signal.id = fresh_id("typed");
+        self.sender.try_send(Ok(self.signal.clone())).ok()?;
+        Some(self)
+    }
 }
 
 impl Source {
@@ -118,8 +154,10 @@ impl Source {
             let (sender, receiver) = mpsc::channel(1);
             let signal = typed_signal(arguments, defaults)?;
             let single = Some(signal.id.clone());
-            sender.try_send(Ok(signal)).expect("the channel has room for one");
-            return Ok(Self { signals: Some(receiver), reader: None, single });
+            sender.try_send(Ok(signal.clone())).expect("the channel has room for one");
+            let repeat =
+                arguments.budget.map(|budget| Repeat { signal, sender, left: budget.get() });
+            return Ok(Self { signals: Some(receiver), reader: None, single, repeat });
         };
         let path = if path == Path::new("-") { path.clone() } else { context.directory.join(path) };
         let input = input::open(&path)?;
@@ -131,12 +169,15 @@ impl Source {
             read_lines(reader, &defaults, unnamed, &sender)
                 .map_err(FsError::while_doing("read", &path))
         });
-        Ok(Self { signals: Some(receiver), reader: Some(reader), single: None })
+        Ok(Self { signals: Some(receiver), reader: Some(reader), single: None, repeat: None })
     }
 }
 
 fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Failure> {
-    let given = call_arguments::parse(&arguments.words)?;
+    let mut given = call_arguments::parse(&arguments.words)?;
+    if let Some(tier) = arguments.tier {
+        given.insert("tier".to_owned(), json!(tier));
+    }
     agent_core::state::check_numbers(&Value::Object(given.clone())).map_err(Failure::usage)?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("typed"));
     signal::check_id(&id).map_err(Failure::usage)?;
@@ -230,18 +271,24 @@ async fn batch(
 ) -> Result<Report, Failure> {
     let start = staging.snapshot()?;
     let mut report = Report::new(source.single.clone());
-    let progress =
-        source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None));
+    let mut repeat = source.repeat.take();
+    let progress = match &repeat {
+        Some(repeat) => Some(Progress::start(&context.printer, "tuning", Some(repeat.left))),
+        None => source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None)),
+    };
     let mut listener = |settled: Settled| {
         if let Some(progress) = &progress {
             progress.advance(1);
-            report.announce(&settled, |text| progress.aside(|| context.printer.warn(text)));
+            if source.single.is_none() {
+                report.announce(&settled, |text| progress.aside(|| context.printer.warn(text)));
+            }
         }
         if let (true, Settled::Applied(signal, _) | Settled::Duplicate(signal)) =
             (arguments.acknowledge, &settled)
         {
             context.printer.data(&signal.id);
         }
+        repeat = repeat.take().and_then(|repeat| repeat.after(&settled));
         report.take(settled);
     };
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
@@ -251,6 +298,7 @@ async fn batch(
         layout: &repository.layout,
         dry,
         unchecked: arguments.unchecked,
+        effects: effects::of(repository, tuner),
         listener: &mut listener,
     };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;

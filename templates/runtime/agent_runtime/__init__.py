@@ -13,6 +13,7 @@ if __name__ == "__main__":
 """
 
 from .call import conversation, cost, data, note, scratch, state
+from .effects import effect
 from .log import log
 from .schema import DefinitionError
 from .server import Server, Tuner
@@ -24,6 +25,7 @@ __all__ = [
     "conversation",
     "cost",
     "data",
+    "effect",
     "log",
     "note",
     "scratch",

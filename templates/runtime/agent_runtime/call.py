@@ -14,6 +14,7 @@ WHERE = PREFIX + "where"
 SIGNAL = PREFIX + "signal"
 SCRATCH = PREFIX + "scratch"
 COST = PREFIX + "cost"
+EFFECTS = PREFIX + "effects"
 STATE_FILE = os.path.join("state", "active.state.json")
 
 _KEPT_REVISIONS = 8
@@ -251,6 +252,7 @@ class Call:
         "cancelled",
         "context",
         "conversation",
+        "effects",
         "facts",
         "id",
         "interrupted",
@@ -273,7 +275,7 @@ class Call:
         self.modern = modern
         self.batch = batch
         self.cancelled = self.interrupted = self.remembered = False
-        self.context = self.conversation = self.facts = self.reads = None
+        self.context = self.conversation = self.effects = self.facts = self.reads = None
         self.state = self.before = self.usd = None
 
     def see_state(self):
@@ -332,6 +334,8 @@ class Call:
         if self.server.tunes:
             if self.state is not None and self._state_changed():
                 meta[STATE] = {"value": self.state}
+            if self.effects is not None and self.effects.used:
+                meta[EFFECTS] = {"used": self.effects.used}
             return meta
         if self.conversation_id() is not None:
             conversation = self.see_conversation()
@@ -404,7 +408,8 @@ class Process:
 process = Process()
 
 
-def _running(what):
+def running(what):
+    """The call that runs, for the function of that name."""
     call = current.get()
     if call is None:
         where = "in its own context" if process.is_ours else "of a Server of agent_runtime"
@@ -419,29 +424,29 @@ def state():
     """
     if current.get() is None and not process.is_ours:
         return process.foreign_state()
-    return _running("state").see_state()
+    return running("state").see_state()
 
 
 def conversation():
     """The call's conversation; its `id` is None without one."""
-    return _running("conversation").see_conversation()
+    return running("conversation").see_conversation()
 
 
 def note(**facts):
     """Records facts of this turn of the conversation for the Tuner."""
-    _running("note").note(facts)
+    running("note").note(facts)
 
 
 def cost(*, usd):
     """Adds to this call's cost in US dollars. Tests sum it up and compare it with a budget."""
-    _running("cost").spend(usd)
+    running("cost").spend(usd)
 
 
 def scratch():
     """The folder whose files a test case checks, as a pathlib.Path; None where there is none."""
     if current.get() is None and not process.is_ours:
         return _path_or_none(os.environ.get("AGENT_SCRATCH"))
-    return _path_or_none(_running("scratch").scratch_folder())
+    return _path_or_none(running("scratch").scratch_folder())
 
 
 def data():

@@ -15,6 +15,7 @@ from _thread import get_ident
 from . import watch
 from .call import (
     CONVERSATION,
+    EFFECTS,
     SCRATCH,
     STATE,
     WHERE,
@@ -26,6 +27,7 @@ from .call import (
     current,
     process,
 )
+from .effects import Pending, effects_of
 from .log import LEVELS, log
 from .protocol import (
     ARGUMENT_ERRORS_IN_RESULT,
@@ -457,7 +459,15 @@ class Server:
                 error = Unserializable(invalid.message("result"))
             except (Unserializable, UnicodeEncodeError) as caught:
                 error = Unserializable(f"the result cannot be sent: {caught}")
+        if isinstance(error, Pending):
+            return self._send(self._pending_result(call, error.requests), call.batch)
         self._fail(call, error)
+
+    def _pending_result(self, call, requests):
+        """No value yet: the tool is called again once its effects have results."""
+        side = {EFFECTS: {"used": effects_of(call).used, "requests": requests}}
+        extra = self._extra(call, side)
+        return result_frame(call.id, f'{{"content":[],"isError":false{extra}}}')
 
     def _result(self, call, value):
         tool = call.tool
@@ -520,7 +530,7 @@ def _same(one, other):
 
 def _check_meta(meta):
     """Checks the types of the keys of `_meta` that the runtime reads; raises Refused."""
-    for key in (STATE, CONVERSATION, SCRATCH):
+    for key in (STATE, CONVERSATION, SCRATCH, EFFECTS):
         if key in meta and type(meta[key]) is not dict:
             raise Refused(INVALID_PARAMS, f"params._meta: {key} must be an object")
 

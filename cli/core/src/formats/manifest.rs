@@ -46,7 +46,7 @@ pub struct Manifest {
 }
 
 /// The start parameters of a child, and its access while it is confined.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, serde::Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntryPoint {
     /// The word `python` stands for the environment's interpreter.
@@ -65,6 +65,77 @@ pub struct EntryPoint {
     /// Python's `multiprocessing` need it.
     #[serde(default)]
     pub shared_memory: bool,
+    /// What a Tuner may request of `agent`; a Runner has none.
+    #[serde(skip_serializing)]
+    pub effects: Option<EffectLimits>,
+}
+
+/// The limits of the effects of a Tuner. Those of amounts hold for each signal.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EffectLimits {
+    /// What a URL has to begin with.
+    pub http: Vec<String>,
+    /// The environment variables whose values headers may have.
+    pub env: Vec<String>,
+    /// The tiers on which states may be scored.
+    pub tiers: Vec<Tier>,
+    /// The number of requests.
+    pub requests: usize,
+    /// In seconds, for one request.
+    pub time_s: f64,
+    /// In US dollars, by what the requests say they cost at most.
+    pub usd: f64,
+}
+
+impl Default for EffectLimits {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            env: Vec::new(),
+            tiers: Tier::ALL.to_vec(),
+            requests: 100,
+            time_s: 600.0,
+            usd: 1.0,
+        }
+    }
+}
+
+impl EffectLimits {
+    pub fn time(&self) -> Duration {
+        Duration::from_secs_f64(self.time_s)
+    }
+
+    /// The key of a wrong value, and what is wrong.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        if let Some(url) = self.http.iter().find(|url| !is_origin(url)) {
+            return Some((
+                "tuner.effects.http",
+                format!(
+                    "has `{url}`; a URL begins with https:// or http://, and its host ends in /"
+                ),
+            ));
+        }
+        if !(self.time_s > 0.0 && self.time_s <= MAX_EFFECT_S) {
+            return Some((
+                "tuner.effects.time_s",
+                format!("is not above 0 and up to {MAX_EFFECT_S}"),
+            ));
+        }
+        if !(self.usd >= 0.0 && self.usd.is_finite()) {
+            return Some(("tuner.effects.usd", "is not an amount of US dollars".to_owned()));
+        }
+        None
+    }
+}
+
+/// A day.
+const MAX_EFFECT_S: f64 = 86_400.0;
+
+/// A URL prefix that cannot be continued into another host.
+fn is_origin(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    rest.and_then(|rest| rest.split_once('/')).is_some_and(|(host, _)| !host.is_empty())
 }
 
 impl EntryPoint {
@@ -758,6 +829,19 @@ impl Manifest {
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
     }
 
+    /// The limits of the Tuner's effects.
+    pub fn effects(&self) -> EffectLimits {
+        self.tuner.as_ref().and_then(|tuner| tuner.effects.clone()).unwrap_or_default()
+    }
+
+    fn effects_problem(&self) -> Option<(&'static str, String)> {
+        if self.runner.effects.is_some() {
+            let wrong = "is for a Tuner: a Runner has access of its own".to_owned();
+            return Some(("runner.effects", wrong));
+        }
+        self.effects().problem()
+    }
+
     /// The version of the first release.
     pub fn first(&self) -> Version {
         self.first_version.clone().unwrap_or(FIRST)
@@ -818,6 +902,9 @@ impl Manifest {
         let entries = [("runner.read", Some(&self.runner)), ("tuner.read", self.tuner.as_ref())];
         let wrong = entries.into_iter().find_map(|(key, entry)| Some((key, entry?.problem()?)));
         if let Some((key, wrong)) = wrong {
+            return problem(key, wrong);
+        }
+        if let Some((key, wrong)) = self.effects_problem() {
             return problem(key, wrong);
         }
         let tuner: &[Variable] = self.tuner.as_ref().map_or(&[], |tuner| &tuner.env);
@@ -920,6 +1007,28 @@ mod tests {
         let held = parse(&wide).held_to(&parse("[limits]\nmemory_mb = 64\n"));
         assert_eq!(held, parse(&format!("{tuner}[limits]\nmemory_mb = 64\n")));
         assert_eq!(parse(&wide).held_to(&parse(&wide)), parse(&wide));
+    }
+
+    #[test]
+    fn effects_are_limited_by_the_tuner() {
+        let tuner = "[tuner]\ncommand = [\"tune\"]\n[tuner.effects]\n";
+        let limits = |extra: &str| {
+            Manifest::parse(&format!("{SMALLEST}{tuner}{extra}"), "agent.toml").unwrap().effects()
+        };
+        assert_eq!(limits(""), EffectLimits::default());
+        assert_eq!(limits("tiers = [\"fast\"]\nusd = 2.5\n").tiers, [Tier::Fast]);
+        let wrong = |extra: &str, expected: &str| check(&format!("{tuner}{extra}"), expected);
+        wrong(
+            "http = [\"https://api.example\"]\n",
+            "agent.toml: `tuner.effects.http` has `https://api.example`; a URL begins with https:// \
+                or http://, and its host ends in /",
+        );
+        wrong("time_s = 0\n", "agent.toml: `tuner.effects.time_s` is not above 0 and up to 86400");
+        wrong("usd = -1\n", "agent.toml: `tuner.effects.usd` is not an amount of US dollars");
+        check(
+            "effects = {}\n",
+            "agent.toml: `runner.effects` is for a Tuner: a Runner has access of its own",
+        );
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub const CONVERSATION: &str = "dev.agentvc/conversation";
 pub const SIGNAL: &str = "dev.agentvc/signal";
 /// The top-level state keys a call read.
 pub const READS: &str = "dev.agentvc/reads";
+/// `{"random","now","results"}` to a Tuner, `{"used","requests"}` back: what its tool requests of
+/// the world.
+pub const EFFECTS: &str = "dev.agentvc/effects";
 /// With the error of a tool: `FILE:LINE` of the server's code that raised it.
 pub const WHERE: &str = "dev.agentvc/where";
 /// `{"path"}` to a Runner: the folder whose files a test case checks.

@@ -11,6 +11,7 @@
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::ObjectId;
+use crate::state::effect::Effects;
 use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
 use semver::Version;
@@ -87,6 +88,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
     pub at: String,
+    /// What the Tuner's tool used of the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effects: Option<Effects>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Value>,
     /// From the state before to the state after (RFC 6902); absent when nothing changed.
@@ -139,6 +143,7 @@ pub struct Draft {
     pub conversation: Option<Conversation>,
     pub trace: Option<String>,
     pub at: String,
+    pub effects: Option<Effects>,
     pub summary: Option<Value>,
     /// The state after; `None` when the update changed nothing.
     pub state: Option<Value>,
@@ -407,6 +412,7 @@ impl Fold {
             conversation: draft.conversation,
             trace: draft.trace,
             at: draft.at,
+            effects: draft.effects,
             summary: draft.summary,
             change,
             state,
@@ -680,6 +686,7 @@ mod tests {
             conversation: None,
             trace: None,
             at: "2026-11-22T12:00:00.000Z".to_owned(),
+            effects: None,
             summary: None,
             state,
         }

@@ -1,5 +1,6 @@
 //! A State as a document: paths into it, what differs between two, what may not be in it.
 
+pub mod effect;
 pub mod journal;
 pub mod merge_rule;
 pub mod semantic;

@@ -150,6 +150,11 @@ impl Repository {
         }
     }
 
+    /// Where another thread opens it for itself.
+    pub fn location(&self) -> Location {
+        Location { directory: self.directory.clone(), notices: self.notices.clone() }
+    }
+
     /// Why this cannot be written, where it cannot.
     pub fn refusal(&self, writes: Writes) -> Option<FsError> {
         let home = self

@@ -421,6 +421,7 @@ fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
         conversation: record.conversation.clone(),
         trace: record.trace.clone(),
         at: record.at.clone(),
+        effects: record.effects.clone(),
         summary,
         state: after,
     }

@@ -6,6 +6,7 @@ pub mod carried;
 pub mod confinement;
 pub mod contracts;
 mod definition;
+pub mod effects;
 pub mod evaluators;
 pub mod kept_staging;
 pub mod migrations;

@@ -9,6 +9,7 @@ use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingE
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts;
 use crate::target::definition::Target;
+use crate::target::effects::{EffectError, SignalEffects};
 use crate::target::spec;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
@@ -16,10 +17,14 @@ use crate::world::event_loop;
 use crate::world::layout::Layout;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
+use agent_core::formats::manifest::EffectLimits;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::takes_conversation;
 use agent_core::protocol::wire;
 use agent_core::state::Rules;
+use agent_core::state::effect::{
+    Effects, Keyed, Request as EffectRequest, Step, Supply, ToolEffects,
+};
 use agent_core::state::journal::{Conversation, Draft, Record};
 use agent_core::state::signal::{CONVERSATION_ARGUMENT, Signal};
 use agent_core::version::tags;
@@ -44,6 +49,9 @@ pub enum TuningError {
     Staging(#[from] StagingError),
     #[error(transparent)]
     Conversation(#[from] ConversationError),
+    /// An effect that a signal requests.
+    #[error("{}", .0.messages.join(": "))]
+    Effect(Failure),
 }
 
 impl agent_core::formats::diagnose::Diagnose for TuningError {
@@ -52,6 +60,7 @@ impl agent_core::formats::diagnose::Diagnose for TuningError {
             Self::Child(error) => error.kind(),
             Self::Staging(error) => error.kind(),
             Self::Conversation(error) => error.kind(),
+            Self::Effect(failure) => failure.kind,
         }
     }
 
@@ -60,6 +69,7 @@ impl agent_core::formats::diagnose::Diagnose for TuningError {
             Self::Child(error) => error.hint(),
             Self::Staging(error) => error.hint(),
             Self::Conversation(error) => error.hint(),
+            Self::Effect(failure) => failure.hint.clone(),
         }
     }
 }
@@ -72,6 +82,31 @@ pub enum Tuned {
     State(Value, CallResult),
     /// The tool refused it, or its state is invalid: the reason.
     Rejected(String),
+}
+
+/// A signal, as a tool of the Tuner is called with it.
+#[derive(Debug, Clone, Copy)]
+pub struct TunerCall<'a> {
+    pub id: &'a str,
+    pub tool: &'a str,
+    pub arguments: &'a Value,
+    pub conversation: Option<&'a Conversation>,
+}
+
+/// The outcome of a signal, as far as its effects are known.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "each value is taken apart at once")]
+pub enum Applied {
+    /// With the effects that it used.
+    Tuned(Tuned, Effects),
+    /// It requests effects that have no result yet.
+    Requests(Vec<Keyed>),
+}
+
+impl Applied {
+    fn rejected(why: impl Into<String>) -> Self {
+        Self::Tuned(Tuned::Rejected(why.into()), Effects::default())
+    }
 }
 
 /// The start parameters of a target's Tuner, and the one folder it may write, which exists until
@@ -92,6 +127,7 @@ pub struct Tuner {
     tools: HashMap<String, bool>,
     rules: Rules,
     version: Option<Version>,
+    effect_limits: EffectLimits,
     _scratch: Scratch,
 }
 
@@ -113,7 +149,18 @@ impl Tuner {
         spec.memory = memory;
         let child = Child::start(&spec).await?;
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
-        Ok(Self { child, tools, rules, version: target.version.clone(), _scratch: scratch })
+        Ok(Self {
+            child,
+            tools,
+            rules,
+            version: target.version.clone(),
+            effect_limits: target.manifest.effects(),
+            _scratch: scratch,
+        })
+    }
+
+    pub fn effect_limits(&self) -> &EffectLimits {
+        &self.effect_limits
     }
 
     pub fn has(&self, tool: &str) -> bool {
@@ -135,32 +182,58 @@ impl Tuner {
         names
     }
 
-    /// The outcome of a signal on a state. The error is a failure of the Tuner, not of the signal.
+    /// The outcome of a signal on a state: its tool is called until it requests no effect, or one
+    /// that `supply` lacks. The error is a failure of the Tuner, not of the signal.
     pub async fn apply(
         &self,
         state: &Value,
-        id: &str,
-        tool: &str,
-        arguments: &Value,
-        talk: Option<&Conversation>,
-    ) -> Result<Tuned, ChildError> {
+        call: TunerCall<'_>,
+        supply: &Supply,
+    ) -> Result<Applied, ChildError> {
+        let TunerCall { id, tool, arguments, conversation } = call;
         let Some(takes_id) = self.tools.get(tool) else {
-            return Ok(Tuned::Rejected(format!(
+            return Ok(Applied::rejected(format!(
                 "the Tuner has no tool `{tool}`; its tools are: {}",
                 self.tools().join(", ")
             )));
         };
         let mut arguments = arguments.clone();
-        if let (true, Some(talk), Value::Object(map)) = (takes_id, talk, &mut arguments) {
-            map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
+        if let (true, Some(conversation), Value::Object(map)) =
+            (takes_id, conversation, &mut arguments)
+        {
+            map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(conversation.id));
         }
-        let result = match self.child.call(tool, &arguments, meta(state, id, talk)).await {
-            Err(ChildError::Refused { error, .. }) => {
-                return Ok(Tuned::Rejected(error.to_string()));
+        let mut pass = supply.pass();
+        loop {
+            let mut meta = meta(state, id, conversation);
+            meta.insert(wire::EFFECTS.to_owned(), pass.meta());
+            let result = match self.child.call(tool, &arguments, meta).await {
+                Err(ChildError::Refused { error, .. }) => {
+                    return Ok(Applied::rejected(error.to_string()));
+                }
+                other => other?,
+            };
+            match effects_of(&result).and_then(|reported| pass.take(&reported)) {
+                Ok(Step::Done(used)) => return Ok(Applied::Tuned(self.judge(result), used)),
+                Ok(Step::Again) => {}
+                Ok(Step::Missing(requests)) => return Ok(self.requested(requests)),
+                Err(problem) => return Ok(Applied::rejected(problem)),
             }
-            other => other?,
-        };
-        Ok(self.judge(result))
+        }
+    }
+
+    /// A state to be scored has to be one that could be promoted.
+    fn requested(&self, requests: Vec<Keyed>) -> Applied {
+        let problem = requests.iter().find_map(|keyed| match &keyed.request {
+            EffectRequest::Evaluate(evaluate) => self.rules.check(&evaluate.state).err(),
+            _ => None,
+        });
+        match problem {
+            Some(problem) => {
+                Applied::rejected(format!("it requests the score of a state: {problem}"))
+            }
+            None => Applied::Requests(requests),
+        }
     }
 
     fn judge(&self, result: CallResult) -> Tuned {
@@ -184,15 +257,27 @@ impl Tuner {
         }
     }
 
-    /// Replays an update of the Journal on another state, for `Staging::rebase`.
+    /// Replays an update of the Journal on another state, for `Staging::rebase`. Its effects are
+    /// those that were recorded.
     pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replayed, TuningError> {
-        let tuned = self
-            .apply(state, &record.id, &record.tool, &record.arguments, record.conversation.as_ref())
-            .await?;
-        Ok(match tuned {
-            Tuned::Unchanged(_) => Replayed::Unchanged,
-            Tuned::State(state, _) => Replayed::State(state),
-            Tuned::Rejected(why) => Replayed::Dropped(why),
+        let call = TunerCall {
+            id: &record.id,
+            tool: &record.tool,
+            arguments: &record.arguments,
+            conversation: record.conversation.as_ref(),
+        };
+        let supply = Supply::recorded(record.effects.as_ref());
+        Ok(match self.apply(state, call, &supply).await? {
+            Applied::Tuned(Tuned::Unchanged(_), _) => Replayed::Unchanged,
+            Applied::Tuned(Tuned::State(state, _), _) => Replayed::State(state),
+            Applied::Tuned(Tuned::Rejected(why), _) => Replayed::Dropped(why),
+            Applied::Requests(requests) => {
+                let shown: Vec<_> = requests.iter().map(|one| one.request.shown()).collect();
+                Replayed::Dropped(format!(
+                    "it requests {} here, whose result is not recorded with it",
+                    shown.join(", ")
+                ))
+            }
         })
     }
 
@@ -244,6 +329,13 @@ pub async fn rebase(
 
 fn tool_entry(tool: &Value) -> Option<(String, bool)> {
     Some((tool["name"].as_str()?.to_owned(), takes_conversation(tool)))
+}
+
+/// What a result reports of effects.
+fn effects_of(result: &CallResult) -> Result<ToolEffects, String> {
+    let Some(reported) = result.meta(wire::EFFECTS) else { return Ok(ToolEffects::default()) };
+    serde_json::from_value(reported.clone())
+        .map_err(|error| format!("`{}` of its result is malformed: {error}", wire::EFFECTS))
 }
 
 fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
@@ -312,6 +404,7 @@ pub struct Batch<'a> {
     pub dry: Option<Dry>,
     /// Signals are taken though it is not known whether their ids were counted before.
     pub unchecked: bool,
+    pub effects: SignalEffects,
     pub listener: &'a mut dyn FnMut(Settled),
 }
 
@@ -324,7 +417,17 @@ struct Attempt {
     judged: Vec<Judged>,
     /// How many signals of the queue it covers.
     taken: usize,
+    /// The effects that the signal after those requests.
+    requests: Vec<Keyed>,
     failure: Option<TuningError>,
+}
+
+/// What became of one signal in an attempt.
+#[expect(clippy::large_enum_variant, reason = "each value is taken apart at once")]
+enum One {
+    Settled(Settled),
+    /// It goes on once these effects have results.
+    Requests(Vec<Keyed>),
 }
 
 /// A conversation as the Tuner is shown it, and what its last turn is known by.
@@ -372,19 +475,15 @@ impl Batch<'_> {
 
     /// The head of the queue into staging, as often as it takes.
     async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
+        let mut requests = Vec::new();
         for lost in 0.. {
             let attempt = self.attempt(queue, lost >= PATIENCE).await;
             match attempt.and_then(|mut attempt| {
                 Ok((self.commit(&mut attempt)?.unpack(&mut outcome.warnings), attempt))
             }) {
-                Ok((true, attempt)) => {
-                    queue.drain(..attempt.taken);
-                    outcome.before.get_or_insert(attempt.expected);
-                    outcome.after = Some(canonical::revision(&attempt.state));
-                    outcome.failure = attempt.failure;
-                    attempt.judged.iter().for_each(Judged::record);
-                    self.note_rewards(&attempt.settled, &mut outcome.warnings);
-                    attempt.settled.into_iter().for_each(&mut *self.listener);
+                Ok((true, mut attempt)) => {
+                    requests = std::mem::take(&mut attempt.requests);
+                    self.settle(attempt, queue, outcome);
                     break;
                 }
                 Ok((false, Attempt { failure: Some(failure), .. })) | Err(failure) => {
@@ -395,6 +494,52 @@ impl Batch<'_> {
             }
         }
         self.staging.release();
+        if !requests.is_empty() {
+            self.carry_out(requests, queue, outcome).await;
+        }
+    }
+
+    /// The signals of an attempt are durable.
+    fn settle(&mut self, attempt: Attempt, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
+        for signal in queue.drain(..attempt.taken).flatten() {
+            self.effects.settled(&signal.id);
+        }
+        outcome.before.get_or_insert(attempt.expected);
+        outcome.after = Some(canonical::revision(&attempt.state));
+        outcome.failure = attempt.failure;
+        attempt.judged.iter().for_each(Judged::record);
+        self.note_rewards(&attempt.settled, &mut outcome.warnings);
+        attempt.settled.into_iter().for_each(&mut *self.listener);
+    }
+
+    /// The effects that the first signal of the queue requests. Staging is free meanwhile.
+    async fn carry_out(
+        &mut self,
+        requests: Vec<Keyed>,
+        queue: &mut VecDeque<Incoming>,
+        outcome: &mut Outcome,
+    ) {
+        let Some(Ok(signal)) = queue.front() else { return };
+        let outside = requests.iter().find(|one| one.request.is_outside());
+        let carried_out = match outside.filter(|_| self.dry.is_some()) {
+            Some(one) => Err(EffectError::Refused(format!(
+                "it requests {}, which a dry run does not send",
+                one.request.shown()
+            ))),
+            None => self.effects.carry_out(&signal.id, requests).await,
+        };
+        match carried_out {
+            Ok(()) => {}
+            Err(EffectError::Failed(failure)) => {
+                outcome.failure = Some(TuningError::Effect(failure));
+            }
+            Err(EffectError::Refused(error)) => {
+                self.effects.settled(&signal.id);
+                let rejected = Rejected { line: signal.line, id: Some(signal.id.clone()), error };
+                queue.pop_front();
+                (self.listener)(Settled::Rejected(rejected));
+            }
+        }
     }
 
     /// A copy beside the conversation, for display; staging is authoritative.
@@ -436,6 +581,7 @@ impl Batch<'_> {
             settled: Vec::new(),
             judged: Vec::new(),
             taken: 0,
+            requests: Vec::new(),
             failure: None,
         };
         let mut talks = HashMap::new();
@@ -453,7 +599,14 @@ impl Batch<'_> {
                         Ok(Settled::Unsure(unsure(signal, &versions)))
                     }
                     Known::No | Known::Unsure(_) => {
-                        self.one(signal, &mut talks, &mut attempt).await
+                        match self.one(signal, &mut talks, &mut attempt).await {
+                            Ok(One::Requests(requests)) => {
+                                attempt.requests = requests;
+                                break;
+                            }
+                            Ok(One::Settled(settled)) => Ok(settled),
+                            Err(failure) => Err(failure),
+                        }
                     }
                 },
             };
@@ -491,13 +644,14 @@ impl Batch<'_> {
     }
 
     async fn one(
-        &self,
+        &mut self,
         signal: &Signal,
         talks: &mut HashMap<String, Option<Talk>>,
         attempt: &mut Attempt,
-    ) -> Result<Settled, TuningError> {
+    ) -> Result<One, TuningError> {
         let rejected = |error: String| {
-            Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error })
+            let id = Some(signal.id.clone());
+            One::Settled(Settled::Rejected(Rejected { line: signal.line, id, error }))
         };
         let talk = match signal.conversation() {
             None => None,
@@ -511,13 +665,21 @@ impl Batch<'_> {
         let turn = talk.as_ref().and_then(|talk| talk.trace.clone());
         let operation = operation(signal, self.tuner.version.as_ref(), turn.as_deref());
         operation.given(|| arguments.to_string());
-        let shown = talk.as_ref().map(|talk| &talk.shown);
-        let applied = operation
-            .around(self.tuner.apply(&attempt.state, &signal.id, &signal.tool, &arguments, shown))
-            .await;
-        let (state, result) = match applied
+        let call = TunerCall {
+            id: &signal.id,
+            tool: &signal.tool,
+            arguments: &arguments,
+            conversation: talk.as_ref().map(|talk| &talk.shown),
+        };
+        let supply = self.effects.supply(&signal.id).map_err(TuningError::Effect)?;
+        let applied = operation.around(self.tuner.apply(&attempt.state, call, supply)).await;
+        let (tuned, effects) = match applied
             .inspect_err(|error| operation.fail("child_failed", &error.to_string()))?
         {
+            Applied::Requests(requests) => return Ok(One::Requests(requests)),
+            Applied::Tuned(tuned, effects) => (tuned, effects),
+        };
+        let (state, result) = match tuned {
             Tuned::Rejected(error) => {
                 operation.tool_failed(&error);
                 return Ok(rejected(error));
@@ -545,10 +707,11 @@ impl Batch<'_> {
             conversation: talk.map(|talk| talk.shown),
             trace,
             at: clock::rfc3339(clock::now()),
+            effects: (!effects.is_empty()).then_some(effects),
             summary: None,
             state,
         });
-        Ok(Settled::Applied(signal.clone(), result))
+        Ok(One::Settled(Settled::Applied(signal.clone(), result)))
     }
 
     /// The current turns of a conversation, read once per group.

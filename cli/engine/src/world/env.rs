@@ -301,7 +301,7 @@ pub fn token() -> Option<String> {
     token_in(TOKEN)
 }
 
-/// The same of another variable.
+/// The value of a secret that is named by its variable.
 pub fn token_in(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|token| !token.is_empty())
 }

@@ -20,6 +20,7 @@ use agent_core::protocol::wire;
 use agent_core::state;
 use agent_core::state::signal::{self, Signal};
 use agent_engine::child::{Child, Opening, Role};
+use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
@@ -161,6 +162,7 @@ async fn settle(
         layout: &shim.repository.layout,
         dry: None,
         unchecked: false,
+        effects: effects::of(&shim.repository, tuner),
         listener: &mut listener,
     };
     let outcome = batch.run(source).await;

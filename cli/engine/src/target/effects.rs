@@ -1,0 +1,109 @@
+//! The effects of signals: what a Tuner's tool requests is carried out between two calls of it,
+//! while staging is free for others.
+
+use crate::error::Failure;
+use crate::world::{clock, random};
+use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::manifest::EffectLimits;
+use agent_core::state::effect::{Keyed, Request, Supply};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a request of an effect has no result.
+#[derive(Debug)]
+pub enum EffectError {
+    /// It may not be carried out, or cannot have a result: the signal is refused.
+    Refused(String),
+    /// It failed this time: the signal is not counted, and may be sent again.
+    Failed(Failure),
+}
+
+impl From<Failure> for EffectError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Carries out requests, each on a thread of its own.
+pub trait Perform: Send + Sync {
+    fn perform(&self, request: Request, limit: Duration) -> Result<Value, EffectError>;
+}
+
+/// The effects of the signals of one batch.
+pub struct SignalEffects {
+    performer: Arc<dyn Perform>,
+    limits: EffectLimits,
+    /// By the id of a signal that is not settled yet.
+    supplies: HashMap<String, Supply>,
+}
+
+impl SignalEffects {
+    pub fn new(performer: Arc<dyn Perform>, limits: EffectLimits) -> Self {
+        Self { performer, limits, supplies: HashMap::new() }
+    }
+
+    /// What is offered to a signal, and its results so far.
+    pub fn supply(&mut self, signal: &str) -> Result<&Supply, Failure> {
+        if !self.supplies.contains_key(signal) {
+            let seed = random::secret().map_err(|error| {
+                let message = format!("the system has no random bytes: {error}");
+                Failure::new(FailureKind::Surroundings, message)
+            })?;
+            let now = clock::rfc3339(clock::now());
+            self.supplies.insert(signal.to_owned(), Supply::fresh(seed, now));
+        }
+        Ok(&self.supplies[signal])
+    }
+
+    pub fn settled(&mut self, signal: &str) {
+        self.supplies.remove(signal);
+    }
+
+    /// Carries out what a signal requests, all of it at the same time.
+    pub async fn carry_out(
+        &mut self,
+        signal: &str,
+        requests: Vec<Keyed>,
+    ) -> Result<(), EffectError> {
+        let Some(supply) = self.supplies.get_mut(signal) else { return Ok(()) };
+        if let Some(refused) = refusal(supply, &requests, &self.limits) {
+            return Err(EffectError::Refused(refused));
+        }
+        let mut running = Vec::with_capacity(requests.len());
+        for Keyed { key, request } in requests {
+            supply.spend(request.usd());
+            let (performer, limit) = (Arc::clone(&self.performer), self.limits.time());
+            let shown = request.shown();
+            let work = tokio::task::spawn_blocking(move || performer.perform(request, limit));
+            running.push((key, shown, work));
+        }
+        for (key, shown, work) in running {
+            let result = work.await.map_err(|error| {
+                let message = format!("{shown} ended early: {error}");
+                EffectError::Failed(Failure::new(FailureKind::Child, message))
+            })?;
+            supply.add(key, result?);
+        }
+        Ok(())
+    }
+}
+
+/// Why these requests are not carried out.
+fn refusal(supply: &Supply, requests: &[Keyed], limits: &EffectLimits) -> Option<String> {
+    const TABLE: &str = "of [tuner.effects] in agent.toml";
+    if let Some(refused) = requests.iter().find_map(|one| one.request.refusal(limits)) {
+        return Some(refused);
+    }
+    if supply.answered() + requests.len() > limits.requests {
+        return Some(format!(
+            "it requests more than {} effects, which is `requests` {TABLE}",
+            limits.requests
+        ));
+    }
+    let cost = supply.usd() + requests.iter().map(|one| one.request.usd()).sum::<f64>();
+    (cost > limits.usd).then(|| {
+        format!("its requests cost up to {cost} US dollars, and `usd` {TABLE} is {}", limits.usd)
+    })
+}
