@@ -128,6 +128,13 @@ bench-cost BASELINE *ARGS:
     cargo build --release
     python3 tests/bench/cost.py {{quote(BASELINE)}} {{ARGS}}
 
+# progressive validation loss of templates/bandit on scikit-learn's digits, iris, wine and breast cancer beside Vowpal Wabbit and MABWiser (installs them, once), and with drifts; import, memory and a first signal: just bench-bandits [--sets iris,wine]
+bench-bandits *ARGS:
+    cargo build --release
+    [ -e target/bench-bandits/bin/python ] || python3 -m venv target/bench-bandits
+    target/bench-bandits/bin/python -m pip install --quiet --requirement tests/bench/bandits.requirements.txt
+    target/bench-bandits/bin/python tests/bench/bandits.py --drift --agent target/release/agent {{ARGS}}
+
 # `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
 bench-shim *ARGS:
     cargo build --release

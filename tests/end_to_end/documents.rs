@@ -6,7 +6,7 @@ use clap::error::ErrorKind;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     ".github/docs/adopt.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 11] = [
     ".github/docs/testing.md",
     ".github/docs/triggers.md",
     "examples/docs-search/README.md",
+    "templates/bandit/README.md",
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
     "templates/preferences/README.md",
@@ -218,8 +219,8 @@ fn the_sessions_of_the_example_are_run() {
     run(&world, "a", &blocks_with(".github/docs/serving.md", "$ agent log")[0]);
 }
 
-/// Templates whose README has one session.
-const LEARNERS: [&str; 1] = ["preferences"];
+/// Templates whose READMEs have sessions.
+const LEARNERS: [&str; 2] = ["bandit", "preferences"];
 
 #[test]
 fn the_sessions_of_the_learners_are_run() {
@@ -227,7 +228,9 @@ fn the_sessions_of_the_learners_are_run() {
         let world = World::new();
         world.agent(".", ["init", "a", "--template", template]).ok();
         let readme = format!("templates/{template}/README.md");
-        run(&world, "a", &blocks_with(&readme, "agent run")[0]);
+        for block in blocks_with(&readme, "agent run") {
+            run(&world, "a", &block);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod adopt;
 mod architect;
 mod architect_service;
+mod bandit;
 mod bench;
 mod canary;
 mod carried;

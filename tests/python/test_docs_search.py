@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/docs-search"
-TEMPLATES = (EXAMPLE, ROOT / "templates/minimal", ROOT / "templates/preferences")
+LEARNERS = ("minimal", "bandit", "preferences")
+TEMPLATES = (EXAMPLE, *(ROOT / "templates" / name for name in LEARNERS))
 TIERS = {"micro": 30, "fast": 50, "full": 170}
 
 sys.path.insert(0, str(EXAMPLE))
@@ -46,7 +47,7 @@ def misfits(value, schema, root, path="$"):
     """Where a value breaks the part of JSON Schema that our state schemas use."""
     while "$ref" in schema:
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    kinds = {"object": dict, "string": str, "integer": int, "number": (int, float)}
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
     if "type" in schema and not isinstance(value, kinds[schema["type"]]):
         return [f"{path}: not {schema['type']}"]
     found = [f"{path}: not {schema['const']}"] if schema.get("const", value) != value else []

@@ -13,6 +13,7 @@ static RUNTIME: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/runt
 const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
 static PREFERENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/preferences");
+static BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/bandit");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -35,7 +36,7 @@ pub struct Template {
 
 pub const DEFAULT: &str = "minimal";
 
-static TEMPLATES: [Template; 3] = [
+static TEMPLATES: &[Template] = &[
     Template {
         name: DEFAULT,
         about: "one tool that answers and one that learns: the smallest agent that gets better",
@@ -51,6 +52,12 @@ static TEMPLATES: [Template; 3] = [
         name: "preferences",
         about: "ranks prompts, answers or models from pairwise judgements, with intervals",
         folder: &PREFERENCES,
+    },
+    Template {
+        name: "bandit",
+        about: "a router that chooses among arms by context; learns from delayed rewards, and notes \
+            propensities",
+        folder: &BANDIT,
     },
 ];
 
@@ -75,7 +82,7 @@ impl Diagnose for UnknownTemplate {
 }
 
 pub fn all() -> &'static [Template] {
-    &TEMPLATES
+    TEMPLATES
 }
 
 pub fn named(name: &str) -> Result<&'static Template, UnknownTemplate> {

@@ -1,0 +1,1 @@
+"""The Runner: chooses where a request goes."""

@@ -1,0 +1,1 @@
+"""The Tuner: learns from the rewards of choices."""
