@@ -194,7 +194,7 @@ fn a_significant_gain_passes_and_is_recorded_in_the_version() {
     );
     assert_eq!(ledger(&served)[0]["accepted"], true);
     let (record, pairs) = record(&served, &outcome["commit"]);
-    assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@1"), gate));
+    assert_eq!((&record["schema"], &record["compared"]["verdict"]), (&json!("agent/gate@2"), gate));
     assert_eq!(json!(pairs), gate["pairs"]);
     served.agent(["verify", "v0.1.1"]).ok();
     served.agent(["versions", "show", "v0.1.1"]).ok();

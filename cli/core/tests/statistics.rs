@@ -4,6 +4,7 @@
 use agent_core::statistics::bootstrap::Bootstrap;
 use agent_core::statistics::e_process::EProcess;
 use agent_core::statistics::tango::Flips;
+use agent_core::statistics::targeted::Targeted;
 use agent_core::statistics::{binomial, mcnemar, normal, special, wilcoxon};
 use serde_json::Value;
 
@@ -121,15 +122,23 @@ fn bootstrap_agrees_with_a_reference_and_approximates_scipy() {
     });
 }
 
+/// Weights and gains.
+fn weighed(row: &Value) -> Vec<(f64, f64)> {
+    let pair = |pair: &Value| (number(&pair[0]), number(&pair[1]));
+    row["pairs"].as_array().unwrap().iter().map(pair).collect()
+}
+
+#[test]
+fn targeted_bets_agree_with_their_direct_product() {
+    rows(&table("targeted"), |row| {
+        let process = Targeted::of(number(&row["bound"]), number(&row["level"]), &weighed(row));
+        check(process.log(), &row["log"], row);
+    });
+}
+
 #[test]
 fn e_process_agrees_with_its_direct_product() {
     rows(&table("e_process"), |row| {
-        let pairs: Vec<_> = row["pairs"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|pair| (number(&pair[0]), number(&pair[1])))
-            .collect();
-        check(EProcess::of(number(&row["bound"]), &pairs).log(), &row["log"], row);
+        check(EProcess::of(number(&row["bound"]), &weighed(row)).log(), &row["log"], row);
     });
 }

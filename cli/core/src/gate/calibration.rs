@@ -2,6 +2,7 @@
 //! false promotions.
 
 use crate::formats::manifest::{GateMode, GateTest, Tier};
+use crate::gate::bets::Bets;
 use crate::gate::ledger;
 use crate::gate::{Comparison, Level, Question};
 use crate::statistics::binomial;
@@ -71,8 +72,13 @@ impl Calibrator {
         self.rounds += 1;
         let fixed = Level { value: self.alpha, index: None };
         for (test, accepted) in GateTest::ALL.into_iter().zip(&mut self.accepted) {
-            let question =
-                Question { mode: GateMode::Better, margin: 0.0, test, alpha: self.alpha };
+            let question = Question {
+                mode: GateMode::Better,
+                margin: 0.0,
+                test,
+                alpha: self.alpha,
+                bets: Bets::default(),
+            };
             let comparison = Comparison::of(question, before, now);
             let judged = comparison.judged(fixed);
             *accepted += usize::from(judged.verdict == Verdict::Pass);

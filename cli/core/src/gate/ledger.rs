@@ -10,6 +10,12 @@
 //! too. (With p-values the share is bounded for attempts that are independent or depend positively:
 //! Javanmard and Montanari, 2018.)
 //!
+//! **Bets that aim at the level.** The evidence of an attempt is made for its level
+//! (`statistics::targeted`), which its index and its baseline fix before the candidate is compared.
+//! So what is required of the e-value, that it is at most 1 on average, is required for a given
+//! baseline; given that, attempts may depend on one another as they like. Where nothing was
+//! accepted the levels are constants, and nothing is required of the baseline either.
+//!
 //! **Two clones.** Each attempt is a line, written with the level it was judged at; a join of two
 //! ledgers is the union of their lines, so a level that was spent stays what it was, and nothing is
 //! spent twice. The attempt after a join has the index after all of both, and D is counted along
@@ -27,11 +33,14 @@ use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::manifest::{GateMode, GateTest, Gated, Tier};
 use crate::formats::object_id::ObjectId;
 use crate::gate::Level;
+use crate::gate::bets::Bets;
 use crate::testing::evaluation::Definitions;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-pub const SCHEMA: &str = "agent/ledger@1";
+pub const SCHEMA: &str = "agent/ledger@2";
+/// Lines before the bets were named.
+const FIRST_SCHEMA: &str = "agent/ledger@1";
 
 /// One test of one candidate. A repeated test is not charged again: its entry is reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +56,9 @@ pub struct CandidateTest {
     pub definitions: String,
     /// Digest of the paired results.
     pub results: String,
+    /// Of the e-process: other bets on the same results are another attempt.
+    #[serde(default = "Bets::first", skip_serializing_if = "Bets::is_first")]
+    pub bets: Bets,
 }
 
 impl CandidateTest {
@@ -67,7 +79,16 @@ impl CandidateTest {
             margin: gated.margin,
             definitions: definitions.digest(gated.tier),
             results,
+            bets: Bets::first(),
         }
+        .with_bets(Bets::default())
+    }
+
+    /// The same with the bets of a record.
+    #[must_use]
+    pub fn with_bets(self, bets: Bets) -> Self {
+        let bets = if self.test == GateTest::EProcess { bets } else { Bets::first() };
+        Self { bets, ..self }
     }
 }
 
@@ -174,9 +195,9 @@ impl Ledger {
             };
             let entry: Entry =
                 serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
-            if entry.schema != SCHEMA {
+            if ![SCHEMA, FIRST_SCHEMA].contains(&entry.schema.as_str()) {
                 return Err(wrong(format!(
-                    "its schema is `{}`; this `agent` reads `{SCHEMA}`",
+                    "its schema is `{}`; this `agent` reads `{FIRST_SCHEMA}` and `{SCHEMA}`",
                     entry.schema
                 )));
             }
@@ -315,7 +336,7 @@ fn share(index: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::statistics::bootstrap::SplitMix64;
-    use crate::statistics::e_process::EProcess;
+    use crate::statistics::targeted::Targeted;
     use proptest::prelude::*;
 
     fn asked(results: &str) -> CandidateTest {
@@ -330,6 +351,7 @@ mod tests {
             margin: 0.05,
             definitions: text("sha256:d"),
             results: text(results),
+            bets: Bets::Targeted,
         }
     }
 
@@ -393,14 +415,32 @@ mod tests {
     }
 
     #[test]
+    fn line_of_an_earlier_ledger_is_of_the_bets_of_its_time() {
+        let written = ledger(&[true]).to_text();
+        let earlier = written.replace("ledger@2", "ledger@1").replace(",\"bets\":\"targeted\"", "");
+        let read = Ledger::parse(&earlier, "L").unwrap();
+        assert_eq!(read.to_text(), earlier);
+        assert_eq!(read.of(&asked("0")), None, "other bets are another attempt");
+        let first = asked("0").with_bets(Bets::Mixture);
+        assert_eq!(read.of(&first).map(|entry| entry.index), Some(1));
+        // and both are charged
+        let both = read.with(entry(&read, "0", 0, false));
+        assert_eq!((both.count(), both.of(&asked("0")).map(|entry| entry.index)), (2, Some(2)));
+        let mcnemar = CandidateTest { test: GateTest::Mcnemar, ..asked("0") };
+        let named = |bets| serde_json::to_string(&mcnemar.clone().with_bets(bets)).unwrap();
+        assert_eq!(named(Bets::Targeted), named(Bets::Mixture), "no other test bets");
+    }
+
+    #[test]
     fn ledger_with_a_gap_or_an_unknown_line_is_refused() {
         let text = ledger(&[true, false]).to_text();
         let tail = text.split_once('\n').unwrap().1;
         let error = |text: &str| Ledger::parse(text, "L").unwrap_err().to_string();
         assert_eq!(error(tail), "L:1: it is entry 2, where 1 was due: a line is missing");
         assert_eq!(
-            error(&text.replace("ledger@1", "ledger@9")),
-            "L:1: its schema is `agent/ledger@9`; this `agent` reads `agent/ledger@1`"
+            error(&text.replace("ledger@2", "ledger@9")),
+            "L:1: its schema is `agent/ledger@9`; this `agent` reads `agent/ledger@1` and \
+            `agent/ledger@2`"
         );
         assert!(error("nonsense\n").starts_with("L:1: expected"));
         assert_eq!(
@@ -503,7 +543,7 @@ mod tests {
     }
 
     fn accepts_noise(level: f64, random: &mut SplitMix64) -> bool {
-        let mut process = EProcess::against(0.0);
+        let mut process = Targeted::new(0.0, level, 100.0);
         (0..10).any(|_| {
             for _ in 0..10 {
                 let [old, new] = [(); 2].map(|()| f64::from(u8::from(random.unit() < 0.7)));

@@ -6,6 +6,7 @@
 //! there is nothing to prove. A gain that may be chance is "not enough evidence". Where the tier
 //! has held-out cases, only these count: cases used for tuning do not judge.
 
+pub mod bets;
 pub mod calibration;
 pub mod ledger;
 
@@ -15,8 +16,9 @@ pub mod record;
 
 use crate::formats::manifest::{GateMode, GateTest, Gated};
 use crate::testing::evaluation::{CaseResult, Outcome, Verdict, named};
+use bets::Bets;
 use pairs::Pairs;
-use proof::Proof;
+use proof::{Evidence, Proof};
 use serde::{Deserialize, Serialize};
 
 /// Differences below this are rounding errors of sums of floats.
@@ -30,18 +32,13 @@ impl GateVerdict {
 
     /// A summary of the decision, for the message of the version's commit.
     pub fn summary(&self) -> String {
-        let question =
-            Question { mode: self.mode, margin: self.margin, test: self.test, alpha: self.level };
+        let claim = claim(self.mode, self.margin);
         let counts = format!("{} better, {} worse", self.better, self.worse);
         match self.ledger {
-            None => format!("{}: {counts}", question.claim()),
+            None => format!("{claim}: {counts}"),
             Some(index) => {
                 let evidence = proof::shown(self.log_e_value, self.p_value, self.level);
-                format!(
-                    "{}: {counts}; {evidence}{}",
-                    question.claim(),
-                    test_name(self.test, Some(index))
-                )
+                format!("{claim}: {counts}; {evidence}{}", test_name(self.test, Some(index)))
             }
         }
     }
@@ -63,6 +60,8 @@ pub struct Question {
     pub test: GateTest,
     /// The probability that noise passes: once, or with the ledger over the whole history.
     pub alpha: f64,
+    /// Of the e-process.
+    pub bets: Bets,
 }
 
 impl Question {
@@ -75,12 +74,16 @@ impl Question {
     }
 
     fn claim(&self) -> String {
-        let word = match self.mode {
-            GateMode::Better => "better",
-            GateMode::NotWorse => "not worse",
-        };
-        format!("{word}{}", by_more_than(self.margin))
+        claim(self.mode, self.margin)
     }
+}
+
+fn claim(mode: GateMode, margin: f64) -> String {
+    let word = match mode {
+        GateMode::Better => "better",
+        GateMode::NotWorse => "not worse",
+    };
+    format!("{word}{}", by_more_than(margin))
 }
 
 fn by_more_than(margin: f64) -> String {
@@ -89,7 +92,8 @@ fn by_more_than(margin: f64) -> String {
 
 impl From<&Gated> for Question {
     fn from(gated: &Gated) -> Self {
-        Self { mode: gated.gate, margin: gated.margin, test: gated.test, alpha: gated.alpha }
+        let Gated { gate: mode, margin, test, alpha, .. } = *gated;
+        Self { mode, margin, test, alpha, bets: Bets::default() }
     }
 }
 
@@ -148,7 +152,7 @@ impl Comparison {
         });
         let failed: Vec<_> = failed.collect();
         let musts = (!failed.is_empty()).then(|| named(&failed));
-        let proof = Proof::of(question.test, question.bound(), &pairs);
+        let proof = Proof::of(&question, &pairs);
         Self { question, pairs, musts, proof }
     }
 
@@ -170,7 +174,8 @@ impl Comparison {
     }
 
     pub fn judged(&self, level: Level) -> GateVerdict {
-        let (verdict, reason) = self.decide(level);
+        let evidence = self.proof.at(level.value);
+        let (verdict, reason) = self.decide(level, &evidence);
         GateVerdict {
             verdict,
             mode: self.question.mode,
@@ -183,15 +188,15 @@ impl Comparison {
             worse: self.pairs.worse(),
             baseline_score: self.pairs.baseline_score(),
             candidate_score: self.pairs.candidate_score(),
-            p_value: self.proof.p_value(),
-            log_e_value: self.proof.log_e_value(),
+            p_value: evidence.p_value,
+            log_e_value: evidence.log_e_value,
             level: level.value,
             ledger: level.index,
-            interval: self.proof.interval(level.value),
+            interval: evidence.interval,
         }
     }
 
-    fn decide(&self, level: Level) -> (Verdict, String) {
+    fn decide(&self, level: Level, evidence: &Evidence) -> (Verdict, String) {
         if let Some(musts) = &self.musts {
             return (Verdict::Fail, format!("cases that must pass did not: {musts}"));
         }
@@ -212,9 +217,9 @@ impl Comparison {
             GateMode::Better if gain <= margin + ROUNDING => {
                 (Verdict::Fail, format!("not better{}: {seen}", by_more_than(margin)))
             }
-            _ if self.proof.shows(level.value) => (
+            _ if evidence.shows(level.value) => (
                 Verdict::Pass,
-                format!("{}: {seen}; {}", self.question.claim(), self.evidence(level)),
+                format!("{}: {seen}; {}", self.question.claim(), self.shown(level, evidence)),
             ),
             _ => {
                 let claim = self.question.claim();
@@ -222,8 +227,8 @@ impl Comparison {
                     Verdict::NotEnoughEvidence,
                     format!(
                         "not shown to be {claim}: {seen}; {}; {}",
-                        self.evidence(level),
-                        self.outlook(level)
+                        self.shown(level, evidence),
+                        self.outlook(level, evidence)
                     ),
                 )
             }
@@ -243,13 +248,13 @@ impl Comparison {
     }
 
     /// How much evidence there is, and how much is needed.
-    fn evidence(&self, level: Level) -> String {
-        proof::shown(self.proof.log_e_value(), self.proof.p_value(), level.value)
+    fn shown(&self, level: Level, evidence: &Evidence) -> String {
+        proof::shown(evidence.log_e_value, evidence.p_value, level.value)
             + &test_name(self.question.test, level.index)
     }
 
-    fn outlook(&self, level: Level) -> String {
-        match self.proof.times_until(level.value) {
+    fn outlook(&self, level: Level, evidence: &Evidence) -> String {
+        match self.proof.times_until(level.value, evidence) {
             Some(times) => {
                 let more = ((times - 1.0) * self.pairs.len() as f64).ceil().max(1.0);
                 format!("about {more} more cases like these would show it")

@@ -5,6 +5,7 @@
 //! `[id, weight, [score, passed], [score, passed]]`, the baseline's side first. The commit's
 //! trailer `Agent-Gate` is the digest of the file.
 
+use super::bets::Bets;
 use super::pairs::Pairs;
 use super::{Comparison, GateVerdict, Level, Question};
 use crate::formats::manifest::Gated;
@@ -13,7 +14,9 @@ use crate::gate::ledger::CandidateTest;
 use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
 use serde::{Deserialize, Serialize};
 
-pub const SCHEMA: &str = "agent/gate@1";
+pub const SCHEMA: &str = "agent/gate@2";
+/// Records by the bets of `Bets::first`.
+const FIRST_SCHEMA: &str = "agent/gate@1";
 
 /// The key of a commit's record in the object store.
 pub fn key(commit: &str) -> String {
@@ -64,11 +67,6 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// The comparison's key in the ledger; `results` is the digest of the pairs.
-    pub fn candidate_test(&self, gated: &Gated, results: String) -> CandidateTest {
-        CandidateTest::new(&self.baseline, &self.candidate, gated, &self.definitions, results)
-    }
-
     pub const fn level(&self) -> Level {
         Level { value: self.verdict.level, index: self.verdict.ledger }
     }
@@ -78,7 +76,7 @@ impl Compared {
 pub enum RecordError {
     #[error("line {line}: {problem}")]
     Line { line: usize, problem: String },
-    #[error("its schema is `{0}`; this `agent` reads `{SCHEMA}`")]
+    #[error("its schema is `{0}`; this `agent` reads `{FIRST_SCHEMA}` and `{SCHEMA}`")]
     Unknown(String),
 }
 
@@ -89,6 +87,23 @@ pub struct StoredPairs(Pairs);
 impl Record {
     pub fn new(evaluation: String, gated: Gated, given: Vec<String>) -> Self {
         Self { schema: SCHEMA.to_owned(), evaluation, gated, given, compared: None }
+    }
+
+    /// How the e-process bets that decided it.
+    pub fn bets(&self) -> Bets {
+        if self.schema == FIRST_SCHEMA { Bets::first() } else { Bets::Targeted }
+    }
+
+    /// The question that was decided.
+    pub fn question(&self) -> Question {
+        Question { bets: self.bets(), ..Question::from(&self.gated) }
+    }
+
+    /// The key of its comparison in the ledger.
+    pub fn candidate_test(&self, compared: &Compared, pairs: &StoredPairs) -> CandidateTest {
+        let Compared { baseline, candidate, definitions, .. } = compared;
+        CandidateTest::new(baseline, candidate, &self.gated, definitions, pairs.digest())
+            .with_bets(self.bets())
     }
 
     /// The stored bytes: the record, then the pairs it was judged on.
@@ -108,7 +123,7 @@ impl Record {
             text.split_once('\n').ok_or_else(|| wrong(1, "it does not end".to_owned()))?;
         let record: Self =
             serde_json::from_str(first).map_err(|error| wrong(1, error.to_string()))?;
-        if record.schema != SCHEMA {
+        if ![SCHEMA, FIRST_SCHEMA].contains(&record.schema.as_str()) {
             return Err(RecordError::Unknown(record.schema));
         }
         let pairs = Pairs::parse(pairs).map_err(|(line, problem)| wrong(line + 1, problem))?;
@@ -157,8 +172,13 @@ mod tests {
         }
     }
 
-    const QUESTION: Question =
-        Question { mode: GateMode::Better, margin: 0.0, test: GateTest::EProcess, alpha: 0.05 };
+    const QUESTION: Question = Question {
+        mode: GateMode::Better,
+        margin: 0.0,
+        test: GateTest::EProcess,
+        alpha: 0.05,
+        bets: Bets::Targeted,
+    };
 
     fn written(old: &[CaseResult], new: &[CaseResult]) -> (Record, Vec<u8>) {
         let comparison = Comparison::of(QUESTION, old, new);
@@ -197,6 +217,39 @@ mod tests {
         assert!(pairs.again(QUESTION, &other).is_none());
     }
 
+    /// A record as `agent/gate@1` was written, with the figures of that time.
+    #[test]
+    fn record_of_the_first_schema_is_decided_by_its_own_bets() {
+        let record = r#"{"schema":"agent/gate@1","evaluation":"sha256:e","gated":{"tier":"full","gate":"better","margin":0.0,"test":"e-process","alpha":0.05},"compared":{"baseline":"1111111111111111111111111111111111111111","candidate":"2222222222222222222222222222222222222222","definitions":{"cases":{}},"verdict":{"verdict":"pass","mode":"better","margin":0.0,"test":"e-process","reasons":["better"],"pairs":12,"held_out":true,"better":12,"worse":0,"baseline_score":0.0,"candidate_score":1.0,"p_value":0.001569370907254151,"log_e_value":6.457080435938485,"level":0.025,"ledger":1,"interval":[0.28433895844091,0.999999999]}}}"#;
+        let pair = |number: usize| format!(r#"["c{number:02}",1.0,[0.0,false],[1.0,true]]"#);
+        let lines: Vec<_> = std::iter::once(record.to_owned()).chain((0..12).map(pair)).collect();
+        let (record, pairs) = Record::from_bytes((lines.join("\n") + "\n").as_bytes()).unwrap();
+        let new: Vec<_> = (0..12).map(|number| result(&format!("c{number:02}"), 1.0)).collect();
+        let compared = record.compared.as_ref().unwrap();
+        let says = &compared.verdict;
+        let is = pairs.again(record.question(), &new).unwrap().judged(compared.level());
+        assert_eq!((is.verdict, is.pairs, is.ledger), (says.verdict, says.pairs, says.ledger));
+        let figures = |verdict: &GateVerdict| {
+            let (low, high) = verdict.interval.unwrap();
+            [verdict.log_e_value.unwrap(), verdict.p_value, low, high]
+        };
+        for (is, says) in figures(&is).into_iter().zip(figures(says)) {
+            assert!((is - says).abs() < 1e-8, "{is} {says}");
+        }
+    }
+
+    #[test]
+    fn record_names_the_bets_by_its_schema() {
+        let (record, bytes) = written(&[result("a", 0.0)], &[result("a", 1.0)]);
+        assert_eq!((record.bets(), record.question().bets), (Bets::Targeted, Bets::Targeted));
+        let earlier = String::from_utf8(bytes).unwrap().replace("gate@2", "gate@1");
+        let (earlier, pairs) = Record::from_bytes(earlier.as_bytes()).unwrap();
+        assert_eq!(earlier.question().bets, Bets::Mixture);
+        let key =
+            |record: &Record| record.candidate_test(record.compared.as_ref().unwrap(), &pairs).bets;
+        assert_eq!((key(&earlier), key(&record)), (Bets::Mixture, Bets::Targeted));
+    }
+
     #[test]
     fn a_first_version_has_no_pairs() {
         let record = Record::new("sha256:e".to_owned(), Gated::promote(), vec!["gate".to_owned()]);
@@ -216,8 +269,8 @@ mod tests {
                 .starts_with("line 3: `a` is not sorted after `a`")
         );
         assert_eq!(
-            error(text.replace("gate@1", "gate@9")),
-            "its schema is `agent/gate@9`; this `agent` reads `agent/gate@1`"
+            error(text.replace("gate@2", "gate@9")),
+            "its schema is `agent/gate@9`; this `agent` reads `agent/gate@1` and `agent/gate@2`"
         );
     }
 }

@@ -11,7 +11,7 @@ fn results(scores: &[f64]) -> Vec<CaseResult> {
 }
 
 fn asked(mode: GateMode, margin: f64) -> Question {
-    Question { mode, margin, test: GateTest::EProcess, alpha: 0.05 }
+    Question { mode, margin, test: GateTest::EProcess, alpha: 0.05, bets: Bets::Targeted }
 }
 
 #[track_caller]
@@ -44,7 +44,7 @@ fn not_worse_needs_evidence_once_a_case_is_worse() {
         &new,
         Verdict::NotEnoughEvidence,
         "not shown to be not worse by more than 0.03: score 0.7250, was 0.7500, on 4 shared cases \
-        (1 better, 2 worse); evidence 0.72, needs 20; no number of cases like these would show it",
+        (1 better, 2 worse); evidence 0.07, needs 20; about 57702 more cases like these would show it",
     );
     let (mut old, mut new) = ([0.0; 40], [1.0; 40]);
     (old[0], new[0]) = (1.0, 0.0);
@@ -79,7 +79,7 @@ fn better_needs_evidence() {
         &old,
         &new,
         Verdict::Pass,
-        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 637, \
+        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 83.72, \
         needs 20",
     );
     new[4..].fill(0.0);
@@ -89,7 +89,7 @@ fn better_needs_evidence() {
         &new,
         Verdict::NotEnoughEvidence,
         "not shown to be better: score 0.3333, was 0.0000, on 12 shared cases (4 better, 0 worse); \
-        evidence 5.37, needs 20; about 8 \
+        evidence 14.94, needs 20; about 3 \
          more cases like these would show it",
     );
     check(

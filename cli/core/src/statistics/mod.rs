@@ -10,4 +10,5 @@ pub mod normal;
 pub mod root;
 pub mod special;
 pub mod tango;
+pub mod targeted;
 pub mod wilcoxon;

@@ -6,7 +6,7 @@ use crate::formats::manifest::Gated;
 use crate::formats::object_id::digest;
 use crate::gate::ledger::{Entry, Ledger};
 use crate::gate::record::{Compared, Record, StoredPairs};
-use crate::gate::{Comparison, GateVerdict, Question};
+use crate::gate::{Comparison, GateVerdict};
 use crate::testing::evaluation::{CaseResult, TierFold, TierSummary, Verdict, varying};
 use crate::version::trailers::RecordHead;
 use crate::version::{Kind, tag};
@@ -122,10 +122,9 @@ fn compared_rightly(
         ));
     }
     let fold = judged(subject, gated, compared, old)?;
-    let question = Question::from(gated);
     let results: Vec<CaseResult> = fold.results().cloned().collect();
     let again = pairs
-        .again(question, &results)
+        .again(record.question(), &results)
         .ok_or_else(|| wrong("the pairs on record are not those of its results"))?;
     baseline_as_recorded(facts, (gated, compared), pairs, &results)?;
     answered_again(gated, compared, &again)?;
@@ -339,7 +338,7 @@ fn in_ledger(
     pairs: &StoredPairs,
     ledger: &Ledger,
 ) -> Finding {
-    let asked = compared.candidate_test(&record.gated, pairs.digest());
+    let asked = record.candidate_test(compared, pairs);
     // clones that made the same comparison concurrently have an entry each
     let own = |entry: &&Entry| Some(entry.index) == compared.verdict.ledger;
     let Some(entry) = ledger.all_of(&asked).find(own).or_else(|| ledger.of(&asked)) else {

@@ -2,7 +2,9 @@ use super::fixture::*;
 use super::history::Restored;
 use super::*;
 use crate::formats::manifest::{GateMode, GateTest};
+use crate::gate::bets::Bets;
 use crate::gate::ledger::{CandidateTest, Entry};
+use crate::gate::{Comparison, Question};
 use crate::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
 use crate::testing::event::Event;
 use crate::version::trailers::RecordHead;
@@ -598,6 +600,43 @@ fn changed_evaluators_are_judged_by_the_previous_ones() {
     );
 }
 
+/// As an `agent` before the bets of `agent/gate@2` made it.
+fn made_by_earlier_bets(facts: &mut Facts) {
+    let (mut record, _, entry) = decided(&old(), &new(), &gated());
+    let earlier = Question { bets: Bets::Mixture, ..Question::from(&gated()) };
+    let comparison = Comparison::of(earlier, &old(), &new());
+    let verdict = comparison.judged(entry.level());
+    let entry = Entry {
+        schema: "agent/ledger@1".to_owned(),
+        asked: entry.asked.clone().with_bets(Bets::Mixture),
+        log_e_value: verdict.log_e_value,
+        p_value: verdict.p_value,
+        ..entry
+    };
+    record.schema = "agent/gate@1".to_owned();
+    record.compared.as_mut().unwrap().verdict = verdict;
+    rerecord(facts, &record, &comparison);
+    facts.ledger = Some(Ok(ledger_of(&[entry])));
+}
+
+#[test]
+fn version_made_by_earlier_bets_is_verified_by_them() {
+    let mut facts = sound();
+    made_by_earlier_bets(&mut facts);
+    let report = verify(&facts);
+    assert_eq!(report.status, Status::Ok, "{report:#?}");
+    // the figures of one are not those of the other
+    let (mut record, comparison, _) = decided(&old(), &new(), &gated());
+    record.schema = "agent/gate@1".to_owned();
+    rerecord(&mut facts, &record, &comparison);
+    let report = verify(&facts);
+    let gate = report.checks.iter().find(|check| check.check == "gate").unwrap();
+    assert_eq!(
+        (gate.status, gate.message.as_str()),
+        (Status::Wrong, "the figures of the gate on record are not those of its pairs")
+    );
+}
+
 #[test]
 fn ledger_contains_the_attempt() {
     let (_, _, entry) = decided(&old(), &new(), &gated());
@@ -620,11 +659,16 @@ fn ledger_contains_the_attempt() {
     check_entry(&|entry| entry.state = revision(7), &other("state"));
     // an attempt before it leaves it a stricter level
     let generous = "attempt 1 of the ledger has a level for 1 gains before it, and there were 0";
-    let twice = Entry { level: 2.0 * LEVEL, ..entry.clone() };
     let (record, comparison, _) = decided(&old(), &new(), &gated());
     let mut lenient = record;
-    lenient.compared.as_mut().unwrap().verdict =
-        comparison.judged(crate::gate::Level { value: 2.0 * LEVEL, index: Some(1) });
+    let verdict = comparison.judged(crate::gate::Level { value: 2.0 * LEVEL, index: Some(1) });
+    let twice = Entry {
+        level: 2.0 * LEVEL,
+        p_value: verdict.p_value,
+        log_e_value: verdict.log_e_value,
+        ..entry.clone()
+    };
+    lenient.compared.as_mut().unwrap().verdict = verdict;
     check(
         |facts| {
             rerecord(facts, &lenient, &comparison);
