@@ -182,3 +182,7 @@ cheats *ARGS:
 # the template `preferences` beside choix and scipy: strengths, rankings, coverage of intervals, costs (installs them, once)
 bench-preferences *ARGS:
     python3 tests/bench/preferences.py {{ARGS}}
+
+# the template `rules` beside imodels and wittgenstein on three data sets: accuracy, conditions, costs (installs them, once)
+bench-rules *ARGS:
+    python3 tests/bench/rules.py {{ARGS}}

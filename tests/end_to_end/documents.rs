@@ -19,6 +19,7 @@ const DOCUMENTS: &[&str] = &[
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
     "templates/preferences/README.md",
+    "templates/rules/README.md",
     "templates/runtime/README.md",
 ];
 
@@ -220,7 +221,7 @@ fn the_sessions_of_the_example_are_run() {
 }
 
 /// Templates whose READMEs have sessions.
-const LEARNERS: [&str; 2] = ["bandit", "preferences"];
+const LEARNERS: [&str; 3] = ["bandit", "preferences", "rules"];
 
 #[test]
 fn the_sessions_of_the_learners_are_run() {

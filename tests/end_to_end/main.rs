@@ -51,6 +51,7 @@ mod quiet;
 mod ray;
 mod reports;
 mod rest;
+mod rules;
 mod s3;
 mod served;
 mod shim;

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/docs-search"
-LEARNERS = ("minimal", "bandit", "preferences")
+LEARNERS = ("minimal", "bandit", "preferences", "rules")
 TEMPLATES = (EXAMPLE, *(ROOT / "templates" / name for name in LEARNERS))
 TIERS = {"micro": 30, "fast": 50, "full": 170}
 

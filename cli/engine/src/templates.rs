@@ -14,6 +14,7 @@ const HARNESS: &[u8] = include_bytes!("../../../templates/harness/__main__.py");
 static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/minimal");
 static PREFERENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/preferences");
 static BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/bandit");
+static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/rules");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -58,6 +59,11 @@ static TEMPLATES: &[Template] = &[
         about: "a router that chooses among arms by context; learns from delayed rewards, and notes \
             propensities",
         folder: &BANDIT,
+    },
+    Template {
+        name: "rules",
+        about: "answers by readable if-then rules that are mined from labelled feedback",
+        folder: &RULES,
     },
 ];
 

@@ -1,0 +1,1 @@
+"""The Runner: classifies by readable rules."""

@@ -1,0 +1,1 @@
+"""The Tuner: learns rules. Its tools are pure: no clock, no randomness, no files."""
