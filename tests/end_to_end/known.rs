@@ -155,6 +155,24 @@ fn only_what_a_change_can_reach_is_run_again() {
         .stderr_has("there is no case `look-c` in micro (did you mean \"look-");
 }
 
+/// The Runner starts while known results are looked up. Where they cover all cases, nothing depends
+/// on it.
+#[test]
+fn a_runner_that_is_not_needed_may_fail() {
+    let fails = "import json, os\n\
+        with open(os.environ['AGENT_STATE_FILE']) as _state:\n    \
+            if 'broken' in json.load(_state):\n        \
+                raise SystemExit('the state is broken')\n";
+    let shop = Shop::with_runner(&format!("{fails}{RUNNER}"));
+    shop.cases(&[look("a"), look("b")]);
+    shop.write("state/active.state.json", "{\"a\": 1, \"b\": 2}\n");
+    assert_eq!(calls(&shop, &[], 0), ["look a", "look b"]);
+    shop.write("state/active.state.json", "{\"a\": 1, \"b\": 2, \"broken\": true}\n");
+    assert!(calls(&shop, &[], 0).is_empty(), "no case read the key");
+    shop.write("state/active.state.json", "{\"a\": 7, \"b\": 2, \"broken\": true}\n");
+    shop.test(&[]).code(5).stderr_has("the state is broken");
+}
+
 /// A Runner reports which keys of the state a case read. `agent test` relies on it to save runs; no
 /// version's evidence does.
 #[test]

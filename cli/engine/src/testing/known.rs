@@ -138,6 +138,11 @@ impl<'a> Known<'a> {
         !self.packs.is_empty()
     }
 
+    /// Whether there is anything to read.
+    pub fn holds_any(&self) -> bool {
+        self.has_packs() || !self.news.is_empty()
+    }
+
     /// Reads what was found.
     pub fn read(&mut self) -> Result<(), Failure> {
         let packs = std::mem::take(&mut self.packs);
@@ -162,10 +167,6 @@ impl<'a> Known<'a> {
             }
         }
         Ok(())
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.cached_results.is_empty()
     }
 
     pub fn varies(&self, case: &str) -> bool {

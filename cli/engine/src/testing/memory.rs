@@ -24,10 +24,6 @@ pub(super) struct Memory<'a> {
 }
 
 impl Memory<'_> {
-    pub(super) fn has_answers(&self) -> bool {
-        self.reuse != Reuse::Nothing && self.known.as_ref().is_some_and(|known| !known.is_empty())
-    }
-
     pub(super) fn define(&mut self, cases: &Cases, scorers: &str) {
         if self.known.is_some() {
             self.definitions =

@@ -18,23 +18,42 @@ pub struct TierOutcome {
     results: OnceCell<Vec<CaseResult>>,
 }
 
-impl TierOutcome {
-    /// The lines are by case id, so that the same results have the same digest whichever shard or
-    /// part was first.
-    pub fn of(tier: Tier, fold: TierFold, summary: TierSummary, definitions: Definitions) -> Self {
-        let mut lines = String::new();
+/// The results of a tier as they are stored, with their digest.
+#[derive(Debug, Default)]
+pub struct ResultLines {
+    text: String,
+    digest: String,
+}
+
+impl ResultLines {
+    /// By case id, so that the same results have the same digest whichever shard or part was first.
+    pub fn of(tier: Tier, fold: &TierFold) -> Self {
+        let mut text = String::new();
         for result in fold.results() {
             let line = Event::case_line(tier, result);
-            if lines.is_empty() {
+            if text.is_empty() {
                 // they are about as long as the first one: grown, a text is copied again and again
-                lines.reserve(line.len() * (fold.finished() + fold.finished() / 4));
+                text.reserve(line.len() * (fold.finished() + fold.finished() / 4));
             }
-            lines.push_str(&line);
+            text.push_str(&line);
         }
-        let summary = TierSummary { results: Some(digest(lines.as_bytes())), ..summary };
+        Self { digest: digest(text.as_bytes()), text }
+    }
+}
+
+impl TierOutcome {
+    pub fn of(
+        tier: Tier,
+        fold: TierFold,
+        lines: ResultLines,
+        summary: TierSummary,
+        definitions: Definitions,
+    ) -> Self {
+        let ResultLines { text, digest } = lines;
+        let summary = TierSummary { results: Some(digest), ..summary };
         Self {
             results: OnceCell::from(fold.into_results()),
-            ..Self::stored(tier, summary, definitions, lines)
+            ..Self::stored(tier, summary, definitions, text)
         }
     }
 

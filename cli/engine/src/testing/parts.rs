@@ -2,7 +2,7 @@
 //! finds them.
 
 use super::memo::platform;
-use super::outcome::TierOutcome;
+use super::outcome::{ResultLines, TierOutcome};
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::store::{Store, StoreError};
@@ -49,7 +49,9 @@ pub fn find(store: &Store, key: &PartsKey) -> Result<Vec<(String, String)>, Stor
 
 impl From<MergedTier> for TierOutcome {
     fn from(merged: MergedTier) -> Self {
-        let summary = merged.fold.summary(merged.head.budget);
-        Self::of(merged.head.tier, merged.fold, summary, merged.head.definitions)
+        let MergedTier { head, fold, .. } = merged;
+        let lines = ResultLines::of(head.tier, &fold);
+        let summary = fold.summary(head.budget);
+        Self::of(head.tier, fold, lines, summary, head.definitions)
     }
 }

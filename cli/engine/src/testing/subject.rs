@@ -5,7 +5,7 @@ use super::history::{History, LastRun};
 use super::known::{Known, RunKey, Unkept};
 use super::memo::{self, CacheKey};
 use super::memory::Memory;
-use super::outcome::TierOutcome;
+use super::outcome::{ResultLines, TierOutcome};
 use super::request::Request;
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -16,11 +16,12 @@ use crate::target::spec::{self, Scorer};
 use crate::templates;
 use crate::testing::cases::{self, TierCases};
 use crate::testing::judge::Judges;
-use crate::testing::tier::{self, TierJob, Work};
+use crate::testing::tier::{self, TierJob, TierRun, Work};
 use crate::world::checkout::Watch;
 use crate::world::child_process;
 use crate::world::env;
 use crate::world::store::Store;
+use crate::world::toolchain;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
@@ -120,7 +121,11 @@ impl Subject<'_> {
         let Some(tree) = self.tree.as_ref().filter(|_| !self.request.keep_goldens) else {
             return Ok(None);
         };
-        Ok(Some(Known::new(self.store, &self.repository.layout, self.run_key(tree)?)))
+        let mut known = Known::new(self.store, &self.repository.layout, self.run_key(tree)?);
+        if let Err(error) = known.find() {
+            self.warn_of_unknown(&error);
+        }
+        Ok(Some(known))
     }
 
     fn run_key(&self, tree: &ObjectId) -> Result<RunKey, Failure> {
@@ -173,8 +178,9 @@ impl Subject<'_> {
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, TierFailure> {
         let Self { target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision);
-        let (known, mut loaded) = self.known_and_cases()?;
-        let mut memory = Memory {
+        let known = self.known()?;
+        let starts_at_once = self.starts_at_once(known.as_ref());
+        let memory = RefCell::new(Memory {
             known,
             digests: &digests,
             definitions: HashMap::new(),
@@ -182,57 +188,38 @@ impl Subject<'_> {
             exact: true,
             certain: true,
             notices: &self.repository.notices,
-        };
+        });
         let mut defined = None;
-        let mut fold = TierFold::default();
         let on_event = RefCell::new(on_event);
-        let mut watches = Vec::new();
-        // the cache may cover all cases: then no Runner is started
-        let selected = if memory.has_answers() {
-            let loaded = loaded.take().map_or_else(|| self.load(), Ok)?;
-            Some(self.select(
-                loaded,
-                &mut memory,
-                &mut defined,
-                &mut fold,
-                &mut watches,
-                &on_event,
-            )?)
-        } else {
-            None
+        let watches = RefCell::new(Vec::new());
+        let mut prepare = || {
+            let mut memory = memory.borrow_mut();
+            let loaded = self.load_beside(&mut memory)?;
+            self.select(loaded, &mut memory, &mut defined, &mut watches.borrow_mut(), &on_event)
         };
-        let mut goldens = Vec::new();
-        let mut ended = None;
-        if selected.as_ref().is_none_or(|work| !work.is_empty()) {
-            let job = ended.insert(self.job(&mut watches)?);
-            job.has_answered = fold.finished() > 0;
-            let shared = RefCell::new(&mut memory);
-            let load = || match selected {
-                Some(work) => Ok(work),
-                None => Ok::<_, TierFailure>(self.select(
-                    loaded.map_or_else(|| self.load(), Ok)?,
-                    &mut shared.borrow_mut(),
-                    &mut defined,
-                    &mut fold,
-                    &mut watches,
-                    &on_event,
-                )?),
-            };
-            let run = tier::run(job, load, &mut |event| match event {
-                Some(event) => {
-                    shared.borrow_mut().learn(event);
-                    (on_event.borrow_mut())(event);
+        let selected = if starts_at_once { None } else { Some(prepare()?) };
+        let mut job = None;
+        let (mut fold, lines, goldens) = match selected {
+            Some(work) if work.is_empty() => (work.into_known(), None, Vec::new()),
+            selected => {
+                let job = job.insert(self.job(&mut watches.borrow_mut())?);
+                let load = || Ok::<_, TierFailure>(selected.map_or_else(prepare, Ok)?);
+                let run = tier::run(job, load, &mut |event| match event {
+                    Some(event) => {
+                        memory.borrow_mut().learn(event);
+                        (on_event.borrow_mut())(event);
+                    }
+                    None => memory.borrow_mut().write_down(),
+                });
+                if let Some(changed) = self.changed(watches.take())? {
+                    memory.into_inner().forget();
+                    return Err(TierFailure::Surroundings(changed));
                 }
-                None => shared.borrow_mut().write_down(),
-            });
-            if let Some(changed) = self.changed(watches)? {
-                memory.forget();
-                return Err(TierFailure::Surroundings(changed));
+                let TierRun { fold, lines, goldens } = run?;
+                (fold, Some(lines), goldens)
             }
-            let run = run?;
-            fold.join(run.fold);
-            goldens = run.goldens;
-        }
+        };
+        let memory = memory.into_inner();
         let varying = memory.varying();
         if request.report_details && !varying.is_empty() {
             (on_event.borrow_mut())(&Event::KnownFlaky {
@@ -257,9 +244,12 @@ impl Subject<'_> {
         let many = fold.finished() >= MANY;
         let (mut outcome, kept) = side_by_side(
             many,
-            || TierOutcome::of(request.tier, fold, summary, definitions),
             || {
-                drop(ended);
+                let lines = lines.unwrap_or_else(|| ResultLines::of(request.tier, &fold));
+                TierOutcome::of(request.tier, fold, lines, summary, definitions)
+            },
+            || {
+                free(job.map(TierJob::into_cases).unwrap_or_default());
                 known.map_or(Ok(()), |known| settle(known, in_time))
             },
         );
@@ -270,24 +260,35 @@ impl Subject<'_> {
         Ok(Ran { outcome, certain, exact })
     }
 
-    /// What is known, and the cases where they were read beside it: both take long where many
-    /// results are known, and neither needs the other. Where nothing is known, the cases are read
-    /// while the first Runner starts.
-    fn known_and_cases(&self) -> Result<(Option<Known<'_>>, Option<Loaded<'_>>), Failure> {
-        let Some(mut known) = self.known()? else { return Ok((None, None)) };
-        let found = known.find();
-        let reads_both = self.request.reuse != Reuse::Nothing && known.has_packs();
-        let (loaded, read) = side_by_side(
-            reads_both,
-            || reads_both.then(|| self.load()).transpose(),
-            || known.read(),
-        );
-        if let Err(error) = found.and(read) {
-            self.repository
-                .notices
-                .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
+    /// Whether the Runner starts before it is known that a case has to be run.
+    ///
+    /// Where results of this code are known, and yet none of the tier as a whole, some inputs have
+    /// changed, and with them, as a rule, some results. To read what is known takes about as long
+    /// as a Runner needs to start; one that turns out to be needless is ended. Nothing is installed
+    /// for it, and a run of named cases waits until they are looked up.
+    fn starts_at_once(&self, known: Option<&Known<'_>>) -> bool {
+        let Self { repository, target, request, .. } = self;
+        let has_answers = request.reuse != Reuse::Nothing && known.is_some_and(Known::holds_any);
+        let is_ready =
+            || toolchain::is_ready(&repository.layout, &target.directory, &target.manifest);
+        !has_answers || (request.only.is_none() && is_ready().unwrap_or(false))
+    }
+
+    /// The cases, read beside what is known: both take long where many results are known, and
+    /// neither needs the other.
+    fn load_beside(&self, memory: &mut Memory<'_>) -> Result<Loaded<'_>, Failure> {
+        let Some(known) = &mut memory.known else { return self.load() };
+        let (loaded, read) = side_by_side(known.has_packs(), || self.load(), || known.read());
+        if let Err(error) = read {
+            self.warn_of_unknown(&error);
         }
-        Ok((Some(known), loaded?))
+        loaded
+    }
+
+    fn warn_of_unknown(&self, error: &Failure) {
+        self.repository
+            .notices
+            .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
     }
 
     fn load(&self) -> Result<Loaded<'_>, Failure> {
@@ -373,7 +374,6 @@ impl Subject<'_> {
         Loaded { files, cases }: Loaded<'_>,
         memory: &mut Memory<'_>,
         defined: &mut Option<(Budget, Definitions)>,
-        fold: &mut TierFold,
         watches: &mut Vec<Watched>,
         on_event: &RefCell<&mut dyn FnMut(&Event)>,
     ) -> Result<Work, Failure> {
@@ -394,6 +394,7 @@ impl Subject<'_> {
             *budget,
             definitions.clone(),
         ))));
+        let mut fold = TierFold::default();
         fold.take(Event::TierStarted { tier: request.tier, cases: cases.list.len(), shards: 0 });
         memory.define(&cases, &scoring(judging.as_ref()));
         cases.list.retain(|case| match memory.answer(case) {
@@ -411,7 +412,7 @@ impl Subject<'_> {
             .transpose()?;
         let work =
             Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms);
-        Ok(work.judged_by(judges).kept_secret_by(digest))
+        Ok(work.beside(fold).judged_by(judges).kept_secret_by(digest))
     }
 
     fn judges(&self, judging: &Judging<'_>, watches: &mut Vec<Watched>) -> Result<Judges, Failure> {
@@ -434,6 +435,13 @@ fn settle(known: Known<'_>, in_time: bool) -> Result<(), Unkept> {
     }
     known.forget();
     Ok(())
+}
+
+/// Frees the cases; many of them on a thread of their own, for which nothing waits.
+fn free(cases: Cases) {
+    if cases.list.len() >= MANY {
+        std::thread::spawn(move || drop(cases));
+    }
 }
 
 /// Two pieces of work: at the same time where that is worth a thread.

@@ -3,6 +3,7 @@
 use crate::child::link::{ChildError, ChildSpec, Role};
 use crate::target::evaluators::SCORERS;
 use crate::testing::judge::Judges;
+use crate::testing::outcome::ResultLines;
 use crate::testing::shard;
 use crate::world::event_loop;
 use crate::world::fs::FsError;
@@ -80,6 +81,10 @@ pub struct Work {
     judges: Option<Judges>,
     /// What the ids of conversations are made from.
     secret: String,
+    /// The results that need no run.
+    known: TierFold,
+    /// Whether there were any.
+    has_known: bool,
 }
 
 impl Work {
@@ -100,6 +105,8 @@ impl Work {
             slow,
             judges: None,
             secret: String::new(),
+            known: TierFold::default(),
+            has_known: false,
         }
     }
 
@@ -115,8 +122,24 @@ impl Work {
         Self { secret, ..self }
     }
 
+    /// With the results of the other cases of the tier.
+    #[must_use]
+    pub fn beside(self, known: TierFold) -> Self {
+        Self { has_known: known.finished() > 0, known, ..self }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.cases.list.is_empty()
+    }
+
+    /// Whether all results are known. Of such a tier no run is reported.
+    fn is_needless(&self) -> bool {
+        self.is_empty() && self.has_known
+    }
+
+    /// The results that need no run.
+    pub fn into_known(self) -> TierFold {
+        self.known
     }
 }
 
@@ -130,9 +153,6 @@ pub struct TierJob {
     /// The number of concurrent Runners; `None` is one per core.
     pub shards: Option<usize>,
     pub keeps: Keeps,
-    /// An earlier run of the same code answered other cases: however many fail now, it is their own
-    /// doing.
-    pub has_answered: bool,
     /// Stores and looks up the answers of judging programs.
     pub judgements: Option<Store>,
     /// Run them even for stored answers.
@@ -146,7 +166,9 @@ pub struct TierJob {
 /// Its outcome.
 #[derive(Debug)]
 pub struct TierRun {
+    /// With the results that needed no run.
     pub fold: TierFold,
+    pub lines: ResultLines,
     /// With `keeps.goldens`: what the golden files should hold.
     pub goldens: Vec<Answered>,
 }
@@ -168,12 +190,15 @@ impl TierJob {
             state,
             shards: None,
             keeps: Keeps::default(),
-            has_answered: false,
             judgements: None,
             judge_anew: false,
             temporary,
             deadline: None,
         }
+    }
+
+    pub(super) fn into_cases(self) -> Cases {
+        self.work.into_inner().map(|work| work.cases).unwrap_or_default()
     }
 
     /// Waits for the cases: they are read while the first Runner starts.
@@ -198,6 +223,12 @@ impl TierJob {
         steps
             .any(|step| matches!(step.expect, Some(Expectation::Scorer(_))))
             .then_some(&judges.scorer)
+    }
+
+    /// An earlier run of the same code answered other cases: however many fail now, it is their own
+    /// doing.
+    pub(super) fn has_answered(&self) -> bool {
+        self.work.wait().has_known
     }
 
     /// What the ids of conversations are made from.
@@ -249,8 +280,9 @@ pub(super) struct Queue {
     spent_usd: Mutex<f64>,
     /// Why it was stopped with cases left.
     stops: Mutex<BTreeSet<String>>,
-    /// A Runner is starting, but has no cases yet.
-    nothing_to_do: Notify,
+    /// Whether every case is taken: a Runner that is still starting has nothing to do.
+    is_exhausted: AtomicBool,
+    exhausted: Notify,
     /// The cases are there.
     loaded: Notify,
 }
@@ -262,7 +294,8 @@ impl Queue {
             stopped: AtomicBool::new(false),
             spent_usd: Mutex::new(0.0),
             stops: Mutex::new(BTreeSet::new()),
-            nothing_to_do: Notify::new(),
+            is_exhausted: AtomicBool::new(false),
+            exhausted: Notify::new(),
             loaded: Notify::new(),
         }
     }
@@ -282,7 +315,25 @@ impl Queue {
         }
         let work = job.work.wait();
         let place = self.next.fetch_add(1, Ordering::Relaxed);
-        work.order.get(place).map(|index| (&work.cases.list[*index], place < work.slow))
+        let index = work.order.get(place);
+        if index.is_none() {
+            self.exhaust();
+        }
+        index.map(|index| (&work.cases.list[*index], place < work.slow))
+    }
+
+    fn exhaust(&self) {
+        if !self.is_exhausted.swap(true, Ordering::SeqCst) {
+            self.exhausted.notify_waiters();
+        }
+    }
+
+    /// Waits until every case is taken.
+    pub(super) async fn exhausted(&self) {
+        let exhausted = self.exhausted.notified();
+        if !self.is_exhausted.load(Ordering::SeqCst) {
+            exhausted.await;
+        }
     }
 
     /// The number of cases not started.
@@ -331,30 +382,26 @@ pub fn run<E: From<TierError>>(
     let began = Instant::now();
     let queue = Queue::new();
     let scratch = scratch_folders(job).map_err(TierError::Fs)?;
-    let mut fold = TierFold::default();
-    let mut take = |event: Option<Event>| {
-        report(event.as_ref());
-        if let Some(event) = event {
-            fold.take(event);
-        }
-    };
-    let ended = std::thread::scope(|scope| {
+    let mut gathered = Gathered { fold: TierFold::default(), report };
+    let (ended, lines) = std::thread::scope(|scope| {
         let (sender, events) = mpsc::channel();
         let start = |number: usize, sender: mpsc::Sender<Vec<Event>>| {
             let (queue, folder) = (&queue, scratch.path().join(number.to_string()));
             scope.spawn(move || work(job, queue, &folder, sender))
         };
         let mut workers = vec![start(0, sender.clone())];
-        let (work, error) = match load() {
+        let (mut work, error) = match load() {
             Ok(work) => (work, None),
             // the first worker waits for cases: an empty list releases it
             Err(error) => {
                 (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error))
             }
         };
+        let is_needless = work.is_needless();
         if work.is_empty() {
-            queue.nothing_to_do.notify_one();
+            queue.exhaust();
         }
+        gathered.fold = std::mem::take(&mut work.known);
         job.work.get_or_init(|| work);
         queue.loaded.notify_waiters();
         if let Some(error) = error {
@@ -363,19 +410,45 @@ pub fn run<E: From<TierError>>(
         let shards = job.shard_count();
         workers.extend((1..shards).map(|number| start(number, sender.clone())));
         drop(sender);
-        take(Some(Event::TierStarted { tier: job.tier, cases: job.cases().list.len(), shards }));
-        loop {
-            match events.recv_timeout(SILENCE) {
-                Ok(events) => events.into_iter().map(Some).for_each(&mut take),
-                Err(mpsc::RecvTimeoutError::Timeout) => take(None),
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            }
+        if !is_needless {
+            let cases = job.cases().list.len();
+            gathered.take(Event::TierStarted { tier: job.tier, cases, shards });
         }
-        Ok(workers
+        gathered.take_all(&events);
+        // every case is judged, and the children are about to end
+        let lines = ResultLines::of(job.tier, &gathered.fold);
+        let ended = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|_| Err(given_up())))
-            .collect::<Vec<_>>())
+            .collect::<Vec<_>>();
+        // nothing depends on a child that was not needed
+        Ok((if is_needless { Vec::new() } else { ended }, lines))
     })?;
+    let (goldens, last_failure) = joined(ended)?;
+    for why in std::mem::take(&mut *locked(&queue.stops)) {
+        gathered.take(Event::TierStopped { tier: job.tier, why });
+    }
+    if !job.work.wait().is_needless() {
+        let wall_s = began.elapsed().as_secs_f64();
+        gathered.take(Event::TierFinished { tier: job.tier, wall_s });
+    }
+    let fold = gathered.fold;
+    match last_failure {
+        // a tier in which no case could be judged is no evidence about the agent
+        Some(error)
+            if !job.has_answered()
+                && fold.results().all(|result| result.outcome == Outcome::Errored) =>
+        {
+            Err(TierError::from(error).into())
+        }
+        _ => Ok(TierRun { fold, lines, goldens }),
+    }
+}
+
+/// What all shards leave behind.
+fn joined(
+    ended: Vec<Result<ShardEnd, TierError>>,
+) -> Result<(Vec<Answered>, Option<ChildError>), TierError> {
     let mut goldens = Vec::new();
     let mut last_failure = None;
     for shard in ended {
@@ -383,19 +456,30 @@ pub fn run<E: From<TierError>>(
         goldens.extend(ended.goldens);
         last_failure = ended.last_failure.or(last_failure);
     }
-    for why in std::mem::take(&mut *locked(&queue.stops)) {
-        take(Some(Event::TierStopped { tier: job.tier, why }));
+    Ok((goldens, last_failure))
+}
+
+/// The events so far.
+struct Gathered<'a> {
+    fold: TierFold,
+    report: &'a mut dyn FnMut(Option<&Event>),
+}
+
+impl Gathered<'_> {
+    fn take(&mut self, event: Event) {
+        (self.report)(Some(&event));
+        self.fold.take(event);
     }
-    take(Some(Event::TierFinished { tier: job.tier, wall_s: began.elapsed().as_secs_f64() }));
-    match last_failure {
-        // a tier in which no case could be judged is no evidence about the agent
-        Some(error)
-            if !job.has_answered
-                && fold.results().all(|result| result.outcome == Outcome::Errored) =>
-        {
-            Err(TierError::from(error).into())
+
+    /// Until all shards are through with their cases.
+    fn take_all(&mut self, events: &mpsc::Receiver<Vec<Event>>) {
+        loop {
+            match events.recv_timeout(SILENCE) {
+                Ok(events) => events.into_iter().for_each(|event| self.take(event)),
+                Err(mpsc::RecvTimeoutError::Timeout) => (self.report)(None),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
         }
-        _ => Ok(TierRun { fold, goldens }),
     }
 }
 
@@ -444,7 +528,6 @@ fn work(
     let ended = event_loop::block_on(async {
         tokio::select! {
             ended = shard::run(job, queue, folders, events) => ended,
-            () = queue.nothing_to_do.notified() => Ok(ShardEnd::default()),
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }
     })?;

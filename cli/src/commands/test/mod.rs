@@ -200,6 +200,8 @@ fn once(arguments: &Arguments, repository: &Repository, context: &Context) -> Co
     if !has_stdout {
         reporting::print(&report, &evaluation, comparison.as_ref(), context);
     }
+    // the process is about to end: freed one by one, the results of a large tier take longer
+    std::mem::forget(report);
     // a part is judged by the merge
     Ok(if arguments.shard.is_some() && arguments.events.is_some() {
         Exit::Done

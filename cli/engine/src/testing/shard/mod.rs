@@ -31,7 +31,9 @@ use tokio::time::{Instant, sleep_until};
 const WINDOW: usize = 1024;
 const FEWEST: usize = 8;
 /// The amount of work queued for a fast child.
-const WORTH: Duration = Duration::from_millis(5);
+const WORTH: Duration = Duration::from_millis(10);
+/// The weight of earlier calls in the running mean of their times, beside one more.
+const OLDER: f64 = 0.75;
 /// A child that needs longer than this for a call gains nothing from a full pipe.
 const FAST: Duration = Duration::from_millis(2);
 /// The number of judging programs that run concurrently; they may wait for a remote service.
@@ -52,10 +54,19 @@ pub(super) async fn run(
     let mut runner = Line::new(Role::Runner);
     let mut scorer = Line::new(Role::Scorer);
     // before the cases are loaded; the scorer process as soon as they are
-    tokio::try_join!(runner.start(&spec), async {
-        start_scorer(&mut scorer, job, queue, began).await;
-        Ok(())
-    })?;
+    let start = async {
+        tokio::try_join!(runner.start(&spec), async {
+            start_scorer(&mut scorer, job, queue, began).await;
+            Ok(())
+        })
+    };
+    let started = tokio::select! {
+        biased;
+        // dropped, children that are not needed any more are killed
+        () = queue.exhausted() => return Ok(ShardEnd::default()),
+        started = start => started,
+    };
+    started?;
     let deadline = job.limit().map(|limit| began + limit);
     let shard = Shard {
         job,
@@ -138,9 +149,11 @@ impl<'a> Shard<'a> {
             Some(ended) => ended?,
             None => self.end_early(self.job.limit().unwrap_or_default()),
         }
-        self.runner.end().await;
-        self.scorer.end().await;
-        Ok(self.end)
+        let Self { runner, scorer, events, end, .. } = self;
+        // the end of the events: what they amount to is put together while the children end
+        drop(events);
+        tokio::join!(runner.end(), scorer.end());
+        Ok(end)
     }
 
     fn end_early(&mut self, limit: Duration) {
@@ -197,7 +210,10 @@ impl<'a> Shard<'a> {
         let worth = usize::try_from(WORTH.as_nanos() / usual.as_nanos().max(1)).unwrap_or(WINDOW);
         // towards the end each takes less than its share of the rest, so that no shard sits on
         // cases while another has none
-        let share = self.queue.left(self.job) / (2 * self.job.shard_count());
+        let share = match self.job.shard_count() {
+            1 => WINDOW,
+            shards => self.queue.left(self.job) / (2 * shards),
+        };
         worth.clamp(FEWEST, WINDOW).min(share).max(1)
     }
 
@@ -304,7 +320,9 @@ impl<'a> Shard<'a> {
         let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
         let each = (now - first_sent.max(self.runner.last_message)) / count;
         self.runner.last_message = now;
-        self.usual = Some(self.usual.map_or(each, |usual| (usual * 3 + each) / 4));
+        let older = OLDER.powf(landed.len() as f64);
+        let mean = |usual: Duration| usual.mul_f64(older) + each.mul_f64(1.0 - older);
+        self.usual = Some(self.usual.map_or(each, mean));
         each
     }
 
@@ -410,7 +428,7 @@ impl<'a> Shard<'a> {
         self.runner.link = None;
         let Some(flight) = to_blame else { return Ok(()) };
         self.emit(flight.attempt.broken(error.to_string()));
-        if self.runner.lose() && !self.job.has_answered {
+        if self.runner.lose() && !self.job.has_answered() {
             return Err(error.into());
         }
         self.end.last_failure = Some(error);
