@@ -133,7 +133,7 @@ bench-bandits *ARGS:
     cargo build --release
     [ -e target/bench-bandits/bin/python ] || python3 -m venv target/bench-bandits
     target/bench-bandits/bin/python -m pip install --quiet --requirement tests/bench/bandits.requirements.txt
-    target/bench-bandits/bin/python tests/bench/bandits.py --drift --agent target/release/agent {{ARGS}}
+    target/bench-bandits/bin/python tests/bench/bandits.py --drift iris,wine,cancer --agent target/release/agent {{ARGS}}
 
 # `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
 bench-shim *ARGS:

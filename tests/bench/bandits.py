@@ -1,6 +1,6 @@
 """Contextual bandits on four of scikit-learn's data sets: progressive validation loss.
 
-    python tests/bench/bandits.py [--shuffles 5] [--sets digits,iris] [--drift] [--agent AGENT]
+    python tests/bench/bandits.py [--shuffles 5] [--sets digits,iris] [--drift iris]
 
 Each data set is a bandit problem: a row is the context, the classes are the arms, and the reward is
 1 for the row's class and 0 for another. Features are standardised, rows are shuffled, and one pass
@@ -45,18 +45,20 @@ SETS = {
     "cancer": datasets.load_breast_cancer,
 }
 TARGETS = {"digits": 0.253, "iris": 0.216, "wine": 0.107, "cancer": 0.049}
+ROWS_IN_JSON = 150
 OURS = ("square-cb", "lin-ts", "lin-ucb")
 WINDOWS = {
     "all rewards": {"kind": "none"},
-    "discount": {"kind": "discount", "gamma": 0.995},
-    "sliding": {"kind": "sliding", "size": 300},
+    "discount 0.98": {"kind": "discount", "gamma": 0.98},
+    "discount 0.998": {"kind": "discount", "gamma": 0.998},
+    "the last 100": {"kind": "sliding", "size": 100},
 }
 # the peak of the memory that this process itself had, in kB: ru_maxrss is inherited from its parent
 IMPORTS = """
 import time
-before = time.perf_counter()
+before = time.process_time()
 import {0}.__main__
-print(time.perf_counter() - before)
+print(time.process_time() - before)
 print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
 """
 TOOLS = {as_json: Tools(TEMPLATE, as_json) for as_json in (True, False)}
@@ -75,6 +77,11 @@ def problem(name, shuffle, drift=False):
     return rows, classes
 
 
+def policy():
+    """The settings of the template."""
+    return json.loads((TEMPLATE / "state/active.state.json").read_text())["policy"]
+
+
 def initial_state(width, arms, algorithm, window):
     """The template's state, with this problem's features and arms."""
     state = json.loads((TEMPLATE / "state/active.state.json").read_text())
@@ -84,13 +91,13 @@ def initial_state(width, arms, algorithm, window):
     return state
 
 
-def ours(name, shuffle, algorithm, window="all rewards", drift=False, as_json=False):
-    """(rewards, final state) of one pass."""
+def ours(name, shuffle, algorithm, window="all rewards", drift=False, as_json=False, limit=None):
+    """(rewards, final state) of one pass, or of its first rows."""
     rows, classes = problem(name, shuffle, drift)
     state = initial_state(rows.shape[1], int(classes.max()) + 1, algorithm, WINDOWS[window])
     tools, rewards = TOOLS[as_json], []
-    for step, (row, kind) in enumerate(zip(rows, classes, strict=True)):
-        context = {f"f{number}": float(value) for number, value in enumerate(row)}
+    for step, (row, kind) in enumerate(zip(rows[:limit], classes[:limit], strict=True)):
+        context = as_context(row)
         # the shuffle is part of the seed, so that each is a history of its own
         talk = f"{shuffle}-{step}"
         result, facts = tools.run("choose", state, talk, 1, str(step), context=context)
@@ -175,7 +182,7 @@ def compare(pool, sets, shuffles):
         show(label, values)
     limit = {name: min(TARGETS[name], *(peer[name] for peer in peers.values())) for name in sets}
     show("the best of these", limit)
-    default = json.loads((TEMPLATE / "state/active.state.json").read_text())["policy"]
+    default = policy()
     for algorithm in OURS:
         began = time.perf_counter()
         values = losses(pool, algorithm, sets, shuffles)
@@ -191,23 +198,21 @@ def compare(pool, sets, shuffles):
 
 
 def compare_drift(pool, sets, shuffles):
-    print("\nloss where every class becomes the next one half-way")
+    algorithm = policy()["algorithm"]
+    print(f"\nthe same with {algorithm} where every class becomes the next one half-way")
     print(f"{'':<34}{''.join(f'{name:>9}' for name in sets)}")
-    for algorithm in OURS:
-        for window in WINDOWS:
-            values = losses(pool, algorithm, sets, shuffles, window=window, drift=True)
-            show(f"{algorithm}, {window}", values)
+    for window in WINDOWS:
+        show(window, losses(pool, algorithm, sets, shuffles, window=window, drift=True))
 
 
 def compare_json(sets):
     """The state as a value, and through JSON before and after each call: the same history."""
     for name in sets:
         for algorithm in OURS:
-            assert ours(name, 0, algorithm) == ours(name, 0, algorithm, as_json=True), (
-                name,
-                algorithm,
-            )
-    print(f"\nthe state through JSON at each call: the same choices and state ({', '.join(sets)})")
+            as_value = ours(name, 0, algorithm, limit=ROWS_IN_JSON)
+            in_json = ours(name, 0, algorithm, as_json=True, limit=ROWS_IN_JSON)
+            assert as_value == in_json, (name, algorithm)
+    print(f"\nthe state through JSON at each call, {ROWS_IN_JSON} rows: the same choices and state")
 
 
 def median_time(function, times, clock=time.perf_counter):
@@ -220,13 +225,14 @@ def median_time(function, times, clock=time.perf_counter):
 
 
 def cost_of_a_call(sets):
-    """A choice and a reward on 64 features and 10 arms, after a pass over digits."""
+    """A choice and a reward on 64 features and 10 arms, after rewards of all of digits' rows."""
     if "digits" not in sets:
         return
-    print("\n64 features, 10 arms, after one pass; CPU time in ms")
+    state = uniformly_logged("digits")
+    print("\n64 features, 10 arms; CPU time in ms")
     print(f"{'':<34}{'choose':>9}{'first':>9}{'reward':>9}{'in JSON':>9}")
     for algorithm in OURS:
-        _, state = ours("digits", 0, algorithm)
+        state["policy"]["algorithm"] = algorithm
         times = [1e3 * taken for taken in call_times(state)]
         print(f"{algorithm:<34}{''.join(f'{taken:>9.2f}' for taken in times)}")
     size = len(json.dumps(state, separators=(",", ":")))
@@ -234,13 +240,28 @@ def cost_of_a_call(sets):
     print(f"in JSON: a reward with its state decoded and encoded; it has {size / 1e3:.0f} kB")
 
 
+def uniformly_logged(name):
+    """The state after a reward for each row, its arms in turn."""
+    rows, classes = problem(name, 0)
+    number = int(classes.max()) + 1
+    state = initial_state(rows.shape[1], number, "lin-ts", WINDOWS["all rewards"])
+    for step, (row, kind) in enumerate(zip(rows, classes, strict=True)):
+        choice = {"arm": str(step % number), "context": as_context(row), "call": str(step)}
+        _, state = TOOLS[False].tune("reward", state, value=int(step % number == kind), **choice)
+    return state
+
+
+def as_context(row):
+    return {f"f{number}": float(value) for number, value in enumerate(row)}
+
+
 def call_times(state):
     """The median times of a choice, the first one, a reward, and a reward through JSON."""
     from bandit.linear import posterior
 
-    row = problem("digits", 0)[0][0]
-    context = {f"f{number}": float(value) for number, value in enumerate(row)}
+    context = as_context(problem("digits", 0)[0][0])
     tools, through_json = TOOLS[False], TOOLS[True]
+    algorithm = state["policy"]["algorithm"]
     _, facts = tools.run("choose", state, "c", 1, context=context)
     turns = [{"tool": "choose", "facts": facts}]
 
@@ -252,10 +273,10 @@ def call_times(state):
         choose(number)
 
     def reward(number):
-        tools.tune("reward", state, f"c{number}", turns, value=1)
+        tools.tune("reward", state, f"{algorithm}-{number}", turns, value=1)
 
     def reward_in_json(number):
-        through_json.tune("reward", state, f"j{number}", turns, value=1)
+        through_json.tune("reward", state, f"{algorithm}-json-{number}", turns, value=1)
 
     functions = ((choose, 50), (choose_anew, 5), (reward, 50), (reward_in_json, 10))
     return [median_time(function, times, time.process_time) for function, times in functions]
@@ -264,14 +285,14 @@ def call_times(state):
 def cost_of_a_start(agent):
     """Import time and memory of Runner and Tuner, and a first signal from a cold start."""
     path = os.pathsep.join([str(TEMPLATE), str(ROOT / "templates/runtime")])
-    print(f"\n{'':<10}{'import, ms':>12}{'RSS, MiB':>10}")
+    print(f"\n{'':<10}{'CPU ms of import':>18}{'RSS, MiB':>10}")
     for package in ("runner", "tuner"):
         command = [sys.executable, "-c", IMPORTS.format(package)]
         environment = os.environ | {"PYTHONPATH": path}
         outputs = [subprocess.check_output(command, env=environment) for _ in range(5)]
         taken, memory = zip(*[map(float, output.split()) for output in outputs], strict=True)
         middle = statistics.median
-        print(f"{package:<10}{middle(taken) * 1e3:>12.0f}{middle(memory) / 1024:>10.0f}")
+        print(f"{package:<10}{middle(taken) * 1e3:>18.0f}{middle(memory) / 1024:>10.0f}")
     if agent is None:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -289,17 +310,15 @@ def main():
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--shuffles", type=int, default=5)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--drift", action="store_true", help="also with classes that change half-way"
-    )
+    parser.add_argument("--drift", default="", help="the sets whose classes also change half-way")
     parser.add_argument("--agent", help="the binary, for the time of a first signal")
     options = parser.parse_args()
     sets = options.sets.split(",")
     with ProcessPoolExecutor(options.processes) as pool:
         compare(pool, sets, options.shuffles)
         if options.drift:
-            compare_drift(pool, sets, options.shuffles)
-    compare_json([name for name in sets if name != "digits"])
+            compare_drift(pool, options.drift.split(","), options.shuffles)
+    compare_json(sets)
     cost_of_a_call(sets)
     cost_of_a_start(options.agent)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
