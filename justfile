@@ -58,6 +58,11 @@ bench-triggers *ARGS:
 bench-canary *ARGS:
     cargo bench -p agent-core --bench canary -- {{ARGS}}
 
+# off-policy evaluation of the Open Bandit sample (fetched with pip); --peer has obp's estimators beside it
+bench-off-policy *ARGS:
+    cargo build --release
+    python3 tests/bench/off_policy.py {{ARGS}}
+
 # `agent trigger check` over a million recorded calls, the first and one after it, beside DuckDB's same query (--duckdb PYTHON, which has it)
 bench-trigger-check *ARGS:
     cargo build --release

@@ -140,7 +140,7 @@ const HOUSES: [House; 3] = [
         floors: &[
             &["child", "statistics"],
             &["formats"],
-            &["state", "version"],
+            &["off_policy", "state", "version"],
             &["contract", "protocol"],
             &["slo"],
             &["trigger"],
@@ -158,7 +158,7 @@ const HOUSES: [House; 3] = [
             &["notices"],
             &["repository"],
             &["target"],
-            &["slo", "sync", "testing"],
+            &["off_policy", "slo", "sync", "testing"],
             &["versions"],
             &["canary", "effects", "verification"],
             &["architect"],

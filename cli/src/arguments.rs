@@ -24,7 +24,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Make a repository", &["init", "adopt", "templates", "demo"]),
     ("Run", &["run", "log", "top", "slo", "trigger"]),
     ("Teach", &["tune", "state", "architect"]),
-    ("Test", &["test", "bisect", "semver", "verify"]),
+    ("Test", &["test", "evaluate", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
     ("Serve", &["mcp", "serve", "canary"]),
     ("Look after", &["doctor", "gc", "hooks", "completions", "man", "help"]),

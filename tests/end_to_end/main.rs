@@ -40,6 +40,7 @@ mod lineage;
 mod live;
 mod mcp;
 mod misbehaving;
+mod off_policy;
 mod orphans;
 mod page;
 mod parts;

@@ -11,6 +11,7 @@ pub mod child;
 pub mod contract;
 pub mod formats;
 pub mod gate;
+pub mod off_policy;
 pub mod protocol;
 pub mod slo;
 pub mod state;

@@ -3,8 +3,8 @@
 //!
 //! Each module depends only on those before it: `world` (files, git, processes, the object store)
 //! and `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
-//! (the code and state to run, and how their children start); `testing` and `sync`; `versions`;
-//! `canary`, `effects`, `verification`; `architect`; `trigger`, `gc`.
+//! (the code and state to run, and how their children start); `testing`, `off_policy` and `sync`;
+//! `versions`; `canary`, `effects`, `verification`; `architect`; `trigger`, `gc`.
 
 pub mod architect;
 pub mod canary;
@@ -14,6 +14,7 @@ pub mod effects;
 pub mod error;
 pub mod gc;
 pub mod notices;
+pub mod off_policy;
 pub mod repository;
 pub mod slo;
 pub mod staging;

@@ -1,3 +1,4 @@
+use crate::commands::numbers;
 use crate::commands::time;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -71,7 +72,7 @@ struct Start {
     #[arg(long, value_name = "MEASURE", default_value = "reward")]
     by: By,
     /// The lowest and the highest reward; others count as these
-    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = range,
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = numbers::range,
         allow_hyphen_values = true)]
     rewards: (f64, f64),
     /// How likely an identical staging may be promoted at most
@@ -95,20 +96,8 @@ enum By {
     Errors,
 }
 
-fn range(text: &str) -> Result<(f64, f64), String> {
-    let parts = text.split_once(',');
-    parts
-        .and_then(|(low, high)| Some((number(low)?, number(high)?)))
-        .filter(|(low, high)| low < high)
-        .ok_or_else(|| "give the lowest and the highest reward, such as -1,1".to_owned())
-}
-
-fn number(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
-}
-
 fn chance(text: &str) -> Result<f64, String> {
-    number(text)
+    numbers::number(text)
         .filter(|chance| *chance > 0.0 && *chance <= 0.5)
         .ok_or_else(|| "give a number above 0 and up to 0.5".to_owned())
 }

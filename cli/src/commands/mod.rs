@@ -10,6 +10,7 @@ mod canary;
 mod completions;
 mod demo;
 mod doctor;
+mod evaluate;
 mod gc;
 mod hook;
 mod hooks;
@@ -19,6 +20,7 @@ pub(crate) mod launch;
 mod log;
 mod man;
 mod mcp;
+mod numbers;
 mod outcome;
 mod pin;
 mod promote;
@@ -59,6 +61,7 @@ pub enum Command {
     Sync(sync::Arguments),
     Versions(versions::Arguments),
     Bisect(bisect::Arguments),
+    Evaluate(Box<evaluate::Arguments>),
     Pin(pin::Arguments),
     Unpin(unpin::Arguments),
     Verify(verify::Arguments),
@@ -108,6 +111,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Sync(arguments) => sync::run(arguments, context),
         Command::Versions(arguments) => versions::run(arguments, context),
         Command::Bisect(arguments) => bisect::run(arguments, context),
+        Command::Evaluate(arguments) => evaluate::run(arguments, context),
         Command::Pin(arguments) => pin::run(arguments, context),
         Command::Unpin(arguments) => unpin::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),

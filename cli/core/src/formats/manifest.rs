@@ -4,6 +4,7 @@ use crate::child::variable::{self, Variable};
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::document;
 use crate::formats::first_version::{FIRST, can_begin};
+use crate::formats::off_policy_gate::OffPolicyGate;
 use semver::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -291,12 +292,14 @@ pub struct Promote {
     pub alpha: f64,
     /// Off where it is not there.
     pub auto: Option<AutoPromotion>,
+    /// The same.
+    pub off_policy: Option<OffPolicyGate>,
 }
 
 impl Default for Promote {
     fn default() -> Self {
         let Gated { tier, gate, margin, test, alpha } = Gated::promote();
-        Self { tier, gate, margin, test, alpha, auto: None }
+        Self { tier, gate, margin, test, alpha, auto: None, off_policy: None }
     }
 }
 
@@ -946,6 +949,9 @@ impl Manifest {
         }
         if let Some(wrong) = self.promote.auto.as_ref().and_then(AutoPromotion::problem) {
             return problem("promote.auto", wrong.to_owned());
+        }
+        if let Some(wrong) = self.promote.off_policy.as_ref().and_then(OffPolicyGate::problem) {
+            return problem("promote.off_policy", wrong);
         }
         for (section, gated) in [("promote", &self.promote.gated()), ("release", &self.release)] {
             if let Some((key, wrong)) = gated.problem() {

@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod natural;
 pub mod number;
 pub mod object_id;
+pub mod off_policy_gate;
 pub mod python_version;
 pub mod schema;
 pub mod suggestion;

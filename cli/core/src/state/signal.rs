@@ -50,9 +50,14 @@ const SCORE_ARGUMENTS: [&str; 4] = ["value", "reward", "score", "rating"];
 impl Signal {
     /// The reward, where it is a number or a boolean.
     pub fn score(&self) -> Option<f64> {
-        let said = SCORE_ARGUMENTS.iter().find_map(|name| self.arguments.get(*name))?;
-        said.as_f64().or_else(|| said.as_bool().map(f64::from)).filter(|score| score.is_finite())
+        score(&self.arguments)
     }
+}
+
+/// The reward among a signal's arguments, where it is a number or a boolean.
+pub fn score(arguments: &Map<String, Value>) -> Option<f64> {
+    let said = SCORE_ARGUMENTS.iter().find_map(|name| arguments.get(*name))?;
+    said.as_f64().or_else(|| said.as_bool().map(f64::from)).filter(|score| score.is_finite())
 }
 
 /// The id of a signal.

@@ -12,3 +12,12 @@ pub mod special;
 pub mod tango;
 pub mod targeted;
 pub mod wilcoxon;
+
+/// The sample variance; 0 for fewer than two values.
+pub fn variance(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
+}

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub active: Tip,
     pub staging: Staging,
     pub gated: Gated,
+    /// Whether the manifest also requires a gain by off-policy evaluation.
+    pub off_policy: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +48,7 @@ pub enum Plan {
 }
 
 pub fn plan(snapshot: &Snapshot) -> Plan {
-    let Snapshot { branch, active, staging, gated } = snapshot;
+    let Snapshot { branch, active, staging, gated, off_policy } = snapshot;
     if staging.base != active.commit && staging.updates > 0 {
         return Plan::Replay { onto: active.clone() };
     }
@@ -61,12 +63,13 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
         parents: vec![active.commit.clone()],
         revision: staging.revision.clone(),
     };
-    let mut steps = vec![
+    let mut steps = if *off_policy { vec![Step::EstimateGain] } else { Vec::new() };
+    steps.extend([
         Step::RunTier { tier: gated.tier, against: Some(active.version.clone()), gate: gated.gate },
         Step::RecordAttempt,
         Step::Decide,
         Step::ArchiveJournal { updates: staging.updates },
-    ];
+    ]);
     steps.extend(Step::publication(&candidate, Vec::new()));
     steps.push(Step::SealStaging);
     Plan::Judge { candidate, steps }
@@ -88,6 +91,7 @@ mod tests {
             },
             staging: Staging { base: id(base), revision: id(revision), updates },
             gated: Gated::promote(),
+            off_policy: false,
         }
     }
 
@@ -110,6 +114,13 @@ mod tests {
     fn staging_of_an_older_active_is_replayed_first() {
         let snapshot = snapshot("older", "tuned", 3);
         assert_eq!(plan(&snapshot), Plan::Replay { onto: snapshot.active.clone() });
+    }
+
+    #[test]
+    fn gain_is_estimated_before_the_tier_is_run_where_it_is_required() {
+        let snapshot = Snapshot { off_policy: true, ..snapshot("active", "tuned", 3) };
+        let Plan::Judge { steps, .. } = plan(&snapshot) else { panic!("judged") };
+        assert!(matches!(steps[..2], [Step::EstimateGain, Step::RunTier { .. }]), "{steps:?}");
     }
 
     #[test]

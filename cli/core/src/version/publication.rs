@@ -22,6 +22,8 @@ pub struct Candidate {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// The end, where the decisions on record do not show the gain that the manifest requires.
+    EstimateGain,
     RunTier {
         tier: Tier,
         against: Option<Version>,
@@ -68,6 +70,9 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::EstimateGain => {
+                formatter.write_str("stop unless off-policy evaluation shows the required gain")
+            }
             Self::RunTier { tier, against: None, .. } => write!(formatter, "run tier {tier}"),
             Self::RunTier { tier, against: Some(version), gate } => {
                 write!(formatter, "run tier {tier} against v{version}, gate {}", gate.as_str())

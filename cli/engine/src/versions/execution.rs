@@ -1,6 +1,7 @@
 //! A plan carried out: the very steps that `--dry-run` prints, one after another.
 
 use crate::error::Failure;
+use crate::off_policy::{self, Evaluated};
 use crate::repository::Repository;
 use crate::repository::ledger;
 use crate::repository::records;
@@ -12,6 +13,8 @@ use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Manifest;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::off_policy::Answer;
+use agent_core::testing::evaluation::Refusal;
 use agent_core::version::promotion::Tip;
 use agent_core::version::publication::{Candidate, Step};
 use agent_core::version::registry::journal_key;
@@ -67,6 +70,8 @@ enum End {
 /// What the steps so far have made.
 #[derive(Default)]
 struct Made {
+    /// What the decisions on record say of the gain.
+    gain: Option<String>,
     evidence: Option<Evidence>,
     journal: Option<String>,
     commit: Option<ObjectId>,
@@ -104,6 +109,10 @@ impl Execution<'_> {
     fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<End>, Failure> {
         let repository = self.repository;
         match (step, &self.basis) {
+            (Step::EstimateGain, Basis::Tier(judged)) => match self.estimate_gain(judged)? {
+                Ok(gain) => made.gain = Some(gain),
+                Err(refusal) => return Ok(Some(End::Refused(refusal))),
+            },
             (Step::RunTier { .. }, Basis::Tier(judged)) => {
                 made.evidence = Some(Evidence::measure(repository, judged)?);
             }
@@ -116,7 +125,10 @@ impl Execution<'_> {
                     .expect("a tier is run before it is recorded")
                     .record(repository, judged)?;
             }
-            (Step::RunTier { .. } | Step::RecordAttempt, Basis::Version(_))
+            (
+                Step::EstimateGain | Step::RunTier { .. } | Step::RecordAttempt,
+                Basis::Version(_),
+            )
             | (Step::ReuseEvaluation { .. }, Basis::Tier(_)) => {
                 unreachable!("a plan takes its evidence from what it was made for")
             }
@@ -142,6 +154,30 @@ impl Execution<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// What off-policy evaluation shows of the gain, or why that is not what is required.
+    fn estimate_gain(&self, judged: &Judged<'_>) -> Result<Result<String, Box<Outcome>>, Failure> {
+        let Staged { manifest, .. } = self.staged.as_ref().expect("a promotion has a manifest");
+        let gate = manifest.promote.off_policy.as_ref().expect("the plan is by the manifest");
+        let baseline = judged.baseline.expect("a promotion replaces a version");
+        let evaluated = off_policy::required(self.repository, [judged.candidate, baseline], gate)?;
+        Ok(match evaluated {
+            Evaluated::Nothing { why, hint } => {
+                Err(Box::new(Outcome::refused(why, Refusal::NotEnoughEvidence).with_hint(hint)))
+            }
+            Evaluated::Report(report) => {
+                let why = format!("off-policy evaluation: {}", report.verdict.why);
+                self.repository.say(report.warnings);
+                match report.verdict.answer {
+                    Answer::Estimated | Answer::Yes => Ok(why),
+                    Answer::No => Err(Box::new(Outcome::refused(why, Refusal::Judged))),
+                    Answer::NotEnoughEvidence => {
+                        Err(Box::new(Outcome::refused(why, Refusal::NotEnoughEvidence)))
+                    }
+                }
+            }
+        })
     }
 
     /// The updates up to the snapshot go to the object store; nothing where another process took
@@ -179,7 +215,8 @@ impl Execution<'_> {
             inbox: Some(repository.settle(records::INBOX.head_to_name(&repository.git)?)),
             ..Trailers::default()
         };
-        let message = trailers.message(&words.subject, &words.body);
+        let body: Vec<_> = [Some(words.body), made.gain.clone()].into_iter().flatten().collect();
+        let message = trailers.message(&words.subject, &body.join("\n\n"));
         let spec =
             CommitSpec { tree: (*tree).clone(), parents: candidate.parents.clone(), message };
         Ok(repository.git.write_commit(&spec)?)

@@ -142,6 +142,7 @@ fn snapshot(
             updates: staged.updates,
         },
         gated: gated(repository, &tip, options)?,
+        off_policy: repository.manifest(&tip.commit)?.promote.off_policy.is_some(),
         active: tip,
     })
 }
