@@ -308,6 +308,14 @@ impl Promote {
         let Self { tier, gate, margin, test, alpha, .. } = *self;
         Gated { tier, gate, margin, test, alpha }
     }
+
+    /// The key that cannot be, and what is wrong with it.
+    fn problem(&self) -> Option<(&'static str, String)> {
+        let auto = self.auto.as_ref().and_then(AutoPromotion::problem);
+        let off_policy = || self.off_policy.as_ref().and_then(OffPolicyGate::problem);
+        auto.map(|wrong| ("promote.auto", wrong.to_owned()))
+            .or_else(|| off_policy().map(|wrong| ("promote.off_policy", wrong)))
+    }
 }
 
 /// When a server that accepts signals promotes staging: after a number of signals since the last
@@ -947,11 +955,8 @@ impl Manifest {
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);
         }
-        if let Some(wrong) = self.promote.auto.as_ref().and_then(AutoPromotion::problem) {
-            return problem("promote.auto", wrong.to_owned());
-        }
-        if let Some(wrong) = self.promote.off_policy.as_ref().and_then(OffPolicyGate::problem) {
-            return problem("promote.off_policy", wrong);
+        if let Some((key, wrong)) = self.promote.problem() {
+            return problem(key, wrong);
         }
         for (section, gated) in [("promote", &self.promote.gated()), ("release", &self.release)] {
             if let Some((key, wrong)) = gated.problem() {
