@@ -1,9 +1,13 @@
 //! The Python suites, so that `cargo test` is every test there is.
 
 use agent_core::formats::manifest::Python;
+use agent_core::formats::schema::Schema;
+use agent_core::state::semantic::merge;
 use agent_engine::world::layout::Layout;
 use agent_engine::world::process::Run;
 use agent_engine::world::python;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -59,6 +63,53 @@ fn the_runtime() {
 #[test]
 fn the_examples_and_inspirations() {
     unittest("python3", &["discover", "-s", "tests/python"]);
+}
+
+/// The states that two machines learn from parts of a template's signals, merged under its schema,
+/// and the state that one machine learns from all of them.
+fn merged_and_whole(template: &str) -> (Value, Value) {
+    let run = Run::new("python3").args(["tests/python/learned_states.py", template]);
+    let finished = run
+        .directory(&root())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .finish()
+        .unwrap_or_else(|error| panic!("{error}"));
+    assert!(finished.success(), "{}", String::from_utf8_lossy(&finished.stderr));
+    let states: Value = serde_json::from_str(&finished.text()).expect("one JSON object");
+    let schema = root().join("templates").join(template).join("state/schema.json");
+    let schema = std::fs::read_to_string(schema).expect("the template's schema");
+    let schema: Value = serde_json::from_str(&schema).expect("JSON");
+    let (base, ours, theirs) = (&states["base"], &states["ours"], &states["theirs"]);
+    let merged = merge(base, ours, theirs, Some(&schema))
+        .unwrap_or_else(|conflicts| panic!("{template}: {conflicts:?}"));
+    let broken = Schema::new(&schema).expect("a schema").violations(&merged);
+    assert!(broken.is_empty(), "{template}: {broken:?}");
+    (merged, states["whole"].clone())
+}
+
+#[test]
+fn judgements_of_two_machines_add_up() {
+    let (merged, whole) = merged_and_whole("preferences");
+    assert_eq!(merged["pairs"], whole["pairs"]);
+    assert_eq!(merged["judged"], whole["judged"]);
+    let ids = |state: &Value| -> BTreeSet<String> {
+        state["recent"].as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(ids(&merged), ids(&whole));
+}
+
+#[test]
+fn examples_of_two_machines_add_up() {
+    let (merged, whole) = merged_and_whole("rules");
+    assert_eq!(merged["labels"], whole["labels"]);
+    assert_eq!(merged["seen"], whole["seen"]);
+    let examples = |state: &Value| -> BTreeMap<String, (Value, Value)> {
+        let kept = state["examples"].as_object().expect("an object");
+        kept.iter()
+            .map(|(id, one)| (id.clone(), (one["features"].clone(), one["label"].clone())))
+            .collect()
+    };
+    assert_eq!(examples(&merged), examples(&whole));
 }
 
 /// The official `mcp` client, in an environment that `agent` itself makes from the lock, once.
