@@ -16,50 +16,21 @@ choix (Maystre) and scipy are installed into --folder once, from PyPI. Prints
 import argparse
 import json
 import math
-import os
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from peers_in_python import ROOT, is_quick, run_with
+
 TEMPLATE = ROOT / "templates/preferences"
 PACKAGES = ["choix==0.4.1", "scipy", "numpy"]
-PINNED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-SIGNAL = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "tools/call",
-    "params": {
-        "name": "prefer",
-        "arguments": {"winner": "chain", "loser": "short"},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        },
-    },
-}
 
 # the data of choix's README and tutorial, and the two pairwise sets of its tests
 README = (5, [(1, 0), (0, 4), (3, 1), (0, 2), (2, 4), (4, 3)])
 TUTORIAL = (4, [(3, 2), (2, 1), (1, 0)])
 TESTCASE_1 = (3, [(0, 1), (1, 2), (2, 0)])
 TESTCASE_2 = (3, [(0, 1), (0, 1), (1, 2), (2, 0)])
-
-
-def python_with_peers(folder: pathlib.Path) -> pathlib.Path:
-    """An interpreter that has the peers."""
-    place = folder / "environment"
-    done = place / "installed"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        command = [place / "bin/pip", "install", "--quiet", "--only-binary", ":all:", *PACKAGES]
-        subprocess.run(command, check=True)
-        done.touch()
-    return place / "bin/python"
 
 
 def data_sets() -> dict[str, tuple[int, list[tuple[int, int]]]]:
@@ -288,57 +259,19 @@ def active_choice(trials: int) -> None:
             print(f"  {way:7} after {mark:3}: error {error:.3f}, best item found {found:.2f}")
 
 
-PROBE = """
-import time
-start = time.perf_counter()
-import {module}
-seconds = time.perf_counter() - start
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(seconds, int(status["VmRSS"].split()[0]) / 1024)
-"""
-
-
-def costs(interpreter: pathlib.Path) -> bool:
-    """Import time and memory of the Tuner and of choix, and a first signal from a cold start."""
-    print("\nCost of a process, best of 5")
-    folders = os.pathsep.join([str(TEMPLATE), str(ROOT / "templates/runtime")])
-    environment = {**os.environ, **PINNED, "PYTHONPATH": folders}
-
-    def run(*arguments, **options):
-        whole = {"check": True, "capture_output": True, "text": True, **options}
-        return subprocess.run([interpreter, *arguments], env=environment, **whole).stdout
-
-    for module in ("tuner.__main__", "runner.__main__", "choix"):
-        runs = [run("-c", PROBE.format(module=module)).split() for _ in range(5)]
-        seconds, memory = min((float(seconds), float(memory)) for seconds, memory in runs)
-        print(f"  {module:15} import {1000 * seconds:5.0f} ms, memory {memory:4.0f} MiB")
-    took = []
-    for _ in range(5):
-        started = time.perf_counter()
-        answer = run("-m", "tuner", cwd=TEMPLATE, input=json.dumps(SIGNAL) + "\n")
-        took.append(time.perf_counter() - started)
-        if json.loads(answer.splitlines()[0])["result"]["isError"]:
-            sys.exit(f"the signal was refused: {answer}")
-    print(f"  the Tuner's first signal {1000 * min(took):.0f} ms after a cold start")
-    return min(took) < 1
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = pathlib.Path(tempfile.gettempdir()) / "agent-preferences"
     parser.add_argument("--folder", type=pathlib.Path, default=folder)
     parser.add_argument("--trials", type=int, default=200)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    interpreter = python_with_peers(options.folder)
-    if pathlib.Path(sys.prefix).resolve() != interpreter.parent.parent.resolve():
-        command = [interpreter, __file__, *sys.argv[1:]]
-        sys.exit(subprocess.run(command, env={**os.environ, **PINNED}).returncode)
+    run_with(PACKAGES, options.folder)
     sys.path.insert(0, str(TEMPLATE))
     good = [against_choix(), against_scipy()]
     coverage(options.trials)
     active_choice(options.trials)
-    good.append(costs(interpreter))
+    judgement = {"winner": "chain", "loser": "short"}
+    good.append(is_quick(TEMPLATE, ["choix"], "prefer", judgement))
     print("\nreached" if all(good) else "\nNOT REACHED")
     sys.exit(not all(good))
 

@@ -17,45 +17,17 @@ accuracy within a point of the best peer, with fewer conditions than it has.
 
 import argparse
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from peers_in_python import ROOT, is_quick, run_with
+
 TEMPLATE = ROOT / "templates/rules"
 PACKAGES = ["imodels==3.0.4", "wittgenstein==0.3.4", "scikit-learn", "six"]
-PINNED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 WITHIN = 0.01
-SIGNAL = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "tools/call",
-    "params": {
-        "name": "labelled",
-        "arguments": {"features": {"plan": "free", "amount": 3}, "label": "sales"},
-        "_meta": {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {},
-        },
-    },
-}
-
-
-def python_with_peers(folder: pathlib.Path) -> pathlib.Path:
-    """An interpreter that has the peers."""
-    place = folder / "environment"
-    done = place / "installed"
-    if not done.exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        command = [place / "bin/pip", "install", "--quiet", "--only-binary", ":all:", *PACKAGES]
-        subprocess.run(command, check=True)
-        done.touch()
-    return place / "bin/python"
 
 
 class Ours:
@@ -221,41 +193,6 @@ def comparison(splits: int, first_seed: int) -> bool:
     return good
 
 
-PROBE = """
-import time
-start = time.perf_counter()
-import {module}
-seconds = time.perf_counter() - start
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-print(seconds, int(status["VmRSS"].split()[0]) / 1024)
-"""
-
-
-def costs(interpreter: pathlib.Path) -> bool:
-    """Import time and memory of the Tuner and of the peers, and a first cold signal."""
-    print("\nCost of a process, best of 3")
-    folders = os.pathsep.join([str(TEMPLATE), str(ROOT / "templates/runtime")])
-    environment = {**os.environ, **PINNED, "PYTHONPATH": folders}
-
-    def run(*arguments, **options):
-        whole = {"check": True, "capture_output": True, "text": True, **options}
-        return subprocess.run([interpreter, *arguments], env=environment, **whole).stdout
-
-    for module in ("tuner.__main__", "runner.__main__", "wittgenstein", "imodels"):
-        runs = [run("-c", PROBE.format(module=module)).split()[-2:] for _ in range(3)]
-        seconds, memory = min((float(seconds), float(memory)) for seconds, memory in runs)
-        print(f"  {module:15} import {1000 * seconds:5.0f} ms, memory {memory:4.0f} MiB")
-    took = []
-    for _ in range(3):
-        started = time.perf_counter()
-        answer = run("-m", "tuner", cwd=TEMPLATE, input=json.dumps(SIGNAL) + "\n")
-        took.append(time.perf_counter() - started)
-        if json.loads(answer.splitlines()[0])["result"]["isError"]:
-            sys.exit(f"the signal was refused: {answer}")
-    print(f"  the Tuner's first signal {1000 * min(took):.0f} ms after a cold start")
-    return min(took) < 1
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = pathlib.Path(tempfile.gettempdir()) / "agent-rules"
@@ -263,14 +200,12 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    interpreter = python_with_peers(options.folder)
-    if pathlib.Path(sys.prefix).resolve() != interpreter.parent.parent.resolve():
-        command = [interpreter, __file__, *sys.argv[1:]]
-        sys.exit(subprocess.run(command, env={**os.environ, **PINNED}).returncode)
+    run_with(PACKAGES, options.folder)
     warnings.filterwarnings("ignore")
     sys.path.insert(0, str(TEMPLATE))
-    good = [comparison(options.splits, options.first_seed), costs(interpreter)]
+    good = [comparison(options.splits, options.first_seed)]
+    example = {"features": {"plan": "free", "amount": 3}, "label": "sales"}
+    good.append(is_quick(TEMPLATE, ["wittgenstein", "imodels"], "labelled", example))
     print("\nreached" if all(good) else "\nNOT REACHED")
     sys.exit(not all(good))
 
