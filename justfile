@@ -179,6 +179,10 @@ bench-rest *ARGS:
     cargo build --release
     python3 tests/bench/rest.py {{ARGS}}
 
+# CMA-ES of the template `search` beside pycma with IPOP restarts on BBOB (installs both, once); --seeds N searches the template's own tier instead
+bench-search *ARGS:
+    python3 tests/bench/search.py {{ARGS}}
+
 # cheats that no version may come of, each with what was seen: just cheats [--quick | --list] [NAME...]
 cheats *ARGS:
     cargo build --release

@@ -21,6 +21,8 @@ const DOCUMENTS: &[&str] = &[
     "templates/preferences/README.md",
     "templates/rules/README.md",
     "templates/runtime/README.md",
+    "templates/search/AGENTS.md",
+    "templates/search/README.md",
 ];
 
 /// Not a verb: `agent` starts it before it reads the command line.
@@ -230,6 +232,17 @@ fn the_sessions_of_the_learners_are_run() {
         world.agent(".", ["init", "a", "--template", template]).ok();
         let readme = format!("templates/{template}/README.md");
         for block in blocks_with(&readme, "agent run") {
+            run(&world, "a", &block);
+        }
+    }
+}
+
+#[test]
+fn the_sessions_of_the_template_that_searches_are_run() {
+    let world = World::new();
+    world.agent(".", ["init", "a", "--template", "search"]).ok();
+    for document in ["templates/search/README.md", "templates/search/AGENTS.md"] {
+        for block in blocks_with(document, "agent ") {
             run(&world, "a", &block);
         }
     }

@@ -54,6 +54,7 @@ mod reports;
 mod rest;
 mod rules;
 mod s3;
+mod search;
 mod served;
 mod shim;
 mod slo;

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/docs-search"
-LEARNERS = ("minimal", "bandit", "preferences", "rules")
+LEARNERS = ("minimal", "bandit", "preferences", "rules", "search")
 TEMPLATES = (EXAMPLE, *(ROOT / "templates" / name for name in LEARNERS))
 TIERS = {"micro": 30, "fast": 50, "full": 170}
 
@@ -48,7 +48,10 @@ def misfits(value, schema, root, path="$"):
     while "$ref" in schema:
         schema = root["$defs"][schema["$ref"].removeprefix("#/$defs/")]
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float)}
-    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
+    kinds |= {"boolean": bool, "null": type(None)}
+    kind = schema.get("type", [])
+    kind = [kind] if isinstance(kind, str) else kind
+    if kind and not any(isinstance(value, kinds[name]) for name in kind):
         return [f"{path}: not {schema['type']}"]
     found = [f"{path}: not {schema['const']}"] if schema.get("const", value) != value else []
     if isinstance(value, int | float):

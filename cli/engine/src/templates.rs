@@ -15,6 +15,7 @@ static MINIMAL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/mini
 static PREFERENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/preferences");
 static BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/bandit");
 static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/rules");
+static SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/search");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -64,6 +65,12 @@ static TEMPLATES: &[Template] = &[
         name: "rules",
         about: "answers by readable if-then rules that are mined from labelled feedback",
         folder: &RULES,
+    },
+    Template {
+        name: "search",
+        about: "forecasts series; searches its numeric parameters by CMA-ES, over a tier's score \
+            or rewards",
+        folder: &SEARCH,
     },
 ];
 

@@ -1,0 +1,1 @@
+"""The Runner: forecasts a series."""

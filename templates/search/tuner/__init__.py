@@ -1,0 +1,1 @@
+"""The Tuner: searches the parameters by CMA-ES, one evaluation at a time."""
