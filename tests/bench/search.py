@@ -1,7 +1,7 @@
 """CMA-ES through the Tuner on BBOB, beside pycma with IPOP restarts on the same problems.
 
     python3 tests/bench/search.py [--instances 1-5] [--functions 1-24] [--only ours|pycma]
-                                  [--folder /tmp/agent-peers]
+                                  [--folder FOLDER]
     python3 tests/bench/search.py --seeds 10 [--budget 300]
 
 BBOB (Hansen, Finck, Ros and Auger, 2009) as `coco-experiment` has it: 24 functions, D = 5, 2000 D
@@ -21,26 +21,21 @@ import argparse
 import contextlib
 import importlib.util
 import json
-import os
 import pathlib
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-import tier_throughput
+from peers_in_python import ROOT, is_quick, run_with
 
-TEMPLATE = tier_throughput.ROOT / "templates/search"
-RUNTIME = tier_throughput.ROOT / "templates/runtime"
-PACKAGES = ("coco-experiment", "cma")
+TEMPLATE = ROOT / "templates/search"
 DIMENSION = 5
 BUDGET = 2000 * DIMENSION
 TARGETS = [10 ** (2 - step / 5) for step in range(51)]
 SIGMA = 0.2  # of the range of each parameter, -5 to 5
 COMPARED_EVERY = 10  # of so many problems, one is also searched without JSON between the steps
-ROUNDS = 7
 
 
 class Measured:
@@ -155,54 +150,6 @@ def row(name, lines, seconds):
     sys.stdout.flush()
 
 
-def started(command, feed=b""):
-    """Milliseconds until the child's first line of output, and its peak memory in MiB."""
-    environment = {**os.environ, "PYTHONPATH": f"{TEMPLATE}:{RUNTIME}"}
-    began = time.perf_counter()
-    child = subprocess.Popen(
-        command, cwd=TEMPLATE, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    child.stdin.write(feed)
-    child.stdin.flush()
-    line = child.stdout.readline()
-    took = (time.perf_counter() - began) * 1000
-    child.stdin.close()
-    _, _, usage = os.wait4(child.pid, 0)
-    child.returncode = 0
-    return took, usage.ru_maxrss / 1024, line
-
-
-def first_signal():
-    """A frame that begins a search and asks for its first candidate."""
-    state = json.loads((TEMPLATE / "state/active.state.json").read_text())
-    meta = {
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {},
-        "dev.agentvc/state": {"revision": "0" * 40, "value": state},
-    }
-    params = {"name": "ask", "arguments": {}, "_meta": meta}
-    frame = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
-    return json.dumps(frame).encode() + b"\n"
-
-
-def cold_start():
-    def median(command, feed=b""):
-        rounds = [started(command, feed) for _ in range(ROUNDS)]
-        assert all(b"isError\":true" not in line for _, _, line in rounds), rounds[0][2]
-        return [statistics.median(column) for column in zip(*(one[:2] for one in rounds))]
-
-    python = sys.executable
-    for name, words, feed in (
-        ("bare Python", ["-c", "print()"], b""),
-        ("import of the optimiser", ["-c", "import optimiser.search; print()"], b""),
-        ("import of cma", ["-W", "ignore", "-c", "import cma; print()"], b""),
-        ("first signal of the Tuner", ["-m", "tuner"], first_signal()),
-    ):
-        took, memory = median([python, *words], feed)
-        print(f"{name:26} {took:6.0f} ms {memory:6.1f} MiB")
-
-
 def tier_score(tier):
     """The mean score of a tier's cases, as a function of the forecaster's parameters."""
     from runner import smoothing
@@ -245,33 +192,21 @@ def own_task(seeds, budget):
         print(f"{name}: median {statistics.median(column):.3f} ({low:.3f}, {high:.3f})")
 
 
-def in_environment(folder):
-    """Goes on in an environment that has the peers."""
-    python = tier_throughput.official_python(folder / "bbob", PACKAGES[0])
-    if pathlib.Path(sys.prefix) == folder / "bbob":
-        return
-    for package in PACKAGES[1:]:
-        subprocess.run([python, "-m", "pip", "install", "--quiet", package], check=True)
-    os.execv(python, [python, *sys.argv])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--instances", default="1-5")
     parser.add_argument("--functions", default="1-24")
     parser.add_argument("--only", choices=("ours", "pycma"))
-    parser.add_argument("--folder", default="/tmp/agent-peers", type=pathlib.Path)
+    parser.add_argument("--folder", default="/tmp/agent-bench-search", type=pathlib.Path)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--budget", default=300, type=int)
     options = parser.parse_args()
     sys.path.insert(0, str(TEMPLATE))
     if options.seeds:
-        sys.path.insert(0, str(RUNTIME))
         own_task(options.seeds, options.budget)
         return
-    options.folder.mkdir(parents=True, exist_ok=True)
-    in_environment(options.folder.resolve())
-    cold_start()  # first: the peak of a child counts the size of the process that it comes from
+    run_with(["coco-experiment", "cma"], options.folder.resolve())
+    is_quick(TEMPLATE, ["cma"], "ask", {})
     for name, optimise in (("ours", ours), ("pycma", pycma)):
         if options.only in (None, name):
             row(name, *solved(options, optimise))
