@@ -23,7 +23,7 @@ pub struct Arguments {
 pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Make a repository", &["init", "adopt", "templates", "demo"]),
     ("Run", &["run", "log", "top", "slo", "trigger"]),
-    ("Teach", &["tune", "state", "architect"]),
+    ("Teach", &["tune", "feedback", "state", "architect"]),
     ("Test", &["test", "evaluate", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
     ("Serve", &["mcp", "serve", "canary"]),

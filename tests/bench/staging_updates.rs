@@ -137,6 +137,7 @@ fn draft(id: String, state: &Value, number: usize) -> Draft {
         trace: None,
         at: "2026-11-22T12:00:00.000Z".to_owned(),
         summary: None,
+        tags: Vec::new(),
         effects: None,
         state: Some(after),
     }

@@ -23,6 +23,7 @@ mod effects;
 mod eras;
 mod evaluators;
 mod faults;
+mod feedback;
 mod files;
 mod gate;
 mod gc;

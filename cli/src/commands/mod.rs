@@ -11,6 +11,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod evaluate;
+mod feedback;
 mod gc;
 mod hook;
 mod hooks;
@@ -53,6 +54,7 @@ pub enum Command {
     Demo(demo::Arguments),
     Run(run::Arguments),
     Tune(tune::Arguments),
+    Feedback(feedback::Arguments),
     State(state::Arguments),
     Test(Box<test::Arguments>),
     Promote(promote::Arguments),
@@ -103,6 +105,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Demo(arguments) => demo::run(arguments, context),
         Command::Run(arguments) => run::run(arguments, context),
         Command::Tune(arguments) => tune::run(arguments, context),
+        Command::Feedback(arguments) => feedback::run(arguments, context),
         Command::State(arguments) => state::run(arguments, context),
         Command::Test(arguments) => test::run(arguments, context),
         Command::Promote(arguments) => promote::run(arguments, context),

@@ -189,6 +189,7 @@ fn typed_signal(arguments: &Arguments, defaults: Defaults) -> Result<Signal, Fai
         tool: defaults.tool.unwrap_or_default(),
         arguments: given,
         conversation: defaults.conversation,
+        tags: Vec::new(),
     })
 }
 

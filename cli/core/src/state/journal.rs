@@ -10,7 +10,7 @@
 
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
-use crate::formats::object_id::ObjectId;
+use crate::formats::object_id::{self, ObjectId};
 use crate::state::effect::Effects;
 use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
@@ -88,6 +88,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
     pub at: String,
+    /// By which signals are taken back together, such as `person:42`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// What the Tuner's tool used of the world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Effects>,
@@ -109,6 +112,9 @@ impl Record {
 
     /// The digest of the signal's content: `Signal::content`.
     pub fn content(&self) -> String {
+        if self.tool == WITHDRAW {
+            return self.arguments["content"].as_str().unwrap_or_default().to_owned();
+        }
         let named = self.conversation.as_ref().map(|conversation| conversation.id.as_str());
         signal::content(
             &self.tool,
@@ -133,6 +139,21 @@ pub const OWN_TOOLS: &str = "agent/";
 pub const SET: &str = "agent/set";
 pub const CAS: &str = "agent/cas";
 pub const MIGRATE: &str = "agent/migrate";
+/// In the place of a signal that was taken back: its content is known by its digest alone.
+pub const WITHDRAW: &str = "agent/withdraw";
+
+/// Before the digest of the id of a signal that was taken back.
+const WITHDRAWN: &str = "withdrawn:";
+
+/// The id of the record in the place of a signal that was taken back.
+pub fn withdrawn_id(id: &str) -> String {
+    format!("{WITHDRAWN}{}", object_id::digest(id.as_bytes()))
+}
+
+/// The digest in such an id, in hexadecimal digits.
+pub fn digest_of_withdrawn(id: &str) -> Option<&str> {
+    id.strip_prefix(WITHDRAWN)?.strip_prefix("sha256:").filter(|digest| digest.len() == 64)
+}
 
 /// An update that is to be recorded.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,6 +164,7 @@ pub struct Draft {
     pub conversation: Option<Conversation>,
     pub trace: Option<String>,
     pub at: String,
+    pub tags: Vec<String>,
     pub effects: Option<Effects>,
     pub summary: Option<Value>,
     /// The state after; `None` when the update changed nothing.
@@ -412,6 +434,7 @@ impl Fold {
             conversation: draft.conversation,
             trace: draft.trace,
             at: draft.at,
+            tags: draft.tags,
             effects: draft.effects,
             summary: draft.summary,
             change,
@@ -604,6 +627,15 @@ pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     Ok(None)
 }
 
+/// The header and the groups before the one with the record `seq`.
+pub fn before(bytes: &[u8], seq: u64) -> Result<&[u8], JournalError> {
+    let mut end = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
+    while let Some(group) = RawGroup::next(&bytes[end..]).filter(|group| group.commit.seq < seq) {
+        end += group.length;
+    }
+    Ok(&bytes[..end])
+}
+
 /// Finds the group end whose prefix has this digest: where an interrupted promotion had
 /// sealed the Journal.
 pub fn sealed_at(bytes: &[u8], digest: &str) -> Result<Option<u64>, JournalError> {
@@ -686,6 +718,7 @@ mod tests {
             conversation: None,
             trace: None,
             at: "2026-11-22T12:00:00.000Z".to_owned(),
+            tags: Vec::new(),
             effects: None,
             summary: None,
             state,

@@ -20,6 +20,8 @@ pub struct Signal {
     pub tool: String,
     pub arguments: Map<String, Value>,
     pub conversation: Option<String>,
+    /// By which signals are taken back together, such as `person:42`.
+    pub tags: Vec<String>,
 }
 
 /// Defaults from the command line for lines that omit a value.
@@ -37,6 +39,8 @@ struct Line {
     #[serde(default)]
     arguments: Map<String, Value>,
     conversation: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 /// The longest id, in bytes: it is stored with every record.
@@ -105,6 +109,7 @@ pub fn parse(
         tool,
         conversation: line.conversation.or_else(|| defaults.conversation.clone()),
         arguments: line.arguments,
+        tags: line.tags,
     };
     let name = line.id.map_or_else(|| name(&signal.content()), Name::known);
     check_id(&name.id)?;
@@ -252,7 +257,7 @@ mod tests {
             (
                 r#"{"tool":"a","argments":{}}"#,
                 "unknown field `argments`, expected one of `id`, `tool`, `arguments`, \
-                `conversation`",
+                `conversation`, `tags`",
             ),
             (r#"{"arguments":{}}"#, "it names no tool"),
             (r#"{"tool":"a","id":""}"#, "its id is empty"),

@@ -233,6 +233,26 @@ pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), Con
     Ok(fs::append_lines(lock.to_write()?, &line).map_err(FsError::while_doing("write", &path))?)
 }
 
+/// Removes the copy of a signal that is taken back. Its line is overwritten with spaces, which is
+/// whole at every moment: no other line moves.
+pub fn forget_reward(layout: &Layout, id: &str, signal: &str) -> Result<(), ConversationError> {
+    let path = layout.to_write(rewards_path(layout, id)?)?;
+    let lock = fs::FileLock::acquire(&path)?;
+    let bytes = fs::read_if_there(&path)?.unwrap_or_default();
+    let mut at = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if serde_json::from_slice::<Reward>(line).is_ok_and(|reward| reward.signal == signal) {
+            let blank = vec![b' '; line.trim_ascii_end().len()];
+            let file = lock.to_write()?;
+            std::os::unix::fs::FileExt::write_all_at(file, &blank, at)
+                .and_then(|()| file.sync_data())
+                .map_err(FsError::while_doing("write", &path))?;
+        }
+        at += line.len() as u64;
+    }
+    Ok(())
+}
+
 /// The feedback on a conversation, oldest first.
 pub fn rewards(layout: &Layout, id: &str) -> Result<Vec<Reward>, ConversationError> {
     let bytes = fs::read_if_there(&rewards_path(layout, id)?)?.unwrap_or_default();

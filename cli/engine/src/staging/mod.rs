@@ -30,6 +30,7 @@ mod places;
 mod recovery;
 mod succession;
 mod view;
+mod withdrawal;
 
 pub use counted::Known;
 pub use error::StagingError;
@@ -37,6 +38,7 @@ pub use idle::Idle;
 pub use manager::{Active, Append, Snapshot, Staging};
 pub use succession::{Discarded, Rebased, Replayed, Sealed};
 pub use view::Notice;
+pub use withdrawal::Withdrawn;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::state::journal::{Base, SealedAs};
+use agent_core::state::journal::{self, Base, SealedAs};
 use semver::Version;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -12,7 +12,13 @@ use std::collections::HashMap;
 pub type IdDigest = [u8; ID_DIGEST];
 pub const ID_DIGEST: usize = 16;
 
+/// Of a signal that was taken back, the digest of the id that it had.
 pub fn id_digest(id: &str) -> IdDigest {
+    let withdrawn = journal::digest_of_withdrawn(id)
+        .and_then(|digest| u128::from_str_radix(&digest[..2 * ID_DIGEST], 16).ok());
+    if let Some(withdrawn) = withdrawn {
+        return withdrawn.to_be_bytes();
+    }
     let hash = <sha2::Sha256 as sha2::Digest>::digest(id.as_bytes());
     hash[..ID_DIGEST].try_into().expect("SHA-256 is longer")
 }

@@ -62,6 +62,18 @@ impl Places {
         move |source| StagingError::Journal { path, source }
     }
 
+    /// The files in `set-aside/`.
+    pub(super) fn aside(&self) -> Result<Vec<PathBuf>, FsError> {
+        let folder = self.folder.join("set-aside");
+        match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            found => {
+                let entries = found.map_err(FsError::while_doing("list", &folder))?;
+                Ok(entries.flatten().map(|entry| entry.path()).collect())
+            }
+        }
+    }
+
     /// Stores bytes in `set-aside/` under a numbered name and deletes the oldest of their kind. The
     /// lock is held.
     pub(super) fn set_aside(

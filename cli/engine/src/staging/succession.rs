@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 /// Replayed updates share a group up to this many.
-const REPLAYED_GROUP: usize = 256;
+pub(super) const REPLAYED_GROUP: usize = 256;
 
 /// A Journal up to the update that is being promoted: what goes to the object store, and its digest
 /// for the trailer `Agent-Journal`.
@@ -144,7 +144,7 @@ impl Staging {
     }
 
     /// Replaces the Journal by the next one and continues with it.
-    fn succeed(&mut self, next: &[u8]) -> Result<Warnings, StagingError> {
+    pub(super) fn succeed(&mut self, next: &[u8]) -> Result<Warnings, StagingError> {
         let mut warnings = self.places.replace(&self.places.current(), next)?;
         // if reading fails now, the next access detects the replaced file and reads it
         if warnings
@@ -336,9 +336,9 @@ impl Staging {
 }
 
 /// A Journal that is being put together.
-struct NewJournal {
-    bytes: Vec<u8>,
-    fold: Fold,
+pub(super) struct NewJournal {
+    pub bytes: Vec<u8>,
+    pub fold: Fold,
 }
 
 impl NewJournal {
@@ -346,7 +346,15 @@ impl NewJournal {
         Ok(Self { fold: Fold::begin(&header)?, bytes: header })
     }
 
-    fn add(&mut self, drafts: Vec<Draft>) {
+    /// One that begins with these complete groups.
+    pub fn of(groups: &[u8]) -> Result<Self, JournalError> {
+        let mut fold = Fold::begin(groups)?;
+        let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
+        fold.extend(&groups[header..])?;
+        Ok(Self { bytes: groups.to_vec(), fold })
+    }
+
+    pub fn add(&mut self, drafts: Vec<Draft>) {
         let group = self.fold.compose(drafts);
         self.bytes.extend_from_slice(&group.bytes);
         self.fold.accept(group);
@@ -390,7 +398,7 @@ fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, Jour
 }
 
 /// A direct edit, on another state: the same paths get the same values.
-fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
+pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     let mut after = state.clone();
     match json_patch::patch(&mut after, change) {
         Ok(()) => Replayed::State(after),
@@ -401,7 +409,7 @@ fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     }
 }
 
-fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
+pub(super) fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
     let mut summary = record.summary.clone();
     let after = match replayed {
         Replayed::Unchanged => None,
@@ -421,6 +429,7 @@ fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
         conversation: record.conversation.clone(),
         trace: record.trace.clone(),
         at: record.at.clone(),
+        tags: record.tags.clone(),
         effects: record.effects.clone(),
         summary,
         state: after,

@@ -200,6 +200,7 @@ fn draft(id: &str, value: i64, state: Value) -> Draft {
         conversation: None,
         trace: None,
         at: "2026-11-22T12:00:00.000Z".to_owned(),
+        tags: Vec::new(),
         effects: None,
         summary: None,
         state: Some(state),

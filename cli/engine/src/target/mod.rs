@@ -14,5 +14,6 @@ pub mod replay;
 mod resolution;
 pub mod spec;
 pub mod tuner;
+pub mod withdrawal;
 
 pub use definition::{State, Target};

@@ -707,6 +707,7 @@ impl Batch<'_> {
             conversation: talk.map(|talk| talk.shown),
             trace,
             at: clock::rfc3339(clock::now()),
+            tags: signal.tags.clone(),
             effects: (!effects.is_empty()).then_some(effects),
             summary: None,
             state,

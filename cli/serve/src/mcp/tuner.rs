@@ -128,6 +128,7 @@ fn signal_of(context: &CallContext, params: &RawObject) -> Result<Signal, String
         tool,
         arguments,
         conversation: context.conversation.clone(),
+        tags: Vec::new(),
     })
 }
 

@@ -70,6 +70,7 @@ fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
         conversation: None,
         trace: None,
         at: agent_engine::world::clock::rfc3339(agent_engine::world::clock::now()),
+        tags: Vec::new(),
         effects: None,
         summary: None,
         state: Some(state),

@@ -1,0 +1,22 @@
+mod withdraw;
+
+use crate::context::Context;
+use crate::exit::CommandResult;
+
+/// Take signals back
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Withdraw(withdraw::Arguments),
+}
+
+pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    match &arguments.action {
+        Action::Withdraw(arguments) => withdraw::run(arguments, context),
+    }
+}
