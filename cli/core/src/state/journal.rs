@@ -595,6 +595,22 @@ pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold
     Ok(fold)
 }
 
+/// Every record of a Journal that is known to be whole, in order, without the states.
+pub fn scan(bytes: &[u8], mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
+    let fold = Fold::begin(bytes)?;
+    let mut rest = &bytes[usize::try_from(fold.end).unwrap_or(usize::MAX)..];
+    while let Some(group) = RawGroup::next(rest) {
+        for line in lines(group.records) {
+            visit(serde_json::from_slice(line).map_err(|error| JournalError::Damaged {
+                offset: (bytes.len() - rest.len()) as u64,
+                what: error.to_string(),
+            })?);
+        }
+        rest = &rest[group.length..];
+    }
+    Ok(())
+}
+
 /// Every record of a Journal, in order.
 pub fn records(bytes: &[u8]) -> Result<Vec<Record>, JournalError> {
     let mut all = Vec::new();

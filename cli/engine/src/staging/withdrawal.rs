@@ -50,9 +50,9 @@ impl Staging {
     ) -> Result<Vec<Record>, StagingError> {
         let mut records = Vec::new();
         let bytes = self.journal()?;
-        journal::walk(&bytes, |record, _| {
-            if record.is_by_tuner() && takes(record) {
-                records.push(record.clone());
+        journal::scan(&bytes, |record| {
+            if record.is_by_tuner() && takes(&record) {
+                records.push(record);
             }
         })
         .map_err(|error| self.unreadable(error))?;
