@@ -33,6 +33,7 @@ mod hooks;
 mod http;
 mod inherited;
 mod init;
+mod inspirations;
 mod install;
 mod kill;
 mod known;

@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
 import unittest
 from pathlib import Path, PurePosixPath
 
-ROOT = Path(__file__).resolve().parents[2]
-INSPIRATIONS = ROOT / "templates/inspirations"
+from inspirations import INSPIRATIONS, ROOT, Unfit, apply, names, read
+
 RUNTIME = ROOT / "templates/runtime"
 EXAMPLE = ROOT / "examples/docs-search"
 MINIMAL = ROOT / "templates/minimal"
@@ -31,39 +30,6 @@ EXPECTED = {
     "about-tool": {EXAMPLE: ("about", {}, "schema_version"), MINIMAL: ("about", {}, "schema_version")},
 }
 TOGETHER = [name for name, targets in EXPECTED.items() if EXAMPLE in targets]
-
-
-class Unfit(Exception):
-    """An inspiration does not fit a repository."""
-
-
-def read(name):
-    return tomllib.loads((INSPIRATIONS / name / "inspiration.toml").read_text(encoding="utf-8"))
-
-
-def holds(condition, repository):
-    path = repository / condition["path"]
-    if condition.get("absent"):
-        return not path.exists()
-    return path.is_file() and condition.get("contains", "") in path.read_text(encoding="utf-8")
-
-
-def apply(name, repository):
-    """The rules of README.md, as a reference for the coder: conditions, edits, then new files."""
-    inspiration = read(name)
-    for condition in inspiration["applies"]:
-        if not holds(condition, repository):
-            raise Unfit(f"{name}: {condition} does not hold")
-    changed = {}
-    for edit in inspiration.get("edit", []):
-        text = changed.get(edit["path"]) or (repository / edit["path"]).read_text(encoding="utf-8")
-        if text.count(edit["find"]) != 1:
-            raise Unfit(f"{name}: {edit['path']} has {text.count(edit['find'])} times: {edit['find']}")
-        changed[edit["path"]] = text.replace(edit["find"], edit["replace"])
-    for file in inspiration.get("file", []):
-        changed[file["path"]] = (INSPIRATIONS / name / file["content"]).read_text(encoding="utf-8")
-    for path, text in changed.items():
-        (repository / path).write_text(text, encoding="utf-8")
 
 
 def call(repository, tool, arguments):
@@ -100,23 +66,27 @@ class Repositories(unittest.TestCase):
 
 
 class Format(unittest.TestCase):
-    def test_every_folder_is_expected(self):
-        self.assertEqual(set(EXPECTED), {path.parent.name for path in INSPIRATIONS.glob("*/inspiration.toml")})
+    def test_every_folder_has_a_test(self):
+        with_fault = {name for name in names() if (INSPIRATIONS / name / "test").is_dir()}
+        self.assertEqual(set(names()), set(EXPECTED) | with_fault)
+        self.assertGreaterEqual(len(names()), 25)
 
     def test_every_inspiration_is_well_formed(self):
-        keys = {"schema", "id", "title", "about", "commit", "bump", "when", "applies", "edit", "file"}
-        for name in EXPECTED:
+        required = {"schema", "id", "title", "about", "not_for", "source", "commit", "bump", "when", "applies"}
+        optional = {"bind", "state", "edit", "file"}
+        for name in names():
             with self.subTest(name):
                 inspiration = read(name)
-                self.assertLessEqual(set(inspiration), keys)
+                self.assertLessEqual(required, set(inspiration))
+                self.assertLessEqual(set(inspiration), required | optional)
                 self.assertEqual(("agent/inspiration@1", name), (inspiration["schema"], inspiration["id"]))
                 self.assertRegex(inspiration["commit"], r"^(feat|fix)(\(\w+\))?: \S.*[^.]$")
                 self.assertIn(inspiration["bump"], ("patch", "minor", "major"))
                 self.assertTrue(inspiration["when"]["feedback"] and inspiration["when"]["cases"])
-                self.assertTrue(inspiration["title"] and inspiration["about"])
+                self.assertTrue(all(inspiration[key].strip() for key in ("title", "about", "not_for", "source")))
 
     def test_paths_stay_in_the_repository_and_off_the_evaluators(self):
-        for name in EXPECTED:
+        for name in names():
             for change in read(name).get("edit", []) + read(name).get("file", []):
                 path = PurePosixPath(change["path"])
                 self.assertFalse(path.is_absolute() or ".." in path.parts, name)

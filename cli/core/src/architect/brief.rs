@@ -59,6 +59,8 @@ pub struct Idea {
     pub id: String,
     pub title: String,
     pub about: String,
+    pub not_for: String,
+    pub source: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,6 +68,18 @@ pub struct Rejected {
     pub run: String,
     pub attempt: u32,
     pub why: String,
+}
+
+impl Idea {
+    fn line(&self) -> String {
+        let (about, not_for) = (self.about.trim(), self.not_for.trim());
+        format!(
+            "{} ({}): {about} Not for: {not_for} Source: {}",
+            self.title,
+            self.id,
+            self.source.trim()
+        )
+    }
 }
 
 impl Brief {
@@ -102,13 +116,7 @@ impl Brief {
         );
         list(&mut page, "Figures of live traffic", self.kpis.iter().map(|kpi| format!("`{kpi}`")));
         list(&mut page, "Rules", self.rules.iter().cloned());
-        list(
-            &mut page,
-            "Inspirations",
-            self.inspirations
-                .iter()
-                .map(|idea| format!("{} ({}): {}", idea.title, idea.id, idea.about.trim())),
-        );
+        list(&mut page, "Inspirations", self.inspirations.iter().map(Idea::line));
         fenced(&mut page, "Budgets", &self.budgets);
         fenced(&mut page, "Contract", &self.contract);
         page
@@ -162,6 +170,21 @@ fn fenced(page: &mut String, title: &str, value: &Value) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn an_inspiration_states_its_limits_and_its_source() {
+        let idea = Idea {
+            id: "retry".to_owned(),
+            title: "Try again".to_owned(),
+            about: "\nCalls again.\n".to_owned(),
+            not_for: "Side effects.\n".to_owned(),
+            source: "Brooker, 2015".to_owned(),
+        };
+        assert_eq!(
+            idea.line(),
+            "Try again (retry): Calls again. Not for: Side effects. Source: Brooker, 2015"
+        );
+    }
 
     #[test]
     fn brief_orders_sections_and_omits_empty_ones() {

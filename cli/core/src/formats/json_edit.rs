@@ -1,4 +1,5 @@
-//! A list in a JSON file of the user's, changed without touching what else is in the file.
+//! A list or a value in a JSON file of the user's, changed without touching what else is in the
+//! file.
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstRootNode};
@@ -31,6 +32,21 @@ pub fn with_list(text: &str, key: &str, edits: Vec<ListEdit>) -> Option<String> 
                 element.remove();
             }
         }
+    }
+    Some(root.to_string())
+}
+
+/// The text with the value at a path of keys set; objects on the way are added where they are
+/// missing. `None` where the path leads through something else than an object.
+pub fn with_value(text: &str, path: &[&str], value: Value) -> Option<String> {
+    let root = CstRootNode::parse(text, &ParseOptions::default()).ok()?;
+    let (last, folders) = path.split_last()?;
+    let object = folders
+        .iter()
+        .try_fold(root.object_value()?, |object, key| object.object_value_or_create(key))?;
+    match object.get(last) {
+        Some(property) => property.set_value(input(value)),
+        None => drop(object.append(last, input(value))),
     }
     Some(root.to_string())
 }
@@ -86,6 +102,18 @@ mod tests {
             append(),
             "{\r\n  \"l\": [\r\n    {\"b\": 1},\r\n    {\r\n      \"a\": 1\r\n    }\r\n  ]\r\n}\r\n",
         );
+    }
+
+    #[test]
+    fn a_value_is_set_or_added_at_its_path() {
+        let text = "{\n  \"a\": { \"b\": 1.50 },\n  \"c\": [1,2]\n}\n";
+        let set = |path: &[&str]| with_value(text, path, json!(3));
+        assert_eq!(set(&["a", "b"]).as_deref(), Some(text.replace("1.50", "3").as_str()));
+        let added = set(&["a", "d"]).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&added).unwrap()["a"]["d"], json!(3));
+        assert!(added.contains("1.50") && added.contains("[1,2]"), "{added}");
+        assert_eq!(set(&["c", "d"]), None);
+        assert_eq!(set(&[]), None);
     }
 
     #[test]

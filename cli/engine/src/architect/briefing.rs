@@ -49,6 +49,8 @@ pub fn gather(
                 id: one.id.clone(),
                 title: one.title.clone(),
                 about: one.about.clone(),
+                not_for: one.not_for.clone(),
+                source: one.source.clone(),
             })
             .collect(),
         rejected: rejected(items, repository)?,

@@ -3,19 +3,30 @@
 //!
 //! The format is described in `templates/inspirations/README.md`.
 
+mod binding;
+mod edit;
+mod state_key;
+
+use binding::{Binding, Bound};
+use edit::Edit;
 use serde::Deserialize;
+use state_key::StateKey;
 use std::collections::BTreeMap;
 
 pub const SCHEMA: &str = "agent/inspiration@1";
 pub const FILE: &str = "inspiration.toml";
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inspiration {
     schema: String,
     pub id: String,
     pub title: String,
     pub about: String,
+    /// Where it does harm or is of no use.
+    pub not_for: String,
+    /// The paper, standard or practice it is from: author and year where there are any.
+    pub source: String,
     /// The commit's subject.
     pub commit: String,
     /// A hint for readers; the Contract diff decides.
@@ -23,6 +34,10 @@ pub struct Inspiration {
     pub when: When,
     #[serde(default)]
     applies: Vec<Condition>,
+    #[serde(default, rename = "bind")]
+    bindings: Vec<Binding>,
+    #[serde(default, rename = "state")]
+    state_keys: Vec<StateKey>,
     #[serde(default, rename = "file")]
     new_files: Vec<NewFile>,
     #[serde(default, rename = "edit")]
@@ -57,14 +72,6 @@ struct NewFile {
     content: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Edit {
-    path: String,
-    find: String,
-    replace: String,
-}
-
 /// How strongly something suggests an inspiration; the greater the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relevance {
@@ -84,6 +91,7 @@ impl Inspiration {
                 parsed.schema
             ));
         }
+        parsed.check()?;
         if let Some(missing) =
             parsed.new_files.iter().find(|file| !contents.contains_key(&file.content))
         {
@@ -96,6 +104,16 @@ impl Inspiration {
         }
         parsed.contents = contents;
         Ok(parsed)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let mut examples = Bound::default();
+        self.bindings.iter().try_for_each(|binding| binding.check(&mut examples))?;
+        self.edits.iter().try_for_each(|edit| edit.check(&examples))?;
+        if self.not_for.trim().is_empty() || self.source.trim().is_empty() {
+            return Err("`not_for` and `source` need a text".to_owned());
+        }
+        Ok(())
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {
@@ -131,14 +149,21 @@ impl Inspiration {
         for condition in &self.applies {
             condition.holds(read)?;
         }
-        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        let mut bound = Bound::default();
+        for binding in &self.bindings {
+            binding.find(read, &mut bound)?;
+        }
+        let mut files = match self.state_keys.as_slice() {
+            [] => BTreeMap::new(),
+            keys => state_key::added(keys, &bound, read)?,
+        };
         for edit in &self.edits {
             let text = files.get(&edit.path).cloned().or_else(|| read(&edit.path));
             let text = text.ok_or_else(|| format!("there is no {}", edit.path))?;
-            files.insert(edit.path.clone(), edit.made(&text)?);
+            files.insert(edit.path.clone(), edit.made(&text, &bound)?);
         }
         for file in &self.new_files {
-            files.insert(file.path.clone(), self.contents[&file.content].clone());
+            files.insert(file.path.clone(), bound.filled(&self.contents[&file.content]));
         }
         Ok(files)
     }
@@ -170,19 +195,6 @@ impl Condition {
     }
 }
 
-impl Edit {
-    fn made(&self, text: &str) -> Result<String, String> {
-        match text.matches(&self.find).count() {
-            1 => Ok(text.replacen(&self.find, &self.replace, 1)),
-            times => Err(format!(
-                "{} has {times} places where one was to be changed: {:?}",
-                self.path,
-                self.find.trim()
-            )),
-        }
-    }
-}
-
 fn is_inside(path: &str) -> bool {
     let plain = !path.is_empty()
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
@@ -199,6 +211,8 @@ schema = "agent/inspiration@1"
 id = "plurals"
 title = "Plurals"
 about = "Takes the s off."
+not_for = "Names."
+source = "Porter, 1980"
 commit = "feat: plurals"
 bump = "patch"
 [when]
@@ -259,6 +273,32 @@ replace = "stemmed"
         assert_eq!(applied(&there).unwrap_err(), "runner/forms.py is already there");
         let twice = [("runner/words.py", "def words(): return words; return words")];
         assert!(applied(&twice).unwrap_err().contains("has 2 places"));
+    }
+
+    #[test]
+    fn groups_of_a_binding_fill_edits_and_new_files() {
+        let description = format!(
+            "{}{}",
+            DESCRIPTION
+                .replace("replace = \"return stems\"", "replace = \"return {{name:lower}}\""),
+            r#"
+[[bind]]
+path = "runner/words.py"
+pattern = '(?m)^(?P<name>[A-Z]+) = (?P<value>\d+)$'
+[[edit]]
+path = "runner/words.py"
+pattern = '(?m)^{{name}} = \d+\n'
+replace = ''
+"#
+        )
+        .replace("find = \"stems\"", "find = \"many\"");
+        let contents = BTreeMap::from([("forms.py".to_owned(), "x = {{value}}\n".to_owned())]);
+        let inspiration = Inspiration::parse(&description, contents).unwrap();
+        let text = "MANY = 5\ndef words():\n    return words\n";
+        let read = |path: &str| (path == "runner/words.py").then(|| text.to_owned());
+        let files = inspiration.applied(&read).unwrap();
+        assert_eq!(files["runner/forms.py"], "x = 5\n");
+        assert_eq!(files["runner/words.py"], "def words():\n    return stemmed\n");
     }
 
     #[test]
