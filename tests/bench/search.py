@@ -56,7 +56,7 @@ class Measured:
         return bool(self.problem.final_target_hit)
 
     def targets_hit(self):
-        return sum(self.lowest <= target for target in TARGETS)
+        return sum(bool(self.lowest <= target) for target in TARGETS)
 
 
 def suite(options):
