@@ -597,14 +597,39 @@ pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold
 
 /// Every record of a Journal that is known to be whole, in order, without the states.
 pub fn scan(bytes: &[u8], mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
-    let fold = Fold::begin(bytes)?;
-    let mut rest = &bytes[usize::try_from(fold.end).unwrap_or(usize::MAX)..];
+    let header = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
+    scan_from(bytes, header, |record| {
+        visit(record);
+        Ok(())
+    })
+}
+
+/// The same with the states, from the end of a group and the state there on.
+pub fn walk_from(
+    bytes: &[u8],
+    start: usize,
+    mut state: Value,
+    mut visit: impl FnMut(Record, &Value, &Value),
+) -> Result<(), JournalError> {
+    scan_from(bytes, start, |record| {
+        let before = state.clone();
+        record.apply(&mut state).map_err(|error| error.to_string())?;
+        visit(record, &before, &state);
+        Ok(())
+    })
+}
+
+fn scan_from(
+    bytes: &[u8],
+    start: usize,
+    mut visit: impl FnMut(Record) -> Result<(), String>,
+) -> Result<(), JournalError> {
+    let mut rest = &bytes[start..];
     while let Some(group) = RawGroup::next(rest) {
+        let offset = (bytes.len() - rest.len()) as u64;
         for line in lines(group.records) {
-            visit(serde_json::from_slice(line).map_err(|error| JournalError::Damaged {
-                offset: (bytes.len() - rest.len()) as u64,
-                what: error.to_string(),
-            })?);
+            let record = serde_json::from_slice(line).map_err(|error| error.to_string());
+            record.and_then(&mut visit).map_err(|what| JournalError::Damaged { offset, what })?;
         }
         rest = &rest[group.length..];
     }

@@ -96,7 +96,7 @@ impl Staging {
         let old = self.journal()?;
         let kept = journal::before(&old, first).map_err(self.places.damaged())?;
         let mut next = NewJournal::of(kept).map_err(self.places.damaged())?;
-        let later = later(&old, next.fold.next, first).map_err(self.places.damaged())?;
+        let later = later(&old, kept.len(), &next.fold, first).map_err(self.places.damaged())?;
         let mut state = next.fold.state.clone();
         let mut drafts = Vec::new();
         let (mut replayed, mut agreed) = (0, None);
@@ -143,24 +143,23 @@ impl Staging {
     }
 }
 
-/// The records of a Journal from a seq on, of which those before `first` are as they were.
-fn later(bytes: &[u8], from: u64, first: u64) -> Result<Vec<Later>, journal::JournalError> {
-    let mut before = Fold::begin(bytes)?.state;
+/// The records of a Journal behind the kept groups, of which those before `first` are as they were.
+fn later(
+    bytes: &[u8],
+    end: usize,
+    kept: &Fold,
+    first: u64,
+) -> Result<Vec<Later>, journal::JournalError> {
     let mut later = Vec::new();
-    journal::walk(bytes, |record, after| {
-        if record.seq >= from {
-            let effect = if record.seq < first {
-                Effect::Known(after.clone())
-            } else if record.is_by_tuner() {
-                Effect::Tuner
-            } else {
-                Effect::Own(json_patch::diff(&before, after))
-            };
-            later.push(Later { record: record.clone(), effect });
-        }
-        if record.seq + 1 >= from {
-            before.clone_from(after);
-        }
+    journal::walk_from(bytes, end, kept.state.clone(), |record, before, after| {
+        let effect = if record.seq < first {
+            Effect::Known(after.clone())
+        } else if record.is_by_tuner() {
+            Effect::Tuner
+        } else {
+            Effect::Own(json_patch::diff(before, after))
+        };
+        later.push(Later { record, effect });
     })?;
     Ok(later)
 }
