@@ -48,6 +48,7 @@ mod page;
 mod parts;
 mod pipes;
 mod preferences;
+mod prompts;
 mod protocol;
 mod proxy;
 mod quiet;

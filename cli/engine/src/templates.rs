@@ -16,6 +16,7 @@ static PREFERENCES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/
 static BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/bandit");
 static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/rules");
 static SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/search");
+static PROMPTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/prompts");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -71,6 +72,12 @@ static TEMPLATES: &[Template] = &[
         about: "forecasts series; searches its numeric parameters by CMA-ES, over a tier's score \
             or rewards",
         folder: &SEARCH,
+    },
+    Template {
+        name: "prompts",
+        about: "an assistant over an OpenAI-compatible endpoint; learns its prompt from rewards, \
+            few-shot examples and GEPA",
+        folder: &PROMPTS,
     },
 ];
 

@@ -1,0 +1,1 @@
+"""What Runner and Tuner have in common: the request to the model, and its answer."""

@@ -1,0 +1,1 @@
+"""The Runner: answers under the prompt that the state serves."""

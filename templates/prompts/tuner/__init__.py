@@ -1,0 +1,1 @@
+"""The Tuner: learns which prompt to serve, and finds new ones."""
