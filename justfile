@@ -140,6 +140,13 @@ bench-bandits *ARGS:
     target/bench-bandits/bin/python -m pip install --quiet --requirement tests/bench/bandits.requirements.txt
     target/bench-bandits/bin/python tests/bench/bandits.py --drift iris,wine,cancer --agent target/release/agent {{ARGS}}
 
+# templates/prompts over a model of known qualities: regret against the best of 12 prompts, and promotions of prompts that are not better, beside GEPA alone (installs it, once)
+bench-prompts *ARGS:
+    cargo build --release
+    [ -e target/bench-prompts/bin/python ] || python3 -m venv target/bench-prompts
+    target/bench-prompts/bin/python -m pip install --quiet gepa==0.1.4
+    target/bench-prompts/bin/python tests/bench/prompts.py {{ARGS}}
+
 # `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
 bench-shim *ARGS:
     cargo build --release
