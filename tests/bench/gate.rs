@@ -4,8 +4,8 @@
 //!     cargo bench -p agent-core --bench gate [-- HISTORIES TRIES]
 //!
 //! Histories (200) of tries (2,000) of a candidate that is not better than what it replaces, each
-//! looked at after every batch of ten cases. Then the cases that the gate needs, beside McNemar's
-//! test of a size that is known in advance.
+//! looked at after every batch of ten cases. Then the cases that the gate needs, beside the
+//! test of `McNemar` of a size that is known in advance.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -124,7 +124,9 @@ fn attempt(answers: Answers, levels: [f64; 2], random: &mut SplitMix64) -> [bool
     let mut promotes = [false; WAYS.len()];
     for batch in answers.gains(CASES, random).chunks(BATCH) {
         for gain in batch {
-            targeted.iter_mut().for_each(|process| process.take(1.0, *gain));
+            for process in &mut targeted {
+                process.take(1.0, *gain);
+            }
             mixture.take(1.0, *gain);
             better += usize::from(*gain > 0.0);
             worse += usize::from(*gain < 0.0);
@@ -177,9 +179,9 @@ const RUNS: usize = 1_000;
 /// The cases it takes to accept a gain, and their ratio to those of a fixed test.
 fn power() {
     println!(
-        "\ncases to accept a gain. McNemar: one-sided, its size known in advance (Connor, 1987), with \
-        its power by simulation; `now` and `before` judge all cases once, `peeking` after every \
-        case. Attempt 1 has the level {:.3}, attempt 10 {:.5}",
+        "\ncases to accept a gain. McNemar: one-sided, its size known in advance (Connor, 1987), \
+        with its power by simulation; `now` and `before` judge all cases once, `peek` is `before` \
+        after every case. Attempt 1 has the level {:.3}, attempt 10 {:.5}",
         level(1),
         level(10)
     );

@@ -247,8 +247,7 @@ fn the_sessions_of_the_example_are_run() {
 fn run_sessions_of(template: &str) {
     let world = World::new();
     let made = world.agent(".", ["init", "a", "--template", template]);
-    if made.code == 6 {
-        eprintln!("skipped: {template} needs a package from PyPI: {}", made.stderr);
+    if made.lacks_packages() {
         return;
     }
     made.ok();

@@ -7,12 +7,11 @@ use std::process::{Child, Stdio};
 
 const FOLDER: &str = "prompts";
 
-/// A repository from the template; `None`, with the reason printed, where `gepa` cannot be had.
+/// A repository from the template; `None` where the package gepa cannot be installed.
 fn made() -> Option<World> {
     let world = World::new();
     let ended = world.agent(".", ["init", FOLDER, "--template", "prompts"]);
-    if ended.code == 6 {
-        eprintln!("skipped: the package gepa cannot be installed here: {}", ended.stderr);
+    if ended.lacks_packages() {
         return None;
     }
     ended.ok();

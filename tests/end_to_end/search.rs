@@ -1,5 +1,6 @@
 //! The template `search`: CMA-ES through the Tuner, across processes, promotions and replays.
 
+use crate::served::json_lines;
 use crate::world::World;
 use serde_json::{Value, json};
 
@@ -29,8 +30,7 @@ fn recorded(world: &World, count: usize) -> Vec<Value> {
 fn a_tuner_that_is_started_anew_for_each_value_makes_the_same_state_as_one_for_all() {
     let world = world();
     let signals = recorded(&world, 15);
-    let lines: String = signals.iter().map(|signal| format!("{signal}\n")).collect();
-    world.write(format!("{FOLDER}/few.jsonl"), lines);
+    world.write(format!("{FOLDER}/few.jsonl"), json_lines(signals.iter().cloned()));
     world.agent(FOLDER, ["tune", "--signals", "few.jsonl"]).ok();
     let at_once = staging(&world);
     world.agent(FOLDER, ["state", "reset"]).ok();

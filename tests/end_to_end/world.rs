@@ -34,6 +34,16 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Whether a package registry could not be reached, which is printed: the test is skipped.
+    #[expect(clippy::print_stdout, reason = "why a test is skipped is printed beside it")]
+    pub fn lacks_packages(&self) -> bool {
+        let lacks = self.code == 6;
+        if lacks {
+            println!("skipped: packages cannot be installed here: {}", self.stderr);
+        }
+        lacks
+    }
+
     /// Asserts the exit code; shows everything when it is another.
     #[track_caller]
     pub fn code(self, expected: i32) -> Self {

@@ -139,37 +139,49 @@ def e_process():
 
 
 def hazard(tail):
-    """The normal density over the tail, the quantile by Abramowitz and Stegun 26.2.23."""
+    """The normal density over the tail; its quantile by Abramowitz and Stegun, 26.2.23."""
     t = math.sqrt(-2 * math.log(min(tail, 1 - tail)))
-    z = t - (2.515517 + 0.802853 * t + 0.010328 * t**2) / (1 + 1.432788 * t + 0.189269 * t**2 + 0.001308 * t**3)
-    return stats.norm.pdf(z) / tail
+    above = 2.515517 + 0.802853 * t + 0.010328 * t**2
+    below = 1 + 1.432788 * t + 0.189269 * t**2 + 0.001308 * t**3
+    return stats.norm.pdf(t - above / below) / tail
+
+
+def targeted_capital(bound, level, cases):
+    """The capital after bets that hedge a digital option of 1/level."""
+    target = (1 + 1e-9) / (0.9 * level)
+    capital, squares = 1.0, [0.3] * 4
+    for index, (weight, gain) in enumerate(cases):
+        rest = sum(weight**2 for weight, _ in cases[index:]) * sum(squares) / len(squares)
+        highest = weight * (1 - bound) / (1 + bound)
+        if 0 < capital < target * (1 - 1e-12):
+            bet = min(hazard(capital / target) / math.sqrt(rest), 1.0)
+            bet = min(bet, (target / capital - 1) / highest)
+            capital *= 1 + bet * weight * (gain - bound) / (1 + bound)
+        squares.append(((gain - bound) / (1 + bound)) ** 2)
+    return capital
 
 
 def targeted():
-    """Nine tenths of the capital bet on the level, by the hedge of a digital option; the rest by the mixture."""
-    chance = random.Random(7)
+    """Nine tenths of the capital are bet towards the level, the rest by the mixture."""
+    # a seed whose samples end at the target, at nothing and in between
+    chance = random.Random(79)
     found = []
-    for bound, level in ((-0.05, 0.025), (0.0, 0.025), (0.0, 0.004), (0.1, 0.1)):
-        pairs = [(chance.choice([1, 1, 2]), chance.choice([-1, 0, 0, 0.5, 1])) for _ in range(60)]
+    rows = [(-0.05, 0.025, 60), (0.0, 0.025, 12), (0.0, 0.025, 60), (0.0, 1e-6, 60), (0.1, 0.1, 20)]
+    for bound, level, number in rows:
+        gains = [-1, 0, 0, 0.5, 1, 1]
+        pairs = [(chance.choice([1, 1, 2]), chance.choice(gains)) for _ in range(number)]
         largest = max(weight for weight, _ in pairs)
         cases = [(weight / largest, gain) for weight, gain in pairs]
-        target = (1 + 1e-9) / (0.9 * level)
-        capital, squares = 1.0, [0.3] * 4
-        for index, (weight, gain) in enumerate(cases):
-            rest = sum(weight**2 for weight, _ in cases[index:]) * sum(squares) / len(squares)
-            highest = weight * (1 - bound) / (1 + bound)
-            done = capital >= target * (1 - 1e-12) or capital <= 0
-            bet = 0.0 if done else min(hazard(capital / target) / math.sqrt(rest), 1.0, (target / capital - 1) / highest)
-            capital *= 1 + bet * weight * (gain - bound) / (1 + bound)
-            squares.append(((gain - bound) / (1 + bound)) ** 2)
-        mixture = [math.prod(1 + bet * weight * (gain - bound) / (1 + bound) for weight, gain in cases) for bet in BETS]
-        log = math.log(0.9 * capital + 0.1 * sum(mixture) / len(mixture))
+        unit = [weight * (gain - bound) / (1 + bound) for weight, gain in cases]
+        mixture = sum(math.prod(1 + bet * one for one in unit) for bet in BETS) / len(BETS)
+        log = math.log(0.9 * targeted_capital(bound, level, cases) + 0.1 * mixture)
         found.append({"bound": bound, "level": level, "pairs": pairs, "log": log})
     return found
 
 
 def main():
-    tables = [beta, ln_gamma, normal, clopper_pearson, mcnemar, tango, wilcoxon, bootstrap, e_process, targeted]
+    tables = [beta, ln_gamma, normal, clopper_pearson, mcnemar, tango, wilcoxon, bootstrap]
+    tables += [e_process, targeted]
     document = {"scipy": scipy.__version__, **{table.__name__: table() for table in tables}}
     to_plain = lambda value: value.item()
     path = pathlib.Path(__file__).with_suffix(".json")

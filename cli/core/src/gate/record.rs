@@ -161,6 +161,7 @@ impl StoredPairs {
 mod tests {
     use super::*;
     use crate::formats::manifest::{GateMode, GateTest};
+    use serde_json::json;
 
     fn result(id: &str, score: f64) -> CaseResult {
         let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };
@@ -220,9 +221,27 @@ mod tests {
     /// A record as `agent/gate@1` was written, with the figures of that time.
     #[test]
     fn record_of_the_first_schema_is_decided_by_its_own_bets() {
-        let record = r#"{"schema":"agent/gate@1","evaluation":"sha256:e","gated":{"tier":"full","gate":"better","margin":0.0,"test":"e-process","alpha":0.05},"compared":{"baseline":"1111111111111111111111111111111111111111","candidate":"2222222222222222222222222222222222222222","definitions":{"cases":{}},"verdict":{"verdict":"pass","mode":"better","margin":0.0,"test":"e-process","reasons":["better"],"pairs":12,"held_out":true,"better":12,"worse":0,"baseline_score":0.0,"candidate_score":1.0,"p_value":0.001569370907254151,"log_e_value":6.457080435938485,"level":0.025,"ledger":1,"interval":[0.28433895844091,0.999999999]}}}"#;
+        let record = json!({
+            "schema": "agent/gate@1",
+            "evaluation": "sha256:e",
+            "gated": {
+                "tier": "full", "gate": "better", "margin": 0.0, "test": "e-process", "alpha": 0.05,
+            },
+            "compared": {
+                "baseline": ObjectId::of_blob(b"baseline"),
+                "candidate": ObjectId::of_blob(b"candidate"),
+                "definitions": { "cases": {} },
+                "verdict": {
+                    "verdict": "pass", "mode": "better", "margin": 0.0, "test": "e-process",
+                    "reasons": ["better"], "pairs": 12, "held_out": true, "better": 12, "worse": 0,
+                    "baseline_score": 0.0, "candidate_score": 1.0,
+                    "p_value": 0.001_569_370_907_254_151, "log_e_value": 6.457_080_435_938_485,
+                    "level": 0.025, "ledger": 1, "interval": [0.284_338_958_440_91, 0.999_999_999],
+                },
+            },
+        });
         let pair = |number: usize| format!(r#"["c{number:02}",1.0,[0.0,false],[1.0,true]]"#);
-        let lines: Vec<_> = std::iter::once(record.to_owned()).chain((0..12).map(pair)).collect();
+        let lines: Vec<_> = std::iter::once(record.to_string()).chain((0..12).map(pair)).collect();
         let (record, pairs) = Record::from_bytes((lines.join("\n") + "\n").as_bytes()).unwrap();
         let new: Vec<_> = (0..12).map(|number| result(&format!("c{number:02}"), 1.0)).collect();
         let compared = record.compared.as_ref().unwrap();

@@ -44,7 +44,8 @@ fn not_worse_needs_evidence_once_a_case_is_worse() {
         &new,
         Verdict::NotEnoughEvidence,
         "not shown to be not worse by more than 0.03: score 0.7250, was 0.7500, on 4 shared cases \
-        (1 better, 2 worse); evidence 0.07, needs 20; about 57702 more cases like these would show it",
+        (1 better, 2 worse); evidence 0.07, needs 20; about 57702 more cases \
+        like these would show it",
     );
     let (mut old, mut new) = ([0.0; 40], [1.0; 40]);
     (old[0], new[0]) = (1.0, 0.0);
@@ -79,8 +80,8 @@ fn better_needs_evidence() {
         &old,
         &new,
         Verdict::Pass,
-        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence 83.72, \
-        needs 20",
+        "better: score 1.0000, was 0.0000, on 12 shared cases (12 better, 0 worse); evidence \
+        83.72, needs 20",
     );
     new[4..].fill(0.0);
     check(

@@ -249,7 +249,7 @@ mod tests {
 
     /// A case that changes with this chance, and gains `mean` on average.
     fn case(changes: f64, mean: f64) -> [f64; 3] {
-        [(changes + mean) / 2.0, 1.0 - changes, (changes - mean) / 2.0]
+        [f64::midpoint(changes, mean), 1.0 - changes, f64::midpoint(changes, -mean)]
     }
 
     #[test]
