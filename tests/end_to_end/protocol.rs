@@ -234,10 +234,10 @@ fn rust_uses_the_names_of_the_fixtures() {
     assert_eq!(keys("runner-meta.jsonl", "out"), words(&[wire::CONVERSATION, wire::READS]));
     assert_eq!(
         keys("tuner-meta.jsonl", "in"),
-        words(&[wire::STATE, wire::CONVERSATION, wire::SIGNAL])
+        words(&[wire::STATE, wire::CONVERSATION, wire::SIGNAL, wire::EFFECTS])
     );
-    assert_eq!(keys("tuner-meta.jsonl", "out"), words(&[wire::STATE]));
-    for key in [wire::STATE, wire::CONVERSATION, wire::SIGNAL, wire::READS] {
+    assert_eq!(keys("tuner-meta.jsonl", "out"), words(&[wire::STATE, wire::EFFECTS]));
+    for key in [wire::STATE, wire::CONVERSATION, wire::SIGNAL, wire::READS, wire::EFFECTS] {
         assert!(wire::is_ours(key));
     }
 }

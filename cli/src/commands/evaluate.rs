@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Estimate what a policy would gain, from decisions that another one made
+/// Estimate what another policy would gain, from recorded decisions
 ///
 /// A decision on record is a turn in which the Runner noted `arm`, `propensity` and, where it can,
 /// `propensities` (of all arms) and `context`. Its reward is that of the signal that names the turn

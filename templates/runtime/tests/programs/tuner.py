@@ -1,6 +1,6 @@
 """The Tuner that the protocol tests and fixtures drive."""
 
-from agent_runtime import Tuner, conversation, state
+from agent_runtime import Tuner, conversation, effect, state
 
 tuner = Tuner("fixture-tuner", version="1.2.3")
 
@@ -37,6 +37,19 @@ def reorder() -> None:
 def to_float() -> None:
     """Turns 1 into 1.0, which is equal in Python and another state in JSON."""
     state()["count"] = float(state()["count"])
+
+
+@tuner.tool
+def draw() -> float:
+    """Sets the count by chance."""
+    state()["count"] = effect.random()
+    return state()["count"]
+
+
+@tuner.tool
+def ask(url: str) -> str:
+    """The body of an answer over HTTP."""
+    return effect.http({"url": url})["body"]
 
 
 @tuner.tool
