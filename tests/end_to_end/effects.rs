@@ -223,7 +223,7 @@ fn effects_outside_the_limits_are_refused_and_failures_count_nothing() {
 }
 
 #[test]
-fn replay_on_another_state_asks_nobody_and_says_what_is_missing() {
+fn replay_on_another_state_requests_nothing_and_reports_what_is_missing() {
     let served = served("http://localhost/");
     served.agent(["tune", "draw"]).ok();
     served.agent(["tune", "search"]).ok();

@@ -14,7 +14,7 @@ class Reply(NamedTuple):
     usd: float
 
 
-def messages(state: dict[str, Any], variant: dict[str, Any], question: str) -> list[dict[str, str]]:
+def messages(variant: dict[str, Any], question: str) -> list[dict[str, str]]:
     """The variant's instructions, its examples as earlier turns, and the question."""
     talk = [{"role": "system", "content": variant["prompt"]}]
     for example in variant["shots"]:

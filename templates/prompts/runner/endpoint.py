@@ -13,7 +13,7 @@ TIMEOUT_S = 30
 
 def ask(state: dict[str, Any], variant: dict[str, Any], question: str) -> chat.Reply:
     """The model's reply to a question under a variant."""
-    content = chat.body(variant, chat.messages(state, variant, question))
+    content = chat.body(variant, chat.messages(variant, question))
     if state["endpoint"]["url"] == chat.SCRIPTED:
         from scripted.model import complete
 

@@ -67,7 +67,7 @@ def answered(
     state: dict[str, Any], variant: dict[str, Any], examples: list[dict[str, str]]
 ) -> list[str]:
     """The labels that a variant gives the examples."""
-    talks = [chat.messages(state, variant, example["question"]) for example in examples]
+    talks = [chat.messages(variant, example["question"]) for example in examples]
     return [chat.label(state, text) for text in completed(state, variant, talks)]
 
 

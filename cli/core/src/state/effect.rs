@@ -3,7 +3,7 @@
 //! A tool that needs an effect ends its call with the requests in the `_meta` of the result. The
 //! requests are carried out, and the tool is called again with the results, in the order of the
 //! requests, until it requests nothing more. What was used is recorded with the signal in the
-//! Journal, by the digest of each request; a replay takes it from there and asks nobody.
+//! Journal, by the digest of each request; a replay takes it from there and requests nothing.
 
 use crate::formats::canonical;
 use crate::formats::manifest::{EffectLimits, Tier};
