@@ -12,6 +12,7 @@ use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
+use agent_engine::target::effects::Seeds;
 use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
 use agent_engine::versions::{self, promotion};
 use agent_engine::world::clock::fresh_id;
@@ -51,6 +52,10 @@ pub struct Arguments {
     /// The tier of a search: the argument `tier` of the tool
     #[arg(long, conflicts_with = "signals")]
     tier: Option<Tier>,
+    /// Draw the random numbers of the signals from this number: the same signals on the same state
+    /// draw the same ones again
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Signals from a file, one JSON object a line, or `-` for stdin
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
@@ -299,7 +304,7 @@ async fn batch(
         layout: &repository.layout,
         dry,
         unchecked: arguments.unchecked,
-        effects: effects::of(repository, tuner),
+        effects: effects::of(repository, tuner, Seeds::of(arguments.seed)),
         listener: &mut listener,
     };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;

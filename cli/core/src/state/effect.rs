@@ -7,7 +7,7 @@
 
 use crate::formats::canonical;
 use crate::formats::manifest::{EffectLimits, Tier};
-use crate::formats::object_id::digest;
+use crate::formats::object_id::{digest, short_digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -30,6 +30,11 @@ impl Effects {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// The seed of a signal of a repeatable batch: by the batch's number and the signal's place in it.
+pub fn derived_seed(batch: u64, place: u64) -> String {
+    short_digest(format!("agent/seed {batch} {place}").as_bytes())
 }
 
 /// A request of an effect.

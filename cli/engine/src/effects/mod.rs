@@ -4,17 +4,17 @@ mod evaluation;
 mod request;
 
 use crate::repository::{Location, Repository};
-use crate::target::effects::{EffectError, Perform, SignalEffects};
+use crate::target::effects::{EffectError, Perform, Seeds, SignalEffects};
 use crate::target::tuner::Tuner;
 use agent_core::state::effect::Request;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The effects of signals through a Tuner.
-pub fn of(repository: &Repository, tuner: &Tuner) -> SignalEffects {
+/// The effects of a batch of signals through a Tuner.
+pub fn of(repository: &Repository, tuner: &Tuner, seeds: Seeds) -> SignalEffects {
     let performer = Performer { location: repository.location() };
-    SignalEffects::new(Arc::new(performer), tuner.effect_limits().clone())
+    SignalEffects::new(Arc::new(performer), tuner.effect_limits().clone(), seeds)
 }
 
 /// Each request opens the repository on its own thread.

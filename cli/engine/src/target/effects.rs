@@ -5,7 +5,7 @@ use crate::error::Failure;
 use crate::world::{clock, random};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::EffectLimits;
-use agent_core::state::effect::{Keyed, Request, Supply};
+use agent_core::state::effect::{self, Keyed, Request, Supply};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,26 +31,52 @@ pub trait Perform: Send + Sync {
     fn perform(&self, request: Request, limit: Duration) -> Result<Value, EffectError>;
 }
 
+/// Where the seed of each signal of a batch comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Seeds {
+    /// The system's random bytes.
+    Fresh,
+    /// One number for the batch, so that the batch can be repeated.
+    Derived { from: u64, next: u64 },
+}
+
+impl Seeds {
+    pub fn of(number: Option<u64>) -> Self {
+        number.map_or(Self::Fresh, |from| Self::Derived { from, next: 0 })
+    }
+
+    fn next(&mut self) -> Result<String, Failure> {
+        match self {
+            Self::Fresh => random::secret().map_err(|error| {
+                let message = format!("the system has no random bytes: {error}");
+                Failure::new(FailureKind::Surroundings, message)
+            }),
+            Self::Derived { from, next } => {
+                *next += 1;
+                Ok(effect::derived_seed(*from, *next))
+            }
+        }
+    }
+}
+
 /// The effects of the signals of one batch.
 pub struct SignalEffects {
     performer: Arc<dyn Perform>,
     limits: EffectLimits,
+    seeds: Seeds,
     /// By the id of a signal that is not settled yet.
     supplies: HashMap<String, Supply>,
 }
 
 impl SignalEffects {
-    pub fn new(performer: Arc<dyn Perform>, limits: EffectLimits) -> Self {
-        Self { performer, limits, supplies: HashMap::new() }
+    pub fn new(performer: Arc<dyn Perform>, limits: EffectLimits, seeds: Seeds) -> Self {
+        Self { performer, limits, seeds, supplies: HashMap::new() }
     }
 
     /// What is offered to a signal, and its results so far.
     pub fn supply(&mut self, signal: &str) -> Result<&Supply, Failure> {
         if !self.supplies.contains_key(signal) {
-            let seed = random::secret().map_err(|error| {
-                let message = format!("the system has no random bytes: {error}");
-                Failure::new(FailureKind::Surroundings, message)
-            })?;
+            let seed = self.seeds.next()?;
             let now = clock::rfc3339(clock::now());
             self.supplies.insert(signal.to_owned(), Supply::fresh(seed, now));
         }

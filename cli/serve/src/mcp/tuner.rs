@@ -25,6 +25,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call;
+use agent_engine::target::effects::Seeds;
 use agent_engine::target::tuner::{Batch, Settled, Tuner, TuningError};
 use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
@@ -163,7 +164,7 @@ async fn settle(
         layout: &shim.repository.layout,
         dry: None,
         unchecked: false,
-        effects: effects::of(&shim.repository, tuner),
+        effects: effects::of(&shim.repository, tuner, Seeds::Fresh),
         listener: &mut listener,
     };
     let outcome = batch.run(source).await;
