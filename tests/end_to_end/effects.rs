@@ -1,5 +1,6 @@
 //! Effects: what a Tuner's tool requests of the world, recorded with the signal.
 
+use crate::pipes::Pipes;
 use crate::served::Served;
 use crate::world::{World, source_root};
 use agent_core::state::effect::Effects;
@@ -201,6 +202,39 @@ fn secret_goes_to_the_model_and_into_no_record() {
     assert!(!journal.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()));
     served.agent(["state", "verify"]).ok();
     assert_eq!(model.requests.load(Ordering::SeqCst), 1, "a replay sends nothing");
+}
+
+#[test]
+fn other_signals_are_settled_while_an_effect_is_carried_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}/", listener.local_addr().unwrap());
+    let served = served(&origin);
+    let mut shim = Pipes::start(served.command().args(["mcp", "tuner"]).env("MODEL_KEY", SECRET));
+    shim.initialize("2025-11-25");
+    let ask = json!({"name": "ask", "arguments": {"url": origin}});
+    let asked = shim.post("tools/call", &ask);
+    // the request is sent and not answered yet
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        reader.read_line(&mut head).unwrap();
+    }
+    shim.call("took", &json!({"task": "a", "minutes": 1}));
+    assert_eq!(served.staging()["tasks"]["a"]["minutes"], json!(1.0));
+
+    let answer = "content-type: text/plain\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    write!(stream, "HTTP/1.1 200 OK\r\n{answer}").unwrap();
+    let answered = shim.value();
+    assert_eq!(answered["id"], asked);
+    assert_eq!(answered["result"]["content"][0]["text"], "ok", "{answered}");
+    // on the state that the other signal left
+    let staging = served.staging();
+    assert_eq!(
+        (&staging["usual_minutes"], &staging["tasks"]["a"]["seen"]),
+        (&json!(2.0), &json!(1))
+    );
+    served.agent(["state", "verify"]).ok();
 }
 
 #[test]

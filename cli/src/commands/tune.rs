@@ -297,6 +297,7 @@ async fn batch(
         repeat = repeat.take().and_then(|repeat| repeat.after(&settled));
         report.take(settled);
     };
+    let mut effects = effects::of(repository, tuner, Seeds::of(arguments.seed));
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
     let batch = Batch {
         staging,
@@ -304,7 +305,7 @@ async fn batch(
         layout: &repository.layout,
         dry,
         unchecked: arguments.unchecked,
-        effects: effects::of(repository, tuner, Seeds::of(arguments.seed)),
+        effects: &mut effects,
         listener: &mut listener,
     };
     let mut outcome = batch.run(source.signals.take().expect("it is taken once")).await;

@@ -362,6 +362,12 @@ pub struct Rejected {
     pub error: String,
 }
 
+impl Rejected {
+    pub fn of(signal: &Signal, error: String) -> Self {
+        Self { line: signal.line, id: Some(signal.id.clone()), error }
+    }
+}
+
 /// The outcome of a signal; `Applied` is reported once it is durable.
 #[derive(Debug)]
 pub enum Settled {
@@ -404,7 +410,7 @@ pub struct Batch<'a> {
     pub dry: Option<Dry>,
     /// Signals are taken though it is not known whether their ids were counted before.
     pub unchecked: bool,
-    pub effects: SignalEffects,
+    pub effects: &'a mut SignalEffects,
     pub listener: &'a mut dyn FnMut(Settled),
 }
 
@@ -467,14 +473,32 @@ impl Batch<'_> {
         let mut outcome = Outcome::default();
         let mut queue = VecDeque::new();
         while outcome.failure.is_none() && fill(&mut queue, &mut source).await {
-            self.group(&mut queue, &mut outcome).await;
+            let requests = self.group(&mut queue, &mut outcome).await;
+            if !requests.is_empty() {
+                self.carry_out(requests, &mut queue, &mut outcome).await;
+            }
         }
         outcome.warnings.extend(self.staging.flush_view());
         outcome
     }
 
-    /// The head of the queue into staging, as often as it takes.
-    async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
+    /// Takes signals that are all there, until one of them requests effects; what it requests.
+    pub async fn pass(
+        mut self,
+        queue: &mut VecDeque<Incoming>,
+        outcome: &mut Outcome,
+    ) -> Vec<Keyed> {
+        let mut requests = Vec::new();
+        while requests.is_empty() && outcome.failure.is_none() && !queue.is_empty() {
+            requests = self.group(queue, outcome).await;
+        }
+        outcome.warnings.extend(self.staging.flush_view());
+        requests
+    }
+
+    /// The head of the queue into staging, as often as it takes. Returns the effects that the
+    /// signal after it requests.
+    async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) -> Vec<Keyed> {
         let mut requests = Vec::new();
         for lost in 0.. {
             let attempt = self.attempt(queue, lost >= PATIENCE).await;
@@ -494,9 +518,7 @@ impl Batch<'_> {
             }
         }
         self.staging.release();
-        if !requests.is_empty() {
-            self.carry_out(requests, queue, outcome).await;
-        }
+        requests
     }
 
     /// The signals of an attempt are durable.
@@ -535,7 +557,7 @@ impl Batch<'_> {
             }
             Err(EffectError::Refused(error)) => {
                 self.effects.settled(&signal.id);
-                let rejected = Rejected { line: signal.line, id: Some(signal.id.clone()), error };
+                let rejected = Rejected::of(signal, error);
                 queue.pop_front();
                 (self.listener)(Settled::Rejected(rejected));
             }
@@ -649,10 +671,7 @@ impl Batch<'_> {
         talks: &mut HashMap<String, Option<Talk>>,
         attempt: &mut Attempt,
     ) -> Result<One, TuningError> {
-        let rejected = |error: String| {
-            let id = Some(signal.id.clone());
-            One::Settled(Settled::Rejected(Rejected { line: signal.line, id, error }))
-        };
+        let rejected = |error: String| One::Settled(Settled::Rejected(Rejected::of(signal, error)));
         let talk = match signal.conversation() {
             None => None,
             Some(id) => match self.talk(id, talks) {
@@ -764,7 +783,7 @@ fn again(signal: &Signal, before: Option<&String>) -> Settled {
         "signal `{}` was counted before, with other content; a new signal needs a new id",
         signal.id
     );
-    Settled::Rejected(Rejected { line: signal.line, id: Some(signal.id.clone()), error })
+    Settled::Rejected(Rejected::of(signal, error))
 }
 
 fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
@@ -772,7 +791,7 @@ fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
         "it is not known here which signals {} counted, so this one may count twice",
         tags(versions)
     );
-    Rejected { line: signal.line, id: Some(signal.id.clone()), error }
+    Rejected::of(signal, error)
 }
 
 /// A signal on its way, as the continuation of the turn it is about.

@@ -18,6 +18,7 @@ use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::wire;
 use agent_core::state;
+use agent_core::state::effect::Keyed;
 use agent_core::state::signal::{self, Signal};
 use agent_engine::child::{Child, Opening, Role};
 use agent_engine::effects;
@@ -25,13 +26,15 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call;
-use agent_engine::target::effects::Seeds;
-use agent_engine::target::tuner::{Batch, Settled, Tuner, TuningError};
+use agent_engine::target::effects::{EffectError, Seeds, SignalEffects};
+use agent_engine::target::tuner::{
+    Batch, Incoming, Outcome, Rejected, Settled, Tuner, TuningError,
+};
 use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use std::collections::VecDeque;
 use std::rc::Rc;
-use tokio::sync::mpsc;
 
 /// The name of the lock for calls that change staging.
 const STAGING: &str = "staging";
@@ -86,9 +89,7 @@ impl ToolServer for Tuner {
             Ok(signal) => signal,
             Err(problem) => return Ok(tool_error(caller.era(), &problem)),
         };
-        let _lock = shim.locks.lock(STAGING).await;
-        let served = caller.serving(&caller.session_route()).await?;
-        let Committed { value, warnings } = settle(shim, &served.server, signal).await?;
+        let (Committed { value, warnings }, server) = settle(caller, signal).await?;
         if matches!(value, Settled::Applied(..)) {
             promoting::look(shim);
         }
@@ -101,7 +102,7 @@ impl ToolServer for Tuner {
             | Settled::Unsure(rejected)
             | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
-        Ok(served.server.adapt_result(caller.era(), "tools/call", result))
+        Ok(server.adapt_result(caller.era(), "tools/call", result))
     }
 }
 
@@ -145,40 +146,85 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
     members.to_raw()
 }
 
+/// Applies a signal. Staging is locked while its tool is called, and free for other signals while
+/// what it requests is carried out.
 async fn settle(
-    shim: &Shim<Tuner>,
-    running: &Rc<Running<Tuner>>,
+    caller: Caller<'_, Tuner>,
     signal: Signal,
-) -> Result<Committed<Settled>, CallFailure<Tuner>> {
-    let tuner = &running.server;
-    let kept = shim.state.staging.take();
-    let mut in_use = kept.open(tuner, &shim.repository).await?;
-    let (sender, source) = mpsc::channel(1);
-    sender.try_send(Ok(signal)).expect("the channel has room for one");
-    drop(sender);
-    let mut settled = None;
-    let mut listener = |one| settled = Some(one);
-    let batch = Batch {
-        staging: &mut in_use.staging,
-        tuner,
-        layout: &shim.repository.layout,
-        dry: None,
-        unchecked: false,
-        effects: effects::of(&shim.repository, tuner, Seeds::Fresh),
-        listener: &mut listener,
-    };
-    let outcome = batch.run(source).await;
-    outcome.warnings.as_slice().iter().for_each(|warning| shim.repository.warn(warning));
-    match outcome.failure {
-        None => {
-            shim.state.staging.replace(in_use.keep());
-            Ok(Committed {
-                value: settled.expect("a signal without a failure is settled"),
-                warnings: outcome.warnings,
-            })
+) -> Result<(Committed<Settled>, Rc<Running<Tuner>>), CallFailure<Tuner>> {
+    let shim = caller.shim;
+    let mut effects = None;
+    let mut pending = Pending { queue: VecDeque::from([Ok(signal.clone())]), ..Pending::default() };
+    loop {
+        let lock = shim.locks.lock(STAGING).await;
+        let server = caller.serving(&caller.session_route()).await?.server.clone();
+        let effects = effects
+            .get_or_insert_with(|| effects::of(&shim.repository, &server.server, Seeds::Fresh));
+        let requests = pending.pass(shim, &server, effects).await?;
+        drop(lock);
+        if requests.is_empty() {
+            return Ok((pending.committed(), server));
         }
-        Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
-        Some(failure) => Err(failure.into()),
+        match effects.carry_out(&signal.id, requests).await {
+            Ok(()) => {}
+            Err(EffectError::Refused(error)) => {
+                let rejected = Settled::Rejected(Rejected::of(&signal, error));
+                return Ok((Committed::whole(rejected), server));
+            }
+            Err(EffectError::Failed(failure)) => return Err(failure.into()),
+        }
+    }
+}
+
+/// A signal until it is settled.
+#[derive(Default)]
+struct Pending {
+    queue: VecDeque<Incoming>,
+    outcome: Outcome,
+    warnings: Warnings,
+    settled: Option<Settled>,
+}
+
+impl Pending {
+    /// Calls the signal's tool; what it requests.
+    async fn pass(
+        &mut self,
+        shim: &Shim<Tuner>,
+        running: &Rc<Running<Tuner>>,
+        effects: &mut SignalEffects,
+    ) -> Result<Vec<Keyed>, CallFailure<Tuner>> {
+        let tuner = &running.server;
+        let kept = shim.state.staging.take();
+        let mut in_use = kept.open(tuner, &shim.repository).await?;
+        let mut listener = |one| self.settled = Some(one);
+        let batch = Batch {
+            staging: &mut in_use.staging,
+            tuner,
+            layout: &shim.repository.layout,
+            dry: None,
+            unchecked: false,
+            effects,
+            listener: &mut listener,
+        };
+        let requests = batch.pass(&mut self.queue, &mut self.outcome).await;
+        let warnings = std::mem::take(&mut self.outcome.warnings);
+        warnings.as_slice().iter().for_each(|warning| shim.repository.warn(warning));
+        self.warnings.extend(warnings);
+        match self.outcome.failure.take() {
+            None => {
+                shim.state.staging.replace(in_use.keep());
+                Ok(requests)
+            }
+            Some(TuningError::Child(error)) => Err(CallFailure::Child(error, Rc::clone(running))),
+            Some(failure) => Err(failure.into()),
+        }
+    }
+
+    fn committed(self) -> Committed<Settled> {
+        Committed {
+            value: self.settled.expect("a signal without a request is settled"),
+            warnings: self.warnings,
+        }
     }
 }
 
