@@ -76,6 +76,7 @@ fn each_effect_has_one_door() {
         ("jsonc_parser::", "cli/src/installation/"),
         ("jsonc_parser::", "cli/core/src/formats/json_edit.rs"),
         ("toml_edit::", "cli/src/installation/"),
+        ("toml_edit::", "cli/src/applying/manifest.rs"),
     ];
     let files: Vec<_> = ["cli/src", "cli/core/src", "cli/engine/src", "cli/serve/src"]
         .iter()

@@ -2,6 +2,7 @@
 //! `agent_serve` the servers.
 
 pub mod adoption;
+pub mod applying;
 pub mod arguments;
 pub mod commands;
 pub mod context;

@@ -24,7 +24,7 @@ for line in sys.stdin:
         print(json.dumps({"jsonrpc": "2.0", "id": frame["id"], "result": answer(frame["method"], frame.get("params", {}))}), flush=True)
 "#;
 
-fn repository(world: &World) {
+pub fn repository(world: &World) {
     world.git(".", ["init", "--quiet", "a"]);
     world.write("a/server.py", SERVER);
     world.write("a/.gitignore", "*.log\n");
@@ -65,7 +65,7 @@ fn a_server_is_adopted_as_it_is_and_becomes_a_version() {
 }
 
 /// All files of a working tree, without `.git`.
-fn files(world: &World, folder: &str) -> String {
+pub fn files(world: &World, folder: &str) -> String {
     World::finish(
         world
             .command("find", folder)

@@ -1,6 +1,7 @@
 //! End to end: the real binary, real git, real Python children, in folders of their own.
 
 mod adopt;
+mod applied;
 mod architect;
 mod architect_service;
 mod bandit;

@@ -1,15 +1,17 @@
-//! A record of the files that an adoption has written, so that a failed or killed adoption can be
-//! undone.
+//! A record of the files that an adoption, or a template that is applied, has written, so that one
+//! that failed, was killed or is not wanted can be undone.
 
 use crate::scaffold;
+use agent_core::formats::object_id::digest;
 use agent_engine::templates::NewFile;
 use agent_engine::world::fs::{self, Durability, FsError};
 use agent_engine::world::layout::Layout;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const SCHEMA: &str = "agent/adoption@1";
-/// Kept in a file during the adoption: the next one undoes what a killed one left.
+/// Kept in a file meanwhile: the next one undoes what a killed one left.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     schema: String,
@@ -17,32 +19,54 @@ struct Record {
     had_home: bool,
     /// Files that were written, with their former content where they existed.
     written: Vec<(PathBuf, Option<String>)>,
+    /// The digests of what was written.
+    #[serde(default)]
+    contents: BTreeMap<PathBuf, String>,
+    /// What wrote it: the name of a template.
+    #[serde(default)]
+    origin: Option<String>,
 }
 
 #[derive(Debug)]
 pub struct Footprint {
     folder: PathBuf,
     layout: Layout,
+    /// The file of the record.
+    place: PathBuf,
     record: Record,
 }
 
 impl Footprint {
-    pub fn begin(folder: &Path) -> Result<Self, FsError> {
+    /// `place` is the file of the record, which is removed or moved at the end; `origin` names what
+    /// is written.
+    pub fn begin(folder: &Path, place: PathBuf, origin: Option<&str>) -> Result<Self, FsError> {
         let layout = Layout::new(folder);
-        if let Some(bytes) = fs::read_if_there(&layout.adoption())?
-            && let Ok(record) = serde_json::from_slice::<Record>(&bytes)
-        {
-            Self { folder: folder.to_owned(), layout: layout.clone(), record }.undo()?;
+        if let Some(killed) = Self::read(folder, &place)? {
+            killed.undo()?;
         }
         let record = Record {
             schema: SCHEMA.to_owned(),
             had_home: layout.home().exists(),
             written: Vec::new(),
+            contents: BTreeMap::new(),
+            origin: origin.map(str::to_owned),
         };
-        let footprint = Self { folder: folder.to_owned(), layout, record };
+        let footprint = Self { folder: folder.to_owned(), layout, place, record };
         footprint.layout.make_home()?;
         footprint.note()?;
         Ok(footprint)
+    }
+
+    /// What an earlier process recorded in a file; `None` without such a record.
+    pub fn read(folder: &Path, place: &Path) -> Result<Option<Self>, FsError> {
+        let bytes = fs::read_if_there(place)?;
+        let record = bytes.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+        Ok(record.map(|record| Self {
+            folder: folder.to_owned(),
+            layout: Layout::new(folder),
+            place: place.to_owned(),
+            record,
+        }))
     }
 
     /// Writes a file, and records its former content first.
@@ -53,18 +77,37 @@ impl Footprint {
                 file.path.clone(),
                 before.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             ));
-            self.note()?;
         }
+        self.record.contents.insert(file.path.clone(), digest(&file.bytes));
+        self.note()?;
         scaffold::write(&self.folder, file)
+    }
+
+    pub fn origin(&self) -> &str {
+        self.record.origin.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a file is as it was written.
+    pub fn is_unchanged(&self, path: &str) -> Result<bool, FsError> {
+        let now = fs::read_if_there(&self.folder.join(path))?.map(|bytes| digest(&bytes));
+        Ok(now.as_ref() == self.record.contents.get(Path::new(path)))
     }
 
     pub fn paths(&self) -> Vec<String> {
         self.record.written.iter().map(|(path, _)| path.display().to_string()).collect()
     }
 
-    /// Removes the record: the adoption is complete.
+    /// Removes the record: all is written and stays.
     pub fn keep(self) -> Result<(), FsError> {
-        fs::remove_if_there(&self.layout.adoption())
+        fs::remove_if_there(&self.place)
+    }
+
+    /// Moves the record: all is written, and can be undone from there.
+    pub fn keep_as(self, place: &Path) -> Result<(), FsError> {
+        if let Some(parent) = place.parent() {
+            fs::create_dir(parent)?;
+        }
+        fs::rename(&self.place, place)
     }
 
     /// Restores the repository.
@@ -79,7 +122,7 @@ impl Footprint {
             }
         }
         if self.record.had_home {
-            fs::remove_if_there(&self.layout.adoption())
+            fs::remove_if_there(&self.place)
         } else {
             fs::remove_stubborn_folder(&self.layout.home())
         }
@@ -96,7 +139,7 @@ impl Footprint {
 
     fn note(&self) -> Result<(), FsError> {
         let bytes = serde_json::to_vec(&self.record).expect("a record serialises");
-        fs::replace(&self.layout.adoption(), &bytes, Durability::Rebuildable)
+        fs::replace(&self.place, &bytes, Durability::Rebuildable)
     }
 }
 
@@ -108,6 +151,10 @@ mod tests {
         fs::names(folder).unwrap()
     }
 
+    fn begun(folder: &Path) -> Footprint {
+        Footprint::begin(folder, Layout::new(folder).adoption(), None).unwrap()
+    }
+
     #[test]
     fn a_failed_or_killed_adoption_is_undone() {
         let folder = tempfile::tempdir().unwrap();
@@ -115,7 +162,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("tests")).unwrap();
         std::fs::write(folder.path().join("tests/mine.py"), "").unwrap();
         let begin = || {
-            let mut footprint = Footprint::begin(folder.path()).unwrap();
+            let mut footprint = begun(folder.path());
             for path in [".gitignore", "tests/micro/cases.jsonl", "state/schema.json"] {
                 footprint.write(&NewFile::new(path, "new")).unwrap();
             }
@@ -137,7 +184,7 @@ mod tests {
             std::fs::read_to_string(folder.path().join(".agent/.gitignore")).unwrap(),
             "*\n"
         );
-        Footprint::begin(folder.path()).unwrap().undo().unwrap();
+        begun(folder.path()).undo().unwrap();
         as_it_was();
         begin().keep().unwrap();
         assert_eq!(

@@ -4,7 +4,7 @@
 //! `observed` reads the repository. The files are then written, and the server is started as a tier
 //! starts it and called (`trying`). A failure removes everything that was written (`footprint`).
 
-mod footprint;
+pub mod footprint;
 mod observed;
 mod recording;
 mod trying;
@@ -125,7 +125,8 @@ impl Adoption {
     /// Writes all files, or none. `say` reports each step that takes time.
     pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
         self.refuse_overwriting()?;
-        let mut footprint = Footprint::begin(&self.folder)?;
+        let mut footprint =
+            Footprint::begin(&self.folder, Layout::new(&self.folder).adoption(), None)?;
         match self.adopt(&mut footprint, context, say) {
             Ok(adopted) => {
                 footprint.keep()?;

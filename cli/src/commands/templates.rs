@@ -1,11 +1,12 @@
+use crate::applying::{self, Change, Plan};
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use agent_engine::error::Failure;
 use agent_engine::templates::{self, Template};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// List the templates of `agent init`
+/// List the templates of `agent init`, or apply one
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -24,6 +25,31 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         file: Option<PathBuf>,
     },
+    /// Add a template's Tuner and its state to this agent repository
+    ///
+    /// For a repository that has a Runner, such as an adopted server. Files that are missing are
+    /// written; agent.toml, the schema and the state, cases, budgets and locks get what they lack,
+    /// in their own formatting, and the state's schema gets a migration. The Runner stays as it
+    /// is. A file that is still as another template has it is replaced. Anything else that differs
+    /// is a conflict (exit code 4), and nothing is written then. Nothing is committed.
+    #[command(after_help = "Examples:\
+        \n  agent templates apply bandit --dry-run\
+        \n  agent templates apply bandit\
+        \n  agent templates apply --undo")]
+    Apply {
+        /// The template
+        #[arg(required_unless_present = "undo")]
+        name: Option<String>,
+        /// Replace committed files that have other content
+        #[arg(long)]
+        force: bool,
+        /// Restore what was there before the last template was applied
+        #[arg(long, conflicts_with_all = ["name", "force"])]
+        undo: bool,
+        /// Print what would be written
+        #[arg(long, conflicts_with = "undo")]
+        dry_run: bool,
+    },
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
@@ -33,6 +59,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         Command::Show { name, file: Some(file) } => {
             show_file(templates::named(name)?, file, context)
         }
+        Command::Apply { name: Some(name), force, dry_run, .. } => {
+            apply(templates::named(name)?, *force, *dry_run, context)
+        }
+        Command::Apply { name: None, .. } => undo(context),
     }
 }
 
@@ -68,5 +98,94 @@ fn show_file(template: &Template, path: &PathBuf, context: &Context) -> CommandR
     context.printer.data(text.strip_suffix('\n').unwrap_or(&text));
     context.printer.json(&json!({"schema": "agent/template-file@1", "name": template.name,
         "path": file.path, "text": text}));
+    Ok(Exit::Done)
+}
+
+const APPLIED: &str = "agent/template-applied@1";
+const UNDO: &str = "agent templates apply --undo";
+
+fn apply(
+    template: &'static Template,
+    force: bool,
+    dry_run: bool,
+    context: &Context,
+) -> CommandResult {
+    let folder = applying::folder(&context.directory)?;
+    let plan = Plan::of(&folder, template, force)?;
+    if dry_run {
+        report(&plan, false, context);
+        return Ok(if plan.conflicts.is_empty() { Exit::Done } else { Exit::Conflict });
+    }
+    if let Some(refusal) = plan.refusal() {
+        return Err(refusal);
+    }
+    if !plan.changes.is_empty() {
+        plan.carry_out(&folder)?;
+    }
+    report(&plan, true, context);
+    Ok(Exit::Done)
+}
+
+fn report(plan: &Plan, is_done: bool, context: &Context) {
+    let files: Vec<_> = plan
+        .changes
+        .iter()
+        .map(|planned| {
+            let mut file = json!(planned.change);
+            file["path"] = json!(planned.file.path);
+            file
+        })
+        .collect();
+    let lines = plan.changes.iter().map(|one| shown(&one.file.path.to_string_lossy(), &one.change));
+    let conflicts =
+        plan.conflicts.iter().map(|one| format!("conflict  {}: {}", one.path, one.problem));
+    let lines: Vec<_> = lines.chain(conflicts).collect();
+    if lines.is_empty() {
+        context.printer.done(format!("all of {} is here already", plan.template.name), None);
+    } else {
+        context.printer.done(lines.join("\n"), None);
+    }
+    plan.left_out.iter().for_each(|part| context.printer.say(format!("left out: {part}")));
+    if is_done && !lines.is_empty() {
+        if let Some(pending) = &plan.pending {
+            context.printer.say(format!(
+                "the template {pending} was applied before and is not committed: undo twice to \
+                take back both"
+            ));
+        }
+        context.printer.say(format!("nothing was committed; `{UNDO}` takes it back"));
+        context.printer.say(next(plan));
+    }
+    context.printer.json(&json!({"schema": APPLIED, "done": is_done,
+        "template": plan.template.name, "files": files, "left_out": plan.left_out,
+        "conflicts": plan.conflicts, "undo": UNDO}));
+}
+
+fn shown(path: &str, change: &Change) -> String {
+    match change {
+        Change::New => format!("new       {path}"),
+        Change::Joined { added } if added.is_empty() => format!("joined    {path}"),
+        Change::Joined { added } => format!("joined    {path}: {}", added.join(", ")),
+        Change::Replaced { kept } => format!("replaced  {path}: {kept}"),
+    }
+}
+
+fn next(plan: &Plan) -> String {
+    const SIGNALS: &str = "signals/feedback.jsonl";
+    let has_signals = plan.template.files().iter().any(|file| file.path == Path::new(SIGNALS));
+    let tune =
+        if has_signals { format!("agent tune --signals {SIGNALS}, ") } else { String::new() };
+    format!("next: agent test, git add --all, git commit, agent release, {tune}agent promote")
+}
+
+fn undo(context: &Context) -> CommandResult {
+    let undone = applying::undo(&applying::folder(&context.directory)?)?;
+    let count = undone.files.len();
+    context.printer.done(
+        format!("the template {} was taken back: {count} files are as before", undone.template),
+        None,
+    );
+    context.printer.json(&json!({"schema": "agent/template-undone@1", "done": true,
+        "template": undone.template, "files": undone.files}));
     Ok(Exit::Done)
 }

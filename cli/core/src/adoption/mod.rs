@@ -1,5 +1,6 @@
 //! What `agent adopt` derives from an existing MCP server: its command, its lock, its first cases.
 
+pub mod joining;
 pub mod package;
 pub mod project;
 

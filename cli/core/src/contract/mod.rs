@@ -5,6 +5,7 @@
 //! of a release.
 
 pub mod assessment;
+pub mod new_keys;
 
 mod diff;
 mod inclusion;

@@ -170,6 +170,16 @@ impl Layout {
         self.home().join("adoption.json")
     }
 
+    /// The record of a template that is being applied.
+    pub fn applying(&self) -> PathBuf {
+        self.home().join("applying.json")
+    }
+
+    /// The records of templates that were applied, by number.
+    pub fn applied(&self) -> PathBuf {
+        self.home().join("applied")
+    }
+
     /// Calls of hosts, while they are recorded.
     pub fn recording(&self) -> PathBuf {
         self.home().join("recording")

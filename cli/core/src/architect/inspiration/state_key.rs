@@ -2,13 +2,10 @@
 //! a state without them.
 
 use super::binding::Bound;
-use crate::contract::STATE_VERSION_KEY;
-use crate::formats::json_edit::{ListEdit, with_list, with_value};
+use crate::contract::new_keys::{self, NewKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-const SCHEMA_FILE: &str = "state/schema.json";
 
 /// A key at the top of the state.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -23,90 +20,18 @@ pub(super) struct StateKey {
     spread: Option<f64>,
 }
 
-struct Resolved {
-    key: String,
-    default: Value,
-    schema: Value,
-}
-
 /// The changed schema and the new step, by path.
 pub(super) fn added(
     keys: &[StateKey],
     bound: &Bound,
     read: &dyn Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut text = read(SCHEMA_FILE).ok_or_else(|| format!("there is no {SCHEMA_FILE}"))?;
     let keys = keys.iter().map(|key| key.resolved(bound)).collect::<Result<Vec<_>, _>>()?;
-    let schema: Value =
-        serde_json::from_str(&text).map_err(|error| format!("{SCHEMA_FILE}: {error}"))?;
-    let next = schema[STATE_VERSION_KEY].as_u64().map(|version| version + 1).ok_or_else(|| {
-        format!("{SCHEMA_FILE} has no `{STATE_VERSION_KEY}`, which a migration needs")
-    })?;
-    for one in &keys {
-        if schema["properties"].get(&one.key).is_some() {
-            return Err(format!("the state already has the key `{}`", one.key));
-        }
-        text = with_key(&text, one).ok_or_else(|| format!("{SCHEMA_FILE} is not an object"))?;
-    }
-    let raised = raised(&text, &schema, next);
-    let text = raised.ok_or_else(|| format!("{SCHEMA_FILE} is not an object"))?;
-    let step = format!("state/migrations/{next}.py");
-    if read(&step).is_some() {
-        return Err(format!("{step} is already there"));
-    }
-    Ok(BTreeMap::from([(SCHEMA_FILE.to_owned(), text), (step, migration(&keys, next))]))
-}
-
-fn with_key(text: &str, key: &Resolved) -> Option<String> {
-    let text = with_value(text, &["properties", &key.key], key.schema.clone())?;
-    with_list(&text, "required", vec![ListEdit::Append(json!(key.key))])
-}
-
-fn raised(text: &str, schema: &Value, next: u64) -> Option<String> {
-    let text = with_value(text, &[STATE_VERSION_KEY], json!(next))?;
-    match schema.pointer("/properties/schema_version/const") {
-        Some(_) => with_value(&text, &["properties", "schema_version", "const"], json!(next)),
-        None => Some(text),
-    }
-}
-
-fn migration(keys: &[Resolved], version: u64) -> String {
-    let names: Vec<_> = keys.iter().map(|one| format!("`{}`", one.key)).collect();
-    let defaults: Vec<_> = keys
-        .iter()
-        .map(|one| format!("    state.setdefault({}, {})\n", json!(one.key), python(&one.default)))
-        .collect();
-    let defaults = defaults.concat();
-    format!(
-        "\"\"\"Adds {} to the state.\"\"\"\n\n\n\
-        def migrate(state):\n{defaults}    \
-        if \"schema_version\" in state:\n        \
-        state[\"schema_version\"] = {version}\n    \
-        return state\n",
-        names.join(" and ")
-    )
-}
-
-/// The value as a Python expression.
-fn python(value: &Value) -> String {
-    match value {
-        Value::Null => "None".to_owned(),
-        Value::Bool(true) => "True".to_owned(),
-        Value::Bool(false) => "False".to_owned(),
-        Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", "))
-        }
-        Value::Object(members) => {
-            let members =
-                members.iter().map(|(key, value)| format!("{}: {}", json!(key), python(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
-        }
-    }
+    new_keys::added(&keys, read)
 }
 
 impl StateKey {
-    fn resolved(&self, bound: &Bound) -> Result<Resolved, String> {
+    fn resolved(&self, bound: &Bound) -> Result<NewKey, String> {
         let key = bound.filled(&self.key);
         let default = match self.default.as_str() {
             Some(text) if text.starts_with("{{") => {
@@ -126,13 +51,14 @@ impl StateKey {
             schema["minimum"] = json!(value / spread);
             schema["maximum"] = json!(value * spread);
         }
-        Ok(Resolved { key, default, schema })
+        Ok(NewKey { key, default: Some(default), schema, is_required: true })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::new_keys::SCHEMA_FILE;
 
     const SCHEMA: &str = r#"{
   "x-schema-version": 3,
@@ -189,11 +115,5 @@ mod tests {
         assert!(refused(&[], &seen).contains("there is no state/schema.json"));
         let taken = SCHEMA.replace("\"schema_version\": {", "\"seen\": {");
         assert!(refused(&[(SCHEMA_FILE, &taken)], &seen).contains("already has the key `seen`"));
-    }
-
-    #[test]
-    fn a_default_is_a_python_expression() {
-        let value = json!({"a": [true, null, 1.5, "x\"y"]});
-        assert_eq!(python(&value), r#"{"a": [True, None, 1.5, "x\"y"]}"#);
     }
 }
