@@ -143,7 +143,7 @@ const HOUSES: [House; 3] = [
             &["formats"],
             &["off_policy", "state", "version"],
             &["contract", "protocol"],
-            &["slo"],
+            &["overlay", "slo"],
             &["trigger"],
             &["testing"],
             &["adoption", "bisection", "canary", "gate"],

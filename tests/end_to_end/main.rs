@@ -45,6 +45,7 @@ mod mcp;
 mod misbehaving;
 mod off_policy;
 mod orphans;
+mod overlay;
 mod page;
 mod parts;
 mod pipes;

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod formats;
 pub mod gate;
 pub mod off_policy;
+pub mod overlay;
 pub mod protocol;
 pub mod slo;
 pub mod state;

@@ -19,6 +19,7 @@ use agent_core::adoption::package::{self, Package};
 use agent_core::formats::canonical;
 use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest;
+use agent_core::overlay;
 use agent_core::version::tag;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
@@ -527,7 +528,7 @@ fn first_state() -> Value {
 }
 
 fn schema(name: &str) -> Value {
-    json!({
+    let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$comment": "Raise x-schema-version and the const of schema_version together, and add a \
         step in state/migrations.",
@@ -536,7 +537,9 @@ fn schema(name: &str) -> Value {
         "type": "object",
         "required": ["schema_version"],
         "properties": {"schema_version": {"const": 1}},
-    })
+    });
+    overlay::add_to_schema(&mut schema);
+    schema
 }
 
 fn pretty(value: &Value) -> String {

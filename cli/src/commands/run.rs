@@ -10,6 +10,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError, Called};
+use agent_engine::target::overlay::{self, Shown};
 use agent_engine::target::spec;
 use agent_engine::world::event_loop;
 use serde_json::{Map, Value, json};
@@ -107,7 +108,10 @@ fn make(
         let (params, meta) =
             call::typed_params(&child, &arguments.tool, given, arguments.conversation.as_deref())
                 .await?;
-        let call = Call { target, params, meta, conversation, member: None, id: child.fresh_id() };
+        let shown = shown(&child, target, arguments.conversation.as_deref()).await?;
+        let id = child.fresh_id();
+        let shown = shown.as_ref();
+        let call = Call { target, params, meta, conversation, member: None, shown, id };
         let made = match call.make(&child).await {
             Err(CallError::Child(ChildError::Refused { .. }))
                 if !has_tool(&child, &arguments.tool).await? =>
@@ -123,6 +127,19 @@ fn make(
         child.end().await;
         called
     })?
+}
+
+/// What lies over the Runner's tools; they are listed only where there is an overlay.
+async fn shown(
+    child: &Child,
+    target: &Target,
+    conversation: Option<&str>,
+) -> Result<Option<Shown>, Failure> {
+    if overlay::of(target)?.is_none() {
+        return Ok(None);
+    }
+    let overlay = overlay::fitting(target, &child.tools().await?)?;
+    Ok(overlay.map(|overlay| Shown::of(&overlay, conversation)))
 }
 
 async fn has_tool(child: &Child, tool: &str) -> Result<bool, ChildError> {

@@ -69,6 +69,9 @@ pub struct EntryPoint {
     /// What a Tuner may request of `agent`; a Runner has none.
     #[serde(skip_serializing)]
     pub effects: Option<EffectLimits>,
+    /// The key of the state that lies over the Runner's tools, where it is not `overlay`.
+    #[serde(skip_serializing)]
+    pub overlay: Option<String>,
 }
 
 /// The limits of the effects of a Tuner. Those of amounts hold for each signal.
@@ -294,12 +297,14 @@ pub struct Promote {
     pub auto: Option<AutoPromotion>,
     /// The same.
     pub off_policy: Option<OffPolicyGate>,
+    /// Rules of the bump above PATCH that a change of the overlay may meet.
+    pub overlay: Option<Vec<String>>,
 }
 
 impl Default for Promote {
     fn default() -> Self {
         let Gated { tier, gate, margin, test, alpha } = Gated::promote();
-        Self { tier, gate, margin, test, alpha, auto: None, off_policy: None }
+        Self { tier, gate, margin, test, alpha, auto: None, off_policy: None, overlay: None }
     }
 }
 

@@ -50,6 +50,12 @@ impl CallResult {
         &self.raw
     }
 
+    /// With other bytes, in which `isError` and `_meta` are the same.
+    #[must_use]
+    pub fn with_raw(self, change: impl FnOnce(Box<RawValue>) -> Box<RawValue>) -> Self {
+        Self { raw: change(self.raw), ..self }
+    }
+
     /// Whether the tool reports a failure.
     pub fn is_error(&self) -> bool {
         self.is_error

@@ -46,7 +46,10 @@ impl CachedResult {
             return None;
         }
         let reads = result.reads.as_ref().filter(|keys| !keys.iter().any(|key| key == EVERYTHING));
-        let reads = reads.map(|keys| keys.iter().map(|key| (key.clone(), state.of(key))).collect());
+        let reads = reads.map(|keys| {
+            let keys = keys.iter().map(String::as_str).chain(state.applied_key());
+            keys.map(|key| (key.to_owned(), state.of(key))).collect()
+        });
         Some(Self {
             schema: SCHEMA.to_owned(),
             case: case.to_owned(),
@@ -84,11 +87,10 @@ impl CachedResult {
             _ if self.is_of(state) => Changed::Nothing,
             None => Changed::State,
             Some(reads) => {
-                let keys: Vec<_> = reads
-                    .iter()
-                    .filter(|(key, value)| state.of(key) != **value)
-                    .map(|(key, _)| key.clone())
-                    .collect();
+                let differs = |(key, value): &(&String, &String)| state.of(key) != **value;
+                let others = reads.iter().filter(differs).map(|(key, _)| key.clone());
+                let applied = state.applied_key().filter(|key| !reads.contains_key(*key));
+                let keys: Vec<_> = others.chain(applied.map(str::to_owned)).collect();
                 if keys.is_empty() { Changed::Nothing } else { Changed::Keys(keys) }
             }
         }
@@ -120,12 +122,24 @@ pub enum Changed {
 pub struct StateDigests<'a> {
     value: &'a Value,
     revision: &'a ObjectId,
+    applied: Option<&'a str>,
     known: RefCell<HashMap<String, String>>,
 }
 
 impl<'a> StateDigests<'a> {
     pub fn new(value: &'a Value, revision: &'a ObjectId) -> Self {
-        Self { value, revision, known: RefCell::default() }
+        Self { value, revision, applied: None, known: RefCell::default() }
+    }
+
+    /// With the key that `agent` itself applies to every call, whatever the Runner reads.
+    #[must_use]
+    pub fn with_applied(self, key: &'a str) -> Self {
+        Self { applied: Some(key), ..self }
+    }
+
+    /// The same where the state has it.
+    fn applied_key(&self) -> Option<&'a str> {
+        self.applied.filter(|key| self.value.get(key).is_some())
     }
 
     /// Of the value under a top-level key; a missing key has a digest too, since a case may have
@@ -290,6 +304,23 @@ mod tests {
         let mut cached_results = CachedResults::default();
         cached_results.read(&made.to_line());
         assert_eq!(&cached_results.lookup("d", &StateDigests::new(now, &new)), expected);
+    }
+
+    #[test]
+    fn what_is_applied_to_every_call_counts_as_read() {
+        let states = [json!({}), json!({"o": 1}), json!({"o": 2})];
+        for before in &states {
+            for now in &states {
+                let (old, new) = (revision(before), revision(now));
+                let digests = StateDigests::new(before, &old).with_applied("o");
+                let made = CachedResult::of("d", &result(Some(&["a"])), &digests).unwrap();
+                let mut results = CachedResults::default();
+                results.read(&made.to_line());
+                let digests = StateDigests::new(now, &new).with_applied("o");
+                let is_known = !matches!(results.lookup("d", &digests), Answer::Changed(_));
+                assert_eq!(is_known, before == now, "{before} {now}");
+            }
+        }
     }
 
     #[test]

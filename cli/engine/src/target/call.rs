@@ -3,15 +3,16 @@
 use crate::child::{CallResult, Child, ChildError};
 use crate::conversations::{self, ConversationError, Header, Latest, LockedConversation, Turn};
 use crate::target::definition::Target;
+use crate::target::overlay::Shown;
 use crate::telemetry::{Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use agent_core::canary::Arm;
 use agent_core::protocol::discovery::takes_conversation;
-use agent_core::protocol::mcp;
+use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::wire;
 use agent_core::state::signal::CONVERSATION_ARGUMENT;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ pub struct Call<'a> {
     pub conversation: Option<&'a mut LockedConversation>,
     /// The canary that the call counts for.
     pub member: Option<&'a Membership>,
+    /// What lies over the Runner's tools, where anything does.
+    pub shown: Option<&'a Shown>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
 }
@@ -101,8 +104,14 @@ impl Call<'_> {
             operation.given(|| arguments.get().to_owned());
         }
         let trace = operation.traceparent();
-        self.add_meta(trace.as_deref());
-        let result = operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await;
+        let result = match self.admit() {
+            Ok(()) => {
+                self.add_meta(trace.as_deref());
+                operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await
+            }
+            Err(why) => Ok(refusal(child.era(), &why)),
+        };
+        let result = result.map(|result| self.presented(&tool, result));
         note_outcome(&operation, &result);
         let result = result?;
         operation.answered(|| result.raw().get().to_owned());
@@ -112,6 +121,18 @@ impl Call<'_> {
             self.keep_turn(held, &tool, &result, duration_ms, trace)?;
         }
         Ok(Called { result, duration_ms })
+    }
+
+    /// The arguments as the overlay has them, or why the call is not made.
+    fn admit(&mut self) -> Result<(), String> {
+        self.shown.map_or(Ok(()), |shown| shown.presentation.admit(&mut self.params))
+    }
+
+    fn presented(&self, tool: &str, result: CallResult) -> CallResult {
+        match self.shown {
+            Some(shown) => result.with_raw(|raw| shown.presentation.result(tool, raw)),
+            None => result,
+        }
     }
 
     fn add_meta(&mut self, trace: Option<&str>) {
@@ -130,6 +151,11 @@ impl Call<'_> {
             meta.set(wire::TRACEPARENT, &trace);
         }
         self.params.set("_meta", &self.meta);
+    }
+
+    /// The draw of the variant: the facts of a turn whose Runner noted none.
+    fn drawn_facts(&self) -> Option<Map<String, Value>> {
+        Some(self.shown?.drawn.as_ref()?.facts())
     }
 
     fn keep_turn(
@@ -157,7 +183,7 @@ impl Call<'_> {
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or_default(),
             is_error: result.is_error(),
-            facts: part("facts").unwrap_or_default(),
+            facts: part("facts").or_else(|| self.drawn_facts()).unwrap_or_default(),
             data,
             version: version.clone(),
             revision: revision.clone(),
@@ -177,6 +203,17 @@ impl Call<'_> {
         let header = kept.map_or_else(begun, |kept| kept.header.clone());
         held.keep(header, turn)
     }
+}
+
+/// The result of a call that is not made, in the form of the child's era.
+fn refusal(era: Era, why: &str) -> CallResult {
+    let result = json!({"content": [{"type": "text", "text": why}], "isError": true});
+    let result = to_raw_value(&result).expect("a result serialises");
+    let result = match era {
+        Era::Stateless => mcp::to_stateless("tools/call", &result).unwrap_or(result),
+        Era::Handshake => result,
+    };
+    CallResult::parse(result).expect("our own result can be read")
 }
 
 /// How a call of a child ended, on its span.

@@ -5,6 +5,7 @@ use crate::error::Failure;
 use crate::repository::{Repository, state_value};
 use crate::target::confinement::{self, Scratch};
 use crate::target::definition::Target;
+use crate::target::overlay;
 use crate::target::spec;
 use crate::target::tuner;
 use crate::world::event_loop;
@@ -91,7 +92,7 @@ fn end(target: &Target, repository: &Repository) -> Result<End, Failure> {
     Ok(End {
         name: target.shown(),
         version: target.version.clone(),
-        contract: of(target, repository)?,
+        contract: overlay::over(of(target, repository)?, target)?,
         code: code_identity(target, repository)?,
         state: Some(target.state.revision.to_string()),
     })

@@ -10,6 +10,7 @@ pub mod effects;
 pub mod evaluators;
 pub mod kept_staging;
 pub mod migrations;
+pub mod overlay;
 pub mod replay;
 mod resolution;
 pub mod spec;

@@ -7,6 +7,7 @@ use super::subject::{judging, scoring};
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
+use crate::target::overlay;
 use crate::testing::cases;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -69,7 +70,8 @@ fn why(
     );
     known.find()?;
     known.read()?;
-    let digests = StateDigests::new(&target.state.value, &target.state.revision);
+    let digests = StateDigests::new(&target.state.value, &target.state.revision)
+        .with_applied(overlay::key(target));
     Ok(match known.lookup(definition, &digests) {
         Answer::Known(result) | Answer::SameReads(result) => Why::Known(Box::new(result.clone())),
         Answer::Changed(changed) => Why::State(changed),

@@ -12,6 +12,7 @@ use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::confinement;
 use crate::target::evaluators::{Evaluators, Files, Judging};
+use crate::target::overlay;
 use crate::target::spec::{self, Scorer};
 use crate::templates;
 use crate::testing::cases::{self, TierCases};
@@ -177,7 +178,8 @@ impl Subject<'_> {
 
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, TierFailure> {
         let Self { target, request, .. } = self;
-        let digests = StateDigests::new(&target.state.value, &target.state.revision);
+        let digests = StateDigests::new(&target.state.value, &target.state.revision)
+            .with_applied(overlay::key(target));
         let known = self.known()?;
         let starts_at_once = self.starts_at_once(known.as_ref());
         let memory = RefCell::new(Memory {
@@ -359,6 +361,7 @@ impl Subject<'_> {
         }
         let state = (&target.state.revision, target.state.file.path());
         let mut job = TierJob::new(request.tier, runner, state, repository.layout.temporary());
+        job.presentation = overlay::checked(target, repository)?.map(|overlay| overlay.plain());
         job.judgements = Some(self.store.clone());
         job.judge_anew = request.reuse == Reuse::Nothing;
         job.shards = request.shards;

@@ -15,6 +15,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
+use agent_core::overlay::Presentation;
 use agent_core::testing::attempt::{Answered, Keeps};
 use agent_core::testing::budget::Budget;
 use agent_core::testing::case::{Case, Cases};
@@ -150,6 +151,9 @@ pub struct TierJob {
     pub runner: ChildSpec,
     /// The content of the `_meta` key that names the state.
     state: Box<RawValue>,
+    /// What lies over the Runner's tools: what is served without a variant, as variants are drawn
+    /// by the ids of conversations.
+    pub presentation: Option<Presentation>,
     /// The number of concurrent Runners; `None` is one per core.
     pub shards: Option<usize>,
     pub keeps: Keeps,
@@ -188,6 +192,7 @@ impl TierJob {
             work: OnceLock::new(),
             runner,
             state,
+            presentation: None,
             shards: None,
             keeps: Keeps::default(),
             judgements: None,

@@ -7,6 +7,7 @@ use crate::repository::ledger::LedgerRef;
 use crate::target::Target;
 use crate::target::contracts;
 use crate::target::evaluators::Evaluators;
+use crate::target::overlay;
 use crate::testing::{self, Request, TierOutcome};
 use crate::versions::evaluators;
 use crate::versions::publish::Outcome;
@@ -386,6 +387,7 @@ fn contract(
     {
         return Ok(recorded);
     }
+    overlay::checked(candidate, repository)?;
     Ok(contracts::of(candidate, repository)?.digest())
 }
 

@@ -4,6 +4,7 @@ use crate::error::Failure;
 use crate::repository::{Repository, firings, state_value};
 use crate::staging::{self, Staging, StagingError};
 use crate::sync;
+use crate::target::overlay;
 use crate::target::tuner;
 use crate::versions::evidence::{Judged, Judges};
 use crate::versions::execution::{Basis, CommitText, Execution, Staged};
@@ -215,6 +216,9 @@ fn judge(
 ) -> Result<Option<Outcome>, Failure> {
     let target = repository.candidate(&What::Staging, &snapshot.active.commit, &staged.state)?;
     let baseline = repository.target(&What::Version(snapshot.active.version.clone()))?;
+    if let Some(why) = overlay::excess(&baseline, &target, repository)? {
+        return Ok(Some(Outcome::refused(why, Refusal::Judged).with_hint(overlay::RELEASE_IT)));
+    }
     let judged = Judged {
         candidate: &target,
         judges: Judges::Served,

@@ -11,12 +11,14 @@ use crate::mcp::running::Running;
 use crate::mcp::served::Served;
 use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
+use agent_core::overlay::OverlayError;
 use agent_core::protocol::discovery::Discovery;
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
-use agent_engine::child::{ChildError, RpcError};
+use agent_engine::child::{ChildError, Role, RpcError};
 use agent_engine::error::Failure;
 use agent_engine::target::Target;
+use agent_engine::target::overlay::Shown;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -116,6 +118,20 @@ impl<S: Server> Caller<'_, S> {
             }
         });
         Ok(record)
+    }
+
+    /// How a target presents the tools of a discovery to a conversation; `None` without an overlay.
+    pub fn shown(
+        &self,
+        target: &Target,
+        discovery: &Discovery,
+        conversation: Option<&str>,
+    ) -> Result<Option<Shown>, OverlayError> {
+        if S::ROLE != Role::Runner {
+            return Ok(None);
+        }
+        let overlay = self.shim.overlays.of(&self.shim.repository, target, discovery)?;
+        Ok(overlay.map(|overlay| Shown::of(&overlay, conversation)))
     }
 
     /// A list of the server's: from the record while its child starts, since then it may have

@@ -5,6 +5,7 @@ use crate::mcp::json_rpc::{self, Answer, Incoming};
 use crate::mcp::outlet::{About, Outlet};
 use crate::mcp::route::ProtocolVersion;
 use crate::mcp::subscriptions::Subscriptions;
+use agent_core::overlay::Presentation;
 use agent_core::protocol::mcp;
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::{Opening, RpcError, client_info};
@@ -19,11 +20,19 @@ pub struct Client {
     pub subscriptions: Subscriptions,
     /// The conversation of calls that name none; a client of a single request has none.
     pub conversation: Option<String>,
+    /// How the tools were presented that it was listed last.
+    pub listed: RefCell<Option<Listed>>,
     outlet: Rc<dyn Outlet>,
     /// Of a client of the handshake era.
     initialization: RefCell<Option<Initialization>>,
     pending: RefCell<HashMap<u64, OnAnswer>>,
     next_request: Cell<u64>,
+}
+
+/// A presentation, and the conversation that it was for.
+pub struct Listed {
+    pub conversation: Option<String>,
+    pub presentation: Presentation,
 }
 
 struct Initialization {
@@ -39,6 +48,7 @@ impl Client {
             number,
             subscriptions: Subscriptions::default(),
             conversation,
+            listed: RefCell::default(),
             outlet,
             initialization: RefCell::default(),
             pending: RefCell::default(),

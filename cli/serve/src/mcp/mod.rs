@@ -9,6 +9,7 @@
 //!   the children running for its `host`, `running` is one of them, `notifications` forwards its
 //!   server-initiated messages, `tasks` maps tasks to their children, `watching` watches refs and
 //!   files.
+//! - Overlays: `overlays` keeps those of what is served; `caller` has the one of a request.
 //! - Calls: `runner` and `tuner` carry out a call, `promoting` promotes staging.
 
 mod batch;
@@ -27,6 +28,7 @@ mod in_flight;
 mod json_rpc;
 mod notifications;
 mod outlet;
+mod overlays;
 mod pool;
 mod promoting;
 mod requests;

@@ -1,17 +1,20 @@
 //! Dispatches a request by its method.
 
 use crate::mcp::caller::Caller;
+use crate::mcp::client::Listed;
 use crate::mcp::json_rpc::{self, Answer};
+use crate::mcp::overlays;
 use crate::mcp::resources;
 use crate::mcp::results::{error_text, internal, tool_error};
 use crate::mcp::route::Route;
 use crate::mcp::tool_server::{CallFailure, ToolServer};
-use agent_core::protocol::discovery::Identity;
+use agent_core::protocol::discovery::{Discovery, Identity};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::ChildError;
-use serde_json::json;
+use agent_engine::target::Target;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 pub async fn answer<S: ToolServer>(
     caller: Caller<'_, S>,
@@ -37,16 +40,41 @@ pub async fn answer<S: ToolServer>(
 /// Answers with the tools, or with the whole discovery.
 async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer {
     let route = caller.route();
-    let discovery = caller.discovery(&route).await.map_err(|error| internal(&error))?;
+    let target = caller.shim.current(&route).map_err(|error| internal(&error))?;
+    let discovery = caller.discovery_of(&route, &target).await.map_err(|error| internal(&error))?;
     let lifetime = caller.shim.targets.lifetime(&route);
     let mut result = match method {
-        "tools/list" => discovery.list(caller.era(), caller.client.takes_no_requests(), lifetime),
+        "tools/list" => {
+            let is_plain = caller.client.takes_no_requests();
+            let listed = discovery.list(caller.era(), is_plain, lifetime);
+            presented(caller, &target, &discovery, listed)
+        }
         _ => discovery.discover(lifetime),
     };
     if let Some(identity) = identity(caller, &route).filter(|_| caller.era() == Era::Stateless) {
         identity.sign_result(&mut result);
     }
     Ok(json_rpc::raw(&result))
+}
+
+/// A list of tools with the overlay of what is served. One that cannot be read is reported by a
+/// warning, and by each call: a list without an answer would leave the host without tools.
+fn presented<S: ToolServer>(
+    caller: Caller<'_, S>,
+    target: &Target,
+    discovery: &Discovery,
+    mut listed: Value,
+) -> Value {
+    let conversation = caller.own_conversation();
+    *caller.client.listed.borrow_mut() = Some(Listed {
+        conversation: conversation.map(str::to_owned),
+        presentation: overlays::presentation(target, conversation),
+    });
+    let shown = caller.shown(target, discovery, conversation).ok().flatten();
+    if let (Some(shown), Some(tools)) = (shown, listed["tools"].as_array_mut()) {
+        *tools = shown.presentation.listed(std::mem::take(tools));
+    }
+    listed
 }
 
 /// Where the child cannot start, the client is initialized all the same: its calls report why.

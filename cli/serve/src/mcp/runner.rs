@@ -10,6 +10,7 @@ use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
 use crate::mcp::tool_server::{CallFailure, ToolServer};
 use agent_core::formats::diagnose::FailureKind;
+use agent_core::overlay::OverlayError;
 use agent_core::protocol::discovery::{
     Identity, gives_conversation, is_stateful, takes_conversation,
 };
@@ -23,6 +24,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError, Membership};
+use agent_engine::target::overlay::{self, Shown};
 use agent_engine::target::spec;
 use agent_engine::telemetry::{Span, conventions as names};
 use agent_engine::world::clock::fresh_id;
@@ -72,9 +74,10 @@ impl Server for Runner {
         self.child.end().await;
     }
 
-    /// A server that takes the state with each call can serve every state of its code.
+    /// A server that takes the state with each call can serve every state of its code, any other
+    /// every overlay.
     fn serves(old: &Target, new: &Target, takes_state_by_call: bool) -> bool {
-        old.code == new.code && (takes_state_by_call || old.state.revision == new.state.revision)
+        old.code == new.code && (takes_state_by_call || overlay::differ_at_most(old, new))
     }
 
     fn identity(target: &Target) -> Option<Identity> {
@@ -129,7 +132,10 @@ impl ToolServer for Runner {
             .stat_cache
             .is_recording(&shim.repository)
             .then(|| params.get("arguments").map(ToOwned::to_owned));
-        let result = make(caller, &served, params, held.as_mut(), member.as_ref()).await?;
+        let shown =
+            shown(caller, &served, conversation.id.as_deref().or(conversation.of_host.as_deref()))?;
+        let made = Made { served: &served, member: member.as_ref(), shown: shown.as_ref() };
+        let result = make(caller, made, params, held.as_mut()).await?;
         if let Some(arguments) = recorded.filter(|_| !mcp::needs_input(&result)) {
             recording::keep(
                 &shim.repository.layout,
@@ -145,12 +151,28 @@ impl ToolServer for Runner {
     }
 }
 
-async fn make(
+/// How the tools of a running server are presented to a conversation.
+fn shown(
     caller: Caller<'_, Runner>,
     served: &Served<Runner>,
+    conversation: Option<&str>,
+) -> Result<Option<Shown>, OverlayError> {
+    let discovery = Rc::clone(&served.server.discovery.borrow());
+    caller.shown(&served.target, &discovery, conversation)
+}
+
+/// What a call is made with.
+struct Made<'a> {
+    served: &'a Served<Runner>,
+    member: Option<&'a Membership>,
+    shown: Option<&'a Shown>,
+}
+
+async fn make(
+    caller: Caller<'_, Runner>,
+    Made { served, member, shown }: Made<'_>,
     mut params: RawObject,
     mut conversation: Option<&mut LockedConversation>,
-    member: Option<&Membership>,
 ) -> Result<Box<RawValue>, CallFailure<Runner>> {
     let child_failed = |error| CallFailure::Child(error, Rc::clone(&served.server));
     loop {
@@ -162,6 +184,7 @@ async fn make(
             meta,
             conversation: conversation.as_deref_mut(),
             member,
+            shown,
             id: registered.id,
         };
         let result = match call.make(served.server.child()).await {
@@ -332,7 +355,8 @@ async fn pinned(
         |record: &Rc<agent_core::protocol::discovery::Discovery>| record.takes_state_by_call();
     if target.code == now.code {
         let served = caller.serving_target(route, now).await?;
-        if served.target.code == target.code && by_call(&served.server.discovery.borrow()) {
+        let takes_state_by_call = by_call(&served.server.discovery.borrow());
+        if Runner::serves(&served.target, &target, takes_state_by_call) {
             return Ok(Served { target, server: served.server });
         }
     }
@@ -381,7 +405,9 @@ fn shadow(caller: Caller<'_, Runner>, params: &RawObject, served: &Served<Runner
             owner: None,
         };
         if let Ok(served) = shim.acquire(&(Route::Shadow, audience), &target).await {
-            let _ = span.around(make(caller, &served, params, None, None)).await;
+            let Ok(shown) = shown(caller, &served, None) else { return };
+            let made = Made { served: &served, member: None, shown: shown.as_ref() };
+            let _ = span.around(make(caller, made, params, None)).await;
         }
     });
 }

@@ -5,6 +5,7 @@ use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::{self, UPDATED};
 use crate::mcp::json_rpc;
 use crate::mcp::outlet::About;
+use crate::mcp::overlays::{self, Overlays};
 use crate::mcp::pool::Pool;
 use crate::mcp::route::{Key, Route};
 use crate::mcp::running::Running;
@@ -39,6 +40,7 @@ pub struct Shim<S: Server> {
     pub tasks: Tasks<S>,
     pub targets: Targets,
     pub stat_cache: StatCache,
+    pub overlays: Overlays,
     /// State that the server keeps between calls.
     pub state: S::State,
     clients: RefCell<BTreeMap<u64, Weak<Client>>>,
@@ -61,6 +63,7 @@ impl<S: Server> Shim<S> {
             tasks: Tasks::default(),
             targets: Targets::new(traffic, shadow, S::ROLE == Role::Runner),
             stat_cache: StatCache::default(),
+            overlays: Overlays::default(),
             state: S::State::default(),
             clients: RefCell::default(),
             last_number: Cell::new(0),
@@ -164,6 +167,24 @@ impl<S: Server> Shim<S> {
                 self.pool.start_ahead(self, &key, &target);
             }
         }
+        if S::ROLE == Role::Runner {
+            self.notify_overlays_changed();
+        }
+    }
+
+    /// Notifies the clients that would be listed the tools in another presentation now.
+    fn notify_overlays_changed(&self) {
+        for client in self.clients() {
+            let mut listed = client.listed.borrow_mut();
+            let Some(listed) = listed.as_mut() else { continue };
+            let conversation = listed.conversation.as_deref();
+            let Ok(target) = self.current(&self.route(conversation)) else { continue };
+            let now = overlays::presentation(&target, conversation);
+            if now != listed.presentation {
+                listed.presentation = now;
+                notify_tools_changed(&client);
+            }
+        }
     }
 
     /// The code in the working tree has changed.
@@ -178,13 +199,7 @@ impl<S: Server> Shim<S> {
 
     /// Notifies every client that the tools have changed.
     pub fn notify_tools_changed(&self) {
-        let notification = json_rpc::notification(TOOLS_CHANGED, &json!({}));
-        for client in self.clients() {
-            if client.revision().is_some() {
-                client.deliver(notification.clone(), About::Nothing);
-            }
-            client.notify_subscriptions(TOOLS_CHANGED, None);
-        }
+        self.clients().iter().for_each(|client| notify_tools_changed(client));
     }
 
     /// Forwards a child's `list_changed` notification.
@@ -233,4 +248,11 @@ impl<S: Server> Shim<S> {
             self.pool.records.report(&self.repository, &target, &server.undeclared_tools.borrow());
         }
     }
+}
+
+fn notify_tools_changed(client: &Client) {
+    if client.revision().is_some() {
+        client.deliver(json_rpc::notification(TOOLS_CHANGED, &json!({})), About::Nothing);
+    }
+    client.notify_subscriptions(TOOLS_CHANGED, None);
 }

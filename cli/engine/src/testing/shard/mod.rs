@@ -14,6 +14,7 @@ use crate::testing::shard::line::{FAILURES_IN_A_ROW, Flight, Line};
 use crate::testing::shard::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
 use crate::testing::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
 use agent_core::protocol::call_result::{Answer, Unreadable, value_of};
+use agent_core::protocol::raw_object::RawObject;
 use agent_core::testing::attempt::{Attempt, Ended, Finished, Next, cost};
 use agent_core::testing::event::Event;
 use agent_core::testing::expectation::Expectation;
@@ -21,6 +22,7 @@ use agent_core::testing::opinion::Opinion;
 use serde_json::Value;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -258,6 +260,12 @@ impl<'a> Shard<'a> {
             }
             self.reserved = Some(&attempt.case.id);
         }
+        let arguments = match self.admitted(&attempt) {
+            Ok(arguments) => arguments,
+            Err(why) => {
+                return Box::pin(self.take_answer(attempt, Ok(failed(&why)), Duration::ZERO)).await;
+            }
+        };
         if self.runner.start(&self.spec).await? {
             // the scorer's messages were not read meanwhile
             self.scorer.last_message = Instant::now();
@@ -272,7 +280,7 @@ impl<'a> Shard<'a> {
         let scratch = attempt.case.files.is_some().then(|| Folder { path: self.scratch.folder() });
         let params = CallParams {
             name: &step.tool,
-            arguments: &step.arguments,
+            arguments: &arguments,
             _meta: Meta { state, conversation, scratch },
         };
         let id = self.runner.post("tools/call", params);
@@ -285,6 +293,27 @@ impl<'a> Shard<'a> {
             result: None,
         });
         Ok(())
+    }
+
+    /// The arguments of the attempt's call as the overlay has them, or why it is not made.
+    fn admitted(&self, attempt: &Attempt<'a>) -> Result<Cow<'a, Value>, String> {
+        let step = attempt.step();
+        let Some(presentation) = &self.job.presentation else {
+            return Ok(Cow::Borrowed(&step.arguments));
+        };
+        let mut params = RawObject::default();
+        params.set("name", &step.tool);
+        params.set("arguments", &step.arguments);
+        presentation.admit(&mut params)?;
+        let arguments = params.get("arguments").and_then(|raw| value_of(raw).ok());
+        Ok(arguments.map_or(Cow::Borrowed(&step.arguments), Cow::Owned))
+    }
+
+    fn presented(&self, tool: &str, result: Box<RawValue>) -> Box<RawValue> {
+        match &self.job.presentation {
+            Some(presentation) => presentation.result(tool, result),
+            None => result,
+        }
     }
 
     /// Takes an answer and all that arrived with it, which share the time they took.
@@ -332,6 +361,7 @@ impl<'a> Shard<'a> {
         outcome: Outcome,
         time: Duration,
     ) -> Result<(), TierError> {
+        let outcome = outcome.map(|raw| self.presented(&attempt.step().tool, raw));
         match outcome.or_else(|error| {
             if attempt.expects_error() { Ok(as_result(&error)) } else { Err(error) }
         }) {
@@ -586,6 +616,12 @@ impl<'a> Shard<'a> {
 
 fn unreadable(role: Role, what: &str, problem: Unreadable) -> ChildError {
     ChildError::Unreadable { role, what: what.to_owned(), problem }
+}
+
+/// The result of a call that is not made.
+fn failed(why: &str) -> Box<RawValue> {
+    to_raw_value(&json!({"content": [{"type": "text", "text": why}], "isError": true}))
+        .expect("a result serialises")
 }
 
 /// A refusal as the failed result that a case may expect.

@@ -1,0 +1,140 @@
+//! The overlay of a target: how its Runner is presented.
+
+use crate::error::Failure;
+use crate::repository::Repository;
+use crate::target::contracts;
+use crate::target::definition::Target;
+use agent_core::contract::Contract;
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_core::overlay::{self, Assignment, Fault, KEY, Overlay, OverlayError, Presentation};
+use serde_json::Value;
+
+/// The overlay in a target's state; `None` where it has none.
+pub fn of(target: &Target) -> Result<Option<Overlay>, OverlayError> {
+    Overlay::read(&target.state.value, key(target))
+}
+
+/// The key of its state that holds the overlay.
+pub fn key(target: &Target) -> &str {
+    target.manifest.runner.overlay.as_deref().unwrap_or(KEY)
+}
+
+/// The same, which has to fit these tools of the Runner.
+pub fn fitting(target: &Target, tools: &[Value]) -> Result<Option<Overlay>, Failure> {
+    let Some(overlay) = of(target)? else { return Ok(None) };
+    let (overlay, faults) = overlay.fitted(tools);
+    if faults.is_empty() { Ok(Some(overlay)) } else { Err(Misfit::of(target, &faults).into()) }
+}
+
+/// Whether the states of two targets are the same but for the overlay, which no Runner applies.
+pub fn differ_at_most(one: &Target, other: &Target) -> bool {
+    if one.state.revision == other.state.revision {
+        return true;
+    }
+    let beside = |target: &Target| {
+        let mut members = target.state.value.as_object().cloned().unwrap_or_default();
+        members.remove(key(target));
+        members
+    };
+    one.state.value.is_object() && other.state.value.is_object() && beside(one) == beside(other)
+}
+
+/// An overlay that does not fit the Runner that it lies over.
+#[derive(Debug, thiserror::Error)]
+#[error("the overlay of {shown} (`{key}` of its state) does not fit the Runner: {faults}")]
+pub struct Misfit {
+    shown: String,
+    key: String,
+    faults: String,
+}
+
+impl Misfit {
+    pub fn of(target: &Target, faults: &[Fault]) -> Self {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Self { shown: target.shown(), key: key(target).to_owned(), faults: faults.join("; ") }
+    }
+}
+
+impl Diagnose for Misfit {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        let key = &self.key;
+        Some(format!(
+            "`agent state set {key}.PATH=VALUE` mends it; `agent state reset` discards the updates"
+        ))
+    }
+}
+
+/// The same, where the tools are those of its Contract, which is found only if there is an overlay.
+pub fn checked(target: &Target, repository: &Repository) -> Result<Option<Overlay>, Failure> {
+    if of(target)?.is_none() {
+        return Ok(None);
+    }
+    fitting(target, &tools_of(&contracts::of(target, repository)?))
+}
+
+/// The tools as one conversation is shown them, and the draw that decided it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub presentation: Presentation,
+    /// Where conversations are shown different things.
+    pub drawn: Option<Assignment>,
+}
+
+impl Shown {
+    /// A call outside of a conversation is shown what is served without a variant.
+    pub fn of(overlay: &Overlay, conversation: Option<&str>) -> Self {
+        match conversation.filter(|_| overlay.is_split()) {
+            None => Self { presentation: overlay.plain(), drawn: None },
+            Some(id) => {
+                let drawn = overlay.assign(id);
+                Self { presentation: overlay.presentation(&drawn.variant), drawn: Some(drawn) }
+            }
+        }
+    }
+}
+
+/// A Contract as its callers see it: with the overlay of a state over the Runner's tools.
+pub fn over(mut contract: Contract, target: &Target) -> Result<Contract, Failure> {
+    if let Some(overlay) = fitting(target, &tools_of(&contract))? {
+        let listed = overlay.plain().listed(tools_of(&contract));
+        let named = |tool: Value| Some((tool["name"].as_str()?.to_owned(), tool));
+        contract.runner.tools = listed.into_iter().filter_map(named).collect();
+    }
+    Ok(contract)
+}
+
+/// Why a change of the overlay is more than a promotion may make; `None` where it is not.
+pub fn excess(
+    served: &Target,
+    candidate: &Target,
+    repository: &Repository,
+) -> Result<Option<String>, Failure> {
+    let (old, new) = (of(served)?, of(candidate)?);
+    if old == new {
+        return Ok(None);
+    }
+    let tools = tools_of(&contracts::of(candidate, repository)?);
+    let new = fitting(candidate, &tools)?.unwrap_or_default();
+    let old = old.map(|old| old.fitted(&tools).0).unwrap_or_default();
+    let declared = overlay::promotable(candidate.manifest.promote.overlay.as_deref())?;
+    let found = overlay::excess(&tools, (&old, &new), &declared)?;
+    let shown: Vec<_> = found
+        .iter()
+        .map(|change| format!("{} ({}: {})", change.message, change.rule, change.level))
+        .collect();
+    Ok((!shown.is_empty())
+        .then(|| format!("the change of the overlay is more than a PATCH: {}", shown.join("; "))))
+}
+
+/// What to do about such a change.
+pub const RELEASE_IT: &str = "release it (`agent state show --at staging` into \
+    state/active.state.json on main), or declare the rule: `[promote] overlay = [\"RULE\"]` in \
+    agent.toml";
+
+fn tools_of(contract: &Contract) -> Vec<Value> {
+    contract.runner.tools.values().cloned().collect()
+}
