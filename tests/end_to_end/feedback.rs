@@ -81,7 +81,7 @@ fn staging_is_as_if_a_signal_had_never_been_sent() {
     served
         .agent(["feedback", "withdraw", "never"])
         .code(3)
-        .stderr_has("staging has no signal `never`");
+        .stderr_has("no signal `never` was counted here");
 }
 
 #[test]
@@ -103,13 +103,67 @@ fn later_signals_are_replayed_only_until_the_states_agree() {
     assert_eq!(served.staging(), before);
 }
 
+/// Three versions of 20 signals each, and 20 signals in staging, without these.
+fn promoted(skipped: impl Fn(u32) -> bool) -> Served {
+    let served = served();
+    for version in 0..4u32 {
+        let those = signals(|number| skipped(number + 60 * version) || number % 3 != 0);
+        let those = those.replace("secret-", &format!("secret-{version}-"));
+        served.agent_given(["tune", "--signals", "-"], &those).ok();
+        if version < 3 {
+            served.agent(["promote"]).ok();
+        }
+    }
+    served
+}
+
 #[test]
-fn signal_of_a_version_is_refused() {
+fn signals_of_versions_are_taken_back_by_the_next_version() {
+    let served = promoted(|_| false);
+    let bytes = |served: &Served| {
+        std::fs::read(served.path("state/staging.state.json")).expect("the view of staging")
+    };
+    // one of the second version
+    let one = |number| number == 66;
+    let planned = withdraw(&served, "secret-1-6 --dry-run");
+    assert_eq!((&planned["withdrawn"], &planned["versions"]), (&json!(1), &json!(["0.1.2"])));
+    let done = withdraw(&served, "secret-1-6 --verify");
+    assert_eq!((&done["verified"], &done["versions"]), (&json!(true), &json!(["0.1.2"])), "{done}");
+    assert_eq!(bytes(&served), bytes(&promoted(one)));
+    assert_eq!(withdraw(&served, "secret-1-6")["withdrawn"], 0);
+    served.agent(["state", "verify"]).ok();
+
+    // all of one person, in each version and in staging, after that
+    let done = withdraw(&served, "--tag person:42 --verify");
+    let versions = json!(["0.1.1", "0.1.2", "0.1.3"]);
+    assert_eq!((&done["verified"], &done["versions"]), (&json!(true), &versions), "{done}");
+    let all = |number: u32| number == 66 || number % 10 == 3;
+    assert_eq!(bytes(&served), bytes(&promoted(all)));
+    let journal = std::fs::read_to_string(served.path(".agent/journal/current.jsonl")).unwrap();
+    assert!(!journal.contains("person:42"), "{journal}");
+
+    // the next version is without them, and its evidence holds
+    served.agent(["promote"]).ok();
+    served.agent(["verify", "--run"]).ok();
+    let expected = bytes(&served);
+    let again = signals(|number| number % 3 != 0).replace("secret-", "secret-1-");
+    served.agent_given(["tune", "--signals", "-"], &again).ok().stderr_has("20 already counted");
+    assert_eq!(bytes(&served), expected);
+
+    // and a later withdrawal of another one leaves these out as well
+    let done = withdraw(&served, "secret-0-0 --verify");
+    assert_eq!(done["verified"], true, "{done}");
+    assert_eq!(bytes(&served), bytes(&promoted(|number| all(number) || number == 0)));
+}
+
+#[test]
+fn signal_before_a_release_is_refused() {
     let served = served();
     served.agent(["tune", "reward", "arm=a", "value=1", "--id", "sent"]).ok();
     served.agent(["promote"]).ok();
+    served.release("0.2.0");
     served
         .agent(["feedback", "withdraw", "sent"])
         .code(1)
-        .stderr_has("signal `sent` is part of a version");
+        .stderr_has("signal `sent` was counted before the newest release or rollback");
 }

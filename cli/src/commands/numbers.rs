@@ -1,4 +1,4 @@
-//! Numbers as arguments.
+//! Numbers as arguments, and counts in reports.
 
 /// The lowest and the highest reward: `LOW,HIGH`.
 pub fn range(text: &str) -> Result<(f64, f64), String> {
@@ -12,4 +12,9 @@ pub fn range(text: &str) -> Result<(f64, f64), String> {
 /// A finite number.
 pub fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// A number of things: `1 signal`, `2 signals`.
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,3 +1,4 @@
+use super::numbers::counted;
 use super::outcome;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -511,8 +512,4 @@ impl Report {
 
 fn shown(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("JSON serialises")
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

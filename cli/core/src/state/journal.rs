@@ -110,6 +110,12 @@ impl Record {
         !self.tool.starts_with(OWN_TOOLS)
     }
 
+    /// Whether it takes back a signal of a version. Its change holds for the states of that version
+    /// alone.
+    pub fn is_withdrawal(&self) -> bool {
+        self.tool == WITHDRAW && self.id.starts_with(WITHDRAWN_FROM_A_VERSION)
+    }
+
     /// The digest of the signal's content: `Signal::content`.
     pub fn content(&self) -> String {
         if self.tool == WITHDRAW {
@@ -139,18 +145,25 @@ pub const OWN_TOOLS: &str = "agent/";
 pub const SET: &str = "agent/set";
 pub const CAS: &str = "agent/cas";
 pub const MIGRATE: &str = "agent/migrate";
-/// In the place of a signal that was taken back: its content is known by its digest alone.
+/// For a signal that was taken back: its content is known by its digest alone.
 pub const WITHDRAW: &str = "agent/withdraw";
 
 /// Before the digest of the id of a signal that was taken back.
 const WITHDRAWN: &str = "withdrawn:";
+/// The same for one that is part of a version.
+const WITHDRAWN_FROM_A_VERSION: &str = "withdrawal:";
 
 /// The id of the record in the place of a signal that was taken back.
 pub fn withdrawn_id(id: &str) -> String {
     format!("{WITHDRAWN}{}", object_id::digest(id.as_bytes()))
 }
 
-/// The digest in such an id, in hexadecimal digits.
+/// The id of the record that takes back a signal of a version, whose own record stays.
+pub fn withdrawal_id(id: &str) -> String {
+    format!("{WITHDRAWN_FROM_A_VERSION}{}", object_id::digest(id.as_bytes()))
+}
+
+/// The digest in the first of these, in hexadecimal digits.
 pub fn digest_of_withdrawn(id: &str) -> Option<&str> {
     id.strip_prefix(WITHDRAWN)?.strip_prefix("sha256:").filter(|digest| digest.len() == 64)
 }

@@ -9,17 +9,18 @@ use crate::error::Failure;
 use crate::repository::records::{COUNTED, View};
 use crate::repository::{Repository, state_value};
 use crate::staging::past::{
-    CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Standing, id_digest,
+    CountedBy, Counts, Fork, ID_DIGEST, IdDigest, Past, PastError, Promoted, Standing, id_digest,
 };
 use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
 use agent_core::formats::committed::Committed;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::{self, Manifest};
 use agent_core::formats::object_id::{ObjectId, digest as digest_of};
 use agent_core::state::journal::{self, Base, SealedAs};
 use agent_core::version::registry::journal_key;
-use agent_core::version::tag;
+use agent_core::version::{Kind, tag};
 use std::collections::HashMap;
 
 /// Consecutive versions whose signals are recorded already: earlier ones are recorded as well, or
@@ -209,6 +210,32 @@ fn path(journal: &str) -> String {
 }
 
 impl RepositoryPast {
+    fn promoted_up_to(&self, commit: &ObjectId) -> Result<Vec<Promoted>, Failure> {
+        let mut stores = Stores::new(self);
+        let mut promoted = Vec::new();
+        for past in self.git.first_parents(commit) {
+            let past = past?;
+            let Some((Kind::Promotion, version)) = past.trailers.as_version() else { break };
+            let Some(digest) = &past.trailers.journal else { break };
+            let mut found = None;
+            for at in [commit, &past.id] {
+                if let (None, Some(store)) = (&found, stores.of(at)) {
+                    found = sealed_in(store, digest)?;
+                }
+            }
+            let journal = found.ok_or_else(|| {
+                Failure::new(
+                    FailureKind::Surroundings,
+                    format!("the Journal of {} is in no object store of this clone", tag(version)),
+                )
+                .with_hint("signals of versions are taken back where the versions were made")
+            })?;
+            promoted.push(Promoted { version: version.clone(), journal });
+        }
+        promoted.reverse();
+        Ok(promoted)
+    }
+
     fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, Failure> {
         let mut stores = Stores::new(self);
         let mut said = HashMap::new();
@@ -256,6 +283,10 @@ impl Past for RepositoryPast {
         most: usize,
     ) -> Result<Counts, PastError> {
         self.counts_of(commit, known, most).map_err(unknown)
+    }
+
+    fn promoted(&self, commit: &ObjectId) -> Result<Vec<Promoted>, PastError> {
+        self.promoted_up_to(commit).map_err(unknown)
     }
 
     fn contents(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {

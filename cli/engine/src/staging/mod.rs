@@ -38,7 +38,7 @@ pub use idle::Idle;
 pub use manager::{Active, Append, Snapshot, Staging};
 pub use succession::{Discarded, Rebased, Replayed, Sealed};
 pub use view::Notice;
-pub use withdrawal::Withdrawn;
+pub use withdrawal::{Scope, Withdrawn};
 
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,13 @@ pub struct Counts {
     pub reaches_known: bool,
 }
 
+/// A version that signals alone made of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promoted {
+    pub version: Version,
+    pub journal: Vec<u8>,
+}
+
 /// The past of `active`, as the repository and the object store have it.
 pub trait Past: std::fmt::Debug {
     fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError>;
@@ -77,6 +84,11 @@ pub trait Past: std::fmt::Debug {
         known: Option<&ObjectId>,
         most: usize,
     ) -> Result<Counts, PastError>;
+
+    /// The promotions from a version back to the last one that was made otherwise, oldest first.
+    fn promoted(&self, _commit: &ObjectId) -> Result<Vec<Promoted>, PastError> {
+        Ok(Vec::new())
+    }
 
     /// The content digests, by id, of signals counted recently up to a version, as far as their
     /// Journals are present.

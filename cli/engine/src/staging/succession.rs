@@ -342,7 +342,7 @@ pub(super) struct NewJournal {
 }
 
 impl NewJournal {
-    fn begin(header: Vec<u8>) -> Result<Self, JournalError> {
+    pub fn begin(header: Vec<u8>) -> Result<Self, JournalError> {
         Ok(Self { fold: Fold::begin(&header)?, bytes: header })
     }
 
@@ -362,7 +362,7 @@ impl NewJournal {
 
     /// Every update of another Journal, to be replayed later: until then a Tuner's leads to the
     /// state that it was recorded to lead to.
-    fn take_in(&mut self, journal: &[u8]) -> Result<(), JournalError> {
+    pub fn take_in(&mut self, journal: &[u8]) -> Result<(), JournalError> {
         let mut before = Fold::begin(journal)?.state;
         let mut state = self.fold.state.clone();
         let mut drafts = Vec::new();
@@ -399,6 +399,13 @@ fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, Jour
 
 /// A direct edit, on another state: the same paths get the same values.
 pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
+    if record.is_withdrawal() {
+        return Replayed::Dropped(
+            "it took back a signal of an earlier version, which is part of this state again; \
+            `agent feedback withdraw` takes it back anew"
+                .to_owned(),
+        );
+    }
     let mut after = state.clone();
     match json_patch::patch(&mut after, change) {
         Ok(()) => Replayed::State(after),

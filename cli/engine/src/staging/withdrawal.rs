@@ -4,28 +4,70 @@
 //! In the place of each is a record with digests alone, so that it is not counted again when it is
 //! sent again, and no file of staging has its content. The new Journal replaces the old one by a
 //! rename, which is the commit point.
+//!
+//! A signal of a version stays in that version, whose evidence is not changed. The Journals of that
+//! version and of those since are replayed without it, and the new Journal of staging begins with a
+//! record that leads from the served state to the outcome: the next promotion makes it a version.
+//! Such a record holds for the served state alone, so what is replayed here begins before the first
+//! version with a signal that was ever taken back.
 
 use super::error::StagingError;
 use super::manager::Staging;
+use super::past::Promoted;
 use super::places::Places;
 use super::succession::{NewJournal, REPLAYED_GROUP, Replayed, reapply, redraft};
 use crate::world::fs::FsError;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::state::journal::{self, Draft, Fold, Record};
+use agent_core::state::journal::{self, Draft, Fold, JournalError, Record};
 use json_patch::Patch;
+use semver::Version;
 use serde_json::Value;
+use std::collections::HashSet;
+
+/// Where signals are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In staging, and in versions where staging has none.
+    First,
+    /// In staging and in all versions since the last that was not a promotion.
+    All,
+}
+
+/// The signals that a selection takes, and what is to be replayed without them.
+#[derive(Debug, Default)]
+pub struct Selected {
+    pub records: Vec<Record>,
+    /// The versions that have some of them.
+    pub versions: Vec<Version>,
+    /// The Journals to replay before that of staging, oldest first.
+    journals: Vec<Promoted>,
+    /// The ids of these signals and of those of the Journals that were taken back before.
+    left_out: HashSet<String>,
+    /// How many of the records are in these Journals.
+    sealed: usize,
+}
 
 /// What a withdrawal did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Withdrawn {
     /// How many signals.
     pub signals: u64,
+    /// The versions that have some of them.
+    pub versions: Vec<Version>,
     /// How many later updates were made again; the others led to the recorded states.
     pub replayed: u64,
     pub before: ObjectId,
     pub after: ObjectId,
+    /// The Journal in which the outcome was replayed.
+    pub replay: Vec<u8>,
+}
+
+/// A Journal without the signals.
+struct Without {
+    next: NewJournal,
+    replayed: u64,
 }
 
 /// A record behind the kept groups, and what it leads to.
@@ -43,27 +85,54 @@ enum Effect {
 }
 
 impl Staging {
-    /// The signals in staging that a selection takes.
+    /// The signals that a selection takes.
     pub fn selected(
         &mut self,
         takes: impl Fn(&Record) -> bool,
-    ) -> Result<Vec<Record>, StagingError> {
-        let mut records = Vec::new();
-        let bytes = self.journal()?;
-        journal::scan(&bytes, |record| {
-            if record.is_by_tuner() && takes(&record) {
-                records.push(record);
+        scope: Scope,
+    ) -> Result<Selected, StagingError> {
+        let current = self.journal()?;
+        let takes = |record: &Record| record.is_by_tuner() && takes(record);
+        let here = Found::in_journal(&current, &takes).map_err(self.places.damaged())?;
+        if scope == Scope::First && !here.records.is_empty() && here.gone.is_empty() {
+            return Ok(here.alone());
+        }
+        let promoted = self.past.promoted(&self.fold.base.commit)?;
+        let mut found = Vec::with_capacity(promoted.len());
+        for Promoted { journal, .. } in &promoted {
+            found.push(Found::in_journal(journal, &takes).map_err(self.places.damaged())?);
+        }
+        let gone: HashSet<String> =
+            found.iter().chain([&here]).flat_map(|one| one.gone.iter().cloned()).collect();
+        let found: Vec<_> = found.into_iter().map(|one| one.without(&gone)).collect();
+        let Some(first) = found.iter().position(Found::has_any) else { return Ok(here.alone()) };
+        let mut selected = Selected::default();
+        for (promoted, found) in promoted.into_iter().zip(found).skip(first) {
+            if !found.records.is_empty() {
+                selected.versions.push(promoted.version.clone());
             }
-        })
-        .map_err(|error| self.unreadable(error))?;
-        Ok(records)
+            selected.take(found);
+            selected.journals.push(promoted);
+        }
+        selected.sealed = selected.records.len();
+        selected.take(here.without(&gone));
+        Ok(selected)
     }
 
     /// Whether a signal of this id was taken back here.
     pub fn has_withdrawn(&mut self, id: &str) -> Result<bool, StagingError> {
-        let id = journal::withdrawn_id(id);
-        let ids = journal::ids(&self.journal()?).map_err(|error| self.unreadable(error))?;
-        Ok(ids.contains(&id))
+        let ids = [journal::withdrawn_id(id), journal::withdrawal_id(id)];
+        let here = journal::ids(&self.journal()?).map_err(|error| self.unreadable(error))?;
+        if here.iter().any(|id| ids.contains(id)) {
+            return Ok(true);
+        }
+        for Promoted { journal, .. } in self.past.promoted(&self.fold.base.commit)? {
+            let there = journal::ids(&journal).map_err(|error| self.unreadable(error))?;
+            if there.iter().any(|id| ids.contains(id)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Takes signals back, under the lock. `replay` computes the outcome of a later update on
@@ -71,10 +140,11 @@ impl Staging {
     pub async fn withdraw<E: From<StagingError>>(
         &mut self,
         takes: impl Fn(&Record) -> bool,
+        scope: Scope,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         self.hold()?;
-        let outcome = self.withdraw_locked(takes, replay).await;
+        let outcome = self.withdraw_locked(takes, scope, replay).await;
         self.release();
         outcome
     }
@@ -82,65 +152,220 @@ impl Staging {
     async fn withdraw_locked<E: From<StagingError>>(
         &mut self,
         takes: impl Fn(&Record) -> bool,
-        mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+        scope: Scope,
+        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         self.drop_torn_tail()?;
-        let takes = |record: &Record| record.is_by_tuner() && takes(record);
         let before = self.fold.revision.clone();
-        let selected = self.selected(takes)?;
-        let [Some(first), Some(last)] = [selected.first(), selected.last()] else {
-            let none = Withdrawn { signals: 0, replayed: 0, after: before.clone(), before };
+        let selected = self.selected(takes, scope)?;
+        if selected.records.is_empty() {
+            let (after, replay) = (before.clone(), Vec::new());
+            let (signals, replayed, versions) = (0, 0, Vec::new());
+            let none = Withdrawn { signals, versions, replayed, before, after, replay };
             return Ok(Committed::whole(none));
+        }
+        let current = self.journal()?;
+        let places = self.places.clone();
+        let damaged = |error| places.damaged()(error);
+        let (old, boundary) = joined(&selected.journals, &current).map_err(damaged)?;
+        let Without { next, replayed } =
+            without(&old, &selected.left_out, &self.places, replay).await?;
+        let replay = next.bytes.clone();
+        let next = match boundary {
+            None => next,
+            Some(boundary) => follow_on(&current, &next, boundary, &selected).map_err(damaged)?,
         };
-        let (first, last) = (first.seq, last.seq);
-        let old = self.journal()?;
-        let kept = journal::before(&old, first).map_err(self.places.damaged())?;
-        let mut next = NewJournal::of(kept).map_err(self.places.damaged())?;
-        let later = later(&old, kept.len(), &next.fold, first).map_err(self.places.damaged())?;
-        let mut state = next.fold.state.clone();
-        let mut drafts = Vec::new();
-        let (mut replayed, mut agreed) = (0, None);
-        for Later { record, effect } in &later {
-            if takes(record) {
-                drafts.push(without_content(record));
-            } else {
-                let again = match effect {
-                    Effect::Known(after) => Replayed::State(after.clone()),
-                    Effect::Own(change) => reapply(&state, record, change),
-                    Effect::Tuner => replay(&state, record).await?,
-                };
-                replayed += u64::from(matches!(effect, Effect::Tuner));
-                drafts.push(redraft(record, again, &mut state));
+        let after = next.fold.revision.clone();
+        let mut warnings =
+            forget_aside(&self.places, &selected.records).map_err(StagingError::from)?;
+        warnings.extend(self.succeed(&next.bytes)?);
+        let signals = selected.records.len() as u64;
+        let versions = selected.versions;
+        let value = Withdrawn { signals, versions, replayed, before, after, replay };
+        Ok(Committed { value, warnings })
+    }
+}
+
+/// The records of one Journal that matter.
+struct Found {
+    records: Vec<Record>,
+    /// All ids of signals, for those that were taken back later.
+    signals: Vec<String>,
+    /// The ids of the records that take back signals of versions.
+    gone: HashSet<String>,
+}
+
+impl Found {
+    fn in_journal(bytes: &[u8], takes: &impl Fn(&Record) -> bool) -> Result<Self, JournalError> {
+        let mut found = Self { records: Vec::new(), signals: Vec::new(), gone: HashSet::new() };
+        journal::scan(bytes, |record| {
+            if record.is_withdrawal() {
+                found.gone.insert(record.id);
+            } else if takes(&record) {
+                found.records.push(record);
+            } else if record.is_by_tuner() {
+                found.signals.push(record.id);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The same once other records have taken some back: those are no longer taken, and left out.
+    fn without(mut self, gone: &HashSet<String>) -> Self {
+        let is_gone = |id: &str| !gone.is_empty() && gone.contains(&journal::withdrawal_id(id));
+        self.signals.retain(|id| is_gone(id));
+        let (taken, gone): (Vec<_>, Vec<_>) =
+            self.records.into_iter().partition(|record| !is_gone(&record.id));
+        self.records = taken;
+        self.signals.extend(gone.into_iter().map(|record| record.id));
+        self
+    }
+
+    fn has_any(&self) -> bool {
+        !(self.records.is_empty() && self.signals.is_empty())
+    }
+
+    /// Of staging, where no version has to be replayed.
+    fn alone(self) -> Selected {
+        let left_out = self.records.iter().map(|record| record.id.clone()).collect();
+        Selected { records: self.records, left_out, ..Selected::default() }
+    }
+}
+
+impl Selected {
+    fn take(&mut self, found: Found) {
+        self.left_out.extend(found.records.iter().map(|record| record.id.clone()));
+        self.left_out.extend(found.signals);
+        self.records.extend(found.records);
+    }
+}
+
+/// One Journal of those of versions and staging's, and where staging's begins in it. Staging's
+/// alone where there are none.
+fn joined(journals: &[Promoted], current: &[u8]) -> Result<(Vec<u8>, Option<u64>), JournalError> {
+    let Some(first) = journals.first() else { return Ok((current.to_vec(), None)) };
+    let start = Fold::begin(&first.journal)?;
+    let header = journal::header(&start.base, start.first, &start.state);
+    let mut joined = NewJournal::begin(header)?;
+    for Promoted { journal, .. } in journals {
+        joined.take_in(journal)?;
+    }
+    let boundary = joined.fold.next;
+    joined.take_in(current)?;
+    Ok((joined.bytes, Some(boundary)))
+}
+
+/// A Journal replayed without signals.
+async fn without<E: From<StagingError>>(
+    old: &[u8],
+    left_out: &HashSet<String>,
+    places: &Places,
+    mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+) -> Result<Without, E> {
+    let damaged = |error| places.damaged()(error);
+    let takes = |record: &Record| record.is_by_tuner() && left_out.contains(&record.id);
+    let (first, last) = ends_of(old, left_out).map_err(damaged)?;
+    let kept = journal::before(old, first).map_err(damaged)?;
+    let mut next = NewJournal::of(kept).map_err(damaged)?;
+    let later = later(old, kept.len(), &next.fold, first).map_err(damaged)?;
+    let mut state = next.fold.state.clone();
+    let mut drafts = Vec::new();
+    let (mut replayed, mut agreed) = (0, None);
+    for Later { record, effect } in &later {
+        if takes(record) {
+            drafts.push(without_content(record));
+        } else {
+            let again = match effect {
+                Effect::Known(after) => Replayed::State(after.clone()),
+                Effect::Own(change) => reapply(&state, record, change),
+                Effect::Tuner => replay(&state, record).await?,
+            };
+            replayed += u64::from(matches!(effect, Effect::Tuner));
+            drafts.push(redraft(record, again, &mut state));
+        }
+        if drafts.len() == REPLAYED_GROUP {
+            next.add(std::mem::take(&mut drafts));
+        }
+        // from the same state on, the same updates lead to the same states
+        if record.seq >= last && canonical::revision(&state) == record.after {
+            agreed = Some(record.seq);
+            break;
+        }
+    }
+    if let Some(agreed) = agreed {
+        journal::walk(old, |record, after| {
+            if record.seq > agreed {
+                drafts.push(redraft(record, Replayed::State(after.clone()), &mut state));
             }
             if drafts.len() == REPLAYED_GROUP {
                 next.add(std::mem::take(&mut drafts));
             }
-            // from the same state on, the same updates lead to the same states
-            if record.seq >= last && canonical::revision(&state) == record.after {
-                agreed = Some(record.seq);
-                break;
-            }
-        }
-        if let Some(agreed) = agreed {
-            journal::walk(&old, |record, after| {
-                if record.seq > agreed {
-                    drafts.push(redraft(record, Replayed::State(after.clone()), &mut state));
-                }
-                if drafts.len() == REPLAYED_GROUP {
-                    next.add(std::mem::take(&mut drafts));
-                }
-            })
-            .map_err(self.places.damaged())?;
-        }
-        if !drafts.is_empty() {
-            next.add(drafts);
-        }
-        let after = next.fold.revision.clone();
-        let mut warnings = forget_aside(&self.places, &selected).map_err(StagingError::from)?;
-        warnings.extend(self.succeed(&next.bytes)?);
-        let signals = selected.len() as u64;
-        Ok(Committed { value: Withdrawn { signals, replayed, before, after }, warnings })
+        })
+        .map_err(damaged)?;
     }
+    if !drafts.is_empty() {
+        next.add(drafts);
+    }
+    Ok(Without { next, replayed })
+}
+
+/// The sequence numbers of the first and the last of these signals.
+fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
+    let (mut first, mut last) = (u64::MAX, 0);
+    journal::scan(bytes, |record| {
+        if record.is_by_tuner() && ids.contains(&record.id) {
+            first = first.min(record.seq);
+            last = record.seq;
+        }
+    })?;
+    Ok((first, last))
+}
+
+/// Staging's Journal after a replay that began in earlier versions: from the served state to the
+/// outcome of these, then staging's own updates.
+fn follow_on(
+    current: &[u8],
+    replayed: &NewJournal,
+    boundary: u64,
+    selected: &Selected,
+) -> Result<NewJournal, JournalError> {
+    let header = usize::try_from(Fold::begin(current)?.end).unwrap_or(usize::MAX);
+    let mut next = NewJournal::begin(current[..header].to_vec())?;
+    let mut outcome = Fold::begin(&replayed.bytes)?.state;
+    let mut later = Vec::new();
+    journal::walk(&replayed.bytes, |record, after| {
+        if record.seq < boundary {
+            outcome.clone_from(after);
+        } else {
+            later.push((record.clone(), after.clone()));
+        }
+    })?;
+    let (before, later): (Vec<_>, Vec<_>) =
+        later.into_iter().partition(|(record, _)| record.is_withdrawal());
+    let mut drafts: Vec<_> = before.iter().map(|(record, _)| without_effect(record)).collect();
+    drafts.extend(selected.records[..selected.sealed].iter().map(withdrawal));
+    if let Some(last) = drafts.last_mut() {
+        last.state = Some(outcome.clone());
+    }
+    next.add(drafts);
+    let mut state = outcome;
+    for group in later.chunks(REPLAYED_GROUP) {
+        let drafts = group
+            .iter()
+            .map(|(record, after)| redraft(record, Replayed::State(after.clone()), &mut state));
+        next.add(drafts.collect());
+    }
+    Ok(next)
+}
+
+/// The record that takes back a signal of a version.
+fn withdrawal(record: &Record) -> Draft {
+    Draft { id: journal::withdrawal_id(&record.id), ..without_content(record) }
+}
+
+/// A record that takes back a signal, before the one that has the outcome of all.
+fn without_effect(record: &Record) -> Draft {
+    Draft { id: record.id.clone(), ..without_content(record) }
 }
 
 /// The records of a Journal behind the kept groups, of which those before `first` are as they were.

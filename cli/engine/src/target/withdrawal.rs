@@ -1,15 +1,17 @@
-//! Signals of staging taken back, by id or by tag.
+//! Signals taken back, by id or by tag.
 
 use crate::conversations;
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::staging::{Known, Withdrawn};
+use crate::staging::{Known, Scope, Withdrawn};
 use crate::target::replay;
 use crate::target::tuner::{self, Tuner};
 use crate::world::event_loop;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::state::journal::{self, Fold, Record};
 use agent_core::version::what::What;
+use semver::Version;
+use serde_json::Value;
 
 /// Which signals.
 #[derive(Debug, Clone)]
@@ -19,6 +21,14 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// Signals of one tag may be anywhere.
+    const fn scope(&self) -> Scope {
+        match self {
+            Self::Id(_) => Scope::First,
+            Self::Tag(_) => Scope::All,
+        }
+    }
+
     fn takes(&self, record: &Record) -> bool {
         match self {
             Self::Id(id) => record.id == *id,
@@ -29,8 +39,8 @@ impl Selection {
 
 #[derive(Debug)]
 pub enum Outcome {
-    /// Signals of staging would be taken back, as many as this.
-    Planned(u64),
+    /// Signals would be taken back, as many as this, and the versions that have some of them.
+    Planned(u64, Vec<Version>),
     Done {
         withdrawn: Withdrawn,
         /// Whether a replay of all that is left led to each recorded state; nothing where none was
@@ -64,30 +74,27 @@ async fn through(
     verify: bool,
 ) -> Result<Outcome, Failure> {
     let mut staging = tuner::staging_for(tuner, repository).await?;
-    let selected = staging.selected(|record| selection.takes(record))?;
-    if selected.is_empty() {
+    let takes = |record: &Record| selection.takes(record);
+    let selected = staging.selected(takes, selection.scope())?;
+    if selected.records.is_empty() {
         if let Selection::Id(id) = selection {
-            expect_not_promoted(id, &staging.has_counted(id)?, staging.has_withdrawn(id)?)?;
+            expect_taken_back(id, &staging.has_counted(id)?, staging.has_withdrawn(id)?)?;
         }
         return Ok(Outcome::Nothing);
     }
     if dry_run {
-        return Ok(Outcome::Planned(selected.len() as u64));
+        return Ok(Outcome::Planned(selected.records.len() as u64, selected.versions));
     }
     // before the commit point, so that a kill leaves nothing that a repetition does not find
-    for record in &selected {
+    for record in &selected.records {
         if let Some(conversation) = &record.conversation {
             conversations::forget_reward(&repository.layout, &conversation.id, &record.id)?;
         }
     }
-    let withdrawn = staging
-        .withdraw(
-            |record| selection.takes(record),
-            async |state, record: &Record| tuner.replay(state, record).await,
-        )
-        .await?;
+    let replay = async |state: &Value, record: &Record| tuner.replay(state, record).await;
+    let withdrawn = staging.withdraw(takes, selection.scope(), replay).await?;
     let withdrawn = repository.settle(withdrawn);
-    let verified = if verify { Some(replayed(tuner, &staging.journal()?).await?) } else { None };
+    let verified = if verify { Some(replayed(tuner, &withdrawn.replay).await?) } else { None };
     Ok(Outcome::Done { withdrawn, verified })
 }
 
@@ -102,18 +109,22 @@ async fn replayed(tuner: &Tuner, bytes: &[u8]) -> Result<Result<(), String>, Fai
     }))
 }
 
-fn expect_not_promoted(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), Failure> {
+/// A signal that was not found is no error where it was taken back before.
+fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), Failure> {
     match known {
         _ if is_withdrawn => Ok(()),
         Known::Yes => Err(Failure::new(
             FailureKind::Refused,
-            format!("signal `{id}` is part of a version, and a version's evidence is not changed"),
+            format!(
+                "signal `{id}` was counted before the newest release or rollback, whose state does \
+                not come from signals alone"
+            ),
         )
         .with_hint(
             "`agent rollback` to a version before it, then `agent tune` the other signals again",
         )),
         Known::No | Known::Unsure(_) => {
-            Err(Failure::input(format!("staging has no signal `{id}`"))
+            Err(Failure::input(format!("no signal `{id}` was counted here"))
                 .with_hint("`agent state log` lists the signals of staging"))
         }
     }

@@ -1,15 +1,22 @@
+use crate::commands::numbers::counted;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
+use agent_core::formats::object_id::ObjectId;
+use agent_core::version::tags;
 use agent_engine::repository::Writes;
 use agent_engine::target::withdrawal::{self, Outcome, Selection};
-use serde_json::json;
+use semver::Version;
+use serde_json::{Value, json};
 
-/// Take signals of staging back, as if they had never been sent
+/// Take signals back: staging is as if they had never been sent
 ///
 /// What came after them is replayed through the Tuner without them. In their place the Journal has
 /// digests of their ids and contents, so that they are not counted again when they are sent again.
-/// Their rewards are removed from their conversations. A signal of a version is refused (exit code
-/// 1): the evidence of a version is not changed.
+/// Their rewards are removed from their conversations.
+///
+/// A signal of a version is taken back from staging, and the next promotion makes a version without
+/// it. Earlier versions and their evidence are not changed. It can be taken back as long as the
+/// versions since it are promotions; behind a release or a rollback it is refused (exit code 1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
     \n  agent feedback withdraw s-17\
@@ -18,7 +25,7 @@ pub struct Arguments {
     /// The signal's id
     #[arg(required_unless_present = "tag")]
     id: Option<String>,
-    /// All signals of staging with this tag (`"tags": [...]` in a line of a signals file)
+    /// All signals with this tag (`"tags": [...]` in a line of a signals file)
     #[arg(long, value_name = "TAG", conflicts_with = "id")]
     tag: Option<String>,
     /// Replay all that is left afterwards, and compare every state
@@ -38,32 +45,68 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Home.unless(*dry_run))?;
     let outcome = withdrawal::withdraw(&repository, &selection, *dry_run, *verify)?;
     let printer = &context.printer;
-    let (signals, replayed, states, verified) = match &outcome {
-        Outcome::Nothing => (0, 0, None, None),
-        Outcome::Planned(signals) => (*signals, 0, None, None),
-        Outcome::Done { withdrawn, verified } => (
-            withdrawn.signals,
-            withdrawn.replayed,
-            Some((&withdrawn.before, &withdrawn.after)),
-            verified.as_ref(),
-        ),
-    };
-    printer.json(&json!({
-        "schema": "agent/withdrawal@1", "withdrawn": signals, "replayed": replayed,
-        "before": states.map(|states| states.0), "after": states.map(|states| states.1),
-        "verified": verified.map(Result::is_ok), "dry_run": dry_run,
-    }));
-    match &outcome {
-        Outcome::Nothing => printer.done("nothing to take back", None),
-        Outcome::Planned(_) => printer.done(format!("{signals} signals would be taken back"), None),
-        Outcome::Done { .. } => printer
-            .done(format!("{signals} signals taken back, {replayed} later ones replayed"), None),
+    let report = Report::of(&outcome);
+    printer.json(&report.json(*dry_run));
+    printer.done(report.summary(&outcome), None);
+    if !report.versions.is_empty() {
+        printer.say(format!(
+            "{} and their evidence are not changed: `agent promote` makes a version without what \
+            they counted of it",
+            tags(&report.versions)
+        ));
     }
-    match verified {
+    match report.verified {
         Some(Err(problem)) => {
             printer.refused(format!("the replay of what is left differs: {problem}"));
             Ok(Exit::No)
         }
         _ => Ok(Exit::Done),
+    }
+}
+
+#[derive(Default)]
+struct Report<'a> {
+    signals: u64,
+    replayed: u64,
+    versions: Vec<Version>,
+    states: Option<(&'a ObjectId, &'a ObjectId)>,
+    verified: Option<&'a Result<(), String>>,
+}
+
+impl<'a> Report<'a> {
+    fn of(outcome: &'a Outcome) -> Self {
+        match outcome {
+            Outcome::Nothing => Self::default(),
+            Outcome::Planned(signals, versions) => {
+                Self { signals: *signals, versions: versions.clone(), ..Self::default() }
+            }
+            Outcome::Done { withdrawn, verified } => Self {
+                signals: withdrawn.signals,
+                replayed: withdrawn.replayed,
+                versions: withdrawn.versions.clone(),
+                states: Some((&withdrawn.before, &withdrawn.after)),
+                verified: verified.as_ref(),
+            },
+        }
+    }
+
+    fn json(&self, dry_run: bool) -> Value {
+        json!({
+            "schema": "agent/withdrawal@1", "withdrawn": self.signals, "replayed": self.replayed,
+            "versions": self.versions, "before": self.states.map(|states| states.0),
+            "after": self.states.map(|states| states.1),
+            "verified": self.verified.map(Result::is_ok), "dry_run": dry_run,
+        })
+    }
+
+    fn summary(&self, outcome: &Outcome) -> String {
+        let (signals, replayed) = (counted(self.signals, "signal"), self.replayed);
+        match outcome {
+            Outcome::Nothing => "nothing to take back".to_owned(),
+            Outcome::Planned(..) => format!("{signals} would be taken back"),
+            Outcome::Done { .. } => {
+                format!("{signals} taken back, {replayed} later ones replayed")
+            }
+        }
     }
 }
