@@ -24,7 +24,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Make a repository", &["init", "adopt", "templates", "demo"]),
     ("Run", &["run", "log", "top", "slo", "trigger"]),
     ("Teach", &["tune", "feedback", "state", "architect"]),
-    ("Test", &["test", "evaluate", "bisect", "semver", "verify"]),
+    ("Test", &["test", "evaluate", "replay", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
     ("Serve", &["mcp", "serve", "canary"]),
     ("Look after", &["doctor", "gc", "hooks", "completions", "man", "help"]),

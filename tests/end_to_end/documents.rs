@@ -11,6 +11,7 @@ const DOCUMENTS: &[&str] = &[
     "ARCHITECTURE.md",
     ".github/docs/adopt.md",
     ".github/docs/learning.md",
+    ".github/docs/record.md",
     ".github/docs/serving.md",
     ".github/docs/testing.md",
     ".github/docs/triggers.md",

@@ -55,6 +55,7 @@ mod protocol;
 mod proxy;
 mod quiet;
 mod ray;
+mod replay;
 mod reports;
 mod rest;
 mod rules;

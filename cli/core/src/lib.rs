@@ -14,6 +14,7 @@ pub mod gate;
 pub mod off_policy;
 pub mod overlay;
 pub mod protocol;
+pub mod replay;
 pub mod slo;
 pub mod state;
 pub mod statistics;

@@ -4,7 +4,8 @@
 //! Each module depends only on those before it: `world` (files, git, processes, the object store)
 //! and `notices`; then `telemetry`, `staging`, `conversations` and `child`; `repository`; `target`
 //! (the code and state to run, and how their children start); `testing`, `off_policy` and `sync`;
-//! `versions`; `canary`, `effects`, `verification`; `architect`; `trigger`, `gc`.
+//! `versions`; `canary`, `effects`, `replay`,
+//! `verification`; `architect`; `trigger`, `gc`.
 
 pub mod architect;
 pub mod canary;
@@ -15,6 +16,7 @@ pub mod error;
 pub mod gc;
 pub mod notices;
 pub mod off_policy;
+pub mod replay;
 pub mod repository;
 pub mod slo;
 pub mod staging;

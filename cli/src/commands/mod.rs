@@ -26,6 +26,7 @@ mod outcome;
 mod pin;
 mod promote;
 mod release;
+mod replay;
 mod rollback;
 mod run;
 mod semver;
@@ -64,6 +65,7 @@ pub enum Command {
     Versions(versions::Arguments),
     Bisect(bisect::Arguments),
     Evaluate(Box<evaluate::Arguments>),
+    Replay(replay::Arguments),
     Pin(pin::Arguments),
     Unpin(unpin::Arguments),
     Verify(verify::Arguments),
@@ -115,6 +117,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Versions(arguments) => versions::run(arguments, context),
         Command::Bisect(arguments) => bisect::run(arguments, context),
         Command::Evaluate(arguments) => evaluate::run(arguments, context),
+        Command::Replay(arguments) => replay::run(arguments, context),
         Command::Pin(arguments) => pin::run(arguments, context),
         Command::Unpin(arguments) => unpin::run(arguments, context),
         Command::Verify(arguments) => verify::run(arguments, context),

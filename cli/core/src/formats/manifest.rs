@@ -5,6 +5,7 @@ use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::document;
 use crate::formats::first_version::{FIRST, can_begin};
 use crate::formats::off_policy_gate::OffPolicyGate;
+use crate::formats::record::Record;
 use semver::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ pub struct Manifest {
     pub store: Store,
     #[serde(default)]
     pub tests: Tests,
+    #[serde(default)]
+    pub record: Record,
     /// The remote shared by clones. Without it, versions are made without contacting any remote.
     pub remote: Option<Remote>,
 }
@@ -823,6 +826,7 @@ impl Manifest {
             limits,
             store,
             tests,
+            record,
             remote,
         } = self;
         let same = [
@@ -840,6 +844,7 @@ impl Manifest {
             ("`[limits]`", *limits == other.limits),
             ("`[tests]`", *tests == other.tests),
             ("`[store]`", *store == other.store),
+            ("`[record]`", *record == other.record),
             ("`[remote]`", *remote == other.remote),
         ];
         same.iter().filter(|(_, same)| !same).map(|(section, _)| *section).collect()
@@ -959,6 +964,9 @@ impl Manifest {
         }
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);
+        }
+        if let Some((key, wrong)) = self.record.problem() {
+            return problem(key, wrong);
         }
         if let Some((key, wrong)) = self.promote.problem() {
             return problem(key, wrong);

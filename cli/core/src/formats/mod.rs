@@ -14,6 +14,7 @@ pub mod number;
 pub mod object_id;
 pub mod off_policy_gate;
 pub mod python_version;
+pub mod record;
 pub mod schema;
 pub mod suggestion;
 pub mod text_difference;

@@ -97,6 +97,10 @@ impl Answer {
         value_of(raw).map(Self)
     }
 
+    pub fn of(value: Value) -> Self {
+        Self(value)
+    }
+
     pub fn value(&self) -> &Value {
         &self.0
     }

@@ -5,8 +5,10 @@ use crate::protocol::call_result::Answer;
 use crate::protocol::wire;
 use crate::testing::case::{Case, Step};
 use crate::testing::evaluation::{CaseResult, Outcome, Shown};
-use crate::testing::expectation::{Check, Expectation, golden_bytes, judge, tool_failed};
-use crate::testing::judgement::Judgement;
+use crate::testing::expectation::{
+    Check, Expectation, expected_of, golden_bytes, judge, text_of, tool_failed,
+};
+use crate::testing::judgement::{Judgement, shown};
 use crate::testing::opinion::Opinion;
 use crate::testing::repetition;
 use serde_json::Value;
@@ -19,6 +21,26 @@ pub struct Answered {
     /// Relative to the checkout.
     pub path: String,
     pub bytes: Vec<u8>,
+}
+
+/// The answer of a call as `equals` compares it, or the text of its error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    pub is_error: bool,
+    pub value: Value,
+}
+
+impl Given {
+    pub fn of(answer: &Answer) -> Self {
+        let is_error = answer.is_error();
+        let value = if is_error { text_of(answer).into() } else { expected_of(answer) };
+        Self { is_error, value }
+    }
+
+    pub fn shown(&self) -> String {
+        let what = if self.is_error { "an error" } else { "an answer" };
+        format!("{what}: {}", shown(&self.value))
+    }
 }
 
 #[derive(Debug)]
@@ -38,6 +60,8 @@ pub struct Attempt<'a> {
     /// The cost of its calls as reported by the Runner, including those of a restarted run.
     cost_usd: Option<f64>,
     pub goldens: Vec<Answered>,
+    /// The answers so far, where they are kept.
+    given: Vec<Given>,
     /// Sent with no other request in flight: it may be the one that crashes the child, or checks
     /// files, or is slow.
     pub alone: bool,
@@ -50,12 +74,16 @@ pub struct Keeps {
     pub goldens: bool,
     /// The answer of a case that did not pass.
     pub answers: bool,
+    /// Every answer of every case.
+    pub given: bool,
 }
 
 /// The rest of a finished case.
 pub struct Finished {
     pub result: CaseResult,
     pub goldens: Vec<Answered>,
+    /// With `Keeps::given`: the answers of the last run.
+    pub given: Vec<Given>,
 }
 
 /// What has finished.
@@ -89,6 +117,7 @@ impl<'a> Attempt<'a> {
             reads: None,
             cost_usd: None,
             goldens: Vec::new(),
+            given: Vec::new(),
             alone: case.files.is_some(),
         }
     }
@@ -138,6 +167,9 @@ impl<'a> Attempt<'a> {
     pub fn answered(&mut self, result: &Answer, ms: f64, keeps: Keeps) -> Next {
         self.ms += ms;
         self.note_meta(result);
+        if keeps.given {
+            self.given.push(Given::of(result));
+        }
         let step = self.step;
         let next = self.judge(result, keeps.goldens);
         if keeps.answers && self.shown.is_none() && self.is_in_doubt(step) {
@@ -263,22 +295,24 @@ impl<'a> Attempt<'a> {
         let result = self.error(why);
         if self.case.repeats > 1 {
             self.runs.push(result);
-            return Finished { result: repetition::join(self.runs), goldens: self.goldens };
+            let result = repetition::join(self.runs);
+            return Finished { result, goldens: self.goldens, given: self.given };
         }
-        Finished { result, goldens: self.goldens }
+        Finished { result, goldens: self.goldens, given: self.given }
     }
 
     fn conclude(&mut self, result: CaseResult) -> Ended<'a> {
         let goldens = std::mem::take(&mut self.goldens);
+        let given = std::mem::take(&mut self.given);
         if self.case.repeats == 1 {
-            return Ended::Case(Finished { result, goldens });
+            return Ended::Case(Finished { result, goldens, given });
         }
         let mut runs = std::mem::take(&mut self.runs);
         runs.push(result);
         if runs.len() < self.case.repeats as usize {
             return Ended::Run(Self { runs, goldens, ..Self::new(self.case) });
         }
-        Ended::Case(Finished { result: repetition::join(runs), goldens })
+        Ended::Case(Finished { result: repetition::join(runs), goldens, given })
     }
 
     /// The mean score of the steps that expect something; passed when each of them is.

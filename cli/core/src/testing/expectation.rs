@@ -106,6 +106,13 @@ impl Expectation {
         Ok(Self::Local(check))
     }
 
+    pub fn golden(&self) -> Option<&Golden> {
+        match self {
+            Self::Local(Check::Golden(golden)) => Some(golden),
+            _ => None,
+        }
+    }
+
     pub fn golden_mut(&mut self) -> Option<&mut Golden> {
         match self {
             Self::Local(Check::Golden(golden)) => Some(golden),
@@ -368,7 +375,7 @@ fn only_result(map: &Map<String, Value>) -> Option<&Value> {
 }
 
 /// The text, or the structured content in one line when there is no text.
-fn text_of(result: &Answer) -> String {
+pub(crate) fn text_of(result: &Answer) -> String {
     let text = result.text();
     match result.structured() {
         Some(structured) if text.is_empty() => structured.to_string(),
@@ -404,6 +411,16 @@ struct Matching {
 
 impl Matching {
     const EXACT: Self = Self { subset: false, rel: 0.0, abs: 0.0 };
+}
+
+/// How an answer differs from another one, as `equals` has it.
+pub fn difference(expected: &Value, got: &Value) -> Option<String> {
+    differences(expected, got, &Matching::EXACT)
+}
+
+/// Whether a value has what another one names, as `subset` has it.
+pub fn contains(expected: &Value, got: &Value) -> bool {
+    differences(expected, got, &Matching { subset: true, ..Matching::EXACT }).is_none()
 }
 
 fn differences(expected: &Value, got: &Value, matching: &Matching) -> Option<String> {

@@ -3,12 +3,13 @@
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
 //! `start` was called, which verbs with telemetry do. `subscriber` makes spans of `tracing` those of
-//! OpenTelemetry. `pipeline` writes records to the `spool`,
+//! OpenTelemetry. `content` takes over the content of calls. `pipeline` writes records to the `spool`,
 //! `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
 mod cached_fold;
 mod collector;
+mod content;
 mod debug;
 mod evaluation;
 mod global;
@@ -26,6 +27,7 @@ mod traceparent;
 
 pub use agent_core::protocol::conventions;
 pub use cached_fold::CachedFold;
+pub use content::{AnsweredCall, KeyError, Recorder, key_of, record_call};
 pub use evaluation::Evaluation;
 pub use operation::{Operation, Request, Transport};
 pub use records::{Recorded, Records, Source};

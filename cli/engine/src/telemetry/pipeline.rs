@@ -5,6 +5,7 @@
 //! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are
 //! dropped, counted, and the count is recorded.
 
+use super::content::{self, Waiting};
 use super::lines::Lines;
 use super::settings::Settings;
 use super::spool::{self, Signal, Spool, SpoolError};
@@ -29,6 +30,8 @@ const BATCH: usize = 512;
 const LINE_KEPT: usize = 1 << 20;
 /// Beyond this things are dropped.
 const MOST: usize = 8192;
+/// Bytes of calls that wait to be written; beyond this they are dropped.
+const MOST_CALL_BYTES: usize = 32 << 20;
 /// The end does not wait longer for a store that does not answer.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
@@ -40,6 +43,8 @@ struct Pending {
     line: Vec<u8>,
     spans: usize,
     logs: Vec<Log>,
+    calls: Vec<Waiting>,
+    call_bytes: usize,
     dropped: u64,
     /// Taken by the thread when it starts.
     unstarted: Option<Box<Writer>>,
@@ -51,7 +56,7 @@ struct Pending {
 
 impl Pending {
     fn len(&self) -> usize {
-        self.spans + self.logs.len()
+        self.spans + self.logs.len() + self.calls.len()
     }
 }
 
@@ -113,6 +118,19 @@ impl Buffer {
             BATCH => self.0.work.notify_one(),
             _ => {}
         }
+    }
+
+    /// A call with its content, which is not parsed yet.
+    pub(super) fn push_call(&self, call: Waiting) {
+        self.push(|pending| {
+            let bytes = pending.call_bytes + call.bytes();
+            if content::is_too_long(&call) || bytes > MOST_CALL_BYTES {
+                pending.dropped += 1;
+            } else {
+                pending.call_bytes = bytes;
+                pending.calls.push(call);
+            }
+        });
     }
 
     fn wake(&self, mut pending: MutexGuard<'_, Pending>) {
@@ -184,9 +202,11 @@ impl Buffer {
             .0;
         std::mem::swap(&mut pending.line, &mut line);
         pending.spans = 0;
+        pending.call_bytes = 0;
         Batch {
             line,
             logs: std::mem::take(&mut pending.logs),
+            calls: std::mem::take(&mut pending.calls),
             dropped: std::mem::take(&mut pending.dropped),
             flush: (pending.flushes_wanted > pending.flushes_done)
                 .then_some(pending.flushes_wanted),
@@ -206,6 +226,7 @@ impl Buffer {
 struct Batch {
     line: Vec<u8>,
     logs: Vec<Log>,
+    calls: Vec<Waiting>,
     dropped: u64,
     flush: Option<u64>,
 }
@@ -270,6 +291,10 @@ impl Writer {
         }
         if !taken.logs.is_empty() {
             self.put(Signal::Logs, &self.lines.logs(&taken.logs))?;
+        }
+        let calls = content::lines(std::mem::take(&mut taken.calls));
+        if !calls.is_empty() {
+            self.put(Signal::Calls, &calls)?;
         }
         if let Some(measured) = self.measure(taken) {
             self.put(Signal::Metrics, &measured)?;

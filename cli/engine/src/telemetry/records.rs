@@ -159,7 +159,7 @@ impl Records {
     }
 }
 
-/// The same of a file's text.
+/// The same of a file's text. Lines of calls are read by a replay.
 pub fn each_of(signal: Signal, text: &str, mut take: impl FnMut(Recorded<'_>)) {
     for line in text.lines() {
         if signal == Signal::Traces {

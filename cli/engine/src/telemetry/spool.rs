@@ -12,6 +12,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use jiff::civil::{Date, DateTime};
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,16 +29,19 @@ pub enum Signal {
     Traces,
     Metrics,
     Logs,
+    /// Arguments and results of calls, in lines of our own.
+    Calls,
 }
 
 impl Signal {
-    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+    pub const ALL: [Self; 4] = [Self::Traces, Self::Metrics, Self::Logs, Self::Calls];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Traces => "traces",
             Self::Metrics => "metrics",
             Self::Logs => "logs",
+            Self::Calls => "calls",
         }
     }
 }
@@ -114,9 +118,12 @@ impl Spool {
 
     fn create(&self, signal: Signal) -> Result<Open, FsError> {
         let path = self.folder.join(file_name(signal, clock::now(), self.opened));
+        // what users have sent is for the user alone that serves them
+        let mode = if signal == Signal::Calls { 0o600 } else { 0o666 };
         let file = std::fs::OpenOptions::new()
             .create_new(true)
             .append(true)
+            .mode(mode)
             .open(&path)
             .map_err(FsError::while_doing("create", &path))?;
         Ok(Open { signal, path, file, bytes: 0, began: Instant::now() })

@@ -23,17 +23,35 @@ pub fn load(files: &Files<'_>, tier: Tier) -> Result<TierCases, EvaluatorsError>
     let mut definition = String::new();
     for file in files.of_tier(tier)? {
         let bytes = document::normal(files.read(file, file)?.unwrap_or_default());
-        let text = document::text(&bytes, file)?;
-        define(&mut definition, file, &bytes);
-        let first = cases.list.len();
-        cases.read(text, file)?;
-        for case in &mut cases.list[first..] {
-            fill_goldens(files, file, case, &mut definition)?;
-            fill_copies(files, file, case, &mut definition)?;
-            check_commands(files, case)?;
-        }
+        add(files, (file, &bytes), &mut cases, &mut definition)?;
     }
     Ok(TierCases { cases, digest: digest(definition.as_bytes()) })
+}
+
+/// Reads these lines as if they stood in a file of that name.
+pub fn of_lines(files: &Files<'_>, file: &str, lines: &str) -> Result<TierCases, EvaluatorsError> {
+    let mut cases = Cases::default();
+    let mut definition = String::new();
+    add(files, (file, lines.as_bytes()), &mut cases, &mut definition)?;
+    Ok(TierCases { cases, digest: digest(definition.as_bytes()) })
+}
+
+fn add(
+    files: &Files<'_>,
+    (file, bytes): (&str, &[u8]),
+    cases: &mut Cases,
+    definition: &mut String,
+) -> Result<(), EvaluatorsError> {
+    let text = document::text(bytes, file)?;
+    define(definition, file, bytes);
+    let first = cases.list.len();
+    cases.read(text, file)?;
+    for case in &mut cases.list[first..] {
+        fill_goldens(files, file, case, definition)?;
+        fill_copies(files, file, case, definition)?;
+        check_commands(files, case)?;
+    }
+    Ok(())
 }
 
 fn define(definition: &mut String, file: &str, bytes: &[u8]) {

@@ -27,5 +27,5 @@ pub use evaluation::{ResultsKey, evaluation, evaluation_of, keep_once, store_eva
 pub use memo::{CacheKey, look_up};
 pub use outcome::TierOutcome;
 pub use request::{Executor, Request};
-pub use run::{run_tier, slow_cases};
+pub use run::{CasesRun, run_cases, run_tier, slow_cases};
 pub use subject::defined;

@@ -3,6 +3,7 @@
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::evaluators::{Evaluators, Source};
+use crate::testing::cases::TierCases;
 use crate::testing::error::TierFailure;
 use crate::testing::history;
 use crate::testing::outcome::TierOutcome;
@@ -10,7 +11,9 @@ use crate::testing::record::Record;
 use crate::testing::request::Request;
 use crate::testing::subject::Subject;
 use agent_core::formats::manifest::Tier;
+use agent_core::testing::attempt::Given;
 use agent_core::testing::cached_result::Reuse;
+use agent_core::testing::evaluation::CaseResult;
 use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 
@@ -45,4 +48,27 @@ pub fn run_tier(
         subject.remember_whole(key, &ran);
     }
     Ok(ran.outcome)
+}
+
+/// What cases came to that no tier has.
+pub struct CasesRun {
+    pub results: Vec<CaseResult>,
+    /// The answers of each case, by its id.
+    pub given: Vec<(String, Vec<Given>)>,
+}
+
+/// Runs cases that no tier has, as a tier would run them: in shards, confined, judged by these
+/// evaluators. No result is taken over or kept.
+pub fn run_cases(
+    repository: &Repository,
+    target: &Target,
+    evaluators: &Evaluators,
+    cases: TierCases,
+    shards: Option<usize>,
+) -> Result<CasesRun, TierFailure> {
+    let store = repository.store(&evaluators.manifest)?;
+    let request = Request { shards, reuse: Reuse::SameState, ..Request::anew(Tier::Micro) };
+    let subject =
+        Subject { repository, target, evaluators, request: &request, store: &store, tree: None };
+    subject.run_apart(cases)
 }

@@ -7,6 +7,7 @@ use super::memo::{self, CacheKey};
 use super::memory::Memory;
 use super::outcome::{ResultLines, TierOutcome};
 use super::request::Request;
+use super::run::CasesRun;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
@@ -35,7 +36,7 @@ use agent_core::testing::event::Event;
 use agent_core::testing::part::{Part, PartHead};
 use agent_core::version::what::What;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 /// A checkout that evidence is made on.
@@ -217,7 +218,7 @@ impl Subject<'_> {
                     memory.into_inner().forget();
                     return Err(TierFailure::Surroundings(changed));
                 }
-                let TierRun { fold, lines, goldens } = run?;
+                let TierRun { fold, lines, goldens, .. } = run?;
                 (fold, Some(lines), goldens)
             }
         };
@@ -260,6 +261,27 @@ impl Subject<'_> {
         }
         outcome.goldens = goldens;
         Ok(Ran { outcome, certain, exact })
+    }
+
+    /// Runs these cases alone. Every answer is kept.
+    pub(super) fn run_apart(&self, cases: TierCases) -> Result<CasesRun, TierFailure> {
+        let TierCases { cases, digest } = cases;
+        let mut watches = Vec::new();
+        let mut job = self.job(&mut watches)?;
+        job.keeps.given = true;
+        let files = self.evaluators.files(&self.repository.git).map_err(Failure::from)?;
+        let judges = judging(&files, &cases)?
+            .map(|judging| self.judges(&judging, &mut watches))
+            .transpose()?;
+        let work = Work::new(cases, &Budget::default(), &BTreeMap::new())
+            .judged_by(judges)
+            .kept_secret_by(digest);
+        let run = tier::run(&job, || Ok::<_, TierFailure>(work), &mut |_| {});
+        if let Some(changed) = self.changed(watches)? {
+            return Err(TierFailure::Surroundings(changed));
+        }
+        let TierRun { fold, given, .. } = run?;
+        Ok(CasesRun { results: fold.into_results(), given })
     }
 
     /// Whether the Runner starts before it is known that a case has to be run.
@@ -365,7 +387,11 @@ impl Subject<'_> {
         job.judgements = Some(self.store.clone());
         job.judge_anew = request.reuse == Reuse::Nothing;
         job.shards = request.shards;
-        job.keeps = Keeps { goldens: request.keep_goldens, answers: target.manifest.tests.answers };
+        job.keeps = Keeps {
+            goldens: request.keep_goldens,
+            answers: target.manifest.tests.answers,
+            given: false,
+        };
         job.deadline = request.deadline;
         child_process::end_on_interrupt();
         Ok(job)

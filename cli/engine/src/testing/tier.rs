@@ -16,7 +16,7 @@ use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::overlay::Presentation;
-use agent_core::testing::attempt::{Answered, Keeps};
+use agent_core::testing::attempt::{Answered, Given, Keeps};
 use agent_core::testing::budget::Budget;
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::evaluation::{Outcome, TierFold};
@@ -175,6 +175,8 @@ pub struct TierRun {
     pub lines: ResultLines,
     /// With `keeps.goldens`: what the golden files should hold.
     pub goldens: Vec<Answered>,
+    /// With `keeps.given`: the answers of each case, by its id.
+    pub given: Vec<(String, Vec<Given>)>,
 }
 
 impl TierJob {
@@ -429,7 +431,7 @@ pub fn run<E: From<TierError>>(
         // nothing depends on a child that was not needed
         Ok((if is_needless { Vec::new() } else { ended }, lines))
     })?;
-    let (goldens, last_failure) = joined(ended)?;
+    let ShardEnd { goldens, given, last_failure } = joined(ended)?;
     for why in std::mem::take(&mut *locked(&queue.stops)) {
         gathered.take(Event::TierStopped { tier: job.tier, why });
     }
@@ -446,22 +448,20 @@ pub fn run<E: From<TierError>>(
         {
             Err(TierError::from(error).into())
         }
-        _ => Ok(TierRun { fold, lines, goldens }),
+        _ => Ok(TierRun { fold, lines, goldens, given }),
     }
 }
 
 /// What all shards leave behind.
-fn joined(
-    ended: Vec<Result<ShardEnd, TierError>>,
-) -> Result<(Vec<Answered>, Option<ChildError>), TierError> {
-    let mut goldens = Vec::new();
-    let mut last_failure = None;
-    for shard in ended {
-        let ended = shard?;
-        goldens.extend(ended.goldens);
-        last_failure = ended.last_failure.or(last_failure);
+fn joined(shards: Vec<Result<ShardEnd, TierError>>) -> Result<ShardEnd, TierError> {
+    let mut all = ShardEnd::default();
+    for shard in shards {
+        let ShardEnd { goldens, given, last_failure } = shard?;
+        all.goldens.extend(goldens);
+        all.given.extend(given);
+        all.last_failure = last_failure.or(all.last_failure);
     }
-    Ok((goldens, last_failure))
+    Ok(all)
 }
 
 /// The events so far.
@@ -497,6 +497,7 @@ fn given_up() -> TierError {
 #[derive(Default)]
 pub(super) struct ShardEnd {
     pub(super) goldens: Vec<Answered>,
+    pub(super) given: Vec<(String, Vec<Given>)>,
     pub(super) last_failure: Option<ChildError>,
 }
 

@@ -37,6 +37,7 @@ pub mod sandbox {
         false
     }
 }
+pub mod seal;
 pub mod state_file;
 pub mod stdout;
 pub mod store;

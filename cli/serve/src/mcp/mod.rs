@@ -31,6 +31,7 @@ mod outlet;
 mod overlays;
 mod pool;
 mod promoting;
+mod recorders;
 mod requests;
 mod resources;
 mod results;

@@ -26,13 +26,14 @@ use agent_engine::target::Target;
 use agent_engine::target::call::{self, Call, CallError, Membership};
 use agent_engine::target::overlay::{self, Shown};
 use agent_engine::target::spec;
-use agent_engine::telemetry::{Span, conventions as names};
+use agent_engine::telemetry::{self, AnsweredCall, Span, conventions as names};
 use agent_engine::world::clock::fresh_id;
 use agent_engine::world::data_copy::DataCopy;
 use agent_engine::world::recording;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::rc::Rc;
+use std::time::Instant;
 
 pub struct Runner {
     child: Child,
@@ -128,26 +129,57 @@ impl ToolServer for Runner {
             );
             return Ok(tool_error(caller.era(), &message));
         }
-        let recorded = shim
-            .stat_cache
-            .is_recording(&shim.repository)
-            .then(|| params.get("arguments").map(ToOwned::to_owned));
+        let for_cases = shim.stat_cache.is_recording(&shim.repository);
+        let recorder = shim.recorders.of(&served.target.manifest.record, &shim.repository.notices);
+        let arguments = (for_cases || recorder.is_some())
+            .then(|| params.get("arguments").map(ToOwned::to_owned))
+            .flatten();
         let shown =
             shown(caller, &served, conversation.id.as_deref().or(conversation.of_host.as_deref()))?;
         let made = Made { served: &served, member: member.as_ref(), shown: shown.as_ref() };
+        let began = Instant::now();
         let result = make(caller, made, params, held.as_mut()).await?;
-        if let Some(arguments) = recorded.filter(|_| !mcp::needs_input(&result)) {
+        let is_final = !mcp::needs_input(&result);
+        if for_cases && is_final {
             recording::keep(
                 &shim.repository.layout,
                 &tool,
-                arguments.unwrap_or_else(|| json_rpc::raw(&json!({}))),
+                arguments.clone().unwrap_or_else(|| json_rpc::raw(&json!({}))),
                 &result,
             );
+        }
+        if let Some(recorder) = recorder.filter(|_| is_final) {
+            let call = answered(&served.target, held.as_ref(), tool, arguments, &result, began);
+            telemetry::record_call(call, &recorder);
         }
         shim.tasks.note(&served.server, &result);
         let result = served.server.adapt_result(caller.era(), "tools/call", result);
         let result = results::signed::<Self>(caller.era(), &served.target, result);
         Ok(if begins { conversation.shown_in(result) } else { result })
+    }
+}
+
+/// A call for the record.
+fn answered(
+    target: &Target,
+    held: Option<&LockedConversation>,
+    tool: String,
+    arguments: Option<Box<RawValue>>,
+    result: &RawValue,
+    began: Instant,
+) -> AnsweredCall {
+    let last = held.and_then(LockedConversation::latest).and_then(|latest| latest.last.as_ref());
+    AnsweredCall {
+        tool,
+        arguments,
+        result: result.to_owned(),
+        conversation: held.map(|held| held.id().to_owned()),
+        turn: last.map(|turn| turn.turn),
+        version: target.version.as_ref().map(ToString::to_string),
+        code: target.code.clone(),
+        revision: target.state.revision.clone(),
+        duration_ms: began.elapsed().as_secs_f64() * 1000.0,
+        trace: Span::current().traceparent(),
     }
 }
 

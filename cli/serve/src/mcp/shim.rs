@@ -7,6 +7,7 @@ use crate::mcp::json_rpc;
 use crate::mcp::outlet::About;
 use crate::mcp::overlays::{self, Overlays};
 use crate::mcp::pool::Pool;
+use crate::mcp::recorders::Recorders;
 use crate::mcp::route::{Key, Route};
 use crate::mcp::running::Running;
 use crate::mcp::served::Served;
@@ -41,6 +42,7 @@ pub struct Shim<S: Server> {
     pub targets: Targets,
     pub stat_cache: StatCache,
     pub overlays: Overlays,
+    pub recorders: Recorders,
     /// State that the server keeps between calls.
     pub state: S::State,
     clients: RefCell<BTreeMap<u64, Weak<Client>>>,
@@ -64,6 +66,7 @@ impl<S: Server> Shim<S> {
             targets: Targets::new(traffic, shadow, S::ROLE == Role::Runner),
             stat_cache: StatCache::default(),
             overlays: Overlays::default(),
+            recorders: Recorders::default(),
             state: S::State::default(),
             clients: RefCell::default(),
             last_number: Cell::new(0),

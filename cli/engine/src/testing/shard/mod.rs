@@ -434,6 +434,9 @@ impl<'a> Shard<'a> {
         if self.reserved == Some(finished.result.id.as_str()) {
             self.reserved = None;
         }
+        if self.job.keeps.given {
+            self.end.given.push((finished.result.id.clone(), finished.given));
+        }
         self.results.push(Event::CaseFinished { tier: self.job.tier, result: finished.result });
         self.end.goldens.extend(finished.goldens);
     }

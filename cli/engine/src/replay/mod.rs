@@ -1,0 +1,104 @@
+//! Recorded calls of service, run again: on a candidate, and on what it is compared with.
+//!
+//! Only tools without side effects are run, as a tier runs them. The baseline's answers are taken
+//! from the record where they are its own and a sample of them comes out the same again; everything
+//! else is run on both sides under the same conditions.
+
+mod record;
+mod report;
+mod sides;
+mod tools;
+
+pub use record::calls;
+pub use report::{Names, Replayed, last_differing};
+
+use crate::error::Failure;
+use crate::repository::Repository;
+use crate::target::Target;
+use crate::testing::cases;
+use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::document;
+use agent_core::formats::manifest::Tier;
+use agent_core::replay::expectations::{self, Expectations};
+use agent_core::replay::units::Units;
+use agent_core::replay::verdict::Report;
+use jiff::Timestamp;
+
+/// Which calls are run again.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub since: Option<Timestamp>,
+    /// Calls of this tool alone.
+    pub tool: Option<String>,
+    /// The newest calls alone.
+    pub limit: Option<usize>,
+    /// So many of the distinct calls and conversations.
+    pub sample: Option<usize>,
+    /// The number of concurrent Runners; `None` is one per core.
+    pub shards: Option<usize>,
+}
+
+/// Runs recorded calls on a candidate and compares its answers with the baseline's.
+pub fn replay(
+    repository: &Repository,
+    [candidate, baseline]: [&Target; 2],
+    selection: &Selection,
+) -> Result<Replayed, Failure> {
+    let recorded = record::calls(repository, selection)?;
+    if recorded.calls.is_empty() {
+        return Err(nothing_recorded(candidate, selection));
+    }
+    let total = recorded.calls.len();
+    let tools = tools::Tools::of(repository, candidate, baseline)?;
+    let mut units = Units::of(recorded.calls, &|tool| tools.may_run(tool));
+    let sampled_away = selection.sample.map_or(0, |most| units.sample(most));
+    let expectations = expectations(repository, candidate)?;
+    let both = sides::run(repository, [candidate, baseline], &units, &expectations, selection)?;
+    let gated = &candidate.manifest.promote.gated();
+    let report = Report::of(gated.into(), &both.sides(&units, &expectations), &expectations);
+    let names = Names { candidate: candidate.shown(), baseline: baseline.shown() };
+    let replayed = Replayed {
+        names,
+        recorded: total,
+        distinct: units.list.iter().filter(|unit| !unit.is_conversation).count(),
+        conversations: units.list.iter().filter(|unit| unit.is_conversation).count(),
+        calls: units.calls(),
+        sampled_away,
+        left_out: units.left_out,
+        from_record: both.from_record,
+        unsteady: both.unsteady,
+        report,
+        warnings: recorded.warnings,
+    };
+    replayed.keep(repository, &candidate.manifest)?;
+    Ok(replayed)
+}
+
+/// What answers are held to, by the evaluators beside the candidate.
+fn expectations(repository: &Repository, candidate: &Target) -> Result<Expectations, Failure> {
+    let evaluators = candidate.own_evaluators();
+    let files = evaluators.files(&repository.git)?;
+    let mut found = Expectations::default();
+    if let Some(bytes) = files.read(expectations::FILE, expectations::FILE)? {
+        found.read(document::text(&bytes, expectations::FILE)?)?;
+    }
+    for tier in Tier::ALL {
+        cases::load(&files, tier)?.cases.list.iter().for_each(|case| found.add(case));
+    }
+    Ok(found)
+}
+
+fn nothing_recorded(candidate: &Target, selection: &Selection) -> Failure {
+    let when = selection.since.map_or_else(String::new, |since| format!(" since {since:.0}"));
+    let what = selection.tool.as_ref().map_or_else(String::new, |tool| format!(" of `{tool}`"));
+    let hint = if candidate.manifest.record.content {
+        "calls are recorded while `agent mcp runner` serves a version with `content = true`"
+    } else {
+        "`content = true` under [record] of agent.toml has calls recorded once it is released"
+    };
+    Failure::new(
+        FailureKind::NotEnoughEvidence,
+        format!("no call{what} is on record{when} with its content"),
+    )
+    .with_hint(hint)
+}

@@ -1,0 +1,68 @@
+//! Which tools a replay may run: those that are annotated as read-only, and those that the manifest
+//! names.
+
+use crate::child::{Child, Opening, Role};
+use crate::error::Failure;
+use crate::repository::Repository;
+use crate::target::confinement::{self, Scratch};
+use crate::target::{Target, contracts, spec};
+use crate::world::event_loop;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+pub(super) struct Tools {
+    /// By name, whether it is annotated as read-only.
+    candidate: BTreeMap<String, bool>,
+    baseline: BTreeMap<String, bool>,
+    named: Vec<String>,
+}
+
+impl Tools {
+    pub(super) fn of(
+        repository: &Repository,
+        candidate: &Target,
+        baseline: &Target,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            candidate: annotated(&listed(repository, candidate)?),
+            baseline: annotated(&listed(repository, baseline)?),
+            named: candidate.manifest.record.replay.clone(),
+        })
+    }
+
+    /// Whether both sides declare it read-only. One that a side does not have does nothing there:
+    /// its call fails.
+    pub(super) fn may_run(&self, tool: &str) -> bool {
+        let sides = [self.candidate.get(tool), self.baseline.get(tool)];
+        let is_read_only = sides.iter().flatten().all(|is_read_only| **is_read_only);
+        let is_there = sides.iter().any(Option::is_some);
+        is_there && (is_read_only || self.named.iter().any(|named| named == tool))
+    }
+}
+
+fn annotated(tools: &[Value]) -> BTreeMap<String, bool> {
+    let tool = |tool: &Value| {
+        let is_read_only = tool["annotations"]["readOnlyHint"] == true;
+        tool["name"].as_str().map(|name| (name.to_owned(), is_read_only))
+    };
+    tools.iter().filter_map(tool).collect()
+}
+
+/// The tools of a target's Runner: from the record, else from the Runner itself.
+fn listed(repository: &Repository, target: &Target) -> Result<Vec<Value>, Failure> {
+    if let Some(discovery) = contracts::discovery(repository, target, Role::Runner)? {
+        return Ok(discovery.tools);
+    }
+    let mut spec = spec::runner(target, repository)?;
+    if target.code.is_some() {
+        confinement::confine(&mut spec, &target.manifest.runner, true, target, repository)?;
+    }
+    let scratch = Scratch::take(&repository.layout)?;
+    let spec = scratch.given_to(spec);
+    event_loop::block_on(async {
+        let child = Child::start_as(&spec, &Opening::with_every_capability()).await?;
+        let tools = child.tools().await;
+        child.end().await;
+        Ok(tools?)
+    })?
+}

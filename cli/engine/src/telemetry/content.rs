@@ -1,0 +1,137 @@
+//! Arguments and results of calls in service, where the manifest has them recorded: taken over by
+//! the thread that answers, redacted, sealed and written by the thread of telemetry.
+
+use super::global::telemetry;
+use crate::world::clock;
+use crate::world::env;
+use crate::world::seal::SealingKey;
+use agent_core::formats::object_id::ObjectId;
+use agent_core::formats::record::Record;
+use agent_core::replay::redaction::Redaction;
+use agent_core::replay::served_call::{self, ServedCall};
+use jiff::Timestamp;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// A call that is longer than this with its result is not recorded.
+const LONGEST: usize = 1 << 20;
+
+/// What is done to a call before it is written.
+#[derive(Debug)]
+pub struct Recorder {
+    redaction: Redaction,
+    key: Option<SealingKey>,
+}
+
+/// Why nothing is recorded although the manifest has it so, or why a record is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    #[error("the environment variable {0}, which `record.key` of agent.toml names, is not set")]
+    Unset(String),
+    #[error(
+        "the environment variable {0}, which `record.key` of agent.toml names, holds no key: a key \
+        is 32 bytes, as 64 hexadecimal digits or in base64"
+    )]
+    Malformed(String),
+}
+
+/// The key that a manifest names; `None` where it names none.
+pub fn key_of(record: &Record) -> Result<Option<SealingKey>, KeyError> {
+    let Some(name) = &record.key else { return Ok(None) };
+    let text = env::token_in(name).ok_or_else(|| KeyError::Unset(name.clone()))?;
+    SealingKey::parse(&text).map(Some).ok_or_else(|| KeyError::Malformed(name.clone()))
+}
+
+impl Recorder {
+    /// Without its key nothing is recorded: never plain text where the manifest names a key.
+    pub fn new(record: &Record) -> Result<Self, KeyError> {
+        Ok(Self { redaction: Redaction::new(&record.redact), key: key_of(record)? })
+    }
+}
+
+/// An answered call, before its content is read.
+#[derive(Debug)]
+pub struct AnsweredCall {
+    pub tool: String,
+    pub arguments: Option<Box<RawValue>>,
+    pub result: Box<RawValue>,
+    pub conversation: Option<String>,
+    pub turn: Option<u64>,
+    pub version: Option<String>,
+    pub code: Option<ObjectId>,
+    pub revision: ObjectId,
+    pub duration_ms: f64,
+    pub trace: Option<String>,
+}
+
+/// One that waits to be written.
+pub(super) struct Waiting {
+    call: AnsweredCall,
+    at: Timestamp,
+    recorder: Arc<Recorder>,
+}
+
+impl Waiting {
+    pub(super) fn bytes(&self) -> usize {
+        let arguments = self.call.arguments.as_ref().map_or(0, |raw| raw.get().len());
+        arguments + self.call.result.get().len()
+    }
+
+    /// `None` for what no JSON parser of ours reads: it could not be redacted.
+    fn read(self) -> Option<ServedCall> {
+        let AnsweredCall { arguments, result, .. } = self.call;
+        let arguments = match arguments {
+            Some(raw) => serde_json::from_str(raw.get()).ok()?,
+            None => Value::Object(serde_json::Map::new()),
+        };
+        let result = serde_json::from_str(result.get()).ok()?;
+        let call = ServedCall {
+            schema: served_call::SCHEMA.to_owned(),
+            at: clock::rfc3339(self.at),
+            tool: self.call.tool,
+            arguments,
+            result,
+            conversation: self.call.conversation,
+            turn: self.call.turn,
+            version: self.call.version,
+            code: self.call.code,
+            revision: self.call.revision,
+            duration_ms: self.call.duration_ms,
+            trace: self.call.trace,
+            redacted: Vec::new(),
+        };
+        Some(call.redacted_by(&self.recorder.redaction))
+    }
+}
+
+/// Has a call recorded. It returns at once; a call beyond what is buffered is dropped and counted.
+pub fn record_call(call: AnsweredCall, recorder: &Arc<Recorder>) {
+    let waiting = Waiting { call, at: clock::now(), recorder: Arc::clone(recorder) };
+    if let Some(telemetry) = telemetry() {
+        telemetry.buffer.push_call(waiting);
+    }
+}
+
+pub(super) fn is_too_long(waiting: &Waiting) -> bool {
+    waiting.bytes() > LONGEST
+}
+
+/// The lines to write: those of one recorder that names a key are sealed as one.
+pub(super) fn lines(waiting: Vec<Waiting>) -> Vec<u8> {
+    let mut written = Vec::new();
+    let mut waiting = waiting.into_iter().peekable();
+    while let Some(first) = waiting.next() {
+        let recorder = Arc::clone(&first.recorder);
+        let mut plain = first.read().map(|call| call.to_line()).unwrap_or_default();
+        while let Some(next) = waiting.next_if(|next| Arc::ptr_eq(&next.recorder, &recorder)) {
+            plain.extend(next.read().map(|call| call.to_line()).unwrap_or_default());
+        }
+        match &recorder.key {
+            _ if plain.is_empty() => {}
+            None => written.extend(plain),
+            Some(key) => written.extend(key.seal(&plain).unwrap_or_default()),
+        }
+    }
+    written
+}

@@ -1,0 +1,201 @@
+//! Calls of service on record, and their replay on a candidate.
+
+use crate::pipes::Pipes;
+use crate::served::{FOLDER, Served};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Looks up a price, takes a note (which is a side effect), and counts within a conversation.
+const RUNNER: &str = r#"
+import os
+from pathlib import Path
+
+from agent_runtime import Server, conversation
+
+runner = Server("shop")
+PRICES = {"apple": 3, "pear": 4, "plum": 5}
+
+
+@runner.tool(annotations={"readOnlyHint": True})
+def price(item: str, api_key: str = "") -> int:
+    return PRICES[item]
+
+
+@runner.tool(annotations={"readOnlyHint": True})
+def greet(name: str) -> str:
+    return "Hello " + name
+
+
+@runner.tool
+def note(text: str) -> str:
+    path = Path(os.environ["AGENT_DATA"]) / "notes.txt"
+    with path.open("a") as file:
+        file.write(text + "\n")
+    return "noted"
+
+
+@runner.tool(annotations={"readOnlyHint": True}, stateful=True)
+def count() -> int:
+    data = conversation().data
+    data["n"] = data.get("n", 0) + 1
+    return data["n"]
+
+
+if __name__ == "__main__":
+    runner.run()
+"#;
+
+const RECORD: &str = "[record]\ncontent = true\n";
+
+fn shop(record: &str) -> Served {
+    let manifest = include_str!("../../templates/minimal/agent.toml");
+    let manifest = format!("{manifest}\n{record}");
+    Served::with(&[
+        ("agent.toml", &manifest),
+        ("runner/__main__.py", RUNNER),
+        (
+            "tests/micro/prices.jsonl",
+            "{\"id\": \"plum\", \"tool\": \"price\", \"arguments\": {\"item\": \"plum\"}, \
+            \"expect\": {\"equals\": 5}}\n",
+        ),
+    ])
+}
+
+fn tool_call(tool: &str, arguments: &Value) -> Value {
+    json!({"name": tool, "arguments": arguments})
+}
+
+fn turn(conversation: &str) -> Value {
+    json!({"name": "count", "arguments": {},
+        "_meta": {"dev.agentvc/conversation": {"id": conversation}}})
+}
+
+/// Serves these calls over stdio.
+fn serve(served: &Served, calls: &[Value]) {
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    for call in calls {
+        let answer = shim.request("tools/call", call);
+        assert!(answer["result"]["isError"] != true, "{answer}");
+    }
+    shim.close_stdin();
+    assert!(shim.exited(Duration::from_secs(30)).success());
+}
+
+fn traffic() -> Vec<Value> {
+    let mut calls = Vec::new();
+    for item in ["apple", "pear", "plum", "apple"] {
+        calls.push(tool_call("price", &json!({"item": item})));
+    }
+    calls.push(tool_call("note", &json!({"text": "buy apples"})));
+    calls.push(tool_call("greet", &json!({"name": "Ann"})));
+    calls.extend([turn("c1"), turn("c1"), turn("c1")]);
+    calls
+}
+
+fn edit(served: &Served, from: &str, to: &str) {
+    let path = Path::new(FOLDER).join("runner/__main__.py");
+    assert!(RUNNER.contains(from), "{from}");
+    served.world.write(path, RUNNER.replace(from, to));
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.is_symlink() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+/// The files of the record.
+fn record_files(served: &Served) -> Vec<PathBuf> {
+    let calls = served.world.path(FOLDER).join(".agent/store/telemetry/calls");
+    files_below(&calls)
+}
+
+#[test]
+fn a_planted_fault_is_found_and_no_side_effect_is_repeated() {
+    let served = shop(RECORD);
+    served.agent(["replay"]).code(7).stderr_has("no call is on record");
+    serve(&served, &traffic());
+    let notes = served.world.path(FOLDER).join(".agent/data/notes.txt");
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "buy apples\n");
+
+    let same = served.agent(["replay", "--json"]).ok().json();
+    assert_eq!(same["schema"], "agent/replay@1");
+    assert_eq!(
+        [&same["recorded"], &same["replayed"], &same["distinct"], &same["conversations"]],
+        [&json!(9), &json!(8), &json!(4), &json!(1)],
+        "{same}"
+    );
+    assert_eq!(same["left_out"]["withheld"], json!({"note": 1}), "{same}");
+    assert_eq!((&same["verdict"], &same["same"]), (&json!("pass"), &json!(5)), "{same}");
+
+    // a wrong answer where a case says what is right
+    edit(&served, "\"plum\": 5", "\"plum\": 6");
+    let worse = served.agent(["replay", "--json"]).code(1).json();
+    assert_eq!((&worse["verdict"], &worse["worse"]), (&json!("fail"), &json!(1)), "{worse}");
+    assert_eq!(worse["differing"][0]["tools"], json!(["price"]), "{worse}");
+    served.agent(["replay"]).code(1).stdout_has("worse").stdout_has("note are not run");
+
+    // a failure needs no expectation, and another answer alone decides nothing
+    edit(&served, "return \"Hello \" + name", "return name.missing");
+    served.agent(["replay"]).code(1).stdout_has("greet");
+    edit(&served, "Hello", "Hi");
+    let open = served.agent(["replay", "--json"]).code(7).json();
+    assert_eq!((&open["undecided"], &open["worse"]), (&json!(1), &json!(0)), "{open}");
+    let line = "{\"tool\": \"greet\", \"expect\": {\"regex\": \"Ann\"}}\n";
+    served.world.write(Path::new(FOLDER).join("tests/replay.jsonl"), line);
+    served.agent(["replay"]).ok().stdout_has("differs, judged alike");
+
+    // what a conversation remembers is carried through the candidate
+    edit(&served, "data.get(\"n\", 0) + 1", "data.get(\"n\", 0) + 2");
+    served.agent(["replay"]).code(7).stdout_has("turn 1");
+
+    // a tool with a side effect was never run
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "buy apples\n");
+}
+
+#[test]
+fn nothing_is_recorded_unless_the_manifest_has_it_so() {
+    let served = shop("");
+    serve(&served, &traffic());
+    assert!(record_files(&served).is_empty());
+    served.agent(["replay"]).code(7).stderr_has("`content = true`");
+}
+
+#[test]
+fn secrets_and_what_rules_name_are_never_written() {
+    let rules = "[record]\ncontent = true\nredact = [{ pattern = \"(?i)ann\", with = \"N\" }]\n";
+    let served = shop(rules);
+    serve(
+        &served,
+        &[
+            tool_call("price", &json!({"item": "pear", "api_key": "hunter2hunter2"})),
+            tool_call("greet", &json!({"name": "Ann"})),
+            tool_call("note", &json!({"text": "token ghp_0123456789abcdefghij"})),
+        ],
+    );
+    let files = record_files(&served);
+    let text: String = files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    assert!(text.contains("\"item\":\"pear\"") && text.contains("[redacted]"), "{text}");
+    for secret in ["hunter2", "ghp_", "Ann"] {
+        let written = files_below(&served.world.path(FOLDER).join(".agent"));
+        // the Runner's own files and its code are not the record's
+        let own =
+            ["data", "checkouts"].map(|name| served.world.path(FOLDER).join(".agent").join(name));
+        for path in written.iter().filter(|path| !own.iter().any(|own| path.starts_with(own))) {
+            let bytes = std::fs::read(path).unwrap_or_default();
+            let has = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!has, "{secret}: {}", path.display());
+        }
+        assert!(!text.contains(secret), "{text}");
+    }
+    let replayed = served.agent(["replay", "--json"]).code(7).json();
+    assert_eq!(replayed["left_out"]["redacted"], 2, "{replayed}");
+}
