@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 /// How many differences are printed; `--json` has all of them.
 const SHOWN: usize = 20;
 
-/// Run recorded calls of service on a candidate and compare the answers
+/// Run recorded calls on a candidate and compare the answers
 ///
 /// With `content = true` under [record] of agent.toml, `agent mcp runner` records arguments and
 /// results. Here the calls are run again as a tier runs its cases: confined, under a temporary data

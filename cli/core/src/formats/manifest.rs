@@ -1191,7 +1191,31 @@ mod tests {
             "[runer]\n",
             "agent.toml:5:2: unknown field `runer`, expected one of `schema`, `name`, \
             `first_version`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, \
-            `evaluators`, `architect`, `limits`, `store`, `tests`, `remote`",
+            `evaluators`, `architect`, `limits`, `store`, `tests`, `record`, \
+            `remote`",
+        );
+        check(
+            "[record]\nredact = [{ pattern = \"(\" }]\n",
+            "agent.toml: `record.redact` has `(`, which is not a regular expression",
+        );
+        check(
+            "[record]\nredact = [{ pointer = \"/token\" }]\n",
+            "agent.toml: `record.redact` has `/token`; a pointer begins with `/arguments` or \
+            `/result`, such as `/arguments/token`",
+        );
+        check(
+            "[record]\nredact = [{ with = \"x\" }]\n",
+            "agent.toml: `record.redact` has a rule with neither or both of `pattern` and \
+            `pointer`",
+        );
+        check(
+            "[record]\nkey = \"a b\"\n",
+            "agent.toml: `record.key` is `a b`; it is the name of an environment variable, not the \
+            key itself",
+        );
+        check(
+            "[record]\nkeep_days = 0\n",
+            "agent.toml: `record.keep_days` is 0; it is a number of days above 0 and at most 36500",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

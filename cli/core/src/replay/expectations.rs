@@ -57,7 +57,7 @@ impl Expectations {
         self.cases.entry(key(&step.tool, &step.arguments)).or_insert(expect);
     }
 
-    /// What a call's answer is held to: by a case with the same call, else by the first line for it.
+    /// What a call's answer is held to, by a case with the same call, else by the first line.
     pub fn of(&self, tool: &str, arguments: &Value) -> Option<&Value> {
         let of_rule = || self.rules_of(tool, arguments).find_map(|rule| rule.expect.as_ref());
         self.cases.get(&key(tool, arguments)).or_else(of_rule)

@@ -62,7 +62,11 @@ static SECRET_TEXTS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
         (r"(?i)\b(bearer|basic) +[A-Za-z0-9._~+/=-]{12,}", "$1 [redacted]"),
         (r"\b([A-Za-z][A-Za-z0-9+.-]*://)[^/\s:@]*:[^/\s@]+@", "$1[redacted]@"),
         (
-            r#"(?i)\b((?:[a-z0-9_]*_)?(?:api[_-]?key|access[_-]?key|secret|password|passwd|token))(\s*[=:]\s*)["']?[^\s"'&,;]{6,}["']?"#,
+            concat!(
+                r"(?i)\b((?:[a-z0-9_]*_)?",
+                r"(?:api[_-]?key|access[_-]?key|secret|password|passwd|token))",
+                r#"(\s*[=:]\s*)["']?[^\s"'&,;]{6,}["']?"#
+            ),
             "$1$2[redacted]",
         ),
     ];
