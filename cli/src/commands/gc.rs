@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
                 false
             }
         });
-        snapshot.silences.keep(&repository.layout)?;
+        snapshot.idle_times.keep(&repository.layout)?;
     }
     let bytes: u64 = removed.iter().map(|item| item.bytes).sum();
     let kept = snapshot.items.len() - removed.len();

@@ -370,9 +370,9 @@ mod tests {
             ],
             "refused",
         );
-        let told: Vec<_> =
+        let tiers: Vec<_> =
             run.failures.iter().map(|failure| (failure.attempt, failure.why.as_str())).collect();
-        assert_eq!(told, [(1, "micro"), (2, "gate")]);
+        assert_eq!(tiers, [(1, "micro"), (2, "gate")]);
     }
 
     #[test]

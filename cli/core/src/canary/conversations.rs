@@ -92,7 +92,7 @@ impl Course {
         self.calls.iter().map(|(at, _)| *at).min()
     }
 
-    /// The last thing that happened before the first silence of this length; `None` while the
+    /// The last thing that happened before the first pause of this length; `None` while the
     /// conversation goes on.
     fn end(&self, began: u64, idle: u64, now: u64) -> Option<u64> {
         let calls = self.calls.iter().map(|(at, _)| *at);

@@ -123,12 +123,12 @@ pub struct Placeholders {
 impl Rule {
     pub fn message(&self, words: &Placeholders) -> String {
         // one pass, so that a value in the form of a placeholder is not expanded
-        let mut told = String::new();
+        let mut message = String::new();
         let mut rest = self.message.as_str();
         while let Some((before, from)) = rest.split_once('{') {
             let (placeholder, after) = from.split_once('}').unwrap_or((from, ""));
-            told.push_str(before);
-            told.push_str(match placeholder {
+            message.push_str(before);
+            message.push_str(match placeholder {
                 "name" => &words.name,
                 "old" => &words.old,
                 "new" => &words.new,
@@ -136,8 +136,8 @@ impl Rule {
             });
             rest = after;
         }
-        told.push_str(rest);
-        told
+        message.push_str(rest);
+        message
     }
 }
 

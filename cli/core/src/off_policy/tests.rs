@@ -165,7 +165,7 @@ fn rows_of_json_lines_have_all_probabilities() {
 #[test]
 fn invalid_row_reports_its_line_and_the_reason() {
     let columns = Columns { policy: Some("new".to_owned()), ..Columns::default() };
-    for (text, said) in [
+    for (text, expected) in [
         ("arm,propensity\na,1\n", "line 2: it has no column `reward` or `click`"),
         ("arm,propensity,reward,new\na,0,1,1\n", "line 2: the propensity is 0"),
         ("arm,propensity,reward,new\na,1.5,1,1\n", "line 2: 1.5 is not a probability"),
@@ -179,7 +179,7 @@ fn invalid_row_reports_its_line_and_the_reason() {
         ("arm,propensity,reward,new\n", "line 1: there are no decisions below it"),
     ] {
         let error = super::log::read(text.as_bytes(), Format::Csv, &columns).unwrap_err();
-        assert!(error.to_string().starts_with(said), "{text:?}: {error}");
+        assert!(error.to_string().starts_with(expected), "{text:?}: {error}");
     }
 }
 

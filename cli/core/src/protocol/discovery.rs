@@ -112,8 +112,8 @@ impl Discovery {
 
     /// The newest revision of the handshake era it supports, where that is not the latest.
     pub fn newest_handshake(&self) -> Option<&'static str> {
-        let said = self.handshake.as_ref()?["protocolVersion"].as_str()?;
-        HANDSHAKES.into_iter().find(|known| *known == said)
+        let version = self.handshake.as_ref()?["protocolVersion"].as_str()?;
+        HANDSHAKES.into_iter().find(|known| *known == version)
     }
 
     /// The result of `initialize`.

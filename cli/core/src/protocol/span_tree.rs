@@ -65,8 +65,8 @@ pub fn of_conversation(id: &str, spans: &[Span], events: &[Event]) -> BTreeSet<S
         .filter(|span| span.text(names::CONVERSATION) == Some(id))
         .map(|span| span.trace.clone())
         .collect();
-    let said = events.iter().filter(|event| event.text(names::CONVERSATION) == Some(id));
-    traces.extend(said.filter_map(|event| event.trace.clone()));
+    let of_conversation = events.iter().filter(|event| event.text(names::CONVERSATION) == Some(id));
+    traces.extend(of_conversation.filter_map(|event| event.trace.clone()));
     traces
 }
 

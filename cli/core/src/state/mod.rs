@@ -315,13 +315,13 @@ mod tests {
         ))
         .unwrap();
         assert_eq!(rules.check(&json!({"n": 9})).unwrap(), json!({"n": 9}));
-        for (state, said) in [
+        for (state, expected) in [
             (json!({"n": 10}), "state/schema.json at `/n`: 10 is greater than the maximum of 9"),
             (json!([1]), "a state is a JSON object"),
             (serde_json::from_str("{\"m\":1e400}").unwrap(), "`m` is too large"),
         ] {
             let error = rules.check(&state).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
         assert!(Rules::new(Some(&json!({"type": "strnig"}))).unwrap_err().contains("`/type`"));
         assert!(Rules::new(None).unwrap().check(&json!({"any": "thing"})).is_ok());

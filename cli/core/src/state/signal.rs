@@ -60,8 +60,8 @@ impl Signal {
 
 /// The reward among a signal's arguments, where it is a number or a boolean.
 pub fn score(arguments: &Map<String, Value>) -> Option<f64> {
-    let said = SCORE_ARGUMENTS.iter().find_map(|name| arguments.get(*name))?;
-    said.as_f64().or_else(|| said.as_bool().map(f64::from)).filter(|score| score.is_finite())
+    let given = SCORE_ARGUMENTS.iter().find_map(|name| arguments.get(*name))?;
+    given.as_f64().or_else(|| given.as_bool().map(f64::from)).filter(|score| score.is_finite())
 }
 
 /// The id of a signal.
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn invalid_line_reports_the_reason() {
-        for (text, said) in [
+        for (text, expected) in [
             ("{\"id\":", "column 6: no JSON: EOF while parsing"),
             (
                 r#"{"tool":"a","arguments":{"x":1,"x":2}}"#,
@@ -266,7 +266,7 @@ mod tests {
             (r#"{"tool":"a","arguments":{"value":NaN}}"#, "expected value"),
         ] {
             let error = parse_with(text, None).unwrap_err();
-            assert!(error.contains(said), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 }

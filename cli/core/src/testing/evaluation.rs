@@ -363,7 +363,7 @@ impl TierFold {
             quarantined_until: quarantined
                 .iter()
                 .filter_map(|result| result.quarantine.as_ref())
-                .map(|told| told.until.clone())
+                .map(|quarantine| quarantine.until.clone())
                 .min(),
             missing: self.missing(),
             score: mean_score(counted.iter().copied()),
@@ -778,17 +778,18 @@ mod tests {
 
     #[test]
     fn quarantined_cases_count_only_toward_cost() {
-        let told = |until: &str| Quarantine { until: until.to_owned(), why: "flaky".to_owned() };
+        let quarantine =
+            |until: &str| Quarantine { until: until.to_owned(), why: "flaky".to_owned() };
         let mut bad = CaseResult {
             must: true,
             ms: 9.0,
             cost_usd: Some(0.5),
-            quarantine: Some(told("2027-01-31")),
+            quarantine: Some(quarantine("2027-01-31")),
             ..result("b", Outcome::Errored, 0.0)
         };
         bad.as_of("2027-01-30");
         let other = CaseResult {
-            quarantine: Some(told("2027-01-15")),
+            quarantine: Some(quarantine("2027-01-15")),
             quarantined: true,
             ..CaseResult::passed("c")
         };

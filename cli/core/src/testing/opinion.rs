@@ -53,10 +53,10 @@ impl CommandCall {
         }
         let passed = 2 * passed > count;
         let score = votes.iter().map(|vote| vote.score).sum::<f64>() / count as f64;
-        let said =
+        let reason =
             votes.iter().filter(|vote| vote.passed == passed).find_map(|vote| vote.why.clone());
         let why = (!passed).then(|| {
-            said.unwrap_or_else(|| {
+            reason.unwrap_or_else(|| {
                 format!("the judge's score is {score:.3}, needs at least {}", self.at_least)
             })
         });
@@ -76,13 +76,13 @@ pub struct Opinion {
 impl Opinion {
     /// Reads `{"score", "passed", "why"}`, where one of the first two is enough; `None` when
     /// neither is present and valid.
-    pub fn read(said: &Value, at_least: f64) -> Option<Self> {
-        let passed = said.get("passed").and_then(Value::as_bool);
-        let score = match said.get("score") {
+    pub fn read(answer: &Value, at_least: f64) -> Option<Self> {
+        let passed = answer.get("passed").and_then(Value::as_bool);
+        let score = match answer.get("score") {
             None | Some(Value::Null) => f64::from(u8::from(passed?)),
             Some(score) => score.as_f64().and_then(number::as_score)?,
         };
-        let why = said.get("why").and_then(Value::as_str).map(str::to_owned);
+        let why = answer.get("why").and_then(Value::as_str).map(str::to_owned);
         Some(Self { score, passed: passed.unwrap_or(score >= at_least), why })
     }
 }
@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn judge_answer_is_a_score_or_a_label() {
-        let read = |said| Opinion::read(&said, 0.5).map(|opinion| (opinion.score, opinion.passed));
+        let read =
+            |answer| Opinion::read(&answer, 0.5).map(|opinion| (opinion.score, opinion.passed));
         assert_eq!(read(json!({"score": 0.5})), Some((0.5, true)));
         assert_eq!(read(json!({"score": 0.4, "passed": true, "why": "so"})), Some((0.4, true)));
         assert_eq!(read(json!({"score": null, "passed": false})), Some((0.0, false)));

@@ -458,8 +458,8 @@ mod tests {
             &["history this clone is shallow: the versions before are not here"],
         );
         let unreadable = End::Unreadable { commit: id("x"), why: "torn".to_owned() };
-        let told = format!("history commit {} cannot be read: torn", id("x").short());
-        check(|chain| chain.end = unreadable, &[&told]);
+        let message = format!("history commit {} cannot be read: torn", id("x").short());
+        check(|chain| chain.end = unreadable, &[&message]);
         let hand = |chain: &mut Chain| {
             chain.links.clear();
             chain.end = End::NoVersion;

@@ -99,7 +99,7 @@ impl Again {
     }
 
     fn shown(&self, id: &str) -> String {
-        let told = |result: Option<&CaseResult>| match result {
+        let shown = |result: Option<&CaseResult>| match result {
             None => "no result".to_owned(),
             Some(result) => {
                 let outcome = match result.outcome {
@@ -110,7 +110,11 @@ impl Again {
                 format!("{outcome} with {}", result.score)
             }
         };
-        format!("`{id}` {} on record, {} now", told(self.recorded.get(id)), told(self.now.get(id)))
+        format!(
+            "`{id}` {} on record, {} now",
+            shown(self.recorded.get(id)),
+            shown(self.now.get(id))
+        )
     }
 }
 

@@ -165,12 +165,12 @@ mod tests {
     }
 
     fn check(computed: Option<Bump>, declared: Option<Bump>, expected: &str) {
-        let told = match plan(&snapshot(computed, declared)) {
+        let outcome = match plan(&snapshot(computed, declared)) {
             Plan::Judge { candidate, .. } => candidate.version.to_string(),
             Plan::UnderBumped { declared, computed } => format!("{declared} < {computed}"),
             other => format!("{other:?}"),
         };
-        assert_eq!(told, expected, "{computed:?} {declared:?}");
+        assert_eq!(outcome, expected, "{computed:?} {declared:?}");
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
             reason: String::new(),
         };
         let yanked = Some(Yanked { version: v(1), by: v(2), reason: String::new() });
-        let told = |lacked: &[Lacked], yanked: &Option<Yanked>, again| match plan(&Snapshot {
+        let outcome = |lacked: &[Lacked], yanked: &Option<Yanked>, again| match plan(&Snapshot {
             lacked: lacked.to_vec(),
             yanked: yanked.clone(),
             again,
@@ -196,17 +196,17 @@ mod tests {
             Plan::Judge { .. } => "judged".to_owned(),
             other => format!("{other:?}"),
         };
-        assert_eq!(told(&[lacked(3, &[])], &None, false), "lacks 0.1.3");
+        assert_eq!(outcome(&[lacked(3, &[])], &None, false), "lacks 0.1.3");
         assert_eq!(
-            told(&[lacked(3, &[])], &None, true),
+            outcome(&[lacked(3, &[])], &None, true),
             "lacks 0.1.3",
             "a reason does not remove released code"
         );
-        assert_eq!(told(&[lacked(3, &[1])], &yanked, false), "lacks 0.1.3");
-        assert_eq!(told(&[lacked(3, &[1])], &yanked, true), "judged");
-        assert_eq!(told(&[lacked(3, &[]), lacked(2, &[1])], &yanked, true), "lacks 0.1.3");
-        assert_eq!(told(&[], &yanked, false), "again 0.1.1");
-        assert_eq!(told(&[], &yanked, true), "judged");
+        assert_eq!(outcome(&[lacked(3, &[1])], &yanked, false), "lacks 0.1.3");
+        assert_eq!(outcome(&[lacked(3, &[1])], &yanked, true), "judged");
+        assert_eq!(outcome(&[lacked(3, &[]), lacked(2, &[1])], &yanked, true), "lacks 0.1.3");
+        assert_eq!(outcome(&[], &yanked, false), "again 0.1.1");
+        assert_eq!(outcome(&[], &yanked, true), "judged");
     }
 
     #[test]

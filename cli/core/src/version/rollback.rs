@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn check(history: &[&str], wanted: Option<&str>, expected: &str) {
-        let told = match plan(&snapshot(history, wanted)) {
+        let outcome = match plan(&snapshot(history, wanted)) {
             Plan::Nothing { at } => format!("nothing: at {at}"),
             Plan::NoTarget => "no target".to_owned(),
             Plan::Yanked { version } => format!("{version} was taken out"),
@@ -130,7 +130,7 @@ mod tests {
                 format!("{} = {}, undoes {}", candidate.version, target.version, undoes.join(" "))
             }
         };
-        assert_eq!(told, expected);
+        assert_eq!(outcome, expected);
     }
 
     #[test]

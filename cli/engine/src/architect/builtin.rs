@@ -43,7 +43,7 @@ impl<'a> Builtin<'a> {
             return Coded::NothingFits { why: self.nothing_fits() };
         };
         Coded::Done {
-            said: format!("{}: {}", inspiration.id, inspiration.title),
+            summary: format!("{}: {}", inspiration.id, inspiration.title),
             message: Some(format!("{}\n\n{}", inspiration.commit, inspiration.about.trim())),
         }
     }

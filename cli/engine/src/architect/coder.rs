@@ -46,7 +46,7 @@ pub struct Setting<'a> {
 pub enum Coded {
     Done {
         /// The last line of its output.
-        said: String,
+        summary: String,
         /// The commit message it proposes.
         message: Option<String>,
     },

@@ -64,7 +64,7 @@ impl CommandCoder<'_> {
         )?;
         Ok(match ended {
             Ended::Exited { success: true, .. } => {
-                Coded::Done { said: output.last().to_owned(), message: self.message() }
+                Coded::Done { summary: output.last().to_owned(), message: self.message() }
             }
             Ended::Exited { status, .. } => Coded::Failed {
                 why: format!(

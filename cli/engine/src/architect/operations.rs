@@ -246,21 +246,21 @@ fn chosen(repository: &Repository, start: &Start) -> Result<Vec<Feedback>, NotSt
 
 /// Why the process of a run put none on record.
 fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
-    let told = |failure: Failure| {
+    let with_output = |failure: Failure| {
         let message = format!("the run was not started: {}", failure.messages.join(": "));
         Failure { messages: vec![message], ..failure }
     };
     match announced {
         Some(Announcement::NotStarted { reason: NotStarted::NotReady(failure) }) => {
-            NotStarted::NotReady(told(failure))
+            NotStarted::NotReady(with_output(failure))
         }
         Some(Announcement::NotStarted { reason: NotStarted::Failed(failure) }) => {
-            NotStarted::Failed(told(failure))
+            NotStarted::Failed(with_output(failure))
         }
         Some(Announcement::NotStarted { reason }) => reason,
         Some(Announcement::Started { .. }) | None => {
             let last = stderr.lines().last().unwrap_or("its process ended without a message");
-            NotStarted::Failed(told(Failure::new(FailureKind::Child, last.trim())))
+            NotStarted::Failed(with_output(Failure::new(FailureKind::Child, last.trim())))
         }
     }
 }

@@ -563,7 +563,7 @@ impl<'a> Execution<'a> {
         self.report.attempt().held = self.coder.held();
         let (coded, left) = self.coder.code(&brief)?;
         match coded {
-            Coded::Done { said, message } => self.take_change(left, said, message.as_deref()),
+            Coded::Done { summary, message } => self.take_change(left, summary, message.as_deref()),
             Coded::Failed { why } => {
                 self.report.attempt().coder_failed = true;
                 Ok(Event::AttemptFailed { why })
@@ -595,10 +595,10 @@ impl<'a> Execution<'a> {
     fn take_change(
         &mut self,
         left: CoderResult,
-        said: String,
+        summary: String,
         message: Option<&str>,
     ) -> Result<Event, Failure> {
-        self.notify(&format!("  {}", if said.is_empty() { "the coder is done" } else { &said }))?;
+        self.notify(&format!("  {}", if summary.is_empty() { "the coder is done" } else { &summary }))?;
         let by = Authorship {
             message,
             feedback: &self.report.feedback,
@@ -606,7 +606,7 @@ impl<'a> Execution<'a> {
         };
         let taken = change::take(left, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
-        attempt.said = said;
+        attempt.said = summary;
         match taken {
             ChangeOutcome::Refused { why, paths } => {
                 attempt.changed = paths;

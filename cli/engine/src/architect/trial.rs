@@ -91,7 +91,7 @@ fn failing_case(
     tells: bool,
 ) -> Option<FailingCase> {
     let why = result.why.clone().filter(|_| tells).unwrap_or_default();
-    let told = FailingCase {
+    let case = FailingCase {
         id: result.id.clone(),
         tier,
         place: place.clone(),
@@ -99,7 +99,7 @@ fn failing_case(
         score: result.score,
         why,
     };
-    (!is_held_out(place)).then_some(told)
+    (!is_held_out(place)).then_some(case)
 }
 
 type Written = (String, serde_json::Value);
@@ -225,7 +225,7 @@ fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     let (hidden, shown): (Vec<_>, Vec<_>) = worse.partition(|result| result.is_held_out());
     let tells = !measured.has_held_out();
     let reasons = grouping::by_key(shown, |result| result.why.as_deref().filter(|_| tells));
-    let told = |(why, results): &(Option<&str>, Vec<&CaseResult>)| {
+    let line = |(why, results): &(Option<&str>, Vec<&CaseResult>)| {
         let ids: Vec<_> =
             results.iter().map(|result| format!("{} ({:.2})", result.id, result.score)).collect();
         let ids = grouping::named(&ids.iter().map(String::as_str).collect::<Vec<_>>());
@@ -234,7 +234,7 @@ fn worse_cases(measured: &Measured, before: &Measured) -> Vec<String> {
     let uncounted = hidden.len()
         + reasons.iter().skip(WORSE_SHOWN).map(|(_, results)| results.len()).sum::<usize>();
     let more = (uncounted > 0).then(|| format!("and {uncounted} more"));
-    reasons.iter().take(WORSE_SHOWN).map(told).chain(more).collect()
+    reasons.iter().take(WORSE_SHOWN).map(line).chain(more).collect()
 }
 
 /// Whether a case that a change adds fails on the version that is served and passes with the
@@ -324,16 +324,16 @@ mod tests {
 
     #[test]
     fn runner_output_is_withheld_when_cases_are_held_out() {
-        let told = |other: &str| {
+        let explained = |other: &str| {
             let mut after = measured(&[("a", 0.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]);
             after.results[0].why = Some("it said: what was asked elsewhere".to_owned());
             worse_cases(&after, &measured(&[("a", 1.0, "tests/fast/a.jsonl:1"), ("b", 1.0, other)]))
         };
         assert_eq!(
-            told("tests/fast/b.jsonl:1"),
+            explained("tests/fast/b.jsonl:1"),
             ["worse: a (0.00): it said: what was asked elsewhere"]
         );
-        assert_eq!(told("tests/fast/heldout/b.jsonl:1"), ["worse: a (0.00)"]);
+        assert_eq!(explained("tests/fast/heldout/b.jsonl:1"), ["worse: a (0.00)"]);
     }
 
     #[test]

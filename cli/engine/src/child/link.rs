@@ -317,7 +317,7 @@ impl Diagnose for ChildError {
 }
 
 /// The memory limit in bytes, when the child reports a failed allocation.
-pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
+pub fn memory_limit(memory: Option<u64>, stderr: &str) -> Option<String> {
     // the messages of Python, C++, Node, Go and the C library
     const WORDS: [&str; 5] = [
         "MemoryError",
@@ -326,7 +326,7 @@ pub fn memory_limit(memory: Option<u64>, said: &str) -> Option<String> {
         "Out of memory",
         "Cannot allocate memory",
     ];
-    let bytes = memory.filter(|_| WORDS.iter().any(|word| said.contains(word)))?;
+    let bytes = memory.filter(|_| WORDS.iter().any(|word| stderr.contains(word)))?;
     Some(format!(
         "it may allocate {} MiB: `limits.memory_mb` in agent.toml (`limits.serving_memory_mb` \
         while a host is served)",

@@ -385,8 +385,8 @@ async fn drive(
     failure: Arc<OnceLock<ChildError>>,
     role: Role,
 ) {
-    let said = Arc::clone(&failure);
-    let _panicked = OnPanic::new(move || drop(said.set(ChildError::GivenUp { role })));
+    let cause = Arc::clone(&failure);
+    let _panicked = OnPanic::new(move || drop(cause.set(ChildError::GivenUp { role })));
     let error = loop {
         tokio::select! {
             message = outgoing.recv() => match message {
@@ -614,17 +614,17 @@ for line in sys.stdin:
 
     #[test]
     fn stdout_banner_is_skipped_with_one_warning() {
-        let (said, heard) = std::sync::mpsc::channel();
+        let (sender, received) = std::sync::mpsc::channel();
         let listener = |kind: &'static str| -> crate::world::child_process::Listener {
-            let said = said.clone();
-            Arc::new(move |line: &str| drop(said.send(format!("{kind}: {line}"))))
+            let sender = sender.clone();
+            Arc::new(move |line: &str| drop(sender.send(format!("{kind}: {line}"))))
         };
         let mut spec = spec(&format!("print('Server started')\n{SERVER}"));
         spec.skipping = Some(Skipping::new(listener("warning"), listener("log")));
         with_child(&spec, async |child| assert_eq!(call(child, "print").await.unwrap(), "printed"));
-        let heard: Vec<_> = heard.try_iter().collect();
+        let received: Vec<_> = received.try_iter().collect();
         assert_eq!(
-            heard,
+            received,
             [
                 "log: skipped a line on the stdout of the Runner, it is not a JSON object: Server \
                 started",

@@ -1,5 +1,5 @@
 //! The end of conversations: `agent gc` ends those that were idle for longer than their limit. See
-//! `agent_core::protocol::silence`.
+//! `agent_core::protocol::idle_time`.
 //!
 //! Observations are stored in `.agent/conversations/silence.json`. If it is missing, the idle times
 //! restart.
@@ -9,7 +9,7 @@ use super::{ConversationError, ids, path, rewards_path};
 use crate::world::clock;
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
-use agent_core::protocol::silence::{Moment, Observation};
+use agent_core::protocol::idle_time::{Moment, Observation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,12 +20,12 @@ const SCHEMA: &str = "agent/silence@1";
 
 /// The observed idle time of each conversation.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Silences {
+pub struct IdleTimes {
     schema: String,
     conversations: BTreeMap<String, Observation>,
 }
 
-impl Silences {
+impl IdleTimes {
     /// Observes all conversations.
     pub fn observe(layout: &Layout) -> Result<Self, ConversationError> {
         let before = read(layout)?;
@@ -52,7 +52,7 @@ impl Silences {
     pub fn over(&self, limit: Duration) -> impl Iterator<Item = &str> {
         self.conversations
             .iter()
-            .filter(move |(_, seen)| seen.silent() > limit)
+            .filter(move |(_, seen)| seen.idle() > limit)
             .map(|(id, _)| id.as_str())
     }
 
@@ -83,7 +83,7 @@ fn file(layout: &Layout) -> PathBuf {
 fn read(layout: &Layout) -> Result<BTreeMap<String, Observation>, FsError> {
     let bytes = fs::read_if_there(&file(layout))?.unwrap_or_default();
     let before =
-        serde_json::from_slice::<Silences>(&bytes).ok().filter(|before| before.schema == SCHEMA);
+        serde_json::from_slice::<IdleTimes>(&bytes).ok().filter(|before| before.schema == SCHEMA);
     Ok(before.map(|before| before.conversations).unwrap_or_default())
 }
 

@@ -7,7 +7,7 @@
 mod ending;
 mod held;
 
-pub use ending::{Silences, files};
+pub use ending::{IdleTimes, files};
 pub use held::LockedConversation;
 
 use crate::world::fs::{self, FsError};

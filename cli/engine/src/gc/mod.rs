@@ -6,7 +6,7 @@ mod remove;
 pub use observe::observe;
 pub use remove::remove;
 
-use crate::conversations::Silences;
+use crate::conversations::IdleTimes;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -77,7 +77,7 @@ pub struct Snapshot {
     pub items: Vec<Item>,
     pub now: Timestamp,
     /// The idle time of each conversation; expired ones are among the items.
-    pub silences: Silences,
+    pub idle_times: IdleTimes,
 }
 
 /// What is neither served nor in use, and was not used lately.
@@ -110,7 +110,7 @@ mod tests {
             used: now - SignedDuration::from_hours(hours_unused),
             stays,
         };
-        let snapshot = Snapshot { items: vec![item], now, silences: Silences::default() };
+        let snapshot = Snapshot { items: vec![item], now, idle_times: IdleTimes::default() };
         for (days, goes) in [(1, goes), (0, goes || (hours_unused > 1 && stays.is_none()))] {
             let removed = plan(&snapshot, SignedDuration::from_hours(24 * days));
             assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::{Item, Kind, Snapshot, Stays};
 use crate::architect;
-use crate::conversations::{self, Silences};
+use crate::conversations::{self, IdleTimes};
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::world::checkout::{Shelf, record_of};
@@ -23,7 +23,7 @@ const EVALUATIONS: &str = "evals";
 
 pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     let layout = &repository.layout;
-    let silences = Silences::observe(layout)?;
+    let idle_times = IdleTimes::observe(layout)?;
     let served = served(repository)?;
     let mut items = checkouts(layout, &served)?;
     items.extend(states(layout, &served)?);
@@ -43,8 +43,8 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     items.extend(
         entries(&layout.pending())?.into_iter().filter_map(|path| Item::leased(path, Kind::Result)),
     );
-    items.extend(over(repository, &silences)?);
-    Ok(Snapshot { items, now: clock::now(), silences })
+    items.extend(over(repository, &idle_times)?);
+    Ok(Snapshot { items, now: clock::now(), idle_times })
 }
 
 impl Item {
@@ -232,10 +232,10 @@ fn is_staged(path: &Path) -> bool {
 }
 
 /// The expired conversations, by the served manifest; without a limit none expires.
-fn over(repository: &Repository, silences: &Silences) -> Result<Vec<Item>, Failure> {
+fn over(repository: &Repository, idle_times: &IdleTimes) -> Result<Vec<Item>, Failure> {
     let Some(manifest) = repository.served_manifest() else { return Ok(Vec::new()) };
     let mut over = Vec::new();
-    for id in silences.over(manifest.limits.conversation()) {
+    for id in idle_times.over(manifest.limits.conversation()) {
         let [path, rewards] = conversations::files(&repository.layout, id)?;
         over.push(Item {
             bytes: size(&path) + size(&rewards),

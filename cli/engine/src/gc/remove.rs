@@ -19,7 +19,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
     match item.kind {
         Kind::Conversation => {
             let id = path.file_stem().unwrap_or_default().to_string_lossy();
-            return Ok(snapshot.silences.end(layout, &id)?);
+            return Ok(snapshot.idle_times.end(layout, &id)?);
         }
         Kind::Workplace => return remove_workplace(repository, path),
         Kind::Environment => locked(&python::lock_of(path), || buried(layout, path)),

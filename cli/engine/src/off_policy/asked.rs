@@ -75,8 +75,8 @@ fn meta(target: &Target, index: usize, decision: &Recorded) -> Map<String, Value
 }
 
 fn noted(result: &CallResult, decision: &Recorded) -> Result<Option<Noted>, Failure> {
-    let said = result.meta(wire::CONVERSATION).filter(|_| !result.is_error());
-    let found = said.and_then(|said| said.get("facts")?.get("propensities"));
+    let reported = result.meta(wire::CONVERSATION).filter(|_| !result.is_error());
+    let found = reported.and_then(|reported| reported.get("facts")?.get("propensities"));
     found.map(Noted::read).transpose().map_err(|problem| {
         Failure::new(
             agent_core::formats::diagnose::FailureKind::Child,

@@ -268,8 +268,8 @@ impl Hooks {
             self.git.run_program(&program).args(["hook", "run", "--ignore-missing", hook.as_str()]);
         let finished = run.env(env::HOOK_PROBE, &word).env("PATH", bare_path(&program)).finish()?;
         // git shows a hook's stdout on stderr
-        let said = [finished.stdout, finished.stderr].concat();
-        Ok(String::from_utf8_lossy(&said).contains(&word))
+        let output = [finished.stdout, finished.stderr].concat();
+        Ok(String::from_utf8_lossy(&output).contains(&word))
     }
 }
 

@@ -214,13 +214,13 @@ impl<'a> LedgerRef<'a> {
     /// What is missing of the ledger that the versions of `active` name, and of what this clone
     /// itself has added to it.
     pub fn lack(&self) -> Result<Option<Lack>, Failure> {
-        let said = self.known_commits()?;
+        let known = self.known_commits()?;
         let heads = self.git.record_heads(RECORD.name)?;
-        if said.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
+        if known.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
             return Ok(None);
         }
         let ledger = RECORD.view_of_refs(self.git).and_then(|view| of_view(&view));
-        for (source, commit) in said {
+        for (source, commit) in known {
             let problem = match (self.git.is_commit(&commit), &ledger) {
                 (false, _) => Some(Problem::Absent),
                 (true, Err(error)) => Some(Problem::Unreadable(error.messages.join(": "))),

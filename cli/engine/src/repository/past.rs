@@ -238,7 +238,7 @@ impl RepositoryPast {
 
     fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, Failure> {
         let mut stores = Stores::new(self);
-        let mut said = HashMap::new();
+        let mut by_id = HashMap::new();
         let mut journals = 0;
         for past in self.git.first_parents(commit) {
             let past = past?;
@@ -250,7 +250,7 @@ impl RepositoryPast {
                 if let Some(bytes) =
                     stores.of(at).and_then(|store| sealed_in(store, &journal).ok().flatten())
                 {
-                    said.extend(contents(&bytes));
+                    by_id.extend(contents(&bytes));
                     break;
                 }
             }
@@ -259,7 +259,7 @@ impl RepositoryPast {
                 break;
             }
         }
-        Ok(said)
+        Ok(by_id)
     }
 }
 

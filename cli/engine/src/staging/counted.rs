@@ -235,13 +235,13 @@ fn parse(bytes: &[u8]) -> CountedFile {
 fn parse_covered(bytes: &[u8]) -> Option<Covered> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (line, digests) = (std::str::from_utf8(&bytes[..end]).ok()?, &bytes[end + 1..]);
-    let (said, checksum) = line.rsplit_once(' ')?;
-    let [format, up_to, count] = said.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let (header, checksum) = line.rsplit_once(' ')?;
+    let [format, up_to, count] = header.split(' ').collect::<Vec<_>>().try_into().ok()?;
     let (ids, rest) = digests.as_chunks::<ID_DIGEST>();
     let is_whole = format == FORMAT
         && count.parse() == Ok(ids.len())
         && rest.is_empty()
-        && checksum == checksum_of(said, digests);
+        && checksum == checksum_of(header, digests);
     is_whole
         .then(|| ObjectId::parse(up_to))
         .flatten()
@@ -249,15 +249,15 @@ fn parse_covered(bytes: &[u8]) -> Option<Covered> {
 }
 
 fn write(places: &Places, path: &std::path::Path, covered: &Covered) -> Result<(), FsError> {
-    let said = format!("{FORMAT} {} {}", covered.up_to, covered.ids.len());
+    let header = format!("{FORMAT} {} {}", covered.up_to, covered.ids.len());
     let digests = covered.ids.as_flattened();
-    let line = format!("{said} {}\n", checksum_of(&said, digests));
+    let line = format!("{header} {}\n", checksum_of(&header, digests));
     places.replace_rebuildable(path, &[line.as_bytes(), digests].concat())
 }
 
-fn checksum_of(said: &str, digests: &[u8]) -> String {
+fn checksum_of(header: &str, digests: &[u8]) -> String {
     let mut checksum = crc32fast::Hasher::new();
-    checksum.update(said.as_bytes());
+    checksum.update(header.as_bytes());
     checksum.update(digests);
     format!("{:08x}", checksum.finalize())
 }

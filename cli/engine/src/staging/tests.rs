@@ -508,7 +508,7 @@ fn a_torn_tail_of_a_killed_neighbour_is_cut_off_by_the_next_append() {
 }
 
 /// The content found in place of the view, and the notice about it.
-fn check_view(found: Option<&[u8]>, said: &str) {
+fn check_view(found: Option<&[u8]>, expected: &str) {
     let place = place();
     let mut staging = place.open();
     tune(&mut staging, "s-1", 7);
@@ -519,7 +519,7 @@ fn check_view(found: Option<&[u8]>, said: &str) {
     }
     let mut staging = place.open();
     let shown: Vec<String> = staging.notices().iter().map(ToString::to_string).collect();
-    assert!(shown.len() == 1 && shown[0].contains(said), "{shown:?}");
+    assert!(shown.len() == 1 && shown[0].contains(expected), "{shown:?}");
     assert_eq!(total(&mut staging), 7);
     assert_eq!(
         std::fs::read(place.layout.staging()).unwrap(),

@@ -170,9 +170,10 @@ impl Call<'_> {
         let now = clock::rfc3339(clock::now());
         let version = self.target.version.as_ref().map(ToString::to_string);
         let revision = self.target.state.revision.clone();
-        let said = result.meta(wire::CONVERSATION);
-        let part =
-            |name: &str| said.and_then(|said| said.get(name)).and_then(Value::as_object).cloned();
+        let reported = result.meta(wire::CONVERSATION);
+        let part = |name: &str| {
+            reported.and_then(|reported| reported.get(name)).and_then(Value::as_object).cloned()
+        };
         let data = part("data").or_else(|| kept.map(Latest::data)).unwrap_or_default();
         let turn = Turn {
             turn: kept.map_or(1, Latest::next_turn),

@@ -152,8 +152,8 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failur
     {
         return Ok(contract);
     }
-    let (contract, said) = listed(target, repository)?;
-    let kept = said
+    let (contract, discovery) = listed(target, repository)?;
+    let kept = discovery
         .iter()
         .try_for_each(|(role, discovery)| keep_discovery(repository, target, *role, discovery));
     if let Err(error) = kept.and_then(|()| Ok(store.put(&key, contract.to_bytes())?)) {
@@ -234,12 +234,12 @@ async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, Chil
     // a server that crashes on unsupported requests is not an error here: the other process reports
     // it
     let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
-    let said = match child.era() {
+    let discovery = match child.era() {
         Era::Stateless => child.tools().await.ok().map(|tools| (child.greeting().clone(), tools)),
         Era::Handshake => None,
     };
     child.end().await;
-    Ok(said)
+    Ok(discovery)
 }
 
 /// The recorded discovery results of a server of this target: from the local cache, else from the

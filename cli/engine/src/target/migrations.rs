@@ -117,8 +117,8 @@ fn run(
 ) -> Result<Value, Failure> {
     let python = &to.manifest.python;
     let _in_use = spec::verified(to, repository)?;
-    let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|said| {
-        repository.notices.info(said);
+    let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|text| {
+        repository.notices.info(text);
     })?;
     let command = vec![toolchain.interpreter.clone().into(), "-c".into(), DRIVER.into()];
     let mut spec = ChildSpec::new(Role::Tuner, command, &to.directory, &to.manifest.limits);

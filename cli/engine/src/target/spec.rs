@@ -132,7 +132,7 @@ fn of_target(
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let toolchain =
-        Toolchain::of(layout, &target.directory, manifest, &|said| repository.notices.info(said))?;
+        Toolchain::of(layout, &target.directory, manifest, &|text| repository.notices.info(text))?;
     let mut spec =
         ChildSpec::new(role, toolchain.command(entry)?, &target.directory, &manifest.limits);
     spec.lease = verified.and_then(|verified| verified.lease.clone());
@@ -202,7 +202,7 @@ pub fn scorer(
     let verified = verify(&checkout, "the evaluators", repository)?;
     let folder = judging.in_place().map_or_else(|| checkout.path().join(EVALUATORS), Into::into);
     let interpreter =
-        python::interpreter(layout, &folder, python, &|said| repository.notices.info(said))?;
+        python::interpreter(layout, &folder, python, &|text| repository.notices.info(text))?;
     let harness = checkout.path().join(HARNESS);
     let command =
         vec![interpreter.into(), "-I".into(), "-B".into(), harness.into(), SCORERS.into()];

@@ -248,9 +248,10 @@ impl Tuner {
                 "no state can be read from the Tuner's answer: {problem}"
             ));
         }
-        let Some(said) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
-        let checked =
-            said.get("value").ok_or("the Tuner answered with a state that has no value".to_owned());
+        let Some(answered) = result.meta(wire::STATE) else { return Tuned::Unchanged(result) };
+        let checked = answered
+            .get("value")
+            .ok_or("the Tuner answered with a state that has no value".to_owned());
         match checked.and_then(|state| self.rules.check(state)) {
             Ok(state) => Tuned::State(state, result),
             Err(why) => Tuned::Rejected(why),

@@ -120,11 +120,12 @@ impl JudgeRun {
         if !finished.success() {
             return Err(format!("the judge `{name}` {}", ending(&finished)));
         }
-        let said = finished.text();
-        let opinion =
-            serde_json::from_str(&said).ok().and_then(|said| Opinion::read(&said, self.at_least));
+        let answer = finished.text();
+        let opinion = serde_json::from_str(&answer)
+            .ok()
+            .and_then(|answer| Opinion::read(&answer, self.at_least));
         opinion.ok_or_else(|| {
-            let shown: String = said.chars().take(SHOWN).collect();
+            let shown: String = answer.chars().take(SHOWN).collect();
             format!(
                 "the judge `{name}` printed no {{\"score\": 0 to 1, \"passed\", \"why\"}}: \
                 {shown:?}"

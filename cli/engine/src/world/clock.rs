@@ -1,7 +1,7 @@
 //! The clock. `AGENT_NOW` freezes it, so that tests and replays are repeatable.
 
 use crate::world::env;
-use agent_core::protocol::silence::Moment;
+use agent_core::protocol::idle_time::Moment;
 use jiff::Timestamp;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -27,14 +27,14 @@ const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 /// Identifies this boot. Where it is unavailable, no two observations count as the same boot.
 fn boot() -> String {
     #[cfg(target_os = "linux")]
-    let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
     #[cfg(not(target_os = "linux"))]
-    let told = crate::world::process::Run::new("sysctl")
+    let boot = crate::world::process::Run::new("sysctl")
         .args(["-n", "kern.bootsessionuuid"])
         .succeed()
         .ok()
-        .map(|said| said.text());
-    told.map_or_else(|| fresh_id("boot"), |told| told.trim().to_owned())
+        .map(|finished| finished.text());
+    boot.map_or_else(|| fresh_id("boot"), |boot| boot.trim().to_owned())
 }
 
 /// RFC 3339 in UTC with milliseconds: the form used in all documents.

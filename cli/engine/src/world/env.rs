@@ -76,15 +76,15 @@ pub fn names_collector() -> bool {
 /// How spans, logs and measurements go to a collector: by a variable for each of them, else by one
 /// for all.
 pub fn otlp_protocols() -> [Option<String>; 3] {
-    let said = |name: &str| {
+    let variable = |name: &str| {
         std::env::var(name)
             .ok()
             .map(|value| value.trim().to_ascii_lowercase())
             .filter(|value| !value.is_empty())
     };
     ["TRACES_", "LOGS_", "METRICS_"].map(|signal| {
-        said(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL"))
-            .or_else(|| said("OTEL_EXPORTER_OTLP_PROTOCOL"))
+        variable(&format!("OTEL_EXPORTER_OTLP_{signal}PROTOCOL"))
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"))
     })
 }
 
@@ -255,9 +255,9 @@ pub fn binary() -> Option<std::path::PathBuf> {
 
 /// The settings of an object store at an `s3://` URL: keys, region, endpoint, timeouts.
 pub fn aws() -> Vec<(String, String)> {
-    let told = std::env::vars_os()
+    let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    told.filter(|(name, _)| name.starts_with("AWS_")).collect()
+    variables.filter(|(name, _)| name.starts_with("AWS_")).collect()
 }
 
 /// The file that is the user's git configuration, when it is not the usual one.

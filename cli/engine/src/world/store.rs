@@ -607,13 +607,13 @@ mod tests {
 
     #[test]
     fn long_wait_is_reported() {
-        let said = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let heard = said.clone();
+        let notices = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = notices.clone();
         let store = slow("said", REPORT_AFTER + Duration::from_millis(500))
-            .waiting(move |text| heard.lock().unwrap().push(text.to_owned()));
+            .waiting(move |text| sink.lock().unwrap().push(text.to_owned()));
         says(store.get("a"), "within 2.5 s");
         assert_eq!(
-            *said.lock().unwrap(),
+            *notices.lock().unwrap(),
             ["waiting for the object store s3://said to read `a`, 2.5 s at most and longer only \
                 while bytes move"]
         );

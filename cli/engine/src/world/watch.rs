@@ -110,7 +110,7 @@ impl Folders {
         folders: &[(PathBuf, bool)],
     ) -> Result<(Self, tokio::sync::mpsc::Receiver<PathBuf>), FsError> {
         let (sender, paths) = tokio::sync::mpsc::channel(PATHS_KEPT);
-        let told = move |event: notify::Result<Event>| {
+        let on_event = move |event: notify::Result<Event>| {
             for path in event
                 .into_iter()
                 .filter(|event| !matches!(event.kind, EventKind::Access(_)))
@@ -121,7 +121,7 @@ impl Folders {
         };
         let Some((first, _)) = folders.first() else { unreachable!("there is a folder to watch") };
         let failed = |error| FsError::while_doing("watch", first)(std::io::Error::other(error));
-        let mut watcher = notify::recommended_watcher(told).map_err(failed)?;
+        let mut watcher = notify::recommended_watcher(on_event).map_err(failed)?;
         for (folder, below) in folders {
             let mode = if *below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
             watcher.watch(folder, mode).map_err(|error| {

@@ -158,12 +158,12 @@ fn document(
         })
         .collect();
     let quarantines = reports.iter().flat_map(|report| {
-        let told = |(result, _): (&CaseResult, _)| {
+        let shown = |(result, _): (&CaseResult, _)| {
             json!({"tier": report.tier, "id": result.id, "place": result.place,
                 "outcome": result.outcome, "in_force": result.quarantined,
                 "quarantine": result.quarantine})
         };
-        report.quarantines().into_iter().map(told).collect::<Vec<_>>()
+        report.quarantines().into_iter().map(shown).collect::<Vec<_>>()
     });
     document["quarantines"] = quarantines.collect();
     if let Some(comparison) = comparison {

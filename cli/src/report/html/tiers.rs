@@ -92,7 +92,7 @@ fn reasons(verdict: Verdict, reasons: &[String]) -> String {
 /// The changes against the baseline; empty without one.
 pub(super) fn against(report: &TierReport) -> String {
     let Some(Against { with, comparison, gate }) = &report.against else { return String::new() };
-    let gate = gate.as_ref().map(|(verdict, told)| reasons(*verdict, told)).unwrap_or_default();
+    let gate = gate.as_ref().map(|(verdict, why)| reasons(*verdict, why)).unwrap_or_default();
     let changes = match &comparison.cases {
         Some(cases) => changes(cases),
         None => reasons(

@@ -145,8 +145,9 @@ impl Stage {
             listener: None,
         };
         let ended = event_loop::block_on(async { pipe.exchange(Vec::new()).await })??;
-        let told = serde_json::from_slice(&ended.stdout);
-        told.map_err(|error| format!("{error}; {}", String::from_utf8_lossy(&ended.stderr)).into())
+        let attempts = serde_json::from_slice(&ended.stdout);
+        attempts
+            .map_err(|error| format!("{error}; {}", String::from_utf8_lossy(&ended.stderr)).into())
     }
 
     fn confinement(&self, subject: &Subject<'_>, program: PathBuf) -> Confinement {
@@ -164,12 +165,13 @@ mod tests {
 
     #[test]
     fn blocked_attempts_count_only_where_possible_without_confinement() {
-        let told = |pairs: &[(&str, bool)]| {
+        let attempts = |pairs: &[(&str, bool)]| {
             pairs.iter().map(|(name, stopped)| ((*name).to_owned(), *stopped)).collect()
         };
         let stopped =
-            told(&[("attribute", true), ("read", true), ("tcp", false), ("write", false)]);
-        let free = told(&[("attribute", true), ("read", false), ("tcp", false), ("write", false)]);
+            attempts(&[("attribute", true), ("read", true), ("tcp", false), ("write", false)]);
+        let free =
+            attempts(&[("attribute", true), ("read", false), ("tcp", false), ("write", false)]);
         let found = held(&stopped, &free, &["tcp"]);
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -67,7 +67,7 @@ fn interpreter(repository: &Repository, target: &Target) -> Result<PathBuf, Fail
             &repository.layout,
             &target.directory,
             &target.manifest.python,
-            &|said| repository.notices.info(said),
+            &|text| repository.notices.info(text),
         )
         .ok()
     };
@@ -136,7 +136,7 @@ fn arguments(requests: &[Request]) -> Vec<String> {
 /// The driver's exit status, and its last output.
 struct Ended {
     code: Option<i32>,
-    said: Vec<String>,
+    stderr: Vec<String>,
 }
 
 async fn drive(
@@ -161,19 +161,22 @@ async fn drive(
     let _ = stdin.write_all(&input).await;
     drop(stdin);
     let mut lines = BufReader::new(stdout).lines();
-    let mut told = PartEvents::default();
+    let mut events = PartEvents::default();
     while let Ok(Some(line)) = lines.next_line().await {
-        told.receive(&line, on_event);
+        events.receive(&line, on_event);
     }
-    told.finished.iter().for_each(on_event);
+    events.finished.iter().for_each(on_event);
     let status = child.wait().await;
     // its stderr may still be on its way
     child.wait_a_little().await;
     let mut merge = Merge::default();
-    if !told.lines.is_empty() {
-        merge.read("the cluster", &told.lines)?;
+    if !events.lines.is_empty() {
+        merge.read("the cluster", &events.lines)?;
     }
-    Ok((merge, Ended { code: status.and_then(|status| status.code()), said: child.stderr_tail() }))
+    Ok((
+        merge,
+        Ended { code: status.and_then(|status| status.code()), stderr: child.stderr_tail() },
+    ))
 }
 
 /// The events of the parts, and those that are passed on for the complete tier.
@@ -228,7 +231,7 @@ fn outcomes(
             _ => FailureKind::Child,
         };
         let mut error = Failure::new(exit, "the cluster did not run all parts");
-        error.messages.push(stderr_tail::shown(&ended.said).join("\n"));
+        error.messages.push(stderr_tail::shown(&ended.stderr).join("\n"));
         return Err(error.with_hint(
             "RAY_ADDRESS is the address of the cluster; `ray status` checks it; its \
                 Python and its ray have to be those here",

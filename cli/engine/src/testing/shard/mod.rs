@@ -321,8 +321,8 @@ impl<'a> Shard<'a> {
         let mut landed = Vec::new();
         let mut failure = None;
         let mut incoming = Some(first);
-        while let Some(said) = incoming.take() {
-            if let Incoming::Answer { id, outcome } = said
+        while let Some(frame) = incoming.take() {
+            if let Incoming::Answer { id, outcome } = frame
                 && let Some(flight) = self.runner.land(id)
             {
                 landed.push((flight, outcome));

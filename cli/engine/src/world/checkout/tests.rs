@@ -391,17 +391,17 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
         .collect();
     assert_eq!(made.len(), 3, "{made:?}");
     assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
-    let (answer, said) = run();
+    let (answer, printed) = run();
     assert_eq!(answer, "42");
-    let loaded = said
+    let loaded = printed
         .lines()
         .any(|line| line.starts_with("# code object from") && line.contains("__pycache__/helper."));
     assert!(
         loaded
-            || said
+            || printed
                 .lines()
                 .any(|line| line.contains("__pycache__/helper.") && line.contains("matches")),
-        "{said}"
+        "{printed}"
     );
     assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
 

@@ -92,7 +92,7 @@ impl Git {
 
     /// Reports and reverts changes; the changed data is stored in the folder `evidence`.
     pub fn put_back(&self, before: &Settings, evidence: &Path) -> Result<Vec<String>, GitError> {
-        let mut said = Vec::new();
+        let mut reports = Vec::new();
         let paths: BTreeSet<_> =
             self.decisive(&before.hooks).into_iter().chain(before.files.keys().cloned()).collect();
         for path in paths {
@@ -102,7 +102,7 @@ impl Git {
             }
             let name = format!(
                 "{}-{}",
-                said.len(),
+                reports.len(),
                 path.file_name().unwrap_or_default().to_string_lossy()
             );
             let found = evidence.join(name);
@@ -116,9 +116,9 @@ impl Git {
                 String::new()
             };
             let what = if restored { "was restored" } else { "was removed and cannot be restored" };
-            said.push(format!("{} was changed and {what}{where_now}", path.display()));
+            reports.push(format!("{} was changed and {what}{where_now}", path.display()));
         }
-        Ok(said)
+        Ok(reports)
     }
 
     fn decisive(&self, hooks: &Path) -> Vec<PathBuf> {
@@ -170,26 +170,26 @@ impl Git {
         };
         let now: BTreeMap<_, _> =
             self.references("refs/").unwrap_or_else(|_| one_by_one()).into_iter().collect();
-        let mut said = Vec::new();
+        let mut reports = Vec::new();
         for name in before.refs.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
             let (was, is) = (before.refs.get(name), now.get(name));
             if was != is && !is_of_others(name) {
-                said.extend(self.moved(name, was, is));
+                reports.extend(self.moved(name, was, is));
             }
         }
-        said.extend(
+        reports.extend(
             self.left_locked(&before.locks)
                 .into_iter()
                 .map(|lock| format!("{} was left behind", lock.display())),
         );
-        Ok(said)
+        Ok(reports)
     }
 
     fn moved(&self, name: &str, was: Option<&ObjectId>, is: Option<&ObjectId>) -> Option<String> {
         let shown = |id: Option<&ObjectId>| id.map_or("nothing", ObjectId::short).to_owned();
-        let told = format!("{name} was moved from {} to {}", shown(was), shown(is));
+        let text = format!("{name} was moved from {} to {}", shown(was), shown(is));
         if Role::of(name) == Role::Free {
-            return Some(told);
+            return Some(text);
         }
         // what it names may be no commit at all
         let is_lawful =
@@ -202,7 +202,7 @@ impl Git {
             None => self.force(&["update-ref", "--no-deref", "-d", name], name),
         };
         Some(format!(
-            "{told}{}",
+            "{text}{}",
             if back { ", and was restored" } else { ", and could not be restored" }
         ))
     }

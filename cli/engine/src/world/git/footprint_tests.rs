@@ -13,22 +13,22 @@ fn reported(repository: &Repository, work: impl FnOnce(&Repository)) -> Vec<Stri
     let (settings, refs) = (git.settings().unwrap(), git.refs().unwrap());
     work(repository);
     let evidence = repository.beside("evidence");
-    let mut said = git.put_back(&settings, &evidence).unwrap();
-    said.extend(git.refs_put_back(&refs).unwrap());
+    let mut reports = git.put_back(&settings, &evidence).unwrap();
+    reports.extend(git.refs_put_back(&refs).unwrap());
     assert_eq!(
         git.put_back(&settings, &evidence).unwrap(),
         Vec::<String>::new(),
         "the settings are back"
     );
-    said
+    reports
 }
 
 #[track_caller]
 fn check(repository: &Repository, work: impl FnOnce(&Repository), expected: &[&str]) {
-    let said = reported(repository, work);
-    assert_eq!(said.len(), expected.len(), "{said:#?}");
-    for (said, expected) in said.iter().zip(expected) {
-        assert!(said.contains(expected), "{said} does not say {expected:?}");
+    let reports = reported(repository, work);
+    assert_eq!(reports.len(), expected.len(), "{reports:#?}");
+    for (reports, expected) in reports.iter().zip(expected) {
+        assert!(reports.contains(expected), "{reports} does not say {expected:?}");
     }
 }
 

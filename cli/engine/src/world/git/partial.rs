@@ -15,9 +15,9 @@ impl Git {
     /// The remotes that have what is not here.
     fn promisors(&self) -> Vec<String> {
         let is_promisor = |remote: &String| {
-            let said =
+            let setting =
                 self.repository.config_snapshot().boolean(&format!("remote.{remote}.promisor"));
-            said == Some(true)
+            setting == Some(true)
         };
         let mut remotes: Vec<_> = self.remotes().into_iter().filter(is_promisor).collect();
         remotes.extend(

@@ -56,7 +56,10 @@ impl Git {
         if self.remote_has(remote, moves) {
             return Ok(Pushed::Done);
         }
-        if rejected.iter().any(|line| REJECTED_MESSAGES.iter().any(|said| line.contains(said))) {
+        if rejected
+            .iter()
+            .any(|line| REJECTED_MESSAGES.iter().any(|message| line.contains(message)))
+        {
             return Ok(Pushed::Conflict { why: rejected.join("; ") });
         }
         let why = if rejected.is_empty() { finished.complaint() } else { rejected.join("; ") };

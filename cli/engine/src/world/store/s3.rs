@@ -62,10 +62,11 @@ fn builder(bucket: &str, answer_within: &str) -> AmazonS3Builder {
         .with_config(client(ClientConfigKey::ConnectTimeout), CONNECT_WITHIN)
         .with_config(client(ClientConfigKey::ReadTimeout), answer_within)
         .with_config(client(ClientConfigKey::Timeout), ANSWER_LARGE_WITHIN);
-    let told = env::aws()
+    let settings = env::aws()
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value)));
-    told.fold(builder, |builder, (key, value)| builder.with_config(key, value))
+    settings
+        .fold(builder, |builder, (key, value)| builder.with_config(key, value))
         .with_bucket_name(bucket)
 }
 

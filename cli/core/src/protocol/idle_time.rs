@@ -27,8 +27,9 @@ impl Moment {
         } else {
             later.uptime_ms
         };
-        let told = u64::try_from(later.clock_ms.saturating_sub(self.clock_ms)).unwrap_or(0);
-        Duration::from_millis(counted.min(told))
+        let elapsed_by_clock =
+            u64::try_from(later.clock_ms.saturating_sub(self.clock_ms)).unwrap_or(0);
+        Duration::from_millis(counted.min(elapsed_by_clock))
     }
 }
 
@@ -37,21 +38,23 @@ impl Moment {
 pub struct Observation {
     /// The stamp of its content: each turn changes it.
     pub looks: String,
-    pub silent_ms: u64,
+    /// Earlier versions of `agent` name it so.
+    #[serde(rename = "silent_ms")]
+    pub idle_ms: u64,
     pub at: Moment,
 }
 
 impl Observation {
     /// Records an observation. Earlier idle time counts while the stamp is unchanged.
     pub fn next(before: Option<&Self>, looks: String, at: Moment) -> Self {
-        let silent = before
+        let idle = before
             .filter(|before| before.looks == looks)
-            .map_or(Duration::ZERO, |before| before.silent() + before.at.until(&at));
-        Self { looks, silent_ms: u64::try_from(silent.as_millis()).unwrap_or(u64::MAX), at }
+            .map_or(Duration::ZERO, |before| before.idle() + before.at.until(&at));
+        Self { looks, idle_ms: u64::try_from(idle.as_millis()).unwrap_or(u64::MAX), at }
     }
 
-    pub const fn silent(&self) -> Duration {
-        Duration::from_millis(self.silent_ms)
+    pub const fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms)
     }
 }
 
@@ -81,7 +84,7 @@ mod tests {
             };
             seen = Some(Observation::next(seen.as_ref(), looks.to_owned(), at.clone()));
         }
-        assert_eq!(seen.unwrap().silent(), Duration::from_secs(expected * 86_400), "{looks:?}");
+        assert_eq!(seen.unwrap().idle(), Duration::from_secs(expected * 86_400), "{looks:?}");
     }
 
     #[test]
