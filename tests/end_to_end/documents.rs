@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     ".github/docs/adopt.md",
     ".github/docs/learning.md",
     ".github/docs/record.md",
+    ".github/docs/overlay.md",
     ".github/docs/serving.md",
     ".github/docs/testing.md",
     ".github/docs/triggers.md",
@@ -20,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
     "templates/preferences/README.md",
+    "templates/presentation/README.md",
     "templates/prompts/README.md",
     "templates/rules/README.md",
     "templates/runtime/README.md",
@@ -265,6 +267,11 @@ fn the_sessions_of_the_bandit_are_run() {
 #[test]
 fn the_sessions_of_the_preferences_are_run() {
     run_sessions_of("preferences");
+}
+
+#[test]
+fn the_sessions_of_the_presentation_are_run() {
+    run_sessions_of("presentation");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::pipes::Pipes;
 use crate::world::{AGENT, World};
 use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// An MCP server on the standard library, written without `agent` in mind. `meter` answers with what
 /// it was called with.
@@ -252,4 +253,106 @@ fn a_release_counts_what_its_overlay_leaves_out() {
     world.agent("a", ["release"]).ok();
     assert_eq!(world.git("a", ["tag"]), "v0.1.0\nv1.0.0");
     assert_eq!(listed(&mut serve(&world, "active")).len(), 1);
+}
+
+/// A variant that half of the conversations are shown.
+const SPLIT: [&str; 2] = [
+    "overlay.variants={\"long\": {\"tools\": {\"meter\": {\"description\": \"Measures far.\", \"parameters\": {\"unit\": {\"default\": \"mile\"}}}}}}",
+    "overlay.shares.long=0.5",
+];
+
+/// The conversation's variant, by its turns.
+fn facts(world: &World, conversation: &str) -> Value {
+    let text = world.read(format!("a/.agent/conversations/{conversation}.jsonl"));
+    let last: Value = serde_json::from_str(text.lines().last().expect("a turn")).unwrap();
+    last["facts"].clone()
+}
+
+/// The first tool as a thread of a host is listed it, and the result of a call in the thread.
+fn in_thread(shim: &mut Pipes, thread: &str) -> (Value, Value) {
+    let meta = json!({"threadId": thread});
+    let tools = shim.request("tools/list", &json!({"_meta": meta}))["result"]["tools"].clone();
+    let params = json!({"name": "meter", "arguments": {"number": 1}, "_meta": meta});
+    (tools[0].clone(), shim.request("tools/call", &params)["result"].clone())
+}
+
+#[test]
+fn a_conversation_is_listed_and_served_one_variant() {
+    let world = adopted("");
+    set(&world, &SPLIT);
+    world.agent("a", ["promote"]).ok();
+    let mut shim = serve(&world, "active");
+    let mut by_arm = BTreeMap::new();
+    for thread in ["t-1", "t-2", "t-3", "t-4", "t-5", "t-6"] {
+        let (tool, first) = in_thread(&mut shim, thread);
+        let is_long = tool["description"] == "Measures far.";
+        let unit = first["structuredContent"]["arguments"]["unit"].clone();
+        assert_eq!(unit, if is_long { json!("mile") } else { Value::Null });
+        let id = first["_meta"]["dev.agentvc/conversation"]["id"].as_str().expect("an id");
+        assert_eq!(first["content"].as_array().unwrap().len(), 1, "the content is the server's");
+        let arm = if is_long { "long" } else { "plain" };
+        assert_eq!(
+            facts(&world, id),
+            json!({"arm": arm, "propensity": 0.5, "propensities": {"long": 0.5, "plain": 0.5}})
+        );
+        assert_eq!(in_thread(&mut shim, thread).1["_meta"], Value::Null);
+        by_arm.insert(arm, thread);
+    }
+    assert_eq!(by_arm.len(), 2, "the draw is a function of the thread");
+
+    set(&world, &["overlay.shares.long=0", "overlay.tools.meter.title=Meter"]);
+    world.agent("a", ["promote"]).ok();
+    let mut other = serve(&world, "active");
+    assert_eq!(listed(&mut other)[0]["title"], "Meter");
+    let (tool, result) = in_thread(&mut other, by_arm["long"]);
+    assert_eq!((&tool["description"], &tool["title"]), (&json!("Measures far."), &Value::Null));
+    assert_eq!(result["structuredContent"]["arguments"]["unit"], "mile");
+}
+
+#[test]
+fn a_tuner_is_added_that_learns_descriptions_and_variants() {
+    let world = adopted("");
+    world.agent("a", ["templates", "apply", "presentation"]).ok();
+    world.git("a", ["add", "--all"]);
+    world.git("a", ["commit", "--quiet", "--no-verify", "-m", "a Tuner"]);
+    world.agent("a", ["release"]).ok();
+    let mut shim = serve(&world, "active");
+    listed(&mut shim);
+    for (request, right, wrong) in [
+        ("How far is the station?", "meter", "erase"),
+        ("Which distance did I run?", "meter", "erase"),
+        ("Throw the old files out", "erase", "meter"),
+    ] {
+        let words = [
+            format!("request={request}"),
+            format!("right_tool={right}"),
+            format!("wrong_tool={wrong}"),
+        ];
+        let tune = [&["tune".to_owned(), "picked".to_owned()][..], &words].concat();
+        world.agent("a", tune).ok();
+    }
+    world.agent("a", ["promote"]).ok();
+    assert_eq!(shim.value()["method"], "notifications/tools/list_changed");
+    let tools = listed(&mut shim);
+    assert_eq!(tools[0]["description"], "Measures.\n\nUse it for: distance, far, run, station.");
+    assert_eq!(tools[1]["description"], "Erases all.\n\nUse it for: files, throw.");
+
+    let tools = r#"tools={"meter": {"description": "Measures far."}}"#;
+    world.agent("a", ["tune", "add", "name=long", tools]).ok();
+    world.agent("a", ["promote"]).ok();
+    let called = ["run", "meter", "--conversation", "c1", "number=1"];
+    world.agent("a", called).ok();
+    let arm = facts(&world, "c1")["arm"].as_str().expect("an arm").to_owned();
+    let rewarded = world.agent("a", ["tune", "reward", "--conversation", "c1", "value=1"]).ok();
+    let shares: Value = serde_json::from_str(&rewarded.stdout).unwrap();
+    let share = shares["shares"][&arm].as_f64().unwrap();
+    assert!(share > 0.5, "{shares}");
+    world.agent("a", ["tune", "reward", "--conversation", "c2", "value=1"]).code(1);
+    world.agent("a", ["tune", "settle", "name=long"]).ok();
+    world.agent("a", ["promote"]).ok();
+    let tools = listed(&mut serve(&world, "active"));
+    assert_eq!(
+        tools[0]["description"],
+        "Measures far.\n\nUse it for: distance, far, run, station."
+    );
 }

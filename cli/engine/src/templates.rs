@@ -17,6 +17,7 @@ static BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/bandi
 static RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/rules");
 static SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/search");
 static PROMPTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/prompts");
+static PRESENTATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/presentation");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 /// The JSON Schema of ci/budgets.json.
@@ -78,6 +79,12 @@ static TEMPLATES: &[Template] = &[
         about: "an assistant over an OpenAI-compatible endpoint; learns its prompt from rewards, \
             few-shot examples and GEPA",
         folder: &PROMPTS,
+    },
+    Template {
+        name: "presentation",
+        about: "learns how a server's tools are presented, over any server: keywords from picks, \
+            variants by conversation",
+        folder: &PRESENTATION,
     },
 ];
 

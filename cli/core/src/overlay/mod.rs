@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn the_template_has_the_schema_of_an_adoption() {
+        let text = include_str!("../../../../templates/presentation/state/schema.json");
+        let template: Value = serde_json::from_str(text).unwrap();
+        let mut adopted = json!({});
+        add_to_schema(&mut adopted);
+        assert_eq!(template["properties"][KEY], adopted["properties"][KEY]);
+        assert_eq!(template["$defs"], adopted["$defs"]);
+    }
+
+    #[test]
     fn a_variant_lies_over_what_is_served_without_one() {
         let overlay = json!({"overlay": {
             "tools": {"t": {"title": "T", "parameters": {"a": {"default": 1, "maximum": 9}}}},

@@ -153,9 +153,17 @@ impl Call<'_> {
         self.params.set("_meta", &self.meta);
     }
 
-    /// The draw of the variant: the facts of a turn whose Runner noted none.
-    fn drawn_facts(&self) -> Option<Map<String, Value>> {
-        Some(self.shown?.drawn.as_ref()?.facts())
+    /// The facts of a turn with the draw of its variant: beside what the Runner noted, below
+    /// `overlay`.
+    fn with_drawn(&self, noted: Option<Map<String, Value>>) -> Map<String, Value> {
+        let drawn = self.shown.and_then(|shown| Some(shown.drawn.as_ref()?.facts()));
+        match (noted, drawn) {
+            (Some(mut noted), Some(drawn)) => {
+                noted.insert("overlay".to_owned(), Value::Object(drawn));
+                noted
+            }
+            (noted, drawn) => noted.or(drawn).unwrap_or_default(),
+        }
     }
 
     fn keep_turn(
@@ -184,7 +192,7 @@ impl Call<'_> {
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or_default(),
             is_error: result.is_error(),
-            facts: part("facts").or_else(|| self.drawn_facts()).unwrap_or_default(),
+            facts: self.with_drawn(part("facts")),
             data,
             version: version.clone(),
             revision: revision.clone(),

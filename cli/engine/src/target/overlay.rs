@@ -14,6 +14,16 @@ pub fn of(target: &Target) -> Result<Option<Overlay>, OverlayError> {
     Overlay::read(&target.state.value, key(target))
 }
 
+/// Whether its state has one, which may be unreadable.
+pub fn is_there(target: &Target) -> bool {
+    target.state.value.get(key(target)).is_some()
+}
+
+/// Whether it shows conversations different things.
+pub fn is_split(target: &Target) -> bool {
+    is_there(target) && of(target).is_ok_and(|overlay| overlay.is_some_and(|one| one.is_split()))
+}
+
 /// The key of its state that holds the overlay.
 pub fn key(target: &Target) -> &str {
     target.manifest.runner.overlay.as_deref().unwrap_or(KEY)

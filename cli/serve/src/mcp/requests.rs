@@ -12,7 +12,6 @@ use agent_core::protocol::discovery::{Discovery, Identity};
 use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::raw_object::RawObject;
 use agent_engine::child::ChildError;
-use agent_engine::target::Target;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -47,7 +46,7 @@ async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer
         "tools/list" => {
             let is_plain = caller.client.takes_no_requests();
             let listed = discovery.list(caller.era(), is_plain, lifetime);
-            presented(caller, &target, &discovery, listed)
+            presented(caller, &discovery, listed)
         }
         _ => discovery.discover(lifetime),
     };
@@ -61,16 +60,16 @@ async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer
 /// warning, and by each call: a list without an answer would leave the host without tools.
 fn presented<S: ToolServer>(
     caller: Caller<'_, S>,
-    target: &Target,
     discovery: &Discovery,
     mut listed: Value,
 ) -> Value {
     let conversation = caller.own_conversation();
+    let Ok(target) = caller.shim.presented(conversation) else { return listed };
     *caller.client.listed.borrow_mut() = Some(Listed {
         conversation: conversation.map(str::to_owned),
-        presentation: overlays::presentation(target, conversation),
+        presentation: overlays::presentation(&target, conversation),
     });
-    let shown = caller.shown(target, discovery, conversation).ok().flatten();
+    let shown = caller.shown(&target, discovery, conversation).ok().flatten();
     if let (Some(shown), Some(tools)) = (shown, listed["tools"].as_array_mut()) {
         *tools = shown.presentation.listed(std::mem::take(tools));
     }

@@ -107,8 +107,7 @@ impl ToolServer for Runner {
             Some(id) => (Some(shim.locks.lock(id).await), Some(hold(shim, id).await?)),
             None => (None, None),
         };
-        let begins =
-            conversation.is_unnamed && held.as_ref().is_some_and(|held| held.latest().is_none());
+        let begins = held.as_ref().is_some_and(|held| held.latest().is_none());
         let member = member(caller, held.as_ref(), &conversation);
         let tool = params.text("name").unwrap_or_default();
         let served = match serving(caller, held.as_ref(), &conversation, member.as_ref()).await {
@@ -238,15 +237,24 @@ async fn make(
     }
 }
 
+/// Where the first result of a conversation has its id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ShowsId {
+    /// The call named it.
+    No,
+    /// Of a conversation that the tool itself has no part in.
+    InMeta,
+    /// In `_meta` and the text, and where the tool's schema allows it in the structured content,
+    /// which is all that some hosts show their model.
+    InResult { is_structured: bool },
+}
+
 /// The conversation a call belongs to.
 struct CallConversation {
     id: Option<String>,
     /// The client's own, which decides its share of the traffic.
     of_host: Option<String>,
-    /// The call did not name the conversation.
-    is_unnamed: bool,
-    /// Whether the id may be added to the tool's result.
-    takes_id: bool,
+    shows_id: ShowsId,
     /// The route by the conversation's id, and its target.
     resolved: (Route, Rc<Target>),
 }
@@ -270,7 +278,10 @@ impl CallConversation {
         let resolved = (route, target);
         let tool = params.text("name").and_then(|name| discovery.tool(&name));
         let Some(tool) = tool.filter(|tool| is_stateful(tool)) else {
-            return Ok(Self { id, of_host, is_unnamed: false, takes_id: false, resolved });
+            let is_its_own = |id: &String| caller.shim.is_shown_its_own(id, &resolved.1);
+            let shown = of_host.clone().filter(is_its_own);
+            let shows_id = if shown.is_some() { ShowsId::InMeta } else { ShowsId::No };
+            return Ok(Self { id: id.or(shown), of_host, shows_id, resolved });
         };
         if !takes_conversation(tool)
             && let Some(mut arguments) = params.object("arguments")
@@ -279,15 +290,19 @@ impl CallConversation {
             arguments.remove(CONVERSATION_ARGUMENT);
             params.set("arguments", &arguments);
         }
-        let is_unnamed = id.is_none();
+        let shows_id = match &id {
+            Some(_) => ShowsId::No,
+            None => ShowsId::InResult { is_structured: gives_conversation(tool) },
+        };
         let id = id.or_else(|| of_host.clone()).unwrap_or_else(|| fresh_id("c"));
-        Ok(Self { id: Some(id), of_host, is_unnamed, takes_id: gives_conversation(tool), resolved })
+        Ok(Self { id: Some(id), of_host, shows_id, resolved })
     }
 
-    /// Adds the id of a new conversation to a result: to `_meta`, to the text, and to the
-    /// structured content, which is all that some hosts show their model.
+    /// Adds the id of a new conversation to its first result.
     fn shown_in(&self, result: Box<RawValue>) -> Box<RawValue> {
-        let Some(id) = &self.id else { return result };
+        let Some(id) = self.id.as_ref().filter(|_| self.shows_id != ShowsId::No) else {
+            return result;
+        };
         let Some(mut members) = RawObject::parse(&result).filter(|_| !mcp::needs_input(&result))
         else {
             return result;
@@ -295,6 +310,7 @@ impl CallConversation {
         let mut meta = members.object("_meta").unwrap_or_default();
         meta.set(wire::CONVERSATION, &json!({"id": id}));
         members.set("_meta", &meta);
+        let ShowsId::InResult { is_structured } = self.shows_id else { return members.to_raw() };
         let Ok(mut content) = members
             .get("content")
             .map_or(Ok(Vec::new()), |raw| serde_json::from_str::<Vec<Box<RawValue>>>(raw.get()))
@@ -307,7 +323,7 @@ impl CallConversation {
         members.set("content", &content);
         let structured = members
             .object("structuredContent")
-            .filter(|given| self.takes_id && given.get(CONVERSATION_ARGUMENT).is_none());
+            .filter(|given| is_structured && given.get(CONVERSATION_ARGUMENT).is_none());
         if let Some(mut structured) = structured {
             structured.set(CONVERSATION_ARGUMENT, id);
             members.set("structuredContent", &structured);

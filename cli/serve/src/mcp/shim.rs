@@ -19,9 +19,10 @@ use agent_core::protocol::discovery::Discovery;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
 use agent_engine::child::{ChildError, Role};
+use agent_engine::conversations;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
-use agent_engine::target::Target;
+use agent_engine::target::{Target, overlay};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
@@ -130,6 +131,34 @@ impl<S: Server> Shim<S> {
         self.targets.route(&self.repository, &self.stat_cache, conversation)
     }
 
+    /// The target whose overlay a conversation is shown: what it began with, where conversations are
+    /// shown different things, else what is served now. A conversation of other code is served by
+    /// that.
+    pub fn presented(&self, conversation: Option<&str>) -> Result<Rc<Target>, Failure> {
+        let now = self.current(&self.route(conversation))?;
+        let begun = conversation.and_then(|id| self.begun(id, &now));
+        Ok(begun.filter(|begun| begun.code == now.code).unwrap_or(now))
+    }
+
+    /// Whether calls of a conversation belong to it because of what it is shown.
+    pub fn is_shown_its_own(&self, conversation: &str, now: &Rc<Target>) -> bool {
+        overlay::is_split(now) || self.begun(conversation, now).is_some()
+    }
+
+    /// What a conversation began with under another state, where either state shows conversations
+    /// different things.
+    fn begun(&self, conversation: &str, now: &Rc<Target>) -> Option<Rc<Target>> {
+        if S::ROLE != Role::Runner || !overlay::is_there(now) {
+            return None;
+        }
+        let latest = conversations::latest(&self.repository.layout, conversation).ok()??;
+        if latest.header.revision == now.state.revision {
+            return None;
+        }
+        let begun = self.repository.pinned(&latest.header).ok()?;
+        (overlay::is_split(now) || overlay::is_split(&begun)).then(|| Rc::new(begun))
+    }
+
     /// The target of the largest share.
     pub fn main_target(&self) -> Result<Rc<Target>, Failure> {
         self.current(&Route::Plan(self.targets.traffic.main()))
@@ -181,7 +210,7 @@ impl<S: Server> Shim<S> {
             let mut listed = client.listed.borrow_mut();
             let Some(listed) = listed.as_mut() else { continue };
             let conversation = listed.conversation.as_deref();
-            let Ok(target) = self.current(&self.route(conversation)) else { continue };
+            let Ok(target) = self.presented(conversation) else { continue };
             let now = overlays::presentation(&target, conversation);
             if now != listed.presentation {
                 listed.presentation = now;

@@ -1,0 +1,1 @@
+"""The Runner: four small tools whose descriptions say little."""

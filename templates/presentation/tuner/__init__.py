@@ -1,0 +1,1 @@
+"""The Tuner: learns how the Runner's tools are presented."""
