@@ -63,6 +63,11 @@ bench-off-policy *ARGS:
     cargo build --release
     python3 tests/bench/off_policy.py {{ARGS}}
 
+# `agent replay` over 10,000 recorded calls: time, side effects, and agreement with a live comparison over 100 planted candidates: just bench-replay [--candidates 20] [--sealed]
+bench-replay *ARGS:
+    cargo build --release
+    python3 tests/bench/replay.py {{ARGS}}
+
 # `agent trigger check` over a million recorded calls, the first and one after it, beside DuckDB's same query (--duckdb PYTHON, which has it)
 bench-trigger-check *ARGS:
     cargo build --release

@@ -17,6 +17,7 @@ use agent_engine::repository::ledger::LedgerRef;
 use agent_engine::repository::refspecs;
 use agent_engine::repository::{Repository, Writes, manifest_on_disk};
 use agent_engine::sync;
+use agent_engine::telemetry;
 use agent_engine::world::clock;
 use agent_engine::world::fs;
 use agent_engine::world::git::{ACTIVE, Git, GitError, remote_active};
@@ -90,6 +91,7 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     findings.push(repository(context, &git));
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
+    findings.extend(content(context));
     findings.push(history(&git));
     // before the next check, which makes missing tags again
     findings.extend([branches::forced_back(&git), branches::tags(&git)]);
@@ -246,6 +248,21 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
         ),
         Err(error) => Finding::from("store", error),
     }
+}
+
+/// Whether the served version has the content of calls recorded.
+fn content(context: &Context) -> Option<Finding> {
+    let manifest = context.look().ok()?.served_manifest().filter(|served| served.record.content)?;
+    let how = if manifest.record.key.is_some() { "encrypted" } else { "not encrypted" };
+    let found = format!(
+        "arguments and results of calls are recorded, {how}, for {} days",
+        manifest.record.keep_days
+    );
+    let mend = "set it for `agent mcp runner`; without it nothing is recorded";
+    Some(match telemetry::key_of(&manifest.record) {
+        Ok(_) => Finding::ok("record", found),
+        Err(error) => Finding::warn("record", error.to_string(), mend),
+    })
 }
 
 fn history(git: &Git) -> Finding {

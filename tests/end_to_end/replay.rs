@@ -2,6 +2,7 @@
 
 use crate::pipes::Pipes;
 use crate::served::{FOLDER, Served};
+use crate::world::{Ended, World};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,7 +74,10 @@ fn turn(conversation: &str) -> Value {
 
 /// Serves these calls over stdio.
 fn serve(served: &Served, calls: &[Value]) {
-    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    converse(&mut Pipes::start(served.command().args(["mcp", "runner"])), calls);
+}
+
+fn converse(shim: &mut Pipes, calls: &[Value]) {
     shim.initialize("2025-11-25");
     for call in calls {
         let answer = shim.request("tools/call", call);
@@ -198,4 +202,106 @@ fn secrets_and_what_rules_name_are_never_written() {
     }
     let replayed = served.agent(["replay", "--json"]).code(7).json();
     assert_eq!(replayed["left_out"]["redacted"], 2, "{replayed}");
+}
+
+#[test]
+fn calls_that_differed_become_cases_that_active_passes() {
+    let served = shop(RECORD);
+    serve(&served, &traffic());
+    edit(&served, "\"apple\": 3", "\"apple\": 2");
+    served.agent(["replay"]).code(7).stdout_has("expected 3, got 2");
+    served.agent(["test", "add", "--from-log", "--differing", "--dry-run"]).ok();
+    let file = served.world.path(FOLDER).join("tests/micro/recorded.jsonl");
+    assert!(!file.exists());
+    let added = served.agent(["test", "add", "--from-log", "--differing", "--json"]).ok().json();
+    assert_eq!(added["schema"], "agent/test-add-from-log@1");
+    assert_eq!(added["added"].as_array().unwrap().len(), 1, "{added}");
+    let case: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(case["arguments"], json!({"item": "apple"}));
+    assert_eq!(case["expect"], json!({"equals": {"result": 3}}));
+    let id = case["id"].as_str().unwrap();
+    served.agent(["test", "--case", id]).code(1);
+    // with the case, the difference is a loss; without the fault, both pass
+    served.agent(["replay"]).code(1).stdout_has("worse");
+    served.world.write(Path::new(FOLDER).join("runner/__main__.py"), RUNNER);
+    served.agent(["test", "--case", id]).ok();
+
+    // all others: a note has a side effect, turns belong to their conversation
+    let rest = served.agent(["test", "add", "--from-log", "--json"]).ok().json();
+    let tools: Vec<_> =
+        rest["added"].as_array().unwrap().iter().map(|one| one["tool"].clone()).collect();
+    assert_eq!(tools, ["greet", "price", "price"], "{rest}");
+    assert_eq!(rest["skipped"][0]["why"], "a case with the same arguments exists", "{rest}");
+    for one in rest["added"].as_array().unwrap() {
+        served.agent(["test", "--case", one["id"].as_str().unwrap()]).ok();
+    }
+    let notes = served.world.path(FOLDER).join(".agent/data/notes.txt");
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "buy apples\n");
+}
+
+const KEY: &str = "RECORD_KEY";
+
+fn keyed(served: &Served, key: Option<&str>, arguments: &[&str]) -> Ended {
+    let mut command = served.command();
+    command.args(arguments).env_remove(KEY);
+    if let Some(key) = key {
+        command.env(KEY, key);
+    }
+    World::finish(&mut command)
+}
+
+#[test]
+fn an_encrypted_record_is_read_with_its_key_alone() {
+    let served = shop("[record]\ncontent = true\nkey = \"RECORD_KEY\"\n");
+    let key = "0123456789abcdef".repeat(4);
+    // without its key nothing is recorded, and no plain text is written
+    serve(&served, &traffic());
+    assert!(record_files(&served).is_empty());
+    keyed(&served, None, &["doctor"]).stdout_has("RECORD_KEY");
+
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]).env(KEY, &key));
+    converse(&mut shim, &traffic());
+    let files = record_files(&served);
+    assert!(!files.is_empty());
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains("agent/sealed@1"), "{text}");
+        for word in ["apple", "price", "Ann", "served-call"] {
+            assert!(!text.contains(word), "{text}");
+        }
+    }
+    keyed(&served, Some(&key), &["doctor"]).stdout_has("recorded, encrypted, for 30 days");
+    let replayed = keyed(&served, Some(&key), &["replay", "--json"]).ok().json();
+    assert_eq!(replayed["recorded"], 9, "{replayed}");
+    keyed(&served, None, &["replay"]).code(6).stderr_has("RECORD_KEY").stderr_has("is not set");
+    keyed(&served, Some("short"), &["replay"]).code(6).stderr_has("holds no key");
+    let other = "f".repeat(64);
+    keyed(&served, Some(&other), &["replay"]).code(6).stderr_has("another key");
+
+    // a torn end and a changed line are left out, with a warning
+    let mut text = std::fs::read_to_string(&files[0]).unwrap();
+    text.push_str("{\"schema\":\"agent/sealed@1\",\"salt\":\"AAAA\"}\n{\"schema\":\"agent/sea");
+    std::fs::write(&files[0], text).unwrap();
+    let mended = keyed(&served, Some(&key), &["replay"]);
+    mended.ok().stderr_has("1 lines of the record cannot be read");
+}
+
+#[test]
+fn a_record_is_removed_after_its_days() {
+    let served = shop("[record]\ncontent = true\nkeep_days = 2\n");
+    serve(&served, &traffic());
+    served.agent(["replay"]).ok();
+    let files = record_files(&served);
+    served.agent(["gc"]).ok();
+    assert_eq!(record_files(&served), files, "they are new");
+    let three_days = Duration::from_secs(3 * 24 * 60 * 60);
+    for path in &files {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(std::time::SystemTime::now() - three_days).unwrap();
+    }
+    served.agent(["gc", "--dry-run"]).ok().stdout_has("record");
+    assert_eq!(record_files(&served), files);
+    served.agent(["gc"]).ok();
+    assert!(record_files(&served).is_empty());
+    served.agent(["replay"]).code(7);
 }

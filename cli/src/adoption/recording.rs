@@ -5,6 +5,7 @@ use super::trying::{CALL_LIMIT, confined, milliseconds, varying};
 use agent_core::adoption::{self, Measured, Trial};
 use agent_core::formats::document;
 use agent_core::protocol::call_result::{Answer, CallResult};
+use agent_core::replay::served_call::ServedCall;
 use agent_core::version::what::What;
 use agent_engine::child::Child;
 use agent_engine::error::Failure;
@@ -13,6 +14,7 @@ use agent_engine::target::Target;
 use agent_engine::target::confinement::Scratch;
 use agent_engine::world::fs::{self, Durability, FsError};
 use agent_engine::world::recording::Recorded;
+use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -30,6 +32,8 @@ pub enum Made {
         id: String,
         /// Whether the same answer is expected again; otherwise any answer passes.
         is_steady: bool,
+        /// As it is written.
+        line: String,
     },
     /// No case, and why.
     None(String),
@@ -39,12 +43,36 @@ pub enum Made {
 pub struct Gathering<'a> {
     repository: &'a Repository,
     worktree: PathBuf,
+    /// What repeats the calls.
+    what: What,
+    /// Cases are made, and not written.
+    dry_run: bool,
+    /// Cases that were made.
+    made: Vec<Value>,
     measured: Measured,
 }
 
 impl<'a> Gathering<'a> {
     pub fn new(repository: &'a Repository) -> Result<Self, Failure> {
-        Ok(Self { repository, worktree: repository.worktree()?, measured: Measured::default() })
+        Self::of(repository, What::Worktree, false)
+    }
+
+    /// Of calls that are repeated by `what`.
+    pub fn of(repository: &'a Repository, what: What, dry_run: bool) -> Result<Self, Failure> {
+        Ok(Self {
+            repository,
+            worktree: repository.worktree()?,
+            what,
+            dry_run,
+            made: Vec::new(),
+            measured: Measured::default(),
+        })
+    }
+
+    /// The same of a call in service.
+    pub async fn add_served(&mut self, call: &ServedCall) -> Result<Made, Failure> {
+        let raw = |value| to_raw_value(value).expect("a JSON value serialises");
+        self.add(&Recorded::new(&call.tool, raw(&call.arguments), raw(&call.result))).await
     }
 
     /// Writes a case for a call, where one can be made.
@@ -66,7 +94,7 @@ impl<'a> Gathering<'a> {
         if given.is_error() {
             return Ok(Made::None("the tool failed".to_owned()));
         }
-        let target = self.repository.target_to_test(&What::Worktree)?;
+        let target = self.repository.target_to_test(&self.what)?;
         let again = match self.again(&target, &call.tool, &arguments).await {
             Ok(again) => again,
             Err(error) => {
@@ -90,8 +118,13 @@ impl<'a> Gathering<'a> {
         if !adoption::holds(&case, &again) {
             return Ok(Made::None("no expectation can describe its answer".to_owned()));
         }
-        self.write(&case)?;
-        Ok(Made::Case { id, is_steady: case["expect"].get("equals").is_some() })
+        if !self.dry_run {
+            self.write(&case)?;
+        }
+        let is_steady = case["expect"].get("equals").is_some();
+        let line = case.to_string();
+        self.made.push(case);
+        Ok(Made::Case { id, is_steady, line })
     }
 
     /// Appends to the user's file, whose last line may lack its newline.
@@ -104,7 +137,7 @@ impl<'a> Gathering<'a> {
 
     /// The existing cases.
     fn there(&self) -> Result<Vec<Value>, Failure> {
-        let mut cases = Vec::new();
+        let mut cases = if self.dry_run { self.made.clone() } else { Vec::new() };
         for file in KNOWN {
             let bytes = fs::read_if_there(&self.worktree.join(file))?.unwrap_or_default();
             cases.extend(

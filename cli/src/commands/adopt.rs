@@ -157,10 +157,10 @@ async fn gather(
                 .unwrap_or_else(|error| Made::None(error.messages.join(": ")));
             let tool = &call.tool;
             context.printer.say(match &made {
-                Made::Case { id, is_steady: true } => {
+                Made::Case { id, is_steady: true, .. } => {
                     format!("{tool}: case {id}, which expects the same result")
                 }
-                Made::Case { id, is_steady: false } => {
+                Made::Case { id, is_steady: false, .. } => {
                     format!("{tool}: case {id}, which expects any result but an error")
                 }
                 Made::None(why) => format!("{tool}: no case, {why}"),

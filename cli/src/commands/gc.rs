@@ -10,9 +10,10 @@ use serde_json::json;
 /// Removed are unused checkouts, states and results of cases, which can be made again, and
 /// leftovers of killed commands: temporary files, unfinished Python environments, repositories of
 /// coders, and evaluations of commits that no ref reaches. Conversations are removed once they were
-/// idle for longer than `limits.conversation_days`, as observed between runs of this command.
-/// Anything that a process uses is kept. Versions, their evaluations, the Journal, telemetry and
-/// finished Python environments are never removed, nor is anything in a bucket, which has its own
+/// idle for longer than `limits.conversation_days`, as observed between runs of this command, and
+/// recorded calls after `record.keep_days`, or beyond `record.keep_mb`.
+/// Anything that a process uses is kept. Versions, their evaluations, the Journal, other telemetry
+/// and finished Python environments are never removed, nor is anything in a bucket, which has its own
 /// lifecycle rules.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

@@ -2,6 +2,7 @@
 //! them, for how long they are kept, and what a replay of them runs.
 
 use crate::child::variable;
+use jiff::SignedDuration;
 use regex::Regex;
 use serde::Deserialize;
 
@@ -75,6 +76,11 @@ impl Redact {
 }
 
 impl Record {
+    /// For how long calls are kept.
+    pub fn keep(&self) -> SignedDuration {
+        SignedDuration::from_secs_f64(self.keep_days * 86_400.0)
+    }
+
     /// The key of a wrong value, and what is wrong.
     pub fn problem(&self) -> Option<(&'static str, String)> {
         if let Some(wrong) = self.redact.iter().find_map(Redact::problem) {

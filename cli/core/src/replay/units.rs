@@ -192,16 +192,22 @@ fn step(call: ServedCall) -> Step {
     }
 }
 
-fn add(found: &mut BTreeMap<String, Unit>, steps: Vec<Step>, is_conversation: bool) {
-    let mut calls = String::new();
-    for step in &steps {
-        calls.push_str(&step.tool);
-        calls.push('\n');
-        calls.push_str(&canonical::to_compact(&step.arguments));
-        calls.push('\n');
+/// The id of a call outside of a conversation.
+pub fn call_id(tool: &str, arguments: &Value) -> String {
+    id("call", std::iter::once((tool, arguments)))
+}
+
+fn id<'a>(kind: &str, calls: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
+    let mut text = String::new();
+    for (tool, arguments) in calls {
+        text.extend([tool, "\n", &canonical::to_compact(arguments), "\n"]);
     }
+    format!("{}-{kind}", short_digest(text.as_bytes()))
+}
+
+fn add(found: &mut BTreeMap<String, Unit>, steps: Vec<Step>, is_conversation: bool) {
     let kind = if is_conversation { "conversation" } else { "call" };
-    let id = format!("{}-{kind}", short_digest(calls.as_bytes()));
+    let id = id(kind, steps.iter().map(|step| (step.tool.as_str(), &step.arguments)));
     let unit = Unit { id: id.clone(), calls: steps.len(), steps, is_conversation, varies: false };
     match found.entry(id) {
         Entry::Vacant(place) => drop(place.insert(unit)),

@@ -33,6 +33,9 @@ pub enum Kind {
     Evaluation,
     /// One with an observed idle time above its limit, with its feedback.
     Conversation,
+    /// Recorded calls beyond the time or the size that they are kept for, in an object store of
+    /// files; old replays.
+    Record,
 }
 
 impl Kind {
@@ -47,6 +50,7 @@ impl Kind {
             Self::Result => "result",
             Self::Evaluation => "evaluation",
             Self::Conversation => "conversation",
+            Self::Record => "record",
         }
     }
 }
@@ -90,16 +94,52 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
             // one in progress is as new as its commit
             Kind::Evaluation => age > unused_for.max(ABANDONED_AFTER),
             // a lock tells whether a process still needs it
-            Kind::Environment | Kind::Workplace | Kind::Conversation => true,
+            Kind::Environment | Kind::Workplace | Kind::Conversation | Kind::Record => true,
         };
         is_old && item.stays.is_none()
     };
     snapshot.items.iter().filter(is_expendable).cloned().collect()
 }
 
+/// Of the files of a record those that are too old, and the oldest beyond a size in bytes.
+pub fn outlived(
+    mut record: Vec<Item>,
+    now: Timestamp,
+    keep: SignedDuration,
+    most: u64,
+) -> Vec<Item> {
+    record.sort_by(|one, other| other.used.cmp(&one.used).then_with(|| one.path.cmp(&other.path)));
+    let mut sum = 0;
+    record.retain(|item| {
+        sum += item.bytes;
+        sum > most || now.duration_since(item.used) > keep
+    });
+    record
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_is_kept_for_a_time_and_up_to_a_size() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let file = |hours: i64, bytes: u64| Item {
+            path: PathBuf::from(format!("{hours}")),
+            kind: Kind::Record,
+            bytes,
+            used: now - SignedDuration::from_hours(hours),
+            stays: None,
+        };
+        let removed = |most: u64| {
+            let files = vec![file(30, 10), file(1, 10), file(5, 10), file(10, 10)];
+            let gone = outlived(files, now, SignedDuration::from_hours(24), most);
+            gone.into_iter().map(|item| item.path.display().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(removed(1000), ["30"]);
+        assert_eq!(removed(20), ["10", "30"], "the newest stay");
+        assert_eq!(removed(5), ["1", "5", "10", "30"]);
+    }
 
     fn check(kind: Kind, hours_unused: i64, stays: Option<Stays>, goes: bool) {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();

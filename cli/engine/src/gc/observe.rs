@@ -1,6 +1,6 @@
 //! What there is, by its place, and what of it a process uses.
 
-use super::{Item, Kind, Snapshot, Stays};
+use super::{Item, Kind, Snapshot, Stays, outlived};
 use crate::architect;
 use crate::conversations::{self, IdleTimes};
 use crate::error::Failure;
@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 /// Folders of an object store with content that can be recomputed.
 const RESULTS: [&str; 3] = ["parts", "results", "traces"];
 const EVALUATIONS: &str = "evals";
+const CALLS: &str = "telemetry/calls";
+const REPLAYS: &str = "replays";
 
 pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     let layout = &repository.layout;
@@ -32,6 +34,7 @@ pub fn observe(repository: &Repository) -> Result<Snapshot, Failure> {
     items.extend(workplaces(layout)?);
     if let Some(folder) = store(repository)? {
         items.extend(results(&folder)?);
+        items.extend(record(repository, &folder));
         items.extend(evaluations(repository, &folder)?);
         items.extend(
             files_below(&folder)
@@ -199,6 +202,19 @@ fn results(store: &Path) -> Result<Vec<Item>, FsError> {
         items.extend(of_kind.map(|item| Item { used: last_used(&item.path, item.used), ..item }));
     }
     Ok(items)
+}
+
+/// Recorded calls that are kept no longer, by the served manifest, and replays of that age.
+fn record(repository: &Repository, store: &Path) -> Vec<Item> {
+    let settings = repository.served_manifest().map(|manifest| manifest.record).unwrap_or_default();
+    let below = |folder: &str| {
+        let files = files_below(&store.join(folder)).into_iter();
+        files.filter_map(|path| Item::at(path, Kind::Record)).collect::<Vec<_>>()
+    };
+    let (now, keep) = (clock::now(), settings.keep());
+    let mut gone = outlived(below(CALLS), now, keep, settings.keep_mb << 20);
+    gone.extend(outlived(below(REPLAYS), now, keep, u64::MAX));
+    gone
 }
 
 /// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What

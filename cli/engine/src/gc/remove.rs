@@ -34,7 +34,7 @@ pub fn remove(repository: &Repository, snapshot: &Snapshot, item: &Item) -> Resu
         }),
         Kind::State | Kind::Temporary => leased(path, || buried(layout, path)),
         Kind::Result => leased(path, || in_place(path)),
-        Kind::Leftover | Kind::Evaluation => in_place(path),
+        Kind::Leftover | Kind::Evaluation | Kind::Record => in_place(path),
     }
     .map_err(Failure::from)
 }

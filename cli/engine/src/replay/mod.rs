@@ -11,6 +11,7 @@ mod tools;
 
 pub use record::calls;
 pub use report::{Names, Replayed, last_differing};
+pub use tools::Tools;
 
 use crate::error::Failure;
 use crate::repository::Repository;

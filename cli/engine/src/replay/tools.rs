@@ -10,7 +10,8 @@ use crate::world::event_loop;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-pub(super) struct Tools {
+/// What a replay may run.
+pub struct Tools {
     /// By name, whether it is annotated as read-only.
     candidate: BTreeMap<String, bool>,
     baseline: BTreeMap<String, bool>,
@@ -18,7 +19,7 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    pub(super) fn of(
+    pub fn of(
         repository: &Repository,
         candidate: &Target,
         baseline: &Target,
@@ -32,7 +33,7 @@ impl Tools {
 
     /// Whether both sides declare it read-only. One that a side does not have does nothing there:
     /// its call fails.
-    pub(super) fn may_run(&self, tool: &str) -> bool {
+    pub fn may_run(&self, tool: &str) -> bool {
         let sides = [self.candidate.get(tool), self.baseline.get(tool)];
         let is_read_only = sides.iter().flatten().all(|is_read_only| **is_read_only);
         let is_there = sides.iter().any(Option::is_some);

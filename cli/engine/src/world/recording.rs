@@ -26,6 +26,12 @@ pub struct Recorded {
     pub result: Box<RawValue>,
 }
 
+impl Recorded {
+    pub fn new(tool: &str, arguments: Box<RawValue>, result: Box<RawValue>) -> Self {
+        Self { schema: SCHEMA.to_owned(), tool: tool.to_owned(), arguments, result }
+    }
+}
+
 /// Calls are recorded until this is dropped.
 #[derive(Debug)]
 pub struct Recording {
@@ -83,12 +89,7 @@ pub fn is_under_way(layout: &Layout) -> bool {
 /// Keeps a finished call. Where it cannot be kept it becomes no case: the call itself is answered
 /// all the same.
 pub fn keep(layout: &Layout, tool: &str, arguments: Box<RawValue>, result: &RawValue) {
-    let call = Recorded {
-        schema: SCHEMA.to_owned(),
-        tool: tool.to_owned(),
-        arguments,
-        result: result.to_owned(),
-    };
+    let call = Recorded::new(tool, arguments, result.to_owned());
     let Ok(mut line) = serde_json::to_vec(&call) else { return };
     // a server may break its lines within a value
     line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');

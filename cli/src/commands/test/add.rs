@@ -1,5 +1,6 @@
-//! `agent test add`: makes a case from a conversation.
+//! `agent test add`: makes a case from a conversation, or cases from recorded calls.
 
+use super::from_log::{self, FromLog};
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use agent_core::formats::diagnose::FailureKind;
@@ -22,21 +23,27 @@ use std::path::Path;
 
 const FILE: &str = "conversations.jsonl";
 
-/// Make a case from a conversation
+/// Make a case from a conversation, or cases from recorded calls
 ///
 /// The turns are appended to tests/TIER/conversations.jsonl in the working tree, with an
 /// expectation for the last one: the one given by `--expect`, or the Runner's present answer with
 /// `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of
 /// an unfixed fault should fail.
+///
+/// With `--from-log`, recorded calls become cases in tests/micro/recorded.jsonl, as `agent adopt
+/// --record` writes them: each is repeated on active under the conditions of a test, and expects the
+/// recorded answer where active gives it again, else any answer. With `--differing`, these are the
+/// calls on which the last `agent replay` differed. Nothing is committed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
         \n  agent test add --conversation c1\
         \n  agent test add --conversation c1 --turn 2 --expect '{\"subset\": {\"found\": true}}'\
-        \n  agent test add --conversation c1 --golden --tier fast --id greets-twice")]
+        \n  agent test add --conversation c1 --golden --tier fast --id greets-twice\
+        \n  agent test add --from-log --differing")]
 pub struct Arguments {
     /// The conversation, as `agent run --conversation` named it
-    #[arg(long, value_name = "ID")]
-    conversation: String,
+    #[arg(long, value_name = "ID", required_unless_present = "from_log")]
+    conversation: Option<String>,
     /// micro, fast or full
     #[arg(long, value_name = "TIER", default_value = "micro")]
     tier: Tier,
@@ -55,6 +62,8 @@ pub struct Arguments {
     /// Print the case; neither write nor run it
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    log: FromLog,
 }
 
 /// A case to be appended to the file.
@@ -66,15 +75,20 @@ struct Added {
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
+    match &arguments.conversation {
+        Some(id) => of_conversation(arguments, id, context),
+        None => from_log::run(&arguments.log, arguments.dry_run, context),
+    }
+}
+
+fn of_conversation(arguments: &Arguments, id: &str, context: &Context) -> CommandResult {
     let repository = context.repository()?;
-    let conversation = conversations::load(&repository.layout, &arguments.conversation)?
-        .ok_or_else(|| {
-            Failure::input(format!("unknown conversation `{}`", arguments.conversation))
-                .with_hint(
-                    "`agent run TOOL --conversation ID` and hosts that name a conversation record one in \
+    let conversation = conversations::load(&repository.layout, id)?.ok_or_else(|| {
+        Failure::input(format!("unknown conversation `{id}`")).with_hint(
+            "`agent run TOOL --conversation ID` and hosts that name a conversation record one in \
                     .agent/conversations",
-                )
-        })?;
+        )
+    })?;
     let worktree = repository.worktree()?;
     let evaluators = Evaluators {
         source: Source::Folder(worktree.clone()),
@@ -101,7 +115,7 @@ fn case_of(
     there: &Cases,
 ) -> Result<Added, Failure> {
     let turns = turns(arguments, conversation)?;
-    let id = arguments.id.clone().unwrap_or_else(|| arguments.conversation.clone());
+    let id = arguments.id.clone().unwrap_or_else(|| conversation.header.id.clone());
     let mut written: Vec<_> =
         turns.iter().map(|turn| json!({"tool": turn.tool, "arguments": turn.arguments})).collect();
     if let (Some(last), Some(turn)) = (written.last_mut(), turns.last()) {
@@ -124,7 +138,7 @@ fn turns<'a>(arguments: &Arguments, conversation: &'a Conversation) -> Result<&'
         Some(turns) => Ok(turns),
         None => Err(Failure::usage(format!(
             "conversation `{}` has {count} turns, not {wanted}",
-            arguments.conversation
+            conversation.header.id
         ))),
     }
 }

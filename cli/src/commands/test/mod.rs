@@ -3,6 +3,7 @@ mod bless;
 mod calibration;
 mod comparison;
 mod events;
+mod from_log;
 mod merge;
 mod reporting;
 mod watch;
@@ -50,6 +51,7 @@ use agent_engine::world::store::Store;
     \n  agent test merge part-*.jsonl --report junit=junit.xml\
     \n  agent test --against active --report html=report.html\
     \n  agent test add --conversation c1\
+    \n  agent test add --from-log --differing\
     \n  agent test --bless --dry-run\n\n\
     Exit codes: 0 pass, 1 fail, 3 an invalid case or budget, 5 a child failed, 7 not enough \
     evidence.")]

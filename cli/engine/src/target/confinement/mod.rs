@@ -72,6 +72,7 @@ pub fn confine(
     spec.confinement = Some(confinement);
     // nothing that a Tuner does is kept as a result
     spec.withheld = if spec.role == Role::Tuner { env::secrets() } else { env::undeclared() };
+    spec.withheld.extend(manifest.record.key.iter().map(Into::into));
     // git ends with an error when it may not read the user's configuration
     spec.environment.push(("GIT_CONFIG_GLOBAL".into(), NOWHERE.into()));
     Ok(())
