@@ -152,6 +152,11 @@ bench-prompts *ARGS:
     target/bench-prompts/bin/python -m pip install --quiet gepa==0.1.4
     target/bench-prompts/bin/python tests/bench/prompts.py {{ARGS}}
 
+# one of 100,000 signals is taken back: the last, one of the middle, the first: just bench-withdraw [--signals N]
+bench-withdraw *ARGS:
+    cargo build --release
+    python3 tests/bench/withdraw.py {{ARGS}}
+
 # `agent mcp runner` over stdio beside the server itself: the first list, a call, 16 in flight, memory over a day's calls; --peer has FastMCP's proxy as well
 bench-shim *ARGS:
     cargo build --release

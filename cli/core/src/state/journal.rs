@@ -140,6 +140,27 @@ impl Record {
     }
 }
 
+/// What a signal is found by; the rest of its record is skipped, not parsed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Heading {
+    pub seq: u64,
+    pub id: String,
+    pub tool: String,
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+impl Heading {
+    pub fn is_by_tuner(&self) -> bool {
+        !self.tool.starts_with(OWN_TOOLS)
+    }
+
+    /// As of a record.
+    pub fn is_withdrawal(&self) -> bool {
+        self.tool == WITHDRAW && self.id.starts_with(WITHDRAWN_FROM_A_VERSION)
+    }
+}
+
 /// The names of updates that no Tuner made start with this.
 pub const OWN_TOOLS: &str = "agent/";
 pub const SET: &str = "agent/set";
@@ -608,25 +629,35 @@ pub fn walk(bytes: &[u8], mut visit: impl FnMut(&Record, &Value)) -> Result<Fold
     Ok(fold)
 }
 
-/// Every record of a Journal that is known to be whole, in order, without the states.
-pub fn scan(bytes: &[u8], mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
+/// The headings of a Journal that is known to be whole, in order, and the records of those that are
+/// taken.
+pub fn scan(
+    bytes: &[u8],
+    mut takes: impl FnMut(Heading) -> bool,
+) -> Result<Vec<Record>, JournalError> {
     let header = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
-    scan_from(bytes, header, |record| {
-        visit(record);
+    let mut taken = Vec::new();
+    scan_from(bytes, header, |line| {
+        if takes(serde_json::from_slice(line)?) {
+            taken.push(serde_json::from_slice(line)?);
+        }
         Ok(())
-    })
+    })?;
+    Ok(taken)
 }
 
-/// The same with the states, from the end of a group and the state there on.
+/// Every record of a Journal that is known to be whole with the states before and after it, from the
+/// end of a group and the state there on.
 pub fn walk_from(
     bytes: &[u8],
     start: usize,
     mut state: Value,
     mut visit: impl FnMut(Record, &Value, &Value),
 ) -> Result<(), JournalError> {
-    scan_from(bytes, start, |record| {
+    scan_from(bytes, start, |line| {
+        let record: Record = serde_json::from_slice(line)?;
         let before = state.clone();
-        record.apply(&mut state).map_err(|error| error.to_string())?;
+        record.apply(&mut state)?;
         visit(record, &before, &state);
         Ok(())
     })
@@ -635,14 +666,14 @@ pub fn walk_from(
 fn scan_from(
     bytes: &[u8],
     start: usize,
-    mut visit: impl FnMut(Record) -> Result<(), String>,
+    mut visit: impl FnMut(&[u8]) -> Result<(), Box<dyn std::error::Error>>,
 ) -> Result<(), JournalError> {
     let mut rest = &bytes[start..];
     while let Some(group) = RawGroup::next(rest) {
         let offset = (bytes.len() - rest.len()) as u64;
         for line in lines(group.records) {
-            let record = serde_json::from_slice(line).map_err(|error| error.to_string());
-            record.and_then(&mut visit).map_err(|what| JournalError::Damaged { offset, what })?;
+            visit(line)
+                .map_err(|error| JournalError::Damaged { offset, what: error.to_string() })?;
         }
         rest = &rest[group.length..];
     }

@@ -598,7 +598,10 @@ impl<'a> Execution<'a> {
         summary: String,
         message: Option<&str>,
     ) -> Result<Event, Failure> {
-        self.notify(&format!("  {}", if summary.is_empty() { "the coder is done" } else { &summary }))?;
+        self.notify(&format!(
+            "  {}",
+            if summary.is_empty() { "the coder is done" } else { &summary }
+        ))?;
         let by = Authorship {
             message,
             feedback: &self.report.feedback,

@@ -20,7 +20,7 @@ use crate::world::fs::FsError;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::state::journal::{self, Draft, Fold, JournalError, Record};
+use agent_core::state::journal::{self, Draft, Fold, Heading, JournalError, Record};
 use json_patch::Patch;
 use semver::Version;
 use serde_json::Value;
@@ -88,11 +88,11 @@ impl Staging {
     /// The signals that a selection takes.
     pub fn selected(
         &mut self,
-        takes: impl Fn(&Record) -> bool,
+        takes: impl Fn(&Heading) -> bool,
         scope: Scope,
     ) -> Result<Selected, StagingError> {
         let current = self.journal()?;
-        let takes = |record: &Record| record.is_by_tuner() && takes(record);
+        let takes = |heading: &Heading| heading.is_by_tuner() && takes(heading);
         let here = Found::in_journal(&current, &takes).map_err(self.places.damaged())?;
         if scope == Scope::First && !here.records.is_empty() && here.gone.is_empty() {
             return Ok(here.alone());
@@ -139,7 +139,7 @@ impl Staging {
     /// another state, as for a rebase.
     pub async fn withdraw<E: From<StagingError>>(
         &mut self,
-        takes: impl Fn(&Record) -> bool,
+        takes: impl Fn(&Heading) -> bool,
         scope: Scope,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
@@ -151,7 +151,7 @@ impl Staging {
 
     async fn withdraw_locked<E: From<StagingError>>(
         &mut self,
-        takes: impl Fn(&Record) -> bool,
+        takes: impl Fn(&Heading) -> bool,
         scope: Scope,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
@@ -196,16 +196,16 @@ struct Found {
 }
 
 impl Found {
-    fn in_journal(bytes: &[u8], takes: &impl Fn(&Record) -> bool) -> Result<Self, JournalError> {
+    fn in_journal(bytes: &[u8], takes: &impl Fn(&Heading) -> bool) -> Result<Self, JournalError> {
         let mut found = Self { records: Vec::new(), signals: Vec::new(), gone: HashSet::new() };
-        journal::scan(bytes, |record| {
-            if record.is_withdrawal() {
-                found.gone.insert(record.id);
-            } else if takes(&record) {
-                found.records.push(record);
-            } else if record.is_by_tuner() {
-                found.signals.push(record.id);
+        found.records = journal::scan(bytes, |heading| {
+            let is_taken = takes(&heading);
+            if heading.is_withdrawal() {
+                found.gone.insert(heading.id);
+            } else if heading.is_by_tuner() && !is_taken {
+                found.signals.push(heading.id);
             }
+            is_taken
         })?;
         Ok(found)
     }
@@ -268,7 +268,8 @@ async fn without<E: From<StagingError>>(
     let kept = journal::before(old, first).map_err(damaged)?;
     let mut next = NewJournal::of(kept).map_err(damaged)?;
     let later = later(old, kept.len(), &next.fold, first).map_err(damaged)?;
-    let mut state = next.fold.state.clone();
+    let start = next.fold.state.clone();
+    let mut state = start.clone();
     let mut drafts = Vec::new();
     let (mut replayed, mut agreed) = (0, None);
     for Later { record, effect } in &later {
@@ -293,9 +294,9 @@ async fn without<E: From<StagingError>>(
         }
     }
     if let Some(agreed) = agreed {
-        journal::walk(old, |record, after| {
+        journal::walk_from(old, kept.len(), start, |record, _, after| {
             if record.seq > agreed {
-                drafts.push(redraft(record, Replayed::State(after.clone()), &mut state));
+                drafts.push(redraft(&record, Replayed::State(after.clone()), &mut state));
             }
             if drafts.len() == REPLAYED_GROUP {
                 next.add(std::mem::take(&mut drafts));
@@ -312,11 +313,12 @@ async fn without<E: From<StagingError>>(
 /// The sequence numbers of the first and the last of these signals.
 fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
     let (mut first, mut last) = (u64::MAX, 0);
-    journal::scan(bytes, |record| {
-        if record.is_by_tuner() && ids.contains(&record.id) {
-            first = first.min(record.seq);
-            last = record.seq;
+    journal::scan(bytes, |heading| {
+        if heading.is_by_tuner() && ids.contains(&heading.id) {
+            first = first.min(heading.seq);
+            last = heading.seq;
         }
+        false
     })?;
     Ok((first, last))
 }

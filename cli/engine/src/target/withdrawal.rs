@@ -8,7 +8,7 @@ use crate::target::replay;
 use crate::target::tuner::{self, Tuner};
 use crate::world::event_loop;
 use agent_core::formats::diagnose::FailureKind;
-use agent_core::state::journal::{self, Fold, Record};
+use agent_core::state::journal::{self, Fold, Heading, Record};
 use agent_core::version::what::What;
 use semver::Version;
 use serde_json::Value;
@@ -29,10 +29,10 @@ impl Selection {
         }
     }
 
-    fn takes(&self, record: &Record) -> bool {
+    fn takes(&self, heading: &Heading) -> bool {
         match self {
-            Self::Id(id) => record.id == *id,
-            Self::Tag(tag) => record.tags.contains(tag),
+            Self::Id(id) => heading.id == *id,
+            Self::Tag(tag) => heading.tags.contains(tag),
         }
     }
 }
@@ -74,7 +74,7 @@ async fn through(
     verify: bool,
 ) -> Result<Outcome, Failure> {
     let mut staging = tuner::staging_for(tuner, repository).await?;
-    let takes = |record: &Record| selection.takes(record);
+    let takes = |heading: &Heading| selection.takes(heading);
     let selected = staging.selected(takes, selection.scope())?;
     if selected.records.is_empty() {
         if let Selection::Id(id) = selection {
