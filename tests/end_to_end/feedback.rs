@@ -1,7 +1,9 @@
 //! Signals taken back: staging is as if they had never been sent, and no file has their content.
 
+use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::served::{Served, json_lines};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// Sums by arm, and the last arm: what follows a signal depends on it.
 const TUNER: &str = r#"
@@ -154,6 +156,29 @@ fn signals_of_versions_are_taken_back_by_the_next_version() {
     let done = withdraw(&served, "secret-0-0 --verify");
     assert_eq!(done["verified"], true, "{done}");
     assert_eq!(bytes(&served), bytes(&promoted(|number| all(number) || number == 0)));
+}
+
+#[test]
+fn withdrawal_survives_kills_at_random_moments() {
+    let served = served();
+    served.agent_given(["tune", "--signals", "-"], &signals(|_| false)).ok();
+    let place = served.path(".agent/journal/current.jsonl");
+    let journal = std::fs::read(&place).unwrap();
+    let with = served.staging();
+    withdraw(&served, "--tag person:42");
+    let without = served.staging();
+    let mut moments = Moments::new();
+    for kill in 0..kills(10) {
+        std::fs::write(&place, &journal).unwrap();
+        let mut command = served.command();
+        command.args(["feedback", "withdraw", "--tag", "person:42"]);
+        kill_at(&mut command, Moment::After(Duration::from_millis(moments.below(600))));
+        let state = served.staging();
+        assert!(state == with || state == without, "kill {kill} of {}: {state}", moments.seed());
+        withdraw(&served, "--tag person:42");
+        assert_eq!(served.staging(), without, "kill {kill} of {}", moments.seed());
+        served.agent(["state", "verify"]).ok();
+    }
 }
 
 #[test]
