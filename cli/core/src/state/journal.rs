@@ -107,13 +107,13 @@ pub struct Record {
 impl Record {
     /// Whether the Tuner made this update (a replay calls it again).
     pub fn is_by_tuner(&self) -> bool {
-        !self.tool.starts_with(OWN_TOOLS)
+        is_by_tuner(&self.tool)
     }
 
     /// Whether it takes back a signal of a version. Its change holds for the states of that version
     /// alone.
     pub fn is_withdrawal(&self) -> bool {
-        self.tool == WITHDRAW && self.id.starts_with(WITHDRAWN_FROM_A_VERSION)
+        is_withdrawal(&self.tool, &self.id)
     }
 
     /// The digest of the signal's content: `Signal::content`.
@@ -151,14 +151,23 @@ pub struct Heading {
 }
 
 impl Heading {
+    /// As of a record.
     pub fn is_by_tuner(&self) -> bool {
-        !self.tool.starts_with(OWN_TOOLS)
+        is_by_tuner(&self.tool)
     }
 
     /// As of a record.
     pub fn is_withdrawal(&self) -> bool {
-        self.tool == WITHDRAW && self.id.starts_with(WITHDRAWN_FROM_A_VERSION)
+        is_withdrawal(&self.tool, &self.id)
     }
+}
+
+fn is_by_tuner(tool: &str) -> bool {
+    !tool.starts_with(OWN_TOOLS)
+}
+
+fn is_withdrawal(tool: &str, id: &str) -> bool {
+    tool == WITHDRAW && id.starts_with(WITHDRAWN_FROM_A_VERSION)
 }
 
 /// The names of updates that no Tuner made start with this.
