@@ -1,6 +1,6 @@
 """`agent replay` over 10,000 recorded calls: seconds, side effects, and how often its verdict is that of a live comparison.
 
-    python3 tests/bench/replay.py [--agent target/release/agent] [--calls 10000] [--candidates 100] [--minutes 60] [--sealed]
+    python3 tests/bench/replay.py [--agent target/release/agent] [--calls 10000] [--candidates 100] [--minutes 60] [--rounds 3] [--sealed]
 
 The calls are recorded through `agent mcp runner` over stdio: two tools without a side effect whose inputs repeat, one that connects to a port of this
 process, and conversations of four turns. Then candidates with planted faults and repairs of known rates are committed one by one. Each is replayed, and
@@ -18,6 +18,7 @@ import pathlib
 import random
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,14 +28,16 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WINDOW = 16
 RUNNER = '''
+import random
 import socket
 import zlib
 
 from agent_runtime import Server, conversation
 
 server = Server("bench")
-# inputs of 10,000 that are answered wrongly, that are mended of the 200 that are wrong in the first version, and conversations with a wrong sum
-LOSS, GAIN, SLIPS = {loss}, {gain}, {slips}
+# inputs of 10,000 that are answered wrongly, that are mended of the 200 that are wrong in the first version, conversations with a wrong sum, and inputs
+# that are answered wrongly three times in ten
+LOSS, GAIN, SLIPS, FLAKY = {loss}, {gain}, {slips}, {flaky}
 PORT = {port}
 
 
@@ -44,7 +47,7 @@ def place(text):
 
 def answer(tool, item, right):
     at = place(tool + " " + item)
-    is_wrong = GAIN <= at < 200 or at >= 10_000 - LOSS
+    is_wrong = GAIN <= at < 200 or at >= 10_000 - LOSS or (1000 <= at < 1000 + FLAKY and random.random() < 0.3)
     return right + 1 if is_wrong else right
 
 
@@ -118,8 +121,8 @@ class Listener:
             self.count += 1
 
 
-def write_runner(folder, port, loss=0, gain=0, slips=0, comment=""):
-    (folder / "runner/__main__.py").write_text(RUNNER.format(loss=loss, gain=gain, slips=slips, port=port) + comment)
+def write_runner(folder, port, loss=0, gain=0, slips=0, flaky=0, comment=""):
+    (folder / "runner/__main__.py").write_text(RUNNER.format(loss=loss, gain=gain, slips=slips, flaky=flaky, port=port) + comment)
 
 
 def make_repository(folder, port, sealed):
@@ -236,8 +239,10 @@ def planted(count):
         part = number % 10
         if part < 4:
             kinds.append({})
-        elif part < 7:
+        elif part < 6:
             kinds.append({"loss": rates[number % len(rates)]})
+        elif part == 6:
+            kinds.append({"flaky": [20, 50, 100, 400][number % 4]})
         elif part == 7:
             kinds.append({"gain": rates[number % 6]})
         elif part == 8:
@@ -254,6 +259,7 @@ def main():
     options.add_argument("--calls", type=int, default=10_000)
     options.add_argument("--candidates", type=int, default=100)
     options.add_argument("--minutes", type=float, default=60)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--sealed", action="store_true")
     options = options.parse_args()
     agent = str(pathlib.Path(options.agent).resolve())
@@ -268,22 +274,33 @@ def main():
         run([agent, "release", "-q"], folder)
         requests = traffic(options.calls)
         distinct = len({json.dumps(request[:2]) for request in requests if not request[2]})
-        seconds = {}
-        for recorded in (False, True):
-            # the first time without a record, for the cost of one
-            extra = {} if recorded else {"OTEL_SDK_DISABLED": "true"}
-            names = requests if recorded else [(tool, arguments, conversation and f"dry-{conversation}") for tool, arguments, conversation in requests]
-            began = time.perf_counter()
-            baseline = serve([agent, "mcp", "runner"], folder, names, {**environment, **extra})
-            seconds[recorded] = time.perf_counter() - began
+        manifest = folder / "agent.toml"
+        with_content = manifest.read_text()
+        manifest.write_text(with_content.replace("content = true", "content = false"))
+        run(["git", "commit", "-qam", "without content"], folder)
+        plain = run(["git", "rev-parse", "HEAD"], folder).stdout.strip()
+        manifest.write_text(with_content)
+        run(["git", "commit", "-qam", "with content"], folder)
+        kept = folder / ".agent/store/telemetry/calls"
+        ways = {
+            "without telemetry": ([], {"OTEL_SDK_DISABLED": "true"}),
+            "with telemetry": (["--at", plain], {}),
+            "with a record as well": ([], {}),
+        }
+        seconds = collections.defaultdict(list)
+        for number in range(options.rounds):
+            shutil.rmtree(kept, ignore_errors=True)
+            for way, (target, extra) in ways.items():
+                named = [(tool, arguments, conversation and f"{number}-{len(target)}-{len(extra)}-{conversation}") for tool, arguments, conversation in requests]
+                began = time.perf_counter()
+                baseline = serve([agent, "mcp", "runner", *target], folder, named, {**environment, **extra})
+                seconds[way].append(time.perf_counter() - began)
         orders = sum(tool == "order" for tool, _, _ in requests)
-        size = sum(file.stat().st_size for file in (folder / ".agent/store/telemetry/calls").rglob("*.jsonl"))
-        print(
-            f"{len(requests)} calls ({distinct} distinct outside of conversations) served in {seconds[True]:.1f} s with a record and other telemetry, "
-            f"{seconds[False]:.1f} s without; the record has {size / 1e6:.1f} MB"
-        )
-        if listener.count != 2 * orders:
-            sys.exit(f"{listener.count} side effects in service, not {2 * orders}")
+        size = sum(file.stat().st_size for file in kept.rglob("*.jsonl"))
+        served = ", ".join(f"{statistics.median(times):.2f} s {way}" for way, times in seconds.items())
+        print(f"{len(requests)} calls ({distinct} distinct outside of conversations) are served in {served}; the record has {size / 1e6:.1f} MB")
+        if listener.count != len(ways) * options.rounds * orders:
+            sys.exit(f"{listener.count} side effects in service, not {len(ways) * options.rounds * orders}")
         began_all, agreed, tried, times, kinds = time.perf_counter(), 0, 0, [], collections.Counter()
         in_replay = 0
         for number, fault in enumerate(planted(options.candidates)):
@@ -312,8 +329,7 @@ def main():
             f"{replayed['left_out']['withheld']} withheld; {replayed['from_record']} baseline answers from the record"
         )
         # that the count would show one: a candidate whose manifest lets the tool run
-        manifest = folder / "agent.toml"
-        manifest.write_text(manifest.read_text().replace("content = true\n", 'content = true\nreplay = ["order"]\n'))
+        manifest.write_text(with_content.replace("content = true\n", 'content = true\nreplay = ["order"]\n'))
         run(["git", "commit", "-qam", "allowed"], folder)
         effects = listener.count
         run([agent, "replay", "--at", "HEAD", "--tool", "order"], folder, expected=(0, 1, 7))

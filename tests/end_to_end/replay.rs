@@ -1,6 +1,6 @@
 //! Calls of service on record, and their replay on a candidate.
 
-use crate::pipes::Pipes;
+use crate::pipes::{Pipes, eventually};
 use crate::served::{FOLDER, Served};
 use crate::world::{Ended, World};
 use serde_json::{Value, json};
@@ -26,6 +26,11 @@ def price(item: str, api_key: str = "") -> int:
 @runner.tool(annotations={"readOnlyHint": True})
 def greet(name: str) -> str:
     return "Hello " + name
+
+
+@runner.tool(annotations={"readOnlyHint": True})
+def variable(name: str) -> str:
+    return os.environ.get(name, "unset")
 
 
 @runner.tool
@@ -79,6 +84,10 @@ fn serve(served: &Served, calls: &[Value]) {
 
 fn converse(shim: &mut Pipes, calls: &[Value]) {
     shim.initialize("2025-11-25");
+    answered(shim, calls);
+}
+
+fn answered(shim: &mut Pipes, calls: &[Value]) {
     for call in calls {
         let answer = shim.request("tools/call", call);
         assert!(answer["result"]["isError"] != true, "{answer}");
@@ -260,7 +269,13 @@ fn an_encrypted_record_is_read_with_its_key_alone() {
     keyed(&served, None, &["doctor"]).stdout_has("RECORD_KEY");
 
     let mut shim = Pipes::start(served.command().args(["mcp", "runner"]).env(KEY, &key));
-    converse(&mut shim, &traffic());
+    shim.initialize("2025-11-25");
+    let mut calls = traffic();
+    calls.truncate(4);
+    calls.push(tool_call("greet", &json!({"name": "Ann"})));
+    let found = shim.request("tools/call", &tool_call("variable", &json!({"name": KEY})));
+    assert_eq!(found["result"]["content"][0]["text"], "unset", "the key is not the Runner's");
+    answered(&mut shim, &calls);
     let files = record_files(&served);
     assert!(!files.is_empty());
     for path in &files {
@@ -272,7 +287,7 @@ fn an_encrypted_record_is_read_with_its_key_alone() {
     }
     keyed(&served, Some(&key), &["doctor"]).stdout_has("recorded, encrypted, for 30 days");
     let replayed = keyed(&served, Some(&key), &["replay", "--json"]).ok().json();
-    assert_eq!(replayed["recorded"], 9, "{replayed}");
+    assert_eq!(replayed["recorded"], 6, "{replayed}");
     keyed(&served, None, &["replay"]).code(6).stderr_has("RECORD_KEY").stderr_has("is not set");
     keyed(&served, Some("short"), &["replay"]).code(6).stderr_has("holds no key");
     let other = "f".repeat(64);
@@ -304,4 +319,28 @@ fn a_record_is_removed_after_its_days() {
     served.agent(["gc"]).ok();
     assert!(record_files(&served).is_empty());
     served.agent(["replay"]).code(7);
+}
+
+#[test]
+fn a_killed_server_loses_no_call_that_was_written() {
+    let served = shop(RECORD);
+    let mut shim = Pipes::start(served.command().args(["mcp", "runner"]));
+    shim.initialize("2025-11-25");
+    let calls = traffic();
+    for call in &calls {
+        shim.request("tools/call", call);
+    }
+    let spool = served.world.path(FOLDER).join(".agent/telemetry");
+    let written = || -> usize {
+        let files = files_below(&spool).into_iter();
+        let of_calls = files.filter(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("calls-"))
+        });
+        of_calls.map(|path| std::fs::read_to_string(path).unwrap().lines().count()).sum()
+    };
+    eventually(Duration::from_secs(30), "the calls are written", || written() == calls.len());
+    // killed: nothing is shipped, and the next command finds it
+    drop(shim);
+    assert_eq!(served.agent(["replay", "--json"]).ok().json()["recorded"], calls.len());
+    assert!(!record_files(&served).is_empty(), "and ships it");
 }

@@ -10,6 +10,7 @@ use agent_core::replay::expectations::{self, Expectations};
 use agent_core::replay::units::{Unit, Units};
 use agent_core::replay::verdict::{Ran, Sides};
 use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::event::Event;
 use agent_core::testing::expectation::difference;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -147,8 +148,18 @@ impl Side<'_> {
         let lines: String = units.iter().map(|unit| format!("{}\n", self.case(unit))).collect();
         let files = self.evaluators.files(&self.repository.git)?;
         let cases = cases::of_lines(&files, expectations::FILE, &lines)?;
+        let title = format!("replaying on {}", self.target.shown());
+        let advance = self.repository.notices.steps(&title, Some(units.len() as u64));
+        let mut finished = 0;
+        let mut on_event = |event: &Event| {
+            if matches!(event, Event::CaseFinished { .. }) {
+                finished += 1;
+                advance(finished);
+            }
+        };
+        let Self { repository, target, evaluators, .. } = self;
         let CasesRun { results, given } =
-            testing::run_cases(self.repository, self.target, self.evaluators, cases, shards)?;
+            testing::run_cases(repository, target, evaluators, cases, shards, &mut on_event)?;
         let mut given: BTreeMap<_, _> = given.into_iter().collect();
         let ran = |result: CaseResult| {
             let given = given.remove(&result.id).unwrap_or_default();

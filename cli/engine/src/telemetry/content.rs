@@ -135,3 +135,68 @@ pub(super) fn lines(waiting: Vec<Waiting>) -> Vec<u8> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::seal;
+
+    fn recorder(key: Option<&str>) -> Arc<Recorder> {
+        let key = key.map(|text| SealingKey::parse(text).unwrap());
+        Arc::new(Recorder { redaction: Redaction::new(&[]), key })
+    }
+
+    fn waiting(arguments: &str, result: &str, recorder: &Arc<Recorder>) -> Waiting {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        let call = AnsweredCall {
+            tool: "t".to_owned(),
+            arguments: Some(raw(arguments)),
+            result: raw(result),
+            conversation: None,
+            turn: None,
+            version: Some("1.2.0".to_owned()),
+            code: None,
+            revision: ObjectId::of_blob(b"{}"),
+            duration_ms: 1.5,
+            trace: None,
+        };
+        Waiting { call, at: Timestamp::UNIX_EPOCH, recorder: Arc::clone(recorder) }
+    }
+
+    #[test]
+    fn lines_are_redacted_and_sealed_by_their_recorder() {
+        let [plain, sealed] = [recorder(None), recorder(Some(&"07".repeat(32)))];
+        // the parser of ours reads no such nesting, so it could not be redacted
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        let lines = lines(vec![
+            waiting("{\"n\":1.10}", "{\"token\":\"abc\"}", &plain),
+            waiting("{}", &deep, &plain),
+            waiting("{\"n\":2}", "{}", &sealed),
+            waiting("{\"n\":3}", "{}", &sealed),
+        ]);
+        let text = String::from_utf8(lines).unwrap();
+        let [first, second] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        assert!(first.contains("{\"n\":1.10}") && first.contains("[redacted]"), "{first}");
+        let call = ServedCall::from_line(first).unwrap();
+        assert_eq!(
+            (call.version.as_deref(), call.at.as_str()),
+            (Some("1.2.0"), "1970-01-01T00:00:00.000Z")
+        );
+        assert!(seal::is_sealed(second));
+        let opened = sealed.key.as_ref().unwrap().open(second).unwrap();
+        let opened = String::from_utf8(opened).unwrap();
+        let numbers: Vec<_> = opened
+            .lines()
+            .map(|line| ServedCall::from_line(line).unwrap().arguments["n"].clone())
+            .collect();
+        assert_eq!(numbers, [2, 3]);
+    }
+
+    #[test]
+    fn a_call_above_the_limit_is_too_long() {
+        let recorder = recorder(None);
+        let long = format!("\"{}\"", "x".repeat(LONGEST));
+        assert!(is_too_long(&waiting("{}", &long, &recorder)));
+        assert!(!is_too_long(&waiting("{}", "{}", &recorder)));
+    }
+}

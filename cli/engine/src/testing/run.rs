@@ -65,10 +65,11 @@ pub fn run_cases(
     evaluators: &Evaluators,
     cases: TierCases,
     shards: Option<usize>,
+    on_event: &mut dyn FnMut(&Event),
 ) -> Result<CasesRun, TierFailure> {
     let store = repository.store(&evaluators.manifest)?;
     let request = Request { shards, reuse: Reuse::SameState, ..Request::anew(Tier::Micro) };
     let subject =
         Subject { repository, target, evaluators, request: &request, store: &store, tree: None };
-    subject.run_apart(cases)
+    subject.run_apart(cases, on_event)
 }

@@ -264,7 +264,11 @@ impl Subject<'_> {
     }
 
     /// Runs these cases alone. Every answer is kept.
-    pub(super) fn run_apart(&self, cases: TierCases) -> Result<CasesRun, TierFailure> {
+    pub(super) fn run_apart(
+        &self,
+        cases: TierCases,
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Result<CasesRun, TierFailure> {
         let TierCases { cases, digest } = cases;
         let mut watches = Vec::new();
         let mut job = self.job(&mut watches)?;
@@ -276,7 +280,9 @@ impl Subject<'_> {
         let work = Work::new(cases, &Budget::default(), &BTreeMap::new())
             .judged_by(judges)
             .kept_secret_by(digest);
-        let run = tier::run(&job, || Ok::<_, TierFailure>(work), &mut |_| {});
+        let run = tier::run(&job, || Ok::<_, TierFailure>(work), &mut |event| {
+            event.into_iter().for_each(&mut *on_event);
+        });
         if let Some(changed) = self.changed(watches)? {
             return Err(TierFailure::Surroundings(changed));
         }
