@@ -205,6 +205,10 @@ cheats *ARGS:
     cargo build --release
     PATH="$PWD/target/release:$PATH" python3 tests/attacks/cheats.py {{ARGS}}
 
+# wrong picks of a scripted host among the tools of 20 public MCP servers, before and after the template `presentation` learned (needs PyPI, npm, Node)
+bench-overlay *ARGS:
+    python3 tests/bench/overlay.py {{ARGS}}
+
 # the template `preferences` beside choix and scipy: strengths, rankings, coverage of intervals, costs (installs them, once)
 bench-preferences *ARGS:
     python3 tests/bench/preferences.py {{ARGS}}

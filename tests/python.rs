@@ -99,6 +99,12 @@ fn judgements_of_two_machines_add_up() {
 }
 
 #[test]
+fn picks_of_two_machines_add_up() {
+    let (merged, whole) = merged_and_whole("presentation");
+    assert_eq!(merged, whole);
+}
+
+#[test]
 fn examples_of_two_machines_add_up() {
     let (merged, whole) = merged_and_whole("rules");
     assert_eq!(merged["labels"], whole["labels"]);

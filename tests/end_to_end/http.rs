@@ -1,7 +1,7 @@
 //! `agent mcp runner --http`: Streamable HTTP in both eras, checked byte by byte.
 #![expect(clippy::disallowed_methods, reason = "tests start processes themselves")]
 
-use crate::bench::Bench;
+use crate::bench::{Bench, FOLDER, RUNNER};
 use crate::pipes::{DEADLINE, SOON, eventually, runs};
 use crate::web::{Connection, Event, Head};
 use crate::world::{World, source_root};
@@ -657,5 +657,35 @@ fn the_official_client_in_both_eras() {
         let expected = json!({"version": version, "tools": ["echo", "who", "steps", "ask",
             "until_cancelled"], "steps": "done", "heard": 2, "error": false});
         assert_eq!(ended.json(), expected, "{mode}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_overlay_is_applied_in_both_eras() {
+    let server = Server::start(RUNNER, &[]);
+    let overlay = json!({"weight": 1, "overlay": {"tools": {
+        "weight": {"title": "Weighs", "append": "In kilos."}, "remember": {"hidden": true}}}});
+    server.bench.world.write(format!("{FOLDER}/state/active.state.json"), overlay.to_string());
+    let session = server.session("2025-11-25");
+    let of_session = |body: &str| -> Value { serde_json::from_str(&session.post(body).1).unwrap() };
+    let stateless = |method: &str, params: &Value| -> Value {
+        let mut connection = server.ask(1, method, params, &[]);
+        let head = connection.head();
+        serde_json::from_str(&connection.body(&head)).unwrap()
+    };
+    let weigh = json!({"name": "weight", "arguments": {}});
+    for (listed, called) in [
+        (
+            of_session(&request(1, "tools/list", &json!({}))),
+            of_session(&request(2, "tools/call", &weigh)),
+        ),
+        (stateless("tools/list", &json!({})), stateless("tools/call", &weigh)),
+    ] {
+        let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("{listed}"));
+        let weight = tools.iter().find(|tool| tool["name"] == "weight").expect("it is listed");
+        assert_eq!(weight["title"], "Weighs");
+        assert!(tools.iter().all(|tool| tool["name"] != "remember"));
+        let content = called["result"]["content"].as_array().unwrap_or_else(|| panic!("{called}"));
+        assert_eq!(content.last().unwrap()["text"], "In kilos.");
     }
 }

@@ -118,6 +118,15 @@ fn an_adopted_server_is_presented_by_the_state_and_learns_in_patches() {
     assert_eq!(world.git("a", ["tag"]), "v0.1.0\nv0.1.1");
     let log = world.git("a", ["log", "-1", "--format=%s", "active"]);
     assert!(log.contains("promote: v0.1.1"), "{log}");
+    let told = world.agent("a", ["semver", "v0.1.0..v0.1.1", "--json"]).ok().json();
+    let rules: Vec<_> = told["changes"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{told}"))
+        .iter()
+        .filter(|change| change["tool"] == "meter")
+        .map(|change| change["rule"].as_str().unwrap_or_default())
+        .collect();
+    assert_eq!(rules, ["parameter-default-changed", "tool-description-changed"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "templates/runtime"))
 
+import repositories  # noqa: E402
 from agent_runtime import call as calls  # noqa: E402
 from agent_runtime.wire import decode, encode  # noqa: E402
 
@@ -22,8 +23,9 @@ class Tools:
         if str(repository) not in sys.path:
             sys.path.insert(0, str(repository))
         self.as_json = as_json
-        self.runner = _program(repository, "runner").server
-        self.tuner = _program(repository, "tuner").tuner
+        with repositories.alone(repository):
+            self.runner = _program(repository, "runner").server
+            self.tuner = _program(repository, "tuner").tuner
 
     def run(self, tool, state, conversation=None, turn=0, revision="0", **arguments):
         """(result, facts) of a Runner tool."""

@@ -29,7 +29,14 @@ def learn_rules(repository, state, signals):
         learning.learn(state, arguments["features"], arguments["label"], arguments["example_id"])
 
 
-LEARNERS = {"preferences": learn_preferences, "rules": learn_rules}
+def learn_presentation(repository, state, signals):
+    (words,) = repositories.modules(repository, "tuner.words")
+    learned = state.setdefault("overlay", {}).setdefault("learned", {})
+    for signal in signals:
+        words.count(learned, signal["arguments"]["right_tool"], signal["arguments"]["request"])
+
+
+LEARNERS = {"preferences": learn_preferences, "presentation": learn_presentation, "rules": learn_rules}
 
 
 def main():

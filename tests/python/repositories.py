@@ -1,5 +1,6 @@
 """Agent repositories for tests: their modules, which all have the same names, and their cases."""
 
+import contextlib
 import importlib
 import json
 import sys
@@ -10,11 +11,18 @@ PACKAGES = ("runner", "tuner")
 
 
 def modules(repository: Path, *names: str):
-    """Imports modules of a repository. Those of another one that are imported stay as they are."""
+    """Imports modules of a repository."""
+    with alone(repository):
+        return [importlib.import_module(name) for name in names]
+
+
+@contextlib.contextmanager
+def alone(repository: Path):
+    """Imports are those of one repository. Modules of others that are imported stay as they are."""
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if is_theirs(name)}
     sys.path.insert(0, str(repository))
     try:
-        return [importlib.import_module(name) for name in names]
+        yield
     finally:
         sys.path.remove(str(repository))
         for name in [name for name in sys.modules if is_theirs(name)]:

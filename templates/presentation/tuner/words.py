@@ -30,7 +30,7 @@ USUAL_WEIGHT = 2.0
 def words_of(request: str) -> set[str]:
     """The distinct words of a request that can say what it is about."""
     found = re.findall(r"[^\W\d_]+", request.lower().replace("’", "'").replace("'s", ""))
-    return {word for word in found if len(word) > 2 and word not in COMMON}
+    return {word for word in found if len(word) > 1 and word not in COMMON}
 
 
 def stem(word: str) -> str:

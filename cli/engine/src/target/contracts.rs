@@ -48,8 +48,10 @@ pub fn assessed_from_kept(
 ) -> Result<Option<Assessment>, Failure> {
     let is_code = |change: &PathChange| change.path != STATE_FILE;
     let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
-    let unchanged =
-        from.trailers.contract.is_some() && from.trailers.contract == to.trailers.contract;
+    let overlays = (overlay::at(repository, &from.id)?, overlay::at(repository, &to.id)?);
+    let unchanged = from.trailers.contract.is_some()
+        && from.trailers.contract == to.trailers.contract
+        && overlays.0 == overlays.1;
     let contracts = if unchanged {
         let same = Contract::new(Vec::new(), None, None)?;
         Some((same.clone(), same))
@@ -57,6 +59,8 @@ pub fn assessed_from_kept(
         kept(repository, &from.id)?.zip(kept(repository, &to.id)?)
     };
     let Some((before, now)) = contracts else { return Ok(None) };
+    let before = overlay::presented(before, overlays.0);
+    let now = overlay::presented(now, overlays.1);
     let end = |commit: &CommitInfo, contract, code: &str| {
         Ok::<_, Failure>(End {
             name: side_name(commit.trailers.version.as_ref(), &commit.id),

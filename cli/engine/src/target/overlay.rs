@@ -1,11 +1,13 @@
 //! The overlay of a target: how its Runner is presented.
 
 use crate::error::Failure;
-use crate::repository::Repository;
+use crate::repository::{Repository, state_value};
 use crate::target::contracts;
 use crate::target::definition::Target;
+use crate::world::git::STATE_FILE;
 use agent_core::contract::Contract;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_core::formats::object_id::ObjectId;
 use agent_core::overlay::{self, Assignment, Fault, KEY, Overlay, OverlayError, Presentation};
 use serde_json::Value;
 
@@ -107,14 +109,29 @@ impl Shown {
     }
 }
 
-/// A Contract as its callers see it: with the overlay of a state over the Runner's tools.
-pub fn over(mut contract: Contract, target: &Target) -> Result<Contract, Failure> {
-    if let Some(overlay) = fitting(target, &tools_of(&contract))? {
-        let listed = overlay.plain().listed(tools_of(&contract));
+/// A Contract as its callers see it: with the overlay of the target over the Runner's tools.
+pub fn over(contract: Contract, target: &Target) -> Result<Contract, Failure> {
+    let overlay = fitting(target, &tools_of(&contract))?;
+    Ok(presented(contract, overlay))
+}
+
+/// The same with any overlay, as far as it fits.
+pub fn presented(mut contract: Contract, overlay: Option<Overlay>) -> Contract {
+    if let Some(overlay) = overlay {
+        let tools = tools_of(&contract);
+        let listed = overlay.fitted(&tools).0.plain().listed(tools);
         let named = |tool: Value| Some((tool["name"].as_str()?.to_owned(), tool));
         contract.runner.tools = listed.into_iter().filter_map(named).collect();
     }
-    Ok(contract)
+    contract
+}
+
+/// The overlay in the state of a commit; `None` where it has none that can be read.
+pub fn at(repository: &Repository, commit: &ObjectId) -> Result<Option<Overlay>, Failure> {
+    let Some(bytes) = repository.git.read(commit, STATE_FILE)? else { return Ok(None) };
+    let key = repository.manifest(commit)?.runner.overlay;
+    let state = state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
+    Ok(Overlay::read(&state, key.as_deref().unwrap_or(KEY)).ok().flatten())
 }
 
 /// Why a change of the overlay is more than a promotion may make; `None` where it is not.

@@ -9,7 +9,7 @@ use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::digest;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
-use agent_engine::target::contracts;
+use agent_engine::target::{contracts, overlay};
 use agent_engine::world::fs;
 use agent_engine::world::output::Output;
 use agent_engine::world::{env, process};
@@ -126,7 +126,7 @@ fn about(context: &Context, env: &[Variable]) -> Result<About, Failure> {
     let repository = context.repository()?;
     let tip = repository.expect_tip()?;
     let active = repository.target(&What::Active)?;
-    let contract = contracts::of(&active, &repository)?;
+    let contract = overlay::over(contracts::of(&active, &repository)?, &active)?;
     let described = |tool: &serde_json::Value| tool["description"].as_str().map(str::to_owned);
     Ok(About {
         name: super::install::name(None, &active.manifest)?,
