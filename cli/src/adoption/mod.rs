@@ -13,9 +13,10 @@ pub use observed::{Adoption, Options, Requirements, is_adopted};
 pub use recording::{CASES as RECORDED, Gathering, Made};
 
 use crate::context::Context;
+use crate::report::progress::Steps;
 use crate::scaffold::{self, ignoring};
-use agent_core::adoption as rules;
 use agent_core::adoption::package::{self, Package};
+use agent_core::adoption::{self as rules, Lack};
 use agent_core::formats::canonical;
 use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest;
@@ -37,7 +38,7 @@ use footprint::Footprint;
 use observed::{NodePackages, YARN_LOCK};
 use semver::Version;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trying::Tried;
 
 pub const LOCK: &str = "requirements.lock";
@@ -123,12 +124,12 @@ impl Draft<'_> {
 }
 
 impl Adoption {
-    /// Writes all files, or none. `say` reports each step that takes time.
-    pub fn carry_out(&self, context: &Context, say: &dyn Fn(&str)) -> Result<Adopted, Failure> {
+    /// Writes all files, or none.
+    pub fn carry_out(&self, context: &Context, steps: &Steps<'_>) -> Result<Adopted, Failure> {
         self.refuse_overwriting()?;
         let mut footprint =
             Footprint::begin(&self.folder, Layout::new(&self.folder).adoption(), None)?;
-        match self.adopt(&mut footprint, context, say) {
+        match self.adopt(&mut footprint, context, steps) {
             Ok(adopted) => {
                 footprint.keep()?;
                 Ok(adopted)
@@ -144,16 +145,16 @@ impl Adoption {
         &self,
         footprint: &mut Footprint,
         context: &Context,
-        say: &dyn Fn(&str),
+        steps: &Steps<'_>,
     ) -> Result<Adopted, Failure> {
         let layout = Layout::new(&self.folder);
         let place = layout.temporary_folder("adopt")?;
         let bare = python::find(&layout, &self.requires)?;
         let needs_packages = !matches!(self.requirements, Requirements::None);
         let installer = if needs_packages {
-            Installer::fetched(&bare, place.path(), say)
+            Installer::fetched(&bare, place.path(), &|step| steps.begin(step))
         } else {
-            Installer::found()
+            Installer::found(&bare)
         };
         let mut draft = Draft {
             adoption: self,
@@ -165,7 +166,7 @@ impl Adoption {
             limits: rules::Measured::default().limits(),
         };
         if needs_packages {
-            self.lock(&mut draft, footprint, (&installer, &bare, place.path()), say)?;
+            self.lock(&mut draft, footprint, (&installer, &bare, place.path()), steps)?;
         }
         if self.version_is_computed {
             draft.version = self.computed_version(&installer, &bare, place.path());
@@ -177,37 +178,43 @@ impl Adoption {
         };
         let first =
             rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
-        first.why.iter().for_each(|why| say(why));
+        first.why.iter().for_each(|why| steps.say(why));
         draft.first = first.version;
-        if let Some(node) = &self.node {
-            node.lock_in(&self.folder, place.path(), footprint, say)?;
-        }
+        let modules = match &self.node {
+            Some(node) => node.lock_in(&self.folder, place.path(), footprint, steps)?,
+            None => None,
+        };
         self.write_house(footprint)?;
         footprint.write(&draft.file())?;
         let manifest = manifest::Manifest::parse(
             &String::from_utf8_lossy(&draft.file().bytes),
             manifest::FILE,
         )?;
+        if let (Some(made), Some(node)) = (modules, &manifest.node) {
+            let read = |path: &Path| Ok(fs::read_if_there(&self.folder.join(path))?);
+            node::Packages::of::<node::NodeError>(&layout, node, read)?.take(&made)?;
+        }
         // the environment is made here with the installer; children use it
-        Toolchain::by(|| installer, &layout, &self.folder, &manifest, say)?;
+        let step = |step: &str| steps.begin(step);
+        Toolchain::by(|_| installer, &layout, &self.folder, &manifest, &step)?;
         if let Some(NodePackages::Named { .. }) = &self.node {
             draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
             footprint.write(&draft.file())?;
         }
-        say("starting the server: listing its tools and recording calls as test cases");
+        steps.begin("starting the server: listing its tools and recording calls as test cases");
         let repository = context.repository()?;
         let target = repository.target_to_test(&What::Worktree)?;
-        let tried = match Tried::of(&target, &repository, context) {
+        let tried = match Tried::of(&target, &repository, steps) {
             Ok(tried) => tried,
             Err(error) => {
                 with_data_apart(
                     &mut draft,
                     footprint,
                     &trying::own_files(&target, &repository)?,
-                    error,
-                    context,
+                    explained(error),
+                    steps,
                 )?;
-                Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, context)?
+                Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, steps)?
             }
         };
         draft.limits = tried.measured.limits();
@@ -233,11 +240,11 @@ impl Adoption {
         draft: &mut Draft<'_>,
         footprint: &mut Footprint,
         (installer, bare, place): (&Installer, &Interpreter, &Path),
-        say: &dyn Fn(&str),
+        steps: &Steps<'_>,
     ) -> Result<(), Failure> {
         draft.lock = Some(LOCK);
         let Requirements::LockInputs { wanted, .. } = &self.requirements else { return Ok(()) };
-        say("locking its packages");
+        steps.begin("locking its packages");
         let locking = |requires: &str| {
             Locking { by: installer, folder: &self.folder, place, bare, requires }.lock(wanted)
         };
@@ -261,7 +268,7 @@ impl Adoption {
         let Locked { mut bytes, is_local } = locked;
         if is_local {
             draft.requires = format!("=={}.*", minor(&bare.version));
-            say(&format!(
+            steps.say(&format!(
                 "{LOCK} is valid for Python {} on this platform only; install `uv` and adopt again \
                 for a lock of all platforms",
                 minor(&bare.version)
@@ -362,9 +369,9 @@ impl Adoption {
 
 /// Files that a build backend leaves in the code's folder.
 struct Built {
-    folders: [std::path::PathBuf; 2],
+    folders: [PathBuf; 2],
     /// What existed before.
-    there: Vec<std::path::PathBuf>,
+    there: Vec<PathBuf>,
 }
 
 impl Built {
@@ -375,7 +382,7 @@ impl Built {
         Ok(built)
     }
 
-    fn found(&self) -> Result<Vec<std::path::PathBuf>, FsError> {
+    fn found(&self) -> Result<Vec<PathBuf>, FsError> {
         let is_built = |name: &String| {
             name == "build" || Path::new(name).extension().is_some_and(|end| end == "egg-info")
         };
@@ -401,9 +408,9 @@ impl Built {
 fn with_data_apart(
     draft: &mut Draft<'_>,
     footprint: &mut Footprint,
-    own: &[std::path::PathBuf],
+    own: &[PathBuf],
     error: Failure,
-    context: &Context,
+    steps: &Steps<'_>,
 ) -> Result<(), Failure> {
     let (command, moved) = rules::with_data_apart(&draft.command, own);
     if moved.is_empty() {
@@ -414,78 +421,79 @@ fn with_data_apart(
             first.display()
         )));
     }
-    context.printer.warn(format!(
+    let warning = format!(
         "the server writes {} into its code folder, which is new for each version; its command now \
         names the data folder, which all versions share",
         moved.join(", ")
-    ));
+    );
+    steps.aside(|printer| printer.warn(&warning));
     draft.command = command;
     Ok(footprint.write(&draft.file())?)
 }
 
+/// With a hint for what a server most often lacks where it does not start.
+fn explained(error: Failure) -> Failure {
+    if error.hint.is_some() {
+        return error;
+    }
+    match rules::lack(&error.messages.join("\n")) {
+        Some(Lack::Variable(name)) => error.with_hint(format!(
+            "the server seems to need the variable {name}: set it, then run `agent adopt` again \
+            with `--env {name}`, which passes it on (`--env {name}=VALUE` writes it to agent.toml)"
+        )),
+        Some(Lack::Network) => error.with_hint(
+            "the server seems to need a network to start; nothing was written, so run it again \
+            where there is one",
+        ),
+        None => error,
+    }
+}
+
 impl NodePackages {
-    /// Writes the files of npm that are not there yet.
+    /// Writes the files of npm that are not there yet; gives back the folder that the packages were
+    /// installed in meanwhile.
     fn lock_in(
         &self,
         folder: &Path,
         place: &Path,
         footprint: &mut Footprint,
-        say: &dyn Fn(&str),
-    ) -> Result<(), Failure> {
+        steps: &Steps<'_>,
+    ) -> Result<Option<PathBuf>, Failure> {
         let made = place.join("npm");
-        let npm = |arguments: &[&str]| {
-            let program = python::on_path(std::ffi::OsStr::new("npm"))
-                .ok_or(node::NodeError::NotFound { program: "npm" })?;
-            let run = Run::new(&program).directory(&made).args(arguments);
-            Ok::<_, Failure>(
-                run.args([
-                    "--package-lock-only",
-                    "--ignore-scripts",
-                    "--no-audit",
-                    "--no-fund",
-                    "--loglevel",
-                    "error",
-                ])
-                .succeed()?,
-            )
-        };
+        let mut packages = None;
         let description = match self {
-            Self::Locked(_) => return Ok(()),
+            Self::Locked(_) => return Ok(None),
             Self::Unlocked { other } => {
-                other.iter().try_for_each(|other| take_versions(folder, &made, other, say))?;
-                fs::read_if_there(&folder.join(package::FILE))?.unwrap_or_default()
+                other.iter().try_for_each(|other| take_versions(folder, &made, other, steps))?;
+                let own = fs::read_if_there(&folder.join(package::FILE))?.unwrap_or_default();
+                Package::parse(&own, package::FILE).map_err(node::NodeError::from)?.to_install()
             }
-            Self::Named { .. } => pretty(&json!({"private": true})).into_bytes(),
+            Self::Named { package } => {
+                packages = Some(package);
+                pretty(&json!({"private": true})).into_bytes()
+            }
         };
-        say("locking its Node packages");
+        steps.begin("locking and installing its Node packages (npm install)");
         fs::write(&made.join(package::FILE), &description)?;
-        if let Self::Named { package } = self {
-            npm(&["install", package])?;
-            footprint.write(&NewFile::new(
-                package::FILE,
-                fs::read_if_there(&made.join(package::FILE))?.unwrap_or_default(),
-            ))?;
-        } else {
-            npm(&["install"])?;
+        node::install(&made, folder, packages)?;
+        if packages.is_some() {
+            let description = fs::read_if_there(&made.join(package::FILE))?.unwrap_or_default();
+            footprint.write(&NewFile::new(package::FILE, description))?;
         }
         let lock = fs::read_if_there(&made.join(self.lock()))?.unwrap_or_default();
-        Ok(footprint.write(&NewFile::new(self.lock(), lock))?)
+        footprint.write(&NewFile::new(self.lock(), lock))?;
+        Ok(Some(made))
     }
 }
 
 /// Makes npm use the versions of another tool's lock where it can read that; otherwise this is
 /// reported.
-fn take_versions(
-    folder: &Path,
-    made: &Path,
-    lock: &str,
-    say: &dyn Fn(&str),
-) -> Result<(), Failure> {
+fn take_versions(folder: &Path, made: &Path, lock: &str, steps: &Steps<'_>) -> Result<(), Failure> {
     let bytes = fs::read_if_there(&folder.join(lock))?.unwrap_or_default();
     if lock == YARN_LOCK && package::npm_reads(&String::from_utf8_lossy(&bytes)) {
         return Ok(fs::write(&made.join(lock), &bytes)?);
     }
-    say(&format!(
+    steps.say(&format!(
         "npm cannot read {lock}, so versions are chosen from package.json and locked in \
         package-lock.json"
     ));

@@ -1,6 +1,6 @@
 //! Starts the server once: lists its tools and records calls that succeed as first cases.
 
-use crate::context::Context;
+use crate::report::progress::Steps;
 use agent_core::adoption::{self, Measured, Trial};
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::protocol::call_result::Answer;
@@ -12,15 +12,24 @@ use agent_engine::target::confinement::{self, Scratch};
 use agent_engine::target::spec;
 use agent_engine::world::event_loop;
 use agent_engine::world::{clock, fs};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 /// The time limit of a call; a tool that takes longer gets no first case.
 pub const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// After so long the next tool is called beside it, since some tools wait for a network that is not
+/// there; the more calls wait, the sooner.
+const PACE: Duration = Duration::from_millis(400);
+const LEAST_PACE: Duration = Duration::from_millis(100);
+/// A server that answers nothing for so long is started again.
+const SIGN_LIMIT: Duration = Duration::from_secs(2);
 /// The time limit of all calls.
-const WALL_LIMIT: Duration = Duration::from_secs(30);
+const WALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The observations of the running server.
 #[derive(Debug, Default)]
@@ -34,121 +43,253 @@ pub struct Tried {
     pub server: Value,
 }
 
+/// What came of the calls of one tool.
+#[derive(Debug, Default)]
+struct Called {
+    cases: Vec<Value>,
+    failure: Option<Value>,
+    calls_ms: Vec<u64>,
+}
+
+/// A process that is called, and started again once it is gone.
+struct Session<'a> {
+    spec: &'a ChildSpec,
+    opening: Opening,
+    child: Option<Child>,
+}
+
+impl<'a> Session<'a> {
+    fn new(spec: &'a ChildSpec, opening: Opening) -> Self {
+        Self { spec, opening, child: None }
+    }
+
+    async fn running(&mut self) -> Result<&Child, ChildError> {
+        if self.child.is_none() {
+            self.child = Some(Child::start_as(self.spec, &self.opening).await?);
+        }
+        Ok(self.child.as_ref().expect("it was started"))
+    }
+
+    /// A call that was cancelled leaves most servers able to answer others.
+    async fn end_unless_alive(&mut self) {
+        if let Some(child) = &self.child
+            && !is_alive(child).await
+        {
+            self.end().await;
+        }
+    }
+
+    async fn end(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.end().await;
+        }
+    }
+}
+
+async fn is_alive(child: &Child) -> bool {
+    let sign = tokio::time::timeout(SIGN_LIMIT, child.sign_of_life()).await;
+    matches!(sign, Ok(Ok(()) | Err(ChildError::Refused { .. })))
+}
+
 impl Tried {
-    /// Starts the server as a tier does: confined, and for the calls without a network, so that
-    /// calls change temporary folders only.
+    /// Starts the server as a tier does: confined, and without a network, so that calls change
+    /// temporary folders only.
     pub fn of(
         target: &Target,
         repository: &Repository,
-        context: &Context,
+        steps: &Steps<'_>,
     ) -> Result<Self, Failure> {
         let scratches = [Scratch::take(&repository.layout)?, Scratch::take(&repository.layout)?];
-        let online = confined(target, None, repository)?;
         let offline = confined(target, Some(false), repository)?;
         let [first, second] = scratches.each_ref().map(|scratch| scratch.given_to(offline.clone()));
-        let mut tried = event_loop::block_on(Self::listed(&scratches[0].given_to(online)))??;
         let varies = varying(target, repository);
+        let observed = event_loop::block_on(Self::observed([&first, &second], &varies))?;
+        let Err(error) = observed else { return Ok(observed?) };
         // a server that needs a network to start gets no first cases
-        if let Err(error) = event_loop::block_on(tried.0.record(
-            &adoption::trials(&tried.1),
-            [&first, &second],
-            &varies,
-        ))? {
-            context.printer.warn(format!(
-                "no test case was recorded: the server does not start without a network: {error}"
-            ));
-        }
-        Ok(tried.0)
+        let online = scratches[0].given_to(confined(target, None, repository)?);
+        let listed = event_loop::block_on(Self::listed(&online))??;
+        let warning = format!(
+            "no test case was recorded: the server does not start without a network: {error}"
+        );
+        steps.aside(|printer| printer.warn(&warning));
+        Ok(listed)
     }
 
-    async fn listed(spec: &ChildSpec) -> Result<(Self, Vec<Value>), ChildError> {
+    async fn listed(spec: &ChildSpec) -> Result<Self, ChildError> {
+        let mut session = Session::new(spec, Opening::with_every_capability());
         let began = Instant::now();
-        let child = Child::start_as(spec, &Opening::with_every_capability()).await?;
+        let (tried, _) = Self::shown(session.running().await?, began).await?;
+        session.end().await;
+        Ok(tried)
+    }
+
+    /// The tools of a server that was started.
+    async fn shown(child: &Child, began: Instant) -> Result<(Self, Vec<Value>), ChildError> {
         let tools = child.tools().await?;
         let measured = Measured { start_ms: milliseconds(began), calls_ms: Vec::new() };
         let server = child.greeting()["serverInfo"].clone();
-        child.end().await;
         let names =
             tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
         Ok((Self { tools: names, measured, server, ..Self::default() }, tools))
     }
 
     /// Each call is made in two processes: an answer that differs between them is not expected of
-    /// later versions.
-    async fn record(
-        &mut self,
-        trials: &[Trial],
-        specs: [&ChildSpec; 2],
-        varies: &[String],
-    ) -> Result<(), ChildError> {
-        let (one, two) = tokio::join!(Child::start(specs[0]), Child::start(specs[1]));
-        let mut children = [Some(one?), Some(two?)];
+    /// later versions. One of them has a client with every capability, to which all tools are
+    /// listed; the other one has a client without any, as in tiers.
+    async fn observed(specs: [&ChildSpec; 2], varies: &[String]) -> Result<Self, ChildError> {
+        let mut sessions = [
+            Session::new(specs[0], Opening::with_every_capability()),
+            Session::new(specs[1], Opening::ours()),
+        ];
         let began = Instant::now();
-        for trial in trials {
-            if began.elapsed() > WALL_LIMIT {
-                break;
-            }
-            for (child, spec) in children.iter_mut().zip(specs) {
-                // the previous call may have ended the server
-                if child.as_ref().is_none_or(|child| child.failure().is_some()) {
-                    *child = Some(Child::start(spec).await?);
+        let [first, second] = &mut sessions;
+        let shown = async { Self::shown(first.running().await?, began).await };
+        let (shown, started) = tokio::join!(shown, async { second.running().await.map(drop) });
+        let (mut tried, tools) = shown?;
+        started?;
+        let called = called(&adoption::trials(&tools), &mut sessions, varies).await;
+        for mut session in sessions {
+            session.end().await;
+        }
+        for one in called? {
+            tried.measured.calls_ms.extend(one.calls_ms);
+            tried.cases.extend(one.cases);
+            tried.failure = tried.failure.take().or(one.failure);
+        }
+        if tried.cases.is_empty() {
+            tried.cases.extend(tried.failure.take());
+        }
+        Ok(tried)
+    }
+
+    /// The tools that no case calls.
+    pub fn untested(&self) -> Vec<&str> {
+        let tested: BTreeSet<_> =
+            self.cases.iter().filter_map(|case| case["tool"].as_str()).collect();
+        self.tools.iter().map(String::as_str).filter(|tool| !tested.contains(tool)).collect()
+    }
+}
+
+/// Calls one tool after another, in the order of the trials in both processes.
+async fn called(
+    trials: &[Trial],
+    sessions: &mut [Session<'_>; 2],
+    varies: &[String],
+) -> Result<Vec<Called>, ChildError> {
+    let until = Instant::now() + WALL_LIMIT;
+    let mut called: Vec<Called> = Vec::new();
+    let mut rest = trials;
+    while !rest.is_empty() && Instant::now() < until {
+        let [first, second] = &mut *sessions;
+        let children = [first.running().await?, second.running().await?];
+        let (count, results) = round(rest, children, varies, until).await;
+        called.extend(results);
+        rest = &rest[count..];
+        for session in sessions.iter_mut() {
+            session.end_unless_alive().await;
+        }
+    }
+    Ok(called)
+}
+
+/// The calls of a trial, with its place among the trials.
+type Calling<'a> = Pin<Box<dyn Future<Output = (usize, Result<Called, ChildError>)> + 'a>>;
+
+/// Calls until a process is gone or answers nothing more; gives back how many trials are done with.
+async fn round(
+    trials: &[Trial],
+    children: [&Child; 2],
+    varies: &[String],
+    until: Instant,
+) -> (usize, Vec<Called>) {
+    let mut results: Vec<Option<Called>> = Vec::new();
+    let mut waiting: FuturesUnordered<Calling<'_>> = FuturesUnordered::new();
+    let mut is_slow = false;
+    for (index, trial) in trials.iter().enumerate() {
+        if Instant::now() > until {
+            break;
+        }
+        results.push(None);
+        let mut call: Calling<'_> =
+            Box::pin(async move { (index, answers(trial, children, varies).await) });
+        let mut pace = std::pin::pin!(tokio::time::sleep(pace_beside(waiting.len())));
+        let was_slow = std::mem::replace(&mut is_slow, true);
+        loop {
+            tokio::select! {
+                biased;
+                (index, called) = &mut call => {
+                    results[index] = called.ok();
+                    is_slow = false;
+                    break;
                 }
-            }
-            let [Some(one), Some(two)] = &children else { break };
-            if self.answers(trial, [one, two], varies).await.is_err() {
-                // it timed out or exited
-                children = [None, None];
-            }
-        }
-        for child in children.into_iter().flatten() {
-            child.end().await;
-        }
-        if self.cases.is_empty() {
-            self.cases.extend(self.failure.take());
-        }
-        Ok(())
-    }
+                Some((index, called)) = waiting.next() => results[index] = Result::ok(called),
 
-    async fn answers(
-        &mut self,
-        trial: &Trial,
-        children: [&Child; 2],
-        varies: &[String],
-    ) -> Result<(), ChildError> {
-        if let Some(refusal) = adoption::refusal(trial)
-            && let Some(answer) = self.answer(children[0], &trial.tool, &json!({})).await?
+                () = &mut pace => break,
+            }
+        }
+        // the call before may have blocked the server: this one is made again in another process
+        if is_slow && was_slow && !is_alive(children[0]).await {
+            return (index, results.into_iter().flatten().collect());
+        }
+        if is_slow {
+            waiting.push(call);
+        }
+        if children.iter().any(|child| child.failure().is_some()) {
+            break;
+        }
+    }
+    while let Some((index, called)) = waiting.next().await {
+        results[index] = called.ok();
+    }
+    (results.len().max(1), results.into_iter().flatten().collect())
+}
+
+fn pace_beside(waiting: usize) -> Duration {
+    let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+    (PACE / waiting.saturating_add(1)).max(LEAST_PACE)
+}
+
+async fn answers(
+    trial: &Trial,
+    children: [&Child; 2],
+    varies: &[String],
+) -> Result<Called, ChildError> {
+    let mut called = Called::default();
+    if let Some(refusal) = adoption::refusal(trial)
+        && let Some(answer) = called.answer(children[0], &trial.tool, &json!({})).await?
+    {
+        if adoption::holds(&refusal, &answer) {
+            called.cases.push(refusal);
+        } else if let Some(again) = called.answer(children[1], &trial.tool, &json!({})).await?
+            && !adoption::is_offline(&answer)
         {
-            if adoption::holds(&refusal, &answer) {
-                self.cases.push(refusal);
-            } else if let Some(again) = self.answer(children[1], &trial.tool, &json!({})).await?
-                && !adoption::is_offline(&answer)
-            {
-                // its error does not name the argument
-                let bare = Trial { arguments: json!({}), ..trial.clone() };
-                self.failure =
-                    self.failure.take().or_else(|| adoption::failure(&bare, [&answer, &again]));
-            }
+            // its error does not name the argument
+            let bare = Trial { arguments: json!({}), ..trial.clone() };
+            called.failure = adoption::failure(&bare, [&answer, &again]);
         }
-        // sequentially, so that answers that depend on the time differ
-        let mut answers = Vec::new();
-        for child in children {
-            match self.answer(child, &trial.tool, &trial.arguments).await? {
-                Some(answer) if !adoption::is_offline(&answer) => answers.push(answer),
-                _ => return Ok(()),
-            }
-        }
-        let both = [&answers[0], &answers[1]];
-        if both.iter().any(|answer| answer.is_error()) {
-            self.failure = self.failure.take().or_else(|| adoption::failure(trial, both));
-            return Ok(());
-        }
-        let case = adoption::recorded(trial, both, varies);
-        if both.iter().all(|answer| adoption::holds(&case, answer)) {
-            self.cases.push(case);
-        }
-        Ok(())
     }
+    // sequentially, so that answers that depend on the time differ
+    let mut answers = Vec::new();
+    for child in children {
+        match called.answer(child, &trial.tool, &trial.arguments).await {
+            Ok(Some(answer)) if !adoption::is_offline(&answer) => answers.push(answer),
+            // what was refused stays a case
+            _ => return Ok(called),
+        }
+    }
+    let both = [&answers[0], &answers[1]];
+    if both.iter().any(|answer| answer.is_error()) {
+        called.failure = called.failure.take().or_else(|| adoption::failure(trial, both));
+        return Ok(called);
+    }
+    let case = adoption::recorded(trial, both, varies);
+    if both.iter().all(|answer| adoption::holds(&case, answer)) {
+        called.cases.push(case);
+    }
+    Ok(called)
+}
 
+impl Called {
     /// `None` for a JSON-RPC error, which no case can expect.
     async fn answer(
         &mut self,
@@ -164,15 +305,8 @@ impl Tried {
             Ok(Err(ChildError::Refused { .. } | ChildError::Unreadable { .. })) => return Ok(None),
             Ok(result) => result?,
         };
-        self.measured.calls_ms.push(milliseconds(began));
+        self.calls_ms.push(milliseconds(began));
         Ok(child.readable(tool, result.answer()).ok())
-    }
-
-    /// The tools that no case calls.
-    pub fn untested(&self) -> Vec<&str> {
-        let tested: BTreeSet<_> =
-            self.cases.iter().filter_map(|case| case["tool"].as_str()).collect();
-        self.tools.iter().map(String::as_str).filter(|tool| !tested.contains(tool)).collect()
     }
 }
 

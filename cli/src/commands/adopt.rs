@@ -3,6 +3,7 @@ use crate::adoption::{
 };
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
+use crate::report::progress::{Steps, seconds};
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
@@ -69,6 +70,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         extras: &arguments.extras,
         env: &arguments.env,
     };
+    let steps = Steps::new(&context.printer);
     let adoption = Adoption::observe(context, options)?;
     let say = |text: &str| context.printer.say(text);
     say(&format!("the server is started by: {}", adoption.command.join(" ")));
@@ -79,15 +81,21 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             "command": adoption.command}));
         return Ok(Exit::Done);
     }
-    let adopted = adoption.carry_out(context, &say)?;
+    let adopted = adoption.carry_out(context, &steps)?;
+    steps.end();
+    let (took, each) = steps.times();
     report(&adopted, context);
+    say(&format!("adopted in {}", seconds(took)));
     let recorded = if arguments.record { Some(record(arguments.calls, context)?) } else { None };
-    say("nothing was committed; next: agent test, git add --all, git commit, agent release");
+    say(next(&adopted));
     let mut document = json!({
         "schema": SCHEMA, "done": true, "name": adoption.name, "command": adopted.command,
             "first_version": adopted.first_version,
         "tools": adopted.tools(), "cases": adopted.cases(), "untested": adopted.untested(),
             "files": adopted.files, "server": adopted.server(),
+        "seconds": took.as_secs_f64(),
+        "steps": each.iter().map(|(name, took)| json!({"step": name, "seconds": took.as_secs_f64()}))
+            .collect::<Vec<_>>(),
     });
     if let Some(recorded) = recorded {
         document["recorded"] = recorded;
@@ -114,6 +122,16 @@ fn report(adopted: &Adopted, context: &Context) {
         ));
     }
     context.printer.done(adopted.files.join("\n"), None);
+}
+
+/// A release needs a case.
+fn next(adopted: &Adopted) -> &'static str {
+    if adopted.cases() == 0 {
+        "nothing was committed; next: a case in tests/micro (tests/micro/README.md), agent test, \
+        git add --all, git commit, agent release"
+    } else {
+        "nothing was committed; next: agent test, git add --all, git commit, agent release"
+    }
 }
 
 /// Records calls as cases up to the limit, or until Ctrl-C.

@@ -1,4 +1,4 @@
-//! A progress bar on stderr, where that is a terminal.
+//! Progress on stderr, where that is a terminal: bars, and the steps of a command.
 
 use crate::printer::Printer;
 use agent_core::formats::manifest::Tier;
@@ -6,11 +6,14 @@ use agent_core::testing::evaluation::{CaseResult, Outcome};
 use agent_core::testing::event::Event;
 use agent_engine::notices::SlowCases;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The time before the first estimate.
 const SETTLED: Duration = Duration::from_millis(250);
+/// The time between two pictures of a step that runs.
+const TICK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct Progress {
@@ -86,6 +89,90 @@ impl Drop for Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// The steps of a command that takes seconds, one after another. On a terminal the current one is
+/// shown with its time so far, and each one with its time at its end; elsewhere a step is a line.
+#[derive(Debug)]
+pub struct Steps<'a> {
+    printer: &'a Printer,
+    began: Instant,
+    current: RefCell<Option<Step>>,
+    done: RefCell<Vec<(String, Duration)>>,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: String,
+    began: Instant,
+    spinner: Option<ProgressBar>,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(printer: &'a Printer) -> Self {
+        let began = Instant::now();
+        Self { printer, began, current: RefCell::default(), done: RefCell::default() }
+    }
+
+    /// Ends the current step and begins another one.
+    pub fn begin(&self, name: &str) {
+        self.end();
+        let spinner = self.printer.shows_progress().then(|| {
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+            let spinner = ProgressBar::new_spinner()
+                .with_style(style.expect("the template is constant"))
+                .with_message(name.to_owned());
+            spinner.enable_steady_tick(TICK);
+            spinner
+        });
+        if spinner.is_none() {
+            self.printer.say(name);
+        }
+        let step = Step { name: name.to_owned(), began: Instant::now(), spinner };
+        self.current.replace(Some(step));
+    }
+
+    /// Ends the current step.
+    pub fn end(&self) {
+        let Some(step) = self.current.take() else { return };
+        let took = step.began.elapsed();
+        if let Some(spinner) = &step.spinner {
+            spinner.finish_and_clear();
+            self.printer.say(format!("{} ({})", step.name, seconds(took)));
+        }
+        self.done.borrow_mut().push((step.name, took));
+    }
+
+    /// Prints something else, above the current step.
+    pub fn aside(&self, say: impl FnOnce(&Printer)) {
+        let spinner = self.current.borrow().as_ref().and_then(|step| step.spinner.clone());
+        match spinner {
+            Some(spinner) => spinner.suspend(|| say(self.printer)),
+            None => say(self.printer),
+        }
+    }
+
+    pub fn say(&self, text: &str) {
+        self.aside(|printer| printer.say(text));
+    }
+
+    /// The time since the first step began, and that of each step that ended.
+    pub fn times(&self) -> (Duration, Vec<(String, Duration)>) {
+        (self.began.elapsed(), self.done.borrow().clone())
+    }
+}
+
+impl Drop for Steps<'_> {
+    fn drop(&mut self) {
+        if let Some(spinner) = self.current.take().and_then(|step| step.spinner) {
+            spinner.finish_and_clear();
+        }
+    }
+}
+
+/// Such as `1.2 s`.
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
 }
 
 /// Estimates the remaining time of a tier. Slow cases take their last duration, the others the mean

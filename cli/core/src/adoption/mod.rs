@@ -421,6 +421,40 @@ pub fn is_offline(answer: &Answer) -> bool {
     OFFLINE.iter().any(|words| text.contains(words))
 }
 
+/// What a server lacked that ended while it started, by what it printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// A variable of its environment, such as a key.
+    Variable(String),
+    Network,
+}
+
+/// A guess for a hint: servers have no form for this.
+pub fn lack(printed: &str) -> Option<Lack> {
+    const CREDENTIALS: [&str; 8] =
+        ["_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_ID", "_URL", "_URI", "_HOST"];
+    let is_name = |word: &&str| {
+        word.contains('_')
+            && word.starts_with(|first: char| first.is_ascii_uppercase())
+            && word
+                .chars()
+                .all(|one| one.is_ascii_uppercase() || one.is_ascii_digit() || one == '_')
+    };
+    let is_part = |one: char| one.is_ascii_alphanumeric() || one == '_';
+    for line in printed.lines() {
+        let names = || line.split(|one| !is_part(one)).filter(is_name);
+        let speaks_of_one = line.to_lowercase().contains("environment");
+        let mut credentials =
+            names().filter(|name| CREDENTIALS.iter().any(|end| name.ends_with(end)));
+        let found = if speaks_of_one { names().next() } else { credentials.next() };
+        if let Some(name) = found {
+            return Some(Lack::Variable(name.to_owned()));
+        }
+    }
+    let lowercase = printed.to_lowercase();
+    OFFLINE.iter().any(|words| lowercase.contains(words)).then_some(Lack::Network)
+}
+
 /// The length limit of an answer copied to a case.
 const REPEATED: usize = 4096;
 
@@ -657,6 +691,26 @@ mod tests {
         }
         assert_eq!(words("python 'a"), Err(AdoptionError::Quote("python 'a".to_owned())));
         assert_eq!(words(" "), Err(AdoptionError::Empty));
+    }
+
+    #[test]
+    fn a_missing_key_or_network_is_found_in_what_a_server_printed() {
+        for (printed, expected) in [
+            (
+                "Error: BRAVE_API_KEY environment variable is required",
+                Some(Lack::Variable("BRAVE_API_KEY".into())),
+            ),
+            ("KeyError: 'GITHUB_TOKEN'", Some(Lack::Variable("GITHUB_TOKEN".into()))),
+            (
+                "Please set the SLACK_TEAM in the environment\n",
+                Some(Lack::Variable("SLACK_TEAM".into())),
+            ),
+            ("  errno: -3008,\n  code: 'ENOTFOUND'", Some(Lack::Network)),
+            ("ModuleNotFoundError: No module named 'x'", None),
+            ("MAX_SIZE exceeded", None),
+        ] {
+            assert_eq!(lack(printed), expected, "{printed}");
+        }
     }
 
     fn detected(

@@ -283,6 +283,12 @@ pub fn xdg_config_home() -> Option<std::path::PathBuf> {
     folder("XDG_CONFIG_HOME")
 }
 
+/// The folder of `agent` among the user's caches; `None` where neither variable names one.
+pub fn cache_folder() -> Option<std::path::PathBuf> {
+    let caches = folder("XDG_CACHE_HOME").or_else(|| Some(folder(HOME)?.join(".cache")))?;
+    Some(caches.join("agent"))
+}
+
 /// Where Claude Code keeps its configuration, when it is not the home folder.
 pub fn claude_config_dir() -> Option<std::path::PathBuf> {
     folder("CLAUDE_CONFIG_DIR")

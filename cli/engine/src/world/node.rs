@@ -21,7 +21,7 @@ const MARKED: &str = "agent/node-environment@1";
 
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    #[error("`{program}` is not on PATH, and agent.toml has [node]")]
+    #[error("`{program}` is not on PATH, and the server needs packages of Node")]
     NotFound { program: &'static str },
     #[error("agent.toml: `node.lock` names {}, and {} is not there", lock.display(),
         missing.display())]
@@ -31,6 +31,11 @@ pub enum NodeError {
     #[error("the packages of {} could not be installed", lock.display())]
     Environment {
         lock: PathBuf,
+        #[source]
+        source: ProcessError,
+    },
+    #[error("the packages of Node cannot be locked")]
+    Lock {
         #[source]
         source: ProcessError,
     },
@@ -44,7 +49,9 @@ impl Diagnose for NodeError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::NoLock { .. } | Self::Package(_) => FailureKind::Input,
-            Self::NotFound { .. } | Self::Environment { .. } => FailureKind::Surroundings,
+            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => {
+                FailureKind::Surroundings
+            }
             Self::Process(error) => error.kind(),
             Self::Fs(error) => error.kind(),
         }
@@ -61,7 +68,7 @@ impl Diagnose for NodeError {
             Self::Package(PackageError::Local { .. }) => {
                 Some("publish that package, or name it by a version of a registry".to_owned())
             }
-            Self::Package(PackageError::Malformed { .. }) => None,
+            Self::Package(PackageError::Malformed { .. }) | Self::Lock { .. } => None,
             Self::Environment { .. } => {
                 Some("nothing was changed; run it again once the cause is fixed".to_owned())
             }
@@ -141,33 +148,66 @@ impl Packages {
         made
     }
 
+    /// Takes the packages that `install` put into a folder together with their lock.
+    pub fn take(&self, made: &Path) -> Result<(), NodeError> {
+        package::refuse_local(&self.locked, &self.lock.display().to_string())?;
+        let _turn = FileLock::acquire(&lock_of(&self.folder))?;
+        if self.is_ready() {
+            return Ok(());
+        }
+        self.begin()?;
+        let modules = made.join(MODULES);
+        if modules.is_dir() {
+            fs::rename(&modules, &self.modules())?;
+        }
+        self.mark()
+    }
+
     fn make(&self, npm: &Path) -> Result<(), NodeError> {
+        self.begin()?;
+        let run = run(npm, "ci", &self.folder);
+        // the lock has hashes of the packages, so one in npm's cache needs no request to the
+        // registry
+        let made = run.arg("--prefer-offline").succeed();
+        made.map_err(|source| NodeError::Environment { lock: self.lock.clone(), source })?;
+        self.mark()
+    }
+
+    /// The files that describe the packages.
+    fn begin(&self) -> Result<(), FsError> {
         fs::remove_folder(&self.folder)?;
         let name = self.lock.file_name().unwrap_or_default();
         fs::write(&self.folder.join(package::FILE), &self.description)?;
         fs::write(&self.folder.join(name), &self.locked)?;
-        if !self.settings.is_empty() {
-            fs::write(&self.folder.join(SETTINGS), &self.settings)?;
+        if self.settings.is_empty() {
+            return Ok(());
         }
-        let run = Run::new(npm).directory(&self.folder).env_remove("NODE_ENV");
-        // the lock has hashes of the packages, so one in npm's cache needs no request to the
-        // registry
-        let run = run.args([
-            "ci",
-            "--prefer-offline",
-            "--no-audit",
-            "--no-fund",
-            "--no-update-notifier",
-            "--loglevel",
-            "error",
-        ]);
-        run.succeed()
-            .map_err(|source| NodeError::Environment { lock: self.lock.clone(), source })?;
+        fs::write(&self.folder.join(SETTINGS), &self.settings)
+    }
+
+    /// The packages are complete.
+    fn mark(&self) -> Result<(), NodeError> {
         // a lock without packages makes none
         fs::create_dir(&self.modules())?;
         let marker = json!({"schema": MARKED, "lock": self.lock, "made_with": "npm"}).to_string();
         Ok(fs::write(&self.folder.join(MARKER), marker.as_bytes())?)
     }
+}
+
+/// Chooses the versions of the packages that package.json of a folder names, and of `package`;
+/// locks and installs them there, under the settings of a repository.
+pub fn install(folder: &Path, of: &Path, package: Option<&String>) -> Result<(), NodeError> {
+    let npm = on_path(OsStr::new("npm")).ok_or(NodeError::NotFound { program: "npm" })?;
+    if let Some(settings) = fs::read_if_there(&of.join(SETTINGS))? {
+        fs::write(&folder.join(SETTINGS), &settings)?;
+    }
+    let run = run(&npm, "install", folder).args(package);
+    run.succeed().map(drop).map_err(|source| NodeError::Lock { source })
+}
+
+fn run(npm: &Path, verb: &str, folder: &Path) -> Run {
+    let run = Run::new(npm).arg(verb).directory(folder).env_remove("NODE_ENV");
+    run.args(["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel", "error"])
 }
 
 /// The version of Node; cached by the executable's stamp.

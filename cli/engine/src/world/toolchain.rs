@@ -4,7 +4,7 @@
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::node::{MODULES, NodeError, Packages};
-use crate::world::python::{self, Bytecode, Installer, PythonError, on_path};
+use crate::world::python::{self, Bytecode, Installer, Interpreter, PythonError, on_path};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Manifest, Python};
 use agent_core::formats::suggestion::did_you_mean;
@@ -86,7 +86,7 @@ impl Toolchain {
 
     /// The same with what is to install packages of Python, where that has to be.
     pub fn by(
-        installer: impl FnOnce() -> Installer,
+        installer: impl FnOnce(&Interpreter) -> Installer,
         layout: &Layout,
         code: &Path,
         manifest: &Manifest,

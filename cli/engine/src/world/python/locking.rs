@@ -1,122 +1,13 @@
-//! Locks that hold for every platform and every Python of a requirement, made by `uv`: the one on
-//! PATH, or one that pip fetches for the moment.
+//! Locks that hold for every platform and every Python of a requirement, made by `uv`; by pip alone
+//! they hold for one interpreter on one platform.
 
-use super::{Interpreter, PythonError, on_path};
+use super::installer::{Installer, Pip};
+use super::{Interpreter, PythonError};
 use crate::world::fs;
-use crate::world::process::{Finished, ProcessError, Run};
+use crate::world::process::{Finished, Run};
 use agent_core::formats::python_version::PythonRequirement;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-
-/// The `uv` that is fetched where there is none.
-const UV: &str = include_str!("uv.lock.txt");
-
-/// What installs packages.
-#[derive(Debug, Clone)]
-pub enum Installer {
-    /// With variables that pass pip's configuration on to it.
-    Uv {
-        program: PathBuf,
-        settings: Vec<(OsString, OsString)>,
-    },
-    Pip,
-}
-
-impl Installer {
-    /// What this machine has.
-    pub fn found() -> Self {
-        match on_path(OsStr::new("uv")) {
-            Some(program) => Self::Uv { program, settings: Vec::new() },
-            None => Self::Pip,
-        }
-    }
-
-    /// The same, else a `uv` that pip puts into `folder`.
-    pub fn fetched(bare: &Interpreter, folder: &Path, say: &dyn Fn(&str)) -> Self {
-        if let found @ Self::Uv { .. } = Self::found() {
-            return found;
-        }
-        say("downloading uv with pip: it locks packages for every platform");
-        match fetch(bare, folder) {
-            Ok(program) => Self::Uv { program, settings: settings_of_pip(bare) },
-            Err(_) => Self::Pip,
-        }
-    }
-
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Uv { .. } => "uv",
-            Self::Pip => "venv and pip",
-        }
-    }
-}
-
-fn fetch(bare: &Interpreter, folder: &Path) -> Result<PathBuf, PythonError> {
-    let lock = folder.join("uv.lock.txt");
-    fs::write(&lock, UV.as_bytes())?;
-    let target = folder.join("uv");
-    let install = pip(&bare.executable).args([
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--require-hashes",
-    ]);
-    let install = install.arg("--target").arg(&target).arg("-r").arg(&lock);
-    if let Err(source) = install.succeed() {
-        // some interpreters come without pip, but with `ensurepip`
-        let venv = folder.join("pip");
-        let failed = |_| PythonError::Environment { lock: lock.clone(), source };
-        Run::new(&bare.executable)
-            .args(["-I", "-m", "venv"])
-            .arg(&venv)
-            .succeed()
-            .map_err(failed)?;
-        let install = pip(&venv.join("bin/python")).args([
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-        ]);
-        let install = install.arg("--target").arg(&target).arg("-r").arg(&lock);
-        install
-            .succeed()
-            .map_err(|source| PythonError::Environment { lock: lock.clone(), source })?;
-    }
-    Ok(target.join("bin/uv"))
-}
-
-/// The installed pip, independent of the user's Python variables.
-fn pip(python: &Path) -> Run {
-    ["PYTHONHOME", "PYTHONPATH", "PIP_USER", "PIP_TARGET", "PIP_PREFIX"]
-        .into_iter()
-        .fold(Run::new(python), Run::env_remove)
-        .args(["-I", "-m", "pip", "--no-input", "--disable-pip-version-check"])
-}
-
-/// pip's package indexes as variables for `uv`. The user's own settings for `uv` take precedence.
-fn settings_of_pip(bare: &Interpreter) -> Vec<(OsString, OsString)> {
-    const MEANT: [(&str, &str); 4] = [
-        ("index-url", "UV_DEFAULT_INDEX"),
-        ("extra-index-url", "UV_INDEX"),
-        ("trusted-host", "UV_INSECURE_HOST"),
-        ("cert", "SSL_CERT_FILE"),
-    ];
-    let said = pip(&bare.executable)
-        .args(["config", "list"])
-        .succeed()
-        .map(|finished| finished.text())
-        .unwrap_or_default();
-    let values = said.lines().filter_map(|line| line.split_once('='));
-    let settings = values.filter_map(|(key, value)| {
-        let name = key.rsplit(['.', ':']).next()?;
-        let (_, meant) = MEANT.iter().find(|(known, _)| *known == name)?;
-        let value = value.trim_matches('\'').replace("\\n", " ");
-        Some((OsString::from(*meant), OsString::from(value.trim())))
-    });
-    settings.filter(|(name, _)| crate::world::env::is_unset(name)).collect()
-}
 
 /// What is to be locked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -172,7 +63,7 @@ impl Locking<'_> {
                 })
             }
             Installer::Pip => {
-                let report = self.report(wanted).map_err(cannot)?.text();
+                let report = self.report(wanted)?.text();
                 Ok(Locked {
                     bytes: agent_core::adoption::lock(&report)?.into_bytes(),
                     is_local: true,
@@ -225,12 +116,12 @@ impl Locking<'_> {
         Ok(path)
     }
 
-    /// The packages pip would install, where `uv` is unavailable. The interpreter may have no pip,
-    /// so a separate one is used.
-    fn report(&self, wanted: &LockInputs) -> Result<Finished, ProcessError> {
-        let venv = self.place.join("resolve");
-        Run::new(&self.bare.executable).args(["-I", "-m", "venv"]).arg(&venv).succeed()?;
-        let run = pip(&venv.join("bin/python")).directory(self.folder);
+    /// The packages pip would install, where `uv` is unavailable.
+    fn report(&self, wanted: &LockInputs) -> Result<Finished, PythonError> {
+        let cannot = |source| PythonError::Lock { source };
+        let pip = Pip::of(self.bare, self.place).map_err(cannot)?;
+        // nothing is installed, so a system's own packages are not touched
+        let run = pip.run().directory(self.folder).env("PIP_BREAK_SYSTEM_PACKAGES", "1");
         let run =
             run.args(["install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]);
         let is_list = |file: &&PathBuf| file.extension() == Some(OsStr::new("txt"));
@@ -246,7 +137,7 @@ impl Locking<'_> {
         } else {
             run.arg(format!(".{extras}"))
         };
-        run.args(&wanted.listed).succeed()
+        run.args(&wanted.listed).succeed().map_err(cannot)
     }
 }
 

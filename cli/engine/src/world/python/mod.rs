@@ -1,13 +1,15 @@
 //! Python: the interpreter a repository runs on, and its environment.
 //!
 //! A manifest without a lock gets the bare interpreter. One with a lock gets an environment keyed
-//! by the lock's bytes and the interpreter, made once, by `uv` where it is on PATH and by `venv`
-//! and pip otherwise.
+//! by the lock's bytes and the interpreter, made once, by `uv` where there is one and by `venv` and
+//! pip otherwise.
 
+mod installer;
 mod locking;
 mod project;
 
-pub use locking::{Installer, LockInputs, Locked, Locking};
+pub use installer::Installer;
+pub use locking::{LockInputs, Locked, Locking};
 pub use project::project;
 
 use crate::world::env;
@@ -20,6 +22,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Python};
 use agent_core::formats::object_id;
 use agent_core::formats::python_version::{PythonRequirement, PythonVersion};
+use installer::Pip;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -147,7 +150,7 @@ pub fn interpreter(
 
 /// The same with what is to install packages, where that has to be.
 pub fn interpreter_by(
-    installer: impl FnOnce() -> Installer,
+    installer: impl FnOnce(&Interpreter) -> Installer,
     layout: &Layout,
     code: &Path,
     python: &Python,
@@ -455,7 +458,7 @@ struct Marker<'a> {
 }
 
 fn environment(
-    installer: impl FnOnce() -> Installer,
+    installer: impl FnOnce(&Interpreter) -> Installer,
     layout: &Layout,
     code: &Path,
     lock: &Path,
@@ -465,12 +468,15 @@ fn environment(
     let bytes = fs::read_if_there(&code.join(lock))?
         .ok_or_else(|| PythonError::NoLock { lock: lock.to_owned() })?;
     let folder = layout.environment(&key(&bytes, bare));
-    let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, installer: installer() };
-    if let Some(python) = finished(&folder) {
-        if !is_compiled(&folder) {
-            // where that cannot be, each start takes longer
-            let _ = maker.compile();
-        }
+    let known = finished(&folder);
+    if let Some(python) = known.as_ref().filter(|_| is_compiled(&folder)) {
+        return Ok(python.clone());
+    }
+    let installer = installer(bare);
+    let maker = Maker { code, lock, folder: &folder, bare, bytes: &bytes, installer };
+    if let Some(python) = known {
+        // where that cannot be, each start takes longer
+        let _ = maker.compile();
         return Ok(python);
     }
     refuse_local_entries(&bytes, lock)?;
@@ -605,39 +611,40 @@ impl Maker<'_> {
             Installer::Uv { program, .. } => {
                 self.run(program).args(["pip", "check", "--python"]).arg(python_of(self.folder))
             }
-            Installer::Pip => self.run(&python_of(self.folder)).args([
-                "-I",
-                "-m",
-                "pip",
-                "--disable-pip-version-check",
-                "check",
-            ]),
+            Installer::Pip => self.pip().ok()?.arg("check"),
         };
         let checked = check.finish().ok().filter(|checked| !checked.success())?;
         Some(format!("{} {}", checked.text(), checked.complaint()).trim().replace('\n', "; "))
     }
 
+    /// The environment gets no pip of its own, which takes seconds, and packages are compiled on
+    /// every processor afterwards.
     fn with_pip(&self) -> Result<(), ProcessError> {
-        self.run(&self.bare.executable).args(["-I", "-m", "venv"]).arg(self.folder).succeed()?;
-        let install = self.run(&python_of(self.folder)).args([
-            "-I",
-            "-m",
-            "pip",
-            "install",
-            "--no-input",
-            "--disable-pip-version-check",
-        ]);
-        self.lock_of(install.arg("--quiet")).succeed().map(drop)
+        let venv = self.run(&self.bare.executable).args(["-I", "-m", "venv", "--without-pip"]);
+        venv.arg(self.folder).succeed()?;
+        let install = self.pip()?.args(["install", "--quiet", "--no-compile"]);
+        self.lock_of(install).succeed()?;
+        self.compile_packages();
+        Ok(())
     }
 
-    /// Compiles what was installed without that. A package that does not compile is its user's to
-    /// find.
-    fn compile(&self) -> Result<(), PythonError> {
+    fn pip(&self) -> Result<Run, ProcessError> {
+        let pip = Pip::within(self.bare, &python_of(self.folder))?;
+        Ok(pip.run().directory(self.code).env_remove("VIRTUAL_ENV"))
+    }
+
+    fn compile_packages(&self) {
         const COMPILE: &str = "import compileall, sysconfig; \
-            compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2)";
+            compileall.compile_dir(sysconfig.get_path('purelib'), quiet=2, workers=0)";
+        // a package that does not compile is its user's to find
+        let _ = self.run(&python_of(self.folder)).args(["-I", "-c", COMPILE]).finish();
+    }
+
+    /// Compiles what was installed without that.
+    fn compile(&self) -> Result<(), PythonError> {
         let _turn = self.turn()?;
         if !is_compiled(self.folder) {
-            let _ = self.run(&python_of(self.folder)).args(["-I", "-c", COMPILE]).finish();
+            self.compile_packages();
             self.mark()?;
         }
         Ok(())
