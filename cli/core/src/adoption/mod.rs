@@ -451,7 +451,8 @@ pub fn lack(printed: &str) -> Option<Lack> {
             return Some(Lack::Variable(name.to_owned()));
         }
     }
-    let lowercase = printed.to_lowercase();
+    // "enotfound" is in the name of an error of Python
+    let lowercase = printed.to_lowercase().replace("modulenotfounderror", "");
     OFFLINE.iter().any(|words| lowercase.contains(words)).then_some(Lack::Network)
 }
 
