@@ -87,6 +87,13 @@ adopt-servers *ARGS:
     cargo build
     AGENT={{justfile_directory()}}/target/debug/agent python3 tests/servers/adopt.py {{ARGS}}
 
+# seconds that 20 public servers of PyPI and npm take to be adopted and served, with empty and warm caches, beside the installation of their packages alone: just bench-adopt [--without-uv] [NAME...]
+bench-adopt *ARGS:
+    cargo build --release
+    [ -e target/bench-adopt/bin/uv ] || python3 -m venv target/bench-adopt
+    target/bench-adopt/bin/python -m pip install --quiet uv
+    python3 tests/bench/adopt.py --uv target/bench-adopt/bin/uv {{ARGS}}
+
 # 10,000 trivial cases against a bare JSON-RPC loop over the same child
 bench-tiers *ARGS:
     cargo build --release

@@ -4,7 +4,7 @@ use crate::exit::{CommandResult, Exit};
 use agent_engine::error::Failure;
 use agent_engine::templates::{self, Template};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// List the templates of `agent init`, or apply one
 #[derive(Debug, clap::Args)]
@@ -171,10 +171,10 @@ fn shown(path: &str, change: &Change) -> String {
 }
 
 fn next(plan: &Plan) -> String {
-    const SIGNALS: &str = "signals/feedback.jsonl";
-    let has_signals = plan.template.files().iter().any(|file| file.path == Path::new(SIGNALS));
-    let tune =
-        if has_signals { format!("agent tune --signals {SIGNALS}, ") } else { String::new() };
+    let files = plan.template.files();
+    let signals = files.iter().find(|file| file.path.starts_with("signals"));
+    let tune = signals.map(|file| format!("agent tune --signals {}, ", file.path.display()));
+    let tune = tune.unwrap_or_default();
     format!("next: agent test, git add --all, git commit, agent release, {tune}agent promote")
 }
 
