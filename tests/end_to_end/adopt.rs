@@ -1,6 +1,6 @@
 //! `agent adopt` on repositories whose server does not use `agent`.
 
-use crate::world::World;
+use crate::world::{World, source_root};
 
 /// An MCP server on the standard library, written without `agent` in mind: one tool, which checks
 /// its arguments.
@@ -94,6 +94,12 @@ fn an_unsupported_repository_is_refused_and_unchanged() {
         .agent("a", ["adopt", "--command", "python broken.py"])
         .code(5)
         .stderr_has("no key in the environment");
+    world.write("a/broken.py", "raise SystemExit('set WEATHER_API_KEY first')\n");
+    world
+        .agent("a", ["adopt", "--command", "python broken.py"])
+        .code(5)
+        .stderr_has("`--env WEATHER_API_KEY`");
+    world.write("a/broken.py", "raise SystemExit('no key in the environment')\n");
     world
         .agent("a", ["adopt", "--command", "no-such-program"])
         .code(3)
@@ -410,6 +416,71 @@ fn a_lock_covers_every_platform_and_is_installed_unchanged() {
     );
     assert!(line("install").contains("--no-deps --require-hashes"), "{heard}");
     assert!(world.read("a/requirements.lock").contains("sys_platform"));
+}
+
+/// `agent adopt` downloads `uv` into this cache; here a stand-in is there already.
+#[test]
+fn a_uv_in_the_cache_is_used_where_path_has_none() {
+    let world = World::new();
+    repository(&world);
+    world.write("a/requirements.txt", "nothing\n");
+    let lock = source_root().join("cli/engine/src/world/python/uv.lock.txt");
+    let digest = World::finish(world.command("sha256sum", ".").arg(lock)).ok().stdout;
+    let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
+    let uv = format!("cache/agent/tools/uv-{}-{platform}/bin/uv", &digest[..16]);
+    stand_in(&world, "uv", UV);
+    world.write(&uv, "");
+    std::fs::rename(world.path("bin/uv"), world.path(&uv)).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let without = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
+    let heard = world.path("heard");
+    let mut adopt = world.command(crate::world::AGENT, "a");
+    let adopt = adopt
+        .args(["adopt", "--json"])
+        .env("PATH", std::env::join_paths(without).unwrap())
+        .env("XDG_CACHE_HOME", world.path("cache"))
+        .env("UV_HEARD", &heard);
+    let adopted = World::finish(adopt).ok().json();
+    let heard = std::fs::read_to_string(heard).unwrap();
+    assert!(heard.contains("compile") && heard.contains("install"), "{heard}");
+    let steps: Vec<_> =
+        adopted["steps"].as_array().unwrap().iter().map(|step| &step["step"]).collect();
+    assert_eq!(steps[0], "locking its packages", "{steps:?}");
+}
+
+/// Two tools beside `double`: one never answers, one is there only for a client with `sampling`.
+#[test]
+fn tools_that_hang_or_are_not_for_every_client_have_no_case() {
+    let world = World::new();
+    repository(&world);
+    let server = SERVER
+        .replace(
+            "def answer",
+            "import threading\nTOOLS = [{**TOOL, \"name\": \"hang\"}, TOOL]\n\ndef answer",
+        )
+        .replace(
+            "    if method == \"initialize\":",
+            "    if method == \"initialize\" and \"sampling\" in params[\"capabilities\"]:\n        \
+            TOOLS.append({**TOOL, \"name\": \"ask\"})\n    if method == \"initialize\":",
+        )
+        .replace("\"tools\": [TOOL]", "\"tools\": TOOLS")
+        .replace(
+            "    if \"number\" not in",
+            "    if params.get(\"name\") not in [tool[\"name\"] for tool in TOOLS]:\n        \
+            return {\"content\": [{\"type\": \"text\", \"text\": \"no tool\"}], \"isError\": True}\n    \
+            if params.get(\"name\") == \"hang\" and \"number\" in params[\"arguments\"]:\n        \
+            threading.Event().wait()\n    if \"number\" not in",
+        );
+    world.write("a/server.py", server);
+    let adopted = world.agent("a", ["adopt", "--json"]).ok().json();
+    assert_eq!(adopted["tools"], serde_json::json!(["hang", "double", "ask"]));
+    assert_eq!(adopted["untested"], serde_json::json!(["ask"]));
+    let cases = world.read("a/tests/micro/adopted.jsonl");
+    for id in ["double-answers", "double-needs-number", "hang-needs-number"] {
+        assert!(cases.contains(&format!("\"id\":\"{id}\"")), "{id}: {cases}");
+    }
+    assert_eq!(cases.lines().count(), 3, "{cases}");
+    world.agent("a", ["test"]).ok();
 }
 
 /// What `uv` was asked to lock, for a repository with these files; the server stands in

@@ -147,7 +147,8 @@ impl Tried {
         let (shown, started) = tokio::join!(shown, async { second.running().await.map(drop) });
         let (mut tried, tools) = shown?;
         started?;
-        let called = called(&adoption::trials(&tools), &mut sessions, varies).await;
+        let trials = adoption::trials(&tools);
+        let called = called(&attempts(&trials), &mut sessions, varies).await;
         for mut session in sessions {
             session.end().await;
         }
@@ -170,15 +171,15 @@ impl Tried {
     }
 }
 
-/// Calls one tool after another, in the order of the trials in both processes.
+/// Calls one tool after another, in the same order in both processes.
 async fn called(
-    trials: &[Trial],
+    attempts: &[Attempt<'_>],
     sessions: &mut [Session<'_>; 2],
     varies: &[String],
 ) -> Result<Vec<Called>, ChildError> {
     let until = Instant::now() + WALL_LIMIT;
     let mut called: Vec<Called> = Vec::new();
-    let mut rest = trials;
+    let mut rest = attempts;
     while !rest.is_empty() && Instant::now() < until {
         let [first, second] = &mut *sessions;
         let children = [first.running().await?, second.running().await?];
@@ -192,12 +193,33 @@ async fn called(
     Ok(called)
 }
 
-/// The calls of a trial, with its place among the trials.
+/// What a tool is called with.
+enum Attempt<'a> {
+    /// Nothing: it has to refuse that.
+    Bare {
+        trial: &'a Trial,
+        refusal: Value,
+    },
+    Full(&'a Trial),
+}
+
+fn attempts(trials: &[Trial]) -> Vec<Attempt<'_>> {
+    trials
+        .iter()
+        .flat_map(|trial| {
+            let refusal = adoption::refusal(trial);
+            let bare = refusal.map(|refusal| Attempt::Bare { trial, refusal });
+            bare.into_iter().chain([Attempt::Full(trial)])
+        })
+        .collect()
+}
+
+/// The calls of an attempt, with its place among the attempts.
 type Calling<'a> = Pin<Box<dyn Future<Output = (usize, Result<Called, ChildError>)> + 'a>>;
 
-/// Calls until a process is gone or answers nothing more; gives back how many trials are done with.
+/// Calls until a process is gone or answers nothing more; gives back how many attempts are done with.
 async fn round(
-    trials: &[Trial],
+    attempts: &[Attempt<'_>],
     children: [&Child; 2],
     varies: &[String],
     until: Instant,
@@ -205,13 +227,13 @@ async fn round(
     let mut results: Vec<Option<Called>> = Vec::new();
     let mut waiting: FuturesUnordered<Calling<'_>> = FuturesUnordered::new();
     let mut is_slow = false;
-    for (index, trial) in trials.iter().enumerate() {
+    for (index, attempt) in attempts.iter().enumerate() {
         if Instant::now() > until {
             break;
         }
         results.push(None);
         let mut call: Calling<'_> =
-            Box::pin(async move { (index, answers(trial, children, varies).await) });
+            Box::pin(async move { (index, answers(attempt, children, varies).await) });
         let mut pace = std::pin::pin!(tokio::time::sleep(pace_beside(waiting.len())));
         let was_slow = std::mem::replace(&mut is_slow, true);
         loop {
@@ -250,36 +272,48 @@ fn pace_beside(waiting: usize) -> Duration {
 }
 
 async fn answers(
+    attempt: &Attempt<'_>,
+    children: [&Child; 2],
+    varies: &[String],
+) -> Result<Called, ChildError> {
+    match attempt {
+        Attempt::Bare { trial, refusal } => refused(trial, refusal, children).await,
+        Attempt::Full(trial) => answered(trial, children, varies).await,
+    }
+}
+
+/// Both processes have to refuse: the tool may be there for a client with every capability alone.
+async fn refused(
+    trial: &Trial,
+    refusal: &Value,
+    children: [&Child; 2],
+) -> Result<Called, ChildError> {
+    let bare = Trial { arguments: json!({}), ..trial.clone() };
+    let mut called = Called::default();
+    let answers = called.answers(&bare, children, |_| true).await?;
+    let Some(answers) = answers else { return Ok(called) };
+    let both = answers.each_ref();
+    if both.iter().all(|answer| adoption::holds(refusal, answer)) {
+        called.cases.push(refusal.clone());
+    } else if !both.iter().any(|answer| adoption::is_offline(answer)) {
+        // its error does not name the argument
+        called.failure = adoption::failure(&bare, both);
+    }
+    Ok(called)
+}
+
+async fn answered(
     trial: &Trial,
     children: [&Child; 2],
     varies: &[String],
 ) -> Result<Called, ChildError> {
     let mut called = Called::default();
-    if let Some(refusal) = adoption::refusal(trial)
-        && let Some(answer) = called.answer(children[0], &trial.tool, &json!({})).await?
-    {
-        if adoption::holds(&refusal, &answer) {
-            called.cases.push(refusal);
-        } else if let Some(again) = called.answer(children[1], &trial.tool, &json!({})).await?
-            && !adoption::is_offline(&answer)
-        {
-            // its error does not name the argument
-            let bare = Trial { arguments: json!({}), ..trial.clone() };
-            called.failure = adoption::failure(&bare, [&answer, &again]);
-        }
-    }
-    // sequentially, so that answers that depend on the time differ
-    let mut answers = Vec::new();
-    for child in children {
-        match called.answer(child, &trial.tool, &trial.arguments).await {
-            Ok(Some(answer)) if !adoption::is_offline(&answer) => answers.push(answer),
-            // what was refused stays a case
-            _ => return Ok(called),
-        }
-    }
-    let both = [&answers[0], &answers[1]];
+    let is_usable = |answer: &Answer| !adoption::is_offline(answer);
+    let answers = called.answers(trial, children, is_usable).await?;
+    let Some(answers) = answers else { return Ok(called) };
+    let both = answers.each_ref();
     if both.iter().any(|answer| answer.is_error()) {
-        called.failure = called.failure.take().or_else(|| adoption::failure(trial, both));
+        called.failure = adoption::failure(trial, both);
         return Ok(called);
     }
     let case = adoption::recorded(trial, both, varies);
@@ -290,6 +324,20 @@ async fn answers(
 }
 
 impl Called {
+    /// Of both processes, one after the other, so that answers that depend on the time differ;
+    /// `None` where one of them gives none that is usable.
+    async fn answers(
+        &mut self,
+        trial: &Trial,
+        [first, second]: [&Child; 2],
+        is_usable: impl Fn(&Answer) -> bool,
+    ) -> Result<Option<[Answer; 2]>, ChildError> {
+        let one = self.answer(first, &trial.tool, &trial.arguments).await?.filter(&is_usable);
+        let Some(one) = one else { return Ok(None) };
+        let two = self.answer(second, &trial.tool, &trial.arguments).await?.filter(&is_usable);
+        Ok(two.map(|two| [one, two]))
+    }
+
     /// `None` for a JSON-RPC error, which no case can expect.
     async fn answer(
         &mut self,
