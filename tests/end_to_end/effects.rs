@@ -1,7 +1,7 @@
 //! Effects: what a Tuner's tool requests of the world, recorded with the signal.
 
 use crate::pipes::Pipes;
-use crate::served::Served;
+use crate::served::{Served, json_lines};
 use crate::world::{World, source_root};
 use agent_core::state::effect::Effects;
 use serde_json::{Value, json};
@@ -250,6 +250,22 @@ fn effects_outside_the_limits_are_refused_and_failures_count_nothing() {
         .agent(["tune", "ask", &url, "usd=0.75"])
         .code(1)
         .stderr_has("cost up to 0.75 US dollars");
+    let asks = (0..3).map(|number| {
+        let arguments = json!({"url": model.origin, "usd": 0.25});
+        json!({"id": format!("a-{number}"), "tool": "ask", "arguments": arguments})
+    });
+    served.world.write("asks.jsonl", json_lines(asks));
+    let asks = served.world.path("asks.jsonl");
+    let ended = World::finish(
+        served
+            .command()
+            .args(["tune", "--usd", "0.6", "--signals"])
+            .arg(asks)
+            .env("MODEL_KEY", SECRET),
+    );
+    ended.code(1).stderr_has("cost up to 0.75 US dollars, and --usd is 0.6");
+    assert_eq!((model.requests.swap(0, Ordering::SeqCst), effects(&served).len()), (2, 2));
+    served.agent(["state", "reset"]).ok();
     served.agent(["tune", "ask", &url]).code(6).stderr_has("MODEL_KEY is not set");
     served.agent(["tune", "ask", &url, "--dry-run"]).code(1).stderr_has("a dry run does not send");
     assert_eq!(model.requests.load(Ordering::SeqCst), 0);

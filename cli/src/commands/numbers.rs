@@ -14,6 +14,13 @@ pub fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
+/// An amount of US dollars.
+pub fn amount(text: &str) -> Result<f64, String> {
+    number(text)
+        .filter(|amount| *amount >= 0.0)
+        .ok_or_else(|| "give an amount of US dollars, such as 2.5".to_owned())
+}
+
 /// A number of things: `1 signal`, `2 signals`.
 pub fn counted(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })

@@ -1,4 +1,4 @@
-use super::numbers::counted;
+use super::numbers::{amount, counted};
 use super::outcome;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -13,7 +13,7 @@ use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
-use agent_engine::target::effects::Seeds;
+use agent_engine::target::effects::{BatchLimits, Seeds};
 use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
 use agent_engine::versions::{self, promotion};
 use agent_engine::world::clock::fresh_id;
@@ -57,6 +57,10 @@ pub struct Arguments {
     /// draw the same ones again
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Refuse requests of effects beyond this cost of all signals, in US dollars; `usd` of
+    /// [tuner.effects] bounds each signal
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    usd: Option<f64>,
     /// Signals from a file, one JSON object a line, or `-` for stdin
     #[arg(long, value_name = "FILE")]
     signals: Option<PathBuf>,
@@ -298,7 +302,8 @@ async fn batch(
         repeat = repeat.take().and_then(|repeat| repeat.after(&settled));
         report.take(settled);
     };
-    let mut effects = effects::of(repository, tuner, Seeds::of(arguments.seed));
+    let limits = BatchLimits { seeds: Seeds::of(arguments.seed), usd: arguments.usd };
+    let mut effects = effects::of(repository, tuner, limits);
     let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
     let batch = Batch {
         staging,

@@ -4,7 +4,7 @@ mod evaluation;
 mod request;
 
 use crate::repository::{Location, Repository};
-use crate::target::effects::{EffectError, Perform, Seeds, SignalEffects};
+use crate::target::effects::{BatchLimits, EffectError, Perform, SignalEffects};
 use crate::target::tuner::Tuner;
 use agent_core::state::effect::Request;
 use serde_json::Value;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The effects of a batch of signals through a Tuner.
-pub fn of(repository: &Repository, tuner: &Tuner, seeds: Seeds) -> SignalEffects {
+pub fn of(repository: &Repository, tuner: &Tuner, limits: BatchLimits) -> SignalEffects {
     let performer = Performer { location: repository.location() };
-    SignalEffects::new(Arc::new(performer), tuner.effect_limits().clone(), seeds)
+    SignalEffects::new(Arc::new(performer), tuner.effect_limits().clone(), limits)
 }
 
 /// Each request opens the repository on its own thread.

@@ -59,24 +59,39 @@ impl Seeds {
     }
 }
 
+/// What holds for all signals of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    pub seeds: Seeds,
+    /// US dollars, by what the requests say they cost at most.
+    pub usd: Option<f64>,
+}
+
+impl BatchLimits {
+    /// Those of a signal that is a batch of its own.
+    pub const NONE: Self = Self { seeds: Seeds::Fresh, usd: None };
+}
+
 /// The effects of the signals of one batch.
 pub struct SignalEffects {
     performer: Arc<dyn Perform>,
     limits: EffectLimits,
-    seeds: Seeds,
+    batch: BatchLimits,
+    /// In US dollars, by all signals so far.
+    spent: f64,
     /// By the id of a signal that is not settled yet.
     supplies: HashMap<String, Supply>,
 }
 
 impl SignalEffects {
-    pub fn new(performer: Arc<dyn Perform>, limits: EffectLimits, seeds: Seeds) -> Self {
-        Self { performer, limits, seeds, supplies: HashMap::new() }
+    pub fn new(performer: Arc<dyn Perform>, limits: EffectLimits, batch: BatchLimits) -> Self {
+        Self { performer, limits, batch, spent: 0.0, supplies: HashMap::new() }
     }
 
     /// What is offered to a signal, and its results so far.
     pub fn supply(&mut self, signal: &str) -> Result<&Supply, Failure> {
         if !self.supplies.contains_key(signal) {
-            let seed = self.seeds.next()?;
+            let seed = self.batch.seeds.next()?;
             let now = clock::rfc3339(clock::now());
             self.supplies.insert(signal.to_owned(), Supply::fresh(seed, now));
         }
@@ -94,9 +109,13 @@ impl SignalEffects {
         requests: Vec<Keyed>,
     ) -> Result<(), EffectError> {
         let Some(supply) = self.supplies.get_mut(signal) else { return Ok(()) };
-        if let Some(refused) = refusal(supply, &requests, &self.limits) {
+        let cost: f64 = requests.iter().map(|one| one.request.usd()).sum();
+        let refused = refusal(supply, &requests, &self.limits)
+            .or_else(|| beyond(self.batch.usd, self.spent + cost));
+        if let Some(refused) = refused {
             return Err(EffectError::Refused(refused));
         }
+        self.spent += cost;
         let mut running = Vec::with_capacity(requests.len());
         for Keyed { key, request } in requests {
             supply.spend(request.usd());
@@ -114,6 +133,14 @@ impl SignalEffects {
         }
         Ok(())
     }
+}
+
+/// Why requests that bring the batch to this cost are not carried out.
+fn beyond(limit: Option<f64>, cost: f64) -> Option<String> {
+    let limit = limit.filter(|limit| cost > *limit)?;
+    Some(format!(
+        "with it the requests of this command cost up to {cost} US dollars, and --usd is {limit}"
+    ))
 }
 
 /// Why these requests are not carried out.

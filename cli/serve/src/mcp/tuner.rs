@@ -26,7 +26,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::target::call;
-use agent_engine::target::effects::{EffectError, Seeds, SignalEffects};
+use agent_engine::target::effects::{BatchLimits, EffectError, SignalEffects};
 use agent_engine::target::tuner::{
     Batch, Incoming, Outcome, Rejected, Settled, Tuner, TuningError,
 };
@@ -158,8 +158,9 @@ async fn settle(
     loop {
         let lock = shim.locks.lock(STAGING).await;
         let server = caller.serving(&caller.session_route()).await?.server.clone();
-        let effects = effects
-            .get_or_insert_with(|| effects::of(&shim.repository, &server.server, Seeds::Fresh));
+        let effects = effects.get_or_insert_with(|| {
+            effects::of(&shim.repository, &server.server, BatchLimits::NONE)
+        });
         let requests = pending.pass(shim, &server, effects).await?;
         drop(lock);
         if requests.is_empty() {
