@@ -28,7 +28,7 @@ def die() -> int:
 server.run()
 "#;
 
-fn age(path: &Path, days: u64) {
+pub fn age(path: &Path, days: u64) {
     let time =
         SystemTime::from(agent_engine::world::clock::now()) - Duration::from_secs(days * 24 * 3600);
     let times = std::fs::FileTimes::new().set_modified(time).set_accessed(time);

@@ -1,5 +1,6 @@
 //! Calls of service on record, and their replay on a candidate.
 
+use crate::gc::age;
 use crate::pipes::{Pipes, eventually};
 use crate::served::{FOLDER, Served};
 use crate::world::{Ended, World};
@@ -172,6 +173,15 @@ fn a_planted_fault_is_found_and_no_side_effect_is_repeated() {
 
     // a tool with a side effect was never run
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "buy apples\n");
+
+    // one that the manifest names writes into a folder of the replay
+    served.world.write(Path::new(FOLDER).join("runner/__main__.py"), RUNNER);
+    let manifest = served.world.path(FOLDER).join("agent.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text + "replay = [\"note\"]\n").unwrap();
+    let named = served.agent(["replay", "--json"]).ok().json();
+    assert_eq!((&named["replayed"], &named["left_out"]["withheld"]), (&json!(9), &json!({})));
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "buy apples\n");
 }
 
 #[test]
@@ -309,11 +319,7 @@ fn a_record_is_removed_after_its_days() {
     let files = record_files(&served);
     served.agent(["gc"]).ok();
     assert_eq!(record_files(&served), files, "they are new");
-    let three_days = Duration::from_secs(3 * 24 * 60 * 60);
-    for path in &files {
-        let file = std::fs::File::options().write(true).open(path).unwrap();
-        file.set_modified(std::time::SystemTime::now() - three_days).unwrap();
-    }
+    files.iter().for_each(|path| age(path, 3));
     served.agent(["gc", "--dry-run"]).ok().stdout_has("record");
     assert_eq!(record_files(&served), files);
     served.agent(["gc"]).ok();

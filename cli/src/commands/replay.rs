@@ -74,17 +74,22 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn shown(replayed: &Replayed, context: &Context) {
     let (printer, report) = (&context.printer, &replayed.report);
-    replayed.warnings.as_slice().iter().for_each(|warning| printer.warn(warning));
+    for warning in replayed.warnings.as_slice() {
+        printer.warn(warning);
+    }
     printer.json(&replayed.document());
     printer.data(format!(
         "{} recorded calls: {} are run again, as {} distinct calls and {} conversations",
         replayed.recorded, replayed.calls, replayed.distinct, replayed.conversations
     ));
-    left_out(replayed).into_iter().for_each(|line| printer.data(line));
-    let differing = report.compared.iter().filter(|one| one.differs || one.how != How::Same);
-    let differing: Vec<&Compared> = differing.collect();
+    for line in left_out(replayed) {
+        printer.data(line);
+    }
+    let differing: Vec<&Compared> = report.shown().collect();
     let rows: Vec<_> = differing.iter().take(SHOWN).map(|one| row(one)).collect();
-    table::lines(&rows).into_iter().for_each(|line| printer.data(line));
+    for line in table::lines(&rows) {
+        printer.data(line);
+    }
     if differing.len() > SHOWN {
         printer.data(format!("and {} more", differing.len() - SHOWN));
     }

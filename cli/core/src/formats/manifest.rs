@@ -965,10 +965,7 @@ impl Manifest {
         if let Some(wrong) = self.evaluators.problem() {
             return problem("evaluators.import", wrong);
         }
-        if let Some((key, wrong)) = self.record.problem() {
-            return problem(key, wrong);
-        }
-        if let Some((key, wrong)) = self.promote.problem() {
+        if let Some((key, wrong)) = self.record.problem().or_else(|| self.promote.problem()) {
             return problem(key, wrong);
         }
         for (section, gated) in [("promote", &self.promote.gated()), ("release", &self.release)] {
@@ -1138,6 +1135,33 @@ mod tests {
     }
 
     #[test]
+    fn rules_of_the_record_are_checked() {
+        check(
+            "[record]\nredact = [{ pattern = \"(\" }]\n",
+            "agent.toml: `record.redact` has `(`, which is not a regular expression",
+        );
+        check(
+            "[record]\nredact = [{ pointer = \"/token\" }]\n",
+            "agent.toml: `record.redact` has `/token`; a pointer begins with `/arguments` or \
+            `/result`, such as `/arguments/token`",
+        );
+        check(
+            "[record]\nredact = [{ with = \"x\" }]\n",
+            "agent.toml: `record.redact` has a rule with neither or both of `pattern` and \
+            `pointer`",
+        );
+        check(
+            "[record]\nkey = \"a b\"\n",
+            "agent.toml: `record.key` is `a b`; it is the name of an environment variable, not the \
+            key itself",
+        );
+        check(
+            "[record]\nkeep_days = 0\n",
+            "agent.toml: `record.keep_days` is 0; it is a number of days above 0 and at most 36500",
+        );
+    }
+
+    #[test]
     fn manifest_error_names_the_key() {
         check(
             "[promote]\ntier = \"tiny\"\n",
@@ -1193,29 +1217,6 @@ mod tests {
             `first_version`, `runner`, `tuner`, `python`, `node`, `promote`, `release`, \
             `evaluators`, `architect`, `limits`, `store`, `tests`, `record`, \
             `remote`",
-        );
-        check(
-            "[record]\nredact = [{ pattern = \"(\" }]\n",
-            "agent.toml: `record.redact` has `(`, which is not a regular expression",
-        );
-        check(
-            "[record]\nredact = [{ pointer = \"/token\" }]\n",
-            "agent.toml: `record.redact` has `/token`; a pointer begins with `/arguments` or \
-            `/result`, such as `/arguments/token`",
-        );
-        check(
-            "[record]\nredact = [{ with = \"x\" }]\n",
-            "agent.toml: `record.redact` has a rule with neither or both of `pattern` and \
-            `pointer`",
-        );
-        check(
-            "[record]\nkey = \"a b\"\n",
-            "agent.toml: `record.key` is `a b`; it is the name of an environment variable, not the \
-            key itself",
-        );
-        check(
-            "[record]\nkeep_days = 0\n",
-            "agent.toml: `record.keep_days` is 0; it is a number of days above 0 and at most 36500",
         );
         check(
             "[promote]\ntier = \"micro\"\ntest = \"anova\"\n",

@@ -99,6 +99,11 @@ impl Report {
         self.compared.iter().filter(|compared| compared.how == how).count()
     }
 
+    /// What there is to look at, the gravest first.
+    pub fn shown(&self) -> impl Iterator<Item = &Compared> {
+        self.compared.iter().filter(|one| one.differs || one.how != How::Same)
+    }
+
     pub fn refusal(&self) -> Option<FailureKind> {
         match self.verdict {
             Verdict::Pass => None,

@@ -46,7 +46,7 @@ impl Replayed {
     /// `agent/replay@1`.
     pub fn document(&self) -> Value {
         let report = &self.report;
-        let differing: Vec<&Compared> = report.compared.iter().filter(is_shown).collect();
+        let differing: Vec<&Compared> = report.shown().collect();
         let unsteady: BTreeMap<_, _> = self
             .unsteady
             .iter()
@@ -81,11 +81,6 @@ impl Replayed {
         let kept = repository.store(manifest)?.put(&key, document.to_string().into_bytes());
         Ok(kept?)
     }
-}
-
-/// Whether there is something to look at.
-fn is_shown(compared: &&Compared) -> bool {
-    compared.differs || compared.how != How::Same
 }
 
 /// The ids of what differed in the last replay.

@@ -145,7 +145,11 @@ impl Side<'_> {
         if units.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let lines: String = units.iter().map(|unit| format!("{}\n", self.case(unit))).collect();
+        let mut lines = String::new();
+        for unit in units {
+            lines.push_str(&self.case(unit).to_string());
+            lines.push('\n');
+        }
         let files = self.evaluators.files(&self.repository.git)?;
         let cases = cases::of_lines(&files, expectations::FILE, &lines)?;
         let title = format!("replaying on {}", self.target.shown());

@@ -67,3 +67,55 @@ fn listed(repository: &Repository, target: &Target) -> Result<Vec<Value>, Failur
         Ok(tools?)
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn listing(tools: &[(&str, Option<bool>)]) -> BTreeMap<String, bool> {
+        let listed: Vec<Value> = tools
+            .iter()
+            .map(|(name, hint)| json!({"name": name, "annotations": {"readOnlyHint": hint}}))
+            .collect();
+        annotated(&listed)
+    }
+
+    #[test]
+    fn a_tool_is_run_where_no_side_denies_that_it_is_read_only() {
+        let tools = Tools {
+            candidate: listing(&[
+                ("read", Some(true)),
+                ("newly", Some(true)),
+                ("no-longer", Some(false)),
+                ("new", Some(true)),
+                ("plain", None),
+                ("named", None),
+            ]),
+            baseline: listing(&[
+                ("read", Some(true)),
+                ("newly", None),
+                ("no-longer", Some(true)),
+                ("removed", Some(true)),
+                ("removed-writer", None),
+                ("plain", None),
+                ("named", None),
+            ]),
+            named: vec!["named".to_owned(), "nowhere".to_owned()],
+        };
+        for (tool, runs) in [
+            ("read", true),
+            ("removed", true),
+            ("new", true),
+            ("named", true),
+            // a candidate cannot declare that a tool of the served version does nothing
+            ("newly", false),
+            ("no-longer", false),
+            ("removed-writer", false),
+            ("plain", false),
+            ("nowhere", false),
+        ] {
+            assert_eq!(tools.may_run(tool), runs, "{tool}");
+        }
+    }
+}

@@ -37,7 +37,7 @@ pub enum SealError {
 
 /// A line as it is written; binary values in base64.
 #[derive(Serialize, Deserialize)]
-struct Sealed {
+struct Line {
     schema: String,
     salt: String,
     /// Derived from key and salt: equal for the right key alone.
@@ -89,7 +89,7 @@ impl SealingKey {
         let mut text = plain.to_vec();
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         self.line_key(&salt)?.seal_in_place_append_tag(nonce, Aad::empty(), &mut text).ok()?;
-        let sealed = Sealed {
+        let sealed = Line {
             schema: SCHEMA.to_owned(),
             salt: STANDARD.encode(salt),
             check: STANDARD.encode(self.check(&salt)?),
@@ -101,7 +101,7 @@ impl SealingKey {
     }
 
     pub fn open(&self, line: &str) -> Result<Vec<u8>, SealError> {
-        let sealed: Sealed = serde_json::from_str(line).map_err(|_| SealError::Damaged)?;
+        let sealed: Line = serde_json::from_str(line).map_err(|_| SealError::Damaged)?;
         let decode = |text: &str| STANDARD.decode(text).map_err(|_| SealError::Damaged);
         let salt = decode(&sealed.salt)?;
         let check = self.check(&salt).ok_or(SealError::Damaged)?;
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_changed_or_torn_line_is_damaged() {
         let line = String::from_utf8(key(1).seal(b"secret text").unwrap()).unwrap();
-        let mut sealed: Sealed = serde_json::from_str(&line).unwrap();
+        let mut sealed: Line = serde_json::from_str(&line).unwrap();
         let mut bytes = STANDARD.decode(&sealed.sealed).unwrap();
         bytes[3] ^= 1;
         sealed.sealed = STANDARD.encode(bytes);

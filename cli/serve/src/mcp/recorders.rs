@@ -17,14 +17,12 @@ impl Recorders {
             return None;
         }
         let mut known = self.0.borrow_mut();
-        match known.as_ref().filter(|(known, _)| known == record) {
-            Some((_, recorder)) => recorder.clone(),
-            None => {
-                let recorder = made(record, notices);
-                *known = Some((record.clone(), recorder.clone()));
-                recorder
-            }
+        if let Some((_, recorder)) = known.as_ref().filter(|(known, _)| known == record) {
+            return recorder.clone();
         }
+        let recorder = made(record, notices);
+        *known = Some((record.clone(), recorder.clone()));
+        recorder
     }
 }
 

@@ -20,8 +20,8 @@ use std::collections::BTreeSet;
 #[command(next_help_heading = "From recorded calls")]
 pub struct FromLog {
     /// Make cases from recorded calls: of the answers that active repeats
-    #[arg(long, conflicts_with_all = ["conversation", "tier", "turn", "id", "expect", "golden"])]
-    pub from_log: bool,
+    #[arg(long = "from-log", id = "from_log", conflicts_with_all = ["conversation", "tier", "turn", "id", "expect", "golden"])]
+    pub is_wanted: bool,
     /// Only calls that differed in the last `agent replay`
     #[arg(long, requires = "from_log")]
     differing: bool,
@@ -49,7 +49,9 @@ pub fn run(arguments: &FromLog, dry_run: bool, context: &Context) -> CommandResu
         ..Selection::default()
     };
     let recorded = replay::calls(&repository, &selection)?;
-    recorded.warnings.as_slice().iter().for_each(|warning| context.printer.warn(warning));
+    for warning in recorded.warnings.as_slice() {
+        context.printer.warn(warning);
+    }
     let wanted = if arguments.differing {
         Some(replay::last_differing(&repository, &active.manifest)?)
     } else {
