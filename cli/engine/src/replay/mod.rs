@@ -58,7 +58,7 @@ pub fn replay(
     let gated = &candidate.manifest.promote.gated();
     let report = Report::of(gated.into(), &both.sides(&units, &expectations), &expectations);
     let names = Names { candidate: candidate.shown(), baseline: baseline.shown() };
-    let replayed = Replayed {
+    let mut replayed = Replayed {
         names,
         recorded: total,
         distinct: units.list.iter().filter(|unit| !unit.is_conversation).count(),
@@ -71,7 +71,12 @@ pub fn replay(
         report,
         warnings: recorded.warnings,
     };
-    replayed.keep(repository, &candidate.manifest)?;
+    if let Err(error) = replayed.keep(repository, &candidate.manifest) {
+        replayed.warnings.push(format!(
+            "the replay is not kept for `agent test add --differing`: {}",
+            error.messages.join(": ")
+        ));
+    }
     Ok(replayed)
 }
 
