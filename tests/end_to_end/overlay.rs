@@ -300,11 +300,13 @@ fn a_conversation_is_listed_and_served_one_variant() {
         let id = first["_meta"]["dev.agentvc/conversation"]["id"].as_str().expect("an id");
         assert_eq!(first["content"].as_array().unwrap().len(), 1, "the content is the server's");
         let arm = if is_long { "long" } else { "plain" };
-        assert_eq!(
-            facts(&world, id),
-            json!({"arm": arm, "propensity": 0.5, "propensities": {"long": 0.5, "plain": 0.5}})
-        );
+        let draw =
+            json!({"arm": arm, "propensity": 0.5, "propensities": {"long": 0.5, "plain": 0.5}});
+        let mut first_facts = draw.clone();
+        first_facts["overlay"] = draw.clone();
+        assert_eq!(facts(&world, id), first_facts);
         assert_eq!(in_thread(&mut shim, thread).1["_meta"], Value::Null);
+        assert_eq!(facts(&world, id), json!({"overlay": draw}), "a conversation decides once");
         by_arm.insert(arm, thread);
     }
     assert_eq!(by_arm.len(), 2, "the draw is a function of the thread");
@@ -316,6 +318,29 @@ fn a_conversation_is_listed_and_served_one_variant() {
     let (tool, result) = in_thread(&mut other, by_arm["long"]);
     assert_eq!((&tool["description"], &tool["title"]), (&json!("Measures far."), &Value::Null));
     assert_eq!(result["structuredContent"]["arguments"]["unit"], "mile");
+}
+
+#[test]
+fn shares_are_evaluated_on_the_record_without_a_call() {
+    let world = adopted("");
+    world.agent("a", ["templates", "apply", "presentation"]).ok();
+    world.git("a", ["add", "--all"]);
+    world.git("a", ["commit", "--quiet", "--no-verify", "-m", "a Tuner"]);
+    world.agent("a", ["release"]).ok();
+    set(&world, &SPLIT);
+    world.agent("a", ["promote"]).ok();
+    for number in 0..12 {
+        let id = format!("c-{number}");
+        world.agent("a", ["run", "meter", "--conversation", &id, "number=1"]).ok();
+        let is_long = facts(&world, &id)["arm"] == "long";
+        let value = if is_long { "value=1" } else { "value=0" };
+        world.agent("a", ["tune", "reward", "--conversation", &id, value]).ok();
+    }
+    set(&world, &["overlay.shares.long=1"]);
+    let evaluate = ["evaluate", "--off-policy", "--json"];
+    let said = world.agent("a", evaluate).code(7).json();
+    let text = said.to_string();
+    assert!(text.contains("\"decisions\":12"), "{text}");
 }
 
 #[test]

@@ -75,11 +75,11 @@ mod tests {
     use crate::overlay::KEY;
     use serde_json::json;
 
-    fn overlay(value: Value) -> Overlay {
+    fn overlay(value: &Value) -> Overlay {
         Overlay::read(&json!({"overlay": value}), KEY).unwrap().unwrap()
     }
 
-    fn rules(old: Value, new: Value, declared: &[RuleId]) -> Vec<String> {
+    fn rules(old: &Value, new: &Value, declared: &[RuleId]) -> Vec<String> {
         let tools = [json!({"name": "t", "description": "T.", "inputSchema": {"type": "object",
             "required": ["n"], "properties": {"n": {"type": "integer"}}}})];
         let found = excess(&tools, (&overlay(old), &overlay(new)), declared).unwrap();
@@ -98,17 +98,17 @@ mod tests {
         let texts = with(json!({"title": "T", "description": "U.", "keywords": ["k"],
             "append": "x", "max_result_chars": 9,
             "parameters": {"n": {"description": "N."}}}));
-        assert_eq!(rules(none.clone(), texts, &[]), [""; 0]);
+        assert_eq!(rules(&none, &texts, &[]), [""; 0]);
         let default = with(json!({"parameters": {"n": {"default": 5}}}));
-        assert_eq!(rules(none.clone(), default.clone(), &declared), [""; 0]);
-        assert_eq!(rules(none.clone(), default.clone(), &[]).len(), 2);
+        assert_eq!(rules(&none, &default, &declared), [""; 0]);
+        assert_eq!(rules(&none, &default, &[]).len(), 2);
         let hidden = with(json!({"hidden": true}));
-        assert_eq!(rules(none.clone(), hidden.clone(), &declared), ["tool `t` is gone"]);
-        assert_eq!(rules(hidden.clone(), hidden.clone(), &declared), [""; 0]);
+        assert_eq!(rules(&none, &hidden, &declared), ["tool `t` is gone"]);
+        assert_eq!(rules(&hidden, &hidden, &declared), [""; 0]);
         let in_variant = json!({"variants": {"v": hidden}});
-        assert_eq!(rules(none.clone(), in_variant, &declared), ["tool `t` is gone"]);
+        assert_eq!(rules(&none, &in_variant, &declared), ["tool `t` is gone"]);
         let narrowed = with(json!({"parameters": {"n": {"maximum": 9}}}));
-        assert_eq!(rules(none.clone(), narrowed.clone(), &declared).len(), 1);
-        assert_eq!(rules(none, narrowed, &[RuleId::ParameterNarrowed]), [""; 0]);
+        assert_eq!(rules(&none, &narrowed, &declared).len(), 1);
+        assert_eq!(rules(&none, &narrowed, &[RuleId::ParameterNarrowed]), [""; 0]);
     }
 }

@@ -39,7 +39,7 @@ fn fit(over: &mut Tools, place: &str, tools: &[Value], below: Option<&Tools>) ->
     over.retain(|name, over| {
         let place = format!("{place}.{name}");
         let Some(tool) = tools.iter().find(|tool| tool["name"] == **name) else {
-            faults.push(Fault { place, problem: no_such("tool", names(tools)) });
+            faults.push(Fault { place, problem: no_such("tool", &names(tools)) });
             return false;
         };
         let below = below.and_then(|tools| tools.get(name));
@@ -67,8 +67,9 @@ impl Parameter {
     /// Why it cannot lie over a parameter of this input schema.
     fn problem(&self, name: &str, input: &Value) -> Option<String> {
         let Some(own) = input["properties"].get(name) else {
-            let known = input["properties"].as_object().into_iter().flat_map(|all| all.keys());
-            return Some(no_such("parameter", known.map(String::as_str).collect()));
+            let all = input["properties"].as_object().into_iter().flat_map(|all| all.keys());
+            let known: Vec<_> = all.map(String::as_str).collect();
+            return Some(no_such("parameter", &known));
         };
         let with_own = |schema: &Value| {
             let mut whole = json!({"properties": {name: schema}});
@@ -98,8 +99,8 @@ fn names(tools: &[Value]) -> Vec<&str> {
     tools.iter().filter_map(|tool| tool["name"].as_str()).collect()
 }
 
-fn no_such(kind: &str, known: Vec<&str>) -> String {
-    match known.as_slice() {
+fn no_such(kind: &str, known: &[&str]) -> String {
+    match known {
         [] => format!("the server has no such {kind}"),
         known => format!("the server has no such {kind}; it has {}", known.join(", ")),
     }

@@ -123,7 +123,7 @@ mod tests {
     use crate::overlay::{KEY, Overlay};
     use serde_json::{Value, json};
 
-    fn listed(overlay: Value, tools: Value) -> Value {
+    fn listed(overlay: &Value, tools: Value) -> Value {
         let overlay = Overlay::read(&json!({"overlay": {"tools": overlay}}), KEY).unwrap();
         let Value::Array(tools) = tools else { unreachable!("tests list tools") };
         Value::Array(overlay.unwrap().plain().listed(tools))
@@ -142,7 +142,7 @@ mod tests {
             "c": {"hidden": true},
         });
         assert_eq!(
-            listed(overlay, tools),
+            listed(&overlay, tools),
             json!([
                 {"name": "a", "description": "A.\n\nUse it for: clock, time zone.",
                     "inputSchema": {"type": "object"}, "vendor": 1, "title": "The A"},
@@ -166,7 +166,7 @@ mod tests {
             "unknown": {"default": 1},
         }}});
         assert_eq!(
-            listed(overlay, tools)[0]["inputSchema"],
+            listed(&overlay, tools)[0]["inputSchema"],
             json!({"properties": {
                 "n": {"type": "integer", "minimum": 3, "maximum": 9, "description": "How many.",
                     "default": 5},

@@ -87,7 +87,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[track_caller]
-    fn check(over: Value, result: &str, expected: &str) {
+    fn check(over: &Value, result: &str, expected: &str) {
         let state = json!({"overlay": {"tools": {"t": over}}});
         let overlay = Overlay::read(&state, KEY).unwrap().unwrap();
         let result = RawValue::from_string(result.to_owned()).unwrap();
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_text_is_added_and_all_else_keeps_its_bytes() {
         check(
-            json!({"append": "More: page 2."}),
+            &json!({"append": "More: page 2."}),
             r#"{"content":[{"type":"text","text":"a","n":1.10}],"structuredContent":{"n":1e2},"x":12345678901234567890123}"#,
             r#"{"content":[{"type":"text","text":"a","n":1.10},{"type":"text","text":"More: page 2."}],"structuredContent":{"n":1e2},"x":12345678901234567890123}"#,
         );
@@ -105,9 +105,9 @@ mod tests {
             r#"{"content":[],"isError":true}"#,
             r#"{"resultType":"input_required","content":[]}"#,
             r#"{"task":{"taskId":"1"}}"#,
-            r#"[1]"#,
+            "[1]",
         ] {
-            check(json!({"append": "x"}), unchanged, unchanged);
+            check(&json!({"append": "x"}), unchanged, unchanged);
         }
     }
 
@@ -115,12 +115,12 @@ mod tests {
     fn texts_are_cut_at_a_number_of_characters() {
         let cut = json!({"max_result_chars": 4});
         check(
-            cut.clone(),
+            &cut,
             r#"{"content":[{"type":"text","text":"äöü"},{"type":"image","data":"aaaaaaa"},{"type":"text","text":"defg","_meta":{"n":1.0}},{"type":"text","text":"h"}]}"#,
             "{\"content\":[{\"type\":\"text\",\"text\":\"äöü\"},{\"type\":\"image\",\"data\":\"aaaaaaa\"},{\"type\":\"text\",\"text\":\"d\\n[cut: 4 of 8 characters]\",\"_meta\":{\"n\":1.0}}]}",
         );
         check(
-            cut,
+            &cut,
             r#"{"content":[{"type":"text","text":"äöüß"}]}"#,
             r#"{"content":[{"type":"text","text":"äöüß"}]}"#,
         );

@@ -43,22 +43,23 @@ impl Overlay {
     pub fn assign(&self, conversation: &str) -> Assignment {
         let parts = self.parts();
         let mut left = traffic::point(&format!("overlay\n{conversation}"), PARTS);
-        let mut variant = PLAIN;
-        for (name, share) in &parts {
-            match left.checked_sub(*share) {
-                Some(rest) => left = rest,
-                None => {
-                    variant = name;
-                    break;
-                }
+        let drawn = parts.iter().find(|(_, share)| match left.checked_sub(*share) {
+            Some(rest) => {
+                left = rest;
+                false
             }
-        }
-        let propensities: BTreeMap<String, f64> = parts
-            .iter()
-            .map(|(name, share)| ((*name).to_owned(), *share as f64 / PARTS as f64))
-            .collect();
+            None => true,
+        });
+        let variant = drawn.map_or(PLAIN, |(name, _)| name);
+        let propensities = self.propensities();
         let propensity = propensities.get(variant).copied().unwrap_or(1.0);
         Assignment { variant: variant.to_owned(), propensity, propensities }
+    }
+
+    /// The probability of each variant that has one.
+    pub fn propensities(&self) -> BTreeMap<String, f64> {
+        let exact = |(name, share): (&str, u64)| (name.to_owned(), share as f64 / PARTS as f64);
+        self.parts().into_iter().map(exact).collect()
     }
 
     /// What each variant has of `PARTS`; the rest is served without one. None has nothing.
@@ -112,7 +113,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         for number in 0..10_000 {
             let drawn = overlay.assign(&format!("c-{number}"));
-            assert_eq!(drawn.propensity, drawn.propensities[&drawn.variant]);
+            assert_eq!(drawn.propensities.get(&drawn.variant), Some(&drawn.propensity));
             *counts.entry(drawn.variant).or_insert(0i32) += 1;
         }
         for (name, expected) in [("a", 5000), ("b", 2000), (PLAIN, 3000)] {

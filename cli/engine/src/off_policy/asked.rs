@@ -7,12 +7,15 @@ use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::target::confinement::{self, Scratch};
+use crate::target::overlay;
 use crate::target::spec;
 use crate::world::event_loop;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::off_policy::rows::Noted;
 use agent_core::protocol::wire;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// Calls in flight.
 const WINDOW: usize = 16;
@@ -24,8 +27,9 @@ pub(super) fn probabilities(
     target: &Target,
     recorded: &[Recorded],
 ) -> Result<Vec<Option<Noted>>, Failure> {
-    if recorded.iter().all(|decision| known(target, decision).is_some()) {
-        return Ok(recorded.iter().map(|decision| known(target, decision).cloned()).collect());
+    let drawn = Drawn::of(repository, target, recorded)?;
+    if recorded.iter().all(|decision| drawn.knows(decision)) {
+        return Ok(recorded.iter().map(|decision| drawn.noted(decision)).collect());
     }
     let mut spec = spec::runner(target, repository)?;
     if target.code.is_some() {
@@ -36,7 +40,7 @@ pub(super) fn probabilities(
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
         let asked = stream::iter(recorded.iter().enumerate())
-            .map(|(index, decision)| at(&child, target, index, decision))
+            .map(|(index, decision)| at(&child, &drawn, index, decision))
             .buffered(WINDOW)
             .try_collect()
             .await;
@@ -45,20 +49,50 @@ pub(super) fn probabilities(
     })?
 }
 
-fn known<'a>(target: &Target, decision: &'a Recorded) -> Option<&'a Noted> {
-    decision.noted.as_ref().filter(|_| decision.revision == target.state.revision)
+/// What is known of a policy without its Runner: what it noted itself, and the draws of overlays.
+struct Drawn<'a> {
+    target: &'a Target,
+    /// By the state that decided.
+    chances: HashMap<ObjectId, Option<Noted>>,
+}
+
+impl<'a> Drawn<'a> {
+    fn of(
+        repository: &Repository,
+        target: &'a Target,
+        recorded: &[Recorded],
+    ) -> Result<Self, Failure> {
+        let mut chances = HashMap::new();
+        for decision in recorded.iter().filter(|decision| decision.is_of_overlay) {
+            if !chances.contains_key(&decision.revision) {
+                let of_all = overlay::chances(repository, target, &decision.revision)?;
+                chances.insert(decision.revision.clone(), of_all.map(Noted::All));
+            }
+        }
+        Ok(Self { target, chances })
+    }
+
+    fn knows(&self, decision: &Recorded) -> bool {
+        decision.is_of_overlay || self.noted(decision).is_some()
+    }
+
+    fn noted(&self, decision: &Recorded) -> Option<Noted> {
+        let own = decision.noted.as_ref();
+        let own = own.filter(|_| decision.revision == self.target.state.revision).cloned();
+        own.or_else(|| self.chances.get(&decision.revision).cloned().flatten())
+    }
 }
 
 async fn at(
     child: &Child,
-    target: &Target,
+    drawn: &Drawn<'_>,
     index: usize,
     decision: &Recorded,
 ) -> Result<Option<Noted>, Failure> {
-    if let Some(noted) = known(target, decision) {
-        return Ok(Some(noted.clone()));
+    if drawn.knows(decision) {
+        return Ok(drawn.noted(decision));
     }
-    let meta = meta(target, index, decision);
+    let meta = meta(drawn.target, index, decision);
     match child.call(&decision.tool, &decision.arguments, meta).await {
         Err(ChildError::Refused { .. }) => Ok(None),
         answered => noted(&answered?, decision),

@@ -4,6 +4,7 @@ use super::{Selection, rewards};
 use crate::conversations::{self, Turn};
 use crate::error::Failure;
 use crate::repository::Repository;
+use crate::target::overlay::OVERLAY_FACTS;
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::off_policy::rows::{self, Noted, Row};
@@ -22,6 +23,8 @@ pub(super) struct Recorded {
     /// The state that decided, and its probabilities where it noted those of all arms.
     pub revision: ObjectId,
     pub noted: Option<Noted>,
+    /// Whether it was the draw of a variant of the overlay, which no Runner decides.
+    pub is_of_overlay: bool,
 }
 
 /// In the order of time; those without a reward are left out unless one is given for them.
@@ -70,6 +73,12 @@ fn is_decision(turn: &Turn) -> bool {
     !turn.is_error && turn.facts.contains_key("arm")
 }
 
+fn is_of_overlay(turn: &Turn) -> bool {
+    let draw = turn.facts.get(OVERLAY_FACTS).unwrap_or(&Value::Null);
+    draw.is_object()
+        && ["arm", "propensities"].iter().all(|key| turn.facts.get(*key) == draw.get(key))
+}
+
 fn recorded(
     conversation: &str,
     turn: &Turn,
@@ -99,5 +108,6 @@ fn recorded(
         data,
         revision: turn.revision.clone(),
         noted,
+        is_of_overlay: is_of_overlay(turn),
     })
 }

@@ -3,7 +3,7 @@
 use crate::child::{CallResult, Child, ChildError};
 use crate::conversations::{self, ConversationError, Header, Latest, LockedConversation, Turn};
 use crate::target::definition::Target;
-use crate::target::overlay::Shown;
+use crate::target::overlay::{OVERLAY_FACTS, Shown};
 use crate::telemetry::{Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use agent_core::canary::Arm;
@@ -153,17 +153,15 @@ impl Call<'_> {
         self.params.set("_meta", &self.meta);
     }
 
-    /// The facts of a turn with the draw of its variant: beside what the Runner noted, below
-    /// `overlay`.
-    fn with_drawn(&self, noted: Option<Map<String, Value>>) -> Map<String, Value> {
+    /// The facts of a turn with the draw of its variant below `overlay`. In the first turn of a
+    /// conversation it is the decision as well, where the Runner noted none: it is made once.
+    fn with_drawn(&self, noted: Option<Map<String, Value>>, is_first: bool) -> Map<String, Value> {
         let drawn = self.shown.and_then(|shown| Some(shown.drawn.as_ref()?.facts()));
-        match (noted, drawn) {
-            (Some(mut noted), Some(drawn)) => {
-                noted.insert("overlay".to_owned(), Value::Object(drawn));
-                noted
-            }
-            (noted, drawn) => noted.or(drawn).unwrap_or_default(),
-        }
+        let Some(drawn) = drawn else { return noted.unwrap_or_default() };
+        let decision = if is_first { drawn.clone() } else { Map::new() };
+        let mut facts = noted.unwrap_or(decision);
+        facts.insert(OVERLAY_FACTS.to_owned(), Value::Object(drawn));
+        facts
     }
 
     fn keep_turn(
@@ -192,7 +190,7 @@ impl Call<'_> {
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or_default(),
             is_error: result.is_error(),
-            facts: self.with_drawn(part("facts")),
+            facts: self.with_drawn(part("facts"), kept.is_none()),
             data,
             version: version.clone(),
             revision: revision.clone(),

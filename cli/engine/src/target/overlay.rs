@@ -10,6 +10,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::overlay::{self, Assignment, Fault, KEY, Overlay, OverlayError, Presentation};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The overlay in a target's state; `None` where it has none.
 pub fn of(target: &Target) -> Result<Option<Overlay>, OverlayError> {
@@ -88,6 +89,9 @@ pub fn checked(target: &Target, repository: &Repository) -> Result<Option<Overla
     fitting(target, &tools_of(&contracts::of(target, repository)?))
 }
 
+/// The fact of a turn that has the draw of its variant.
+pub const OVERLAY_FACTS: &str = "overlay";
+
 /// The tools as one conversation is shown them, and the draw that decided it.
 #[derive(Debug, Clone)]
 pub struct Shown {
@@ -124,6 +128,23 @@ pub fn presented(mut contract: Contract, overlay: Option<Overlay>) -> Contract {
         contract.runner.tools = listed.into_iter().filter_map(named).collect();
     }
     contract
+}
+
+/// The probability of each variant under a target, for a conversation that another state decided;
+/// `None` where a variant of either name is not the same in both.
+pub fn chances(
+    repository: &Repository,
+    target: &Target,
+    decided: &ObjectId,
+) -> Result<Option<BTreeMap<String, f64>>, Failure> {
+    let bytes = repository.git.blob(decided)?;
+    let state = state_value(&bytes, &format!("state {}", decided.short()))?;
+    let (old, new) = (Overlay::read(&state, key(target))?, of(target)?);
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    let chances = new.propensities();
+    let is_same = |name: &String| old.presentation(name) == new.presentation(name);
+    let known = old.propensities();
+    Ok(known.keys().chain(chances.keys()).all(is_same).then_some(chances))
 }
 
 /// The overlay in the state of a commit; `None` where it has none that can be read.
