@@ -37,6 +37,9 @@ impl Overlays {
         target: &Target,
         discovery: &Discovery,
     ) -> Result<Option<Rc<Overlay>>, OverlayError> {
+        if !overlay::is_there(target) {
+            return Ok(None);
+        }
         let key = target.code.clone().map(|code| (target.state.revision.clone(), code));
         if let Some(known) = key.as_ref().and_then(|key| self.known.borrow().get(key).cloned()) {
             return Ok(known);
