@@ -431,7 +431,7 @@ fn a_uv_in_the_cache_is_used_where_path_has_none() {
     stand_in(&world, "uv", UV);
     world.write(&uv, "");
     std::fs::rename(world.path("bin/uv"), world.path(&uv)).unwrap();
-    let path = std::env::var_os("PATH").unwrap();
+    let path = world.path_led_by("bin");
     let without = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
     let heard = world.path("heard");
     let mut adopt = world.command(crate::world::AGENT, "a");
