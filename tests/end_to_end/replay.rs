@@ -325,6 +325,12 @@ fn a_record_is_removed_after_its_days() {
     served.agent(["gc"]).ok();
     assert!(record_files(&served).is_empty());
     served.agent(["replay"]).code(7);
+
+    // a server that records removes days that are over
+    let old = "agent repo ü/.agent/store/telemetry/calls/2020/01/01/120000000-p-0.jsonl";
+    let old = served.world.write(old, "{}\n");
+    serve(&served, &traffic());
+    assert!(!old.exists() && !record_files(&served).is_empty());
 }
 
 #[test]

@@ -2,26 +2,32 @@
 //! the thread that answers, redacted, sealed and written by the thread of telemetry.
 
 use super::global::telemetry;
+use super::spool::{self, STORE_FOLDER, Signal};
 use crate::world::clock;
 use crate::world::env;
 use crate::world::seal::SealingKey;
+use crate::world::store::{Store, StoreError};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::record::Record;
 use agent_core::replay::redaction::Redaction;
 use agent_core::replay::served_call::{self, ServedCall};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// A call that is longer than this with its result is not recorded.
 const LONGEST: usize = 1 << 20;
+/// A file has no call that is this much younger than its name.
+const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// What is done to a call before it is written.
 #[derive(Debug)]
 pub struct Recorder {
     redaction: Redaction,
     key: Option<SealingKey>,
+    /// For how long calls are kept.
+    keep: SignedDuration,
 }
 
 /// Why nothing is recorded although the manifest has it so, or why a record is not read.
@@ -46,7 +52,8 @@ pub fn key_of(record: &Record) -> Result<Option<SealingKey>, KeyError> {
 impl Recorder {
     /// Without its key nothing is recorded: never plain text where the manifest names a key.
     pub fn new(record: &Record) -> Result<Self, KeyError> {
-        Ok(Self { redaction: Redaction::new(&record.redact), key: key_of(record)? })
+        let redaction = Redaction::new(&record.redact);
+        Ok(Self { redaction, key: key_of(record)?, keep: record.keep() })
     }
 }
 
@@ -73,6 +80,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn keep(&self) -> SignedDuration {
+        self.recorder.keep
+    }
+
     pub(super) fn bytes(&self) -> usize {
         let arguments = self.call.arguments.as_ref().map_or(0, |raw| raw.get().len());
         arguments + self.call.result.get().len()
@@ -136,6 +147,17 @@ pub(super) fn lines(waiting: Vec<Waiting>) -> Vec<u8> {
     written
 }
 
+/// Removes the files whose calls are kept no longer.
+pub(super) fn expire(
+    store: &Store,
+    now: Timestamp,
+    keep: SignedDuration,
+) -> Result<(), StoreError> {
+    let oldest = spool::key_at(Signal::Calls, now - keep - SLACK);
+    let keys = store.list(&format!("{STORE_FOLDER}/{}", Signal::Calls.as_str()))?;
+    keys.into_iter().filter(|key| *key < oldest).try_for_each(|key| store.remove(&key))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +165,7 @@ mod tests {
 
     fn recorder(key: Option<&str>) -> Arc<Recorder> {
         let key = key.map(|text| SealingKey::parse(text).unwrap());
-        Arc::new(Recorder { redaction: Redaction::new(&[]), key })
+        Arc::new(Recorder { redaction: Redaction::new(&[]), key, keep: SLACK })
     }
 
     fn waiting(arguments: &str, result: &str, recorder: &Arc<Recorder>) -> Waiting {
@@ -190,6 +212,23 @@ mod tests {
             .map(|line| ServedCall::from_line(line).unwrap().arguments["n"].clone())
             .collect();
         assert_eq!(numbers, [2, 3]);
+    }
+
+    #[test]
+    fn files_of_calls_that_are_kept_no_longer_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = agent_core::formats::manifest::Store::default();
+        let store = Store::open(&settings, folder.path()).unwrap();
+        let days = ["2026/10/29", "2026/10/31", "2026/11/28"];
+        for day in days {
+            store.put(&format!("telemetry/calls/{day}/120000000-p-0.jsonl"), vec![1]).unwrap();
+        }
+        store.put("telemetry/traces/2020/01/01/120000000-p-0.jsonl", vec![1]).unwrap();
+        let now = "2026-11-29T12:00:00Z".parse().unwrap();
+        expire(&store, now, SLACK * 24 * 30).unwrap();
+        let left = store.list("telemetry").unwrap();
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(left.iter().all(|key| !key.contains("2026/10/29")), "{left:?}");
     }
 
     #[test]

@@ -9,9 +9,11 @@ use super::content::{self, Waiting};
 use super::lines::Lines;
 use super::settings::Settings;
 use super::spool::{self, Signal, Spool, SpoolError};
+use crate::world::clock;
 use crate::world::fs::FsError;
 use crate::world::store::Store;
 use agent_core::protocol::conventions as names;
+use jiff::SignedDuration;
 use opentelemetry::logs::{LogRecord as _, Severity};
 use opentelemetry::time::now;
 use opentelemetry::{Context, InstrumentationScope};
@@ -26,6 +28,8 @@ use std::time::{Duration, Instant};
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A batch of this size is written immediately, without waiting for the interval.
 const BATCH: usize = 512;
+/// How often calls that are kept no longer are removed by a process that records.
+const EXPIRE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What the buffer of a line keeps of its memory.
 const LINE_KEPT: usize = 1 << 20;
 /// Beyond this things are dropped.
@@ -92,6 +96,8 @@ impl Buffer {
             lines: Arc::clone(&lines),
             spool: None,
             store: None,
+            keep: None,
+            expires_at: Instant::now(),
         };
         let pending = Pending { unstarted: Some(Box::new(writer)), ..Pending::default() };
         Self(Arc::new(Shared {
@@ -240,6 +246,9 @@ struct Writer {
     lines: Arc<Lines>,
     spool: Option<Spool>,
     store: Option<Store>,
+    /// For how long calls are kept, where some were recorded.
+    keep: Option<SignedDuration>,
+    expires_at: Instant,
 }
 
 impl Writer {
@@ -279,6 +288,13 @@ impl Writer {
                 self.spool = None;
             }
             spool::ship_left(&self.settings.layout, store)?;
+            // the end of a command does not wait for a bucket
+            let may_wait = !flush || store.folder().is_some();
+            let is_due = self.expires_at <= Instant::now();
+            if let Some(keep) = self.keep.filter(|_| may_wait && is_due) {
+                self.expires_at = Instant::now() + EXPIRE_EVERY;
+                content::expire(store, clock::now(), keep)?;
+            }
         }
         Ok(())
     }
@@ -292,6 +308,7 @@ impl Writer {
         if !taken.logs.is_empty() {
             self.put(Signal::Logs, &self.lines.logs(&taken.logs))?;
         }
+        self.keep = taken.calls.last().map(Waiting::keep).or(self.keep);
         let calls = content::lines(std::mem::take(&mut taken.calls));
         if !calls.is_empty() {
             self.put(Signal::Calls, &calls)?;
