@@ -21,6 +21,11 @@ def reward(arm: str, value: float) -> float:
     return value
 
 
+@tuner.tool
+def doubled(arm: str) -> None:
+    state()["tasks"][arm]["minutes"] *= 2
+
+
 if __name__ == "__main__":
     tuner.run()
 "#;
@@ -156,6 +161,25 @@ fn signals_of_versions_are_taken_back_by_the_next_version() {
     let done = withdraw(&served, "secret-0-0 --verify");
     assert_eq!(done["verified"], true, "{done}");
     assert_eq!(bytes(&served), bytes(&promoted(|number| all(number) || number == 0)));
+}
+
+#[test]
+fn edits_set_the_same_values_and_what_no_longer_applies_is_reported() {
+    let reward = ["tune", "reward", "arm=a", "value=1", "--id", "gone"];
+    let edits = ["state", "set", "tasks.b={\"minutes\":1.0,\"seen\":1}", "last=edited"];
+    let (served, never) = (served(), served());
+    served.agent(reward).ok();
+    served.agent(["tune", "doubled", "arm=a", "--id", "after"]).ok();
+    for repository in [&served, &never] {
+        repository.agent(["tune", "reward", "arm=b", "value=2"]).ok();
+        repository.agent(edits).ok();
+    }
+    let mut command = served.command();
+    command.args(["feedback", "withdraw", "gone", "--json"]);
+    let ended = crate::world::World::finish(&mut command).ok();
+    assert_eq!(ended.json()["dropped"][0]["id"], "after");
+    ended.stderr_has("signal `after` came after them and has no effect without them");
+    assert_eq!(served.staging(), never.staging());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::pipes::{DEADLINE, Pipes, eventually};
 use crate::served::{FOLDER, Served, json_lines};
-use crate::world::World;
+use crate::world::{World, source_root};
 use agent_core::formats::canonical;
 use serde_json::{Value, json};
 
@@ -692,4 +692,19 @@ fn a_shim_killed_at_any_time_loses_no_acknowledged_signal() {
         answered = kept;
         served.agent(["state", "verify"]).ok();
     }
+}
+
+#[test]
+fn edits_are_promoted_on_a_later_version_without_a_tuner() {
+    let manifest = std::fs::read_to_string(source_root().join("templates/minimal/agent.toml"));
+    let manifest =
+        manifest.unwrap().replace("[tuner]\ncommand = [\"python\", \"-m\", \"tuner\"]\n", "");
+    assert!(!manifest.contains("[tuner]"), "{manifest}");
+    let served = Served::with(&[("agent.toml", &manifest)]);
+    served.agent(["state", "set", "usual_minutes=20"]).ok();
+    std::fs::write(served.path("note.txt"), "more").unwrap();
+    served.git(["add", "note.txt"]);
+    served.release("0.1.1");
+    served.agent(["promote"]).ok().stdout_has("v0.1.2");
+    assert_eq!(served.agent(["state", "show", "--json"]).ok().json()["state"]["usual_minutes"], 20);
 }

@@ -136,8 +136,8 @@ impl Request {
 impl HttpRequest {
     fn refusal(&self, limits: &EffectLimits) -> Option<String> {
         const TABLE: &str = "of [tuner.effects] in agent.toml";
-        if self.url.split(['/', '?', '#']).any(|part| part == "..") {
-            return Some(format!("it requests {}; a URL is written without `..`", self.url));
+        if let Some(problem) = url_problem(&self.url) {
+            return Some(format!("it requests {:?}; a URL is written {problem}", self.url));
         }
         if !limits.http.iter().any(|prefix| self.url.starts_with(prefix.as_str())) {
             return Some(format!(
@@ -163,6 +163,18 @@ impl HttpRequest {
             _ => None,
         })
     }
+}
+
+/// Why a URL could lead elsewhere than its text shows: a URL parser (WHATWG) takes `\\` as `/`, drops
+/// tabs and newlines, and resolves `..` and `.`, also with their dots percent-encoded.
+fn url_problem(url: &str) -> Option<&'static str> {
+    if url.contains('\\') || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some("in visible ASCII characters without `\\`; others are percent-encoded");
+    }
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let is_relative =
+        |part: &str| matches!(part.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    path.split('/').any(is_relative).then_some("without `.` and `..`")
 }
 
 fn listed(names: impl Iterator<Item = impl std::fmt::Display>) -> String {
@@ -381,6 +393,13 @@ mod tests {
         check(other, Some("begins with none of"));
         let dots = json!({"kind": "http", "url": "https://models.example/v1/../admin"});
         check(dots, Some("`..`"));
+        for escape in
+            ["%2e%2e/admin", "..%2Fadmin/.%2E/x", "..\\admin", ".\t./admin", "%2E/x", "\u{e9}"]
+        {
+            let url = format!("https://models.example/v1/{escape}");
+            check(json!({"kind": "http", "url": url}), Some("a URL is written"));
+        }
+        check(json!({"kind": "http", "url": "https://models.example/v1/a..b?q=..%2e"}), None);
         let secret = json!({"kind": "http", "url": url, "headers": {"A": {"env": "HOME"}}});
         check(secret, Some("`HOME`"));
         check(json!({"kind": "http", "url": url, "usd": -1}), Some("usd"));

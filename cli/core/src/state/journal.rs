@@ -11,6 +11,7 @@
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::{self, ObjectId};
+use crate::state::Path;
 use crate::state::effect::Effects;
 use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
@@ -127,6 +128,15 @@ impl Record {
             &self.arguments,
             named.or_else(|| self.arguments.get(CONVERSATION_ARGUMENT)?.as_str()),
         )
+    }
+
+    /// The values that an edit of the state set; `None` of any other update.
+    pub fn edits(&self) -> Option<Vec<(Path, &Value)>> {
+        let changes = self.arguments["changes"].as_array().filter(|_| self.tool == SET)?;
+        changes
+            .iter()
+            .map(|change| Some((change["path"].as_str()?.parse().ok()?, change.get("value")?)))
+            .collect()
     }
 
     /// The state after this update, from the state before it.

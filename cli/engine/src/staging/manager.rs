@@ -360,6 +360,18 @@ impl Staging {
         Ok(bytes)
     }
 
+    /// Whether a Tuner made any update of this Journal.
+    pub fn has_signals(&mut self) -> Result<bool, StagingError> {
+        let mut has_any = false;
+        let bytes = self.journal()?;
+        journal::scan(&bytes, |heading| {
+            has_any |= heading.is_by_tuner();
+            false
+        })
+        .map_err(self.places.damaged())?;
+        Ok(has_any)
+    }
+
     /// An error of the Journal, with the file it is in.
     pub fn unreadable(&self, error: JournalError) -> StagingError {
         self.places.damaged()(error)

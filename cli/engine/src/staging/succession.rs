@@ -397,7 +397,8 @@ fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, Jour
     Ok(records)
 }
 
-/// A direct edit, on another state: the same paths get the same values.
+/// A direct edit, on another state: the same paths get the same values. Of what wrote whole states,
+/// the differences are made again.
 pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     if record.is_withdrawal() {
         return Replayed::Dropped(
@@ -407,7 +408,13 @@ pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replaye
         );
     }
     let mut after = state.clone();
-    match json_patch::patch(&mut after, change) {
+    let done = match record.edits() {
+        Some(edits) => {
+            edits.into_iter().try_for_each(|(path, value)| path.set(&mut after, value.clone()))
+        }
+        None => json_patch::patch(&mut after, change).map_err(|error| error.to_string()),
+    };
+    match done {
         Ok(()) => Replayed::State(after),
         Err(error) => Replayed::Dropped(format!(
             "{} does not apply to what is served now: {error}",

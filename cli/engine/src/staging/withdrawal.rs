@@ -58,6 +58,8 @@ pub struct Withdrawn {
     pub versions: Vec<Version>,
     /// How many later updates were made again; the others led to the recorded states.
     pub replayed: u64,
+    /// Those of them that no longer apply, and why. They stay without effect.
+    pub dropped: Vec<(Record, String)>,
     pub before: ObjectId,
     pub after: ObjectId,
     /// The Journal in which the outcome was replayed.
@@ -68,6 +70,7 @@ pub struct Withdrawn {
 struct Without {
     next: NewJournal,
     replayed: u64,
+    dropped: Vec<(Record, String)>,
 }
 
 /// A record behind the kept groups, and what it leads to.
@@ -160,15 +163,16 @@ impl Staging {
         let selected = self.selected(takes, scope)?;
         if selected.records.is_empty() {
             let (after, replay) = (before.clone(), Vec::new());
-            let (signals, replayed, versions) = (0, 0, Vec::new());
-            let none = Withdrawn { signals, versions, replayed, before, after, replay };
+            let (signals, replayed) = (0, 0);
+            let (versions, dropped) = (Vec::new(), Vec::new());
+            let none = Withdrawn { signals, versions, replayed, dropped, before, after, replay };
             return Ok(Committed::whole(none));
         }
         let current = self.journal()?;
         let places = self.places.clone();
         let damaged = |error| places.damaged()(error);
         let (old, boundary) = joined(&selected.journals, &current).map_err(damaged)?;
-        let Without { next, replayed } =
+        let Without { next, replayed, dropped } =
             without(&old, &selected.left_out, &self.places, replay).await?;
         let replay = next.bytes.clone();
         let next = match boundary {
@@ -181,7 +185,7 @@ impl Staging {
         warnings.extend(self.succeed(&next.bytes)?);
         let signals = selected.records.len() as u64;
         let versions = selected.versions;
-        let value = Withdrawn { signals, versions, replayed, before, after, replay };
+        let value = Withdrawn { signals, versions, replayed, dropped, before, after, replay };
         Ok(Committed { value, warnings })
     }
 }
@@ -271,7 +275,7 @@ async fn without<E: From<StagingError>>(
     let start = next.fold.state.clone();
     let mut state = start.clone();
     let mut drafts = Vec::new();
-    let (mut replayed, mut agreed) = (0, None);
+    let (mut replayed, mut dropped, mut agreed) = (0, Vec::new(), None);
     for Later { record, effect } in &later {
         if takes(record) {
             drafts.push(without_content(record));
@@ -282,6 +286,9 @@ async fn without<E: From<StagingError>>(
                 Effect::Tuner => replay(&state, record).await?,
             };
             replayed += u64::from(matches!(effect, Effect::Tuner));
+            if let (Replayed::Dropped(why), false) = (&again, record.is_withdrawal()) {
+                dropped.push((record.clone(), why.clone()));
+            }
             drafts.push(redraft(record, again, &mut state));
         }
         if drafts.len() == REPLAYED_GROUP {
@@ -307,7 +314,7 @@ async fn without<E: From<StagingError>>(
     if !drafts.is_empty() {
         next.add(drafts);
     }
-    Ok(Without { next, replayed })
+    Ok(Without { next, replayed, dropped })
 }
 
 /// The sequence numbers of the first and the last of these signals.

@@ -302,13 +302,19 @@ pub fn replay(
     staging: &mut Staging,
     active: &Active,
 ) -> Result<Rebased, Failure> {
-    let target = repository.target(&What::Active)?;
-    let rebased = event_loop::block_on(async {
-        let tuner = Tuner::start(repository, &target).await?;
-        let rebased = rebase(staging, active, &tuner).await;
-        tuner.end().await;
-        rebased.map_err(Failure::from)
-    })??;
+    let rebased = if staging.has_signals()? {
+        let target = repository.target(&What::Active)?;
+        event_loop::block_on(async {
+            let tuner = Tuner::start(repository, &target).await?;
+            let rebased = rebase(staging, active, &tuner).await;
+            tuner.end().await;
+            rebased.map_err(Failure::from)
+        })??
+    } else {
+        // edits alone, which an agent without a Tuner has too
+        let unused = async |_: &Value, _: &Record| Ok::<_, StagingError>(Replayed::Unchanged);
+        event_loop::block_on(staging.rebase(active, unused))??
+    };
     let rebased = repository.settle(rebased);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(rebased)

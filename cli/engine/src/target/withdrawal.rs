@@ -121,7 +121,8 @@ fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), 
             ),
         )
         .with_hint(
-            "`agent rollback` to a version before it, then `agent tune` the other signals again",
+            "`agent rollback` to a version before it, then `agent tune` the other signals again, \
+            under new ids",
         )),
         Known::No | Known::Unsure(_) => {
             Err(Failure::input(format!("no signal `{id}` was counted here"))

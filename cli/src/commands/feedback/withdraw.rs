@@ -2,6 +2,7 @@ use crate::commands::numbers::counted;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use agent_core::formats::object_id::ObjectId;
+use agent_core::state::journal::Record;
 use agent_core::version::tags;
 use agent_engine::repository::Writes;
 use agent_engine::target::withdrawal::{self, Outcome, Selection};
@@ -48,6 +49,12 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let report = Report::of(&outcome);
     printer.json(&report.json(*dry_run));
     printer.done(report.summary(&outcome), None);
+    for (record, why) in report.dropped {
+        printer.warn(format!(
+            "signal `{}` came after them and has no effect without them: {why}",
+            record.id
+        ));
+    }
     if !report.versions.is_empty() {
         printer.say(format!(
             "{} and their evidence are not changed: `agent promote` makes a version without what \
@@ -68,6 +75,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 struct Report<'a> {
     signals: u64,
     replayed: u64,
+    dropped: &'a [(Record, String)],
     versions: Vec<Version>,
     states: Option<(&'a ObjectId, &'a ObjectId)>,
     verified: Option<&'a Result<(), String>>,
@@ -83,6 +91,7 @@ impl<'a> Report<'a> {
             Outcome::Done { withdrawn, verified } => Self {
                 signals: withdrawn.signals,
                 replayed: withdrawn.replayed,
+                dropped: &withdrawn.dropped,
                 versions: withdrawn.versions.clone(),
                 states: Some((&withdrawn.before, &withdrawn.after)),
                 verified: verified.as_ref(),
@@ -93,6 +102,8 @@ impl<'a> Report<'a> {
     fn json(&self, dry_run: bool) -> Value {
         json!({
             "schema": "agent/withdrawal@1", "withdrawn": self.signals, "replayed": self.replayed,
+            "dropped": self.dropped.iter().map(|(record, why)| json!({"id": record.id, "why": why}))
+                .collect::<Vec<_>>(),
             "versions": self.versions, "before": self.states.map(|states| states.0),
             "after": self.states.map(|states| states.1),
             "verified": self.verified.map(Result::is_ok), "dry_run": dry_run,
