@@ -130,6 +130,17 @@ fn a_file_of_the_users_is_a_conflict_and_nothing_is_written() {
 }
 
 #[test]
+fn a_folder_that_is_a_link_is_not_written_through() {
+    let world = minimal();
+    world.git(FOLDER, ["rm", "--quiet", "-r", "tuner"]);
+    world.git(FOLDER, ["commit", "--quiet", "--no-verify", "-m", "no Tuner"]);
+    std::fs::create_dir(world.path("outside")).unwrap();
+    std::os::unix::fs::symlink(world.path("outside"), world.path("a/tuner")).unwrap();
+    apply(&world, &["bandit"]).code(4).stderr_has("tuner/__main__.py: a folder above it is a link");
+    assert!(std::fs::read_dir(world.path("outside")).unwrap().next().is_none());
+}
+
+#[test]
 fn templates_are_taken_back_one_after_another() {
     let world = minimal();
     apply(&world, &["bandit"]).ok();

@@ -151,7 +151,10 @@ fn without_git_or_python_init_reports_what_is_missing_and_writes_nothing() {
 #[test]
 fn templates_are_listed_and_shown() {
     let world = World::new();
-    world.agent(".", ["templates", "list"]).ok().stdout_has("docs-search  answers");
+    world
+        .agent(".", ["templates", "list"])
+        .ok()
+        .stdout_has("answers from Python's own help topics");
     let shown = world.agent(".", ["templates", "show", "minimal", "--json"]).ok().json();
     assert!(shown["files"].as_array().unwrap().iter().any(|file| file == "tuner/__main__.py"));
     world

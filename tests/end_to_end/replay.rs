@@ -319,7 +319,9 @@ fn a_record_is_removed_after_its_days() {
     let files = record_files(&served);
     served.agent(["gc"]).ok();
     assert_eq!(record_files(&served), files, "they are new");
-    files.iter().for_each(|path| age(path, 3));
+    for path in &files {
+        age(path, 3);
+    }
     served.agent(["gc", "--dry-run"]).ok().stdout_has("record");
     assert_eq!(record_files(&served), files);
     served.agent(["gc"]).ok();

@@ -78,6 +78,7 @@ impl Plan {
         plan.add_manifest(&files)?;
         plan.add_state(&files)?;
         plan.add_rest(&files)?;
+        plan.refuse_links(folder);
         if plan.conflicts.is_empty() {
             plan.check(&files)?;
         }
@@ -283,6 +284,23 @@ impl Plan {
 
     fn push(&mut self, file: NewFile, change: Change) {
         self.changes.push(Planned { file, change });
+    }
+
+    /// A file below a link would be written outside of the repository.
+    fn refuse_links(&mut self, folder: &Path) {
+        let is_behind_a_link = |path: &Path| {
+            path.ancestors().skip(1).any(|above| {
+                !above.as_os_str().is_empty() && fs::link_target(&folder.join(above)).is_ok()
+            })
+        };
+        let (behind, own): (Vec<_>, Vec<_>) = std::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|planned| is_behind_a_link(&planned.file.path));
+        self.changes = own;
+        for planned in behind {
+            let path = planned.file.path.to_string_lossy().into_owned();
+            self.refuse(&path, vec!["a folder above it is a link".to_owned()]);
+        }
     }
 
     /// The result as a whole, before anything is written.

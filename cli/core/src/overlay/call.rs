@@ -19,7 +19,9 @@ impl Presentation {
         if over.parameters.is_empty() {
             return Ok(());
         }
-        let Some(mut arguments) = arguments(params) else { return Ok(()) };
+        let mut arguments = arguments(params).ok_or_else(|| {
+            format!("the arguments of `{name}` are no JSON object, or have a name twice")
+        })?;
         let mut is_filled = false;
         for (parameter, over) in &over.parameters {
             match (arguments.get(parameter), &over.default) {
@@ -38,7 +40,7 @@ impl Presentation {
     }
 }
 
-/// The arguments; empty where there are none. What is no object is left to the server.
+/// The arguments; empty where there are none. What a server could read otherwise than this is none.
 fn arguments(params: &RawObject) -> Option<RawObject> {
     match params.get("arguments") {
         None => Some(RawObject::default()),
@@ -54,11 +56,17 @@ impl Parameter {
         let given: Option<Value> =
             arguments.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok());
         let (Some(given), false) = (given, limits.is_empty()) else { return Ok(()) };
+        // many servers read a text such as "21" as the number
+        let converted = given.as_str().and_then(|text| serde_json::from_str(text.trim()).ok());
         let schema = json!({"properties": {name: limits}});
-        let flaws = Schema::new(&schema)
-            .map_or_else(|flaw| vec![flaw], |schema| schema.violations(&json!({name: given})));
-        let Some(flaw) = flaws.first() else { return Ok(()) };
-        Err(format!("the argument `{name}` of `{tool}`: {}", flaw.problem))
+        let flaw = std::iter::once(given).chain(converted).find_map(|value: Value| {
+            let flaws = Schema::new(&schema)
+                .map_or_else(|flaw| vec![flaw], |schema| schema.violations(&json!({name: value})));
+            flaws.into_iter().next()
+        });
+        flaw.map_or(Ok(()), |flaw| {
+            Err(format!("the argument `{name}` of `{tool}`: {}", flaw.problem))
+        })
     }
 
     fn limits(&self) -> Map<String, Value> {
@@ -94,7 +102,6 @@ mod tests {
         check(r#"{"name":"t","arguments":null}"#, r#"{"name":"t","arguments":{"k":5}}"#);
         for unchanged in [
             r#"{"name":"t","arguments":{"k":null}}"#,
-            r#"{"name":"t","arguments":[1]}"#,
             r#"{"name":"u","arguments":{}}"#,
             r#"{"name":"t","arguments":{"k":1.10,"q":9}}"#,
         ] {
@@ -114,6 +121,9 @@ mod tests {
             "h": {"hidden": true},
         });
         for (arguments, expected) in [
+            (r#"{"k":"10"}"#, "the argument `k` of `t`: 10 is greater than the maximum of 9"),
+            (r#"{"k":5,"k":99}"#, "the arguments of `t` are no JSON object, or have a name twice"),
+            (r#""{\"k\":99}""#, "are no JSON object"),
             (r#"{"k":10}"#, "the argument `k` of `t`: 10 is greater than the maximum of 9"),
             (r#"{"k":0}"#, "0 is less than the minimum of 1"),
             (r#"{"w":"b"}"#, "\"b\" is not one of"),

@@ -37,7 +37,7 @@ pub fn promotable(declared: Option<&[String]>) -> Result<Vec<RuleId>, UnknownRul
 }
 
 /// What of the change from one overlay to another is more than a promotion may do, over the same
-/// tools. Variants are compared with what was served without one.
+/// tools. A variant is compared with what it was, and a new one with what was served without one.
 pub fn excess(
     tools: &[Value],
     (old, new): (&Overlay, &Overlay),
@@ -45,11 +45,14 @@ pub fn excess(
 ) -> Result<Vec<Change>, ContractError> {
     let presented =
         |shown: super::Presentation| Contract::new(shown.listed(tools.to_vec()), None, None);
-    let before = presented(old.plain())?;
     let mut excess = Vec::new();
-    let variants = new.variants.keys().map(|name| new.presentation(name));
-    for shown in std::iter::once(new.plain()).chain(variants) {
-        let changes = contract::diff(&before, &presented(shown)?);
+    let variants = new.variants.keys().map(|name| {
+        let before =
+            if old.variants.contains_key(name) { old.presentation(name) } else { old.plain() };
+        (before, new.presentation(name))
+    });
+    for (before, shown) in std::iter::once((old.plain(), new.plain())).chain(variants) {
+        let changes = contract::diff(&presented(before)?, &presented(shown)?);
         let beyond = changes
             .into_iter()
             .filter(|change| change.level > Bump::Patch && !is_declared(change.rule, declared));

@@ -65,7 +65,7 @@ static SECRET_TEXTS: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
             concat!(
                 r"(?i)\b((?:[a-z0-9_]*_)?",
                 r"(?:api[_-]?key|access[_-]?key|secret|password|passwd|token))",
-                r#"(\s*[=:]\s*)["']?[^\s"'&,;]{6,}["']?"#
+                r#"(\\?["']?\s*[=:]\s*\\?["']?)[^\s"'&,;\\]{6,}"#
             ),
             "$1$2[redacted]",
         ),
@@ -170,13 +170,71 @@ impl Redaction {
     }
 }
 
+/// A shorter text is in many others.
+const SHORTEST: usize = 4;
+
+/// The texts of a value that are no longer in it.
+pub fn taken_out(before: &Value, after: &Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    collect_taken_out(before, Some(after), &mut texts);
+    texts
+}
+
+fn collect_taken_out(before: &Value, after: Option<&Value>, texts: &mut Vec<String>) {
+    match before {
+        Value::String(text) => {
+            if after.and_then(Value::as_str) != Some(text) && text.len() >= SHORTEST {
+                texts.push(text.clone());
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                collect_taken_out(item, after.and_then(|after| after.get(index)), texts);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                collect_taken_out(member, after.and_then(|after| after.get(name)), texts);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Takes these texts out wherever they are quoted, also as JSON in a text.
+pub fn remove(texts: &[String], value: &mut Value) -> bool {
+    match value {
+        Value::String(quoting) => {
+            let before = quoting.clone();
+            for text in texts {
+                let escaped = Value::from(text.as_str()).to_string();
+                for form in [text.as_str(), escaped.trim_matches('"')] {
+                    *quoting = quoting.replace(form, REDACTED);
+                }
+            }
+            *quoting != before
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| remove(texts, item) | any),
+        Value::Object(members) => {
+            members.values_mut().fold(false, |any, member| remove(texts, member) | any)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 fn is_secret(name: &str, value: &Value) -> bool {
-    let is_text = value.as_str().is_some_and(|text| !text.is_empty());
+    // a number is a count, and neither is a truth value a secret
+    let may_be = match value {
+        Value::String(text) => !text.is_empty() && text != REDACTED,
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    };
     let plain = || -> String {
         let letters = name.chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' '));
         letters.flat_map(char::to_lowercase).collect()
     };
-    is_text && {
+    may_be && {
         let name = plain();
         SECRET_NAMES.iter().any(|end| name.ends_with(end))
     }

@@ -12,6 +12,7 @@ use crate::testing::attempt::Given;
 use crate::testing::evaluation::{CaseResult, Outcome, Verdict};
 use crate::testing::expectation::difference;
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a unit came to on one side.
@@ -182,7 +183,12 @@ impl Sides<'_> {
                 (Some(old), Some(new)) if old.is_error != new.is_error => {
                     Some(format!("{}, was {}", new.shown(), old.shown()))
                 }
-                (Some(old), Some(new)) => difference(&steady(old.value), &steady(new.value)),
+                (Some(old), Some(new)) => difference(&steady(old.value), &steady(new.value))
+                    .or_else(|| {
+                        let content = |given: Option<Value>| steady(given.unwrap_or_default());
+                        let why = difference(&content(old.content), &content(new.content))?;
+                        Some(format!("its text content: {why}"))
+                    }),
                 (None, None) => None,
                 (Some(_), None) => Some(self.candidate.stopped()),
                 (None, Some(_)) => Some(format!("answered; before: {}", self.baseline.stopped())),
@@ -231,7 +237,8 @@ mod tests {
     fn ran(unit: &Unit, score: f64, value: Option<Value>) -> Ran {
         let outcome = if score < 1.0 { Outcome::Failed } else { Outcome::Passed };
         let is_error = value.is_none();
-        let given = vec![Given { is_error, value: value.unwrap_or(json!("it failed")) }];
+        let given =
+            vec![Given { is_error, value: value.unwrap_or(json!("it failed")), content: None }];
         Ran { result: CaseResult { outcome, score, ..CaseResult::passed(&unit.id) }, given }
     }
 
@@ -267,6 +274,23 @@ mod tests {
         check(true, (1.0, a.clone()), (0.0, b.clone()), (How::Worse, Verdict::Fail));
         check(true, (0.5, a.clone()), (1.0, b.clone()), (How::Better, Verdict::Pass));
         check(true, (1.0, a), (1.0, b), (How::Same, Verdict::Pass));
+    }
+
+    #[test]
+    fn text_beside_the_same_structured_content_is_compared() {
+        let unit = unit(1);
+        let with = |content: &str| {
+            let mut ran = ran(&unit, 1.0, Some(json!({"a": 1})));
+            ran.given[0].content = Some(json!(content));
+            ran
+        };
+        let (baseline, candidate) = (with("one"), with("garbage"));
+        let sides =
+            [Sides { unit: &unit, is_judged: false, baseline: &baseline, candidate: &candidate }];
+        let report = Report::of(question(), &sides, &Expectations::default());
+        assert_eq!(report.compared[0].how, How::Undecided);
+        let why = report.compared[0].why.as_deref().unwrap_or_default();
+        assert!(why.starts_with("its text content: "), "{why}");
     }
 
     #[test]

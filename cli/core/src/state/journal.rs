@@ -655,14 +655,14 @@ pub fn scan(
     mut takes: impl FnMut(Heading) -> bool,
 ) -> Result<Vec<Record>, JournalError> {
     let header = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
-    let mut taken = Vec::new();
+    let mut records = Vec::new();
     scan_from(bytes, header, |line| {
         if takes(serde_json::from_slice(line)?) {
-            taken.push(serde_json::from_slice(line)?);
+            records.push(serde_json::from_slice(line)?);
         }
         Ok(())
     })?;
-    Ok(taken)
+    Ok(records)
 }
 
 /// Every record of a Journal that is known to be whole with the states before and after it, from the

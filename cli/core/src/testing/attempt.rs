@@ -28,19 +28,30 @@ pub struct Answered {
 pub struct Given {
     pub is_error: bool,
     pub value: Value,
+    /// Its text content, as JSON where it is that, beside a structured one that has something else.
+    pub content: Option<Value>,
 }
 
 impl Given {
     pub fn of(answer: &Answer) -> Self {
         let is_error = answer.is_error();
         let value = if is_error { text_of(answer).into() } else { expected_of(answer) };
-        Self { is_error, value }
+        Self { is_error, value, content: content_beside(answer).filter(|_| !is_error) }
     }
 
     pub fn shown(&self) -> String {
         let what = if self.is_error { "an error" } else { "an answer" };
         format!("{what}: {}", shown(&self.value))
     }
+}
+
+/// Servers repeat the structured content as text, for clients that do not read it.
+fn content_beside(answer: &Answer) -> Option<Value> {
+    let structured = answer.structured()?;
+    let text = answer.text();
+    let content = serde_json::from_str(&text).unwrap_or_else(|_| Value::from(text));
+    let is_repeated = content == *structured || structured.get("result") == Some(&content);
+    (!is_repeated && content != "").then_some(content)
 }
 
 #[derive(Debug)]

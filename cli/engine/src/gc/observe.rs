@@ -14,7 +14,10 @@ use crate::world::{clock, python, temporary};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::what::What;
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Folders of an object store with content that can be recomputed.
@@ -209,12 +212,30 @@ fn record(repository: &Repository, store: &Path) -> Vec<Item> {
     let settings = repository.served_manifest().map(|manifest| manifest.record).unwrap_or_default();
     let below = |folder: &str| {
         let files = files_below(&store.join(folder)).into_iter();
-        files.filter_map(|path| Item::at(path, Kind::Record)).collect::<Vec<_>>()
+        let item = |path: PathBuf| {
+            let end = last_moment_of(&path);
+            Item::at(path, Kind::Record).map(|item| match end {
+                Some(end) => Item { used: item.used.min(end), ..item },
+                None => item,
+            })
+        };
+        files.filter_map(item).collect::<Vec<_>>()
     };
     let (now, keep) = (clock::now(), settings.keep());
     let mut gone = outlived(below(CALLS), now, keep, settings.keep_mb << 20);
     gone.extend(outlived(below(REPLAYS), now, keep, u64::MAX));
     gone
+}
+
+/// The end of the day that a path `.../YYYY/MM/DD/FILE` names: a copied or restored file is younger
+/// than what it holds.
+fn last_moment_of(path: &Path) -> Option<Timestamp> {
+    let number = |part: &OsStr| part.to_str()?.parse::<i16>().ok();
+    let mut parts = path.parent()?.iter().rev();
+    let (day, month, year) = (number(parts.next()?)?, number(parts.next()?)?, parts.next()?);
+    let (day, month) = (i8::try_from(day).ok()?, i8::try_from(month).ok()?);
+    let date = Date::new(number(year)?, month, day).ok()?;
+    Some(date.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What

@@ -9,6 +9,7 @@ use crate::testing::{self, CasesRun, cases};
 use agent_core::replay::expectations::{self, Expectations};
 use agent_core::replay::units::{Unit, Units};
 use agent_core::replay::verdict::{Ran, Sides};
+use agent_core::testing::attempt::Given;
 use agent_core::testing::evaluation::CaseResult;
 use agent_core::testing::event::Event;
 use agent_core::testing::expectation::difference;
@@ -123,8 +124,10 @@ fn is_as_recorded(unit: &Unit, ran: &Ran, expectations: &Expectations) -> bool {
             let recorded = &step.recorded.given;
             let steady =
                 |value: &Value| expectations.steady(&step.tool, &step.arguments, value.clone());
+            let content = |given: &Given| steady(given.content.as_ref().unwrap_or(&Value::Null));
             given.is_error == recorded.is_error
                 && difference(&steady(&recorded.value), &steady(&given.value)).is_none()
+                && difference(&content(recorded), &content(given)).is_none()
         })
 }
 

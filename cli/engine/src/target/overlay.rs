@@ -76,7 +76,8 @@ impl Diagnose for Misfit {
     fn hint(&self) -> Option<String> {
         let key = &self.key;
         Some(format!(
-            "`agent state set {key}.PATH=VALUE` mends it; `agent state reset` discards the updates"
+            "`agent state set {key}.PATH=VALUE` sets a part anew (of a tool or a parameter that is no \
+            longer there: what holds it, without it); `agent state reset` discards the updates"
         ))
     }
 }
@@ -179,7 +180,7 @@ pub fn excess(
 }
 
 /// What to do about such a change.
-pub const RELEASE_IT: &str = "release it (`agent state show --at staging` into \
+pub const RELEASE_IT: &str = "release it (`agent state show staging` into \
     state/active.state.json on main), or declare the rule: `[promote] overlay = [\"RULE\"]` in \
     agent.toml";
 

@@ -89,12 +89,14 @@ impl Waiting {
         arguments + self.call.result.get().len()
     }
 
-    /// `None` for what no JSON parser of ours reads: it could not be redacted.
+    /// `None` for what no JSON parser of ours reads, since it could not be redacted, and for
+    /// arguments that are no object, which no tool takes.
     fn read(self) -> Option<ServedCall> {
         let AnsweredCall { arguments, result, .. } = self.call;
-        let arguments = match arguments {
-            Some(raw) => serde_json::from_str(raw.get()).ok()?,
-            None => Value::Object(serde_json::Map::new()),
+        let arguments = arguments.map(|raw| serde_json::from_str::<Value>(raw.get()));
+        let arguments = match arguments.transpose().ok()? {
+            None | Some(Value::Null) => Value::Object(serde_json::Map::new()),
+            Some(arguments) => Some(arguments).filter(Value::is_object)?,
         };
         let result = serde_json::from_str(result.get()).ok()?;
         let call = ServedCall {
