@@ -130,6 +130,21 @@ fn a_file_of_the_users_is_a_conflict_and_nothing_is_written() {
 }
 
 #[test]
+fn windows_line_ends_stay() {
+    let world = minimal();
+    let files = ["a/agent.toml", "a/state/active.state.json", "a/state/schema.json"];
+    for file in files {
+        world.write(file, world.read(file).replace('\n', "\r\n"));
+    }
+    world.git(FOLDER, ["commit", "--quiet", "--no-verify", "--all", "--allow-empty", "-m", "ends"]);
+    apply(&world, &["bandit", "--force"]).ok();
+    for file in files {
+        let text = world.read(file);
+        assert!(text.contains("\r\n") && !text.replace("\r\n", "").contains('\n'), "{file}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_a_link_is_not_written_through() {
     let world = minimal();
     world.git(FOLDER, ["rm", "--quiet", "-r", "tuner"]);

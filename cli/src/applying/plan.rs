@@ -259,7 +259,11 @@ impl Plan {
             }
         };
         let own = files.own(path)?;
-        if own.as_deref() == Some(joined.text.as_bytes()) {
+        let joined_text = match &own {
+            Some(own) => with_line_ends_of(own, joined.text),
+            None => joined.text,
+        };
+        if own.as_deref() == Some(joined_text.as_bytes()) {
             return Ok(());
         }
         // `agent adopt` adds to it as well, and lines cannot be confused with others
@@ -270,7 +274,7 @@ impl Plan {
         }
         let change =
             if own.is_none() { Change::New } else { Change::Joined { added: joined.added } };
-        self.push(NewFile::new(path, joined.text), change);
+        self.push(NewFile::new(path, joined_text), change);
         Ok(())
     }
 
@@ -406,6 +410,12 @@ fn template_of(path: &Path, bytes: &[u8]) -> Option<&'static str> {
         let is_its = files.iter().any(|file| file.path == path && file.bytes == bytes);
         is_its.then_some(template.name)
     })
+}
+
+/// Parsers read both line ends and write one.
+fn with_line_ends_of(own: &[u8], text: String) -> String {
+    let plain = || text.replace("\r\n", "\n");
+    if own.windows(2).any(|pair| pair == b"\r\n") { plain().replace('\n', "\r\n") } else { text }
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -140,6 +140,19 @@ impl Overlay {
         Presentation { tools: self.tools.clone() }
     }
 
+    /// What every conversation can rely on: without the tools that a variant with a share leaves
+    /// out.
+    pub fn common(&self) -> Presentation {
+        let mut tools = self.tools.clone();
+        let served = self.parts().into_iter().filter_map(|(name, _)| self.variants.get(name));
+        for (name, over) in served.flat_map(|variant| &variant.tools) {
+            if over.is_hidden() {
+                tools.entry(name.clone()).or_default().hidden = Some(true);
+            }
+        }
+        Presentation { tools }
+    }
+
     /// What a variant is served as: over what is served without one.
     pub fn presentation(&self, variant: &str) -> Presentation {
         let Some(variant) = self.variants.get(variant) else { return self.plain() };
@@ -201,6 +214,18 @@ pub struct Presentation {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_tool_that_a_served_variant_leaves_out_is_in_no_common_list() {
+        let hidden = json!({"tools": {"t": {"hidden": true}}});
+        let tools = vec![json!({"name": "t", "inputSchema": {}}), json!({"name": "u"})];
+        for (share, expected) in [(0.0, 2), (0.3, 1)] {
+            let state = json!({"overlay": {"variants": {"v": hidden}, "shares": {"v": share}}});
+            let overlay = Overlay::read(&state, KEY).unwrap().unwrap();
+            assert_eq!(overlay.common().listed(tools.clone()).len(), expected);
+            assert_eq!(overlay.plain().listed(tools.clone()).len(), 2);
+        }
+    }
 
     #[test]
     fn an_overlay_is_read_from_its_key() {

@@ -63,7 +63,7 @@ impl Overlay {
     }
 
     /// What each variant has of `PARTS`; the rest is served without one. None has nothing.
-    fn parts(&self) -> Vec<(&str, u64)> {
+    pub(super) fn parts(&self) -> Vec<(&str, u64)> {
         let shares = self.shares.iter().map(|(name, share)| (name.as_str(), parts_of(*share)));
         let mut parts: Vec<_> = shares.filter(|(_, share)| *share > 0).collect();
         let given: u64 = parts.iter().map(|(_, share)| share).sum();

@@ -140,6 +140,21 @@ fn compare(path: &Path, old: Option<&Value>, new: Option<&Value>, found: &mut Ve
     }
 }
 
+/// At how many single values two states differ: an object that one of them lacks counts as all of
+/// its values.
+pub fn distance(old: &Value, new: &Value) -> usize {
+    let values = |side: &Option<Value>| side.as_ref().map_or(0, values_in);
+    differences(old, new).iter().map(|one| values(&one.old).max(values(&one.new))).sum()
+}
+
+fn values_in(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.values().map(values_in).sum::<usize>().max(1),
+        Value::Array(items) => items.iter().map(values_in).sum::<usize>().max(1),
+        _ => 1,
+    }
+}
+
 /// Refuses numbers that other programs would read as something else: beyond 64 bits, or beyond a
 /// double.
 pub fn check_numbers(value: &Value) -> Result<(), String> {
@@ -239,6 +254,18 @@ mod tests {
 
     fn path(text: &str) -> Path {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn distance_counts_single_values() {
+        let states = [
+            json!({"n": 1}),
+            json!({"n": 1, "o": {"a": {"x": 1, "y": 2}, "b": []}}),
+            json!({"n": 1, "o": {"a": {"x": 1, "y": 3}, "b": [], "c": 1}}),
+        ];
+        let [none, old, new] = &states;
+        assert_eq!((distance(none, new), distance(old, new), distance(new, new)), (4, 2, 0));
+        assert_eq!(distance(new, none), 4);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::world::git::STATE_FILE;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::object_id::{ObjectId, digest};
-use agent_core::state::differences;
+use agent_core::state::distance;
 use agent_core::state::semantic;
 use agent_core::version::promotion::Tip;
 use serde_json::Value;
@@ -220,7 +220,7 @@ impl Carrier<'_> {
         };
         // a copy that no schema fitted is compared as it is
         let mut base = self.forward(&before).unwrap_or(before.state);
-        let mut least = differences(&base, theirs).len();
+        let mut least = distance(&base, theirs);
         let (mut seen, mut migrated) = (vec![revision.clone()], 0);
         for version in self.repository.git.first_parents(&self.tip.commit).take(RECENT) {
             let version = version?;
@@ -242,7 +242,7 @@ impl Carrier<'_> {
                 break;
             }
             let Ok(state) = self.forward(&made) else { continue };
-            let differing = differences(&state, theirs).len();
+            let differing = distance(&state, theirs);
             if differing < least {
                 (base, least) = (state, differing);
             }

@@ -114,7 +114,7 @@ impl Shown {
     }
 }
 
-/// A Contract as its callers see it: with the overlay of the target over the Runner's tools.
+/// A Contract as its callers can rely on it: with the overlay of the target over the Runner's tools.
 pub fn over(contract: Contract, target: &Target) -> Result<Contract, Failure> {
     let overlay = fitting(target, &tools_of(&contract))?;
     Ok(presented(contract, overlay))
@@ -124,7 +124,7 @@ pub fn over(contract: Contract, target: &Target) -> Result<Contract, Failure> {
 pub fn presented(mut contract: Contract, overlay: Option<Overlay>) -> Contract {
     if let Some(overlay) = overlay {
         let tools = tools_of(&contract);
-        let listed = overlay.fitted(&tools).0.plain().listed(tools);
+        let listed = overlay.fitted(&tools).0.common().listed(tools);
         let named = |tool: Value| Some((tool["name"].as_str()?.to_owned(), tool));
         contract.runner.tools = listed.into_iter().filter_map(named).collect();
     }
