@@ -55,7 +55,7 @@ def signals() -> list[dict]:
         context, arm = request(random), random.choice(ARMS)
         value = rewarded(random, context, arm)
         arguments = {"call": f"r-{number}", "arm": arm, "context": context, "value": value}
-        made.append({"id": f"s-{number}", "tool": "reward", "arguments": arguments})
+        made.append({"id": f"reward-{number}", "tool": "reward", "arguments": arguments})
     return made
 
 
