@@ -1,3 +1,4 @@
+use crate::commands::numbers::counted;
 use crate::commands::time;
 use crate::commands::traced::traced;
 use crate::context::Context;
@@ -79,8 +80,11 @@ fn shown(replayed: &Replayed, context: &Context) {
     }
     printer.json(&replayed.document());
     printer.data(format!(
-        "{} recorded calls: {} are run again, as {} distinct calls and {} conversations",
-        replayed.recorded, replayed.calls, replayed.distinct, replayed.conversations
+        "{}: {} run again, as {} and {}",
+        counted(replayed.recorded as u64, "recorded call"),
+        replayed.calls,
+        counted(replayed.distinct as u64, "distinct call"),
+        counted(replayed.conversations as u64, "conversation")
     ));
     for line in left_out(replayed) {
         printer.data(line);

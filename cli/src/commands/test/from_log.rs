@@ -1,6 +1,7 @@
 //! `agent test add --from-log`: makes cases from recorded calls, as `agent adopt --record` does.
 
 use crate::adoption::{Gathering, Made, RECORDED};
+use crate::commands::numbers::counted;
 use crate::commands::time;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
@@ -127,11 +128,11 @@ fn report(made: &[(ServedCall, Made)], dry_run: bool, context: &Context) {
             }
         }
     }
-    let verb = if dry_run { "would be added" } else { "are added" };
+    let verb = if dry_run { "would be added" } else { "added" };
     context.printer.say(format!(
-        "{} cases {verb} to {RECORDED}, {} calls become none",
-        added.len(),
-        skipped.len()
+        "{} {verb} to {RECORDED}; {} left out",
+        counted(added.len() as u64, "case"),
+        counted(skipped.len() as u64, "call")
     ));
     context.printer.json(&json!({
         "schema": "agent/test-add-from-log@1", "file": RECORDED, "added": added,
