@@ -140,7 +140,7 @@ fn a_server_runs_in_the_environment_that_its_command_names() {
 }
 
 /// Committed and released.
-fn release(world: &World) {
+pub fn release(world: &World) {
     world.git("a", ["add", "--all"]);
     World::finish(
         world
@@ -383,8 +383,8 @@ fn stand_in(world: &World, name: &str, text: &str) {
 const UV: &str = r##"#!/usr/bin/env python3
 import os, subprocess, sys
 arguments = sys.argv[1:]
-with open(os.environ["UV_HEARD"], "a") as heard:
-    print(*arguments, file=heard)
+with open(os.environ["UV_LOG"], "a") as log:
+    print(*arguments, file=log)
 if arguments[0] == "venv":
     subprocess.run([arguments[arguments.index("--python") + 1], "-m", "venv", "--without-pip", arguments[-1]], check=True)
 elif "compile" in arguments:
@@ -397,24 +397,23 @@ fn a_lock_covers_every_platform_and_is_installed_unchanged() {
     repository(&world);
     world.write("a/requirements.txt", "nothing\n");
     stand_in(&world, "uv", UV);
-    let heard = world.path("heard");
+    let log = world.path("log");
     let mut adopt = world.command(crate::world::AGENT, "a");
-    World::finish(adopt.arg("adopt").env("PATH", world.path_led_by("bin")).env("UV_HEARD", &heard))
+    World::finish(adopt.arg("adopt").env("PATH", world.path_led_by("bin")).env("UV_LOG", &log))
         .ok();
-    let heard = std::fs::read_to_string(heard).unwrap();
+    let log = std::fs::read_to_string(log).unwrap();
     let line = |word: &str| {
-        heard
-            .lines()
+        log.lines()
             .find(|line| line.contains(word))
-            .unwrap_or_else(|| panic!("{word}: {heard}"))
+            .unwrap_or_else(|| panic!("{word}: {log}"))
             .to_owned()
     };
     assert!(
         line("compile").contains("--universal --generate-hashes")
             && line("compile").contains("--python-version 3.11 "),
-        "{heard}"
+        "{log}"
     );
-    assert!(line("install").contains("--no-deps --require-hashes"), "{heard}");
+    assert!(line("install").contains("--no-deps --require-hashes"), "{log}");
     assert!(world.read("a/requirements.lock").contains("sys_platform"));
 }
 
@@ -433,16 +432,16 @@ fn a_uv_in_the_cache_is_used_where_path_has_none() {
     std::fs::rename(world.path("bin/uv"), world.path(&uv)).unwrap();
     let path = world.path_led_by("bin");
     let without = std::env::split_paths(&path).filter(|folder| !folder.join("uv").exists());
-    let heard = world.path("heard");
+    let log = world.path("log");
     let mut adopt = world.command(crate::world::AGENT, "a");
     let adopt = adopt
         .args(["adopt", "--json"])
         .env("PATH", std::env::join_paths(without).unwrap())
         .env("XDG_CACHE_HOME", world.path("cache"))
-        .env("UV_HEARD", &heard);
+        .env("UV_LOG", &log);
     let adopted = World::finish(adopt).ok().json();
-    let heard = std::fs::read_to_string(heard).unwrap();
-    assert!(heard.contains("compile") && heard.contains("install"), "{heard}");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("compile") && log.contains("install"), "{log}");
     let steps: Vec<_> =
         adopted["steps"].as_array().unwrap().iter().map(|step| &step["step"]).collect();
     assert_eq!(steps[0], "locking its packages", "{steps:?}");
@@ -491,16 +490,16 @@ fn locked_by(world: &World, files: &[(&str, &str)], more: &[&str]) -> (serde_jso
         world.write(format!("a/{path}"), text);
     }
     stand_in(world, "uv", UV);
-    let heard = world.path("heard");
+    let log = world.path("log");
     let mut adopt = world.command(crate::world::AGENT, "a");
     let adopt = adopt
         .args(["adopt", "--json"])
         .args(more)
         .env("PATH", world.path_led_by("bin"))
-        .env("UV_HEARD", &heard);
+        .env("UV_LOG", &log);
     let outcome = World::finish(adopt).ok().json();
-    let heard = std::fs::read_to_string(heard).unwrap_or_default();
-    (outcome, heard.lines().find(|line| line.contains("compile")).unwrap_or_default().to_owned())
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    (outcome, log.lines().find(|line| line.contains("compile")).unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -545,7 +544,7 @@ fn requirements_are_found_in_all_usual_files() {
     let adopt = adopt
         .args(["adopt", "--json"])
         .env("PATH", world.path_led_by("bin"))
-        .env("UV_HEARD", world.path("heard"));
+        .env("UV_LOG", world.path("log"));
     let outcome = World::finish(adopt).ok().json();
     assert_eq!(
         (&outcome["name"], &outcome["first_version"]),

@@ -1,6 +1,7 @@
 //! The overlay of an adopted server: what hosts are listed, what calls and results become, what a
 //! promotion may change.
 
+use crate::adopt;
 use crate::clients::{call, with_client};
 use crate::pipes::Pipes;
 use crate::world::{AGENT, World};
@@ -8,8 +9,8 @@ use rmcp::model::ProtocolVersion;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// An MCP server on the standard library, written without `agent` in mind. `meter` answers with what
-/// it was called with.
+/// An MCP server on the standard library, written without `agent` in mind. `meter` answers with
+/// what it was called with.
 const SERVER: &str = r#"
 import json, os, sys
 # stands where `from mcp.server import ...` would
@@ -58,15 +59,7 @@ fn adopted(promote: &str) -> World {
     let manifest = world.read("a/agent.toml");
     assert!(manifest.contains("[promote]\n"), "{manifest}");
     world.write("a/agent.toml", manifest.replace("[promote]\n", &format!("[promote]\n{promote}")));
-    world.git("a", ["add", "--all"]);
-    World::finish(
-        world
-            .command("git", "a")
-            .args(["commit", "--quiet", "-m", "an agent"])
-            .env("AGENT_HOOK_LIMIT", "60"),
-    )
-    .ok();
-    world.agent("a", ["release"]).ok();
+    adopt::release(&world);
     world
 }
 

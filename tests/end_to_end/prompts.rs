@@ -1,4 +1,5 @@
-//! The template `prompts`: a prompt is learned by rewards, examples and GEPA, over a scripted model.
+//! The template `prompts`: a prompt is learned by rewards, examples and GEPA, over a scripted
+//! model.
 
 use crate::world::World;
 use serde_json::{Value, json};

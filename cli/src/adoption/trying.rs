@@ -217,7 +217,8 @@ fn attempts(trials: &[Trial]) -> Vec<Attempt<'_>> {
 /// The calls of an attempt, with its place among the attempts.
 type Calling<'a> = Pin<Box<dyn Future<Output = (usize, Result<Called, ChildError>)> + 'a>>;
 
-/// Calls until a process is gone or answers nothing more; gives back how many attempts are done with.
+/// Calls until a process is gone or answers nothing more; gives back how many attempts are done
+/// with.
 async fn round(
     attempts: &[Attempt<'_>],
     children: [&Child; 2],

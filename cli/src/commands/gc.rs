@@ -13,8 +13,8 @@ use serde_json::json;
 /// idle for longer than `limits.conversation_days`, as observed between runs of this command, and
 /// recorded calls after `record.keep_days`, or beyond `record.keep_mb`.
 /// Anything that a process uses is kept. Versions, their evaluations, the Journal, other telemetry
-/// and finished Python environments are never removed, nor is anything in a bucket, which has its own
-/// lifecycle rules.
+/// and finished Python environments are never removed, nor is anything in a bucket, which has its
+/// own lifecycle rules.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Remove what was not used for this many days

@@ -1,4 +1,4 @@
-//! Numbers as arguments, and counts in reports.
+//! Numbers as arguments.
 
 /// The lowest and the highest reward: `LOW,HIGH`.
 pub fn range(text: &str) -> Result<(f64, f64), String> {
@@ -19,9 +19,4 @@ pub fn amount(text: &str) -> Result<f64, String> {
     number(text)
         .filter(|amount| *amount >= 0.0)
         .ok_or_else(|| "give an amount of US dollars, such as 2.5".to_owned())
-}
-
-/// A number of things: `1 signal`, `2 signals`.
-pub fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,9 +1,9 @@
-use crate::commands::numbers::counted;
 use crate::commands::time;
 use crate::commands::traced::traced;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::table;
+use agent_core::formats::count::counted;
 use agent_core::replay::verdict::{Compared, How};
 use agent_core::testing::evaluation::Verdict;
 use agent_core::version::what::What;
@@ -81,10 +81,10 @@ fn shown(replayed: &Replayed, context: &Context) {
     printer.json(&replayed.document());
     printer.data(format!(
         "{}: {} run again, as {} and {}",
-        counted(replayed.recorded as u64, "recorded call"),
+        counted(replayed.recorded, "recorded call"),
         replayed.calls,
-        counted(replayed.distinct as u64, "distinct call"),
-        counted(replayed.conversations as u64, "conversation")
+        counted(replayed.distinct, "distinct call"),
+        counted(replayed.conversations, "conversation")
     ));
     for line in left_out(replayed) {
         printer.data(line);

@@ -1,8 +1,9 @@
-use super::numbers::{amount, counted};
+use super::numbers::amount;
 use super::outcome;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
+use agent_core::formats::count::counted;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::manifest::Tier;

@@ -1,4 +1,4 @@
-"""The Runner's tools: at, convert, between and size. They stand for a server that nobody here wrote.
+"""The Runner's tools: at, convert, between and size. They stand for a third-party server.
 
 `agent` presents them by the state's `overlay`; the tools themselves read no state.
 """

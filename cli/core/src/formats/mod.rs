@@ -3,6 +3,7 @@
 
 pub mod canonical;
 pub mod committed;
+pub mod count;
 pub mod diagnose;
 pub mod document;
 pub mod first_version;

@@ -5,8 +5,8 @@
 //! greatest length). A variant of it is served to a share of the conversations.
 //!
 //! - `listing` applies it to tools, `call` to arguments, `result` to results.
-//! - `faults` finds what does not fit the server, `variants` assigns conversations, `change` decides
-//!   which changes a promotion may make.
+//! - `faults` finds what does not fit the server, `variants` assigns conversations, `change`
+//!   decides which changes a promotion may make.
 
 mod call;
 mod change;

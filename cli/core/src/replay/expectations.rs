@@ -3,8 +3,9 @@
 
 use crate::formats::canonical;
 use crate::formats::document::{self, DocumentError, Fields};
+use crate::testing::attempt::Given;
 use crate::testing::case::Case;
-use crate::testing::expectation::{Expectation, contains};
+use crate::testing::expectation::{Expectation, contains, difference};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -65,13 +66,31 @@ impl Expectations {
 
     /// An answer without what varies.
     #[must_use]
-    pub fn steady(&self, tool: &str, arguments: &Value, mut answer: Value) -> Value {
+    fn steady(&self, tool: &str, arguments: &Value, mut answer: Value) -> Value {
         for pointer in self.rules_of(tool, arguments).flat_map(|rule| &rule.ignore) {
             if let Some(value) = answer.pointer_mut(pointer) {
                 *value = Value::Null;
             }
         }
         answer
+    }
+
+    /// How another answer to a call differs from the first, apart from what varies.
+    pub fn difference(
+        &self,
+        (tool, arguments): (&str, &Value),
+        old: &Given,
+        new: &Given,
+    ) -> Option<String> {
+        if old.is_error != new.is_error {
+            return Some(format!("{}, was {}", new.shown(), old.shown()));
+        }
+        let steady = |value: &Value| self.steady(tool, arguments, value.clone());
+        let content = |given: &Given| given.content.as_ref().map(steady).unwrap_or_default();
+        difference(&steady(&old.value), &steady(&new.value)).or_else(|| {
+            let why = difference(&content(old), &content(new))?;
+            Some(format!("its text content: {why}"))
+        })
     }
 
     fn rules_of<'a, 'b>(

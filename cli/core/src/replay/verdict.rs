@@ -10,9 +10,7 @@ use crate::replay::expectations::Expectations;
 use crate::replay::units::Unit;
 use crate::testing::attempt::Given;
 use crate::testing::evaluation::{CaseResult, Outcome, Verdict};
-use crate::testing::expectation::difference;
 use serde::Serialize;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// What a unit came to on one side.
@@ -177,18 +175,9 @@ impl Sides<'_> {
 
     fn difference(&self, expectations: &Expectations) -> Option<String> {
         self.unit.steps.iter().enumerate().find_map(|(number, step)| {
-            let side = |ran: &Ran| ran.given.get(number).cloned();
-            let steady = |value| expectations.steady(&step.tool, &step.arguments, value);
-            let why = match (side(self.baseline), side(self.candidate)) {
-                (Some(old), Some(new)) if old.is_error != new.is_error => {
-                    Some(format!("{}, was {}", new.shown(), old.shown()))
-                }
-                (Some(old), Some(new)) => difference(&steady(old.value), &steady(new.value))
-                    .or_else(|| {
-                        let content = |given: Option<Value>| steady(given.unwrap_or_default());
-                        let why = difference(&content(old.content), &content(new.content))?;
-                        Some(format!("its text content: {why}"))
-                    }),
+            let call = (step.tool.as_str(), &step.arguments);
+            let why = match (self.baseline.given.get(number), self.candidate.given.get(number)) {
+                (Some(old), Some(new)) => expectations.difference(call, old, new),
                 (None, None) => None,
                 (Some(_), None) => Some(self.candidate.stopped()),
                 (None, Some(_)) => Some(format!("answered; before: {}", self.baseline.stopped())),

@@ -165,8 +165,8 @@ impl HttpRequest {
     }
 }
 
-/// Why a URL could lead elsewhere than its text shows: a URL parser (WHATWG) takes `\\` as `/`, drops
-/// tabs and newlines, and resolves `..` and `.`, also with their dots percent-encoded.
+/// Why a URL could lead elsewhere than its text shows: a URL parser (WHATWG) takes `\` as `/`,
+/// drops tabs and newlines, and resolves `..` and `.`, also with their dots percent-encoded.
 fn url_problem(url: &str) -> Option<&'static str> {
     if url.contains('\\') || !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Some("in visible ASCII characters without `\\`; others are percent-encoded");

@@ -665,8 +665,8 @@ pub fn scan(
     Ok(records)
 }
 
-/// Every record of a Journal that is known to be whole with the states before and after it, from the
-/// end of a group and the state there on.
+/// Every record of a Journal that is known to be whole with the states before and after it, from
+/// the end of a group and the state there on.
 pub fn walk_from(
     bytes: &[u8],
     start: usize,

@@ -2,6 +2,7 @@
 //! commit names by digest.
 
 use crate::formats::canonical;
+use crate::formats::count::counted;
 use crate::formats::diagnose::FailureKind;
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::digest;
@@ -463,10 +464,6 @@ fn budget_breaches(summary: &TierSummary) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The first few by id; held-out ones are only counted, since a Coder may read it.

@@ -2,6 +2,7 @@
 //! on top of the previous one.
 
 use super::{Check, Finding, Status, missing, ok, untagged, wrong};
+use crate::formats::count::counted;
 use crate::formats::object_id::ObjectId;
 use crate::version::legality::Role;
 use crate::version::rollback::{self, Past, Plan, Snapshot};
@@ -198,7 +199,7 @@ impl Chain {
             }
             ([], _, Some(first)) => ok(format!(
                 "{} back to {}, each on top of the one before",
-                counted(self.links.len()),
+                counted(self.links.len(), "version"),
                 tag(first.version())
             )),
             ([], _, None) => wrong("it has no version"),
@@ -299,10 +300,6 @@ pub(super) fn is_no_beginning(link: &Link) -> Option<String> {
         }
         () => None,
     }
-}
-
-fn counted(versions: usize) -> String {
-    format!("{versions} version{}", if versions == 1 { "" } else { "s" })
 }
 
 fn first_few(problems: &[String]) -> String {

@@ -5,6 +5,7 @@ use crate::architect;
 use crate::conversations::{self, IdleTimes};
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
+use crate::telemetry;
 use crate::world::checkout::{Shelf, record_of};
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::git::STATE_FILE;
@@ -14,10 +15,8 @@ use crate::world::{clock, python, temporary};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::what::What;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Folders of an object store with content that can be recomputed.
@@ -227,15 +226,10 @@ fn record(repository: &Repository, store: &Path) -> Vec<Item> {
     gone
 }
 
-/// The end of the day that a path `.../YYYY/MM/DD/FILE` names: a copied or restored file is younger
-/// than what it holds.
+/// The end of the day that a file holds calls of: one that was copied or restored is younger.
 fn last_moment_of(path: &Path) -> Option<Timestamp> {
-    let number = |part: &OsStr| part.to_str()?.parse::<i16>().ok();
-    let mut parts = path.parent()?.iter().rev();
-    let (day, month, year) = (number(parts.next()?)?, number(parts.next()?)?, parts.next()?);
-    let (day, month) = (i8::try_from(day).ok()?, i8::try_from(month).ok()?);
-    let date = Date::new(number(year)?, month, day).ok()?;
-    Some(date.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    let next = telemetry::day_of(path)?.tomorrow().ok()?;
+    Some(next.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Those of commits that are here and that no ref, and no record of where a ref was, leads to. What

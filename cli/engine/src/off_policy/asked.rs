@@ -6,9 +6,7 @@ use crate::child::{CallResult, Child, ChildError};
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
-use crate::target::confinement::{self, Scratch};
-use crate::target::overlay;
-use crate::target::spec;
+use crate::target::{overlay, runner};
 use crate::world::event_loop;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::off_policy::rows::Noted;
@@ -31,12 +29,7 @@ pub(super) fn probabilities(
     if recorded.iter().all(|decision| drawn.knows(decision)) {
         return Ok(recorded.iter().map(|decision| drawn.noted(decision)).collect());
     }
-    let mut spec = spec::runner(target, repository)?;
-    if target.code.is_some() {
-        confinement::confine(&mut spec, &target.manifest.runner, true, target, repository)?;
-    }
-    let scratch = Scratch::take(&repository.layout)?;
-    let spec = scratch.given_to(spec);
+    let (spec, _scratch) = runner::confined(repository, target)?;
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
         let asked = stream::iter(recorded.iter().enumerate())

@@ -9,10 +9,8 @@ use crate::testing::{self, CasesRun, cases};
 use agent_core::replay::expectations::{self, Expectations};
 use agent_core::replay::units::{Unit, Units};
 use agent_core::replay::verdict::{Ran, Sides};
-use agent_core::testing::attempt::Given;
 use agent_core::testing::evaluation::CaseResult;
 use agent_core::testing::event::Event;
-use agent_core::testing::expectation::difference;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -121,13 +119,8 @@ fn unsteady(
 fn is_as_recorded(unit: &Unit, ran: &Ran, expectations: &Expectations) -> bool {
     ran.given.len() == unit.steps.len()
         && unit.steps.iter().zip(&ran.given).all(|(step, given)| {
-            let recorded = &step.recorded.given;
-            let steady =
-                |value: &Value| expectations.steady(&step.tool, &step.arguments, value.clone());
-            let content = |given: &Given| steady(given.content.as_ref().unwrap_or(&Value::Null));
-            given.is_error == recorded.is_error
-                && difference(&steady(&recorded.value), &steady(&given.value)).is_none()
-                && difference(&content(recorded), &content(given)).is_none()
+            let call = (step.tool.as_str(), &step.arguments);
+            expectations.difference(call, &step.recorded.given, given).is_none()
         })
 }
 

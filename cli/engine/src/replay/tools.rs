@@ -4,8 +4,7 @@
 use crate::child::{Child, Opening, Role};
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::target::confinement::{self, Scratch};
-use crate::target::{Target, contracts, spec};
+use crate::target::{Target, contracts, runner};
 use crate::world::event_loop;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,12 +53,7 @@ fn listed(repository: &Repository, target: &Target) -> Result<Vec<Value>, Failur
     if let Some(discovery) = contracts::discovery(repository, target, Role::Runner)? {
         return Ok(discovery.tools);
     }
-    let mut spec = spec::runner(target, repository)?;
-    if target.code.is_some() {
-        confinement::confine(&mut spec, &target.manifest.runner, true, target, repository)?;
-    }
-    let scratch = Scratch::take(&repository.layout)?;
-    let spec = scratch.given_to(spec);
+    let (spec, _scratch) = runner::confined(repository, target)?;
     event_loop::block_on(async {
         let child = Child::start_as(&spec, &Opening::with_every_capability()).await?;
         let tools = child.tools().await;

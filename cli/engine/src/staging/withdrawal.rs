@@ -138,36 +138,25 @@ impl Staging {
         Ok(false)
     }
 
-    /// Takes signals back, under the lock. `replay` computes the outcome of a later update on
-    /// another state, as for a rebase.
+    /// Takes back what was selected while staging was held, which it is until this is done.
+    /// `replay` computes the outcome of a later update on another state, as for a rebase.
     pub async fn withdraw<E: From<StagingError>>(
         &mut self,
-        takes: impl Fn(&Heading) -> bool,
-        scope: Scope,
+        selected: Selected,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
-        self.hold()?;
-        let outcome = self.withdraw_locked(takes, scope, replay).await;
+        let outcome = self.withdraw_locked(selected, replay).await;
         self.release();
         outcome
     }
 
     async fn withdraw_locked<E: From<StagingError>>(
         &mut self,
-        takes: impl Fn(&Heading) -> bool,
-        scope: Scope,
+        selected: Selected,
         replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         self.drop_torn_tail()?;
         let before = self.fold.revision.clone();
-        let selected = self.selected(takes, scope)?;
-        if selected.records.is_empty() {
-            let (after, replay) = (before.clone(), Vec::new());
-            let (signals, replayed) = (0, 0);
-            let (versions, dropped) = (Vec::new(), Vec::new());
-            let none = Withdrawn { signals, versions, replayed, dropped, before, after, replay };
-            return Ok(Committed::whole(none));
-        }
         let current = self.journal()?;
         let places = self.places.clone();
         let damaged = |error| places.damaged()(error);
@@ -278,7 +267,7 @@ async fn without<E: From<StagingError>>(
     let (mut replayed, mut dropped, mut agreed) = (0, Vec::new(), None);
     for Later { record, effect } in &later {
         if takes(record) {
-            drafts.push(without_content(record));
+            drafts.push(without_content(journal::withdrawn_id(&record.id), record));
         } else {
             let again = match effect {
                 Effect::Known(after) => Replayed::State(after.clone()),
@@ -351,8 +340,11 @@ fn follow_on(
     })?;
     let (before, later): (Vec<_>, Vec<_>) =
         later.into_iter().partition(|(record, _)| record.is_withdrawal());
-    let mut drafts: Vec<_> = before.iter().map(|(record, _)| without_effect(record)).collect();
-    drafts.extend(selected.records[..selected.sealed].iter().map(withdrawal));
+    let again = before.iter().map(|(record, _)| (record.id.clone(), record));
+    let new = selected.records[..selected.sealed].iter();
+    let new = new.map(|record| (journal::withdrawal_id(&record.id), record));
+    let mut drafts: Vec<_> =
+        again.chain(new).map(|(id, record)| without_content(id, record)).collect();
     if let Some(last) = drafts.last_mut() {
         last.state = Some(outcome.clone());
     }
@@ -365,16 +357,6 @@ fn follow_on(
         next.add(drafts.collect());
     }
     Ok(next)
-}
-
-/// The record that takes back a signal of a version.
-fn withdrawal(record: &Record) -> Draft {
-    Draft { id: journal::withdrawal_id(&record.id), ..without_content(record) }
-}
-
-/// A record that takes back a signal, before the one that has the outcome of all.
-fn without_effect(record: &Record) -> Draft {
-    Draft { id: record.id.clone(), ..without_content(record) }
 }
 
 /// The records of a Journal behind the kept groups, of which those before `first` are as they were.
@@ -399,9 +381,9 @@ fn later(
 }
 
 /// What stands in the place of a signal that was taken back.
-fn without_content(record: &Record) -> Draft {
+fn without_content(id: String, record: &Record) -> Draft {
     Draft {
-        id: journal::withdrawn_id(&record.id),
+        id,
         tool: journal::WITHDRAW.to_owned(),
         arguments: serde_json::json!({ "content": record.content() }),
         conversation: None,

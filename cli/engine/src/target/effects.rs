@@ -110,7 +110,7 @@ impl SignalEffects {
     ) -> Result<(), EffectError> {
         let Some(supply) = self.supplies.get_mut(signal) else { return Ok(()) };
         let cost: f64 = requests.iter().map(|one| one.request.usd()).sum();
-        let refused = refusal(supply, &requests, &self.limits)
+        let refused = refusal(supply, &requests, cost, &self.limits)
             .or_else(|| beyond(self.batch.usd, self.spent + cost));
         if let Some(refused) = refused {
             return Err(EffectError::Refused(refused));
@@ -144,7 +144,12 @@ fn beyond(limit: Option<f64>, cost: f64) -> Option<String> {
 }
 
 /// Why these requests are not carried out.
-fn refusal(supply: &Supply, requests: &[Keyed], limits: &EffectLimits) -> Option<String> {
+fn refusal(
+    supply: &Supply,
+    requests: &[Keyed],
+    cost: f64,
+    limits: &EffectLimits,
+) -> Option<String> {
     const TABLE: &str = "of [tuner.effects] in agent.toml";
     if let Some(refused) = requests.iter().find_map(|one| one.request.refusal(limits)) {
         return Some(refused);
@@ -155,7 +160,7 @@ fn refusal(supply: &Supply, requests: &[Keyed], limits: &EffectLimits) -> Option
             limits.requests
         ));
     }
-    let cost = supply.usd() + requests.iter().map(|one| one.request.usd()).sum::<f64>();
+    let cost = supply.usd() + cost;
     (cost > limits.usd).then(|| {
         format!("its requests cost up to {cost} US dollars, and `usd` {TABLE} is {}", limits.usd)
     })

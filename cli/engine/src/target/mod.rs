@@ -13,6 +13,7 @@ pub mod migrations;
 pub mod overlay;
 pub mod replay;
 mod resolution;
+pub mod runner;
 pub mod spec;
 pub mod tuner;
 pub mod withdrawal;

@@ -114,7 +114,7 @@ impl Shown {
     }
 }
 
-/// A Contract as its callers can rely on it: with the overlay of the target over the Runner's tools.
+/// A Contract as its callers can rely on it: with the target's overlay over the Runner's tools.
 pub fn over(contract: Contract, target: &Target) -> Result<Contract, Failure> {
     let overlay = fitting(target, &tools_of(&contract))?;
     Ok(presented(contract, overlay))

@@ -74,6 +74,9 @@ async fn through(
     verify: bool,
 ) -> Result<Outcome, Failure> {
     let mut staging = tuner::staging_for(tuner, repository).await?;
+    if !dry_run {
+        staging.hold()?;
+    }
     let takes = |heading: &Heading| selection.takes(heading);
     let selected = staging.selected(takes, selection.scope())?;
     if selected.records.is_empty() {
@@ -92,7 +95,7 @@ async fn through(
         }
     }
     let replay = async |state: &Value, record: &Record| tuner.replay(state, record).await;
-    let withdrawn = staging.withdraw(takes, selection.scope(), replay).await?;
+    let withdrawn = staging.withdraw(selected, replay).await?;
     let withdrawn = repository.settle(withdrawn);
     let verified = if verify { Some(replayed(tuner, &withdrawn.replay).await?) } else { None };
     Ok(Outcome::Done { withdrawn, verified })

@@ -3,8 +3,8 @@
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
 //! `start` was called, which verbs with telemetry do. `subscriber` makes spans of `tracing` those of
-//! OpenTelemetry. `content` takes over the content of calls. `pipeline` writes records to the `spool`,
-//! `spool` to the store, and `records` reads it back. The names are in
+//! OpenTelemetry. `content` takes over the content of calls. `pipeline` writes records to the
+//! `spool`, `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
 mod cached_fold;
@@ -33,5 +33,5 @@ pub use operation::{Operation, Request, Transport};
 pub use records::{Recorded, Records, Source};
 pub use settings::Settings;
 pub use span::{Past, Span};
-pub use spool::{Signal, SpoolError};
+pub use spool::{Signal, SpoolError, day_of};
 pub use start::{Guard, start};

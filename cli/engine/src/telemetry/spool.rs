@@ -250,6 +250,13 @@ pub(super) fn day_folder(signal: Signal, day: Date) -> String {
     )
 }
 
+/// The day of a file below such a folder.
+pub fn day_of(path: &Path) -> Option<Date> {
+    let mut parts = path.parent()?.iter().rev().map(|part| part.to_str()?.parse::<i16>().ok());
+    let (day, month, year) = (parts.next()??, parts.next()??, parts.next()??);
+    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+}
+
 /// No file that began at this time or later has a key before this.
 pub(super) fn key_at(signal: Signal, at: jiff::Timestamp) -> String {
     let at = utc(at);
@@ -297,6 +304,16 @@ mod tests {
         keys.iter()
             .map(|key| String::from_utf8(store.get(key).unwrap().unwrap()).unwrap())
             .collect()
+    }
+
+    #[test]
+    fn the_day_of_a_file_is_that_of_its_folder() {
+        let day = Date::new(2026, 2, 9).unwrap();
+        let folder = day_folder(Signal::Calls, day);
+        assert_eq!(day_of(Path::new(&format!("/store/{folder}/120000000-p-0.jsonl"))), Some(day));
+        for none in ["/store/replays/1-r.json", "f", "2026/02/30/f"] {
+            assert_eq!(day_of(Path::new(none)), None, "{none}");
+        }
     }
 
     #[test]

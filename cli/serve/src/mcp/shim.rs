@@ -131,9 +131,9 @@ impl<S: Server> Shim<S> {
         self.targets.route(&self.repository, &self.stat_cache, conversation)
     }
 
-    /// The target whose overlay a conversation is shown: what it began with, where conversations are
-    /// shown different things, else what is served now. A conversation of other code is served by
-    /// that.
+    /// The target whose overlay a conversation is shown: what it began with, where conversations
+    /// are shown different things, else what is served now. A conversation of other code is served
+    /// by that.
     pub fn presented(&self, conversation: Option<&str>) -> Result<Rc<Target>, Failure> {
         let now = self.current(&self.route(conversation))?;
         let begun = conversation.and_then(|id| self.begun(id, &now));

@@ -1,6 +1,6 @@
-use crate::commands::numbers::counted;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
+use agent_core::formats::count::counted;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::journal::Record;
 use agent_core::version::tags;

@@ -31,9 +31,9 @@ const FILE: &str = "conversations.jsonl";
 /// an unfixed fault should fail.
 ///
 /// With `--from-log`, recorded calls become cases in tests/micro/recorded.jsonl, as `agent adopt
-/// --record` writes them: each is repeated on active under the conditions of a test, and expects the
-/// recorded answer where active gives it again, else any answer. With `--differing`, these are the
-/// calls on which the last `agent replay` differed. Nothing is committed.
+/// --record` writes them: each is repeated on active under the conditions of a test, and expects
+/// the recorded answer where active gives it again, else any answer. With `--differing`, these are
+/// the calls on which the last `agent replay` differed. Nothing is committed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
         \n  agent test add --conversation c1\

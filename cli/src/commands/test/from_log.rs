@@ -1,10 +1,10 @@
 //! `agent test add --from-log`: makes cases from recorded calls, as `agent adopt --record` does.
 
 use crate::adoption::{Gathering, Made, RECORDED};
-use crate::commands::numbers::counted;
 use crate::commands::time;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
+use agent_core::formats::count::counted;
 use agent_core::replay::redaction::Part;
 use agent_core::replay::served_call::ServedCall;
 use agent_core::replay::units;
@@ -131,8 +131,8 @@ fn report(made: &[(ServedCall, Made)], dry_run: bool, context: &Context) {
     let verb = if dry_run { "would be added" } else { "added" };
     context.printer.say(format!(
         "{} {verb} to {RECORDED}; {} left out",
-        counted(added.len() as u64, "case"),
-        counted(skipped.len() as u64, "call")
+        counted(added.len(), "case"),
+        counted(skipped.len(), "call")
     ));
     context.printer.json(&json!({
         "schema": "agent/test-add-from-log@1", "file": RECORDED, "added": added,
