@@ -17,6 +17,9 @@ const DOCUMENTS: &[&str] = &[
     ".github/docs/testing.md",
     ".github/docs/triggers.md",
     "examples/docs-search/README.md",
+    "examples/iris/README.md",
+    "examples/journals/README.md",
+    "examples/wine/README.md",
     "templates/bandit/README.md",
     "templates/minimal/README.md",
     "templates/minimal/tests/README.md",
@@ -62,7 +65,7 @@ fn commands(block: &[String]) -> Vec<&str> {
     };
     let is_command = |line: &&str| {
         let program = line.split(' ').find(|word| !word.contains('='));
-        program.is_some_and(|program| ["agent", "cargo", "cd", "git"].contains(&program))
+        program.is_some_and(|program| ["agent", "cargo", "cd", "git", "python3"].contains(&program))
     };
     typed.into_iter().filter(is_command).collect()
 }
@@ -74,6 +77,7 @@ fn calls(script: &str) -> Vec<Vec<String>> {
         '; }\n\
         cd() { :; }\n\
         git() { :; }\n\
+        python3() { :; }\n\
         cargo() { while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done; [ $# -eq 0 ] || { shift; \
         agent \"$@\"; }; }\n";
     let world = World::new();
@@ -217,23 +221,51 @@ fn the_sessions_of_the_readme_and_of_the_template_are_run() {
     run(&world, "a", &blocks_with("templates/minimal/README.md", "agent run")[0]);
 }
 
-/// Each line that is shown below a command, up to its `...`, is printed.
-#[test]
-fn the_session_of_the_page_about_testing_prints_what_it_shows() {
-    let world = World::new();
-    world.agent(".", ["init", "a"]).ok();
-    let block = &blocks_with(".github/docs/testing.md", "$ agent test")[0];
-    let printed = run(&world, "a", block);
+/// Runs the commands of a block. Each line that is shown below them, up to its `...`, is printed.
+fn run_as_shown(world: &World, folder: &str, block: &[String]) {
+    let printed = run(world, folder, block);
     let printed = printed.stdout + &printed.stderr;
     let shown: Vec<_> = block
         .iter()
         .filter(|line| !line.starts_with("$ "))
         .map(|line| line.trim_end_matches("..."))
         .collect();
-    assert!(shown.len() >= 4, "{shown:?}");
     for line in shown {
         assert!(printed.contains(line), "{line}\n---\n{printed}");
     }
+}
+
+#[test]
+fn the_session_of_the_page_about_testing_prints_what_it_shows() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let block = &blocks_with(".github/docs/testing.md", "$ agent test")[0];
+    assert!(block.iter().filter(|line| !line.starts_with("$ ")).count() >= 4, "{block:?}");
+    run_as_shown(&world, "a", block);
+}
+
+/// The session in the README of an example, from `agent init` on.
+fn run_example(example: &str) {
+    let world = World::new();
+    let blocks = blocks_with(&format!("examples/{example}/README.md"), "$ ");
+    for (number, block) in blocks.iter().enumerate() {
+        run_as_shown(&world, if number == 0 { "." } else { example }, block);
+    }
+}
+
+#[test]
+fn the_example_of_the_bandit_prints_what_it_shows() {
+    run_example("wine");
+}
+
+#[test]
+fn the_example_of_the_preferences_prints_what_it_shows() {
+    run_example("journals");
+}
+
+#[test]
+fn the_example_of_the_rules_prints_what_it_shows() {
+    run_example("iris");
 }
 
 #[test]

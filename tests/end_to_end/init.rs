@@ -157,6 +157,13 @@ fn templates_are_listed_and_shown() {
         .stdout_has("answers from Python's own help topics");
     let shown = world.agent(".", ["templates", "show", "minimal", "--json"]).ok().json();
     assert!(shown["files"].as_array().unwrap().iter().any(|file| file == "tuner/__main__.py"));
+    let example = world.agent(".", ["templates", "show", "wine", "--json"]).ok().json();
+    assert_eq!(example["base"], "bandit");
+    let files: Vec<_> = example["files"].as_array().unwrap().iter().collect();
+    for path in ["bandit/policy.py", "tests/scorers.py", "traffic/client.py", "wines.csv"] {
+        assert!(files.iter().any(|file| *file == path), "{path} {files:?}");
+    }
+    assert!(!files.iter().any(|file| *file == "signals/feedback.jsonl"), "{files:?}");
     world
         .agent(".", ["templates", "show", "minimal", "--file", "agent.toml"])
         .ok()

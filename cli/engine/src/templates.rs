@@ -20,6 +20,11 @@ static PROMPTS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/prom
 static PRESENTATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/presentation");
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
+static JOURNALS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/journals");
+static IRIS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/iris");
+static WINE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/wine");
+/// A client for the traffic of examples.
+static TRAFFIC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/traffic");
 /// The JSON Schema of ci/budgets.json.
 pub const BUDGETS_SCHEMA: &str =
     include_str!("../../../templates/observability/budgets.schema.json");
@@ -36,56 +41,90 @@ pub struct Template {
     pub name: &'static str,
     pub about: &'static str,
     folder: &'static Dir<'static>,
+    /// The template that an example is made from: `folder` has only what differs.
+    pub base: Option<&'static str>,
+    /// Further files, which other examples have as well.
+    parts: &'static [&'static Dir<'static>],
+}
+
+impl Template {
+    const fn new(name: &'static str, about: &'static str, folder: &'static Dir<'static>) -> Self {
+        Self { name, about, folder, base: None, parts: &[] }
+    }
+
+    const fn on(self, base: &'static str) -> Self {
+        Self { base: Some(base), ..self }
+    }
+
+    const fn with(self, parts: &'static [&'static Dir<'static>]) -> Self {
+        Self { parts, ..self }
+    }
 }
 
 pub const DEFAULT: &str = "minimal";
 
 static TEMPLATES: &[Template] = &[
-    Template {
-        name: DEFAULT,
-        about: "one tool that answers and one that learns: the smallest agent that gets better",
-        folder: &MINIMAL,
-    },
-    Template {
-        name: "docs-search",
-        about: "answers from Python's own help topics; learns its ranking and which strategy to \
+    Template::new(
+        DEFAULT,
+        "one tool that answers and one that learns: the smallest agent that gets better",
+        &MINIMAL,
+    ),
+    Template::new(
+        "docs-search",
+        "answers from Python's own help topics; learns its ranking and which strategy to \
             trust",
-        folder: &DOCS_SEARCH,
-    },
-    Template {
-        name: "preferences",
-        about: "ranks prompts, answers or models from pairwise judgements, with intervals",
-        folder: &PREFERENCES,
-    },
-    Template {
-        name: "bandit",
-        about: "a router that chooses among arms by context; learns from delayed rewards, and notes \
+        &DOCS_SEARCH,
+    ),
+    Template::new(
+        "preferences",
+        "ranks prompts, answers or models from pairwise judgements, with intervals",
+        &PREFERENCES,
+    ),
+    Template::new(
+        "bandit",
+        "a router that chooses among arms by context; learns from delayed rewards, and notes \
             propensities",
-        folder: &BANDIT,
-    },
-    Template {
-        name: "rules",
-        about: "answers by readable if-then rules that are mined from labelled feedback",
-        folder: &RULES,
-    },
-    Template {
-        name: "search",
-        about: "forecasts series; searches its numeric parameters by CMA-ES, over a tier's score \
+        &BANDIT,
+    ),
+    Template::new(
+        "rules",
+        "answers by readable if-then rules that are mined from labelled feedback",
+        &RULES,
+    ),
+    Template::new(
+        "search",
+        "forecasts series; searches its numeric parameters by CMA-ES, over a tier's score \
             or rewards",
-        folder: &SEARCH,
-    },
-    Template {
-        name: "prompts",
-        about: "an assistant over an OpenAI-compatible endpoint; learns its prompt from rewards, \
+        &SEARCH,
+    ),
+    Template::new(
+        "prompts",
+        "an assistant over an OpenAI-compatible endpoint; learns its prompt from rewards, \
             few-shot examples and GEPA",
-        folder: &PROMPTS,
-    },
-    Template {
-        name: "presentation",
-        about: "learns how a server's tools are presented, over any server: keywords from picks, \
+        &PROMPTS,
+    ),
+    Template::new(
+        "presentation",
+        "learns how a server's tools are presented, over any server: keywords from picks, \
             variants by conversation",
-        folder: &PRESENTATION,
-    },
+        &PRESENTATION,
+    ),
+    Template::new(
+        "journals",
+        "the example of `preferences`: ranks journals by who cites whom",
+        &JOURNALS,
+    )
+    .on("preferences"),
+    Template::new("iris", "the example of `rules`: tells irises apart by readable rules", &IRIS)
+        .on("rules"),
+    Template::new(
+        "wine",
+        "the example of `bandit`: assigns wines, of which it learns only whether \
+        an assignment was right",
+        &WINE,
+    )
+    .on("bandit")
+    .with(&[&TRAFFIC]),
 ];
 
 #[derive(Debug, thiserror::Error)]
@@ -137,9 +176,29 @@ impl NewFile {
 }
 
 impl Template {
+    /// The files of the repository, sorted by path.
     pub fn files(&self) -> Vec<NewFile> {
-        files(self.folder, Path::new(""))
+        let mut own = files(self.folder, Path::new(""));
+        own.extend(self.parts.iter().flat_map(|part| files(part, Path::new(""))));
+        if let Some(base) = self.base.and_then(|base| named(base).ok()) {
+            let kept: Vec<_> =
+                base.files().into_iter().filter(|file| !is_replaced(&file.path, &own)).collect();
+            own.extend(kept);
+        }
+        own.sort_by(|one, other| one.path.cmp(&other.path));
+        own
     }
+}
+
+/// Whether an example does without a file of its base: one of the same path, the cases and signals,
+/// which are of the base's own task, and its Runner where the example has another one.
+fn is_replaced(path: &Path, own: &[NewFile]) -> bool {
+    let is_case = path.starts_with("tests") && path.extension().is_some_and(|end| end == "jsonl");
+    let is_runner = |path: &Path| path.starts_with("runner");
+    is_case
+        || path.starts_with("signals")
+        || own.iter().any(|file| file.path == path)
+        || (is_runner(path) && own.iter().any(|file| is_runner(&file.path)))
 }
 
 /// The package `agent_runtime`, as it is vendored at the root of an agent repository.
@@ -243,6 +302,25 @@ mod tests {
                     template.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn an_example_has_what_differs_from_its_base_and_the_rest_of_it() {
+        for example in all() {
+            let Some(base) = example.base else { continue };
+            let (files, base) = (example.files(), named(base).unwrap().files());
+            let of_the_base: Vec<_> = files.iter().filter(|file| base.contains(file)).collect();
+            let path = |path: &str| of_the_base.iter().any(|file| file.path == Path::new(path));
+            assert!(path("tuner/__main__.py") && path("state/schema.json"), "{}", example.name);
+            assert!(!path("README.md"), "{} has no README of its own", example.name);
+            let data = of_the_base
+                .iter()
+                .find(|file| file.path.extension().is_some_and(|end| end == "jsonl"));
+            assert_eq!(data, None, "{}", example.name);
+            let mut paths: Vec<_> = files.iter().map(|file| &file.path).collect();
+            paths.dedup();
+            assert_eq!(paths.len(), files.len(), "{} has a file twice", example.name);
         }
     }
 

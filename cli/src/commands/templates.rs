@@ -74,7 +74,7 @@ fn list(context: &Context) -> Exit {
     }
     let templates: Vec<_> = templates::all()
         .iter()
-        .map(|template| json!({"name": template.name, "about": template.about}))
+        .map(|template| json!({"name": template.name, "about": template.about, "base": template.base}))
         .collect();
     context.printer.json(&json!({"schema": "agent/templates@1", "templates": templates}));
     Exit::Done
@@ -85,7 +85,7 @@ fn show(template: &Template, context: &Context) -> Exit {
         template.files().iter().map(|file| file.path.display().to_string()).collect();
     context.printer.data(files.join("\n"));
     context.printer.json(&json!({"schema": "agent/template@1", "name": template.name,
-        "about": template.about, "files": files}));
+        "about": template.about, "base": template.base, "files": files}));
     Exit::Done
 }
 

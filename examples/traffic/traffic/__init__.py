@@ -1,0 +1,1 @@
+"""Requests to the servers of this repository, and rewards for their answers."""

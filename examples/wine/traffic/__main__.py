@@ -1,0 +1,46 @@
+"""Sends the wines of wines.csv to the Runner, and rewards the Tuner for each some wines later.
+
+    python3 -m traffic [--delay 5]
+
+A wine is a conversation. The Runner chooses by what staging has learned so far; the reward is 1 for
+the right cultivar and 0 for a wrong one, whose right one is not said.
+"""
+
+import argparse
+import csv
+from collections import deque
+from pathlib import Path
+
+from traffic.client import Client
+
+WINES = Path(__file__).resolve().parents[1] / "wines.csv"
+SHOWN = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--delay", type=int, default=5, help="wines between a choice and its reward")
+    delay = parser.parse_args().delay
+    waiting: deque[tuple[str, int]] = deque()
+    right: list[int] = []
+    with Client("runner", "--at", "staging") as runner, Client("tuner") as tuner:
+        for wine in csv.DictReader(WINES.read_text().splitlines()):
+            talk, cultivar = f"wine-{wine.pop('wine')}", wine.pop("cultivar")
+            context = {name: float(value) for name, value in wine.items()}
+            choice = runner.call("choose", context=context, conversation_id=talk)
+            right.append(int(choice["arm"] == cultivar))
+            waiting.append((talk, right[-1]))
+            while len(waiting) > delay:
+                give(tuner, *waiting.popleft())
+            if len(right) % SHOWN == 0:
+                print(f"{sum(right[-SHOWN:])} of {SHOWN} right")
+        while waiting:
+            give(tuner, *waiting.popleft())
+    print(f"{sum(right)} of {len(right)} right, loss {1 - sum(right) / len(right):.3f}")
+
+
+def give(tuner: Client, talk: str, value: int) -> None:
+    tuner.call("reward", conversation_id=talk, value=value)
+
+
+main()
