@@ -123,6 +123,27 @@ fn an_adopted_server_is_presented_by_the_state_and_learns_in_patches() {
 }
 
 #[test]
+fn a_host_of_what_is_tuned_or_edited_is_notified_of_the_tools_as_well() {
+    let world = adopted("");
+    let path = "a/state/active.state.json";
+    let described = |shim: &mut Pipes| listed(shim)[0]["description"].clone();
+    let mut of_staging = serve(&world, "staging");
+    let mut of_worktree = serve(&world, "worktree");
+    let before = described(&mut of_staging);
+    assert_eq!(described(&mut of_worktree), before);
+
+    set(&world, &["overlay.tools.meter.description=Measures a distance."]);
+    assert_eq!(of_staging.value()["method"], "notifications/tools/list_changed");
+    assert_eq!(described(&mut of_staging), "Measures a distance.");
+
+    let mut state: Value = serde_json::from_str(&world.read(path)).unwrap();
+    state["overlay"] = json!({"tools": {"meter": {"description": "Edited."}}});
+    world.write(path, state.to_string());
+    assert_eq!(of_worktree.value()["method"], "notifications/tools/list_changed");
+    assert_eq!(described(&mut of_worktree), "Edited.");
+}
+
+#[test]
 fn a_limit_and_a_tool_left_out_hold_for_every_caller_of_both_eras() {
     let world = adopted(
         "overlay = [\"tool-removed\", \"parameter-narrowed\"]

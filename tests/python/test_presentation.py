@@ -54,6 +54,13 @@ class Keywords(unittest.TestCase):
         self.assertLessEqual(len(", ".join(found)), words.MOST_CHARACTERS)
         self.assertEqual(state["overlay"]["tools"]["t"]["title"], "T")
 
+    def test_keywords_that_a_person_wrote_stay(self):
+        state = {"overlay": {"tools": {"at": {"keywords": ["time zone", "Time", "clock"]}}}}
+        for request in ("the time in Paris", "the time in Rome"):
+            state = picked(state, request, right_tool="at")
+        # a word of the requests is the learner's, also where a person wrote it first
+        self.assertEqual(keywords(state, "at"), ["time zone", "clock", "time", "paris", "rome"])
+
     def test_the_order_of_requests_does_not_count(self):
         requests = [("red fish", "a"), ("red bird", "b"), ("blue bird", "b"), ("one fish", "a")]
         states = []

@@ -61,9 +61,10 @@ def picked(
     )
     changed = {}
     for name in sorted({right_tool, wrong_tool, *shares_a_word} - {None}):
-        found = words.keywords(learned, name)
         over = tools.get(name, {})
-        if found == over.get("keywords", []):
+        current = over.get("keywords", [])
+        found = words.with_own(learned, name, current, words.keywords(learned, name))
+        if found == current:
             continue
         changed[name] = found
         if found:

@@ -76,6 +76,14 @@ def keywords(learned: dict, tool: str) -> list[str]:
     return _within(_readable(forms[one]) for one in best)
 
 
+def with_own(learned: dict, tool: str, current: list[str], found: list[str]) -> list[str]:
+    """The found keywords, behind the current ones that are no words of the tool's requests: a
+    person wrote those."""
+    counted = learned["words"].get(tool, {})
+    own = [one for one in current if one.lower() not in counted]
+    return own + [one for one in found if one not in own]
+
+
 def _share(seen: int, requests: int) -> float:
     return (seen + USUAL_WEIGHT * USUAL_SHARE) / (requests + USUAL_WEIGHT)
 

@@ -1,6 +1,6 @@
 //! The overlay over tools as they are listed.
 
-use super::{Parameter, Presentation, Tool};
+use super::{Parameter, Presentation, Tool, Tools};
 use serde_json::{Map, Value, json};
 
 impl Presentation {
@@ -17,6 +17,18 @@ impl Presentation {
             Some(tool)
         });
         shown.collect()
+    }
+
+    /// Whether both list all tools alike: they differ at most in what lies over results.
+    pub fn lists_as(&self, other: &Self) -> bool {
+        self.listing() == other.listing()
+    }
+
+    fn listing(&self) -> Tools {
+        let listing = self.tools.iter().map(|(name, over)| {
+            (name.clone(), Tool { append: None, max_result_chars: None, ..over.clone() })
+        });
+        listing.filter(|(_, over)| *over != Tool::default()).collect()
     }
 }
 
@@ -149,6 +161,21 @@ mod tests {
                 {"name": "b", "x/y": [1], "description": "B."},
             ])
         );
+    }
+
+    #[test]
+    fn what_lies_over_results_is_not_listed() {
+        let plain = |tools: Value| {
+            let overlay = Overlay::read(&json!({"overlay": {"tools": tools}}), KEY);
+            overlay.unwrap().unwrap().plain()
+        };
+        let titled = json!({"t": {"title": "T"}});
+        let more = json!({"t": {"title": "T", "append": "x"}, "u": {"max_result_chars": 9}});
+        assert!(plain(titled.clone()).lists_as(&plain(more.clone())));
+        for other in [json!({}), json!({"t": {"title": "U"}}), json!({"u": {"hidden": true}})] {
+            assert!(!plain(titled.clone()).lists_as(&plain(other.clone())), "{other}");
+            assert!(!plain(other).lists_as(&plain(more.clone())));
+        }
     }
 
     #[test]

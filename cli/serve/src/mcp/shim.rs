@@ -205,17 +205,17 @@ impl<S: Server> Shim<S> {
     }
 
     /// Notifies the clients that would be listed the tools in another presentation now.
-    fn notify_overlays_changed(&self) {
+    pub fn notify_overlays_changed(&self) {
         for client in self.clients() {
             let mut listed = client.listed.borrow_mut();
             let Some(listed) = listed.as_mut() else { continue };
             let conversation = listed.conversation.as_deref();
             let Ok(target) = self.presented(conversation) else { continue };
             let now = overlays::presentation(&target, conversation);
-            if now != listed.presentation {
-                listed.presentation = now;
+            if !now.lists_as(&listed.presentation) {
                 notify_tools_changed(&client);
             }
+            listed.presentation = now;
         }
     }
 

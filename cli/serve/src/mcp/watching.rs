@@ -1,9 +1,11 @@
-//! Watches the repository: refs that move, edited code, conversations with new turns.
+//! Watches the repository: refs that move, edited code, updates of staging, conversations with new
+//! turns.
 
 use crate::mcp::server::Server;
 use crate::mcp::shim::Shim;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::what::What;
+use agent_engine::child::Role;
 use agent_engine::world::watch::{self, Watch};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
@@ -19,6 +21,7 @@ const RETRIES: usize = 25;
 pub struct Watching {
     _refs: watch::Folders,
     _conversations: Option<watch::Folders>,
+    _staging: Option<watch::Folders>,
 }
 
 /// Starts the watches. Without one, because the system's limit is reached, children are not started
@@ -31,7 +34,11 @@ pub fn start<S: Server>(shim: &Rc<Shim<S>>) -> Option<Watching> {
     if shim.targets.traffic.whats().any(|what| *what == What::Worktree) {
         watch_worktree(shim);
     }
-    Some(Watching { _refs: refs, _conversations: watch_conversations(shim) })
+    Some(Watching {
+        _refs: refs,
+        _conversations: watch_conversations(shim),
+        _staging: watch_staging(shim),
+    })
 }
 
 async fn follow_refs<S: Server>(shim: Weak<Shim<S>>, mut moved: mpsc::Receiver<PathBuf>) {
@@ -64,8 +71,30 @@ fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> 
     Some(folders)
 }
 
-/// Restarts the child of the working tree when its code changes. A changed state needs no restart:
-/// it goes with each call.
+/// Watches the Journal, where the state of staging is served: its overlay may change what is listed.
+/// A changed state needs no restart, since it goes with each call.
+fn watch_staging<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> {
+    let serves_staging = shim.targets.traffic.whats().any(|what| *what == What::Staging);
+    if S::ROLE != Role::Runner || !serves_staging {
+        return None;
+    }
+    let folder = shim.repository.layout.journal();
+    agent_engine::world::fs::create_dir(&folder).ok()?;
+    let (folders, mut changed) = watch::Folders::start(&[(folder, false)]).ok()?;
+    let shim = Rc::downgrade(shim);
+    tokio::task::spawn_local(async move {
+        while changed.recv().await.is_some() {
+            // one update writes several times
+            while changed.try_recv().is_ok() {}
+            let Some(shim) = shim.upgrade() else { return };
+            shim.notify_overlays_changed();
+        }
+    });
+    Some(folders)
+}
+
+/// Restarts the child of the working tree when its code changes. A changed state changes at most
+/// what its overlay shows.
 fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
     let Ok(root) = shim.repository.worktree() else { return };
     let Ok(mut watch) = Watch::start(&root) else { return };
@@ -87,6 +116,8 @@ fn watch_worktree<S: Server>(shim: &Rc<Shim<S>>) {
             if now.is_some() && now != known {
                 known = now;
                 shim.worktree_changed();
+            } else if S::ROLE == Role::Runner {
+                shim.notify_overlays_changed();
             }
         }
     });
