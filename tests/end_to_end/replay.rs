@@ -163,9 +163,18 @@ fn a_planted_fault_is_found_and_no_side_effect_is_repeated() {
     edit(&served, "Hello", "Hi");
     let open = served.agent(["replay", "--json"]).code(7).json();
     assert_eq!((&open["undecided"], &open["worse"]), (&json!(1), &json!(0)), "{open}");
-    let line = "{\"tool\": \"greet\", \"expect\": {\"regex\": \"Ann\"}}\n";
-    served.world.write(Path::new(FOLDER).join("tests/replay.jsonl"), line);
-    served.agent(["replay"]).ok().stdout_has("differs, judged alike");
+    let lines = "{\"tool\": \"greet\", \"expect\": {\"regex\": \"Ann\"}}\n\
+        {\"tool\": \"gret\", \"ignore\": [\"/at\"]}\n";
+    served.world.write(Path::new(FOLDER).join("tests/replay.jsonl"), lines);
+    let alike = served.agent(["replay"]).ok().stdout_has("differs, judged alike");
+    alike.stderr_has("tests/replay.jsonl:2: neither side has a tool `gret`");
+
+    // a Runner that dies in every call is named with its side
+    let dies = "import os as system; system._exit(3)";
+    let all = ["return PRICES[item]", "return \"Hello \" + name", "return data[\"n\"]"];
+    let dying = all.iter().fold(RUNNER.to_owned(), |code, answer| code.replace(answer, dies));
+    served.world.write(Path::new(FOLDER).join("runner/__main__.py"), dying);
+    served.agent(["replay"]).code(5).stderr_has("the calls cannot be run on worktree");
 
     // what a conversation remembers is carried through the candidate
     edit(&served, "data.get(\"n\", 0) + 1", "data.get(\"n\", 0) + 2");

@@ -18,6 +18,8 @@ const KEYS: [&str; 4] = ["tool", "arguments", "expect", "ignore"];
 /// A line: what is expected of a tool's answers, or which of their members vary.
 #[derive(Debug)]
 struct Rule {
+    /// `tests/replay.jsonl:LINE`.
+    place: String,
     tool: String,
     /// The call has these among its arguments.
     arguments: Option<Value>,
@@ -62,6 +64,15 @@ impl Expectations {
     pub fn of(&self, tool: &str, arguments: &Value) -> Option<&Value> {
         let of_rule = || self.rules_of(tool, arguments).find_map(|rule| rule.expect.as_ref());
         self.cases.get(&key(tool, arguments)).or_else(of_rule)
+    }
+
+    /// The lines about tools that are not there, each with its place.
+    pub fn without_effect(&self, is_there: impl Fn(&str) -> bool) -> Vec<String> {
+        let lost = self.rules.iter().filter(|rule| !is_there(&rule.tool));
+        lost.map(|Rule { place, tool, .. }| {
+            format!("{place}: neither side has a tool `{tool}`; the line has no effect")
+        })
+        .collect()
     }
 
     /// An answer without what varies.
@@ -135,7 +146,7 @@ fn rule(line: &str, place: &str) -> Result<Rule, DocumentError> {
         let mend = "add what is expected, such as {\"schema\": {}}, or what varies: \"ignore\"";
         return Err(fields.missing("expect", mend));
     }
-    Ok(Rule { tool, arguments, expect, ignore })
+    Ok(Rule { place: place.to_owned(), tool, arguments, expect, ignore })
 }
 
 #[cfg(test)]

@@ -58,6 +58,10 @@ pub fn replay(
     let gated = &candidate.manifest.promote.gated();
     let report = Report::of(gated.into(), &both.sides(&units, &expectations), &expectations);
     let names = Names { candidate: candidate.shown(), baseline: baseline.shown() };
+    let mut warnings = recorded.warnings;
+    for line in expectations.without_effect(|tool| tools.is_there(tool)) {
+        warnings.push(line);
+    }
     let mut replayed = Replayed {
         names,
         recorded: total,
@@ -69,7 +73,7 @@ pub fn replay(
         from_record: both.from_record,
         unsteady: both.unsteady,
         report,
-        warnings: recorded.warnings,
+        warnings,
     };
     if let Err(error) = replayed.keep(repository, &candidate.manifest) {
         replayed.warnings.push(format!(

@@ -158,8 +158,13 @@ impl Side<'_> {
             }
         };
         let Self { repository, target, evaluators, .. } = self;
-        let CasesRun { results, given } =
-            testing::run_cases(repository, target, evaluators, cases, shards, &mut on_event)?;
+        let run = testing::run_cases(repository, target, evaluators, cases, shards, &mut on_event);
+        let CasesRun { results, given } = run.map_err(|failure| {
+            let mut failure = Failure::from(failure);
+            let what = format!("the calls cannot be run on {}", target.shown());
+            failure.messages.insert(0, what);
+            failure
+        })?;
         let mut given: BTreeMap<_, _> = given.into_iter().collect();
         let ran = |result: CaseResult| {
             let given = given.remove(&result.id).unwrap_or_default();

@@ -33,10 +33,18 @@ impl Tools {
     /// Whether both sides declare it read-only. One that a side does not have does nothing there:
     /// its call fails.
     pub fn may_run(&self, tool: &str) -> bool {
-        let sides = [self.candidate.get(tool), self.baseline.get(tool)];
+        let sides = self.sides(tool);
         let is_read_only = sides.iter().flatten().all(|is_read_only| **is_read_only);
-        let is_there = sides.iter().any(Option::is_some);
-        is_there && (is_read_only || self.named.iter().any(|named| named == tool))
+        self.is_there(tool) && (is_read_only || self.named.iter().any(|named| named == tool))
+    }
+
+    /// Whether a side has it.
+    pub fn is_there(&self, tool: &str) -> bool {
+        self.sides(tool).iter().any(Option::is_some)
+    }
+
+    fn sides(&self, tool: &str) -> [Option<&bool>; 2] {
+        [self.candidate.get(tool), self.baseline.get(tool)]
     }
 }
 
