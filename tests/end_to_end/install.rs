@@ -16,13 +16,19 @@ fn world() -> World {
 }
 
 fn install(world: &World, arguments: &[&str]) -> Ended {
+    configure(world, "install", arguments)
+}
+
+fn uninstall(world: &World, arguments: &[&str]) -> Ended {
+    configure(world, "uninstall", arguments)
+}
+
+fn configure(world: &World, verb: &str, arguments: &[&str]) -> Ended {
     let mut command = world.command(AGENT, "a");
     for variable in ["XDG_CONFIG_HOME", "CODEX_HOME", "CLAUDE_CONFIG_DIR"] {
         command.env_remove(variable);
     }
-    World::finish(
-        command.args(["mcp", "install"]).args(arguments).env("PATH", world.path_led_by("bin")),
-    )
+    World::finish(command.args(["mcp", verb]).args(arguments).env("PATH", world.path_led_by("bin")))
 }
 
 /// Words of a fixture that differ from machine to machine.
@@ -409,6 +415,61 @@ fn a_hosts_own_command_adds_what_is_missing() {
         world.read("home/.codex/config.toml"),
         format!("{}\nstartup_timeout_sec = 9\n", after.trim_end())
     );
+}
+
+#[test]
+fn what_was_installed_is_removed_and_the_rest_preserved() {
+    let world = world();
+    let other = r#""git": {"command": "uvx", "args": ["mcp-server-git"]}"#;
+    let json = |key: &str| format!("{{\n  \"{key}\": {{\n    {other}\n  }},\n  \"x\": 1.10\n}}\n");
+    let toml = "model = \"o\" # best\n\n[mcp_servers.git]\ncommand = 'uvx'\n".to_owned();
+    for (host, file, before) in [
+        ("claude-code", "home/.claude.json", json("mcpServers")),
+        ("cursor", "home/.cursor/mcp.json", json("mcpServers")),
+        ("opencode", "home/.config/opencode/opencode.json", json("mcp")),
+        ("codex", "home/.codex/config.toml", toml),
+    ] {
+        world.write(file, &before);
+        install(&world, &["--host", host, "--server", "all", "--edit"]).ok();
+        let installed = world.read(file);
+        let dry = ["--host", host, "--edit", "--dry-run"];
+        let dry = uninstall(&world, &dry).ok().stderr_has("dry run");
+        assert_eq!(dry.stdout, "- my-agent\n- my-agent-tuner\n- my-agent-architect\n", "{host}");
+        uninstall(&world, &["--host", host, "--edit", "--server", "tuner"]).ok();
+        assert!(!world.read(file).contains("my-agent-tuner"), "{host}");
+        let rest = uninstall(&world, &["--host", host, "--edit", "--json"]).ok().json();
+        assert_eq!(rest["servers"], json!(["my-agent", "my-agent-architect"]), "{host}");
+        assert_eq!(world.read(file), before, "{host}: {installed}");
+        uninstall(&world, &["--host", host, "--edit"]).ok().stderr_has("nothing was changed");
+    }
+
+    // of a repository elsewhere, and at a URL
+    let foreign = "{\"mcpServers\": {\"my-agent\": {\"command\": \"agent\", \"args\": \
+        [\"-C\", \"/elsewhere\", \"mcp\", \"runner\"]}}}\n";
+    world.write("home/.cursor/mcp.json", foreign);
+    let refused = uninstall(&world, &["--host", "cursor"]).code(3);
+    refused.stderr_has("does not lead to this repository").stderr_has("--name");
+    assert_eq!(world.read("home/.cursor/mcp.json"), foreign);
+    std::fs::remove_file(world.path("home/.cursor/mcp.json")).unwrap();
+    let http = ["--host", "cursor", "--http", "http://127.0.0.1:1/mcp", "--edit"];
+    install(&world, &http).ok();
+    uninstall(&world, &["--host", "cursor"]).code(3).stderr_has("--http URL");
+    uninstall(&world, &http).ok().stderr_has("removed");
+}
+
+#[test]
+fn a_hosts_own_command_removes_what_is_there() {
+    let world = world();
+    fake(&world, "claude", "rm \"$HOME/.claude.json\"");
+    uninstall(&world, &["--host", "claude-code"]).ok().stderr_has("nothing was changed");
+    assert!(!world.path("claude.words").exists());
+    install(&world, &["--host", "claude-code", "--edit"]).ok();
+    uninstall(&world, &["--host", "claude-code"]).ok().stderr_has("removed");
+    let words = told(&world, "@REPO\nmcp\nremove\n--scope\nuser\nmy-agent\n");
+    assert_eq!(world.read("claude.words"), words);
+    fake(&world, "claude", "");
+    install(&world, &["--host", "claude-code", "--edit"]).ok();
+    uninstall(&world, &["--host", "claude-code"]).ok().stderr_has("still has my-agent");
 }
 
 #[test]

@@ -64,6 +64,71 @@ pub fn with_entry(
     }
 }
 
+/// What an entry leads to.
+#[derive(Debug, Clone, Copy)]
+pub enum LeadsTo<'a> {
+    /// An `agent` that serves the repository in this folder.
+    Repository(&'a str),
+    Url(&'a str),
+}
+
+impl LeadsTo<'_> {
+    fn is_so(self, read: impl Fn(&str) -> Option<Field>) -> bool {
+        match self {
+            // older versions of Gemini use `httpUrl`
+            Self::Url(url) => ["url", "httpUrl"]
+                .iter()
+                .any(|key| read(key).is_some_and(|there| there == Field::Text(url.to_owned()))),
+            Self::Repository(folder) => match read("args").or_else(|| read("command")) {
+                Some(Field::List(words)) => {
+                    let is_in = |pair: &[String]| pair[0] == "-C" && pair[1] == folder;
+                    serves(&words) && words.windows(2).any(is_in)
+                }
+                _ => false,
+            },
+        }
+    }
+}
+
+/// The text without the entry of this name; `None` where there is none. One that leads elsewhere
+/// is `Taken`.
+pub fn without_entry(
+    text: &str,
+    format: Format,
+    key: &str,
+    (name, leads_to): (&str, LeadsTo<'_>),
+) -> Result<Option<String>, Problem> {
+    let taken = || Problem::Taken { name: name.to_owned() };
+    match format {
+        Format::Json => {
+            let root = json_root(text)?;
+            let servers = root.object_value().and_then(|whole| whole.get(key)?.object_value());
+            let Some(property) = servers.and_then(|servers| servers.get(name)) else {
+                return Ok(None);
+            };
+            let there = property.object_value().ok_or_else(taken)?;
+            if !leads_to.is_so(|key| json_field(&there.get(key)?.value()?)) {
+                return Err(taken());
+            }
+            property.remove();
+            Ok(Some(root.to_string()))
+        }
+        Format::Toml => {
+            let mut document = toml_document(text)?;
+            let Some(servers) = document.get_mut(key).and_then(Item::as_table_like_mut) else {
+                return Ok(None);
+            };
+            let Some(there) = servers.get(name) else { return Ok(None) };
+            let there = there.as_table_like().ok_or_else(taken)?;
+            if !leads_to.is_so(|key| toml_field(there.get(key)?)) {
+                return Err(taken());
+            }
+            servers.remove(name);
+            Ok(Some(document.to_string()))
+        }
+    }
+}
+
 /// Whether these are the arguments of an `agent` that serves.
 fn serves(arguments: &[String]) -> bool {
     arguments.windows(2).any(|pair| {
@@ -162,7 +227,7 @@ const JSON: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+fn json_root(text: &str) -> Result<CstRootNode, Problem> {
     let root = CstRootNode::parse(text, &JSON).map_err(|error| Problem::Broken {
         line: error.line_display(),
         column: error.column_display(),
@@ -171,6 +236,11 @@ fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Proble
     if root.value().is_some_and(|value| value.as_object().is_none()) {
         return Err(wrong_kind("the whole", "an object"));
     }
+    Ok(root)
+}
+
+fn in_json(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+    let root = json_root(text)?;
     let whole = root.object_value_or_set();
     let servers = object_at(&whole, key)?;
     let met = match servers.get(&entry.name) {
@@ -298,15 +368,19 @@ impl From<&Field> for CstInputValue {
 
 // ---- TOML
 
-fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+fn toml_document(text: &str) -> Result<DocumentMut, Problem> {
+    text.parse().map_err(|error: toml_edit::TomlError| {
         let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
         Problem::Broken {
             line: before.matches('\n').count() + 1,
             column: before.chars().rev().take_while(|character| *character != '\n').count() + 1,
             message: error.message().lines().collect::<Vec<_>>().join("; "),
         }
-    })?;
+    })
+}
+
+fn in_toml(text: &str, key: &str, entry: &Entry) -> Result<(String, Met), Problem> {
+    let mut document = toml_document(text)?;
     let servers = document.entry(key).or_insert_with(|| {
         let mut table = toml_edit::Table::new();
         // without a header `[mcp_servers]`, as it is usually written
@@ -525,6 +599,33 @@ mod tests {
             text["mcpServers"]["a"],
             serde_json::json!({"trust": true, "httpUrl": "http://127.0.0.1:1/mcp"})
         );
+    }
+
+    #[test]
+    fn an_entry_is_removed_and_all_else_preserved() {
+        let of = |folder| ("a", LeadsTo::Repository(folder));
+        let json = "// mine\n{\n  \"s\": {\n    \"git\": {\"command\": \"uvx\"}, // keep\n    \"a\": {\n      \
+            \"command\": \"/agent\", \"args\": [\"-C\", \"/r\", \"mcp\", \"runner\"]\n    }\n  },\n  \
+            \"x\": 1.10\n}\n";
+        let without = "// mine\n{\n  \"s\": {\n    \"git\": {\"command\": \"uvx\"} // keep\n  },\n  \
+            \"x\": 1.10\n}\n";
+        assert_eq!(without_entry(json, Json, "s", of("/r")).unwrap().as_deref(), Some(without));
+        assert_eq!(without_entry(without, Json, "s", of("/r")), Ok(None));
+        let toml = "model = \"o\" # best\n\n[s.git]\ncommand = 'uvx'\n\n[s.a]\ncommand = \"/agent\"\n\
+            args = [\"-C\", \"/r\", \"mcp\", \"tuner\"]\n\n[tools]\nweb = true\n";
+        let without = "model = \"o\" # best\n\n[s.git]\ncommand = 'uvx'\n\n[tools]\nweb = true\n";
+        assert_eq!(without_entry(toml, Toml, "s", of("/r")).unwrap().as_deref(), Some(without));
+        assert_eq!(without_entry(without, Toml, "s", of("/r")), Ok(None));
+        assert_eq!(without_entry("", Json, "s", of("/r")), Ok(None));
+        let taken = Err(Problem::Taken { name: "a".to_owned() });
+        for (text, format) in [(json, Json), (toml, Toml)] {
+            assert_eq!(without_entry(text, format, "s", of("/other")), taken);
+            let url = ("a", LeadsTo::Url("http://h/mcp"));
+            assert_eq!(without_entry(text, format, "s", url), taken);
+        }
+        let url = "{\"s\": {\"a\": {\"httpUrl\": \"http://h/mcp\"}}}";
+        let removed = without_entry(url, Json, "s", ("a", LeadsTo::Url("http://h/mcp")));
+        assert_eq!(removed.unwrap().as_deref(), Some("{\"s\": {}}"));
     }
 
     #[test]

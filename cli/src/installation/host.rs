@@ -311,6 +311,19 @@ impl Host {
         Some(words.into_iter().map(str::to_owned).chain(more).collect())
     }
 
+    /// The host's own command that removes a server.
+    pub fn removal(self, scope: Scope, name: &str) -> Option<Vec<String>> {
+        let words = match self {
+            Self::ClaudeCode => {
+                ["claude", "mcp", "remove", "--scope", scope.as_str(), name].to_vec()
+            }
+            Self::Gemini => ["gemini", "mcp", "remove", "--scope", scope.as_str(), name].to_vec(),
+            Self::Codex if scope == Scope::User => ["codex", "mcp", "remove", name].to_vec(),
+            _ => return None,
+        };
+        Some(words.into_iter().map(str::to_owned).collect())
+    }
+
     /// The options of the host's own command for the variables; `None` where it has none for them.
     fn variable_options(self, server: &Server) -> Option<Vec<String>> {
         let Launch::Command { variables, .. } = &server.launch else { return Some(Vec::new()) };

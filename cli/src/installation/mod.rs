@@ -1,9 +1,11 @@
-//! Adds the MCP servers of an agent repository to a host: by the host's own command where that is
-//! on PATH, else by an edit of its configuration that preserves everything else.
+//! Adds the MCP servers of an agent repository to a host and removes them: by the host's own command
+//! where that is on PATH, else by an edit of its configuration that preserves everything else.
 
 pub mod bundle;
+mod change;
 mod document;
 pub mod host;
+pub mod removal;
 mod zip;
 
 pub use document::Met;
@@ -11,17 +13,15 @@ pub use document::Met;
 use agent_core::child::variable::Variable;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_engine::world::env;
-use agent_engine::world::fs::{self, FsError};
-use agent_engine::world::process::{ProcessError, Run};
+use agent_engine::world::fs::FsError;
+use agent_engine::world::process::ProcessError;
 use agent_engine::world::python::on_path;
+use change::{Change, broken};
 use document::{Entry, Problem, with_entry};
 use host::{Host, Places, Scope};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-
-/// The suffix of a backup of the configuration.
-const KEPT_AS: &str = ".before-agent";
 
 /// A server as it is added to a host.
 #[derive(Debug, Clone, Serialize)]
@@ -122,6 +122,8 @@ pub enum InstallationError {
     Broken { file: PathBuf, line: usize, column: usize, message: String },
     #[error("{} has a server `{name}` already, and it is not `agent`", file.display())]
     Taken { file: PathBuf, name: String },
+    #[error("the server `{name}` in {} does not lead to this repository", file.display())]
+    NotOwn { file: PathBuf, name: String },
     #[error("{} has no {} configuration", host.as_str(), scope.as_str())]
     NoScope { host: Host, scope: Scope },
     #[error("the configuration of {} supports no server at a URL", host.as_str())]
@@ -149,7 +151,7 @@ fn place(line: usize, column: usize) -> String {
 impl Diagnose for InstallationError {
     fn kind(&self) -> FailureKind {
         match self {
-            Self::Broken { .. } | Self::Taken { .. } => FailureKind::Input,
+            Self::Broken { .. } | Self::Taken { .. } | Self::NotOwn { .. } => FailureKind::Input,
             Self::NoScope { .. }
             | Self::NoUrl { .. }
             | Self::NoToken { .. }
@@ -171,6 +173,11 @@ impl Diagnose for InstallationError {
             Self::Taken { .. } => Some(
                 "choose another name with `--name`, or remove that server first; the file was \
                     not changed"
+                    .to_owned(),
+            ),
+            Self::NotOwn { .. } => Some(
+                "name the one you mean with `--name`, or `--http URL` for a server at a URL; the \
+                    file was not changed"
                     .to_owned(),
             ),
             Self::NoScope { .. } => Some("run it without `--scope`".to_owned()),
@@ -211,50 +218,32 @@ pub struct Request {
 /// The planned changes.
 #[derive(Debug)]
 pub struct Plan {
-    pub file: PathBuf,
     /// Each server, and its present entry.
     pub servers: Vec<(Server, Met)>,
-    /// The host's own commands, one for each server that is missing; empty where the file is
-    /// edited.
-    pub commands: Vec<Vec<String>>,
-    before: Option<Vec<u8>>,
-    /// The configuration after an edit.
-    after: String,
-    repository: PathBuf,
+    pub change: Change,
 }
 
 /// Reads the host's configuration and plans the change.
 pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
     let (host, scope) = (request.host, request.scope);
-    let file = file(request)?;
-    let before = fs::read_if_there(&file)?;
-    let text = String::from_utf8(before.clone().unwrap_or_default()).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .split(|byte| *byte == b'\n')
-            .count();
-        InstallationError::Broken {
-            file: file.clone(),
-            line,
-            column: 1,
-            message: "it is not UTF-8".to_owned(),
-        }
-    })?;
-    let (after, servers) = merged(text, request, &file)?;
+    let (mut change, text) = Change::of(file(request)?, &request.repository)?;
+    let (after, servers) = merged(text, request, &change.file)?;
+    change.after = after;
     // a host's command that adds a server may be unable to change one
-    let adds_only = servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit;
-    let missing = servers.iter().filter(|(_, met)| *met == Met::Missing).map(|(server, _)| server);
-    let commands = missing.map(|server| {
-        host.command(scope, server).filter(|command| on_path(OsStr::new(&command[0])).is_some())
-    });
-    let commands =
-        if adds_only { commands.collect::<Option<_>>().unwrap_or_default() } else { Vec::new() };
-    Ok(Plan { file, servers, commands, before, after, repository: request.repository.clone() })
+    if servers.iter().all(|(_, met)| *met != Met::Changed) && !request.edit {
+        let missing = servers.iter().filter(|(_, met)| *met == Met::Missing);
+        change.use_commands(missing.map(|(server, _)| host.command(scope, server)));
+    }
+    Ok(Plan { servers, change })
 }
 
 /// The path of the host's configuration; the file may be missing.
 fn file(request: &Request) -> Result<PathBuf, InstallationError> {
-    let places = places(&request.repository).ok_or(InstallationError::NoHome)?;
-    let (host, scope) = (request.host, request.scope);
+    file_of(request.host, request.scope, &request.repository)
+}
+
+fn file_of(host: Host, scope: Scope, repository: &Path) -> Result<PathBuf, InstallationError> {
+    let places = places(repository).ok_or(InstallationError::NoHome)?;
     let file = host.file(scope, &places).ok_or(InstallationError::NoScope { host, scope })?;
     let other = host.other_file(&file).filter(|other| other.exists() && !file.exists());
     Ok(other.unwrap_or(file))
@@ -295,9 +284,7 @@ fn merged(
         let entry = Entry { name: server.name.clone(), fields, input, lenient };
         let (next, met) = with_entry(&text, host.format(), host.key(), &entry).map_err(
             |problem| match problem {
-                Problem::Broken { line, column, message } => {
-                    InstallationError::Broken { file: file.to_owned(), line, column, message }
-                }
+                Problem::Broken { line, column, message } => broken(file, line, column, message),
                 Problem::Taken { name } => InstallationError::Taken { file: file.to_owned(), name },
             },
         )?;
@@ -360,31 +347,21 @@ impl Plan {
             [serde_json::Value::from(value).to_string(), toml_edit::Value::from(value).to_string()]
         };
         let values: Vec<_> = servers().flat_map(Server::values).flat_map(written).collect();
-        let shown = |text: &str| {
-            let text =
-                tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[token]"));
+        let shown = |text: String| {
+            let text = tokens.iter().fold(text, |text, token| text.replace(token, "[token]"));
             values.iter().fold(text, |text, value| text.replace(value, "\"[value]\""))
         };
-        (
-            shown(&String::from_utf8_lossy(self.before.as_deref().unwrap_or_default())),
-            shown(&self.after),
-        )
+        (shown(self.change.before()), shown(self.change.after.clone()))
     }
 
     pub fn carry_out(&self, request: &Request) -> Result<Done, InstallationError> {
         if !self.changes() {
             return Ok(Done { backup: None, is_there: true });
         }
-        if self.commands.is_empty() {
-            let kept =
-                fs::rewrite(&self.file, self.before.as_deref(), self.after.as_bytes(), KEPT_AS)?;
-            let kept = kept.ok_or_else(|| InstallationError::Overtaken(self.file.clone()))?;
-            return Ok(Done { backup: self.before.is_some().then_some(kept), is_there: true });
-        }
-        for command in &self.commands {
-            Run::new(&command[0]).args(&command[1..]).directory(&self.repository).succeed()?;
-        }
-        Ok(Done { backup: None, is_there: plan(request).is_ok_and(|plan| !plan.changes()) })
+        let backup = self.change.carry_out()?;
+        let is_there =
+            self.change.commands.is_empty() || plan(request).is_ok_and(|plan| !plan.changes());
+        Ok(Done { backup, is_there })
     }
 }
 

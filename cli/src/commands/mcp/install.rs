@@ -12,7 +12,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::manifest_on_disk;
 use agent_engine::world::env;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Add this repository's MCP servers to the configuration of a host
 ///
@@ -73,7 +73,7 @@ pub struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     Runner,
     Tuner,
     Architect,
@@ -81,7 +81,7 @@ enum Kind {
 }
 
 impl Kind {
-    const EACH: [Self; 3] = [Self::Runner, Self::Tuner, Self::Architect];
+    pub(super) const EACH: [Self; 3] = [Self::Runner, Self::Tuner, Self::Architect];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -90,6 +90,11 @@ impl Kind {
             Self::Architect => "architect",
             Self::All => "all",
         }
+    }
+
+    /// The name of the server in a host, for the agent of this name.
+    pub(super) fn named(self, agent: &str) -> String {
+        if self == Self::Runner { agent.to_owned() } else { format!("{agent}-{}", self.as_str()) }
     }
 }
 
@@ -113,17 +118,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure> {
-    let repository = context.repository()?;
-    let (folder, manifest) = match repository.git.worktree() {
-        Some(folder) => {
-            let manifest = manifest_on_disk(&folder)?;
-            (folder, manifest)
-        }
-        None => {
-            (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest)
-        }
-    };
-    let folder = folder.canonicalize().unwrap_or(folder);
+    let (folder, manifest) = repository(context)?;
     let kinds: Vec<_> =
         Kind::EACH.into_iter().filter(|kind| is_chosen(*kind, arguments, &manifest)).collect();
     if arguments.http.is_some() && kinds.len() > 1 {
@@ -147,6 +142,21 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure>
         repository: folder,
         edit: arguments.edit,
     })
+}
+
+/// The folder that the servers are started in, and its manifest.
+pub(super) fn repository(context: &Context) -> Result<(PathBuf, Manifest), Failure> {
+    let repository = context.repository()?;
+    let (folder, manifest) = match repository.git.worktree() {
+        Some(folder) => {
+            let manifest = manifest_on_disk(&folder)?;
+            (folder, manifest)
+        }
+        None => {
+            (repository.git.common_dir().to_owned(), repository.target(&What::Active)?.manifest)
+        }
+    };
+    Ok((folder.canonicalize().unwrap_or(folder), manifest))
 }
 
 /// `all` leaves out what the repository does not have.
@@ -180,8 +190,7 @@ fn server(
     arguments: &Arguments,
     (folder, manifest): (&Path, &Manifest),
 ) -> Result<Server, Failure> {
-    let name =
-        if kind == Kind::Runner { name.to_owned() } else { format!("{name}-{}", kind.as_str()) };
+    let name = kind.named(name);
     if let Some(url) = &arguments.http {
         return Ok(Server {
             name,
@@ -236,10 +245,10 @@ fn token(arguments: &Arguments) -> Result<Option<Token>, Failure> {
 }
 
 fn show(plan: &Plan, context: &Context) {
-    for command in &plan.commands {
+    for command in &plan.change.commands {
         context.printer.data(format!("$ {}", command.join(" ")));
     }
-    if plan.commands.is_empty() && plan.changes() {
+    if plan.change.commands.is_empty() && plan.changes() {
         context.printer.data(diff(plan));
     }
 }
@@ -248,7 +257,7 @@ fn show(plan: &Plan, context: &Context) {
 /// logged.
 fn diff(plan: &Plan) -> String {
     let (before, after) = plan.texts();
-    let file = plan.file.display().to_string();
+    let file = plan.change.file.display().to_string();
     text_difference::unified(&before, &after, 0, Some((&file, &file)))
 }
 
@@ -258,16 +267,16 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         "schema": "agent/installation@1",
         "host": request.host.as_str(),
         "scope": request.scope.as_str(),
-        "file": plan.file,
+        "file": plan.change.file,
         "servers": plan.servers.iter().map(|(server, was)| json!({"server": server,
             "was": was})).collect::<Vec<_>>(),
-        "commands": plan.commands,
+        "commands": plan.change.commands,
         "changed": done.is_some() && plan.changes(),
         "backup": backup,
     }));
     let names =
         plan.servers.iter().map(|(server, _)| server.name.as_str()).collect::<Vec<_>>().join(", ");
-    let file = plan.file.display();
+    let file = plan.change.file.display();
     let message = match done {
         _ if !plan.changes() => format!("{names}: in {file} already; nothing was changed"),
         None => format!("dry run: {file} was not changed"),
@@ -275,7 +284,7 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
             let text = format!(
                 "`{}` succeeded, but {file} does not show it; check the list of servers in the \
                 host",
-                plan.commands[0][0]
+                plan.change.commands[0][0]
             );
             return context.printer.warn(text);
         }
@@ -310,7 +319,7 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
 }
 
 fn warn_of_variables(plan: &Plan, request: &Request, context: &Context) {
-    let (file, host) = (plan.file.display(), request.host.as_str());
+    let (file, host) = (plan.change.file.display(), request.host.as_str());
     let held = plan.held_values();
     if plan.changes() && !held.is_empty() {
         let s = if held.len() == 1 { "" } else { "s" };

@@ -1,5 +1,6 @@
 mod bundle;
 mod install;
+mod uninstall;
 
 use crate::commands::access;
 use crate::context::Context;
@@ -38,6 +39,7 @@ enum Action {
     /// Feedback, and the runs that change the code for it
     Architect(ServeArchitect),
     Install(install::Arguments),
+    Uninstall(uninstall::Arguments),
     Bundle(bundle::Arguments),
 }
 
@@ -100,6 +102,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             Ok(architect::mcp::serve(&context.location(), serve.transport.options()?)?.into())
         }
         Action::Install(arguments) => install::run(arguments, context),
+        Action::Uninstall(arguments) => uninstall::run(arguments, context),
         Action::Bundle(arguments) => bundle::run(arguments, context),
     }
 }
