@@ -42,6 +42,7 @@ pub fn main() -> ExitCode {
         Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
         Err(error) => context.printer.failed(&error),
     };
+    world::temporary::remove_all();
     context.printer.end(exit).into()
 }
 

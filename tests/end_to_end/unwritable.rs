@@ -5,6 +5,8 @@
 
 use crate::world::{AGENT, Ended, World};
 use serde_json::{Value, json};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -80,13 +82,21 @@ impl Way {
                 command
             }
         };
-        command.args(arguments);
+        command.args(arguments).env("TMPDIR", temporary(world));
         if !input.is_empty() {
             let file = world.write("input", input);
             command.stdin(std::fs::File::open(file).unwrap());
         }
         command
     }
+}
+
+/// A folder for temporary files that any user can write.
+fn temporary(world: &World) -> PathBuf {
+    let folder = world.path("tmp");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o1777)).unwrap();
+    folder
 }
 
 /// Two versions, an update in staging, results of a tier.
@@ -148,6 +158,8 @@ fn reads_and_refuses(world: &World, way: &Way) {
     }
     assert_eq!(world.git("a", ["for-each-ref"]), before);
     assert_eq!(revision(world.agent("a", ["state", "show", "--json"])), staged);
+    let left: Vec<_> = std::fs::read_dir(temporary(world)).unwrap().flatten().collect();
+    assert!(left.is_empty(), "no command leaves temporary files: {left:?}");
     world.git("a", ["fsck", "--strict"]);
     world.agent("a", ["promote"]).ok();
     world.agent("a", ["verify", "--all"]).ok();
