@@ -139,6 +139,7 @@ fn draft(id: String, state: &Value, number: usize) -> Draft {
         summary: None,
         tags: Vec::new(),
         effects: None,
+        touched: None,
         state: Some(after),
     }
 }

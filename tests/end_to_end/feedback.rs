@@ -2,6 +2,7 @@
 
 use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::served::{Served, json_lines};
+use crate::world::World;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ fn bytes_after(skipped: impl Fn(u32) -> bool) -> Vec<u8> {
 fn withdraw(served: &Served, arguments: &str) -> Value {
     let mut command = served.command();
     command.args(["feedback", "withdraw", "--json"]).args(arguments.split(' '));
-    crate::world::World::finish(&mut command).ok().json()
+    World::finish(&mut command).ok().json()
 }
 
 #[test]
@@ -89,6 +90,67 @@ fn staging_is_as_if_a_signal_had_never_been_sent() {
         .agent(["feedback", "withdraw", "never"])
         .code(3)
         .stderr_has("no signal `never` was counted here");
+}
+
+/// The state of an agent of a template after some of its signals: all but these.
+fn learned(world: &World, template: &str, folder: &str, skipped: Option<u64>) -> Vec<u8> {
+    world.agent(".", ["init", folder, "--template", template]).ok();
+    let file = world.read(format!("{folder}/signals/feedback.jsonl"));
+    let lines = file.lines().take(40).enumerate();
+    let signals =
+        lines.filter(|(number, _)| skipped != Some(*number as u64)).map(|(number, line)| {
+            let mut signal: Value = serde_json::from_str(line).expect("a signal");
+            signal["id"] = json!(format!("s-{number}"));
+            signal
+        });
+    world.write(format!("{folder}/some.jsonl"), json_lines(signals));
+    world.agent(folder, ["tune", "--signals", "some.jsonl"]).ok();
+    staging_of(world, folder)
+}
+
+fn staging_of(world: &World, folder: &str) -> Vec<u8> {
+    std::fs::read(world.path(format!("{folder}/state/staging.state.json"))).expect("the view")
+}
+
+#[test]
+fn what_templates_learned_is_as_if_a_signal_had_never_been_sent() {
+    let mut moments = Moments::new();
+    for template in ["minimal", "bandit", "preferences", "rules"] {
+        let world = World::new();
+        learned(&world, template, "all", None);
+        let sent = world.read("all/some.jsonl").lines().count() as u64;
+        let journal = world.path("all/.agent/journal/current.jsonl");
+        let all = std::fs::read(&journal).unwrap();
+        for number in [0, moments.below(sent), sent - 1] {
+            std::fs::write(&journal, &all).unwrap();
+            let id = format!("s-{number}");
+            let ended = world.agent("all", ["feedback", "withdraw", &id, "--verify", "--json"]);
+            assert_eq!(ended.ok().json()["verified"], true, "{template} without {id}");
+            let never = learned(&world, template, &format!("never-{number}"), Some(number));
+            let found = staging_of(&world, "all");
+            assert!(found == never, "{template} without {id}: seed {}", moments.seed());
+        }
+    }
+}
+
+#[test]
+fn only_signals_that_touched_what_differs_are_replayed() {
+    let world = World::new();
+    world.agent(".", ["init", "a"]).ok();
+    let of_kinds = (0..40).map(|number| {
+        json!({"id": format!("s-{number}"), "tool": "took",
+            "arguments": {"task": format!("kind-{}", number % 4), "minutes": number}})
+    });
+    world.write("a/some.jsonl", json_lines(of_kinds));
+    world.agent("a", ["tune", "--signals", "some.jsonl"]).ok();
+    let withdrawn =
+        |id| world.agent("a", ["feedback", "withdraw", id, "--verify", "--json"]).ok().json();
+    let done = withdrawn("s-22");
+    assert_eq!((&done["replayed"], &done["verified"]), (&json!(4), &json!(true)), "{done}");
+
+    let journal = world.path("a/.agent/journal/current.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    assert!(text.contains("\"touched\":[\"/tasks/kind-1\"]"), "{text}");
 }
 
 #[test]
@@ -176,7 +238,7 @@ fn edits_set_the_same_values_and_what_no_longer_applies_is_reported() {
     }
     let mut command = served.command();
     command.args(["feedback", "withdraw", "gone", "--json"]);
-    let ended = crate::world::World::finish(&mut command).ok();
+    let ended = World::finish(&mut command).ok();
     assert_eq!(ended.json()["dropped"][0]["id"], "after");
     ended.stderr_has("signal `after` came after them and has no effect without them");
     assert_eq!(served.staging(), never.staging());

@@ -4,12 +4,15 @@ import os
 from _collections_abc import Mapping
 from _contextvars import ContextVar
 
+from .touched import TrackedState, can_track, pointer_of
 from .wire import Unserializable, decode, encode, printable
 
 PREFIX = "dev.agentvc/"
 STATE = PREFIX + "state"
 CONVERSATION = PREFIX + "conversation"
 READS = PREFIX + "reads"
+TOUCHED = PREFIX + "touched"
+REPLAY = PREFIX + "replay"
 WHERE = PREFIX + "where"
 SIGNAL = PREFIX + "signal"
 SCRATCH = PREFIX + "scratch"
@@ -158,11 +161,11 @@ class StateFiles:
         path = _path(given)
         return self._cached(revision or path, path), revision
 
-    def text(self, given):
-        """The same as JSON text, for a Tuner, which gets its own copy to change."""
+    def own(self, given):
+        """The same for a Tuner, which gets a copy to change: the one in the request is its own."""
         if given is not None and "value" in given:
-            return encode(_must_be_object(given["value"], "the state in the request"))
-        return encode(_parsed(_path(given) if given is not None else fallback_path()))
+            return _must_be_object(given["value"], "the state in the request")
+        return _parsed(_path(given) if given is not None else fallback_path())
 
     def _fallback(self):
         path = fallback_path()
@@ -256,6 +259,7 @@ class Call:
         "facts",
         "id",
         "interrupted",
+        "is_replayed",
         "meta",
         "modern",
         "reads",
@@ -263,10 +267,11 @@ class Call:
         "server",
         "state",
         "tool",
+        "tracked",
         "usd",
     )
 
-    def __init__(self, server, tool, identifier, arguments, meta, modern, batch):
+    def __init__(self, server, tool, identifier, arguments, meta, modern, batch, tracked=None):
         self.server = server
         self.tool = tool
         self.id = identifier
@@ -277,18 +282,30 @@ class Call:
         self.cancelled = self.interrupted = self.remembered = False
         self.context = self.conversation = self.effects = self.facts = self.reads = None
         self.state = self.before = self.usd = None
+        # the call is one of a replay, whose next one gets the state that this one leaves
+        self.is_replayed = tracked is not None
+        self.tracked = tracked
 
     def see_state(self):
         if self.state is None:
             given = self.meta.get(STATE)
             if self.server.tunes:
-                self.before = self.server.states.text(given)
-                self.state = decode(self.before)
+                self._see_own_state(given)
             else:
                 self.reads = set()
                 value, revision = self.server.states.load(given)
                 self.state = State(value, revision, self.reads)
         return self.state
+
+    def _see_own_state(self, given):
+        if self.tracked is None:
+            value = self.server.states.own(given)
+            if not can_track():
+                self.before = encode(value)
+                self.state = value
+                return
+            self.tracked = TrackedState(value)
+        self.state = self.tracked.value
 
     def see_conversation(self):
         if self.conversation is None:
@@ -332,8 +349,7 @@ class Call:
         """The runtime's keys of the result's `_meta`; raises Unserializable."""
         meta = {}
         if self.server.tunes:
-            if self.state is not None and self._state_changed():
-                meta[STATE] = {"value": self.state}
+            meta.update(self._own_state())
             if self.effects is not None and self.effects.used:
                 meta[EFFECTS] = {"used": self.effects.used}
             return meta
@@ -345,6 +361,26 @@ class Call:
                 "facts": self.facts or {},
             }
         meta.update(self.traces())
+        return meta
+
+    def _own_state(self):
+        """Of a Tuner: the state where it changed, and what of it was touched."""
+        if self.state is None:
+            return {TOUCHED: []}
+        if self.tracked is None:
+            return {STATE: {"value": self.state}} if self._state_changed() else {}
+        try:
+            changes = self.tracked.changes()
+        except Unserializable as error:
+            raise Unserializable(f"the new state: {error}") from None
+        # code that was loaded meanwhile may have read more
+        meta = {TOUCHED: self.tracked.touched()} if can_track() else {}
+        if changes and self.is_replayed:
+            meta[STATE] = {"change": [_operation(*change) for change in changes]}
+        elif changes:
+            meta[STATE] = {"value": self.tracked.plain()}
+        if self.is_replayed:
+            self.tracked.settle(changes)
         return meta
 
     def traces(self):
@@ -380,6 +416,14 @@ class Call:
             return False
         # The same keys in another order are the same state.
         return encode(self.state, sort=True) != encode(decode(self.before), sort=True)
+
+
+def _operation(path, text):
+    """A change of a part of the state, in JSON Patch."""
+    pointer = pointer_of(*path)
+    if text is None:
+        return {"op": "remove", "path": pointer}
+    return {"op": "add", "path": pointer, "value": decode(text)}
 
 
 class Process:

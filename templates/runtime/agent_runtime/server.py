@@ -8,6 +8,7 @@ requests that call no tool, and passes cancellations on.
 import _signal
 import os
 import sys
+import time
 from _collections import deque
 from _contextvars import copy_context
 from _thread import get_ident
@@ -16,6 +17,7 @@ from . import watch
 from .call import (
     CONVERSATION,
     EFFECTS,
+    REPLAY,
     SCRATCH,
     STATE,
     WHERE,
@@ -52,6 +54,7 @@ from .protocol import (
 )
 from .schema import DefinitionError, Invalid
 from .tool import Tool, place
+from .touched import TrackedState, can_track
 from .wire import (
     Broken,
     Frames,
@@ -69,7 +72,11 @@ _NOTHING = {}
 _LATER = object()
 # The state goes with each call: the client need not restart this server for another state.
 CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
-_AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel")
+# Calls of several tools that follow each other on one state go in one request.
+_TUNERS_CAPABILITIES = {**CAPABILITIES, "experimental": {STATE: {}, REPLAY: {}}}
+# A replay's answer has the calls that are through by then, so that it takes no call's time limit.
+_REPLAY_SECONDS = 0.1
+_AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel", REPLAY)
 
 
 def _guard_streams():
@@ -87,6 +94,7 @@ class Server:
     """A Runner: `@server.tool` on typed functions, then `server.run()`."""
 
     tunes = False
+    capabilities = CAPABILITIES
 
     def __init__(self, name, version=None, instructions=None):
         process.become_ours()
@@ -285,6 +293,8 @@ class Server:
             )
         if method == "tools/call":
             return self._call(identifier, params, meta, stateless, batch, waiting)
+        if method == REPLAY and self.tunes:
+            return self._replay(identifier, params, meta, stateless, batch, waiting)
         handler = self._handlers.get(method, (None, None))[stateless]
         if handler is None:
             raise Refused(METHOD_NOT_FOUND, f"Method not found: {method}")
@@ -303,7 +313,7 @@ class Server:
         self._revision = requested if requested in HANDSHAKE_REVISIONS else HANDSHAKE_REVISIONS[-1]
         result = {
             "protocolVersion": self._revision,
-            "capabilities": CAPABILITIES,
+            "capabilities": self.capabilities,
             "serverInfo": self._info,
         }
         if self.instructions:
@@ -314,7 +324,7 @@ class Server:
         result = {
             "resultType": "complete",
             "supportedVersions": list(STATELESS_REVISIONS),
-            "capabilities": CAPABILITIES,
+            "capabilities": self.capabilities,
             "ttlMs": LIST_TTL_MS,
             "cacheScope": "public",
             "_meta": {META_SERVER: self._info},
@@ -402,9 +412,6 @@ class Server:
         context.run(current.set, call)
         if tool.is_async:
             return self._start_async(call, values)
-        if self.watchdog.parked:
-            self.watchdog.wake()
-        self.watchdog.start()
         self._execute(call, values)
         return None
 
@@ -427,7 +434,13 @@ class Server:
         self._loop.submit(call, values)
 
     def _execute(self, call, values):
+        self.finish(call, *self._run(call, values))
+
+    def _run(self, call, values):
         """Runs a sync tool in the main thread; a cancellation raises Cancelled anywhere inside."""
+        if self.watchdog.parked:
+            self.watchdog.wake()
+        self.watchdog.start()
         value = error = None
         self.running = call
         try:
@@ -443,7 +456,55 @@ class Server:
         if self.watchdog.reading:
             with self.watchdog.lock:
                 pass  # once the lock is free, the watchdog has seen that this call is over
-        self.finish(call, value, error)
+        return value, error
+
+    def _replay(self, identifier, params, meta, stateless, batch, waiting):
+        """Calls that follow each other on one state: the answer has the results of the first ones.
+
+        It ends before a call that is to be made alone: one that fails, that waits for an effect, or
+        whose tool is async. Each result has the change of the state in place of the state.
+        """
+        if waiting is not None:
+            return _LATER
+        calls = params.get("calls")
+        if type(calls) is not list or type(meta.get(STATE)) is not dict:
+            raise Refused(INVALID_PARAMS, f"a replay has `calls`, and {STATE} in its _meta")
+        if not can_track():
+            raise Refused(INVALID_REQUEST, "code in C that is not Python's own is loaded")
+        tracked = TrackedState(self.states.own(meta[STATE]))
+        results = []
+        ends = time.monotonic() + _REPLAY_SECONDS
+        for given in calls:
+            call = self._call_of_replay(identifier, given, stateless, batch, tracked)
+            result = None if call is None else self._result_in_replay(call)
+            if call is not None and call.cancelled:
+                return batch.drop() if batch is not None else None
+            if result is None:
+                break
+            results.append(result)
+            if time.monotonic() > ends:
+                break
+        self._send(result_frame(identifier, f'{{"results":[{",".join(results)}]}}'), batch)
+        return None
+
+    def _call_of_replay(self, identifier, given, stateless, batch, tracked):
+        tool = self.tools.get(given.get("name"))
+        if tool is None or tool.is_async:
+            return None
+        meta = given.get("_meta") or {}
+        _check_meta(meta)
+        call = Call(self, tool, identifier, given["arguments"], meta, stateless, batch, tracked)
+        call.context = copy_context()
+        call.context.run(current.set, call)
+        return call
+
+    def _result_in_replay(self, call):
+        """The result of a call as JSON text; None where it has to be made alone."""
+        try:
+            value, error = self._run(call, call.tool.bind(call.arguments))
+            return None if error is not None or call.cancelled else self._result(call, value)
+        except (Invalid, Unserializable):
+            return None
 
     def finish(self, call, value, error):
         """Answers a call with its value or its error; a cancelled call is not answered."""
@@ -454,7 +515,7 @@ class Server:
             return
         if error is None:
             try:
-                return self._send(self._result(call, value), call.batch)
+                return self._send(result_frame(call.id, self._result(call, value)), call.batch)
             except Invalid as invalid:
                 error = Unserializable(invalid.message("result"))
             except (Unserializable, UnicodeEncodeError) as caught:
@@ -470,6 +531,7 @@ class Server:
         return result_frame(call.id, f'{{"content":[],"isError":false{extra}}}')
 
     def _result(self, call, value):
+        """The result of a call as JSON text."""
         tool = call.tool
         if tool.dump is not None:
             value = tool.dump(value)
@@ -483,8 +545,9 @@ class Server:
         extra = self._extra(call, side)
         if call.remembered:
             call.remember()
-        fields = f'"content":{content},"structuredContent":{structured},"isError":false{extra}'
-        return result_frame(call.id, f"{{{fields}}}")
+        return (
+            f'{{"content":{content},"structuredContent":{structured},"isError":false{extra}}}'
+        )
 
     def _extra(self, call, side):
         """The rest of a result: the stateless era's fields, and `_meta`."""
@@ -516,6 +579,7 @@ class Tuner(Server):
     """A Tuner: its tools change a copy of the staging state, which the runtime returns."""
 
     tunes = True
+    capabilities = _TUNERS_CAPABILITIES
 
 
 def _is_identifier(value):

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// `{"revision","path"}` to a Runner, `{"revision","value"}` to a Tuner, `{"value"}` back from a
-/// Tuner.
+/// Tuner, `{"change"}` (a JSON Patch) from one in a replay.
 pub const STATE: &str = "dev.agentvc/state";
 /// `{"id","turn","data"}` to a Runner, `{"id","data","facts"}` back, `{"id","turns"}` to a Tuner.
 pub const CONVERSATION: &str = "dev.agentvc/conversation";
@@ -12,6 +12,11 @@ pub const CONVERSATION: &str = "dev.agentvc/conversation";
 pub const SIGNAL: &str = "dev.agentvc/signal";
 /// The top-level state keys a call read.
 pub const READS: &str = "dev.agentvc/reads";
+/// JSON Pointers of the parts of the state that a Tuner's tool read or wrote.
+pub const TOUCHED: &str = "dev.agentvc/touched";
+/// A method of Tuners that declare it: `{"calls": [{"name","arguments","_meta"}]}` on one state,
+/// `{"results"}` of the first of them back.
+pub const REPLAY: &str = "dev.agentvc/replay";
 /// `{"random","now","results"}` to a Tuner, `{"used","requests"}` back: what its tool requests of
 /// the world.
 pub const EFFECTS: &str = "dev.agentvc/effects";

@@ -8,6 +8,8 @@
 //! after a power cut); they have no meaning. Folding the Journal gives the staging state: it is the
 //! only source.
 
+pub mod rewriting;
+
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
 use crate::formats::object_id::{self, ObjectId};
@@ -95,6 +97,9 @@ pub struct Record {
     /// What the Tuner's tool used of the world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Effects>,
+    /// JSON Pointers of the parts of the state that the tool read or wrote, where it reported them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub touched: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Value>,
     /// From the state before to the state after (RFC 6902); absent when nothing changed.
@@ -115,6 +120,11 @@ impl Record {
     /// alone.
     pub fn is_withdrawal(&self) -> bool {
         is_withdrawal(&self.tool, &self.id)
+    }
+
+    /// Whether it is a signal that no longer applied when it was replayed.
+    pub fn is_dropped(&self) -> bool {
+        self.summary.as_ref().is_some_and(|summary| summary.get("dropped").is_some())
     }
 
     /// The digest of the signal's content: `Signal::content`.
@@ -219,6 +229,7 @@ pub struct Draft {
     pub at: String,
     pub tags: Vec<String>,
     pub effects: Option<Effects>,
+    pub touched: Option<Vec<String>>,
     pub summary: Option<Value>,
     /// The state after; `None` when the update changed nothing.
     pub state: Option<Value>,
@@ -489,6 +500,7 @@ impl Fold {
             at: draft.at,
             tags: draft.tags,
             effects: draft.effects,
+            touched: draft.touched,
             summary: draft.summary,
             change,
             state,
@@ -824,6 +836,7 @@ mod tests {
             at: "2026-11-22T12:00:00.000Z".to_owned(),
             tags: Vec::new(),
             effects: None,
+            touched: None,
             summary: None,
             state,
         }

@@ -3,12 +3,15 @@
 pub mod effect;
 pub mod journal;
 pub mod merge_rule;
+pub mod parts;
 pub mod semantic;
+mod separable;
 pub mod signal;
 
 use crate::formats::canonical;
 use crate::formats::schema::Schema;
 use serde_json::{Map, Number, Value};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -191,6 +194,8 @@ fn is_portable(number: &Number) -> bool {
 #[derive(Debug)]
 pub struct Rules {
     schema: Option<Schema>,
+    /// The names that the schema may require, where it judges each part by itself.
+    by_part: Option<BTreeSet<String>>,
 }
 
 impl Rules {
@@ -206,7 +211,27 @@ impl Rules {
         if let Some(problem) = given.and_then(merge_rule::problem) {
             return Err(format!("state/schema.json: {problem}"));
         }
-        Ok(Self { schema })
+        let by_part = given.map_or_else(|| Some(BTreeSet::new()), separable::required_names);
+        Ok(Self { schema, by_part })
+    }
+
+    /// Whether a state is valid where it was before a change and each changed part is.
+    pub fn are_by_part(&self) -> bool {
+        self.by_part.is_some()
+    }
+
+    /// The same as `check` of a state that was valid before these parts changed.
+    pub fn check_parts(
+        &self,
+        state: &parts::Parts,
+        changed: &[parts::Part<'_>],
+    ) -> Result<(), String> {
+        let excerpt = self.by_part.as_ref().map(|required| state.excerpt(changed, required));
+        if excerpt.is_some_and(|excerpt| state.size() <= MAX_BYTES && self.check(&excerpt).is_ok())
+        {
+            return Ok(());
+        }
+        self.check(&state.value()).map(drop)
     }
 
     /// The state in its canonical form, or which place breaks which rule.

@@ -51,6 +51,7 @@ pub fn journal_from(n: u64) -> Vec<u8> {
         at: "2026-01-01T00:00:00Z".to_owned(),
         tags: Vec::new(),
         effects: None,
+        touched: None,
         summary: None,
         state: Some(json!({"n": n})),
     };

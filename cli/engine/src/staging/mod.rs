@@ -32,11 +32,12 @@ mod succession;
 mod view;
 mod withdrawal;
 
+pub use agent_core::state::journal::rewriting::{InTurn, Replay, Replayed};
 pub use counted::Known;
 pub use error::StagingError;
 pub use idle::Idle;
 pub use manager::{Active, Append, Snapshot, Staging};
-pub use succession::{Discarded, Rebased, Replayed, Sealed};
+pub use succession::{Discarded, Rebased, Sealed};
 pub use view::Notice;
 pub use withdrawal::{Scope, Withdrawn};
 

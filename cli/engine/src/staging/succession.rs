@@ -15,6 +15,7 @@ use crate::world::layout::Layout;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::{self, ObjectId};
+use agent_core::state::journal::rewriting::{Replay, Replayed};
 use agent_core::state::journal::{self, Draft, Fold, JournalError, Record, SealedAs};
 use agent_core::version::{tag, tags};
 use json_patch::Patch;
@@ -78,15 +79,6 @@ impl Rebased {
         }
         lines
     }
-}
-
-/// The outcome of an update replayed on another state.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Replayed {
-    Unchanged,
-    State(Value),
-    /// It no longer applies; its record stays, without effect, with the reason.
-    Dropped(String),
 }
 
 impl Staging {
@@ -262,7 +254,7 @@ impl Staging {
     pub async fn rebase<E: From<StagingError>>(
         &mut self,
         active: &Active,
-        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replay, E>,
     ) -> Result<Committed<Rebased>, E> {
         self.hold()?;
         let outcome = self.rebase_locked(active, replay).await;
@@ -273,7 +265,7 @@ impl Staging {
     async fn rebase_locked<E: From<StagingError>>(
         &mut self,
         active: &Active,
-        mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+        mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replay, E>,
     ) -> Result<Committed<Rebased>, E> {
         self.drop_torn_tail()?;
         let old = self.journal()?;
@@ -295,12 +287,13 @@ impl Staging {
                     _ if is_counted => Replayed::Dropped(format!(
                         "it is already counted in {} or an earlier version",
                         tag(&active.base.version)
-                    )),
+                    ))
+                    .into(),
                     None => replay(&state, record).await?,
-                    Some(change) => reapply(&state, record, change),
+                    Some(change) => reapply(&state, record, change).into(),
                 };
                 rebased.counted += u64::from(is_counted);
-                if let (Replayed::Dropped(why), false) = (&replayed, is_counted) {
+                if let (Replayed::Dropped(why), false) = (&replayed.outcome, is_counted) {
                     rebased.dropped.push((record.clone(), why.clone()));
                 }
                 drafts.push(redraft(record, replayed, &mut state));
@@ -346,14 +339,6 @@ impl NewJournal {
         Ok(Self { fold: Fold::begin(&header)?, bytes: header })
     }
 
-    /// One that begins with these complete groups.
-    pub fn of(groups: &[u8]) -> Result<Self, JournalError> {
-        let mut fold = Fold::begin(groups)?;
-        let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
-        fold.extend(&groups[header..])?;
-        Ok(Self { bytes: groups.to_vec(), fold })
-    }
-
     pub fn add(&mut self, drafts: Vec<Draft>) {
         let group = self.fold.compose(drafts);
         self.bytes.extend_from_slice(&group.bytes);
@@ -368,9 +353,11 @@ impl NewJournal {
         let mut drafts = Vec::new();
         journal::walk(journal, |record, after| {
             let again = if record.is_by_tuner() {
-                Replayed::State(after.clone())
+                // on another state the tool would touch other parts
+                let touched = record.touched.clone().filter(|_| state == before);
+                Replay { outcome: Replayed::State(after.clone()), touched }
             } else {
-                reapply(&state, record, &json_patch::diff(&before, after))
+                reapply(&state, record, &json_patch::diff(&before, after)).into()
             };
             drafts.push(redraft(record, again, &mut state));
             before.clone_from(after);
@@ -423,9 +410,9 @@ pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replaye
     }
 }
 
-pub(super) fn redraft(record: &Record, replayed: Replayed, state: &mut Value) -> Draft {
+pub(super) fn redraft(record: &Record, replay: Replay, state: &mut Value) -> Draft {
     let mut summary = record.summary.clone();
-    let after = match replayed {
+    let after = match replay.outcome {
         Replayed::Unchanged => None,
         Replayed::State(after) => {
             *state = canonical::normal(&after);
@@ -445,6 +432,7 @@ pub(super) fn redraft(record: &Record, replayed: Replayed, state: &mut Value) ->
         at: record.at.clone(),
         tags: record.tags.clone(),
         effects: record.effects.clone(),
+        touched: replay.touched,
         summary,
         state: after,
     }

@@ -202,6 +202,7 @@ fn draft(id: &str, value: i64, state: Value) -> Draft {
         at: "2026-11-22T12:00:00.000Z".to_owned(),
         tags: Vec::new(),
         effects: None,
+        touched: None,
         summary: None,
         state: Some(state),
     }
@@ -622,15 +623,15 @@ fn rebase_replays_signals_on_the_active_state() {
 
     let next = Active { state: json!({"total": 1000, "patch": 2}), ..active(2) };
     assert!(staging.is_behind(&next));
-    let replay =
-        async |state: &Value, record: &journal::Record| -> Result<Replayed, StagingError> {
-            let value = record.arguments["value"].as_i64().unwrap();
-            Ok(if value == 20 {
-                Replayed::Dropped("no longer".to_owned())
-            } else {
-                Replayed::State(add(state, value))
-            })
+    let replay = async |state: &Value, record: &journal::Record| -> Result<Replay, StagingError> {
+        let value = record.arguments["value"].as_i64().unwrap();
+        let outcome = if value == 20 {
+            Replayed::Dropped("no longer".to_owned())
+        } else {
+            Replayed::State(add(state, value))
         };
+        Ok(outcome.into())
+    };
     let dropped = block_on(staging.rebase(&next, replay)).unwrap().unwrap();
     assert_eq!(
         dropped
@@ -688,8 +689,8 @@ fn no_temporary_files_remain() {
     assert_eq!(names, ["counted", "current.jsonl", "lock", "open", "staging.state.json"]);
 }
 
-async fn replayed(state: &Value, record: &journal::Record) -> Result<Replayed, StagingError> {
-    Ok(Replayed::State(add(state, record.arguments["value"].as_i64().unwrap())))
+async fn replayed(state: &Value, record: &journal::Record) -> Result<Replay, StagingError> {
+    Ok(Replayed::State(add(state, record.arguments["value"].as_i64().unwrap())).into())
 }
 
 /// The Journal that another clone sealed of these signals.

@@ -15,13 +15,15 @@ use super::error::StagingError;
 use super::manager::Staging;
 use super::past::Promoted;
 use super::places::Places;
-use super::succession::{NewJournal, REPLAYED_GROUP, Replayed, reapply, redraft};
+use super::succession::{NewJournal, REPLAYED_GROUP, reapply, redraft};
 use crate::world::fs::FsError;
-use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
+use agent_core::state::Rules;
+use agent_core::state::journal::rewriting::{
+    InTurn, Needed, Replay, Replayed, Rewriting, Rewritten, without_content,
+};
 use agent_core::state::journal::{self, Draft, Fold, Heading, JournalError, Record};
-use json_patch::Patch;
 use semver::Version;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -56,7 +58,7 @@ pub struct Withdrawn {
     pub signals: u64,
     /// The versions that have some of them.
     pub versions: Vec<Version>,
-    /// How many later updates were made again; the others led to the recorded states.
+    /// How many later updates the Tuner made again; the others have the recorded effects.
     pub replayed: u64,
     /// Those of them that no longer apply, and why. They stay without effect.
     pub dropped: Vec<(Record, String)>,
@@ -64,27 +66,6 @@ pub struct Withdrawn {
     pub after: ObjectId,
     /// The Journal in which the outcome was replayed.
     pub replay: Vec<u8>,
-}
-
-/// A Journal without the signals.
-struct Without {
-    next: NewJournal,
-    replayed: u64,
-    dropped: Vec<(Record, String)>,
-}
-
-/// A record behind the kept groups, and what it leads to.
-struct Later {
-    record: Record,
-    effect: Effect,
-}
-
-enum Effect {
-    /// It was before the first of them: to the recorded state.
-    Known(Value),
-    /// No Tuner made it: it changes the same again.
-    Own(Patch),
-    Tuner,
 }
 
 impl Staging {
@@ -139,13 +120,15 @@ impl Staging {
     }
 
     /// Takes back what was selected while staging was held, which it is until this is done.
-    /// `replay` computes the outcome of a later update on another state, as for a rebase.
+    /// `replay` computes the outcomes of later updates in turn, on the state before the first of
+    /// them: of that one, and of as many others as it likes. `rules` hold for states.
     pub async fn withdraw<E: From<StagingError>>(
         &mut self,
         selected: Selected,
-        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+        rules: &Rules,
+        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
     ) -> Result<Committed<Withdrawn>, E> {
-        let outcome = self.withdraw_locked(selected, replay).await;
+        let outcome = self.withdraw_locked(selected, rules, replay).await;
         self.release();
         outcome
     }
@@ -153,7 +136,8 @@ impl Staging {
     async fn withdraw_locked<E: From<StagingError>>(
         &mut self,
         selected: Selected,
-        replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
+        rules: &Rules,
+        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         self.drop_torn_tail()?;
         let before = self.fold.revision.clone();
@@ -161,20 +145,23 @@ impl Staging {
         let places = self.places.clone();
         let damaged = |error| places.damaged()(error);
         let (old, boundary) = joined(&selected.journals, &current).map_err(damaged)?;
-        let Without { next, replayed, dropped } =
-            without(&old, &selected.left_out, &self.places, replay).await?;
-        let replay = next.bytes.clone();
+        let Rewritten { bytes: replay, mut revision, replayed, dropped } =
+            without(&old, &selected.left_out, rules, &self.places, replay).await?;
         let next = match boundary {
-            None => next,
-            Some(boundary) => follow_on(&current, &next, boundary, &selected).map_err(damaged)?,
+            None => &replay,
+            Some(boundary) => {
+                let next = follow_on(&current, &replay, boundary, &selected).map_err(damaged)?;
+                revision = next.fold.revision;
+                &next.bytes.clone()
+            }
         };
-        let after = next.fold.revision.clone();
         let mut warnings =
             forget_aside(&self.places, &selected.records).map_err(StagingError::from)?;
-        warnings.extend(self.succeed(&next.bytes)?);
+        warnings.extend(self.succeed(next)?);
         let signals = selected.records.len() as u64;
         let versions = selected.versions;
-        let value = Withdrawn { signals, versions, replayed, dropped, before, after, replay };
+        let value =
+            Withdrawn { signals, versions, replayed, dropped, before, after: revision, replay };
         Ok(Committed { value, warnings })
     }
 }
@@ -252,86 +239,40 @@ fn joined(journals: &[Promoted], current: &[u8]) -> Result<(Vec<u8>, Option<u64>
 async fn without<E: From<StagingError>>(
     old: &[u8],
     left_out: &HashSet<String>,
+    rules: &Rules,
     places: &Places,
-    mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replayed, E>,
-) -> Result<Without, E> {
+    mut replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
+) -> Result<Rewritten, E> {
     let damaged = |error| places.damaged()(error);
-    let takes = |record: &Record| record.is_by_tuner() && left_out.contains(&record.id);
-    let (first, last) = ends_of(old, left_out).map_err(damaged)?;
-    let kept = journal::before(old, first).map_err(damaged)?;
-    let mut next = NewJournal::of(kept).map_err(damaged)?;
-    let later = later(old, kept.len(), &next.fold, first).map_err(damaged)?;
-    let start = next.fold.state.clone();
-    let mut state = start.clone();
-    let mut drafts = Vec::new();
-    let (mut replayed, mut dropped, mut agreed) = (0, Vec::new(), None);
-    for Later { record, effect } in &later {
-        if takes(record) {
-            drafts.push(without_content(journal::withdrawn_id(&record.id), record));
-        } else {
-            let again = match effect {
-                Effect::Known(after) => Replayed::State(after.clone()),
-                Effect::Own(change) => reapply(&state, record, change),
-                Effect::Tuner => replay(&state, record).await?,
-            };
-            replayed += u64::from(matches!(effect, Effect::Tuner));
-            if let (Replayed::Dropped(why), false) = (&again, record.is_withdrawal()) {
-                dropped.push((record.clone(), why.clone()));
+    let mut next = Rewriting::begin(old, left_out, rules).map_err(damaged)?;
+    while let Some(needed) = next.needed().map_err(damaged)? {
+        match needed {
+            Needed::Replays(records) => {
+                let replays = replay(&next.state(), &records).await?;
+                next.answer(&records, replays);
             }
-            drafts.push(redraft(record, again, &mut state));
-        }
-        if drafts.len() == REPLAYED_GROUP {
-            next.add(std::mem::take(&mut drafts));
-        }
-        // from the same state on, the same updates lead to the same states
-        if record.seq >= last && canonical::revision(&state) == record.after {
-            agreed = Some(record.seq);
-            break;
+            Needed::Own(record, change) => {
+                let again = reapply(&next.state(), &record, &change);
+                next.answer_own(*record, again).map_err(damaged)?;
+            }
         }
     }
-    if let Some(agreed) = agreed {
-        journal::walk_from(old, kept.len(), start, |record, _, after| {
-            if record.seq > agreed {
-                drafts.push(redraft(&record, Replayed::State(after.clone()), &mut state));
-            }
-            if drafts.len() == REPLAYED_GROUP {
-                next.add(std::mem::take(&mut drafts));
-            }
-        })
-        .map_err(damaged)?;
-    }
-    if !drafts.is_empty() {
-        next.add(drafts);
-    }
-    Ok(Without { next, replayed, dropped })
-}
-
-/// The sequence numbers of the first and the last of these signals.
-fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
-    let (mut first, mut last) = (u64::MAX, 0);
-    journal::scan(bytes, |heading| {
-        if heading.is_by_tuner() && ids.contains(&heading.id) {
-            first = first.min(heading.seq);
-            last = heading.seq;
-        }
-        false
-    })?;
-    Ok((first, last))
+    Ok(next.finish())
 }
 
 /// Staging's Journal after a replay that began in earlier versions: from the served state to the
 /// outcome of these, then staging's own updates.
 fn follow_on(
     current: &[u8],
-    replayed: &NewJournal,
+    replayed: &[u8],
     boundary: u64,
     selected: &Selected,
 ) -> Result<NewJournal, JournalError> {
     let header = usize::try_from(Fold::begin(current)?.end).unwrap_or(usize::MAX);
     let mut next = NewJournal::begin(current[..header].to_vec())?;
-    let mut outcome = Fold::begin(&replayed.bytes)?.state;
+    let mut outcome = Fold::begin(replayed)?.state;
     let mut later = Vec::new();
-    journal::walk(&replayed.bytes, |record, after| {
+    journal::walk(replayed, |record, after| {
         if record.seq < boundary {
             outcome.clone_from(after);
         } else {
@@ -344,53 +285,35 @@ fn follow_on(
     let new = selected.records[..selected.sealed].iter();
     let new = new.map(|record| (journal::withdrawal_id(&record.id), record));
     let mut drafts: Vec<_> =
-        again.chain(new).map(|(id, record)| without_content(id, record)).collect();
+        again.chain(new).map(|(id, record)| draft_without_content(id, record)).collect();
     if let Some(last) = drafts.last_mut() {
         last.state = Some(outcome.clone());
     }
     next.add(drafts);
     let mut state = outcome;
     for group in later.chunks(REPLAYED_GROUP) {
-        let drafts = group
-            .iter()
-            .map(|(record, after)| redraft(record, Replayed::State(after.clone()), &mut state));
+        let drafts = group.iter().map(|(record, after)| {
+            let outcome = Replayed::State(after.clone());
+            redraft(record, Replay { outcome, touched: record.touched.clone() }, &mut state)
+        });
         next.add(drafts.collect());
     }
     Ok(next)
 }
 
-/// The records of a Journal behind the kept groups, of which those before `first` are as they were.
-fn later(
-    bytes: &[u8],
-    end: usize,
-    kept: &Fold,
-    first: u64,
-) -> Result<Vec<Later>, journal::JournalError> {
-    let mut later = Vec::new();
-    journal::walk_from(bytes, end, kept.state.clone(), |record, before, after| {
-        let effect = if record.seq < first {
-            Effect::Known(after.clone())
-        } else if record.is_by_tuner() {
-            Effect::Tuner
-        } else {
-            Effect::Own(json_patch::diff(before, after))
-        };
-        later.push(Later { record, effect });
-    })?;
-    Ok(later)
-}
-
 /// What stands in the place of a signal that was taken back.
-fn without_content(id: String, record: &Record) -> Draft {
+fn draft_without_content(id: String, record: &Record) -> Draft {
+    let Record { id, tool, arguments, at, .. } = without_content(id, record);
     Draft {
         id,
-        tool: journal::WITHDRAW.to_owned(),
-        arguments: serde_json::json!({ "content": record.content() }),
+        tool,
+        arguments,
         conversation: None,
         trace: None,
-        at: record.at.clone(),
+        at,
         tags: Vec::new(),
         effects: None,
+        touched: None,
         summary: None,
         state: None,
     }

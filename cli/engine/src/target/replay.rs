@@ -22,9 +22,10 @@ pub async fn journal(
 ) -> Result<Option<Mismatch>, TuningError> {
     let mut before = start;
     for (record, after) in walked {
-        if record.is_by_tuner() && !is_dropped(record) {
+        // what a rebase left without effect is not replayed
+        if record.is_by_tuner() && !record.is_dropped() {
             let replayed = tuner.replay(before, record).await?;
-            if let Some(what) = difference(&replayed, before, after) {
+            if let Some(what) = difference(&replayed.outcome, before, after) {
                 return Ok(Some(Mismatch { record: record.clone(), what }));
             }
         }
@@ -32,11 +33,6 @@ pub async fn journal(
         on_update();
     }
     Ok(None)
-}
-
-/// A signal that a rebase left without effect is not replayed.
-fn is_dropped(record: &Record) -> bool {
-    record.summary.as_ref().is_some_and(|summary| summary.get("dropped").is_some())
 }
 
 fn difference(replayed: &Replayed, before: &Value, after: &Value) -> Option<String> {

@@ -1,11 +1,13 @@
 //! Signals through the Tuner: each a function of staging's state, appended under compare-and-swap,
 //! many to a sync.
 
-use crate::child::{CallResult, Child, ChildError, ChildSpec};
+use crate::child::{CallResult, Child, ChildError, ChildSpec, client_info};
 use crate::conversations::{self, ConversationError, Reward};
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::staging::{Active, Append, Known, Rebased, Replayed, Staging, StagingError};
+use crate::staging::{
+    Active, Append, InTurn, Known, Rebased, Replay, Replayed, Staging, StagingError,
+};
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts;
 use crate::target::definition::Target;
@@ -20,6 +22,7 @@ use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::manifest::EffectLimits;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::takes_conversation;
+use agent_core::protocol::mcp::{self, Era};
 use agent_core::protocol::wire;
 use agent_core::state::Rules;
 use agent_core::state::effect::{
@@ -29,9 +32,11 @@ use agent_core::state::journal::{Conversation, Draft, Record};
 use agent_core::state::signal::{CONVERSATION_ARGUMENT, Signal};
 use agent_core::version::tags;
 use agent_core::version::what::What;
+use json_patch::Patch;
 use semver::Version;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -97,15 +102,15 @@ pub struct TunerCall<'a> {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "each value is taken apart at once")]
 pub enum Applied {
-    /// With the effects that it used.
-    Tuned(Tuned, Effects),
+    /// With the effects that it used, and the parts of the state that it touched.
+    Tuned(Tuned, Effects, Option<Vec<String>>),
     /// It requests effects that have no result yet.
     Requests(Vec<Keyed>),
 }
 
 impl Applied {
     fn rejected(why: impl Into<String>) -> Self {
-        Self::Tuned(Tuned::Rejected(why.into()), Effects::default())
+        Self::Tuned(Tuned::Rejected(why.into()), Effects::default(), None)
     }
 }
 
@@ -128,6 +133,8 @@ pub struct Tuner {
     rules: Rules,
     version: Option<Version>,
     effect_limits: EffectLimits,
+    /// Whether it takes several calls in one request, as far as is known.
+    replays_in_turn: AtomicBool,
     _scratch: Scratch,
 }
 
@@ -148,6 +155,8 @@ impl Tuner {
         let (mut spec, scratch) = confined(repository, target)?;
         spec.memory = memory;
         let child = Child::start(&spec).await?;
+        let offered = &child.greeting()["capabilities"]["experimental"];
+        let offers_replays = offered.get(wire::REPLAY).is_some();
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
         Ok(Self {
             child,
@@ -155,6 +164,7 @@ impl Tuner {
             rules,
             version: target.version.clone(),
             effect_limits: target.manifest.effects(),
+            replays_in_turn: AtomicBool::new(offers_replays),
             _scratch: scratch,
         })
     }
@@ -197,12 +207,7 @@ impl Tuner {
                 self.tools().join(", ")
             )));
         };
-        let mut arguments = arguments.clone();
-        if let (true, Some(conversation), Value::Object(map)) =
-            (takes_id, conversation, &mut arguments)
-        {
-            map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(conversation.id));
-        }
+        let arguments = with_id(arguments, *takes_id, conversation);
         let mut pass = supply.pass();
         loop {
             let mut meta = meta(state, id, conversation);
@@ -214,7 +219,10 @@ impl Tuner {
                 other => other?,
             };
             match effects_of(&result).and_then(|reported| pass.take(&reported)) {
-                Ok(Step::Done(used)) => return Ok(Applied::Tuned(self.judge(result), used)),
+                Ok(Step::Done(used)) => {
+                    let touched = touched_in(&result);
+                    return Ok(Applied::Tuned(self.judge(result), used, touched));
+                }
                 Ok(Step::Again) => {}
                 Ok(Step::Missing(requests)) => return Ok(self.requested(requests)),
                 Err(problem) => return Ok(Applied::rejected(problem)),
@@ -260,7 +268,7 @@ impl Tuner {
 
     /// Replays an update of the Journal on another state, for `Staging::rebase`. Its effects are
     /// those that were recorded.
-    pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replayed, TuningError> {
+    pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replay, TuningError> {
         let call = TunerCall {
             id: &record.id,
             tool: &record.tool,
@@ -269,17 +277,84 @@ impl Tuner {
         };
         let supply = Supply::recorded(record.effects.as_ref());
         Ok(match self.apply(state, call, &supply).await? {
-            Applied::Tuned(Tuned::Unchanged(_), _) => Replayed::Unchanged,
-            Applied::Tuned(Tuned::State(state, _), _) => Replayed::State(state),
-            Applied::Tuned(Tuned::Rejected(why), _) => Replayed::Dropped(why),
+            Applied::Tuned(Tuned::Unchanged(_), _, touched) => {
+                Replay { outcome: Replayed::Unchanged, touched }
+            }
+            Applied::Tuned(Tuned::State(state, _), _, touched) => {
+                Replay { outcome: Replayed::State(state), touched }
+            }
+            Applied::Tuned(Tuned::Rejected(why), ..) => Replayed::Dropped(why).into(),
             Applied::Requests(requests) => {
                 let shown: Vec<_> = requests.iter().map(|one| one.request.shown()).collect();
                 Replayed::Dropped(format!(
                     "it requests {} here, whose result is not recorded with it",
                     shown.join(", ")
                 ))
+                .into()
             }
         })
+    }
+
+    /// Replays updates in turn, for `Staging::withdraw`: in one request as far as the Tuner offers
+    /// that, else the first of them.
+    pub async fn replays(
+        &self,
+        state: &Value,
+        records: &[Record],
+    ) -> Result<Vec<InTurn>, TuningError> {
+        if records.len() > 1 && self.replays_in_turn.load(Ordering::Relaxed) {
+            let replays = self.request_replays(state, records).await?;
+            if !replays.is_empty() {
+                return Ok(replays);
+            }
+        }
+        match records.first() {
+            None => Ok(Vec::new()),
+            Some(record) => Ok(vec![InTurn::Replay(self.replay(state, record).await?)]),
+        }
+    }
+
+    async fn request_replays(
+        &self,
+        state: &Value,
+        records: &[Record],
+    ) -> Result<Vec<InTurn>, TuningError> {
+        let calls: Vec<_> = records.iter().map(|record| self.call_of_replay(record)).collect();
+        let mut meta = Map::from_iter([(wire::STATE.to_owned(), json!({ "value": state }))]);
+        if let (Era::Stateless, Value::Object(more)) =
+            (self.child.era(), mcp::stateless_meta(&client_info(), &json!({})))
+        {
+            meta.extend(more);
+        }
+        let params = json!({ "calls": calls, "_meta": meta });
+        let answer = match self.child.request(wire::REPLAY, params).await {
+            Ok(answer) => answer,
+            // it cannot now, or no longer
+            Err(ChildError::Refused { .. }) => {
+                self.replays_in_turn.store(false, Ordering::Relaxed);
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let results = answer["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(results.iter().map_while(in_turn).take(records.len()).collect())
+    }
+
+    fn call_of_replay(&self, record: &Record) -> Value {
+        let Record { id, tool, conversation, .. } = record;
+        let takes_id = self.tools.get(tool).is_some_and(|takes_id| *takes_id);
+        let supply = Supply::recorded(record.effects.as_ref());
+        let mut meta = call_meta(id, conversation.as_ref());
+        meta.insert(wire::EFFECTS.to_owned(), supply.pass().meta());
+        json!({
+            "name": tool,
+            "arguments": with_id(&record.arguments, takes_id, conversation.as_ref()),
+            "_meta": meta,
+        })
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     pub async fn end(self) {
@@ -312,7 +387,8 @@ pub fn replay(
         })??
     } else {
         // edits alone, which an agent without a Tuner has too
-        let unused = async |_: &Value, _: &Record| Ok::<_, StagingError>(Replayed::Unchanged);
+        let unused =
+            async |_: &Value, _: &Record| Ok::<_, StagingError>(Replayed::Unchanged.into());
         event_loop::block_on(staging.rebase(active, unused))??
     };
     let rebased = repository.settle(rebased);
@@ -345,14 +421,43 @@ fn effects_of(result: &CallResult) -> Result<ToolEffects, String> {
         .map_err(|error| format!("`{}` of its result is malformed: {error}", wire::EFFECTS))
 }
 
+/// The parts of the state that a tool touched, where its result reports them.
+fn touched_in(result: &CallResult) -> Option<Vec<String>> {
+    result.meta(wire::TOUCHED).and_then(|touched| serde_json::from_value(touched.clone()).ok())
+}
+
+/// A result of a replay in turn; `None` where it is to be replayed by itself.
+fn in_turn(result: &Value) -> Option<InTurn> {
+    let meta = &result["_meta"];
+    let touched = serde_json::from_value(meta[wire::TOUCHED].clone()).ok()?;
+    let change = match meta[wire::STATE].get("change") {
+        Some(change) => serde_json::from_value(change.clone()).ok()?,
+        None => Patch(Vec::new()),
+    };
+    Some(InTurn::Change(change, touched))
+}
+
+/// Arguments with the conversation's id, where the tool takes it and they lack it.
+fn with_id(arguments: &Value, takes_id: bool, talk: Option<&Conversation>) -> Value {
+    let mut arguments = arguments.clone();
+    if let (true, Some(talk), Value::Object(map)) = (takes_id, talk, &mut arguments) {
+        map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
+    }
+    arguments
+}
+
 fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
-    let mut meta = Map::from_iter([
-        (wire::STATE.to_owned(), json!({ "revision": canonical::revision(state), "value": state })),
-        (wire::SIGNAL.to_owned(), json!({ "id": id })),
-    ]);
+    let mut meta = call_meta(id, talk);
+    let state = json!({ "revision": canonical::revision(state), "value": state });
+    meta.insert(wire::STATE.to_owned(), state);
     if let Some(trace) = Span::current().traceparent() {
         meta.insert(wire::TRACEPARENT.to_owned(), json!(trace));
     }
+    meta
+}
+
+fn call_meta(id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
+    let mut meta = Map::from_iter([(wire::SIGNAL.to_owned(), json!({ "id": id }))]);
     if let Some(talk) = talk {
         meta.insert(wire::CONVERSATION.to_owned(), json!({ "id": talk.id, "turns": talk.turns }));
     }
@@ -699,11 +804,11 @@ impl Batch<'_> {
         };
         let supply = self.effects.supply(&signal.id).map_err(TuningError::Effect)?;
         let applied = operation.around(self.tuner.apply(&attempt.state, call, supply)).await;
-        let (tuned, effects) = match applied
+        let (tuned, effects, touched) = match applied
             .inspect_err(|error| operation.fail("child_failed", &error.to_string()))?
         {
             Applied::Requests(requests) => return Ok(One::Requests(requests)),
-            Applied::Tuned(tuned, effects) => (tuned, effects),
+            Applied::Tuned(tuned, effects, touched) => (tuned, effects, touched),
         };
         let (state, result) = match tuned {
             Tuned::Rejected(error) => {
@@ -735,6 +840,7 @@ impl Batch<'_> {
             at: clock::rfc3339(clock::now()),
             tags: signal.tags.clone(),
             effects: (!effects.is_empty()).then_some(effects),
+            touched,
             summary: None,
             state,
         });

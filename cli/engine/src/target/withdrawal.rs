@@ -94,8 +94,8 @@ async fn through(
             conversations::forget_reward(&repository.layout, &conversation.id, &record.id)?;
         }
     }
-    let replay = async |state: &Value, record: &Record| tuner.replay(state, record).await;
-    let withdrawn = staging.withdraw(selected, replay).await?;
+    let replay = async |state: &Value, records: &[Record]| tuner.replays(state, records).await;
+    let withdrawn = staging.withdraw(selected, tuner.rules(), replay).await?;
     let withdrawn = repository.settle(withdrawn);
     let verified = if verify { Some(replayed(tuner, &withdrawn.replay).await?) } else { None };
     Ok(Outcome::Done { withdrawn, verified })

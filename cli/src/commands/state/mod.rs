@@ -72,6 +72,7 @@ fn own_draft(tool: &str, arguments: Value, id: String, state: Value) -> Draft {
         at: agent_engine::world::clock::rfc3339(agent_engine::world::clock::now()),
         tags: Vec::new(),
         effects: None,
+        touched: None,
         summary: None,
         state: Some(state),
     }
