@@ -35,7 +35,7 @@ pub struct CachedResult {
     state: String,
     /// Absent in a cached result that only records that the case is not deterministic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    result: Option<CaseResult>,
+    result: Option<Box<CaseResult>>,
 }
 
 impl CachedResult {
@@ -55,7 +55,7 @@ impl CachedResult {
             case: case.to_owned(),
             reads,
             state: state.revision.to_string(),
-            result: Some(result.clone()),
+            result: Some(Box::new(result.clone())),
         })
     }
 
@@ -197,8 +197,15 @@ impl CachedResults {
         if cached_result.result.is_none() {
             self.varying.insert(cached_result.case);
         } else {
-            self.by_case.entry(cached_result.case.clone()).or_default().push(cached_result);
+            // most cases have one: a list that is begun by `push` has room for four
+            let of_case = self.by_case.entry(cached_result.case.clone());
+            of_case.or_insert_with(|| Vec::with_capacity(1)).push(cached_result);
         }
+    }
+
+    /// The number of cases.
+    pub fn len(&self) -> usize {
+        self.by_case.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -218,7 +225,7 @@ impl CachedResults {
         let mut same_reads = None;
         let mut nearest: Option<Changed> = None;
         for cached_result in self.by_case.get(case).into_iter().flatten().rev() {
-            let result = cached_result.result.as_ref().expect("those without vary");
+            let result = cached_result.result.as_deref().expect("those without vary");
             match cached_result.changed(state) {
                 Changed::Nothing if cached_result.is_of(state) => return Answer::Known(result),
                 Changed::Nothing => same_reads = same_reads.or(Some(result)),

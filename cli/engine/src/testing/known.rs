@@ -1,6 +1,7 @@
 //! The known results of the cases of one code: cached results in the object store, shared with
 //! other clones and CI, and local ones not stored yet, so that a killed run resumes.
 
+use super::free::free;
 use super::memo::platforms;
 use super::pending::Pending;
 use crate::error::Failure;
@@ -237,7 +238,9 @@ impl<'a> Known<'a> {
 
     /// Drops the new results: they are in the store, or the tested code changed meanwhile.
     pub fn forget(self) {
-        for pending in self.adopted.into_iter().chain(self.own) {
+        let Self { cached_results, adopted, own, .. } = self;
+        free(cached_results.len(), cached_results);
+        for pending in adopted.into_iter().chain(own) {
             // a remaining file is read again, and has the same results as the store
             let _ = pending.done();
         }

@@ -4,6 +4,7 @@ pub mod cases;
 mod error;
 mod evaluation;
 pub mod explain;
+mod free;
 mod history;
 pub mod judge;
 mod known;

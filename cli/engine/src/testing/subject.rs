@@ -1,6 +1,7 @@
 //! One tier of one target: what is known of it, what is run, what is kept.
 
 use super::error::TierFailure;
+use super::free::{MANY, free};
 use super::history::{History, LastRun};
 use super::known::{Known, RunKey, Unkept};
 use super::memo::{self, CacheKey};
@@ -45,9 +46,6 @@ struct Watched {
     place: PathBuf,
     watch: Watch,
 }
-
-/// From this many results on, the work after a run is worth a second thread.
-const MANY: usize = 1000;
 
 /// The files of the evaluators, and the cases among them.
 struct Loaded<'a> {
@@ -252,7 +250,8 @@ impl Subject<'_> {
                 TierOutcome::of(request.tier, fold, lines, summary, definitions)
             },
             || {
-                free(job.map(TierJob::into_cases).unwrap_or_default());
+                let cases = job.map(TierJob::into_cases).unwrap_or_default();
+                free(cases.list.len(), cases);
                 known.map_or(Ok(()), |known| settle(known, in_time))
             },
         );
@@ -470,13 +469,6 @@ fn settle(known: Known<'_>, in_time: bool) -> Result<(), Unkept> {
     }
     known.forget();
     Ok(())
-}
-
-/// Frees the cases; many of them on a thread of their own, for which nothing waits.
-fn free(cases: Cases) {
-    if cases.list.len() >= MANY {
-        std::thread::spawn(move || drop(cases));
-    }
 }
 
 /// Two pieces of work: at the same time where that is worth a thread.
