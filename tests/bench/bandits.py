@@ -17,9 +17,7 @@ import json
 import os
 import resource
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -38,6 +36,8 @@ sys.path.insert(0, str(ROOT / "tests/python"))
 
 from in_process import Tools  # noqa: E402
 
+from peers_in_python import add_json, first_tune, import_costs, write_json  # noqa: E402
+
 SETS = {
     "digits": datasets.load_digits,
     "iris": datasets.load_iris,
@@ -53,14 +53,6 @@ WINDOWS = {
     "discount 0.998": {"kind": "discount", "gamma": 0.998},
     "the last 100": {"kind": "sliding", "size": 100},
 }
-# the peak of the memory that this process itself had, in kB: ru_maxrss is inherited from its parent
-IMPORTS = """
-import time
-before = time.process_time()
-import {0}.__main__
-print(time.process_time() - before)
-print(*[line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")])
-"""
 TOOLS = {as_json: Tools(TEMPLATE, as_json) for as_json in (True, False)}
 
 
@@ -170,6 +162,7 @@ def show(label, values, suffix=""):
 
 
 def compare(pool, sets, shuffles):
+    """Gives the losses by learner, and the name of our default."""
     print(f"\nprogressive validation loss, {shuffles} shuffles")
     print(f"{'':<34}{''.join(f'{name:>9}' for name in sets)}")
     show("target", {name: TARGETS[name] for name in sets})
@@ -182,10 +175,10 @@ def compare(pool, sets, shuffles):
         show(label, values)
     limit = {name: min(TARGETS[name], *(peer[name] for peer in peers.values())) for name in sets}
     show("the best of these", limit)
-    default = policy()
+    default, found = policy(), {}
     for algorithm in OURS:
         began = time.perf_counter()
-        values = losses(pool, algorithm, sets, shuffles)
+        found[algorithm] = values = losses(pool, algorithm, sets, shuffles)
         above = [
             f"{name} by {values[name] - limit[name]:.3f}"
             for name in sets
@@ -195,6 +188,7 @@ def compare(pool, sets, shuffles):
         is_default = " (default)" if algorithm == default["algorithm"] else ""
         label = f"ours, {algorithm} {default['exploration'][algorithm]}{is_default}"
         show(label, values, f"{verdict}; {time.perf_counter() - began:.0f} s")
+    return {"ours": found, "default": default["algorithm"], "peers": peers}
 
 
 def compare_drift(pool, sets, shuffles):
@@ -284,24 +278,14 @@ def call_times(state):
 
 def cost_of_a_start(agent):
     """Import time and memory of Runner and Tuner, and a first signal from a cold start."""
-    path = os.pathsep.join([str(TEMPLATE), str(ROOT / "templates/runtime")])
-    print(f"\n{'':<10}{'CPU ms of import':>18}{'RSS, MiB':>10}")
-    for package in ("runner", "tuner"):
-        command = [sys.executable, "-c", IMPORTS.format(package)]
-        environment = os.environ | {"PYTHONPATH": path}
-        outputs = [subprocess.check_output(command, env=environment) for _ in range(5)]
-        taken, memory = zip(*[map(float, output.split()) for output in outputs], strict=True)
-        middle = statistics.median
-        print(f"{package:<10}{middle(taken) * 1e3:>18.0f}{middle(memory) / 1024:>10.0f}")
+    print(f"\n{'':<18}{'ms of import':>18}{'RSS, MiB':>10}")
+    costs = import_costs(TEMPLATE, ["runner.__main__", "tuner.__main__"])
+    for module, (taken, memory) in costs.items():
+        print(f"{module:<18}{taken * 1e3:>18.0f}{memory:>10.0f}")
     if agent is None:
         return
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([agent, "init", f"{folder}/a", "--template", "bandit"], **quiet)
-        context = json.dumps({"kind": "bug", "words": 80, "has_code": 1})
-        words = ["tune", "reward", "value=1", "arm=person", f"context={context}"]
-        tune = [agent, "-C", f"{folder}/a", *words]
-        taken = median_time(lambda _: subprocess.run(tune, **quiet), 5)
+    context = json.dumps({"kind": "bug", "words": 80, "has_code": 1})
+    taken = first_tune(agent, "bandit", ["reward", "value=1", "arm=person", f"context={context}"])
     print(f"a signal through `agent tune` from a cold start: {taken:.2f} s (median of 5)")
 
 
@@ -312,10 +296,11 @@ def main():
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--drift", default="", help="the sets whose classes also change half-way")
     parser.add_argument("--agent", help="the binary, for the time of a first signal")
+    add_json(parser)
     options = parser.parse_args()
     sets = options.sets.split(",")
     with ProcessPoolExecutor(options.processes) as pool:
-        compare(pool, sets, options.shuffles)
+        write_json(options.json, compare(pool, sets, options.shuffles))
         if options.drift:
             compare_drift(pool, options.drift.split(","), options.shuffles)
     compare_json(sets)

@@ -1,6 +1,6 @@
 """Off-policy evaluation of the uniform policy from the Open Bandit sample's BTS logs.
 
-    python3 tests/bench/off_policy.py [--agent target/release/agent] [--folder DIR] [--peer]
+    python3 tests/bench/off_policy.py [--agent target/release/agent] [--folder DIR] [--peer] [--json FILE]
 
 The sample is in the wheel of obp 0.4.1, which is fetched with pip: six files of 10,000 rows, three
 campaigns logged by Bernoulli Thompson sampling (bts) and by a uniform policy (random). The random
@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 import zipfile
+
+from peers_in_python import add_json, environment, write_json
 
 CAMPAIGNS = ("all", "men", "women")
 PEER = """
@@ -64,16 +66,6 @@ def sample(folder):
     return unpacked
 
 
-def peer_python(folder):
-    """The interpreter of an environment that obp's estimators run in."""
-    place = folder / "peer"
-    if not (place / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        packages = ["numpy", "pandas", "scikit-learn"]
-        subprocess.run([place / "bin" / "pip", "install", "--quiet", *packages], check=True)
-    return place / "bin" / "python"
-
-
 def clicks(file):
     """The mean reward of a log."""
     with file.open(newline="") as rows:
@@ -97,6 +89,7 @@ def contains(interval, value):
 
 
 def row(arguments, data, campaign, python):
+    """The cells of a campaign, and its figures."""
     file = data / "bts" / campaign / f"{campaign}.csv"
     report, code, took = evaluated(arguments.agent, file)
     policy = report["candidate"]
@@ -116,7 +109,13 @@ def row(arguments, data, campaign, python):
         command = [python, "-c", PEER, str(data.parent.parent.parent), str(file)]
         peer = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         cells += [f"{peer['ips']:.6f}", f"{peer['snips']:.6f}"]
-    return cells
+    figures = {
+        "snips": by_name["snips"]["value"],
+        "effective_sample_size": policy["effective_sample_size"],
+        "is_refused": code == 7,
+        "peer_snips": peer["snips"] if python else None,
+    }
+    return cells, figures
 
 
 def main():
@@ -124,16 +123,20 @@ def main():
     parser.add_argument("--agent", default="target/release/agent", type=pathlib.Path)
     parser.add_argument("--folder", type=pathlib.Path, help="where the wheel is kept")
     parser.add_argument("--peer", action="store_true", help="run obp's estimators as well")
+    add_json(parser)
     arguments = parser.parse_args()
     arguments.agent = arguments.agent.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or pathlib.Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         data = sample(folder) / "obp" / "dataset" / "obd"
-        python = peer_python(folder) if arguments.peer else None
+        packages = ["numpy", "pandas", "scikit-learn"]
+        python = environment(packages, folder / "peer") if arguments.peer else None
         titles = ["campaign", "ips", "snips", "dr", "ess", "truth", "normal", "anytime", "verdict"]
         titles += ["took", *(["obp ips", "obp snips"] if python else [])]
-        table = [titles, *(row(arguments, data, campaign, python) for campaign in CAMPAIGNS)]
+        found = {name: row(arguments, data, name, python) for name in CAMPAIGNS}
+    table = [titles, *(cells for cells, _ in found.values())]
+    write_json(arguments.json, {name: figures for name, (_, figures) in found.items()})
     widths = [max(map(len, column)) for column in zip(*table)]
     for cells in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())

@@ -21,7 +21,7 @@ import random
 import sys
 import tempfile
 
-from peers_in_python import ROOT, is_quick, run_with
+from peers_in_python import ROOT, add_json, is_quick, run_with, write_json
 
 TEMPLATE = ROOT / "templates/preferences"
 PACKAGES = ["choix==0.4.1", "scipy", "numpy"]
@@ -72,11 +72,12 @@ def order(strengths) -> list[int]:
     return sorted(range(len(strengths)), key=lambda item: (-round(float(strengths[item]), 6), item))
 
 
-def against_choix() -> bool:
+def against_choix() -> dict:
+    """The largest difference of all, and whether every ranking is the same."""
     import choix
     from runner.davidson import Prior, fit
 
-    alpha, good = 0.1, True
+    alpha, largest, every = 0.1, 0.0, True
     print("Bradley-Terry: largest difference of the strengths to choix, and the ranking")
     for name, (items, comparisons) in data_sets().items():
         pairs = counted(comparisons)
@@ -93,10 +94,10 @@ def against_choix() -> bool:
             mean = sum(theirs) / items
             difference = max(abs(a - (b - mean)) for a, b in zip(ours, theirs, strict=True))
             same = order(ours) == order([value - mean for value in theirs])
-            good &= same and difference < 1e-6
+            largest, every = max(largest, difference), every and same
             ranking = "same ranking" if same else "ANOTHER RANKING"
             print(f"  {name:22} {method:5} {difference:9.1e}  {ranking}")
-    return good
+    return {"largest_difference": largest, "same_rankings": every}
 
 
 def drawn_with_ties(generator, items, judgements, nu):
@@ -264,10 +265,13 @@ def main() -> None:
     folder = pathlib.Path(tempfile.gettempdir()) / "agent-preferences"
     parser.add_argument("--folder", type=pathlib.Path, default=folder)
     parser.add_argument("--trials", type=int, default=200)
+    add_json(parser)
     options = parser.parse_args()
     run_with(PACKAGES, options.folder)
     sys.path.insert(0, str(TEMPLATE))
-    good = [against_choix(), against_scipy()]
+    choix = against_choix()
+    write_json(options.json, choix)
+    good = [choix["same_rankings"] and choix["largest_difference"] < 1e-6, against_scipy()]
     coverage(options.trials)
     active_choice(options.trials)
     judgement = {"winner": "chain", "loser": "short"}

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import gepa
 
+from peers_in_python import add_json, write_json
+
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "templates/prompts"
 sys.path[:0] = [str(ROOT / "tests/python"), str(TEMPLATE)]
@@ -150,6 +152,8 @@ def regret(policy_of, conversations, seed, delayed):
 
 
 def print_regret(conversations, seeds):
+    """Gives the mean regret of each policy, with rewards at once and delayed."""
+    means = {}
     print(f"regret over {conversations} conversations in right answers, mean of {seeds} (s.d.)")
     for policy_of in (Ours, Ucb1, EpsilonGreedy, AtRandom):
         cells = []
@@ -157,7 +161,9 @@ def print_regret(conversations, seeds):
             found = [regret(policy_of, conversations, seed, delayed) for seed in range(seeds)]
             spread = statistics.stdev(found) if seeds > 1 else 0.0
             cells.append(f"{statistics.mean(found):7.1f} ({spread:.1f})")
+            means.setdefault(policy_of.name, []).append(statistics.mean(found))
         print(f"  {policy_of.name:20} at once {cells[0]}   delayed {cells[1]}")
+    return means
 
 
 def agent(binary, folder, *arguments, may_fail=False):
@@ -251,6 +257,7 @@ class Silent:
 
 
 def print_false_promotions(binary, trials):
+    """Gives how many of the trials took a prompt that is not better, ours and GEPA's."""
     with tempfile.TemporaryDirectory() as folder:
         made = null_repository(binary, Path(folder))
         ours = [promotes(binary, made, trial) for trial in range(trials)]
@@ -259,6 +266,7 @@ def print_false_promotions(binary, trials):
     print(f"prompts taken that are not better, in {trials} trials (alpha {ALPHA}):")
     print(f"  agent tune reflect, promote  {promoted}   (~{ours[0][1]} model calls each)")
     print(f"  GEPA alone                   {sum(alone)}")
+    return {"ours": promoted, "gepa": sum(alone), "trials": trials, "alpha": ALPHA}
 
 
 def main():
@@ -267,11 +275,14 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=20, help="0 leaves the second part out")
     parser.add_argument("--agent", default=str(ROOT / "target/release/agent"))
+    add_json(parser)
     given = parser.parse_args()
     Tools(TEMPLATE)  # the template's programs import and have their tools
-    print_regret(given.conversations, given.seeds)
+    figures = {"conversations": given.conversations}
+    figures["regret"] = print_regret(given.conversations, given.seeds)
     if given.trials:
-        print_false_promotions(given.agent, given.trials)
+        figures["false_promotions"] = print_false_promotions(given.agent, given.trials)
+    write_json(given.json, figures)
 
 
 if __name__ == "__main__":

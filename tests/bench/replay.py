@@ -25,6 +25,8 @@ import tempfile
 import threading
 import time
 
+from peers_in_python import add_json, write_json
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WINDOW = 16
 RUNNER = '''
@@ -261,6 +263,7 @@ def main():
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--sealed", action="store_true")
+    add_json(options)
     options = options.parse_args()
     agent = str(pathlib.Path(options.agent).resolve())
     listener = Listener()
@@ -335,6 +338,15 @@ def main():
         run([agent, "replay", "--at", "HEAD", "--tool", "order"], folder, expected=(0, 1, 7))
         print(f"side effects in replays: {in_replay} (where the manifest names the tool: {listener.count - effects})")
         print(f"verdicts that agree with the live comparison: {agreed} of {tried} ({dict(kinds)})")
+        figures = {
+            "calls": len(requests),
+            "median_s": statistics.median(times),
+            "slowest_s": times[-1],
+            "side_effects": in_replay,
+            "agreed": agreed,
+            "candidates": tried,
+        }
+        write_json(options.json, figures)
 
 
 if __name__ == "__main__":

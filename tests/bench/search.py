@@ -1,7 +1,7 @@
 """CMA-ES through the Tuner on BBOB, beside pycma with IPOP restarts on the same problems.
 
     python3 tests/bench/search.py [--instances 1-5] [--functions 1-24] [--only ours|pycma]
-                                  [--folder FOLDER]
+                                  [--folder FOLDER] [--json FILE]
     python3 tests/bench/search.py --seeds 10 [--budget 300]
 
 BBOB (Hansen, Finck, Ros and Auger, 2009) as `coco-experiment` has it: 24 functions, D = 5, 2000 D
@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 
-from peers_in_python import ROOT, is_quick, run_with
+from peers_in_python import ROOT, add_json, is_quick, run_with, write_json
 
 TEMPLATE = ROOT / "templates/search"
 DIMENSION = 5
@@ -139,6 +139,7 @@ def solved(options, optimise):
 
 
 def row(name, lines, seconds):
+    """Prints a line of the table. Gives how many of the runs were solved, and their targets."""
     hits = {}
     for function, is_solved, *_ in lines:
         hits[function] = hits.get(function, 0) + is_solved
@@ -148,6 +149,7 @@ def row(name, lines, seconds):
     print(f", {targets:.1f} of {len(TARGETS)} targets, {each:.0f} us an evaluation")
     print("         by function:", *(f"f{function}:{count}" for function, count in hits.items()))
     sys.stdout.flush()
+    return {"solved": sum(hits.values()), "runs": len(lines), "targets": targets}
 
 
 def tier_score(tier):
@@ -200,6 +202,7 @@ def main():
     parser.add_argument("--folder", default="/tmp/agent-bench-search", type=pathlib.Path)
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--budget", default=300, type=int)
+    add_json(parser)
     options = parser.parse_args()
     sys.path.insert(0, str(TEMPLATE))
     if options.seeds:
@@ -207,9 +210,12 @@ def main():
         return
     run_with(["coco-experiment", "cma"], options.folder.resolve())
     is_quick(TEMPLATE, ["cma"], "ask", {})
-    for name, optimise in (("ours", ours), ("pycma", pycma)):
-        if options.only in (None, name):
-            row(name, *solved(options, optimise))
+    figures = {
+        name: row(name, *solved(options, optimise))
+        for name, optimise in (("ours", ours), ("pycma", pycma))
+        if options.only in (None, name)
+    }
+    write_json(options.json, figures)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this run {peak:.0f} MiB")
 

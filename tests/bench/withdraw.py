@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from peers_in_python import add_json, write_json
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = 20
 
@@ -72,6 +74,7 @@ def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--agent", default=str(ROOT / "target/release/agent"))
     arguments.add_argument("--signals", type=int, default=100_000)
+    add_json(arguments)
     options = arguments.parse_args()
     count = options.signals
     taken = {"the last": count - 1, "in the middle": count // 2, "the first": 0}
@@ -82,13 +85,15 @@ def main():
         print(f"{count} signals in {tuned:.1f} s ({1000 * tuned / count:.3f} ms each)")
         print(f"the Journal copied line by line: {repository.copy_of_the_journal():.2f} s")
         print(f"{'taken back':>16} {'seconds':>8} {'replayed':>9}")
+        took = {}
         for name, number in taken.items():
-            seconds, replayed = repository.withdraw(number)
-            print(f"{name:>16} {seconds:>8.2f} {replayed:>9}")
+            took[name], replayed = repository.withdraw(number)
+            print(f"{name:>16} {took[name]:>8.2f} {replayed:>9}")
         never = Repository(options.agent, folder / "never")
         never.tune(signals(count, set(taken.values())))
         same = repository.state() == never.state()
         print(f"the state of a repository that never had them: {'the same bytes' if same else 'OTHER'}")
+        write_json(options.json, {"signals": count, "seconds": took, "same_bytes": same})
         if not same:
             raise SystemExit(1)
     finally:

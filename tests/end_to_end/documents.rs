@@ -16,6 +16,9 @@ const DOCUMENTS: &[&str] = &[
     ".github/docs/serving.md",
     ".github/docs/testing.md",
     ".github/docs/triggers.md",
+    "examples/README.md",
+    "examples/assistant/README.md",
+    "examples/co2/README.md",
     "examples/docs-search/README.md",
     "examples/iris/README.md",
     "examples/journals/README.md",
@@ -190,6 +193,10 @@ fn anchor(line: &str) -> String {
 
 /// Runs the commands of a block in one shell, with `agent` on PATH.
 fn run(world: &World, folder: &str, block: &[String]) -> Ended {
+    ended(world, folder, block).ok()
+}
+
+fn ended(world: &World, folder: &str, block: &[String]) -> Ended {
     let mut commands = commands(block);
     commands.retain(|line| !line.starts_with("cargo "));
     let bin = Path::new(AGENT).parent().expect("the binary is in a folder");
@@ -200,7 +207,6 @@ fn run(world: &World, folder: &str, block: &[String]) -> Ended {
     World::finish(
         world.command("sh", folder).args(["-e", "-c", &commands.join("\n")]).env("PATH", path),
     )
-    .ok()
 }
 
 /// The blocks of a document whose text has `part`.
@@ -221,9 +227,8 @@ fn the_sessions_of_the_readme_and_of_the_template_are_run() {
     run(&world, "a", &blocks_with("templates/minimal/README.md", "agent run")[0]);
 }
 
-/// Runs the commands of a block. Each line that is shown below them, up to its `...`, is printed.
-fn run_as_shown(world: &World, folder: &str, block: &[String]) {
-    let printed = run(world, folder, block);
+/// Each line that is shown below the commands of a block, up to its `...`, was printed by them.
+fn is_as_shown(block: &[String], printed: Ended) {
     let printed = printed.stdout + &printed.stderr;
     let shown: Vec<_> = block
         .iter()
@@ -241,7 +246,7 @@ fn the_session_of_the_page_about_testing_prints_what_it_shows() {
     world.agent(".", ["init", "a"]).ok();
     let block = &blocks_with(".github/docs/testing.md", "$ agent test")[0];
     assert!(block.iter().filter(|line| !line.starts_with("$ ")).count() >= 4, "{block:?}");
-    run_as_shown(&world, "a", block);
+    is_as_shown(block, run(&world, "a", block));
 }
 
 /// The session in the README of an example, from `agent init` on.
@@ -249,7 +254,11 @@ fn run_example(example: &str) {
     let world = World::new();
     let blocks = blocks_with(&format!("examples/{example}/README.md"), "$ ");
     for (number, block) in blocks.iter().enumerate() {
-        run_as_shown(&world, if number == 0 { "." } else { example }, block);
+        let printed = ended(&world, if number == 0 { "." } else { example }, block);
+        if printed.lacks_packages() {
+            return;
+        }
+        is_as_shown(block, printed.ok());
     }
 }
 
@@ -261,6 +270,16 @@ fn the_example_of_the_bandit_prints_what_it_shows() {
 #[test]
 fn the_example_of_the_preferences_prints_what_it_shows() {
     run_example("journals");
+}
+
+#[test]
+fn the_example_of_the_prompts_prints_what_it_shows() {
+    run_example("assistant");
+}
+
+#[test]
+fn the_example_of_the_search_prints_what_it_shows() {
+    run_example("co2");
 }
 
 #[test]

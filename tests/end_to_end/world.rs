@@ -37,7 +37,7 @@ impl Ended {
     /// Whether a package registry could not be reached, which is printed: the test is skipped.
     #[expect(clippy::print_stdout, reason = "why a test is skipped is printed beside it")]
     pub fn lacks_packages(&self) -> bool {
-        let lacks = self.code == 6;
+        let lacks = self.code == 6 || self.stderr.contains("No matching distribution found");
         if lacks {
             println!("skipped: packages cannot be installed here: {}", self.stderr);
         }

@@ -21,6 +21,8 @@ static PRESENTATION: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates
 static INSPIRATIONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../templates/inspirations");
 static DOCS_SEARCH: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/docs-search");
 static JOURNALS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/journals");
+static ASSISTANT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/assistant");
+static CO2: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/co2");
 static IRIS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/iris");
 static WINE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/wine");
 /// A client for the traffic of examples.
@@ -110,6 +112,15 @@ static TEMPLATES: &[Template] = &[
         &PRESENTATION,
     ),
     Template::new(
+        "assistant",
+        "the example of `prompts`: six prompts of known quality, chosen by late rewards",
+        &ASSISTANT,
+    )
+    .on("prompts")
+    .with(&[&TRAFFIC]),
+    Template::new("co2", "the example of `search`: forecasts monthly carbon dioxide", &CO2)
+        .on("search"),
+    Template::new(
         "journals",
         "the example of `preferences`: ranks journals by who cites whom",
         &JOURNALS,
@@ -190,15 +201,14 @@ impl Template {
     }
 }
 
-/// Whether an example does without a file of its base: one of the same path, the cases and signals,
-/// which are of the base's own task, and its Runner where the example has another one.
+/// Whether an example does without a file of its base: one of the same path, and where the example
+/// has cases of its own, the cases and signals, which are of the base's task.
 fn is_replaced(path: &Path, own: &[NewFile]) -> bool {
-    let is_case = path.starts_with("tests") && path.extension().is_some_and(|end| end == "jsonl");
-    let is_runner = |path: &Path| path.starts_with("runner");
-    is_case
-        || path.starts_with("signals")
-        || own.iter().any(|file| file.path == path)
-        || (is_runner(path) && own.iter().any(|file| is_runner(&file.path)))
+    let is_case = |path: &Path| {
+        path.starts_with("tests") && path.extension().is_some_and(|end| end == "jsonl")
+    };
+    let is_data = is_case(path) || path.starts_with("signals");
+    own.iter().any(|file| file.path == path || (is_data && is_case(&file.path)))
 }
 
 /// The package `agent_runtime`, as it is vendored at the root of an agent repository.
@@ -314,10 +324,15 @@ mod tests {
             let path = |path: &str| of_the_base.iter().any(|file| file.path == Path::new(path));
             assert!(path("tuner/__main__.py") && path("state/schema.json"), "{}", example.name);
             assert!(!path("README.md"), "{} has no README of its own", example.name);
-            let data = of_the_base
-                .iter()
-                .find(|file| file.path.extension().is_some_and(|end| end == "jsonl"));
-            assert_eq!(data, None, "{}", example.name);
+            let cases = |files: &[&NewFile]| {
+                let is_case =
+                    |file: &&&NewFile| file.path.extension().is_some_and(|end| end == "jsonl");
+                files.iter().filter(is_case).count()
+            };
+            let every: Vec<_> = files.iter().collect();
+            // of one task or of the other
+            let of_it = cases(&of_the_base);
+            assert!(of_it == 0 || of_it == cases(&every), "{}", example.name);
             let mut paths: Vec<_> = files.iter().map(|file| &file.path).collect();
             paths.dedup();
             assert_eq!(paths.len(), files.len(), "{} has a file twice", example.name);

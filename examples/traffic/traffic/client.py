@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,3 +59,25 @@ class Client:
     def _send(self, frame: dict[str, Any]) -> None:
         self.process.stdin.write(json.dumps({"jsonrpc": "2.0", **frame}) + "\n")
         self.process.stdin.flush()
+
+
+class LateRewards:
+    """Rewards that come some requests after their answers, as those of users do."""
+
+    def __init__(self, tuner: Client, delay: int) -> None:
+        self.tuner, self.delay = tuner, delay
+        self.waiting: deque[tuple[str, float]] = deque()
+
+    def add(self, conversation: str, value: float) -> None:
+        """Notes the reward of a conversation, and gives those whose time has come."""
+        self.waiting.append((conversation, value))
+        self._give(self.delay)
+
+    def finish(self) -> None:
+        """Gives those that are left."""
+        self._give(0)
+
+    def _give(self, left: int) -> None:
+        while len(self.waiting) > left:
+            conversation, value = self.waiting.popleft()
+            self.tuner.call("reward", conversation_id=conversation, value=value)

@@ -8,10 +8,9 @@ the right cultivar and 0 for a wrong one, whose right one is not said.
 
 import argparse
 import csv
-from collections import deque
 from pathlib import Path
 
-from traffic.client import Client
+from traffic.client import Client, LateRewards
 
 WINES = Path(__file__).resolve().parents[1] / "wines.csv"
 SHOWN = 20
@@ -20,27 +19,20 @@ SHOWN = 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--delay", type=int, default=5, help="wines between a choice and its reward")
-    delay = parser.parse_args().delay
-    waiting: deque[tuple[str, int]] = deque()
+    given = parser.parse_args()
     right: list[int] = []
     with Client("runner", "--at", "staging") as runner, Client("tuner") as tuner:
+        rewards = LateRewards(tuner, given.delay)
         for wine in csv.DictReader(WINES.read_text().splitlines()):
             talk, cultivar = f"wine-{wine.pop('wine')}", wine.pop("cultivar")
             context = {name: float(value) for name, value in wine.items()}
             choice = runner.call("choose", context=context, conversation_id=talk)
             right.append(int(choice["arm"] == cultivar))
-            waiting.append((talk, right[-1]))
-            while len(waiting) > delay:
-                give(tuner, *waiting.popleft())
+            rewards.add(talk, right[-1])
             if len(right) % SHOWN == 0:
                 print(f"{sum(right[-SHOWN:])} of {SHOWN} right")
-        while waiting:
-            give(tuner, *waiting.popleft())
+        rewards.finish()
     print(f"{sum(right)} of {len(right)} right, loss {1 - sum(right) / len(right):.3f}")
-
-
-def give(tuner: Client, talk: str, value: int) -> None:
-    tuner.call("reward", conversation_id=talk, value=value)
 
 
 main()
