@@ -223,3 +223,8 @@ bench-preferences *ARGS:
 # the template `rules` beside imodels and wittgenstein on three data sets: accuracy, conditions, costs (installs them, once)
 bench-rules *ARGS:
     python3 tests/bench/rules.py {{ARGS}}
+
+# every yardstick of what learns in one table, peers beside it (their packages are installed, once); --quick runs a small version of each in minutes: just bench-yardsticks [--quick] [--only bandits,rules]
+bench-yardsticks *ARGS:
+    cargo build --release
+    python3 tests/bench/yardsticks.py {{ARGS}}

@@ -24,6 +24,7 @@ static JOURNALS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/jour
 static ASSISTANT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/assistant");
 static CO2: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/co2");
 static IRIS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/iris");
+static OPEN_BANDIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/open-bandit");
 static WINE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/wine");
 /// A client for the traffic of examples.
 static TRAFFIC: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../examples/traffic");
@@ -128,6 +129,12 @@ static TEMPLATES: &[Template] = &[
     .on("preferences"),
     Template::new("iris", "the example of `rules`: tells irises apart by readable rules", &IRIS)
         .on("rules"),
+    Template::new(
+        "open-bandit",
+        "the example of off-policy evaluation: logs of a shop, judged before any traffic",
+        &OPEN_BANDIT,
+    )
+    .on("bandit"),
     Template::new(
         "wine",
         "the example of `bandit`: assigns wines, of which it learns only whether \
