@@ -1,12 +1,12 @@
 """The Open Bandit sample: logs of a shop that showed fashion items, by two policies.
 
-    python3 openbandit.py fetch     # data/{bts,random}-{all,men,women}.csv, from obp's wheel of PyPI
-    python3 openbandit.py arms      # what the first half of random-men.csv teaches, as `arms`
-    python3 openbandit.py log       # data/learned.csv: its second half, with the policy of staging
+    python3 openbandit.py fetch  # data/{bts,random}-{all,men,women}.csv, from obp's wheel
+    python3 openbandit.py arms   # what the first half of random-men.csv teaches, as `arms`
+    python3 openbandit.py log    # data/learned.csv: its second half, with the policy of staging
 
-`bts` is the log of Thompson sampling and `random` that of items in turn, with 10,000 rows each (Saito,
-Aihara, Matsutani and Narita, 2021). A row has the item, the probability it was shown with, and
-whether it was clicked.
+`bts` is the log of Thompson sampling and `random` that of items by chance, with 10,000 rows each
+(Saito, Aihara, Matsutani and Narita, 2021). A row has the item, the probability it was shown with,
+and whether it was clicked.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def halves() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
 
 
 def arms() -> None:
-    """Prints the sums of each item's rewards, as the Tuner would have them after one signal a row."""
+    """Prints the sums of each item's rewards: those of the Tuner after one signal a row."""
     sums = {str(item): {"n": 0, "sum": 0, "squares": 0} for item in range(34)}
     for row in halves()[0]:
         one = sums[row["item_id"]]

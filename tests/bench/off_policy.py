@@ -1,6 +1,7 @@
 """Off-policy evaluation of the uniform policy from the Open Bandit sample's BTS logs.
 
-    python3 tests/bench/off_policy.py [--agent target/release/agent] [--folder DIR] [--peer] [--json FILE]
+    python3 tests/bench/off_policy.py [--agent target/release/agent] [--folder DIR] [--peer]
+                                      [--json FILE]
 
 The sample is in the wheel of obp 0.4.1, which is fetched with pip: six files of 10,000 rows, three
 campaigns logged by Bernoulli Thompson sampling (bts) and by a uniform policy (random). The random

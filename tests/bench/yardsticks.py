@@ -2,16 +2,17 @@
 
     just bench-yardsticks [--quick] [--only NAME,...] [--folder DIR] [--agent FILE] [--json FILE]
 
-Each yardstick is a benchmark of its own in this folder, which compares ours with other libraries, or
-with an independent way to the same answer. Here they run one after another, each with its packages
-from PyPI in an environment below --folder, where its full output is kept as NAME.log. --quick runs a
-small version of each, whose figures are coarser, in a few minutes. What cannot be run, as its packages cannot be
-had, is a row that says why. The table is printed as Markdown.
+Each yardstick is a benchmark of its own in this folder, which compares ours with other libraries,
+or with an independent way to the same answer. Here they run one after another, each with its
+packages from PyPI in an environment below --folder, where its full output is kept as NAME.log.
+--quick runs a small version of each in minutes, with coarser figures. What cannot be run, as its
+packages cannot be had, is a row that says why. The table is printed as Markdown.
 """
 
 import argparse
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from peers_in_python import QUICK_S, ROOT, add_json, environment, first_tune, import_costs, write_json
+from peers_in_python import (
+    QUICK_S,
+    ROOT,
+    add_json,
+    environment,
+    first_tune,
+    import_costs,
+    write_json,
+)
 
 HERE = pathlib.Path(__file__).resolve().parent
 OFF_POLICY = {"all": (0.002334, 340.0), "men": (0.003189, 656.0), "women": (0.002373, 2.1)}
@@ -139,8 +148,8 @@ def prompts(found: dict[str, Any]) -> Iterator[Row]:
 
 def adopt(found: dict[str, Any]) -> Iterator[Row]:
     servers = found["servers"]
-    middle = median_of(one["adopted and serving"] for one in servers.values())
-    install = median_of(one["install"] for one in servers.values())
+    middle = statistics.median(one["adopted and serving"] for one in servers.values())
+    install = statistics.median(one["install"] for one in servers.values())
     data = f"{len(servers)} of {len(servers) + len(found['failed'])} public servers"
     result = at_most(middle, ADOPTED_S, ".1f")
     ours, peer = f"{middle:.1f} s adopted and serving", f"installation alone {install:.1f} s"
@@ -186,11 +195,6 @@ def withdraw(found: dict[str, Any]) -> Iterator[Row]:
         ours = f"{seconds:.2f} s, {'the same bytes' if same else 'OTHER BYTES'}"
         result = at_most(seconds, WITHDRAWN_S, ".1f") if same else "other bytes"
         yield Row("withdraw", data, ours, "-", f"{WITHDRAWN_S} s", result)
-
-
-def median_of(values: Iterator[float]) -> float:
-    ordered = sorted(values)
-    return ordered[len(ordered) // 2]
 
 
 @dataclass
@@ -287,7 +291,8 @@ def starts(options: argparse.Namespace) -> Iterator[Row]:
             yield Row("first signal", template, "-", "-", "-", f"not run: {(reason or [''])[-1]}")
             continue
         ours = f"{took:.2f} s; import {1000 * seconds:.0f} ms, {memory:.0f} MiB"
-        yield Row("first signal", template, ours, "-", f"{QUICK_S} s", at_most(took, QUICK_S, ".2f"))
+        result = at_most(took, QUICK_S, ".2f")
+        yield Row("first signal", template, ours, "-", f"{QUICK_S} s", result)
 
 
 def main() -> None:

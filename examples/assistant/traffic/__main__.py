@@ -2,9 +2,9 @@
 
     python3 -m traffic [--count 200] [--delay 20]
 
-A message is a conversation. Users are right about most answers, not all; a fifth of them says nothing.
-The quality of each prompt is known here, so the answers that were missed by not giving the best
-prompt to everybody can be counted.
+A message is a conversation. Users are right about most answers, not all; a fifth of them says
+nothing. The quality of each prompt is known here, so the answers that were missed by not giving the
+best prompt to everybody can be counted.
 """
 
 import argparse
@@ -40,7 +40,8 @@ def main() -> None:
         rewards.finish()
     spread = given.count * (max(quality.values()) - sum(quality.values()) / len(quality))
     print(f"{right} of {given.count} right")
-    print(f"{missed:.0f} right answers missed against the best prompt; {spread:.0f} by prompts in turn")
+    against = "right answers missed against the best prompt"
+    print(f"{missed:.0f} {against}; {spread:.0f} by prompts in turn")
 
 
 def messages(count: int) -> list[tuple[str, str]]:

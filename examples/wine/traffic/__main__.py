@@ -18,7 +18,7 @@ SHOWN = 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--delay", type=int, default=5, help="wines between a choice and its reward")
+    parser.add_argument("--delay", type=int, default=5, help="wines from choice to reward")
     given = parser.parse_args()
     right: list[int] = []
     with Client("runner", "--at", "staging") as runner, Client("tuner") as tuner:
