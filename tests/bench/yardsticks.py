@@ -275,7 +275,9 @@ def figures(name: str, options: argparse.Namespace) -> dict[str, Any]:
         subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, check=False)
     if not written.exists():
         lines = [line for line in log.read_text().splitlines() if line.strip()]
-        raise NotRun(f"{lines[-1] if lines else 'no output'} (all of it: {log})")
+        # pip's own error is followed by the trace of the program that started it
+        errors = [line for line in lines if line.startswith("ERROR: ")]
+        raise NotRun(f"{(errors or lines or ['no output'])[-1]} (all of it: {log})")
     return json.loads(written.read_text())
 
 
