@@ -37,10 +37,10 @@ fn rules_are_mined_from_feedback_and_explain_a_decision() {
     // one rule, tested by itself: what its only condition needs makes it fire
     let rules = call(&world, "rules", &json!({"label": "technical"}), "active");
     let rule = rules["result"].as_array().unwrap().iter().find(|rule| {
-        rule["sentence"].as_str().unwrap().starts_with("if subject contains 'error' then")
+        rule["sentence"].as_str().unwrap().starts_with("if subject contains 'slow' then")
     });
     let rule = rule.unwrap_or_else(|| panic!("{rules}"));
-    let subject = json!({"features": {"subject": "an error again"}});
+    let subject = json!({"features": {"subject": "slow again"}});
     let fired = call(&world, "explain", &subject, "active");
     assert_eq!(fired["fired"][0]["rule"], rule["rule"]);
 

@@ -9,12 +9,13 @@ import unittest
 import repositories
 
 TEMPLATE = repositories.ROOT / "templates/rules"
-conditions, voting, boosting, candidates, learning = repositories.modules(
+conditions, voting, boosting, candidates, weights, learning = repositories.modules(
     TEMPLATE,
     "runner.conditions",
     "runner.voting",
     "tuner.boosting",
     "tuner.candidates",
+    "tuner.weights",
     "tuner.learning",
 )
 Example = boosting.Example
@@ -68,6 +69,7 @@ class Conditions(unittest.TestCase):
             ("x", ">", 3, {"x": True}, False),
             ("x", "<=", 3, {"x": "2"}, False),
             ("x", "<=", 3, {}, False),
+            ("x", ">", "3", {"x": 4}, False),
             ("plan", "equals", "pro", {"plan": "pro"}, True),
             ("plan", "equals", "pro", {"plan": "professional"}, False),
             ("chat", "equals", True, {"chat": True}, True),
@@ -81,7 +83,15 @@ class Conditions(unittest.TestCase):
             self.assertIs(expected, conditions.holds(condition, features), (condition, features))
 
     def test_wrong_features_are_refused(self):
-        table = [({}, "is empty"), ({"x": None}, "'x' is None"), ({"t": "a" * 2001}, "longer")]
+        table = [
+            ({}, "is empty"),
+            ({"x": None}, "'x' is None"),
+            ({"t": "a" * 2001}, "longer"),
+            ({"x": 1e308}, "at most 1e\\+15"),
+            ({"x": -(10**400)}, "at most 1e\\+15"),
+            ({"x": math.inf}, "'x' is inf"),
+            ({"x": math.nan}, "'x' is nan"),
+        ]
         for features, message in table:
             with self.assertRaisesRegex(ValueError, message):
                 conditions.check(features)
@@ -163,16 +173,47 @@ class Induction(unittest.TestCase):
         labels = {"in": 80, "out": 120}
         booster = boosting.Booster(kept, labels, settings(), {})
         rules = boosting.induce(kept, labels, settings(), {})
-        for _ in range(4 * settings().most_rules):
-            step = booster.best()
-            if step is None:
-                break
+        while (step := booster.best()) is not None:
             booster.take(step)
         whole = {"rules": {str(n): {**rule._asdict(), "ended": {}} for n, rule in enumerate(rules)}}
         for row, one in enumerate(kept):
             decision = voting.decide({**whole, "labels": labels}, one.features)
             fitted = voting.softmax({label: booster.scores[label][row] for label in labels})
             self.assertAlmostEqual(fitted["in"], decision.probabilities["in"])
+
+
+    def test_the_weights_are_the_maximum_of_the_penalised_likelihood(self):
+        generator, penalty = random.Random(8), 1.5
+        rules, given, fired = ["a", "b", "a"], [], []
+        for _ in range(300):
+            mask = generator.randrange(8)
+            of_a = 0.3 + 0.4 * (mask & 1) - 0.25 * (mask >> 1 & 1)
+            given.append("a" if generator.random() < of_a else generator.choice("bc"))
+            fired.append(mask)
+        start = {"a": -1.0, "b": -1.2, "c": -1.1}
+        found = weights.fit(rules, fired, given, start, [0.0] * 3, penalty)
+        self.assertGreater(min(found[:2]), 0.2)
+        for number, label in enumerate(rules):
+            slope = -penalty * found[number]
+            for mask, one in zip(fired, given, strict=True):
+                if mask >> number & 1:
+                    of_labels = voting.softmax(weights.scores(rules, mask, start, found))
+                    slope += (one == label) - of_labels[label]
+            # a weight of 0 is a bound
+            self.assertTrue(abs(slope) < 0.02 or (found[number] == 0 and slope < 0), slope)
+
+    def test_no_rule_says_what_another_one_says(self):
+        generator, rows = random.Random(11), []
+        for _ in range(200):
+            x = round(generator.uniform(0, 10), 2)
+            rows.append(({"x": x, "twice": 2 * x, "minus": -x}, "in" if x > 6 else "out"))
+        found = induced(rows)
+        covers = {
+            (rule.label, *(conditions.all_hold(rule.conditions, features) for features, _ in rows))
+            for rule in found
+        }
+        self.assertEqual(len(found), len(covers))
+        self.assertLessEqual(len(found), 2)
 
 
 class Learning(unittest.TestCase):
@@ -263,6 +304,38 @@ class Learning(unittest.TestCase):
             with self.assertRaises(ValueError):
                 learning.learn(found, features, label, "")
         self.assertEqual(before, found)
+
+
+    def test_odd_examples_are_learned_from(self):
+        tables = {
+            "a feature that is missing": [({"xy"[n % 2]: n}, "ab"[n % 2]) for n in range(60)],
+            "a constant": [({"x": 1, "c": "same"}, "ab"[n % 2]) for n in range(60)],
+            "kinds": [({"x": [n, "w", True, ["a"]][n % 4]}, "ab"[n % 2]) for n in range(60)],
+            "one class": [({"x": n}, "a") for n in range(60)],
+            "a late class": [({"x": n}, "a" if n < 55 else "b") for n in range(60)],
+            "large": [({"x": (-1) ** n * 1e15}, "ab"[n % 2]) for n in range(60)],
+            "empty": [({"t": [], "u": " "}, "ab"[n % 2]) for n in range(60)],
+        }
+        for name, rows in tables.items():
+            with self.subTest(name):
+                found = learned(rows)
+                json.dumps(found, allow_nan=False)
+                self.assertIn(voting.decide(found, rows[0][0]).label, found["labels"])
+
+    def test_a_state_that_was_edited(self):
+        found = learned(squares(60))
+        rule = next(iter(learning.active(found).values()))
+        where = {"x": 9.9 if rule["label"] == "in" else 0.1, "y": 5.0}
+        del found["labels"][rule["label"]]
+        with self.assertRaisesRegex(ValueError, "which is not in the state's labels"):
+            voting.decide(found, where)
+        found["examples"]["e3"]["label"] = "unknown"
+        learning.learn(found, where, rule["label"], "e3")
+        self.assertEqual(0, found["labels"]["unknown"])
+        self.assertIn(rule["label"], voting.decide(found, where).probabilities)
+        rule["conditions"][0] |= {"op": ">", "value": "much"}
+        learning.renew(found)
+        self.assertTrue(learning.active(found))
 
 
 class Retirement(unittest.TestCase):

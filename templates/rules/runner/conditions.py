@@ -16,6 +16,7 @@ Features = Mapping[str, Any]
 Condition = Mapping[str, Any]
 
 LONGEST_TEXT = 2_000
+LARGEST = 1e15  # of a number: sums and middles of two are exact enough, and finite
 PUNCTUATION = ".,;:!?\"'()[]{}"
 
 
@@ -48,6 +49,8 @@ def check(features: Features) -> None:
                 f"feature {name!r} is {value!r}: give a number, a text, true or false, "
                 "or a list of texts"
             )
+        if is_number(value) and not -LARGEST <= value <= LARGEST:
+            raise ValueError(f"feature {name!r} is {value}: give a number of at most {LARGEST:g}")
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             raise ValueError(f"feature {name!r} is longer than {LONGEST_TEXT} characters")
 
@@ -57,9 +60,9 @@ def holds(condition: Condition, features: Features) -> bool:
     value, bound = features.get(condition["feature"]), condition["value"]
     match condition["op"]:
         case "<=":
-            return is_number(value) and value <= bound
+            return is_number(value) and is_number(bound) and value <= bound
         case ">":
-            return is_number(value) and value > bound
+            return is_number(value) and is_number(bound) and value > bound
         case "contains":
             return isinstance(value, (str, list)) and bound in words(value)
         case _:

@@ -56,7 +56,13 @@ def decide(state: Mapping[str, Any], features: Features) -> Decision:
         raise ValueError("there is no label yet: give examples with the Tuner's tool `labelled`")
     names = fired(rules, features)
     for name in names:
-        scores[rules[name]["label"]] += rules[name]["weight"]
+        label = rules[name]["label"]
+        if label not in scores:
+            raise ValueError(
+                f"rule {name} is for {label!r}, which is not in the state's labels: "
+                "add it there with its count, or remove the rule"
+            )
+        scores[label] += rules[name]["weight"]
     label = max(scores, key=lambda label: (scores[label], label))
     ordered = sorted(names, key=lambda name: rules[name]["label"] != label)
     return Decision(label, softmax(scores), ordered)

@@ -1,13 +1,17 @@
-"""Induction of rules from examples, by gradient boosting with a significance stop.
+"""Induction of rules from examples, by fully corrective boosting with a significance stop.
 
 The model is additive: a rule adds its weight to the score of its label (runner/voting.py). Rules
 are found one after another. With the residuals g = y - p and h = p (1 - p) of the present
 probabilities p of a label, a rule that covers examples with the sums G and H has the score
 statistic G / sqrt(H) (Rao, 1948): the one-sided test of whether its weight is above 0. `penalty` is
-added to H. The rule with the largest statistic gets one damped Newton step, a weight of
-`shrinkage` G / H (Friedman, 2001), so a rule that is found again gains weight. A further condition
-joins a rule that it makes much stronger. Induction stops when no rule is significant at `level`,
-and so needs no examples set aside.
+added to H. The rule with the largest statistic is taken, and the weights of all rules are fitted
+anew (tuner/weights.py), so none is found because earlier weights do not fit yet (fully corrective
+boosting; Warmuth, Liao and Raetsch, 2006). A further condition joins a rule that it makes much
+stronger.
+
+Induction ends where no rule is significant at `level`, and so needs no examples set aside. It also
+ends where the most significant rule covers what an earlier one of its label covers: what is left of
+that is due to the penalty, and no other rule explains more.
 
 A rule must also pay: among the examples that it covers, the share of its label is above that among
 all examples, by a one-sided binomial test.
@@ -21,11 +25,11 @@ from typing import NamedTuple
 
 from runner.conditions import Features, all_hold
 from runner.voting import priors
+from tuner import weights
 from tuner.candidates import Cuts, Key, columns
 
 WORTH = 2.0  # a further condition must raise the squared statistic by this factor
 
-Form = tuple[tuple[Key, ...], str]  # the conditions and the label of a rule
 Sums = tuple[float, float, int, int]  # G, H, the examples, and those of them with the label
 
 
@@ -36,7 +40,6 @@ class Settings(NamedTuple):
     most_conditions: int
     most_cuts: int
     least_support: int
-    shrinkage: float
     penalty: float
     level: float
 
@@ -79,6 +82,10 @@ class Step(NamedTuple):
     sums: Sums
     rows: set[int]
 
+    def is_as(self, other: "Step") -> bool:
+        """Whether both are for one label and cover the same examples."""
+        return self.label == other.label and self.rows == other.rows
+
 
 def conditions_of(keys: Iterable[Key]) -> list[dict]:
     """Conditions as the state has them."""
@@ -91,7 +98,7 @@ def one_sided(statistic: float) -> float:
 
 
 class Booster:
-    """Examples with their present scores of each label."""
+    """Examples with their present scores of each label, and the rules that were taken."""
 
     def __init__(
         self,
@@ -104,8 +111,11 @@ class Booster:
         self.features = [example.features for example in examples]
         self.given = [example.label for example in examples]
         self.shares = {label: self.given.count(label) / len(examples) for label in sorted(labels)}
-        start = priors(labels)
-        self.scores = {label: [score] * len(examples) for label, score in start.items()}
+        self.start = priors(labels)
+        self.scores = {label: [score] * len(examples) for label, score in self.start.items()}
+        self.taken: list[Step] = []
+        self.weights: list[float] = []
+        self.fired = [0] * len(examples)  # the rules that fire on an example, as bits
         limits = settings.most_cuts, settings.least_support
         self.columns = columns(self.features, *limits, bounds)
 
@@ -122,7 +132,7 @@ class Booster:
         return found
 
     def best(self) -> Step | None:
-        """The most significant rule; None when none is significant."""
+        """The most significant rule; None when none is significant, or it was taken before."""
         residuals, everything = self.residuals(), set(range(len(self.given)))
         first = None
         for label, ofs in residuals.items():
@@ -136,7 +146,7 @@ class Booster:
             if longer is None:
                 break
             first = longer
-        return first
+        return None if any(map(first.is_as, self.taken)) else first
 
     def extended(self, rule: Step, residuals: Residuals, rows: set[int] | None) -> Step | None:
         """The rule with the best further condition, if its statistic is larger than the rule's."""
@@ -170,14 +180,18 @@ class Booster:
                 for key, members in column.members:
                     yield key, summed(members, residuals, rows)
 
-    def take(self, step: Step) -> float:
-        """Adds the rule's weight to the scores of the examples that it covers, and gives it."""
-        slope, curvature, _, _ = step.sums
-        weight = self.settings.shrinkage * slope / (curvature + self.settings.penalty)
-        scores = self.scores[step.label]
+    def take(self, step: Step) -> None:
+        """Adds a rule, and fits the weights of all rules and the scores of the examples anew."""
         for row in step.rows:
-            scores[row] += weight
-        return weight
+            self.fired[row] |= 1 << len(self.taken)
+        self.taken.append(step)
+        rules, start = [taken.label for taken in self.taken], self.start
+        self.weights = weights.fit(
+            rules, self.fired, self.given, start, [*self.weights, 0.0], self.settings.penalty
+        )
+        known = {mask: weights.scores(rules, mask, start, self.weights) for mask in set(self.fired)}
+        for label in self.scores:
+            self.scores[label] = [known[mask][label] for mask in self.fired]
 
 
 def summed(members: list[int], residuals: Residuals, rows: set[int] | None) -> Sums:
@@ -215,19 +229,19 @@ def induce(
     features are those of earlier rules: they are used again where new ones would be close.
     """
     booster = Booster(examples, labels, settings, bounds)
-    weights: dict[Form, float] = {}
-    covered: dict[Form, Sums] = {}
-    # a rule may be found again and again, each time with less weight to add
-    for _ in range(4 * settings.most_rules):
+    while len(booster.taken) < settings.most_rules:
         step = booster.best()
         if step is None:
             break
-        form = (tuple(sorted(step.conditions, key=repr)), step.label)
-        if form not in weights and len(weights) == settings.most_rules:
-            break
-        weights[form] = weights.get(form, 0.0) + booster.take(step)
-        covered[form] = step.sums
+        booster.take(step)
     return [
-        Found(conditions_of(keys), label, weight, *covered[keys, label][2:], booster.shares[label])
-        for (keys, label), weight in weights.items()
+        Found(
+            conditions_of(sorted(step.conditions, key=repr)),
+            step.label,
+            weight,
+            *step.sums[2:],
+            booster.shares[step.label],
+        )
+        for step, weight in zip(booster.taken, booster.weights, strict=True)
+        if weight > 0
     ]

@@ -13,7 +13,7 @@ from json import dumps
 from math import log
 from typing import Any
 
-from runner.conditions import Features, all_hold, check
+from runner.conditions import Features, all_hold, check, is_number
 from runner.voting import fired
 from tuner.boosting import Example, Found, Settings, induce
 
@@ -34,7 +34,8 @@ def learn(state: State, features: Features, label: str, given: str) -> str:
     name = given or digest(state["seen"], dict(features), label)
     earlier = state["examples"].get(name)
     if earlier is not None:
-        state["labels"][earlier["label"]] -= 1
+        # a state that was edited may lack the label
+        state["labels"][earlier["label"]] = max(0, state["labels"].get(earlier["label"], 0) - 1)
     else:
         state["seen"] += 1
         judge_rules(state, features, label)
@@ -148,7 +149,7 @@ def bounds(state: State) -> dict[str, set[float]]:
     found: dict[str, set[float]] = {}
     for rule in active(state).values():
         for condition in rule["conditions"]:
-            if condition["op"] in ("<=", ">"):
+            if condition["op"] in ("<=", ">") and is_number(condition["value"]):
                 found.setdefault(condition["feature"], set()).add(condition["value"])
     return found
 
