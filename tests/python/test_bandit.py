@@ -185,6 +185,17 @@ class Policies(unittest.TestCase):
         for expected, ours in zip([1 - sum(others), *others], found, strict=True):
             self.assertAlmostEqual(expected, ours, places=12)
 
+    def test_square_cb_weighs_the_gaps_of_upper_bounds(self):
+        state = plain_state("ab", algorithm="square-cb", ridge=1.0)
+        state["policy"]["exploration"] = {"square-cb": 50.0, "square-cb-alpha": 0.6}
+        state = learned(state, [(None, "a", [1000], 0.4)] * 3)
+        # a: 1.2 / 4 + 0.6 √(1/4) = 0.6, and b: 0 + 0.6
+        estimates, found = chances(state)
+        for expected, ours in zip((0.3, 0.0, 0.5, 0.5), (*estimates, *found), strict=True):
+            self.assertAlmostEqual(expected, ours)
+        del state["policy"]["exploration"]["square-cb-alpha"]
+        self.assertAlmostEqual(1 / (2 + 50 * 2 * 0.3), chances(state)[1][1])
+
     def test_the_linear_model_is_ridge_regression(self):
         state = learned(initial_state(ridge=0.7), rewards(60))
         arm = state["arms"]["faq"]
@@ -363,10 +374,41 @@ class Rewards(unittest.TestCase):
         state = learned(initial_state(), rewards(30))
         state["features"] = state["features"][:2]
         less = {key: REQUEST[key] for key in ("kind", "words")}
-        with self.assertRaisesRegex(ValueError, "arms without A and b"):
+        with self.assertRaisesRegex(ValueError, "arms without A, b and windowed"):
             TOOLS.tune("reward", state, value=1, arm="faq", context=less)
-        with self.assertRaisesRegex(ValueError, "arms without A and b"):
+        with self.assertRaisesRegex(ValueError, "arms without A, b and windowed"):
             TOOLS.run("choose", state, context=less)
+
+
+    def test_rewards_go_on_when_the_features_change(self):
+        less = {key: REQUEST[key] for key in ("kind", "words")}
+        for settings in WINDOWS:
+            with self.subTest(settings["kind"]):
+                state = initial_state(window=settings)
+                for number in range(4):
+                    old = {"call": f"old{number}", "arm": "faq", "context": REQUEST}
+                    _, state = TOOLS.tune("reward", state, value=1, **old)
+                state["features"] = state["features"][:2]
+                state["arms"]["faq"] = {
+                    key: state["arms"]["faq"][key] for key in ("n", "sum", "squares")
+                }
+                _, state = TOOLS.tune("reward", state, value=0, call="old3")
+                self.assertEqual(3_000_000, state["arms"]["faq"]["sum"])
+                for number in range(30):
+                    new = {"call": f"new{number}", "arm": "faq", "context": less}
+                    _, state = TOOLS.tune("reward", state, value=1, **new)
+                    TOOLS.run("choose", state, context=less)
+                self.assertGreater(min(s["n"] for s in counting(state).values() if "b" in s), 0)
+
+    def test_sums_that_were_edited_wrongly_are_named(self):
+        for change, message in (
+            (lambda sums: sums[:4], "A has 4 numbers where its b has"),
+            (lambda sums: [-value for value in sums], "not positive definite"),
+        ):
+            state = learned(initial_state(), rewards(30))
+            state["arms"]["faq"]["A"] = change(state["arms"]["faq"]["A"])
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                TOOLS.run("choose", state, context=REQUEST)
 
 
 def merged(base, ours, theirs):

@@ -90,7 +90,7 @@ def _add(sums: Sums, record: dict[str, Any], weight: float) -> None:
     if len(moment) != size:
         raise ValueError(
             f"the context has {size - 1} numbers and the arm's sums have {len(moment) - 1}: "
-            "a change of the features needs arms without A and b"
+            "a change of the features needs arms without A, b and windowed"
         )
     sums["A"] = list(map(plus, sums.get("A") or [0] * _packed(size), _products(x, weight)))
     sums["b"] = list(map(plus, moment, [round(weight * reward * value) for value in x]))
@@ -106,12 +106,18 @@ def _products(x: Sequence[int], weight: float) -> list[int]:
     return products if weight == 1 else [round(weight * product) for product in products]
 
 
+def _fits(sums: Sums, record: dict[str, Any]) -> bool:
+    """Whether the sums have a record's terms: not once they began anew with other features."""
+    size = len(record["x"])
+    return len(sums.get("b", ())) == (size if size > 1 else 0)
+
+
 def _move(sums: Sums, record: dict[str, Any], reward: int, weight: float) -> None:
     """Changes the reward of a record that was added with this weight."""
     for sign, value in ((-1, record["reward"]), (1, reward)):
         sums["sum"] += sign * round(weight * value * UNIT)
         sums["squares"] += sign * round(weight * value * value)
-        if len(record["x"]) > 1:
+        if len(record["x"]) > 1 and _fits(sums, record):
             terms = [sign * round(weight * value * one) for one in record["x"]]
             sums["b"] = list(map(plus, sums["b"], terms))
 
@@ -138,7 +144,8 @@ def _sums_in_window(state: State, record: dict[str, Any]) -> Sums | None:
     if window["kind"] == "none":
         return None
     key, _ = windows.place(window, record["step"])
-    return arm.get("windowed", {}).get(key) if record.get("window") == key else None
+    sums = arm.get("windowed", {}).get(key) if record.get("window") == key else None
+    return sums if sums is not None and _fits(sums, record) else None
 
 
 def _forget(state: State) -> None:

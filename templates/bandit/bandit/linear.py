@@ -52,7 +52,13 @@ def cholesky(packed: tuple[float, ...], size: int, ridge: float) -> Rows:
             rest = packed[start + column] * MILLIONTH - sum(map(mul, row, above))
             row.append(rest / above[column])
         start += number + 1
-        row.append(sqrt(packed[start - 1] * MILLIONTH + ridge - sum(map(mul, row, row))))
+        square = packed[start - 1] * MILLIONTH + ridge - sum(map(mul, row, row))
+        if square <= 0:
+            raise ValueError(
+                "an arm's A is no sum of x xᵀ (A + ridge is not positive definite): "
+                "remove A, b and windowed of the arm, or raise policy.ridge"
+            )
+        row.append(sqrt(square))
         rows.append(row)
     return rows
 

@@ -8,7 +8,9 @@ ucb1              Auer, Cesa-Bianchi & Fischer 2002. `exploration` times √(2 l
 lin-ts            Agrawal & Goyal 2013 (Thompson sampling for contextual bandits with linear
                   payoffs). `exploration` is v
 lin-ucb           Li, Chu, Langford & Schapire 2010, disjoint models. `exploration` is α
-square-cb         Foster & Rakhlin 2020, inverse gap weighting. γ = `exploration` √(1 + N)
+square-cb         Foster & Rakhlin 2020, inverse gap weighting. γ = `exploration` √(1 + N). The gaps
+                  are those of upper confidence bounds, with the α `square-cb-alpha` (0 where it is
+                  not given): γ takes a gap as known, and one of few rewards is not
 
 n is the number of an arm's rewards, N that of all arms.
 """
@@ -31,6 +33,7 @@ class Outlook(NamedTuple):
     arms: Sequence[Arm]
     estimates: Sequence[float]  # of the reward
     exploration: float
+    alpha: float  # of square-cb
     widths: Callable[[], list[float]]  # of the linear models at the context
 
     @property
@@ -38,10 +41,10 @@ class Outlook(NamedTuple):
         """The number of rewards of all arms."""
         return sum(arm["n"] for arm in self.arms)
 
-    def scores(self, widths: Sequence[float]) -> list[float]:
-        """Upper confidence bounds."""
+    def scores(self, widths: Sequence[float], times: float) -> list[float]:
+        """Upper confidence bounds, so many times the width above the estimates."""
         return [
-            estimate + self.exploration * width
+            estimate + times * width
             for estimate, width in zip(self.estimates, widths, strict=True)
         ]
 
@@ -60,6 +63,7 @@ def evaluate(
         arms,
         [model.mean(at) for model in models] or [_mean(arm) for arm in arms],
         policy["exploration"].get(name, 1.0),
+        policy["exploration"].get("square-cb-alpha", 0.0),
         lambda: [model.width(at) for model in models],
     )
     return outlook.estimates, _at_least(policy["floor"], CHANCES[name](outlook))
@@ -87,7 +91,12 @@ def _model(arm: Arm, size: int, ridge: float) -> Posterior:
     if len(moment) != size:
         raise ValueError(
             f"the context has {size - 1} numbers and the arm's sums have {len(moment) - 1}: "
-            "a change of the features needs arms without A and b"
+            "a change of the features needs arms without A, b and windowed"
+        )
+    if len(packed) != size * (size + 1) // 2:
+        raise ValueError(
+            f"an arm's A has {len(packed)} numbers where its b has {size}: "
+            f"give it the {size * (size + 1) // 2} of the lower triangle, or remove both"
         )
     return posterior(tuple(packed), tuple(moment), ridge)
 
@@ -136,7 +145,7 @@ def _pooled_deviation(outlook: Outlook) -> float:
 def _ucb1(outlook: Outlook) -> Chances:
     time = log(max(outlook.rewards, 1.0))
     return _untried_first(outlook.arms) or _highest(
-        outlook.scores([sqrt(2 * time / arm["n"]) for arm in outlook.arms])
+        outlook.scores([sqrt(2 * time / arm["n"]) for arm in outlook.arms], outlook.exploration)
     )
 
 
@@ -149,14 +158,15 @@ def _lin_ts(outlook: Outlook) -> Chances:
 
 
 def _lin_ucb(outlook: Outlook) -> Chances:
-    return _highest(outlook.scores(outlook.widths()))
+    return _highest(outlook.scores(outlook.widths(), outlook.exploration))
 
 
 def _square_cb(outlook: Outlook) -> Chances:
     gamma = outlook.exploration * sqrt(1 + outlook.rewards)
-    number, top = len(outlook.estimates), max(outlook.estimates)
-    chances = [1 / (number + gamma * (top - estimate)) for estimate in outlook.estimates]
-    leaders = _highest(outlook.estimates)
+    scores = outlook.scores(outlook.widths(), outlook.alpha)
+    number, top = len(scores), max(scores)
+    chances = [1 / (number + gamma * (top - score)) for score in scores]
+    leaders = _highest(scores)
     rest = 1 - sum(chances)
     return [chance + rest * leader for chance, leader in zip(chances, leaders, strict=True)]
 
