@@ -18,6 +18,8 @@ SIGNAL = PREFIX + "signal"
 SCRATCH = PREFIX + "scratch"
 COST = PREFIX + "cost"
 EFFECTS = PREFIX + "effects"
+# The metadata of most results; the server has it as text.
+NO_READS = {READS: []}
 STATE_FILE = os.path.join("state", "active.state.json")
 
 _KEPT_REVISIONS = 8
@@ -346,7 +348,7 @@ class Call:
         return given.get("path") if given is not None else os.environ.get("AGENT_SCRATCH")
 
     def side_results(self):
-        """The runtime's keys of the result's `_meta`; raises Unserializable."""
+        """The runtime's keys of the result's `_meta`, not to be changed; raises Unserializable."""
         meta = {}
         if self.server.tunes:
             meta.update(self._own_state())
@@ -360,6 +362,8 @@ class Call:
                 "data": conversation.data,
                 "facts": self.facts or {},
             }
+        elif self.reads is None and self.usd is None and STATE in self.meta:
+            return NO_READS
         meta.update(self.traces())
         return meta
 

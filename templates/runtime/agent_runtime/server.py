@@ -17,6 +17,7 @@ from . import watch
 from .call import (
     CONVERSATION,
     EFFECTS,
+    NO_READS,
     REPLAY,
     SCRATCH,
     STATE,
@@ -69,6 +70,7 @@ from .wire import (
 
 _FLUSH_AT = 64
 _NOTHING = {}
+_NO_READS_TEXT = encode(NO_READS)[1:-1]
 _LATER = object()
 # The state goes with each call: the client need not restart this server for another state.
 CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
@@ -551,7 +553,10 @@ class Server:
 
     def _extra(self, call, side):
         """The rest of a result: the stateless era's fields, and `_meta`."""
-        members = encode(side)[1:-1] if side else ""
+        if side is NO_READS:
+            members = _NO_READS_TEXT
+        else:
+            members = encode(side)[1:-1] if side else ""
         if call.modern:
             members = f"{members},{self._stamp}" if members else self._stamp
             return f',"resultType":"complete","_meta":{{{members}}}'

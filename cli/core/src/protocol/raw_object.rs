@@ -65,12 +65,42 @@ impl RawObject {
 
 impl Serialize for RawObject {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
+        serialize(&self.0, serializer)
     }
+}
+
+fn serialize<S: Serializer>(
+    members: &[(String, impl Serialize)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(members.len()))?;
+    for (key, value) in members {
+        map.serialize_entry(key, value)?;
+    }
+    map.end()
+}
+
+/// An object without some members of its member `_meta`, and without `_meta` where none is left of
+/// it. `None` where nothing is to be removed, or it cannot be read.
+pub fn without_in_meta(
+    object: &RawValue,
+    is_removed: impl Fn(&str) -> bool,
+) -> Option<Box<RawValue>> {
+    let Members(mut members) = serde_json::from_str::<Members<&RawValue>>(object.get()).ok()?;
+    let at = members.iter().position(|(name, _)| name == "_meta")?;
+    let Members(mut meta) = serde_json::from_str::<Members<&RawValue>>(members[at].1.get()).ok()?;
+    let before = meta.len();
+    meta.retain(|(name, _)| !is_removed(name));
+    if meta.len() == before && before > 0 {
+        return None;
+    }
+    if meta.is_empty() {
+        members.remove(at);
+        return Some(Members(members).to_raw());
+    }
+    let meta = Members(meta).to_raw();
+    members[at].1 = &meta;
+    Some(Members(members).to_raw())
 }
 
 impl<'de> Deserialize<'de> for RawObject {
@@ -81,6 +111,18 @@ impl<'de> Deserialize<'de> for RawObject {
 
 /// The members of an object in their order, no name twice.
 pub(crate) struct Members<V>(pub(crate) Vec<(String, V)>);
+
+impl Members<&RawValue> {
+    fn to_raw(&self) -> Box<RawValue> {
+        to_raw_value(self).expect("an object of raw values serialises")
+    }
+}
+
+impl<V: Serialize> Serialize for Members<V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(&self.0, serializer)
+    }
+}
 
 impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -109,8 +151,17 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
     }
 }
 
+/// Up to this many names are compared with each other, which takes no memory.
+const FEW: usize = 8;
+
 /// A name that two members have: programs disagree on which of them counts.
 fn repeated<T>(members: &[(String, T)]) -> Option<&str> {
+    if members.len() <= FEW {
+        let mut names = members.iter().map(|(name, _)| name.as_str()).enumerate();
+        let is_before =
+            |(at, name): &(usize, &str)| members[..*at].iter().any(|(earlier, _)| earlier == name);
+        return names.find(is_before).map(|(_, name)| name);
+    }
     let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])

@@ -7,13 +7,17 @@ use crate::target::overlay::{OVERLAY_FACTS, Shown};
 use crate::telemetry::{Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use agent_core::canary::Arm;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::takes_conversation;
 use agent_core::protocol::mcp::{self, Era};
-use agent_core::protocol::raw_object::RawObject;
+use agent_core::protocol::raw_object::{RawObject, without_in_meta};
 use agent_core::protocol::wire;
 use agent_core::state::signal::CONVERSATION_ARGUMENT;
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::pin::pin;
 use std::time::Instant;
 
 /// What a call is made under.
@@ -31,6 +35,13 @@ pub struct Call<'a> {
     pub shown: Option<&'a Shown>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
+}
+
+/// The state as a Runner gets it.
+#[derive(Serialize)]
+struct GivenState<'a> {
+    revision: &'a ObjectId,
+    path: &'a Path,
 }
 
 /// The arm of a canary that a conversation is in.
@@ -107,7 +118,8 @@ impl Call<'_> {
         let result = match self.admit() {
             Ok(()) => {
                 self.add_meta(trace.as_deref());
-                operation.around(child.pass_call(self.id, &tool, self.params.to_raw())).await
+                let work = pin!(child.pass_call(self.id, &tool, self.params.to_raw()));
+                operation.around(work).await
             }
             Err(why) => Ok(refusal(child.era(), &why)),
         };
@@ -137,7 +149,7 @@ impl Call<'_> {
 
     fn add_meta(&mut self, trace: Option<&str>) {
         let (state, meta) = (&self.target.state, &mut self.meta);
-        meta.set(wire::STATE, &json!({"revision": state.revision, "path": state.file.path()}));
+        meta.set(wire::STATE, &GivenState { revision: &state.revision, path: state.file.path() });
         if let Some(held) = &self.conversation {
             let kept = held.latest();
             let mut conversation =
@@ -275,16 +287,7 @@ pub async fn typed_params(
 /// A result as a host sees it: what travels between the shim and the child in `_meta` stays there,
 /// all else keeps its bytes.
 pub fn for_host(result: &RawValue) -> Box<RawValue> {
-    let untouched = || result.to_owned();
-    let Some(mut members) = RawObject::parse(result) else { return untouched() };
-    let Some(mut meta) = members.object("_meta") else { return untouched() };
-    meta.retain(|key| !wire::is_ours(key));
-    if meta.is_empty() {
-        members.remove("_meta");
-    } else {
-        members.set("_meta", &meta);
-    }
-    members.to_raw()
+    without_in_meta(result, wire::is_ours).unwrap_or_else(|| result.to_owned())
 }
 
 #[cfg(test)]

@@ -104,9 +104,15 @@ impl Span {
 
     /// What served: a version where there is one, and the state.
     pub fn served_by(&self, version: Option<&impl ToString>, revision: &impl ToString) {
-        self.of_agent(version);
-        self.set_some(names::VERSION, version.map(ToString::to_string));
-        self.set_some(names::REVISION, Some(revision.to_string()));
+        if self.is_recorded() {
+            let version = version.map(ToString::to_string);
+            let served = [
+                version.clone().map(|version| KeyValue::new(names::VERSION, version)),
+                Some(KeyValue::new(names::REVISION, revision.to_string())),
+            ];
+            let attributes = agent_attributes(version).chain(served.into_iter().flatten());
+            Spans::with(&self.0, |span| span.set_attributes(attributes));
+        }
     }
 
     /// Records a failure: the error type and the message.

@@ -23,6 +23,9 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
 use tracing_core::span::Current;
 
+/// The span of a call has about this many attributes: their memory is taken once.
+const ATTRIBUTES: usize = 16;
+
 /// Only spans of this target are recorded, not those of dependencies.
 pub(super) const TARGET: &str = "agent::telemetry";
 
@@ -194,7 +197,8 @@ struct Fields {
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { name: None, kind: SpanKind::Internal, parent: None, attributes: Vec::new() }
+        let attributes = Vec::with_capacity(ATTRIBUTES);
+        Self { name: None, kind: SpanKind::Internal, parent: None, attributes }
     }
 }
 

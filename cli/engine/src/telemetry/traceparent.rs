@@ -1,9 +1,20 @@
 //! The W3C `traceparent`: a span's identity as text.
 
+use super::lines::write_hex;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
+/// The length of version 00.
+const LENGTH: usize = 55;
+
 pub(super) fn of(context: &SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+    let mut text = Vec::with_capacity(LENGTH);
+    text.extend_from_slice(b"00-");
+    write_hex(&mut text, &context.trace_id().to_bytes());
+    text.push(b'-');
+    write_hex(&mut text, &context.span_id().to_bytes());
+    text.push(b'-');
+    write_hex(&mut text, &[context.trace_flags().to_u8()]);
+    String::from_utf8(text).expect("its digits are ASCII")
 }
 
 /// Version 00, and what later versions begin with.

@@ -7,12 +7,12 @@ use agent_engine::child::{Child, Role};
 use agent_engine::repository::Repository;
 use agent_engine::target::{Target, contracts};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 pub struct DiscoveryRecords {
     role: Role,
-    known: RefCell<HashMap<ObjectId, Rc<Discovery>>>,
+    known: RefCell<BTreeMap<ObjectId, Rc<Discovery>>>,
 }
 
 impl DiscoveryRecords {

@@ -146,8 +146,10 @@ impl Incoming {
 
 fn is_identifier(id: &RawValue) -> bool {
     let integer = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    serde_json::from_str::<String>(id.get()).is_ok()
-        || integer(id.get().strip_prefix('-').unwrap_or(id.get()))
+    if id.get().starts_with('"') {
+        return serde_json::from_str::<String>(id.get()).is_ok();
+    }
+    integer(id.get().strip_prefix('-').unwrap_or(id.get()))
 }
 
 /// The frame of an answer. Neither part contains a newline: both were read from lines.

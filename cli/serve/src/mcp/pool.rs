@@ -12,7 +12,7 @@ use crate::mcp::server::Server;
 use agent_engine::error::Failure;
 use agent_engine::target::Target;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -24,7 +24,7 @@ const IDLE: Duration = Duration::from_secs(300);
 const CHILDREN: usize = 64;
 
 pub struct Pool<S: Server> {
-    slots: RefCell<HashMap<Key, Slot<S>>>,
+    slots: RefCell<BTreeMap<Key, Slot<S>>>,
     pub records: DiscoveryRecords,
 }
 
@@ -112,8 +112,12 @@ impl<S: Server> Pool<S> {
 
     /// Removes children from the pool; those without a request in flight are ended.
     pub async fn end(&self, which: impl Fn(&Key) -> bool) {
-        let taken: Vec<_> = self.slots.borrow_mut().extract_if(|key, _| which(key)).collect();
-        for (_, slot) in taken {
+        let taken: Vec<_> = {
+            let mut slots = self.slots.borrow_mut();
+            let keys: Vec<_> = slots.keys().filter(|key| which(key)).cloned().collect();
+            keys.iter().filter_map(|key| slots.remove(key)).collect()
+        };
+        for slot in taken {
             if let Some(running) = slot.served.and_then(|served| Rc::into_inner(served.server)) {
                 running.server.end().await;
             }

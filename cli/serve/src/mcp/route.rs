@@ -3,7 +3,7 @@
 use agent_core::formats::object_id::ObjectId;
 
 /// What a child serves: an entry of the traffic plan, whose target moves on, or a pinned target.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
     Plan(usize),
     /// The frozen state of the canary that runs.
@@ -14,14 +14,14 @@ pub enum Route {
 }
 
 /// The protocol version that a child was initialized with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProtocolVersion {
     Handshake(&'static str),
     Stateless,
 }
 
 /// The clients of a child: every client of one protocol version, or one client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Audience {
     pub protocol_version: ProtocolVersion,
     pub owner: Option<u64>,

@@ -209,9 +209,10 @@ async fn make(
     loop {
         let (registered, meta) = caller.register(&served.server, false);
         let meta = meta.or_else(|| caller.context.meta.clone()).unwrap_or_default();
+        let may_repeat = served.server.may_require_input(caller.era());
         let call = Call {
             target: &served.target,
-            params: params.clone(),
+            params: if may_repeat { params.clone() } else { std::mem::take(&mut params) },
             meta,
             conversation: conversation.as_deref_mut(),
             member,

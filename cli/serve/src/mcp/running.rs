@@ -40,7 +40,12 @@ impl<S: Server> Running<S> {
     /// Whether a result requires input. A client of the handshake era provides it by answering
     /// requests.
     pub fn requires_input(&self, era: Era, result: &RawValue) -> bool {
-        era == Era::Handshake && self.child().era() == Era::Stateless && mcp::needs_input(result)
+        self.may_require_input(era) && mcp::needs_input(result)
+    }
+
+    /// Whether a result may do so, and the request be made again.
+    pub fn may_require_input(&self, era: Era) -> bool {
+        era == Era::Handshake && self.child().era() == Era::Stateless
     }
 
     /// Lists the tools again and compares them with the recorded ones.

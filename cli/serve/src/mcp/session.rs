@@ -18,6 +18,7 @@ use agent_engine::world::unwinding::OnPanic;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -178,7 +179,9 @@ impl<S: ToolServer> Session<S> {
         if let Some(arguments) = params.get("arguments").filter(|_| is_call) {
             operation.given(|| arguments.get().to_owned());
         }
-        let answer = operation.around(requests::answer(caller, &method, params)).await;
+        // pinned, for the future is large, and is moved several times otherwise
+        let work = pin!(requests::answer(caller, &method, params));
+        let answer = operation.around(work).await;
         if let Some(result) = answer.as_ref().ok().filter(|_| is_call) {
             operation.answered(|| result.get().to_owned());
         }
@@ -237,7 +240,7 @@ fn note_outcome(operation: &Operation, method: &str, answer: &Answer) {
     match answer {
         Err(error) => operation.refused(error.code, &error.message),
         // searched as text first: most results are not errors, and parsing all would be slow
-        Ok(result) if method == "tools/call" && result.get().contains("isError") => {
+        Ok(result) if method == "tools/call" && mentions_error(result.get()) => {
             if RawObject::parse(result).is_some_and(|members| {
                 members.get("isError").is_some_and(|raw| raw.get() == "true")
             }) {
@@ -246,4 +249,13 @@ fn note_outcome(operation: &Operation, method: &str, answer: &Answer) {
         }
         Ok(_) => {}
     }
+}
+
+/// Whether a result has a member `isError` that is true, perhaps in its content.
+fn mentions_error(result: &str) -> bool {
+    const MEMBER: &str = "\"isError\"";
+    result.match_indices(MEMBER).any(|(at, _)| {
+        let value = result[at + MEMBER.len()..].trim_start().strip_prefix(':');
+        value.is_some_and(|value| value.trim_start().starts_with("true"))
+    })
 }

@@ -11,8 +11,10 @@ use agent_engine::world::clock::fresh_id;
 use agent_engine::world::interrupt::Interrupt;
 use agent_engine::world::{env, stdout};
 use rustix::fs::FileType;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io::BufRead;
+use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -36,7 +38,13 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     loop {
         tokio::select! {
             line = lines.next() => match line {
-                Some(line) => session.receive(&line),
+                Some(line) => {
+                    session.receive(&line);
+                    // those that came with it, without a look at the signals for each
+                    while let Some(line) = lines.buffered() {
+                        session.receive(&line);
+                    }
+                }
                 None => break,
             },
             () = interrupt.received() => {
@@ -103,17 +111,25 @@ impl Frames {
 /// The lines of stdin.
 enum Lines {
     /// A pipe or a socket, read by the event loop without a second thread, which is the fastest.
-    /// `start` is where the next line begins, `scanned` how far its end was looked for.
-    Woken { stdin: Box<dyn AsyncRead + Unpin>, buffer: Vec<u8>, start: usize, scanned: usize },
+    Woken(Chunks),
     /// Anything else, such as a file or a terminal, read by a thread: a blocking read cannot be
     /// cancelled and must not delay the end.
     Threaded(mpsc::Receiver<Vec<u8>>),
 }
 
+/// What is read, as lines.
+struct Chunks {
+    stdin: Box<dyn AsyncRead + Unpin>,
+    buffer: Vec<u8>,
+    /// Where the next line begins, and how far its end was looked for.
+    start: usize,
+    scanned: usize,
+}
+
 impl Lines {
     fn open() -> Self {
         match Self::wakeable() {
-            Ok(stdin) => Self::Woken { stdin, buffer: Vec::new(), start: 0, scanned: 0 },
+            Ok(stdin) => Self::Woken(Chunks { stdin, buffer: Vec::new(), start: 0, scanned: 0 }),
             Err(_) => Self::threaded(),
         }
     }
@@ -143,32 +159,60 @@ impl Lines {
     }
 
     /// The next line; `None` at the end of stdin. Cancel-safe: dropping the future loses no input.
-    async fn next(&mut self) -> Option<String> {
-        let line = match self {
-            Self::Threaded(lines) => lines.recv().await?,
-            Self::Woken { stdin, buffer, start, scanned } => loop {
-                if let Some(end) = buffer[*scanned..]
-                    .iter()
-                    .position(|byte| *byte == b'\n')
-                    .map(|at| *scanned + at + 1)
-                {
-                    let line = buffer[*start..end].to_vec();
-                    (*start, *scanned) = (end, end);
-                    break line;
-                }
-                buffer.drain(..*start);
-                (*start, *scanned) = (0, buffer.len());
-                buffer.reserve(READ_CHUNK);
-                if stdin.read_buf(buffer).await.unwrap_or(0) == 0 {
-                    *scanned = 0;
-                    break Some(std::mem::take(buffer)).filter(|last| !last.is_empty())?;
-                }
-            },
+    async fn next(&mut self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Woken(chunks) => chunks.next().await,
+            Self::Threaded(lines) => {
+                let line = lines.recv().await?;
+                Some(Cow::Owned(String::from_utf8_lossy(&line).into_owned()))
+            }
+        }
+    }
+
+    /// The next line, where it was read together with the one before.
+    fn buffered(&mut self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Woken(chunks) => chunks.buffered(),
+            Self::Threaded(_) => None,
+        }
+    }
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Option<Cow<'_, str>> {
+        let bounds = loop {
+            if let Some(bounds) = self.bounds() {
+                break bounds;
+            }
+            self.buffer.drain(..self.start);
+            (self.start, self.scanned) = (0, self.buffer.len());
+            self.buffer.reserve(READ_CHUNK);
+            if self.stdin.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                // the last line may lack its end
+                let rest = 0..self.buffer.len();
+                (self.start, self.scanned) = (rest.end, rest.end);
+                break Some(rest).filter(|rest| !rest.is_empty())?;
+            }
         };
-        Some(
-            String::from_utf8(line)
-                .unwrap_or_else(|wrong| String::from_utf8_lossy(wrong.as_bytes()).into_owned()),
-        )
+        Some(self.text(bounds))
+    }
+
+    fn buffered(&mut self) -> Option<Cow<'_, str>> {
+        let bounds = self.bounds()?;
+        Some(self.text(bounds))
+    }
+
+    /// The bounds of the next line that was read whole, with its end.
+    fn bounds(&mut self) -> Option<Range<usize>> {
+        let rest = &self.buffer[self.scanned..];
+        let end = self.scanned + rest.iter().position(|byte| *byte == b'\n')? + 1;
+        let bounds = self.start..end;
+        (self.start, self.scanned) = (end, end);
+        Some(bounds)
+    }
+
+    fn text(&self, bounds: Range<usize>) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.buffer[bounds])
     }
 }
 

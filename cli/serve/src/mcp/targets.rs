@@ -12,7 +12,7 @@ use agent_engine::repository::Repository;
 use agent_engine::target::Target;
 use agent_engine::world::git::{ACTIVE, RefStamp};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// For how long a client may cache a list: of a version, which never changes; of a ref; of the
@@ -37,9 +37,9 @@ pub struct Targets {
     pub shadow: Option<What>,
     /// Where what is served is `active` alone: a split is the user's own canary.
     canary: Option<CanaryWatch>,
-    known: RefCell<HashMap<Route, Resolved>>,
+    known: RefCell<BTreeMap<Route, Resolved>>,
     /// Why the newest target of a route is not served.
-    refused: RefCell<HashMap<Route, String>>,
+    refused: RefCell<BTreeMap<Route, String>>,
 }
 
 impl Targets {
