@@ -236,7 +236,10 @@ fn rust_uses_the_names_of_the_fixtures() {
         keys("tuner-meta.jsonl", "in"),
         words(&[wire::STATE, wire::CONVERSATION, wire::SIGNAL, wire::EFFECTS])
     );
-    assert_eq!(keys("tuner-meta.jsonl", "out"), words(&[wire::STATE, wire::EFFECTS]));
+    assert_eq!(
+        keys("tuner-meta.jsonl", "out"),
+        words(&[wire::STATE, wire::TOUCHED, wire::EFFECTS])
+    );
     for key in [wire::STATE, wire::CONVERSATION, wire::SIGNAL, wire::READS, wire::EFFECTS] {
         assert!(wire::is_ours(key));
     }
