@@ -121,7 +121,7 @@ fn what_templates_learned_is_as_if_a_signal_had_never_been_sent() {
         let sent = world.read("all/some.jsonl").lines().count() as u64;
         let journal = world.path("all/.agent/journal/current.jsonl");
         let all = std::fs::read(&journal).unwrap();
-        for number in [0, moments.below(sent), sent - 1] {
+        for number in [0, 1 + moments.below(sent - 2), sent - 1] {
             std::fs::write(&journal, &all).unwrap();
             let id = format!("s-{number}");
             let ended = world.agent("all", ["feedback", "withdraw", &id, "--verify", "--json"]);

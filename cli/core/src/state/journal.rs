@@ -17,6 +17,7 @@ use crate::state::Path;
 use crate::state::effect::Effects;
 use crate::state::signal::{self, CONVERSATION_ARGUMENT};
 use json_patch::Patch;
+use memchr::{memchr, memmem, memrchr};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -743,13 +744,58 @@ pub fn sealed(bytes: &[u8], seq: u64) -> Result<Option<&[u8]>, JournalError> {
     Ok(None)
 }
 
-/// The header and the groups before the one with the record `seq`.
-pub fn before(bytes: &[u8], seq: u64) -> Result<&[u8], JournalError> {
-    let mut end = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
+/// The fold of the header and the groups before the one with the record `seq`, of a Journal that is
+/// known to be whole: from the last full state there on.
+fn fold_before(bytes: &[u8], seq: u64) -> Result<Fold, JournalError> {
+    let mut fold = Fold::begin(bytes)?;
+    let mut end = usize::try_from(fold.end).unwrap_or(usize::MAX);
     while let Some(group) = RawGroup::next(&bytes[end..]).filter(|group| group.commit.seq < seq) {
         end += group.length;
+        if let Some(state) = group.commit.state {
+            (fold.state, fold.revision) = (state, group.commit.after);
+            (fold.next, fold.end) = (group.commit.seq + 1, end as u64);
+        }
     }
-    Ok(&bytes[..end])
+    let folded = usize::try_from(fold.end).unwrap_or(usize::MAX);
+    fold.extend(&bytes[folded..end])?;
+    Ok(fold)
+}
+
+/// The records of a Journal that is known to be whole whose lines have this text, and that are
+/// taken.
+pub fn find(
+    bytes: &[u8],
+    text: &str,
+    takes: impl Fn(&Heading) -> bool,
+) -> Result<Vec<Record>, JournalError> {
+    let header = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
+    let mut records = Vec::new();
+    let mut from = header;
+    while let Some(at) = bytes.get(from..).and_then(|rest| memmem::find(rest, text.as_bytes())) {
+        let start = memrchr(b'\n', &bytes[..from + at]).map_or(0, |before| before + 1);
+        let line = first_line(&bytes[start..]).unwrap_or(&bytes[start..]);
+        from = start + line.len();
+        let damaged = |error: serde_json::Error| JournalError::Damaged {
+            offset: start as u64,
+            what: error.to_string(),
+        };
+        if !line.starts_with(COMMIT_START) && takes(&serde_json::from_slice(line).map_err(damaged)?)
+        {
+            records.push(serde_json::from_slice(line).map_err(damaged)?);
+        }
+    }
+    Ok(records)
+}
+
+/// What a record with this id has in its line.
+pub fn text_of_id(id: &str) -> String {
+    format!("\"id\":{}", Value::from(id))
+}
+
+/// Whether some record may take back a signal of a version.
+pub fn has_withdrawals(bytes: &[u8]) -> bool {
+    let text = format!("\"id\":\"{WITHDRAWN_FROM_A_VERSION}");
+    memmem::find(bytes, text.as_bytes()).is_some()
 }
 
 /// Finds the group end whose prefix has this digest: where an interrupted promotion had
@@ -771,12 +817,16 @@ fn is_padding(byte: u8) -> bool {
 }
 
 fn first_line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let end = memchr(b'\n', bytes)?;
     Some(&bytes[..=end])
 }
 
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n')
+fn lines(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let line = first_line(bytes).unwrap_or(bytes);
+        bytes = &bytes[line.len()..];
+        (!line.is_empty()).then_some(line)
+    })
 }
 
 fn push_line(block: &mut Vec<u8>, line: &impl Serialize) {

@@ -237,41 +237,47 @@ impl Parts {
 
     /// Applies a change; returns the parts it is in. On an error the state may have some of it.
     pub fn apply(&mut self, change: &Patch) -> Result<Vec<Part<'static>>, String> {
-        let parts: Vec<_> = parts_of(change).map(Part::into_owned).collect();
-        for (operation, part) in change.0.iter().zip(&parts) {
+        let mut parts: Vec<Part<'static>> = parts_of(change).map(Part::into_owned).collect();
+        let mut rest = &change.0[..];
+        let mut at = 0;
+        while let Some(part) = parts.get(at) {
+            // operations in one part are applied together: its text is made once
+            let same = parts[at..].iter().take_while(|other| *other == part).count();
+            let (operations, others) = rest.split_at(same);
             match part {
-                Part::All => self.apply_to_all(operation)?,
-                Part::Member(member) | Part::Inner(member, _) => {
-                    self.apply_in(member, operation)?
-                }
+                Part::All => self.apply_to_all(operations)?,
+                Part::Member(member) => self.apply_in(member, None, operations)?,
+                Part::Inner(member, inner) => self.apply_in(member, Some(inner), operations)?,
             }
+            (rest, at) = (others, at + same);
         }
+        parts.dedup();
         Ok(parts)
     }
 
-    fn apply_to_all(&mut self, operation: &PatchOperation) -> Result<(), String> {
+    fn apply_to_all(&mut self, operations: &[PatchOperation]) -> Result<(), String> {
         let mut value = self.value();
-        patch(&mut value, operation)?;
+        patch(&mut value, operations)?;
         *self = Self::of(&value).ok_or("the state is no object")?;
         Ok(())
     }
 
-    /// The object around the member alone takes the operation.
-    fn apply_in(&mut self, member: &str, operation: &PatchOperation) -> Result<(), String> {
-        if let (Part::Inner(_, inner), Some(Member::Open(_, inners))) =
-            (Part::at(operation.path().as_str()), self.members.get_mut(member))
+    /// An object with the part alone takes the operations.
+    fn apply_in(
+        &mut self,
+        member: &str,
+        inner: Option<&str>,
+        operations: &[PatchOperation],
+    ) -> Result<(), String> {
+        if let (Some(inner), Some(Member::Open(_, inners))) = (inner, self.members.get_mut(member))
         {
-            let alone = inners.get(&*inner).map(|leaf| (inner.to_string(), leaf.value.clone()));
+            let alone = inners.get(inner).map(|leaf| (inner.to_owned(), leaf.value.clone()));
             let mut around = around(member, Value::Object(alone.into_iter().collect()));
-            patch(&mut around, operation)?;
-            match around[member].get(&*inner) {
-                Some(value) => {
-                    inners.insert(inner.to_string(), Leaf::new(&inner, value, 2));
-                }
-                None => {
-                    inners.remove(&*inner);
-                }
-            }
+            patch(&mut around, operations)?;
+            match around[member].get(inner) {
+                Some(value) => inners.insert(inner.to_owned(), Leaf::new(inner, value, 2)),
+                None => inners.remove(inner),
+            };
             if inners.is_empty() {
                 let empty = Member::new(member, &Value::Object(Map::new()));
                 self.members.insert(member.to_owned(), empty);
@@ -282,15 +288,11 @@ impl Parts {
             Some(there) => around(member, there.value()),
             None => Value::Object(Map::new()),
         };
-        patch(&mut around, operation)?;
+        patch(&mut around, operations)?;
         match around.get(member) {
-            Some(value) => {
-                self.members.insert(member.to_owned(), Member::new(member, value));
-            }
-            None => {
-                self.members.remove(member);
-            }
-        }
+            Some(value) => self.members.insert(member.to_owned(), Member::new(member, value)),
+            None => self.members.remove(member),
+        };
         Ok(())
     }
 
@@ -441,8 +443,8 @@ fn around(member: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(member.to_owned(), value)]))
 }
 
-fn patch(value: &mut Value, operation: &PatchOperation) -> Result<(), String> {
-    json_patch::patch(value, std::slice::from_ref(operation)).map_err(|error| error.to_string())
+fn patch(value: &mut Value, operations: &[PatchOperation]) -> Result<(), String> {
+    json_patch::patch(value, operations).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

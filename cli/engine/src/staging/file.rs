@@ -68,6 +68,13 @@ pub(super) struct JournalFile {
 impl JournalFile {
     /// Opens it and reads all of it.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<u8>), FsError> {
+        let opened = Self::reopen(path)?;
+        let bytes = opened.read_from(0)?;
+        Ok((opened, bytes))
+    }
+
+    /// Opens one whose content is known.
+    pub(super) fn reopen(path: &Path) -> Result<Self, FsError> {
         let mut options = File::options();
         let file = options
             .read(true)
@@ -75,9 +82,7 @@ impl JournalFile {
             .open(path)
             .map_err(FsError::while_doing("open", path))?;
         let metadata = file.metadata().map_err(FsError::while_doing("read", path))?;
-        let opened = Self { path: path.to_owned(), file, inode: metadata.ino() };
-        let bytes = opened.read_from(0)?;
-        Ok((opened, bytes))
+        Ok(Self { path: path.to_owned(), file, inode: metadata.ino() })
     }
 
     /// Whether another file has been put in this one's place.

@@ -62,7 +62,7 @@ pub struct Staging {
     /// Of what the fold is made.
     pub(super) end: End,
     /// Up to where the file is known to be durable.
-    synced: u64,
+    pub(super) synced: u64,
     pub(super) counted: Counted,
     /// Read when an id is repeated.
     contents: Option<Contents>,
@@ -182,7 +182,7 @@ impl Staging {
             presence: Some(presence),
         };
         staging.settle(active)?;
-        let known = folded.into_iter().map(|record| record.after).collect();
+        let known = folded.into_iter().map(|record| record.after);
         let mut warnings = Warnings::none();
         let notice = warnings
             .note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND)

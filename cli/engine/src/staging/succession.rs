@@ -5,6 +5,7 @@
 //! `counted` that covers a version staging is not based on yet; it is then rebuilt.
 
 use super::error::StagingError;
+use super::file::{End, JournalFile};
 use super::manager::{Active, Staging};
 use super::past::Standing;
 use super::places::Places;
@@ -145,6 +146,21 @@ impl Staging {
         {
             warnings.note(self.view.put(&self.places, &self.fold), VIEW_BEHIND);
         }
+        Ok(warnings)
+    }
+
+    /// The same where the fold of the next Journal is known and has every id of this one.
+    pub(super) fn succeed_as(&mut self, next: &[u8], fold: Fold) -> Result<Warnings, StagingError> {
+        let mut warnings = self.places.replace(&self.places.current(), next)?;
+        let reopened = JournalFile::reopen(&self.places.current());
+        if let Some(file) =
+            warnings.note(reopened, "the Journal is in place, but could not be opened again")
+        {
+            (self.file, self.end) = (file, End::of(next, fold.end));
+            self.fold = fold;
+            self.synced = self.fold.end;
+        }
+        warnings.note(self.view.put(&self.places, &self.fold), VIEW_BEHIND);
         Ok(warnings)
     }
 
@@ -318,7 +334,7 @@ impl Staging {
         let (first, sealed) = fold.as_ref().map_or((1, &[][..]), |fold| (fold.next, &fold.sealed));
         let next = journal::header_after(&active.base, first, &active.state, sealed);
         let fresh = Fold::begin(&next).map_err(places.damaged())?;
-        let known = fold.iter().map(|fold| fold.revision.clone()).collect();
+        let known: Vec<_> = fold.iter().map(|fold| fold.revision.clone()).collect();
         let mut warnings = places.replace(&places.current(), &next)?;
         warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
         Ok(Committed {

@@ -150,7 +150,7 @@ impl View {
         &mut self,
         places: &Places,
         fold: &Fold,
-        mut known: HashSet<ObjectId>,
+        known: impl IntoIterator<Item = ObjectId>,
         is_new: bool,
     ) -> Result<Option<Notice>, FsError> {
         let found = fs::read_if_there(&places.view)?;
@@ -161,6 +161,7 @@ impl View {
                 None
             }
             Some(bytes) => {
+                let mut known: HashSet<ObjectId> = known.into_iter().collect();
                 known.insert(fold.base.revision.clone());
                 let why = match serde_json::from_slice::<Value>(bytes) {
                     Err(error) => Some(format!("was no JSON ({error})")),

@@ -21,7 +21,7 @@ use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::Rules;
 use agent_core::state::journal::rewriting::{
-    InTurn, Needed, Replay, Replayed, Rewriting, Rewritten, without_content,
+    InTurn, Needed, Replay, Replayed, Rewriting, Rewritten, ends_of, without_content,
 };
 use agent_core::state::journal::{self, Draft, Fold, Heading, JournalError, Record};
 use semver::Version;
@@ -49,6 +49,8 @@ pub struct Selected {
     left_out: HashSet<String>,
     /// How many of the records are in these Journals.
     sealed: usize,
+    /// Staging's own Journal.
+    current: Vec<u8>,
 }
 
 /// What a withdrawal did.
@@ -69,18 +71,23 @@ pub struct Withdrawn {
 }
 
 impl Staging {
-    /// The signals that a selection takes.
+    /// The signals that a selection takes: those with this text in their lines of which `takes` is
+    /// true.
     pub fn selected(
         &mut self,
+        text: &str,
         takes: impl Fn(&Heading) -> bool,
         scope: Scope,
     ) -> Result<Selected, StagingError> {
         let current = self.journal()?;
         let takes = |heading: &Heading| heading.is_by_tuner() && takes(heading);
-        let here = Found::in_journal(&current, &takes).map_err(self.places.damaged())?;
-        if scope == Scope::First && !here.records.is_empty() && here.gone.is_empty() {
-            return Ok(here.alone());
+        if scope == Scope::First && !journal::has_withdrawals(&current) {
+            let records = journal::find(&current, text, &takes).map_err(self.places.damaged())?;
+            if !records.is_empty() {
+                return Ok(Selected::alone(records, current));
+            }
         }
+        let here = Found::in_journal(&current, &takes).map_err(self.places.damaged())?;
         let promoted = self.past.promoted(&self.fold.base.commit)?;
         let mut found = Vec::with_capacity(promoted.len());
         for Promoted { journal, .. } in &promoted {
@@ -89,8 +96,10 @@ impl Staging {
         let gone: HashSet<String> =
             found.iter().chain([&here]).flat_map(|one| one.gone.iter().cloned()).collect();
         let found: Vec<_> = found.into_iter().map(|one| one.without(&gone)).collect();
-        let Some(first) = found.iter().position(Found::has_any) else { return Ok(here.alone()) };
-        let mut selected = Selected::default();
+        let Some(first) = found.iter().position(Found::has_any) else {
+            return Ok(Selected::alone(here.records, current));
+        };
+        let mut selected = Selected { current, ..Selected::default() };
         for (promoted, found) in promoted.into_iter().zip(found).skip(first) {
             if !found.records.is_empty() {
                 selected.versions.push(promoted.version.clone());
@@ -141,27 +150,36 @@ impl Staging {
     ) -> Result<Committed<Withdrawn>, E> {
         self.drop_torn_tail()?;
         let before = self.fold.revision.clone();
-        let current = self.journal()?;
         let places = self.places.clone();
         let damaged = |error| places.damaged()(error);
-        let (old, boundary) = joined(&selected.journals, &current).map_err(damaged)?;
-        let Rewritten { bytes: replay, mut revision, replayed, dropped } =
-            without(&old, &selected.left_out, rules, &self.places, replay).await?;
-        let next = match boundary {
-            None => &replay,
-            Some(boundary) => {
-                let next = follow_on(&current, &replay, boundary, &selected).map_err(damaged)?;
-                revision = next.fold.revision;
-                &next.bytes.clone()
+        let Selected { current, records, .. } = &selected;
+        let joined = joined(&selected.journals, current).map_err(damaged)?;
+        let (old, fold, ends) = match (&joined, records.first(), records.last()) {
+            (None, Some(first), Some(last)) => (&**current, &self.fold, (first.seq, last.seq)),
+            (None, ..) => (&**current, &self.fold, (u64::MAX, 0)),
+            (Some((journal, _)), ..) => {
+                let ends = ends_of(&journal.bytes, &selected.left_out).map_err(damaged)?;
+                (&*journal.bytes, &journal.fold, ends)
             }
         };
+        let left_out = &selected.left_out;
+        let next = Rewriting::begin(old, fold, ends, left_out, rules).map_err(damaged)?;
+        let Rewritten { bytes: replay, fold, replayed, dropped } =
+            without(next, &places, replay).await?;
+        let follow_on =
+            joined.map(|(_, boundary)| follow_on(current, &replay, boundary, &selected));
+        let follow_on = follow_on.transpose().map_err(damaged)?;
+        let (next, fold) = match &follow_on {
+            None => (&replay, fold),
+            Some(next) => (&next.bytes, next.fold.clone()),
+        };
+        let after = fold.revision.clone();
         let mut warnings =
             forget_aside(&self.places, &selected.records).map_err(StagingError::from)?;
-        warnings.extend(self.succeed(next)?);
+        warnings.extend(self.succeed_as(next, fold)?);
         let signals = selected.records.len() as u64;
         let versions = selected.versions;
-        let value =
-            Withdrawn { signals, versions, replayed, dropped, before, after: revision, replay };
+        let value = Withdrawn { signals, versions, replayed, dropped, before, after, replay };
         Ok(Committed { value, warnings })
     }
 }
@@ -204,15 +222,15 @@ impl Found {
     fn has_any(&self) -> bool {
         !(self.records.is_empty() && self.signals.is_empty())
     }
-
-    /// Of staging, where no version has to be replayed.
-    fn alone(self) -> Selected {
-        let left_out = self.records.iter().map(|record| record.id.clone()).collect();
-        Selected { records: self.records, left_out, ..Selected::default() }
-    }
 }
 
 impl Selected {
+    /// Of staging, where no version has to be replayed.
+    fn alone(records: Vec<Record>, current: Vec<u8>) -> Self {
+        let left_out = records.iter().map(|record| record.id.clone()).collect();
+        Self { records, left_out, current, ..Self::default() }
+    }
+
     fn take(&mut self, found: Found) {
         self.left_out.extend(found.records.iter().map(|record| record.id.clone()));
         self.left_out.extend(found.signals);
@@ -220,10 +238,13 @@ impl Selected {
     }
 }
 
-/// One Journal of those of versions and staging's, and where staging's begins in it. Staging's
-/// alone where there are none.
-fn joined(journals: &[Promoted], current: &[u8]) -> Result<(Vec<u8>, Option<u64>), JournalError> {
-    let Some(first) = journals.first() else { return Ok((current.to_vec(), None)) };
+/// One Journal of those of versions and staging's, and where staging's begins in it. `None` where
+/// there are none of versions.
+fn joined(
+    journals: &[Promoted],
+    current: &[u8],
+) -> Result<Option<(NewJournal, u64)>, JournalError> {
+    let Some(first) = journals.first() else { return Ok(None) };
     let start = Fold::begin(&first.journal)?;
     let header = journal::header(&start.base, start.first, &start.state);
     let mut joined = NewJournal::begin(header)?;
@@ -232,19 +253,16 @@ fn joined(journals: &[Promoted], current: &[u8]) -> Result<(Vec<u8>, Option<u64>
     }
     let boundary = joined.fold.next;
     joined.take_in(current)?;
-    Ok((joined.bytes, Some(boundary)))
+    Ok(Some((joined, boundary)))
 }
 
 /// A Journal replayed without signals.
 async fn without<E: From<StagingError>>(
-    old: &[u8],
-    left_out: &HashSet<String>,
-    rules: &Rules,
+    mut next: Rewriting<'_>,
     places: &Places,
     mut replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
 ) -> Result<Rewritten, E> {
     let damaged = |error| places.damaged()(error);
-    let mut next = Rewriting::begin(old, left_out, rules).map_err(damaged)?;
     while let Some(needed) = next.needed().map_err(damaged)? {
         match needed {
             Needed::Replays(records) => {

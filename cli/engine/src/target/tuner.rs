@@ -364,8 +364,16 @@ impl Tuner {
 
 /// Staging on what is served now, its signals replayed where they began on something older.
 pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, Failure> {
+    brought_forward(repository.staging()?, tuner, repository).await
+}
+
+/// The same of staging that is open.
+pub async fn brought_forward(
+    mut staging: Staging,
+    tuner: &Tuner,
+    repository: &Repository,
+) -> Result<Staging, Failure> {
     let active = repository.active()?;
-    let mut staging = repository.staging()?;
     let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(staging)

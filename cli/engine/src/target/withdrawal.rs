@@ -3,7 +3,7 @@
 use crate::conversations;
 use crate::error::Failure;
 use crate::repository::Repository;
-use crate::staging::{Known, Scope, Withdrawn};
+use crate::staging::{Known, Scope, Staging, Withdrawn};
 use crate::target::replay;
 use crate::target::tuner::{self, Tuner};
 use crate::world::event_loop;
@@ -26,6 +26,14 @@ impl Selection {
         match self {
             Self::Id(_) => Scope::First,
             Self::Tag(_) => Scope::All,
+        }
+    }
+
+    /// What the lines of its signals have.
+    fn text(&self) -> String {
+        match self {
+            Self::Id(id) => journal::text_of_id(id),
+            Self::Tag(tag) => Value::from(&**tag).to_string(),
         }
     }
 
@@ -59,8 +67,14 @@ pub fn withdraw(
 ) -> Result<Outcome, Failure> {
     let target = repository.target(&What::Active)?;
     event_loop::block_on(async {
-        let tuner = Tuner::start(repository, &target).await?;
-        let outcome = through(&tuner, repository, selection, dry_run, verify).await;
+        // the Journal is read while the Tuner's process starts
+        let staging = async { repository.staging() };
+        let (tuner, staging) = tokio::join!(Tuner::start(repository, &target), staging);
+        let tuner = tuner?;
+        let outcome = match staging {
+            Ok(staging) => through(&tuner, staging, repository, selection, dry_run, verify).await,
+            Err(failure) => Err(failure),
+        };
         tuner.end().await;
         outcome
     })?
@@ -68,17 +82,18 @@ pub fn withdraw(
 
 async fn through(
     tuner: &Tuner,
+    staging: Staging,
     repository: &Repository,
     selection: &Selection,
     dry_run: bool,
     verify: bool,
 ) -> Result<Outcome, Failure> {
-    let mut staging = tuner::staging_for(tuner, repository).await?;
+    let mut staging = tuner::brought_forward(staging, tuner, repository).await?;
     if !dry_run {
         staging.hold()?;
     }
     let takes = |heading: &Heading| selection.takes(heading);
-    let selected = staging.selected(takes, selection.scope())?;
+    let selected = staging.selected(&selection.text(), takes, selection.scope())?;
     if selected.records.is_empty() {
         if let Selection::Id(id) = selection {
             expect_taken_back(id, &staging.has_counted(id)?, staging.has_withdrawn(id)?)?;

@@ -6,7 +6,7 @@
 //! states are equal the lines are kept as they are.
 
 use super::{
-    Commit, CommitLine, Fold, JournalError, RawGroup, Record, WITHDRAW, before, lines,
+    Commit, CommitLine, Fold, JournalError, RawGroup, Record, WITHDRAW, fold_before, lines,
     push_closing_line, push_line, scan, withdrawn_id,
 };
 use crate::formats::canonical;
@@ -77,7 +77,7 @@ pub enum Needed {
 #[derive(Debug)]
 pub struct Rewritten {
     pub bytes: Vec<u8>,
-    pub revision: ObjectId,
+    pub fold: Fold,
     /// How many updates the Tuner made again; the others keep their changes.
     pub replayed: u64,
     /// Those of them that no longer apply, and why.
@@ -87,10 +87,14 @@ pub struct Rewritten {
 /// A Journal under way.
 pub struct Rewriting<'a> {
     old: &'a [u8],
+    /// What the old one leads to.
+    old_fold: &'a Fold,
     left_out: &'a HashSet<String>,
     rules: &'a Rules,
     /// The seq of the last of these signals.
     last: u64,
+    /// Of the groups before the first of them.
+    fold: Fold,
     /// What is read and not yet written.
     ahead: VecDeque<Ahead<'a>>,
     /// Up to where the old Journal is read.
@@ -173,38 +177,42 @@ impl<'a> Update<'a> {
 }
 
 impl<'a> Rewriting<'a> {
-    /// `old` is known to be whole, and has one of the signals at least.
+    /// `old` is known to be whole; it has the first and the last of the signals under these sequence
+    /// numbers.
     pub fn begin(
         old: &'a [u8],
+        old_fold: &'a Fold,
+        (first, last): (u64, u64),
         left_out: &'a HashSet<String>,
         rules: &'a Rules,
     ) -> Result<Self, JournalError> {
-        let (first, last) = ends_of(old, left_out)?;
-        let kept = before(old, first)?;
-        let mut fold = Fold::begin(kept)?;
-        let header = usize::try_from(fold.end).unwrap_or(usize::MAX);
-        fold.extend(&kept[header..])?;
+        let fold = fold_before(old, first)?;
+        let kept = usize::try_from(fold.end).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(old.len() + old.len() / 16);
+        bytes.extend_from_slice(&old[..kept]);
         let state = Parts::of(&fold.state)
             .ok_or_else(|| JournalError::Header("its state is no object".to_owned()))?;
         Ok(Self {
             old,
+            old_fold,
             left_out,
             rules,
             last,
             ahead: VecDeque::new(),
-            read: kept.len(),
+            read: kept,
             was: state.clone(),
             is: state,
             differing: PartSet::default(),
             ready: VecDeque::new(),
             stale: PartSet::default(),
             written: Written {
-                bytes: kept.to_vec(),
-                group: kept.len(),
-                revision: fold.revision,
-                seq: first,
+                bytes,
+                group: kept,
+                revision: fold.revision.clone(),
+                seq: fold.next.saturating_sub(1),
                 text: Vec::new(),
             },
+            fold,
             replayed: 0,
             dropped: Vec::new(),
             asked: FEW,
@@ -223,7 +231,7 @@ impl<'a> Rewriting<'a> {
                 Ahead::End { has_state, at } => {
                     self.written.end_group(has_state.then(|| self.is.value()));
                     if self.differing.is_empty() && self.is_behind_all() {
-                        self.keep_from(at);
+                        self.keep_from(at)?;
                         return Ok(None);
                     }
                 }
@@ -253,8 +261,17 @@ impl<'a> Rewriting<'a> {
     }
 
     pub fn finish(self) -> Rewritten {
-        let Self { written, replayed, dropped, .. } = self;
-        Rewritten { bytes: written.bytes, revision: written.revision, replayed, dropped }
+        let Self { written, replayed, dropped, is, .. } = self;
+        let fold = Fold {
+            state: is.value(),
+            revision: written.revision,
+            next: written.seq + 1,
+            end: written.bytes.len() as u64,
+            // so the next group has the state
+            unfolded: usize::MAX / 2,
+            ..self.fold
+        };
+        Rewritten { bytes: written.bytes, fold, replayed, dropped }
     }
 
     fn is_behind_all(&self) -> bool {
@@ -284,15 +301,15 @@ impl<'a> Rewriting<'a> {
     }
 
     /// The rest of the old Journal leads from the same state to the same ones.
-    fn keep_from(&mut self, at: usize) {
-        let mut rest = &self.old[at..];
-        self.written.bytes.extend_from_slice(rest);
-        while let Some(group) = RawGroup::next(rest) {
-            self.written.revision = group.commit.after;
-            rest = &rest[group.length..];
-        }
+    fn keep_from(&mut self, at: usize) -> Result<(), JournalError> {
+        self.written.bytes.extend_from_slice(&self.old[at..]);
+        self.written.revision = self.old_fold.revision.clone();
+        self.written.seq = self.old_fold.next.saturating_sub(1);
+        let state = Parts::of(&self.old_fold.state);
+        self.is = state.ok_or_else(|| self.damaged("its state is no object".to_owned()))?;
         self.ahead.clear();
         self.read = self.old.len();
+        Ok(())
     }
 
     fn is_left_out(&self, update: &Update<'_>) -> bool {
@@ -612,7 +629,7 @@ fn damaged(offset: u64, error: &serde_json::Error) -> JournalError {
 }
 
 /// The sequence numbers of the first and the last of these signals.
-fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
+pub fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
     let (mut first, mut last) = (u64::MAX, 0);
     scan(bytes, |heading| {
         if heading.is_by_tuner() && ids.contains(&heading.id) {

@@ -211,7 +211,9 @@ fn replays(state: &Value, records: &[Record], most: usize, in_turn: bool) -> Vec
 /// What is left of a Journal without these signals.
 fn without(bytes: &[u8], left_out: &HashSet<String>, most: usize, in_turn: bool) -> Rewritten {
     let rules = Rules::new(None).unwrap();
-    let mut rewriting = Rewriting::begin(bytes, left_out, &rules).unwrap();
+    let fold = walk(bytes, |_, _| ()).unwrap();
+    let ends = ends_of(bytes, left_out).unwrap();
+    let mut rewriting = Rewriting::begin(bytes, &fold, ends, left_out, &rules).unwrap();
     while let Some(needed) = rewriting.needed().unwrap() {
         match needed {
             Needed::Replays(records) => {
@@ -257,12 +259,14 @@ proptest! {
         let (_, expected) = journal(&signals, skipped, group, says);
 
         let done = without(&bytes, &left_out, most, in_turn);
-        prop_assert_eq!(&done.revision, &canonical::revision(&expected));
+        prop_assert_eq!(&done.fold.revision, &canonical::revision(&expected));
         let mut states = Vec::new();
         let fold = walk(&done.bytes, |record, state| {
             states.push((record.after.clone(), canonical::revision(state)));
         }).unwrap();
         prop_assert_eq!(fold.end, done.bytes.len() as u64);
+        prop_assert_eq!((fold.end, fold.next), (done.fold.end, done.fold.next));
+        prop_assert_eq!(canonical::normal(&done.fold.state), expected.clone());
         prop_assert_eq!(canonical::normal(&fold.state), expected);
         for (stated, found) in states {
             prop_assert_eq!(stated, found);
@@ -287,6 +291,6 @@ fn only_what_touched_the_difference_is_replayed() {
         let done = without(&bytes, &HashSet::from(["s-0".to_owned()]), 100, true);
         assert_eq!(done.replayed, expected);
         let (_, never) = journal(&signals, |number| number == 0, 4, says);
-        assert_eq!(done.revision, canonical::revision(&never));
+        assert_eq!(done.fold.revision, canonical::revision(&never));
     }
 }
