@@ -450,6 +450,11 @@ fn what_was_installed_is_removed_and_the_rest_preserved() {
     let refused = uninstall(&world, &["--host", "cursor"]).code(3);
     refused.stderr_has("does not lead to this repository").stderr_has("--name");
     assert_eq!(world.read("home/.cursor/mcp.json"), foreign);
+    install(&world, &["--host", "cursor", "--server", "tuner", "--edit"]).ok();
+    let rest = uninstall(&world, &["--host", "cursor"]).ok();
+    rest.stderr_has("removed my-agent-tuner").stderr_has("my-agent in ").stderr_has("left alone");
+    let left: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
+    assert_eq!(left, serde_json::from_str::<Value>(foreign).unwrap());
     std::fs::remove_file(world.path("home/.cursor/mcp.json")).unwrap();
     let http = ["--host", "cursor", "--http", "http://127.0.0.1:1/mcp", "--edit"];
     install(&world, &http).ok();

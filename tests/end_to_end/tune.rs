@@ -344,6 +344,44 @@ fn state_verify_detects_a_nondeterministic_tuner() {
     assert_eq!(ended.json()["mismatch"]["id"], "g-1");
 }
 
+/// A tool sees the order of an object's keys, which is the same in a replay.
+#[test]
+fn keys_are_in_the_same_order_in_service_and_in_a_replay() {
+    let tuner = r#"
+from agent_runtime import Tuner, state
+
+tuner = Tuner("order")
+SEEN = {"minutes": 1.0, "seen": 1}
+
+
+@tuner.tool
+def add(names: list[str]) -> None:
+    for name in names:
+        state()["tasks"][name] = SEEN
+
+
+@tuner.tool
+def first() -> None:
+    state()["tasks"]["first " + next(iter(state()["tasks"]))] = SEEN
+
+
+if __name__ == "__main__":
+    tuner.run()
+"#;
+    for tuner in [tuner.to_owned(), tuner.replace("\"order\"", "\"order\", tracks_parts=True")] {
+        let served = Served::with(&[("tuner/__main__.py", &tuner)]);
+        served.agent(["tune", "add", "names=[\"x\"]", "--id", "s-1"]).ok();
+        served.agent(["tune", "add", "names=[\"zz\", \"a\"]"]).ok();
+        served.agent(["tune", "first"]).ok();
+        assert!(served.staging()["tasks"]["first a"].is_object(), "{}", served.staging());
+        served.agent(["state", "verify"]).ok();
+        served.agent(["feedback", "withdraw", "s-1", "--verify"]).ok();
+        assert!(served.staging()["tasks"]["first a"].is_object(), "{}", served.staging());
+        served.agent(["promote"]).ok();
+        served.agent(["verify", "--run"]).ok();
+    }
+}
+
 #[test]
 fn signals_of_concurrent_tune_processes_all_count() {
     const WRITERS: usize = 4;

@@ -725,9 +725,11 @@ fn a_flaky_case_contradicts_no_evidence() {
     world.write("a/ci/budgets.json", BUDGETS);
     world.git("a", ["-c", "core.hooksPath=/dev/null", "commit", "-q", "--all", "-m", "luck"]);
     world.agent("a", ["release", "-q"]).ok();
-    // one run in two comes out as the release did: 40 in a row do not
+    // one run in two comes out as the release did: 40 in a row do not. One in 256 differs from it
+    // eight times, which is an error
     let seen = (0..40).any(|_| {
-        world.agent("a", ["verify", "--run"]).ok().stdout.contains("not always the same: `luck`")
+        let verified = world.agent("a", ["verify", "--run"]);
+        verified.code == 0 && verified.stdout.contains("not always the same: `luck`")
     });
     assert!(seen, "40 runs of a case of chance came out the same");
 }

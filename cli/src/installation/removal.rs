@@ -4,7 +4,7 @@ use super::change::{Change, broken};
 use super::document::{LeadsTo, Problem, without_entry};
 use super::host::{Host, Scope};
 use super::{InstallationError, file_of};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The servers to remove, and the host.
 #[derive(Debug)]
@@ -21,8 +21,10 @@ pub struct Request {
 
 #[derive(Debug)]
 pub struct Plan {
-    /// Each name, and whether the configuration has it.
+    /// Each name, and whether the configuration has it for this repository.
     pub servers: Vec<(String, bool)>,
+    /// Names whose servers lead elsewhere: they are left alone.
+    pub foreign: Vec<String>,
     pub change: Change,
 }
 
@@ -35,27 +37,31 @@ pub fn plan(request: &Request) -> Result<Plan, InstallationError> {
         Some(url) => LeadsTo::Url(url),
         None => LeadsTo::Repository(&folder),
     };
-    let mut servers = Vec::new();
+    let (mut servers, mut foreign) = (Vec::new(), Vec::new());
     let (format, key) = (request.host.format(), request.host.key());
     for name in &request.names {
-        let without = without_entry(&text, format, key, (name, leads_to))
-            .map_err(|problem| refused(&change.file, problem))?;
+        let without = match without_entry(&text, format, key, (name, leads_to)) {
+            Ok(without) => without,
+            Err(Problem::Taken { name }) => {
+                foreign.push(name);
+                continue;
+            }
+            Err(Problem::Broken { line, column, message }) => {
+                return Err(broken(&change.file, line, column, message));
+            }
+        };
         servers.push((name.clone(), without.is_some()));
         text = without.unwrap_or(text);
+    }
+    if let (Some(name), true) = (foreign.first(), servers.iter().all(|(_, is_there)| !is_there)) {
+        return Err(InstallationError::NotOwn { file: change.file, name: name.clone() });
     }
     change.after = text;
     if !request.edit {
         let there = servers.iter().filter(|(_, is_there)| *is_there);
         change.use_commands(there.map(|(name, _)| request.host.removal(request.scope, name)));
     }
-    Ok(Plan { servers, change })
-}
-
-fn refused(file: &Path, problem: Problem) -> InstallationError {
-    match problem {
-        Problem::Broken { line, column, message } => broken(file, line, column, message),
-        Problem::Taken { name } => InstallationError::NotOwn { file: file.to_owned(), name },
-    }
+    Ok(Plan { servers, foreign, change })
 }
 
 impl Plan {
@@ -72,6 +78,10 @@ impl Plan {
             return Ok((None, true));
         }
         let backup = self.change.carry_out()?;
-        Ok((backup, plan(request).is_ok_and(|plan| !plan.changes())))
+        let is_gone = match plan(request) {
+            Ok(plan) => !plan.changes(),
+            Err(error) => matches!(error, InstallationError::NotOwn { .. }),
+        };
+        Ok((backup, is_gone || self.change.commands.is_empty()))
     }
 }

@@ -7,7 +7,7 @@ from agent_runtime import Tuner, conversation, state
 from bandit import learning
 from bandit.features import vector
 
-tuner = Tuner("router-tuner")
+tuner = Tuner("router-tuner", tracks_parts=True)
 
 
 class Learned(TypedDict):

@@ -2,7 +2,7 @@
 
 from agent_runtime import Tuner, state
 
-tuner = Tuner("time-estimates-tuner")
+tuner = Tuner("time-estimates-tuner", tracks_parts=True)
 
 LONGEST_MINUTES = 100_000
 

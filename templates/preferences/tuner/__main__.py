@@ -6,7 +6,7 @@ from agent_runtime import Tuner, conversation, state
 
 from tuner import judgements
 
-tuner = Tuner("preferences-tuner")
+tuner = Tuner("preferences-tuner", tracks_parts=True)
 
 CHANGES = {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False}
 

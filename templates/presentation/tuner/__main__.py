@@ -7,7 +7,7 @@ from agent_runtime import Tuner, conversation, state
 
 from tuner import variants, words
 
-tuner = Tuner("presentation-tuner")
+tuner = Tuner("presentation-tuner", tracks_parts=True)
 
 CHANGES = {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False}
 

@@ -6,7 +6,7 @@ from agent_runtime import Tuner, state
 
 from tuner import learning
 
-tuner = Tuner("rules-tuner")
+tuner = Tuner("rules-tuner", tracks_parts=True)
 
 CHANGES = {"readOnlyHint": False, "destructiveHint": False, "openWorldHint": False}
 

@@ -251,6 +251,7 @@ class Call:
     """A call's inputs for the tool's code, and the metadata of its result."""
 
     __slots__ = (
+        "after",
         "arguments",
         "batch",
         "before",
@@ -283,8 +284,9 @@ class Call:
         self.batch = batch
         self.cancelled = self.interrupted = self.remembered = False
         self.context = self.conversation = self.effects = self.facts = self.reads = None
-        self.state = self.before = self.usd = None
-        # the call is one of a replay, whose next one gets the state that this one leaves
+        self.state = self.before = self.after = self.usd = None
+        # the call is one of a replay, whose next one gets the state that this one leaves: `after`,
+        # where this one looked at it
         self.is_replayed = tracked is not None
         self.tracked = tracked
 
@@ -302,7 +304,7 @@ class Call:
     def _see_own_state(self, given):
         if self.tracked is None:
             value = self.server.states.own(given)
-            if not can_track():
+            if not (self.server.tracks_parts and can_track()):
                 self.before = encode(value)
                 self.state = value
                 return
@@ -370,21 +372,20 @@ class Call:
     def _own_state(self):
         """Of a Tuner: the state where it changed, and what of it was touched."""
         if self.state is None:
-            return {TOUCHED: []}
+            return {TOUCHED: []} if self.server.tracks_parts else {}
         if self.tracked is None:
             return {STATE: {"value": self.state}} if self._state_changed() else {}
         try:
-            changes = self.tracked.changes()
+            changes, touched, after = self.tracked.outcome()
         except Unserializable as error:
             raise Unserializable(f"the new state: {error}") from None
         # code that was loaded meanwhile may have read more
-        meta = {TOUCHED: self.tracked.touched()} if can_track() else {}
+        meta = {TOUCHED: touched} if can_track() else {}
         if changes and self.is_replayed:
             meta[STATE] = {"change": [_operation(*change) for change in changes]}
         elif changes:
             meta[STATE] = {"value": self.tracked.plain()}
-        if self.is_replayed:
-            self.tracked.settle(changes)
+        self.after = after
         return meta
 
     def traces(self):

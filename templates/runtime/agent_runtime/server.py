@@ -75,7 +75,7 @@ _LATER = object()
 # The state goes with each call: the client need not restart this server for another state.
 CAPABILITIES = {"experimental": {STATE: {}}, "logging": {}, "tools": {"listChanged": False}}
 # Calls of several tools that follow each other on one state go in one request.
-_TUNERS_CAPABILITIES = {**CAPABILITIES, "experimental": {STATE: {}, REPLAY: {}}}
+_CAPABILITIES_BY_PARTS = {**CAPABILITIES, "experimental": {STATE: {}, REPLAY: {}}}
 # A replay's answer has the calls that are through by then, so that it takes no call's time limit.
 _REPLAY_SECONDS = 0.1
 _AFTER_HANDSHAKE = ("tools/list", "tools/call", "logging/setLevel", REPLAY)
@@ -95,7 +95,7 @@ def _guard_streams():
 class Server:
     """A Runner: `@server.tool` on typed functions, then `server.run()`."""
 
-    tunes = False
+    tunes = tracks_parts = False
     capabilities = CAPABILITIES
 
     def __init__(self, name, version=None, instructions=None):
@@ -295,7 +295,7 @@ class Server:
             )
         if method == "tools/call":
             return self._call(identifier, params, meta, stateless, batch, waiting)
-        if method == REPLAY and self.tunes:
+        if method == REPLAY and self.tracks_parts:
             return self._replay(identifier, params, meta, stateless, batch, waiting)
         handler = self._handlers.get(method, (None, None))[stateless]
         if handler is None:
@@ -473,10 +473,11 @@ class Server:
             raise Refused(INVALID_PARAMS, f"a replay has `calls`, and {STATE} in its _meta")
         if not can_track():
             raise Refused(INVALID_REQUEST, "code in C that is not Python's own is loaded")
-        tracked = TrackedState(self.states.own(meta[STATE]))
+        after = (self.states.own(meta[STATE]),)
         results = []
         ends = time.monotonic() + _REPLAY_SECONDS
         for given in calls:
+            tracked = TrackedState(*after)
             call = self._call_of_replay(identifier, given, stateless, batch, tracked)
             result = None if call is None else self._result_in_replay(call)
             if call is not None and call.cancelled:
@@ -484,6 +485,8 @@ class Server:
             if result is None:
                 break
             results.append(result)
+            if call.after is not None:
+                after = call.after
             if time.monotonic() > ends:
                 break
         self._send(result_frame(identifier, f'{{"results":[{",".join(results)}]}}'), batch)
@@ -584,7 +587,14 @@ class Tuner(Server):
     """A Tuner: its tools change a copy of the staging state, which the runtime returns."""
 
     tunes = True
-    capabilities = _TUNERS_CAPABILITIES
+
+    def __init__(self, name, version=None, instructions=None, *, tracks_parts=False):
+        """With `tracks_parts`, the parts of the state that a tool touches go with its result, so that
+        `agent feedback withdraw` replays fewer signals. `state()` is a subclass of dict then."""
+        super().__init__(name, version, instructions)
+        if tracks_parts:
+            self.tracks_parts = True
+            self.capabilities = _CAPABILITIES_BY_PARTS
 
 
 def _is_identifier(value):

@@ -4,9 +4,11 @@ A part is a member of the state, or a member of one that is an object, named by 
 is all of it. A tool that is called again with the same values in the parts that it touched does the
 same to them, whatever the rest of the state is.
 
-Objects are dicts of a class of their own at these two levels, and plain dicts below. What goes
-around a dict's methods cannot be recorded: where code in C that is not Python's own is loaded, tools
-get plain dicts, and nothing is reported.
+A Tuner that is made with `tracks_parts=True` gets objects of a class of their own, derived from
+dict, at these two levels, and plain dicts below. What goes around a dict's methods, as
+`dict.get(state(), key)` does, cannot be recorded. A write of this kind is found after the call, and
+counts as one of all the state. Where code in C that is not Python's own is loaded, tools get plain
+dicts, and nothing is reported.
 """
 
 import os
@@ -37,7 +39,7 @@ class TrackedDict(dict):
                 # another type's key becomes text, and a lone surrogate cannot be sent
                 self._touch_all()
             child = dict.get(self, key, _ABSENT)
-            self._before[key] = None if child is _ABSENT else encode(_plain(child))
+            self._before[key] = None if child is _ABSENT else _canonical(_plain(child))
 
     def _touch_all(self):
         if _ALL not in self._before:
@@ -89,8 +91,14 @@ class TrackedDict(dict):
         self._removed()
         return value
 
-    def update(self, *arguments, **named):
-        for key, value in dict(*arguments, **named).items():
+    def update(self, other=(), /, **named):
+        if hasattr(other, "keys"):
+            for key in other.keys():
+                self[key] = other[key]
+        else:
+            for key, value in other:
+                self[key] = value
+        for key, value in named.items():
             self[key] = value
 
     def __ior__(self, other):
@@ -99,7 +107,8 @@ class TrackedDict(dict):
 
     def __copy__(self):
         self._touch_all()
-        return _plain(self)
+        # as of a plain dict, its members are those of the copy as well
+        return dict(dict.items(self))
 
     copy = __copy__
 
@@ -164,11 +173,13 @@ def _tracked(value, depth=0):
 
 
 class TrackedState:
-    """The state of one call after another, with the parts that the current one touched."""
+    """The state of a call, and what the call did to it."""
 
-    __slots__ = ("_root",)
+    __slots__ = ("_before", "_root")
 
-    def __init__(self, value):
+    def __init__(self, value, text=None):
+        """`text` is its canonical JSON text, where that is known."""
+        self._before = encode(value, sort=True) if text is None else text
         self._root = _tracked(value)
 
     @property
@@ -180,11 +191,27 @@ class TrackedState:
         """The state as it is now, to be encoded once."""
         return _plain(self._root)
 
-    def changes(self):
-        """(path, JSON text) of the parts that differ now; no text for one that is gone.
+    def outcome(self):
+        """What differs now, as (path, JSON text) with no text for what is gone; the JSON Pointers of
+        the parts that were touched, sorted; and the state, which shares nothing with the tool, with its
+        canonical text.
 
         Raises Unserializable. An object of the state that is met outside of its place is touched.
         """
+        after = _canonical(self.plain())
+        state = decode(self._before)
+        # that nothing is in it could be seen without a call of a method
+        everything = [] if state else [""]
+        if after == self._before:
+            return [], everything or self._touched(), (state, after)
+        changes = self._recorded()
+        for path, text in changes:
+            state = _put(state, path, None if text is None else decode(text), text is None)
+        if encode(state, sort=True) != after:
+            return [((), after)], [""], (decode(after), after)
+        return changes, everything or self._touched(), (state, after)
+
+    def _recorded(self):
         root = self._root
         changes = _changes_of(root, ())
         for name, child in root._children.items():
@@ -192,8 +219,7 @@ class TrackedState:
                 changes += _changes_of(child, (name,))
         return changes
 
-    def touched(self):
-        """The JSON Pointers of the parts that were touched, sorted."""
+    def _touched(self):
         root = self._root
         if _ALL in root._before:
             return [""]
@@ -207,24 +233,6 @@ class TrackedState:
                 found += [pointer_of(name, key) for key in child._before]
         return sorted(found)
 
-    def settle(self, changes):
-        """What the call changed is the state of the next one, which gets it in canonical form."""
-        children = self._root._children
-        value = None
-        for path, text in changes:
-            part = None if text is None else decode(encode(decode(text), sort=True))
-            holder = children.get(path[0]) if len(path) == 2 else None
-            if value is None and holder is not None and text is not None and holder._before[path[1]]:
-                dict.__setitem__(holder, path[1], part)
-            else:
-                value = _put(self.plain() if value is None else value, path, part, text is None)
-        if value is not None:
-            self._root = _tracked(value)
-            return
-        for tracked in (self._root, *children.values()):
-            tracked._before = {}
-            tracked._handed_out = False
-
 
 def _put(state, path, part, is_gone):
     """The state with one part set or removed, its keys sorted."""
@@ -233,10 +241,14 @@ def _put(state, path, part, is_gone):
     holder = state if len(path) == 1 else state[path[0]]
     if is_gone:
         holder.pop(path[-1], None)
-    else:
-        holder[path[-1]] = part
+        return state
+    is_new = path[-1] not in holder
+    holder[path[-1]] = part
+    if not is_new:
+        return state
     if len(path) == 2:
         state[path[0]] = dict(sorted(holder.items()))
+        return state
     return dict(sorted(state.items()))
 
 
@@ -246,22 +258,20 @@ def _changes_of(tracked, path):
     for key, before in list(tracked._before.items()):
         if key is not _ALL:
             value = dict.get(tracked, key, _ABSENT)
-            text = None if value is _ABSENT else encode(_plain(value))
+            text = None if value is _ABSENT else _canonical(_plain(value))
             child = tracked._children.get(key)
             # what was changed inside of it before it was touched as a whole counts as well
-            if _differ(text, before) or (child is not None and _changes_of(child, ())):
+            if text != before or (child is not None and _changes_of(child, ())):
                 changes.append(((*path, key), text))
     if _ALL in tracked._before:
         has_more = any(key not in tracked._before for key in dict.keys(tracked))
-        return [(path, encode(_plain(tracked)))] if changes or has_more else []
+        return [(path, _canonical(_plain(tracked)))] if changes or has_more else []
     return changes
 
 
-def _differ(text, before):
-    """Whether two JSON texts differ. The same keys in another order are the same value."""
-    if text == before or text is None or before is None:
-        return text != before
-    return encode(decode(text), sort=True) != encode(decode(before), sort=True)
+def _canonical(value):
+    """Its JSON text with sorted keys, of which those that are no texts become some first."""
+    return encode(decode(encode(value)), sort=True)
 
 
 def pointer_of(*keys):

@@ -8,6 +8,7 @@ import unittest
 
 from agent_runtime.call import EFFECTS, REPLAY, STATE, TOUCHED
 from agent_runtime.touched import TrackedState
+from agent_runtime.wire import encode
 
 from .harness import PROGRAMS, Child
 
@@ -35,6 +36,11 @@ def _number_as_key(state):
 def _update(state):
     state["tasks"].update(c={"x": 3})
     state |= {"n": 2}
+
+
+def _copied(state):
+    """A copy shares its members with the state."""
+    state.copy()["tasks"]["a"] = {"x": 9}
 
 
 def _match(state):
@@ -88,17 +94,49 @@ class Touched(unittest.TestCase):
             with self.subTest(number):
                 plain, tracked = _plain(STATE_BEFORE), TrackedState(_plain(STATE_BEFORE))
                 expected, result = tool(plain), tool(tracked.value)
-                changes = tracked.changes()
+                changes, found, (after, text) = tracked.outcome()
                 self.assertEqual(sorted(path for path, _ in changes), changed)
-                self.assertEqual(tracked.touched(), touched)
+                self.assertEqual(found, touched)
                 self.assertEqual(json.dumps(tracked.plain()), json.dumps(plain))
                 if expected is not None and not isinstance(expected, set):
                     self.assertEqual(json.dumps(expected), json.dumps(result))
                 # the next call finds the same, as if it had been sent
-                tracked.settle(changes)
-                self.assertEqual(tracked.touched(), [])
-                canonical = json.dumps(json.loads(json.dumps(plain)), sort_keys=True)
-                self.assertEqual(json.dumps(tracked.plain(), sort_keys=True), canonical)
+                self.assertEqual(json.dumps(after), json.dumps(_plain(plain), sort_keys=True))
+                self.assertEqual(text, encode(after))
+
+    def test_a_write_around_the_methods_counts_as_one_of_all(self):
+        class View:
+            pass
+
+        def by_attribute(state):
+            view = View()
+            view.__dict__ = state["tasks"]
+            view.a = {"x": 9}
+
+        for write in (by_attribute, lambda state: dict.update(state, n=5), _copied):
+            state = _plain(STATE_BEFORE)
+            write(state)
+            tracked = TrackedState(_plain(STATE_BEFORE))
+            write(tracked.value)
+            changes, touched, (after, _) = tracked.outcome()
+            self.assertEqual((touched, after), ([""], state))
+            self.assertEqual(len(changes), 1)
+
+    def test_an_empty_state_is_touched(self):
+        tracked = TrackedState({})
+        json.dumps(tracked.value)
+        tracked.value["copy"] = 1
+        self.assertEqual(tracked.outcome()[:2], ([(("copy",), "1")], [""]))
+
+    def test_an_update_that_fails_keeps_what_it_had_done(self):
+        def pairs():
+            yield "a", 1
+            raise KeyError
+
+        state = TrackedState(_plain(STATE_BEFORE)).value
+        with self.assertRaises(KeyError):
+            state.update(pairs())
+        self.assertEqual(state["a"], 1)
 
     def test_a_state_is_a_dict(self):
         state = TrackedState(_plain(STATE_BEFORE)).value
@@ -156,6 +194,41 @@ class Replay(unittest.TestCase):
             with self.subTest(alone[0]):
                 answer = self._replay(reward, alone, reward)
                 self.assertEqual(len(answer["result"]["results"]), 1)
+
+
+class Isolation(unittest.TestCase):
+    def setUp(self):
+        self.child = self.enterContext(Child(PROGRAMS / "any_tuner.py", folder=PROGRAMS))
+        self.child.initialize()
+
+    def test_a_call_leaves_nothing_of_its_own_to_the_next(self):
+        state = {"cur": {"n": 0}, "prev": {"n": 0}, "log": [], "t": {"a": 1, "b": 2}}
+        codes = [
+            "state()['prev'] = state()['cur']",
+            "state()['cur']['n'] += 1",
+            "state()['log'].append(state()['cur']['n'] - state()['prev']['n'])",
+            "t = state()['t']; t['a'] = t.pop('a')",
+            "state()['log'].append(next(iter(state()['t'])))",
+            "v = state().pop('cur'); state()['cur'] = v",
+            "state()['log'].append(next(iter(state())))",
+            "globals()['KEPT'] = state()['t']",
+            "KEPT['a'] = 9",
+            "state()['log'].append(state()['t']['a'])",
+        ]
+        calls = [{"name": "execute", "arguments": {"code": code}, "_meta": {}} for code in codes]
+        together = self.child.request(REPLAY, {"calls": calls, "_meta": {STATE: {"value": state}}})
+        for call in calls:
+            meta = {STATE: {"value": state}}
+            params = {"name": "execute", "arguments": call["arguments"], "_meta": meta}
+            result = self.child.request("tools/call", params)["result"]
+            state = json.loads(json.dumps(result["_meta"].get(STATE, {}).get("value", state), sort_keys=True))
+        logs = []
+        for result in together["result"]["results"]:
+            changed = result["_meta"].get(STATE, {}).get("change", [])
+            logs += [one["value"] for one in changed if one["path"] == "/log"]
+        self.assertEqual(len(together["result"]["results"]), len(calls))
+        self.assertEqual(logs[-1], state["log"])
+        self.assertEqual(state["log"], [1, "a", "cur", 1])
 
 
 if __name__ == "__main__":

@@ -187,7 +187,8 @@ impl Staging {
         let notice = warnings
             .note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND)
             .flatten();
-        staging.notices.extend(notice.filter(|notice| alone || !notice.is_a_delay()));
+        staging.notices.extend(notice);
+        staging.notices.retain(|notice| alone || !notice.is_a_delay());
         staging.notices.extend(warnings.into_iter().map(Notice::Afterwards));
         staging.release();
         Ok(staging)

@@ -51,9 +51,9 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// Whether this also occurs while another process replaces the view.
+    /// Whether this also occurs while another process promotes, or replaces the view.
     pub(super) fn is_a_delay(&self) -> bool {
-        matches!(self, Self::ViewBehind)
+        matches!(self, Self::ViewBehind | Self::Resealed { .. })
     }
 }
 

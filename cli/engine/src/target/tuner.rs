@@ -267,8 +267,9 @@ impl Tuner {
     }
 
     /// Replays an update of the Journal on another state, for `Staging::rebase`. Its effects are
-    /// those that were recorded.
+    /// those that were recorded. A Tuner sees the order of keys, so they are sorted, as in service.
     pub async fn replay(&self, state: &Value, record: &Record) -> Result<Replay, TuningError> {
+        let state = &canonical::normal(state);
         let call = TunerCall {
             id: &record.id,
             tool: &record.tool,
@@ -320,7 +321,8 @@ impl Tuner {
         records: &[Record],
     ) -> Result<Vec<InTurn>, TuningError> {
         let calls: Vec<_> = records.iter().map(|record| self.call_of_replay(record)).collect();
-        let mut meta = Map::from_iter([(wire::STATE.to_owned(), json!({ "value": state }))]);
+        let state = json!({ "value": canonical::normal(state) });
+        let mut meta = Map::from_iter([(wire::STATE.to_owned(), state)]);
         if let (Era::Stateless, Value::Object(more)) =
             (self.child.era(), mcp::stateless_meta(&client_info(), &json!({})))
         {

@@ -101,6 +101,10 @@ fn report(
         "backup": backup,
     }));
     let file = plan.change.file.display();
+    if !plan.foreign.is_empty() {
+        let names = plan.foreign.join(", ");
+        context.printer.warn(format!("{names} in {file} leads elsewhere, and is left alone"));
+    }
     let message = if !plan.changes() {
         let names: Vec<_> = plan.servers.iter().map(|(name, _)| name.as_str()).collect();
         format!("{file} has no server {}; nothing was changed", names.join(", "))

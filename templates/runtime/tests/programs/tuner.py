@@ -2,7 +2,7 @@
 
 from agent_runtime import Tuner, conversation, effect, state
 
-tuner = Tuner("fixture-tuner", version="1.2.3")
+tuner = Tuner("fixture-tuner", version="1.2.3", tracks_parts=True)
 
 
 @tuner.tool
