@@ -212,7 +212,7 @@ impl Parts {
             bytes.extend_from_slice(lead);
             lead = b",\n  ";
             match member {
-                Member::Whole(leaf) => bytes.extend_from_slice(leaf.text.as_bytes()),
+                Member::Whole(whole) => bytes.extend_from_slice(whole.text.as_bytes()),
                 Member::Open(key, inners) => {
                     bytes.extend_from_slice(key.as_bytes());
                     let mut lead = &b": {\n    "[..];
@@ -506,7 +506,7 @@ mod tests {
     #[test]
     fn parts_meet_what_is_in_them_and_around_them() {
         let mut set = PartSet::default();
-        assert!(!set.meets(&["".to_owned()]));
+        assert!(!set.meets(&[String::new()]));
         set.insert(Part::at("/tasks/a~1b"));
         set.insert(Part::at("/n"));
         for (pointer, meets) in [

@@ -82,7 +82,7 @@ impl Staging {
         let current = self.journal()?;
         let takes = |heading: &Heading| heading.is_by_tuner() && takes(heading);
         if scope == Scope::First && !journal::has_withdrawals(&current) {
-            let records = journal::find(&current, text, &takes).map_err(self.places.damaged())?;
+            let records = journal::find(&current, text, takes).map_err(self.places.damaged())?;
             if !records.is_empty() {
                 return Ok(Selected::alone(records, current));
             }

@@ -214,10 +214,8 @@ pub(super) fn write_hex(line: &mut Vec<u8>, bytes: &[u8]) {
 /// A text that has nothing to escape is copied whole. All of it is looked at, which the compiler
 /// does many bytes at a time.
 fn write_text(line: &mut Vec<u8>, text: &str) {
-    let is_plain = text
-        .bytes()
-        .fold(true, |is_plain, byte| is_plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
-    if is_plain {
+    let escapes = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if text.bytes().fold(0, |all, byte| all | u8::from(escapes(byte))) == 0 {
         line.push(b'"');
         line.extend_from_slice(text.as_bytes());
         line.push(b'"');

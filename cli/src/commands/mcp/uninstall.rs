@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let plan = removal::plan(&request)?;
     show(&plan, context);
     let done = if arguments.dry_run { None } else { Some(plan.carry_out(&request)?) };
-    report(&plan, done, &request, context);
+    report(&plan, done.as_ref(), &request, context);
     Ok(Exit::Done)
 }
 
@@ -85,11 +85,12 @@ fn removed(plan: &Plan) -> Vec<&str> {
 
 fn report(
     plan: &Plan,
-    done: Option<(Option<PathBuf>, bool)>,
+    done: Option<&(Option<PathBuf>, bool)>,
     request: &Request,
     context: &Context,
 ) {
-    let (backup, is_gone) = done.clone().unwrap_or((None, true));
+    let (backup, is_gone) =
+        done.map_or((None, true), |(backup, is_gone)| (backup.as_ref(), *is_gone));
     context.printer.json(&json!({
         "schema": "agent/uninstallation@1",
         "host": request.host.as_str(),

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
+use std::hash::BuildHasher;
 
 /// How far is looked ahead for updates that are replayed in one request.
 const AHEAD: usize = 1 << 16;
@@ -257,7 +258,8 @@ impl<'a> Rewriting<'a> {
         self.ready.clear();
         let Some(Ahead::Update(update)) = self.ahead.pop_front() else { return Ok(()) };
         self.follow(&update)?;
-        self.make(record, InTurn::Replay(outcome.into()))
+        self.make(record, InTurn::Replay(outcome.into()));
+        Ok(())
     }
 
     pub fn finish(self) -> Rewritten {
@@ -361,13 +363,13 @@ impl<'a> Rewriting<'a> {
                 let record = update.record().map_err(damaged)?;
                 self.follow(&update)?;
                 self.replayed += 1;
-                self.make(record, replay)?;
+                self.make(record, replay);
                 Ok(None)
             }
             _ => {
                 self.ready.clear();
                 self.ahead.push_front(Ahead::Update(update));
-                Ok(Some(Needed::Replays(self.to_be_replayed()?)))
+                Ok(Some(Needed::Replays(self.next_replays()?)))
             }
         }
     }
@@ -379,7 +381,7 @@ impl<'a> Rewriting<'a> {
 
     /// The next update and those after it that are likely to be replayed after it, up to one that
     /// would find something which was changed in between.
-    fn to_be_replayed(&mut self) -> Result<Vec<Record>, JournalError> {
+    fn next_replays(&mut self) -> Result<Vec<Record>, JournalError> {
         let mut records = Vec::new();
         let mut stale = PartSet::default();
         let mut at = 0;
@@ -451,7 +453,9 @@ impl<'a> Rewriting<'a> {
             return self.written.line(update).map_err(|error| damaged(self.read as u64, &error));
         }
         if !self.ready.is_empty() {
-            parts.into_iter().for_each(|part| self.stale.insert(part));
+            for part in parts {
+                self.stale.insert(part);
+            }
         }
         if matches!(update.change, Change::State(_)) {
             let mut record = update.record().map_err(|error| damaged(self.read as u64, &error))?;
@@ -464,7 +468,7 @@ impl<'a> Rewriting<'a> {
     }
 
     /// An update with an outcome of its own.
-    fn make(&mut self, mut record: Record, replay: InTurn) -> Result<(), JournalError> {
+    fn make(&mut self, mut record: Record, replay: InTurn) {
         (record.change, record.state) = (None, None);
         record.touched = replay.touched().map(<[String]>::to_vec);
         let made = match replay {
@@ -485,7 +489,7 @@ impl<'a> Rewriting<'a> {
                 if is_new {
                     self.dropped.push((record, why));
                 }
-                return Ok(());
+                return;
             }
         };
         if record.is_dropped() {
@@ -497,7 +501,6 @@ impl<'a> Rewriting<'a> {
             record.change = change;
         }
         self.written.changed(record, &self.is);
-        Ok(())
     }
 
     fn of_state(&self, after: &Value) -> Result<Made, String> {
@@ -629,7 +632,10 @@ fn damaged(offset: u64, error: &serde_json::Error) -> JournalError {
 }
 
 /// The sequence numbers of the first and the last of these signals.
-pub fn ends_of(bytes: &[u8], ids: &HashSet<String>) -> Result<(u64, u64), JournalError> {
+pub fn ends_of(
+    bytes: &[u8],
+    ids: &HashSet<String, impl BuildHasher>,
+) -> Result<(u64, u64), JournalError> {
     let (mut first, mut last) = (u64::MAX, 0);
     scan(bytes, |heading| {
         if heading.is_by_tuner() && ids.contains(&heading.id) {

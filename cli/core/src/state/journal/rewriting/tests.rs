@@ -74,7 +74,8 @@ impl Tool<'_> {
     fn length(&mut self) {
         let member = self.name("a");
         self.touched.extend([format!("/{member}"), "/length".to_owned()]);
-        self.state["length"] = json!(self.state[&member].as_object().map_or(0, |all| all.len()));
+        self.state["length"] =
+            json!(self.state[&member].as_object().map_or(0, serde_json::Map::len));
     }
 
     fn replace(&mut self) {
