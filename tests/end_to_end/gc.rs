@@ -1,11 +1,13 @@
 //! `agent gc`: files in use are kept, however old they are; leftovers of killed commands are
 //! removed.
 
-use crate::pipes::Pipes;
+use crate::pipes::{Pipes, eventually};
 use crate::served::{FOLDER, Served};
+use crate::world::{AGENT, World};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 const RUNNER: &str = r#"
@@ -227,4 +229,20 @@ fn commands_work_during_a_gc_of_everything_unused() {
         });
     }
     served.agent(["verify"]).code(7);
+}
+
+#[test]
+fn an_interrupted_demo_leaves_no_folder() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let world = World::new();
+    let temporary = world.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    let mut command = world.command(AGENT, ".");
+    let mut demo =
+        command.arg("demo").env("TMPDIR", &temporary).stdout(Stdio::null()).spawn().unwrap();
+    let entries = || std::fs::read_dir(&temporary).unwrap().flatten().count();
+    eventually(Duration::from_secs(30), "the demo has its folder", || entries() > 0);
+    kill_process(Pid::from_child(&demo), Signal::TERM).unwrap();
+    assert_eq!(demo.wait().unwrap().code(), Some(143));
+    assert_eq!(entries(), 0);
 }

@@ -5,6 +5,7 @@ use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
+use agent_engine::world::child_process;
 use agent_engine::world::output::Output;
 use agent_engine::world::process::Run;
 use agent_engine::world::temporary::{self, Temporary};
@@ -65,6 +66,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
             .with_hint("write the SVG to a file"));
     }
     let began = Instant::now();
+    child_process::end_on_interrupt();
     let temporary = Temporary::outside(temporary::DEMO)?;
     let folder = arguments
         .keep
