@@ -26,9 +26,8 @@ use std::path::{Path, PathBuf};
         \n  agent mcp install --host codex --at ^1.2 --name estimates --dry-run\
         \n  agent mcp install --host cursor --env API_KEY --env MODE=fast")]
 pub struct Arguments {
-    /// The host
-    #[arg(long, value_enum)]
-    host: Host,
+    #[command(flatten)]
+    entry: Entry,
     /// The servers to install; `all` is each of them
     #[arg(
         long = "server",
@@ -42,12 +41,6 @@ pub struct Arguments {
     /// or any commit; or shares of the conversations, as active=90,staging=10
     #[arg(long, value_name = "WHAT", default_value = "active")]
     at: Traffic,
-    /// The name that the host shows [default: the name in agent.toml]
-    #[arg(long)]
-    name: Option<String>,
-    /// The scope of the installation
-    #[arg(long, value_enum, default_value = "user")]
-    scope: Scope,
     /// The URL of a running server (`agent mcp runner --http ADDR`), instead of a command that the
     /// host starts
     #[arg(long, value_name = "URL")]
@@ -61,15 +54,29 @@ pub struct Arguments {
     #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = Variable::parse,
         conflicts_with = "http")]
     env: Vec<Variable>,
-    /// Edit the configuration even where the host has a command of its own
-    #[arg(long)]
-    edit: bool,
     /// Print the part of the configuration that would be written, and write nothing
     #[arg(long, conflicts_with = "dry_run")]
     print: bool,
     /// Show what would be done
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Where the entries of a host are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Entry {
+    /// The host
+    #[arg(long, value_enum)]
+    pub(super) host: Host,
+    /// The name that the host shows [default: the name in agent.toml]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// The scope of the installation
+    #[arg(long, value_enum, default_value = "user")]
+    pub(super) scope: Scope,
+    /// Edit the configuration even where the host has a command of its own
+    #[arg(long)]
+    pub(super) edit: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -132,15 +139,15 @@ fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure>
             "`--at` is for the Runner, which is not one of the chosen servers",
         ));
     }
-    let name = name(arguments.name.as_deref(), &manifest)?;
+    let name = name(arguments.entry.name.as_deref(), &manifest)?;
     let server = |kind| server(kind, &name, arguments, (&folder, &manifest));
     let servers = kinds.into_iter().map(server).collect::<Result<_, _>>()?;
     Ok(Request {
-        host: arguments.host,
-        scope: arguments.scope,
+        host: arguments.entry.host,
+        scope: arguments.entry.scope,
         servers,
         repository: folder,
-        edit: arguments.edit,
+        edit: arguments.entry.edit,
     })
 }
 

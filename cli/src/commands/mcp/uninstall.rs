@@ -1,7 +1,6 @@
-use super::install::{self, Kind};
+use super::install::{self, Entry, Kind};
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
-use crate::installation::host::{Host, Scope};
 use crate::installation::removal::{self, Plan, Request};
 use crate::printer::{Printer, Style};
 use agent_engine::error::Failure;
@@ -19,24 +18,14 @@ use std::path::PathBuf;
         \n  agent mcp uninstall --host vscode --scope project --server runner\
         \n  agent mcp uninstall --host cursor --http http://127.0.0.1:8080/mcp --dry-run")]
 pub struct Arguments {
-    /// The host
-    #[arg(long, value_enum)]
-    host: Host,
+    #[command(flatten)]
+    entry: Entry,
     /// The servers to remove; `all` is each of them
     #[arg(long = "server", value_enum, value_delimiter = ',', default_value = "all")]
     servers: Vec<Kind>,
-    /// The name that the host shows [default: the name in agent.toml]
-    #[arg(long)]
-    name: Option<String>,
-    /// The scope of the installation
-    #[arg(long, value_enum, default_value = "user")]
-    scope: Scope,
     /// The URL of the server, where it was installed with `--http`
     #[arg(long, value_name = "URL")]
     http: Option<String>,
-    /// Edit the configuration even where the host has a command of its own
-    #[arg(long)]
-    edit: bool,
     /// Show what would be done
     #[arg(long)]
     dry_run: bool,
@@ -53,17 +42,17 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 
 fn request(arguments: &Arguments, context: &Context) -> Result<Request, Failure> {
     let (folder, manifest) = install::repository(context)?;
-    let name = install::name(arguments.name.as_deref(), &manifest)?;
+    let name = install::name(arguments.entry.name.as_deref(), &manifest)?;
     let kinds = Kind::EACH
         .into_iter()
         .filter(|kind| arguments.servers.contains(kind) || arguments.servers.contains(&Kind::All));
     Ok(Request {
-        host: arguments.host,
-        scope: arguments.scope,
+        host: arguments.entry.host,
+        scope: arguments.entry.scope,
         names: kinds.map(|kind| kind.named(&name)).collect(),
         repository: folder,
         url: arguments.http.clone(),
-        edit: arguments.edit,
+        edit: arguments.entry.edit,
     })
 }
 
