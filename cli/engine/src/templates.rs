@@ -123,7 +123,7 @@ static TEMPLATES: &[Template] = &[
         .on("search"),
     Template::new(
         "journals",
-        "the example of `preferences`: ranks journals by who cites whom",
+        "the example of `preferences`: ranks journals by their citations",
         &JOURNALS,
     )
     .on("preferences"),

@@ -4,7 +4,7 @@
 
 A message is a conversation. Users are right about most answers, not all; a fifth of them says
 nothing. The quality of each prompt is known here, so the answers that were missed by not giving the
-best prompt to everybody can be counted.
+best prompt to all can be counted.
 """
 
 import argparse
