@@ -1,4 +1,4 @@
-# Every habit of the project as a recipe.
+# The commands of the project's development, as recipes.
 
 # list the recipes
 default:
@@ -16,11 +16,11 @@ demo:
 test:
     cargo test --workspace
 
-# the same, quicker to read
+# the same by nextest, with shorter output
 nextest *ARGS:
     cargo nextest run --workspace {{ARGS}}
 
-# odd bytes without end, as a child may send them: just fuzz [TARGET] [libFuzzer's options]; needs nightly and `cargo install cargo-fuzz`
+# fuzzes the parser of a child's frames, without end: just fuzz [TARGET] [libFuzzer's options]; needs nightly and `cargo install cargo-fuzz`
 fuzz TARGET="frames" *ARGS:
     cargo +nightly fuzz run --fuzz-dir tests/fuzz {{TARGET}} -- {{ARGS}}
 
@@ -42,7 +42,7 @@ new-rule id level why message:
 bless-rules:
     BLESS=1 cargo test -p agent-core --test contract_rules
 
-# what a promotion's git part and the newest of 100,000 tags cost, as ratios to git itself
+# the cost of a promotion's git operations, and of the newest of 100,000 tags, as ratios to git itself
 bench-git:
     cargo bench --bench git
 
@@ -73,7 +73,7 @@ bench-trigger-check *ARGS:
     cargo build --release
     python3 tests/bench/trigger_check.py {{ARGS}}
 
-# what a call and a signal cost with 20 triggers on against none, in one run
+# the cost of a call and of a signal with 20 triggers against none, in one run
 bench-watched *ARGS:
     cargo build --release
     python3 tests/bench/watched.py {{ARGS}}
@@ -107,7 +107,7 @@ bench-staging *ARGS:
 kills COUNT="10000":
     AGENT_TEST_KILLS={{COUNT}} cargo test -p agent --test end_to_end kill::
 
-# one byte flipped in each kind of evidence, at so many places of each: `agent verify --all` finds every one
+# one byte flipped in each kind of evidence, at COUNT places of each: `agent verify --all` finds every one
 flips COUNT="150":
     AGENT_TEST_FLIPS={{COUNT}} cargo test -p agent --test end_to_end one_flipped_byte -- --nocapture
 
@@ -159,7 +159,7 @@ bench-prompts *ARGS:
     target/bench-prompts/bin/python -m pip install --quiet gepa==0.1.4
     target/bench-prompts/bin/python tests/bench/prompts.py {{ARGS}}
 
-# one of 100,000 signals is taken back: the last, one of the middle, the first: just bench-withdraw [--signals N]
+# withdraws one of 100,000 signals: the last, one of the middle, the first: just bench-withdraw [--signals N]
 bench-withdraw *ARGS:
     cargo build --release
     python3 tests/bench/withdraw.py {{ARGS}}
@@ -198,7 +198,7 @@ phoenix:
 bench-http *ARGS:
     cargo build --release
     python3 tests/bench/http_gateways.py {{ARGS}}
-# a page of the Versions API among 10,000 versions, and healthy requests beside idle, slow and odd ones
+# a page of the Versions API among 10,000 versions, and well-formed requests beside idle, slow and malformed ones
 bench-rest *ARGS:
     cargo build --release
     python3 tests/bench/rest.py {{ARGS}}
@@ -207,7 +207,7 @@ bench-rest *ARGS:
 bench-search *ARGS:
     python3 tests/bench/search.py {{ARGS}}
 
-# cheats that no version may come of, each with what was seen: just cheats [--quick | --list] [NAME...]
+# cheats that must not lead to a version, each with its observed outcome: just cheats [--quick | --list] [NAME...]
 cheats *ARGS:
     cargo build --release
     PATH="$PWD/target/release:$PATH" python3 tests/attacks/cheats.py {{ARGS}}
@@ -224,7 +224,7 @@ bench-preferences *ARGS:
 bench-rules *ARGS:
     python3 tests/bench/rules.py {{ARGS}}
 
-# every yardstick of what learns in one table, peers beside it (their packages are installed, once); --quick runs a small version of each in minutes: just bench-yardsticks [--quick] [--only bandits,rules]
+# every yardstick of the learners in one table, with their peers (their packages are installed, once); --quick runs a small version of each in minutes: just bench-yardsticks [--quick] [--only bandits,rules]
 bench-yardsticks *ARGS:
     cargo build --release
     python3 tests/bench/yardsticks.py {{ARGS}}

@@ -1,4 +1,5 @@
-//! Holds the arrows of ARCHITECTURE.md: who may know whom, and which crate has which one door.
+//! Checks what ARCHITECTURE.md states: which module may use which, and the one place in which each
+//! outside crate is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,8 +47,8 @@ fn shown(path: &Path) -> String {
 }
 
 #[test]
-fn each_effect_has_one_door() {
-    let doors = [
+fn each_outside_crate_is_used_in_one_place() {
+    let places = [
         ("gix::", "cli/engine/src/world/git/"),
         ("duct::", "cli/engine/src/world/process.rs"),
         ("tokio::process", "cli/engine/src/world/child_process.rs"),
@@ -83,21 +84,23 @@ fn each_effect_has_one_door() {
         .iter()
         .flat_map(|folder| rust_files(&root().join(folder)))
         .collect();
-    let trespasses: Vec<_> = files
+    let violations: Vec<_> = files
         .iter()
         .flat_map(|file| {
             let code = code(file);
             let is_inside = |word: &str| {
-                doors.iter().any(|(other, door)| *other == word && shown(file).starts_with(door))
+                places.iter().any(|(other, place)| *other == word && shown(file).starts_with(place))
             };
-            doors
+            places
                 .iter()
                 .filter(|(word, _)| names(&code, word) && !is_inside(word))
-                .map(|(word, door)| format!("{} names {word}; its door is {door}", shown(file)))
+                .map(|(word, place)| {
+                    format!("{} names {word}, which belongs in {place}", shown(file))
+                })
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
@@ -113,7 +116,7 @@ fn core_is_pure() {
         "gix",
         "tokio",
     ];
-    let trespasses: Vec<_> = rust_files(&root().join("cli/core/src"))
+    let violations: Vec<_> = rust_files(&root().join("cli/core/src"))
         .iter()
         .flat_map(|file| {
             let whole = code(file);
@@ -126,20 +129,20 @@ fn core_is_pure() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// The rooms of a crate by floor, the lowest first: a room knows its own files and rooms on lower
-/// floors.
-struct House {
+/// The modules of a crate by layer, the lowest first: a module uses its own files and modules of
+/// lower layers.
+struct Layers {
     root: &'static str,
-    floors: &'static [&'static [&'static str]],
+    layers: &'static [&'static [&'static str]],
 }
 
-const HOUSES: [House; 3] = [
-    House {
+const CRATES: [Layers; 3] = [
+    Layers {
         root: "cli/core/src",
-        floors: &[
+        layers: &[
             &["child", "statistics"],
             &["formats"],
             &["off_policy", "state", "version"],
@@ -152,9 +155,9 @@ const HOUSES: [House; 3] = [
             &["verification"],
         ],
     },
-    House {
+    Layers {
         root: "cli/engine/src",
-        floors: &[
+        layers: &[
             &["templates", "world"],
             &["child", "conversations", "error", "staging", "telemetry"],
             &["notices"],
@@ -167,50 +170,50 @@ const HOUSES: [House; 3] = [
             &["gc", "trigger"],
         ],
     },
-    House {
+    Layers {
         root: "cli/serve/src",
-        floors: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]],
+        layers: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]],
     },
 ];
 
-impl House {
-    fn floor(&self, room: &str) -> Option<usize> {
-        self.floors.iter().position(|floor| floor.contains(&room))
+impl Layers {
+    fn layer(&self, module: &str) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.contains(&module))
     }
 
-    /// The room of a file: the folder or file right below the root.
-    fn room(&self, file: &Path) -> String {
-        let inside = file.strip_prefix(root().join(self.root)).expect("a file of the house");
+    /// The module of a file: the folder or file right below the root.
+    fn module(&self, file: &Path) -> String {
+        let inside = file.strip_prefix(root().join(self.root)).expect("a file of the crate");
         let first = inside.components().next().expect("a name").as_os_str().to_string_lossy();
         first.trim_end_matches(".rs").to_owned()
     }
 
-    fn trespasses(&self) -> Vec<String> {
-        let mut trespasses = Vec::new();
+    fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
         for file in rust_files(&root().join(self.root)) {
-            let room = self.room(&file);
-            if room == "lib" {
+            let module = self.module(&file);
+            if module == "lib" {
                 continue;
             }
-            let Some(floor) = self.floor(&room) else {
-                trespasses.push(format!(
-                    "{}: the room `{room}` stands on no floor of tests/tidy.rs",
+            let Some(layer) = self.layer(&module) else {
+                violations.push(format!(
+                    "{}: the module `{module}` is in no layer of tests/tidy.rs",
                     shown(&file)
                 ));
                 continue;
             };
-            for named in named_rooms(&code(&file)) {
-                if named != room && self.floor(&named).is_none_or(|other| other >= floor) {
-                    trespasses.push(format!("{}: `{room}` may not know `{named}`", shown(&file)));
+            for named in named_modules(&code(&file)) {
+                if named != module && self.layer(&named).is_none_or(|other| other >= layer) {
+                    violations.push(format!("{}: `{module}` may not use `{named}`", shown(&file)));
                 }
             }
         }
-        trespasses
+        violations
     }
 }
 
 /// The first names after `crate::`.
-fn named_rooms(code: &str) -> BTreeSet<String> {
+fn named_modules(code: &str) -> BTreeSet<String> {
     let name = |rest: &str| {
         rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
     };
@@ -218,13 +221,13 @@ fn named_rooms(code: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn rooms_know_only_lower_floors() {
-    let trespasses: Vec<_> = HOUSES.iter().flat_map(House::trespasses).collect();
-    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+fn modules_use_only_lower_layers() {
+    let violations: Vec<_> = CRATES.iter().flat_map(Layers::violations).collect();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// Where a kind is read: by the fronts, which map it to their codes, and where a room of the engine
-/// makes its own error of a failure of rooms below.
+/// Where a kind is read: by the front ends, which map it to their codes, and where a module of the
+/// engine makes its own error of a failure of lower modules.
 const READERS_OF_KINDS: [&str; 4] = [
     "cli/src/exit.rs",
     "cli/serve/src/rest/problem.rs",
@@ -262,7 +265,7 @@ fn callers_match_variants_and_not_kinds() {
         assert!(!reads_a_kind(naming), "{naming}");
     }
     let crates = ["cli/engine/src", "cli/serve/src", "cli/src", "hooks/src"];
-    let trespasses: Vec<_> = crates
+    let violations: Vec<_> = crates
         .iter()
         .flat_map(|folder| rust_files(&root().join(folder)))
         .filter(|file| !READERS_OF_KINDS.contains(&shown(file).as_str()))
@@ -270,13 +273,13 @@ fn callers_match_variants_and_not_kinds() {
         .filter(|file| {
             reads_a_kind(code(file).split("#[cfg(test)]\nmod tests {").next().unwrap_or_default())
         })
-        .map(|file| format!("{} reads a `FailureKind`; match a room's own error", shown(&file)))
+        .map(|file| format!("{} reads a `FailureKind`; match a module's own error", shown(&file)))
         .collect();
-    assert!(trespasses.is_empty(), "{}", trespasses.join("\n"));
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// The source folders of the crates, with the largest circle of files that each may hold.
-const LARGEST_CIRCLES: [(&str, usize); 5] = [
+/// The source folders of the crates, with the largest cycle of files that each may hold.
+const LARGEST_CYCLES: [(&str, usize); 5] = [
     ("cli/core/src", 4),
     ("cli/engine/src", 4),
     ("cli/serve/src", 4),
@@ -340,8 +343,8 @@ impl Imports {
         }
     }
 
-    /// The circles: files each of which reaches each other by imports.
-    fn circles(&self) -> Vec<BTreeSet<&Module>> {
+    /// The cycles: files each of which reaches each other by imports.
+    fn cycles(&self) -> Vec<BTreeSet<&Module>> {
         let arrows: BTreeMap<_, _> = self
             .modules
             .iter()
@@ -349,19 +352,16 @@ impl Imports {
             .collect();
         let reached: BTreeMap<_, _> =
             arrows.keys().map(|module| (*module, reachable(&arrows, module))).collect();
-        let circle = |module: &Module| -> BTreeSet<&Module> {
+        let cycle = |module: &Module| -> BTreeSet<&Module> {
             reached[module]
                 .iter()
                 .copied()
                 .filter(|other| reached[other].contains(module))
                 .collect()
         };
-        let circles: BTreeSet<BTreeSet<&Module>> = arrows
-            .keys()
-            .map(|module| circle(module))
-            .filter(|circle| !circle.is_empty())
-            .collect();
-        circles.into_iter().collect()
+        let cycles: BTreeSet<BTreeSet<&Module>> =
+            arrows.keys().map(|module| cycle(module)).filter(|cycle| !cycle.is_empty()).collect();
+        cycles.into_iter().collect()
     }
 }
 
@@ -434,12 +434,12 @@ fn leading_path(text: &str) -> String {
 }
 
 #[test]
-fn circles_of_files_are_small() {
+fn cycles_of_files_are_small() {
     let mut large = Vec::new();
-    for (folder, most) in LARGEST_CIRCLES {
+    for (folder, most) in LARGEST_CYCLES {
         let imports = Imports::of(&root().join(folder));
-        for circle in imports.circles().into_iter().filter(|circle| circle.len() > most) {
-            let names: Vec<_> = circle.iter().map(|module| module.join("::")).collect();
+        for cycle in imports.cycles().into_iter().filter(|cycle| cycle.len() > most) {
+            let names: Vec<_> = cycle.iter().map(|module| module.join("::")).collect();
             large.push(format!(
                 "{folder}: {} files import each other: {}",
                 names.len(),
@@ -451,7 +451,7 @@ fn circles_of_files_are_small() {
 }
 
 #[test]
-fn a_circle_is_found_through_every_form_of_import() {
+fn a_cycle_is_found_through_every_form_of_import() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("a file is written");
@@ -470,10 +470,10 @@ fn a_circle_is_found_through_every_form_of_import() {
     );
     write("room/two.rs", "fn two() -> crate::a::A {}\n// use crate::room::Two;\n");
     let imports = Imports::of(folder.path());
-    let circles: Vec<Vec<_>> = imports
-        .circles()
+    let cycles: Vec<Vec<_>> = imports
+        .cycles()
         .iter()
-        .map(|circle| circle.iter().map(|module| module.join("::")).collect())
+        .map(|cycle| cycle.iter().map(|module| module.join("::")).collect())
         .collect();
-    assert_eq!(circles, [["a", "room", "room::one", "room::two"]]);
+    assert_eq!(cycles, [["a", "room", "room::one", "room::two"]]);
 }

@@ -27,7 +27,7 @@ pub const GROUPS: [(&str, &[&str]); 7] = [
     ("Test", &["test", "evaluate", "replay", "bisect", "semver", "verify"]),
     ("Version", &["promote", "release", "rollback", "versions", "pin", "unpin", "sync"]),
     ("Serve", &["mcp", "serve", "canary"]),
-    ("Look after", &["doctor", "gc", "hooks", "completions", "man", "help"]),
+    ("Maintain", &["doctor", "gc", "hooks", "completions", "man", "help"]),
 ];
 
 const AFTER_HELP: &str = "\

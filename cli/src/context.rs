@@ -1,4 +1,4 @@
-//! What every verb receives: the working directory and the printer.
+//! The context of every verb: the working directory and the printer.
 
 use crate::global_flags::Global;
 use crate::printer::Printer;

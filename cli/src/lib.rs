@@ -20,7 +20,7 @@ use std::process::ExitCode;
 /// Parses argv, runs the verb, reports its error, and returns the exit code.
 pub fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
-    if let Some(exit) = unseen() {
+    if let Some(exit) = internal_verb() {
         return exit;
     }
     world::inherited::reset();
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
         // stdout of a server belongs to its protocol
-        Err(error) if arguments.command.speaks_over_stdio() => context.printer.error(&error),
+        Err(error) if arguments.command.serves_over_stdio() => context.printer.error(&error),
         Err(error) => context.printer.failed(&error),
     };
     world::temporary::remove_all();
@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
 
 /// The internal verbs, with which `agent` starts itself.
 #[cfg(target_os = "linux")]
-fn unseen() -> Option<ExitCode> {
+fn internal_verb() -> Option<ExitCode> {
     use commands::{attempt, launch};
     let printer = printer::Printer::new(false, printer::Volume::Normal, printer::Color::Auto);
     let ended = match launch::from_argv(std::env::args_os()) {

@@ -153,7 +153,7 @@ fn a_reason_is_printed_once_per_run() {
     let ended = world.agent("a", ["architect", "wreck: all attempts alike"]).code(1);
     let said = ended.stdout.clone() + &ended.stderr;
     assert_eq!(said.matches("the coder broke it").count(), 1, "{said}");
-    assert_eq!(said.matches("not taken, for the reason of attempt 1").count(), 2, "{said}");
+    assert_eq!(said.matches("rejected, for the reason of attempt 1").count(), 2, "{said}");
     assert!(
         ended.stdout.starts_with(
             "refused: every attempt was rejected\nto show the change: git log -p -1 architect/r-"
@@ -463,7 +463,7 @@ fn changes_by_an_unconfined_coder_are_detected() {
     assert_eq!(
         report(&world, "tamper: please", 0)["status"],
         "released",
-        "whoever stays at home is not bothered"
+        "a coder that changes only its workplace passes"
     );
     world.agent("a", ["verify", "--all"]).ok();
 }
@@ -553,7 +553,7 @@ fn a_change_of_evaluators_fails_by_the_old_ones_or_waits_for_a_person() {
             .git("a", ["diff", "--name-only", "active", branch])
             .contains("tests/fast/estimates.jsonl")
     );
-    says(&report(&world, "state: please", 1), 0, "the state is the Tuner's");
+    says(&report(&world, "state: please", 1), 0, "the state is changed by signals to the Tuner");
 
     for (feedback, path) in [
         ("gate: please", "agent.toml (`[release]`"),
@@ -730,7 +730,7 @@ fn the_builtin_coder_applies_a_matching_inspiration_or_requires_a_person() {
     .json();
     assert_eq!(
         (&asked["status"], &asked["why"]),
-        (&"needs-person".into(), &"no inspiration answers this feedback".into())
+        (&"needs-person".into(), &"no inspiration matches this feedback".into())
     );
     let (branch, id) = (asked["branch"].as_str().unwrap(), asked["feedback"][0].as_str().unwrap());
     let case: Value = serde_json::from_str(

@@ -251,7 +251,7 @@ fn a_canary_ends_at_its_limit_or_by_hand() {
     start(served, []);
     served.agent(["tune", "reward", "value=1"]).ok();
     served.agent(["promote"]).ok();
-    served.agent(["canary", "status"]).code(1).stdout_has("overtaken: v0.1.1 is served by now");
+    served.agent(["canary", "status"]).code(1).stdout_has("overtaken: v0.1.1 is served now");
     let listed = served.agent(["canary", "list"]).ok();
     listed.stdout_has("not-enough-evidence").stdout_has("overtaken").stdout_has("stopped");
 }

@@ -228,7 +228,7 @@ fn a_case_and_a_tier_have_limits_of_their_own() {
     );
     assert_eq!(
         micro["reasons"][0],
-        "the limit of 1 s for the tier is over: its children were ended"
+        "the time limit of 1 s for the tier was reached: its children were ended"
     );
 }
 
@@ -304,9 +304,7 @@ fn a_judge_command_is_run_once_and_its_answer_reused() {
         "wavers",
         json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3, "agree": 0.67}),
     )]);
-    on(&shop, "2026-11-22", &["--no-cache"])
-        .code(1)
-        .stdout_has("the judge disagrees with itself: 2 of 3");
+    on(&shop, "2026-11-22", &["--no-cache"]).code(1).stdout_has("the judge's votes differ: 2 of 3");
     shop.cases(&[judged(
         "wavers",
         json!({"run": ["python", "tests/judge.py", "wavers"], "votes": 3}),
@@ -370,7 +368,7 @@ fn a_bad_judge_or_scorer_is_an_error_of_its_own_cases_alone() {
     assert_eq!(why("hangs2"), "the scorer process did not answer `price` within 1.5 s");
     assert_eq!(
         why("hangs5"),
-        "the scorer `hangs` has broken its process 3 times and is not asked again"
+        "the scorer `hangs` has ended its process 3 times and is not called again"
     );
 }
 

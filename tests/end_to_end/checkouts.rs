@@ -78,7 +78,7 @@ fn a_checkout_that_was_changed_is_not_served() {
     }
 }
 
-/// Whoever writes to the checkout while a tier runs: its results are those of no commit.
+/// A process writes to the checkout while a tier runs: the results are those of no commit.
 #[test]
 fn a_tier_on_a_checkout_that_changed_has_no_result() {
     let slow = "import time\n\

@@ -771,7 +771,7 @@ fn with_a_named_remote_history_is_not_forked() {
     hub.world
         .agent("b", ["promote"])
         .ok()
-        .stderr_has("whether origin serves something newer is not known");
+        .stderr_has("it is not known whether origin serves something newer");
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn a_runner_under_test_and_a_tuner_cannot_change_anything_outside() {
     }
     let stage = Stage::set();
     let (runner, tuner, control) = (stage.runner(), stage.tuner(), stage.control());
-    assert!(runs(control.left), "what nobody guards lives on");
+    assert!(runs(control.left), "an unguarded process continues");
     let left = control.left.to_string();
     World::finish(stage.served.world.command("kill", ".").args(["-9", &left])).ok();
     for (who, confined) in [("a Runner", &runner), ("a Tuner", &tuner)] {

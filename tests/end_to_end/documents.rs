@@ -367,7 +367,7 @@ fn the_rules_on_the_page_about_triggers_are_read() {
 }
 
 #[test]
-fn the_map_names_every_room_and_only_files_that_are_there() {
+fn the_map_names_every_module_and_only_files_that_are_there() {
     let text = text("ARCHITECTURE.md");
     let is_path = |span: &&str| {
         ["cli/", "hooks/", "tests/", "templates/", "examples/", ".github/"]
@@ -383,7 +383,7 @@ fn the_map_names_every_room_and_only_files_that_are_there() {
     let named: BTreeSet<String> = spans.map(str::to_owned).chain(mapped(&text)).collect();
     let gone: Vec<_> = named.iter().filter(|path| !source_root().join(path).exists()).collect();
     assert!(gone.is_empty(), "ARCHITECTURE.md names {gone:?}");
-    let missing: Vec<_> = rooms().into_iter().filter(|room| !named.contains(room)).collect();
+    let missing: Vec<_> = modules().into_iter().filter(|module| !named.contains(module)).collect();
     assert!(missing.is_empty(), "ARCHITECTURE.md does not name {missing:?}");
 }
 
@@ -399,8 +399,11 @@ fn mapped(text: &str) -> Vec<String> {
                 line.split_whitespace().map(|word| word.trim_end_matches([':', ',', '.', ';']));
             let first = words.next().unwrap_or_default();
             files.push(format!("{folder}{}", first.trim_end_matches('/')));
-            let others =
-                words.filter(|word| Path::new(word).extension().is_some_and(|end| end == "rs"));
+            let is_name = |word: &&str| {
+                word.ends_with('/')
+                    || Path::new(word).extension().is_some_and(|end| end == "rs" || end == "py")
+            };
+            let others = words.filter(is_name).map(|word| word.trim_end_matches('/'));
             let inside = |name: &str| {
                 Some(format!("{folder}{first}{name}"))
                     .filter(|path| first.ends_with('/') && source_root().join(path).exists())
@@ -413,20 +416,32 @@ fn mapped(text: &str) -> Vec<String> {
     files
 }
 
-/// The files and folders right below the crates' `src`.
-fn rooms() -> Vec<String> {
-    let not_rooms = ["lib.rs", "main.rs", "scaffold", "doctor"];
-    let crates = ["cli/core/src", "cli/engine/src", "cli/serve/src", "cli/src"];
-    let entries = crates.iter().flat_map(|folder| {
+/// The files and folders that the map has to name: those right below the crates' `src`, below
+/// `tests`, and of the Python package.
+fn modules() -> Vec<String> {
+    let folders = [
+        "cli/core/src",
+        "cli/engine/src",
+        "cli/serve/src",
+        "cli/src",
+        "hooks/src",
+        "templates/runtime/agent_runtime",
+        "tests",
+    ];
+    let entries = folders.iter().flat_map(|folder| {
         std::fs::read_dir(source_root().join(folder))
-            .expect("a crate")
+            .expect("a folder of the map")
             .map(move |entry| (folder, entry))
     });
     let names = entries.map(|(folder, entry)| {
         (folder, entry.expect("an entry").file_name().to_string_lossy().into_owned())
     });
+    let is_module = |name: &str| {
+        !["lib.rs", "main.rs", "scaffold", "py.typed"].contains(&name)
+            && !name.starts_with(['_', '.'])
+    };
     names
-        .filter(|(_, name)| !not_rooms.contains(&name.as_str()))
+        .filter(|(_, name)| is_module(name))
         .map(|(folder, name)| format!("{folder}/{name}"))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Effects: what a Tuner's tool requests of the world, recorded with the signal.
+//! Effects that a Tuner's tool requests, recorded with the signal.
 
 use crate::pipes::Pipes;
 use crate::served::{Served, json_lines};

@@ -543,7 +543,7 @@ fn line_ends_of_a_checkout_change_no_verdict() {
         .stderr_has("0 golden files would change");
 }
 
-/// Whoever can write to `.git` can put another file under the name of a case's.
+/// A user that can write to `.git` can put another file under the name of a case's.
 #[test]
 fn an_object_that_does_not_match_its_digest_is_not_used() {
     let shop = Shop::new();

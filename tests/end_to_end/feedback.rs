@@ -1,4 +1,4 @@
-//! Signals taken back: staging is as if they had never been sent, and no file has their content.
+//! Withdrawn signals: staging is as if they had never been sent, and no file has their content.
 
 use crate::kill::{Moment, Moments, kill_at, kills};
 use crate::served::{Served, json_lines};

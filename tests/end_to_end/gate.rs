@@ -233,11 +233,11 @@ fn a_change_without_a_worse_case_passes_not_worse() {
     served
         .agent(["promote", "--gate", "worse"])
         .code(2)
-        .stderr_has("it is one of better, not-worse");
+        .stderr_has("it has to be one of better, not-worse");
     served
         .agent(["promote", "--test", "anova"])
         .code(2)
-        .stderr_has("it is one of e-process, mcnemar, tango, bootstrap, signed-rank");
+        .stderr_has("it has to be one of e-process, mcnemar, tango, bootstrap, signed-rank");
 }
 
 #[test]

@@ -452,7 +452,9 @@ fn what_was_installed_is_removed_and_the_rest_preserved() {
     assert_eq!(world.read("home/.cursor/mcp.json"), foreign);
     install(&world, &["--host", "cursor", "--server", "tuner", "--edit"]).ok();
     let rest = uninstall(&world, &["--host", "cursor"]).ok();
-    rest.stderr_has("removed my-agent-tuner").stderr_has("my-agent in ").stderr_has("left alone");
+    rest.stderr_has("removed my-agent-tuner")
+        .stderr_has("my-agent in ")
+        .stderr_has("is not changed");
     let left: Value = serde_json::from_str(&world.read("home/.cursor/mcp.json")).unwrap();
     assert_eq!(left, serde_json::from_str::<Value>(foreign).unwrap());
     std::fs::remove_file(world.path("home/.cursor/mcp.json")).unwrap();

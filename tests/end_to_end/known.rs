@@ -217,8 +217,8 @@ fn a_case_is_explained() {
     calls(&shop, &[], 1);
     assert_eq!(
         explain("look-a"),
-        "look-a (micro, tests/micro/cases.jsonl:1) would not be run: its result is known, and \
-        holds: what it read of the state is the same: a\n"
+        "look-a (micro, tests/micro/cases.jsonl:1) would not be run: its result is known and \
+        still valid: what it read of the state is the same: a\n"
     );
     shop.write("state/active.state.json", "{\n  \"a\": 7,\n  \"b\": 2\n}\n");
     assert!(explain("look-a").contains("would be run: the state has changed where it was read: a"));
@@ -235,7 +235,7 @@ fn a_case_is_explained() {
         other["why"]
             .as_str()
             .unwrap()
-            .ends_with("other than in the last run here: runner/__main__.py"),
+            .ends_with("changed since the last run here: runner/__main__.py"),
         "{other}"
     );
     shop.test(&["--explain", "nobody"]).code(3).stderr_has("there is no case `nobody`");
@@ -322,7 +322,7 @@ fn results_with_varying_outcomes_are_not_reused() {
         shop.test(&["--explain", "tick"])
             .ok()
             .stdout
-            .contains("it gave two results where nothing had changed")
+            .contains("it gave two results although nothing had changed")
     );
 }
 

@@ -174,7 +174,10 @@ fn a_runner_that_dies_fails_that_call_and_serves_the_next() {
     let first = shim.call("weight", &json!({}))["structuredContent"]["process"].clone();
     for words in ["out of memory", "again"] {
         let told = shim.call_fails("die", &json!({"words": words}));
-        assert!(told.contains("died: exit status: 7") && told.contains(words), "{told}");
+        assert!(
+            told.contains("ended unexpectedly: exit status: 7") && told.contains(words),
+            "{told}"
+        );
         let now = shim.call("weight", &json!({}))["structuredContent"].clone();
         assert_eq!(now["weight"], 1);
         assert_ne!(now["process"], first);

@@ -99,7 +99,7 @@ fn it_dies() {
         RUNNER,
         AMPLE,
         &["die", "words=out of memory"],
-        &["died: exit status: 7", "out of memory"],
+        &["ended unexpectedly: exit status: 7", "out of memory"],
     );
 }
 
@@ -109,7 +109,7 @@ fn it_cannot_start() {
         "import no_such_module",
         AMPLE,
         &["weight"],
-        &["died: exit status: 1", "No module named 'no_such_module'"],
+        &["ended unexpectedly: exit status: 1", "No module named 'no_such_module'"],
     );
 }
 

@@ -105,7 +105,10 @@ fn a_shim_that_ends_ends_all_children() {
 fn a_runner_that_exits_is_reported_with_its_status_and_leaves_no_process() {
     let bench = Bench::new(RUNNER);
     let mut shim = bench.greeted();
-    for (how, told) in [("exit", "died: exit status: 7"), ("crash", "died: signal: 11 (SIGSEGV)")] {
+    for (how, told) in [
+        ("exit", "ended unexpectedly: exit status: 7"),
+        ("crash", "ended unexpectedly: signal: 11 (SIGSEGV)"),
+    ] {
         let (id, processes) = ending(&bench, &mut shim, how);
         let answer = shim.value();
         let text = answer["result"]["content"][0]["text"].as_str().unwrap();

@@ -181,7 +181,7 @@ fn a_limit_and_a_tool_left_out_hold_for_every_caller_of_both_eras() {
             );
             assert_eq!(
                 text("erase", json!({})).await,
-                (true, "the tool `erase` is left out: it is not served".to_owned())
+                (true, "the tool `erase` is hidden by the overlay".to_owned())
             );
             assert_eq!(
                 text("meter", json!({"number": 9})).await,
@@ -190,7 +190,7 @@ fn a_limit_and_a_tool_left_out_hold_for_every_caller_of_both_eras() {
         });
     }
     world.agent("a", ["run", "meter", "number=10"]).code(1).stdout_has("greater than the maximum");
-    world.agent("a", ["run", "erase"]).code(1).stdout_has("is left out");
+    world.agent("a", ["run", "erase"]).code(1).stdout_has("is hidden by the overlay");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn discovery_does_not_wait_for_python() {
     assert_eq!(
         shim.request("ping", &json!({}))["result"],
         json!({}),
-        "a queued call holds nobody up"
+        "a queued call delays no other one"
     );
     std::fs::write(&gate, "open").unwrap();
     let answer = shim.value();

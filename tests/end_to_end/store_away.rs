@@ -52,7 +52,7 @@ fn versions_are_listed_without_evaluations_and_a_warning() {
     );
     assert!(!served.agent(["versions", "resolve", "^0.1"]).ok().stderr.contains("warning"));
     served.agent(["run", "estimate", "task=tea"]).ok();
-    warns(&served.agent(["log", "--json"]).ok(), "what is in the object store is not among this");
+    warns(&served.agent(["log", "--json"]).ok(), "records in the object store are not included");
     served.agent(["log"]).ok().stdout_has("agent run");
     served.agent(["verify"]).code(6);
     std::fs::remove_file(&store).unwrap();

@@ -321,8 +321,8 @@ fn a_runner_that_breaks_protocol_is_exit_5_with_the_reason() {
         "print('{\"jsonrpc\": \"2.0\", \"id\": 1, \"resu', flush=True)",
         &["broke protocol: half a frame on a line"],
     );
-    check("sys.exit(3)", &["died: exit status: 3", "about to fail"]);
-    check("os.kill(os.getpid(), 9)", &["died: signal: 9", "about to fail"]);
+    check("sys.exit(3)", &["ended unexpectedly: exit status: 3", "about to fail"]);
+    check("os.kill(os.getpid(), 9)", &["ended unexpectedly: signal: 9", "about to fail"]);
     check("time.sleep(1000)", &["the Runner did not answer `price` within 2 s", "limits.call_s"]);
 
     let never_ready = Shop::with_runner("print('hello world', flush=True)\n");
@@ -331,7 +331,7 @@ fn a_runner_that_breaks_protocol_is_exit_5_with_the_reason() {
         .test(&[])
         .code(5)
         .stderr_has("skipped: hello world")
-        .stderr_has("died: exit status: 0");
+        .stderr_has("ended unexpectedly: exit status: 0");
     let broken = Shop::with_runner("import nowhere\n");
     broken
         .cases(&[tea("a", json!({"subset": {}}))])
@@ -375,7 +375,7 @@ fn one_bad_case_is_an_error_of_that_case_alone() {
                 .unwrap_or_default()
         };
         for (id, part) in [
-            ("dies", "died: exit status: 9"),
+            ("dies", "ended unexpectedly: exit status: 9"),
             ("raises", "ZeroDivisionError"),
             ("rubbish", "returned a str"),
             ("hangs", "did not answer `hang` within 2 s"),
@@ -450,7 +450,10 @@ fn a_runner_that_fails_again_and_again_ends_the_tier() {
     cases.extend((0..20).map(|number| {
         call(&format!("dies-{number}"), "die", json!({"code": 1}), json!({"subset": {}}))
     }));
-    shop.cases(&cases).test(&["--shards", "1"]).code(5).stderr_has("died: exit status: 1");
+    shop.cases(&cases)
+        .test(&["--shards", "1"])
+        .code(5)
+        .stderr_has("ended unexpectedly: exit status: 1");
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Registry {
             state: Some(blob),
             base: tip.clone(),
             eval: Some(evaluation.digest()),
-            journal: (kind == Kind::Promotion).then(|| digest(b"a Journal that nobody kept")),
+            journal: (kind == Kind::Promotion).then(|| digest(b"a Journal that is not stored")),
             undoes: undoes.iter().map(|patch| Version::new(0, 1, *patch)).collect(),
             ..Trailers::default()
         };

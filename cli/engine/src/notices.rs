@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub enum Level {
     /// Shown under `-v`.
     Detail,
-    /// What is going on.
+    /// Progress.
     Info,
     /// A warning: the command continues.
     Warning,

@@ -1,4 +1,4 @@
-//! What the binary carries with it: the agent templates and the Python package that every agent
+//! The files embedded in the binary: the agent templates and the Python package that every agent
 //! repository vendors.
 
 use agent_core::architect::inspiration::{self, Inspiration};
@@ -234,7 +234,7 @@ pub fn harness() -> &'static [NewFile] {
     &FILES
 }
 
-/// Of all that the harness is made of.
+/// The digest of the harness's files.
 pub fn harness_digest() -> &'static str {
     static DIGEST: LazyLock<String> = LazyLock::new(|| {
         let lines = harness()

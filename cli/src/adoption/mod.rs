@@ -184,7 +184,7 @@ impl Adoption {
             Some(node) => node.lock_in(&self.folder, place.path(), footprint, steps)?,
             None => None,
         };
-        self.write_house(footprint)?;
+        self.write_common_files(footprint)?;
         footprint.write(&draft.file())?;
         let manifest = manifest::Manifest::parse(
             &String::from_utf8_lossy(&draft.file().bytes),
@@ -318,20 +318,20 @@ impl Adoption {
     }
 
     /// Writes the files of every adopted repository besides its manifest, its lock and its cases.
-    fn write_house(&self, footprint: &mut Footprint) -> Result<(), Failure> {
+    fn write_common_files(&self, footprint: &mut Footprint) -> Result<(), Failure> {
         let mut ignored =
             ignoring(&fs::read_if_there(&self.folder.join(".gitignore"))?.unwrap_or_default());
         if self.node.is_some() && !GitCommand::isolated(&self.folder).ignores(MODULES)? {
             ignored.extend_from_slice(format!("{MODULES}\n").as_bytes());
         }
         footprint.write(&NewFile::new(".gitignore", ignored))?;
-        for file in self.house() {
+        for file in self.common_files() {
             footprint.write(&file)?;
         }
         Ok(())
     }
 
-    fn house(&self) -> Vec<NewFile> {
+    fn common_files(&self) -> Vec<NewFile> {
         let mut files = templates::runtime();
         files.push(NewFile::new(STATE, canonical::to_bytes(&first_state())));
         files.push(NewFile::new(SCHEMA, pretty(&schema(&self.name))));
@@ -343,7 +343,7 @@ impl Adoption {
 
     /// An existing file with other bytes is an error, so that no file of the user is overwritten.
     fn refuse_overwriting(&self) -> Result<(), Failure> {
-        let mut files = self.house();
+        let mut files = self.common_files();
         files.extend([CASES, CASES_README].map(|path| NewFile::new(path, "")));
         if matches!(self.requirements, Requirements::LockInputs { .. }) {
             files.push(NewFile::new(LOCK, ""));

@@ -43,7 +43,7 @@ pub enum Made {
 pub struct Gathering<'a> {
     repository: &'a Repository,
     worktree: PathBuf,
-    /// What repeats the calls.
+    /// The target that repeats the calls.
     what: What,
     /// Cases are made, and not written.
     dry_run: bool,

@@ -43,7 +43,7 @@ pub struct Tried {
     pub server: Value,
 }
 
-/// What came of the calls of one tool.
+/// The outcome of the calls of one tool.
 #[derive(Debug, Default)]
 struct Called {
     cases: Vec<Value>,
@@ -193,7 +193,7 @@ async fn called(
     Ok(called)
 }
 
-/// What a tool is called with.
+/// The arguments of a call.
 enum Attempt<'a> {
     /// Nothing: it has to refuse that.
     Bare {

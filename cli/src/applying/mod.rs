@@ -42,7 +42,7 @@ impl Plan {
     }
 }
 
-/// What `--undo` took back.
+/// What `--undo` restored.
 #[derive(Debug)]
 pub struct Undone {
     pub template: String,
@@ -64,7 +64,7 @@ pub fn undo(folder: &Path) -> Result<Undone, Failure> {
             format!("the template {} was applied and committed", footprint.origin()),
         )
         .with_hint(
-            "before a release `git revert COMMIT` takes it back, after one `agent rollback`",
+            "before a release undo it by `git revert COMMIT`, after one by `agent rollback`",
         ));
     }
     taken_back(footprint)
@@ -80,7 +80,7 @@ fn is_committed(folder: &Path, footprint: &Footprint) -> Result<bool, Failure> {
     Ok(statuses(folder, &footprint.paths())?.is_empty())
 }
 
-/// The template that was applied last, where that can still be taken back.
+/// The template that was applied last, if that can still be undone.
 pub fn pending(folder: &Path) -> Result<Option<String>, Failure> {
     let Some(last) = last(folder)? else { return Ok(None) };
     Ok((!is_committed(folder, &last)?).then(|| last.origin().to_owned()))

@@ -1,4 +1,4 @@
-//! What applying a template would write, and what is in its way.
+//! The plan of applying a template: the files that it would write, and the conflicts.
 
 use super::{Status, last, manifest, pending, statuses};
 use crate::adoption::footprint::Footprint;
@@ -22,7 +22,7 @@ const IGNORED: &str = ".gitignore";
 /// Explains a template as a whole repository. `agent templates show` prints it.
 const ABOUT: [&str; 4] = ["README.md", "AGENTS.md", "tests/README.md", ".gitattributes"];
 
-/// What happens to a file.
+/// The change of a file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum Change {
@@ -98,7 +98,7 @@ impl Plan {
         let hint = if let Some(pending) = &self.pending {
             format!(
                 "nothing was written; the template {pending} was applied before and is not \
-                committed: `agent templates apply --undo` takes it back"
+                committed: `agent templates apply --undo` undoes it"
             )
         } else if self.conflicts.iter().all(|one| one.is_forceable) {
             format!(

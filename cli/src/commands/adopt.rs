@@ -49,7 +49,7 @@ pub struct Arguments {
     /// else is done
     #[arg(long)]
     record: bool,
-    /// End after so many calls
+    /// End after this many calls
     #[arg(long, value_name = "N", requires = "record",
         value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,

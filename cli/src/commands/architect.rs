@@ -182,8 +182,8 @@ fn run_for(
     Ok(report.failure().into())
 }
 
-/// Carries out a run for the process that started this one: a line of JSON says whether the run is
-/// on record.
+/// Carries out a run for the process that started this one: a line of JSON reports whether the run
+/// is on record.
 fn run_announced(
     start: &Start,
     waits: bool,

@@ -13,18 +13,18 @@ use std::time::Duration;
 
 /// Serve staging to a share of conversations until evidence decides
 ///
-/// Staging is frozen as it is at the start. Each conversation that begins afterwards is served it,
-/// or `active`, by chance. Their rewards and errors are compared after each conversation: the
-/// canary is promoted where it is shown to be better, withdrawn where it is shown to be worse or to
-/// fail more, and ends at a limit otherwise. `agent mcp runner` takes part where it serves
-/// `active`.
+/// Staging is frozen as it is at the start. Each conversation that begins afterwards is assigned at
+/// random to this frozen state or to `active`. Their rewards and errors are compared after each
+/// conversation: the canary is promoted if it is shown to be better, withdrawn if it is shown to be
+/// worse or to fail more often, and ends at a limit otherwise. `agent mcp runner` takes part where
+/// it serves `active`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
     \n  agent canary start staging --share 10\
     \n  agent canary start staging --share 50 --by errors --limit 500\
     \n  agent canary status --wait\
     \n  agent canary stop --reason 'a bad prompt'\n\n\
-    `agent trigger check` and `watch` bring it up to date as well.\n\
+    `agent trigger check` and `watch` update it as well.\n\
     Without a comparison: agent mcp runner --at active=90,staging=10")]
 pub struct Arguments {
     #[command(subcommand)]
@@ -35,16 +35,16 @@ pub struct Arguments {
 enum Action {
     /// Freeze staging and serve it to a share of the conversations
     Start(Start),
-    /// Bring the canary up to date, carry out what is decided, and show it
+    /// Update the canary, carry out its decision, and show it
     ///
-    /// Of a canary that has ended, the exit code is 0 where it was promoted or stopped, 1 where it
-    /// was withdrawn, refused by the gate or overtaken by another version, and 7 where there was
-    /// not enough evidence.
+    /// For a canary that has ended, the exit code is 0 if it was promoted or stopped, 1 if it was
+    /// withdrawn, refused by the gate or overtaken by another version, and 7 if there was not
+    /// enough evidence.
     Status {
         /// Wait until it has ended
         #[arg(long)]
         wait: bool,
-        /// With --wait: the time between two looks
+        /// With --wait: the time between two checks
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::duration)]
         every: SignedDuration,
     },
@@ -63,29 +63,29 @@ struct Start {
     /// What is served to the share: staging
     #[arg(value_parser = ["staging"])]
     what: String,
-    /// Of the conversations that begin, in percent
+    /// The share of new conversations that are served staging, in percent
     #[arg(long, value_name = "PERCENT", default_value = "10",
         value_parser = clap::value_parser!(u32).range(1..=99))]
     share: u32,
-    /// What decides: the mean reward of a conversation, or the share of its calls that fail. Errors
-    /// are watched beside rewards in any case
+    /// The measure that decides: the mean reward of a conversation, or the share of its calls that
+    /// fail. Errors are compared in addition to rewards in any case
     #[arg(long, value_name = "MEASURE", default_value = "reward")]
     by: By,
     /// The lowest and the highest reward; others count as these
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = numbers::range,
         allow_hyphen_values = true)]
     rewards: (f64, f64),
-    /// How likely an identical staging may be promoted at most
+    /// The greatest probability that an identical staging is promoted
     #[arg(long, value_name = "CHANCE", default_value = "0.05", value_parser = chance)]
     alpha: f64,
-    /// The canary ends without a decision after so many conversations
+    /// The canary ends without a decision after this many conversations
     #[arg(long, value_name = "COUNT", default_value = "4000",
         value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
-    /// The same after a time
+    /// The canary ends without a decision after this time
     #[arg(long = "for", value_name = "TIME", default_value = "30d", value_parser = time::duration)]
     time: SignedDuration,
-    /// A conversation is over, and is compared, when nothing happened in it for so long
+    /// A conversation counts as over, and is compared, after this time without a call
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = time::duration)]
     idle: SignedDuration,
 }

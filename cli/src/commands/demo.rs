@@ -18,8 +18,8 @@ use std::time::Instant;
 /// Run the whole loop on an example; every number is measured now
 ///
 /// Creates a repository in a temporary folder, tests it, applies 400 signals, promotes the learned
-/// state, submits feedback to the Architect, rolls back, and has a trigger wake the Architect. Needs no
-/// network.
+/// state, submits feedback to the Architect, rolls back, and has a trigger start the Architect.
+/// Needs no network.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Keep the repository in DIR, which must be empty or missing
@@ -200,7 +200,7 @@ impl Demo<'_> {
             "a rollback is a new version; no history is rewritten",
             "agent rollback",
         );
-        let outcome = self.agent(&["rollback", "--reason", "to show that it can be done"])?;
+        let outcome = self.agent(&["rollback", "--reason", "to demonstrate a rollback"])?;
         self.line(text(&outcome["why"]));
         let tested = self.test("active")?;
         self.done(begun, tag(&outcome), &tested)
@@ -209,7 +209,7 @@ impl Demo<'_> {
     fn trigger(&mut self) -> Result<(), Failure> {
         let begun = self.start(
             "trigger",
-            "an incident: people complain of one thing, and a trigger wakes the Architect, once",
+            "an incident: similar complaints, and a trigger starts the Architect, once",
             "agent trigger check --wait",
         );
         for complaint in COMPLAINTS {

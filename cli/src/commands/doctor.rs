@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Check that everything `agent` needs is present and works
 ///
-/// Exits with code 6 when a check is bad. Restrictions that do not prevent work are warnings.
+/// Exits with code 6 when a check fails. Restrictions that do not prevent work are warnings.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Install the hooks, and the refspecs that transfer feedback and pins

@@ -16,18 +16,18 @@ use jiff::SignedDuration;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Estimate what another policy would gain, from recorded decisions
+/// Estimate the gain of another policy from recorded decisions
 ///
 /// A decision on record is a turn in which the Runner noted `arm`, `propensity` and, where it can,
 /// `propensities` (of all arms) and `context`. Its reward is that of the signal that names the turn
 /// (`turn` among its arguments), else of the last one after it in its conversation. The Runner of
 /// WHAT is called again with the recorded arguments, confined as in a test, and notes its own
-/// `propensities`; weights of the two probabilities make the logged rewards those of WHAT.
+/// `propensities`; the logged rewards are weighted by the ratio of the two probabilities.
 ///
 /// Estimators: inverse propensity score (ips), self-normalised (snips), doubly robust, and
-/// switch-dr, which trusts the reward model alone where weights are heavy. Their intervals (normal,
-/// and bootstrap) hold for one look; the anytime-valid ones hold at every look at a growing log.
-/// With `--log`, a file of logged decisions is evaluated, against its own policy.
+/// switch-dr, which uses the reward model alone where weights are large. Their intervals (normal,
+/// and bootstrap) are valid for one analysis; the anytime-valid ones are valid at every size of a
+/// growing log. With `--log`, a file of logged decisions is evaluated, against its own policy.
 ///
 /// Exit code 7: the effective sample size is below the floor, or the interval of the gain contains
 /// `--min-gain`. 1: the gain is below it.
@@ -41,32 +41,32 @@ pub struct Arguments {
     /// Evaluate by importance weights of logged decisions
     #[arg(long, required = true)]
     off_policy: bool,
-    /// What is evaluated
+    /// The policy that is evaluated: staging, worktree, a version, a pin, or any commit
     #[arg(value_name = "WHAT", default_value = "staging",
         value_parser = |text: &str| text.parse::<What>())]
     what: What,
-    /// What it is compared with
+    /// The baseline that it is compared with
     #[arg(long, value_name = "WHAT", default_value = "active",
         value_parser = |text: &str| text.parse::<What>())]
     against: What,
-    /// The least effective sample size of an answer
+    /// The smallest effective sample size that allows an answer
     #[arg(long, value_name = "SIZE", default_value_t = OffPolicyGate::default().floor,
         value_parser = number)]
     floor: f64,
     /// Answer whether the gain is at least this, in rewards a decision
     #[arg(long, value_name = "GAIN", value_parser = number, allow_hyphen_values = true)]
     min_gain: Option<f64>,
-    /// The interval that answers: anytime (at every look) or fixed (at one)
+    /// The interval that decides: anytime (valid at every size of the log) or fixed (at one)
     #[arg(long, value_name = "KIND", default_value = "anytime")]
     interval: Kind,
-    /// Of all intervals, two-sided
+    /// The confidence of all intervals, two-sided
     #[arg(long, value_name = "CHANCE", default_value = "0.95", value_parser = confidence)]
     confidence: f64,
     /// The lowest and the highest reward; others count as these
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = numbers::range,
         allow_hyphen_values = true)]
     rewards: (f64, f64),
-    /// What the reward model predicts by: the arm, or for each arm linear in the context
+    /// The reward model: the mean of each arm, or for each arm linear in the context
     #[arg(long, value_name = "MODEL", default_value = "arm")]
     model: RewardModel,
     /// Only decisions of the last days or hours, such as 7d
@@ -92,21 +92,20 @@ struct Log {
     #[arg(long = "log", id = "log", value_name = "FILE")]
     file: Option<PathBuf>,
     /// The column with the evaluated policy's probability of the logged arm, or an object with that
-    /// of each arm; without it, the policy is the one that chooses every arm alike
+    /// of each arm; without it, the policy chooses every arm with the same probability
     #[arg(long, value_name = "COLUMN", requires = "log")]
     policy: Option<String>,
-    /// The column of the arm: else `arm`, `item_id` or `action`
+    /// The column of the arm; by default `arm`, `item_id` or `action`
     #[arg(long, value_name = "COLUMN", requires = "log")]
     arm: Option<String>,
-    /// The column of the propensity: else `propensity`, `propensity_score` or
-    /// `pscore`
+    /// The column of the propensity; by default `propensity`, `propensity_score` or `pscore`
     #[arg(long, value_name = "COLUMN", requires = "log")]
     propensity: Option<String>,
-    /// The column of the reward: else `reward` or `click`
+    /// The column of the reward; by default `reward` or `click`
     #[arg(long, value_name = "COLUMN", requires = "log")]
     reward: Option<String>,
-    /// The columns of the context: else those whose names begin with `context`, `user_feature`
-    /// or `user-item_affinity`
+    /// The columns of the context; by default those whose names begin with `context`,
+    /// `user_feature` or `user-item_affinity`
     #[arg(long, value_name = "COLUMN,...", requires = "log", value_delimiter = ',')]
     context: Vec<String>,
 }

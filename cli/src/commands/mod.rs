@@ -90,7 +90,7 @@ pub enum Command {
 
 impl Command {
     /// Whether stdout is a protocol's, so that nothing else may be written to it.
-    pub const fn speaks_over_stdio(&self) -> bool {
+    pub const fn serves_over_stdio(&self) -> bool {
         matches!(self, Self::Mcp(arguments) if arguments.serves())
     }
 

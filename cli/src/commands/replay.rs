@@ -21,9 +21,9 @@ const SHOWN: usize = 20;
 /// folder, each distinct call once, conversations turn by turn. Tools without the annotation
 /// `readOnlyHint` are not run, unless `replay` under [record] names them.
 ///
-/// An answer is held to a case with the same call, or to tests/replay.jsonl. Without either, equal
-/// answers count as equal, a failure where the other side answers as worse, and any other
-/// difference leaves the question open. The gate of [promote] judges the pairs.
+/// An answer is judged by a case with the same call, or by tests/replay.jsonl. Without either,
+/// equal answers count as equal, a failure where the other side answers counts as worse, and any
+/// other difference is undecided. The gate of [promote] judges the pairs.
 ///
 /// Exit code 1: worse. 7: not enough evidence, or nothing on record.
 #[derive(Debug, clap::Args)]
@@ -35,10 +35,10 @@ pub struct Arguments {
     /// Only calls of the last days or hours
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = time::duration)]
     since: SignedDuration,
-    /// What is tried: worktree, staging, a version, a pin, or any commit
+    /// The candidate: worktree, staging, a version, a pin, or any commit
     #[arg(long, value_name = "WHAT", default_value = "worktree")]
     at: What,
-    /// What it is compared with
+    /// The baseline that it is compared with
     #[arg(long, value_name = "WHAT", default_value = "active")]
     against: What,
     /// Only calls of this tool, outside of conversations with others

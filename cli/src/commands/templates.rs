@@ -27,11 +27,11 @@ enum Command {
     },
     /// Add a template's Tuner and its state to this agent repository
     ///
-    /// For a repository that has a Runner, such as an adopted server. Files that are missing are
-    /// written; agent.toml, the schema and the state, cases, budgets and locks get what they lack,
-    /// in their own formatting, and the state's schema gets a migration. The Runner stays as it
-    /// is. A file that is still as another template has it is replaced. Anything else that differs
-    /// is a conflict (exit code 4), and nothing is written then. Nothing is committed.
+    /// For a repository that has a Runner, such as an adopted server. Missing files are written.
+    /// Missing entries are added to agent.toml, the schema and the state, cases, budgets and locks,
+    /// in their own formatting, and the state's schema gets a migration. The Runner is not changed.
+    /// A file with the content of another template is replaced. Any other difference is a conflict
+    /// (exit code 4), and nothing is written. Nothing is committed.
     #[command(after_help = "Examples:\
         \n  agent templates apply bandit --dry-run\
         \n  agent templates apply bandit\
@@ -43,7 +43,7 @@ enum Command {
         /// Replace committed files that have other content
         #[arg(long)]
         force: bool,
-        /// Restore what was there before the last template was applied
+        /// Restore the files as they were before the last template was applied
         #[arg(long, conflicts_with_all = ["name", "force"])]
         undo: bool,
         /// Print what would be written
@@ -150,10 +150,10 @@ fn report(plan: &Plan, is_done: bool, context: &Context) {
         if let Some(pending) = &plan.pending {
             context.printer.say(format!(
                 "the template {pending} was applied before and is not committed: undo twice to \
-                take back both"
+                    undo both"
             ));
         }
-        context.printer.say(format!("nothing was committed; `{UNDO}` takes it back"));
+        context.printer.say(format!("nothing was committed; `{UNDO}` undoes it"));
         context.printer.say(next(plan));
     }
     context.printer.json(&json!({"schema": APPLIED, "done": is_done,
@@ -182,7 +182,7 @@ fn undo(context: &Context) -> CommandResult {
     let undone = applying::undo(&applying::folder(&context.directory)?)?;
     let count = undone.files.len();
     context.printer.done(
-        format!("the template {} was taken back: {count} files are as before", undone.template),
+        format!("the template {} was undone: {count} files are as before", undone.template),
         None,
     );
     context.printer.json(&json!({"schema": "agent/template-undone@1", "done": true,

@@ -72,7 +72,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
 }
 
-/// What is shown at a moment.
+/// The figures at a moment.
 struct Frame {
     live: live::Report,
     objectives: slo::Report,

@@ -14,11 +14,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Check the rules over live traffic that wake the Architect
+/// Check the rules over live traffic that start the Architect
 ///
-/// A rule stands under `triggers` in ci/budgets.json. When its condition holds, it fires once: a
+/// A rule is an entry of `triggers` in ci/budgets.json. When its condition holds, it fires once: a
 /// record with the evidence and one item of feedback are added to the inbox, and the rule's actions
-/// are carried out. It fires again only after it was cleared.
+/// are carried out. It fires again only after the firing was cleared.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
     \n  agent trigger check --explain\
@@ -26,7 +26,8 @@ use std::time::Duration;
     \n  agent trigger mute reward-drifts --for 2h --reason 'load test'\n\n\
     A rule: {\"name\": \"errors-burn\", \"type\": \"burn\", \"objective\": \"calls-succeed\", \
     \"actions\": [\"wake\"]}\n\
-    Types: burn, drift, feedback, traffic, evaluation. Actions: wake, rollback, freeze, notify.")]
+    Types: burn, drift, feedback, traffic, evaluation.\n\
+    Actions: wake (start the Architect), rollback, freeze (refuse promotions), notify.")]
 pub struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -34,30 +35,30 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Judge every rule once, and do what follows
+    /// Evaluate every rule once, and carry out the actions of those that fire
     Check {
-        /// Print the figures that each rule was judged by
+        /// Print the figures that each rule was evaluated with
         #[arg(long)]
         explain: bool,
         /// Wait for the runs of the Architect that were started
         #[arg(long)]
         wait: bool,
     },
-    /// List what fired and what came of it, newest first, and the rules that are muted
+    /// List firings with their outcome, newest first, and the muted rules
     List {
         /// Open firings alone
         #[arg(long)]
         open: bool,
     },
-    /// Note that you look after a firing
+    /// Acknowledge a firing
     Ack {
         /// The firing's id
         id: String,
-        /// What you know of it
+        /// A note, for others who look at it
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
     },
-    /// Keep a rule from firing for a time
+    /// Mute a rule for a time
     Mute {
         /// The rule's name
         rule: String,
@@ -70,7 +71,7 @@ enum Action {
     },
     /// Print the JSON Schema of ci/budgets.json, for editors
     Schema,
-    /// Check again and again, until Ctrl-C
+    /// Check repeatedly, until Ctrl-C
     Watch {
         /// The time between two checks
         #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time::duration)]

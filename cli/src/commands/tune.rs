@@ -58,7 +58,7 @@ pub struct Arguments {
     /// draw the same ones again
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Refuse requests of effects beyond this cost of all signals, in US dollars; `usd` of
+    /// The most that the effects of all signals may cost together, in US dollars; `usd` of
     /// [tuner.effects] bounds each signal
     #[arg(long, value_name = "AMOUNT", value_parser = amount)]
     usd: Option<f64>,
@@ -87,7 +87,7 @@ const AFTER_HELP: &str = r#"Examples:
 
 A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. A signal with an `id` can be sent again safely; the same id with other content is refused. Without an id, a line of a file counts by its content: sending the same file again counts no line twice, and added lines count at any position. Lines from stdin or a pipe count each time. An invalid line is reported by number, and the rest continues.
 
-Exit codes: 1 the Tuner refused a signal, 3 a line is not a signal, 5 the Tuner failed (signals applied before it remain), 7 it is unknown whether a signal was counted before: `active` has a version of another clone that has not shared its counted signals."#;
+Exit codes: 1 the Tuner refused a signal, 3 a line is not a signal, 5 the Tuner failed (signals applied before it remain), 7 it is unknown whether a signal was counted before, since `active` has a version of another clone that has not shared its counted signals."#;
 
 /// How many rejected lines are reported one by one.
 const REJECTED_SHOWN: usize = 1000;

@@ -64,7 +64,7 @@ pub fn with_entry(
     }
 }
 
-/// What an entry leads to.
+/// The target of an entry.
 #[derive(Debug, Clone, Copy)]
 pub enum LeadsTo<'a> {
     /// An `agent` that serves the repository in this folder.

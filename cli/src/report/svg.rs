@@ -7,7 +7,7 @@ use std::fmt::Write;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     pub version: String,
-    /// What made the version, in a word or two.
+    /// The origin of the version, in a word or two.
     pub label: String,
     /// Mean held-out score, 0 to 1.
     pub score: f64,

@@ -12,7 +12,7 @@ LONGEST = 600
 USUAL_LENGTH, SHORT_LENGTH = 60, 20
 # How much less the last paragraph of a topic counts than the first, which says what it is about.
 FADING = 0.3
-# A rule of the grammar, as Python 3.14 writes it or those before. It answers nobody's question in words.
+# A rule of the grammar, as Python 3.14 writes it or those before. It is no answer to a question in words.
 GRAMMAR = re.compile(r"[a-z_]+\s*(::=|:)\s")
 
 

@@ -1,4 +1,4 @@
-"""What a Tuner's tool requests of the world: chance, the time, HTTP, the score of a state.
+"""Effects that a Tuner's tool requests: chance, the time, HTTP, the score of a state.
 
 A tool stays a function of its inputs. A request whose result is not known yet ends the call with
 `Pending`; `agent` carries it out, records the result with the signal, and calls the tool again from
@@ -133,7 +133,7 @@ class Effect:
         return _requested([{"kind": "http", **request} for request in requests])
 
     def evaluate(self, state, tier):
-        """How a state does on a tier's cases, but the held-out ones.
+        """The results of a state on a tier's cases, except held-out ones.
 
         A dict of `score` (0 to 1), `cases`, `passed`, `failed`, `errored`, `usd`, and `by_case`: each
         case's score by its id.

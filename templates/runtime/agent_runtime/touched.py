@@ -56,7 +56,7 @@ class TrackedDict(dict):
             self._touch(key)
 
     def _removed(self):
-        # that nothing is left could be seen without a call of a method
+        # emptiness could be observed without a call of a method
         if not dict.__len__(self):
             self._touch_all()
 
@@ -184,7 +184,7 @@ class TrackedState:
 
     @property
     def value(self):
-        """What the tool gets."""
+        """The state that the tool gets."""
         return self._root
 
     def plain(self):
@@ -200,7 +200,7 @@ class TrackedState:
         """
         after = _canonical(self.plain())
         state = decode(self._before)
-        # that nothing is in it could be seen without a call of a method
+        # emptiness could be observed without a call of a method
         everything = [] if state else [""]
         if after == self._before:
             return [], everything or self._touched(), (state, after)

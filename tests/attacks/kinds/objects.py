@@ -1,4 +1,4 @@
-"""Forged objects: git's, the store's, the records'. Whoever forges has the user's rights; `verify` has to see it, and what is forged must not be served."""
+"""Forged objects: git's, the store's, the records'. The forger has the user's rights; `verify` has to detect it, and forged data must not be served."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ def _seen_by_run(bench: Bench) -> str | None:
 
 
 @KIND.cheat("writes results into the store that a release takes for its own: `verify --run` has to see them", judge=_seen_by_run)
-def results_that_nobody_ran(bench: Bench) -> None:
+def results_that_were_never_run(bench: Bench) -> None:
     bench.write("runner/__main__.py", bench.runner('told("a Runner that answers nonsense")'))
     bench.commit()
     bench.begin()

@@ -167,7 +167,7 @@ def before_call(task):
     )
 
 
-@KIND.cheat("stops and kills whatever it may signal: its guard, `agent`, the scorers, so that nobody says no")
+@KIND.cheat("stops and kills whatever it may signal: its guard, `agent`, the scorers, so that no process refuses the version")
 def signals_others(bench: Bench) -> None:
     bench.release_runner(
         _theft(

@@ -11,7 +11,7 @@ from harness.cheat import Kind
 KIND = Kind("timing")
 
 
-@KIND.cheat("leaves a process that outlives the tier and writes into the repository when nobody looks", quick=True)
+@KIND.cheat("leaves a process that outlives the tier and writes into the repository unobserved", quick=True)
 def outlives_the_tier(bench: Bench) -> None:
     bench.release_runner(
         """

@@ -170,7 +170,7 @@ fn set(text: &str, path: &[&str], value: &Value) -> Result<String, Vec<String>> 
         .ok_or_else(|| vec![format!("`{}` is not an object", path.join("."))])
 }
 
-/// Adds the objectives and triggers of a template, and its tiers where `tiers` says so: budgets of
+/// Adds the objectives and triggers of a template, and with `tiers` its tiers: budgets of
 /// a tier hold for the cases they were measured on.
 pub fn budgets(own: &str, template: &str, tiers: bool) -> Joining {
     const FILE: &str = "ci/budgets.json";

@@ -1,4 +1,4 @@
-//! What `agent adopt` derives from an existing MCP server: its command, its lock, its first cases.
+//! Derives from an existing MCP server, for `agent adopt`: its command, its lock, its first cases.
 
 pub mod joining;
 pub mod package;
@@ -421,7 +421,7 @@ pub fn is_offline(answer: &Answer) -> bool {
     OFFLINE.iter().any(|words| text.contains(words))
 }
 
-/// What a server lacked that ended while it started, by what it printed.
+/// What a server needed that ended while it started, guessed from its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lack {
     /// A variable of its environment, such as a key.

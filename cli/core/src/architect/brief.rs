@@ -92,8 +92,8 @@ impl Brief {
         let mut page =
             format!("# Change this agent: attempt {} of {}\n\n", self.attempt, self.attempts);
         page.push_str(
-            "You are in a working tree of the agent's repository. Edit files here; what \
-            you leave is the change. ",
+            "You are in a working tree of the agent's repository. Edit files here; the files as \
+                you leave them are the change. ",
         );
         let _ = writeln!(page, "You have {} s.\n", self.time_limit_s);
         page.push_str("## Feedback\n\n");
@@ -109,7 +109,7 @@ impl Brief {
         self.failing_in(&mut page);
         list(
             &mut page,
-            "Tried before, and not taken",
+            "Rejected earlier",
             self.rejected
                 .iter()
                 .map(|one| format!("run {}, attempt {}: {}", one.run, one.attempt, one.why)),

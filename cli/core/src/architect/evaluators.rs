@@ -52,8 +52,8 @@ pub fn files_to_read(evaluators: &[Evaluator], mode: EvaluatorChanges) -> Option
         .collect()
 }
 
-/// What a change does: the evaluators it touches, and where `files_to_read` named some, those files
-/// and all cases of the version that is served.
+/// The effect of a change: the evaluators it touches, and where `files_to_read` named some, those
+/// files and all cases of the version that is served.
 pub fn effect(
     evaluators: &[Evaluator],
     mode: EvaluatorChanges,
@@ -71,7 +71,7 @@ pub fn effect(
         {
             Ok(cases) => Effect::Additions { cases },
             Err(why) => {
-                Effect::Person { why: format!("{touched}; it is no mere addition of cases: {why}") }
+                Effect::Person { why: format!("{touched}; it does more than add cases: {why}") }
             }
         },
         (EvaluatorChanges::AllowAdditions, None) => {
@@ -118,7 +118,7 @@ fn additions(files: &[CaseFile], served: &BTreeMap<Tier, Cases>) -> Result<usize
     match count {
         0 => Err("no case is added".to_owned()),
         1..=CASES_LIMIT => Ok(count),
-        _ => Err(format!("it adds {count} cases; {CASES_LIMIT} are the most")),
+        _ => Err(format!("it adds {count} cases; at most {CASES_LIMIT} are allowed")),
     }
 }
 
@@ -222,7 +222,7 @@ impl Known {
             ));
         }
         if case.weight > 1.0 {
-            return Err(format!("its weight is {}, and 1 is the most", case.weight));
+            return Err(format!("its weight is {}; at most 1 is allowed", case.weight));
         }
         case.steps
             .iter()

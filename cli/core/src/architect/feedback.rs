@@ -1,4 +1,4 @@
-//! Textual feedback: an item of the inbox, and what became of it.
+//! Textual feedback: an item of the inbox, and its status.
 
 use crate::formats::canonical;
 use crate::formats::diagnose::{Diagnose, FailureKind};
@@ -100,7 +100,7 @@ impl Status {
 pub enum FeedbackError {
     #[error("the feedback is empty")]
     Empty,
-    #[error("the feedback has {bytes} bytes; at most {TEXT_LIMIT} are taken")]
+    #[error("the feedback has {bytes} bytes; at most {TEXT_LIMIT} are accepted")]
     TooLong { bytes: usize },
     #[error("{origin} is not a feedback item: {problem}")]
     Document { origin: String, problem: String },
@@ -176,7 +176,7 @@ impl Feedback {
         canonical::to_bytes(&serde_json::to_value(self).expect("an item is JSON"))
     }
 
-    /// The item with what became of it since.
+    /// The item with its status since.
     #[must_use]
     pub fn now(&self, status: Status) -> Self {
         let taken_back = matches!(self.status, Status::Answered { .. })

@@ -48,27 +48,23 @@ const RULES: &[Rule] = &[
     rule(
         Place::At("state/active.state.json"),
         Consequence::Refused,
-        "the state is the Tuner's: feedback of another kind changes it",
+        "the state is changed by signals to the Tuner",
     ),
     rule(
         Place::At("state/staging.state.json"),
         Consequence::Refused,
-        "what is being tuned is not part of a change",
+        "staging is not part of a change",
     ),
     rule(
         Place::Named(".git"),
         Consequence::Refused,
-        "a change is files, not a repository's inside",
+        "a change consists of files, not of git's own data",
     ),
-    rule(
-        Place::At(".agent"),
-        Consequence::Refused,
-        "what `agent` keeps for itself is not part of a change",
-    ),
+    rule(Place::At(".agent"), Consequence::Refused, "`agent`'s own data is not part of a change"),
     rule(
         Place::At("agent_runtime"),
         Consequence::RefusedEvaluator,
-        "the runtime is `agent`'s own, and `agent` brings a new one",
+        "the runtime belongs to `agent`, which updates it",
     ),
     rule(Place::At("tests"), Consequence::Evaluator, "cases, goldens and scorers judge changes"),
     rule(Place::At("ci"), Consequence::Evaluator, "budgets, objectives and triggers judge changes"),
@@ -157,7 +153,7 @@ pub fn judge(touched: &[PathChange], manifests: &Manifests<'_>) -> Judgement {
 pub fn refused(touched: &[PathChange]) -> Option<String> {
     if touched.len() > FILES_LIMIT {
         return Some(format!(
-            "the change touches {} files; {FILES_LIMIT} are the most",
+            "the change touches {} files; at most {FILES_LIMIT} are allowed",
             touched.len()
         ));
     }
@@ -213,7 +209,7 @@ fn evaluator(touched: &PathChange, manifests: &Manifests<'_>) -> Option<String> 
         return Some("cases name it as their judge".to_owned());
     }
     if is_under(path, MIGRATIONS) && touched.status != PathStatus::Added {
-        return Some("a step that states went through already stays as it is".to_owned());
+        return Some("a migration that states have been through does not change".to_owned());
     }
     let protected = manifests.old.architect.protect.iter().find(|prefix| is_under(path, prefix))?;
     Some(format!("`protect` of agent.toml names {protected}"))
@@ -386,7 +382,7 @@ mod tests {
             (0..=FILES_LIMIT).map(|number| format!("runner/{number}.py")).collect();
         check(
             &many.iter().map(String::as_str).collect::<Vec<_>>(),
-            "the change touches 1001 files; 1000 are the most",
+            "the change touches 1001 files; at most 1000 are allowed",
         );
     }
 

@@ -126,7 +126,7 @@ impl Course {
 }
 
 impl Taken {
-    /// What the arms are compared by; `None` where the conversation has no such value.
+    /// The value by which the arms are compared; `None` where the conversation has none.
     pub const fn value(&self, measure: Measure) -> Option<f64> {
         match measure {
             Measure::Success => Some(self.success),

@@ -25,7 +25,7 @@ pub struct Canary {
     pub base: ObjectId,
     pub frozen: Frozen,
     pub design: Design,
-    /// What the comparison came to. It is recorded before it is carried out.
+    /// The decision of the comparison. It is recorded before it is carried out.
     #[serde(default)]
     pub decision: Option<Decision>,
     #[serde(default)]
@@ -41,7 +41,8 @@ pub struct Frozen {
     pub updates: u64,
 }
 
-/// What is fixed before the first conversation, so that looking at the results cannot change it.
+/// The settings that are fixed before the first conversation, so that results cannot influence
+/// them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Design {
     /// Of the conversations that begin, in percent.
@@ -64,7 +65,7 @@ impl Design {
     }
 }
 
-/// What the arms are compared by.
+/// The measure by which the arms are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
@@ -84,7 +85,7 @@ impl Measure {
     }
 }
 
-/// What a conversation is served.
+/// The arm of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arm {
@@ -103,7 +104,7 @@ impl Arm {
     }
 }
 
-/// What ends the comparison.
+/// The end of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {

@@ -67,7 +67,7 @@ fn moved(from: &End, to: &End) -> Option<Change> {
 fn declared_bump(messages: &[String]) -> Option<Change> {
     let (level, message) = messages
         .iter()
-        .filter_map(|message| Some((conventional::says(message)?, message)))
+        .filter_map(|message| Some((conventional::bump_of(message)?, message)))
         .max_by_key(|(level, _)| *level)?;
     let id = match level {
         Bump::Patch => RuleId::CommitSaysFix,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of failure it is. Each front maps it to its own codes: the terminal to exit codes, the
+/// The kind of a failure. Each front end maps it to its own codes: the terminal to exit codes, the
 /// servers to HTTP statuses and JSON-RPC codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -78,7 +78,7 @@ pub fn without_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// What is wrong with a text as JSON, and where: line and column, from 1.
+/// The problem of a text as JSON, and its place: line and column, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {problem}")]
 pub struct Flaw {
@@ -114,7 +114,7 @@ impl Flaw {
 
     fn mend(&self) -> &'static str {
         match self.problem {
-            Problem::Syntax(_) => "mend the JSON",
+            Problem::Syntax(_) => "fix the JSON",
             Problem::Content(_) => "write what is expected there",
             Problem::Repeated(_) => "leave one of the two",
         }
@@ -204,7 +204,7 @@ impl Fields {
             Some(Value::Number(number)) => match number.as_f64() {
                 Some(number) => Ok(Some(number)),
                 None => Err(self.error(
-                    format!("\"{key}\" is {number}, which no program can hold"),
+                    format!("\"{key}\" is {number}, which is out of range"),
                     format!("make \"{key}\" a smaller number"),
                 )),
             },
@@ -321,7 +321,7 @@ mod tests {
         let mut fields = Fields::new(value, "f", "it", &["n"]).unwrap();
         assert_eq!(
             fields.number("n").unwrap_err().to_string(),
-            "f: \"n\" is 1e+999, which no program can hold"
+            "f: \"n\" is 1e+999, which is out of range"
         );
     }
 }

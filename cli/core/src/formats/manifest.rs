@@ -81,7 +81,7 @@ pub struct EntryPoint {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EffectLimits {
-    /// What a URL has to begin with.
+    /// The prefixes of allowed URLs.
     pub http: Vec<String>,
     /// The environment variables whose values headers may have.
     pub env: Vec<String>,
@@ -91,7 +91,7 @@ pub struct EffectLimits {
     pub requests: usize,
     /// In seconds, for one request.
     pub time_s: f64,
-    /// In US dollars, by what the requests say they cost at most.
+    /// In US dollars: the sum of the greatest costs that the requests declare.
     pub usd: f64,
 }
 
@@ -341,8 +341,8 @@ impl AutoPromotion {
             (None, None) => Some(
                 "sets neither `every` (a number of signals) nor `after_s` (a number of seconds)",
             ),
-            (Some(0), _) => Some("has `every = 0`; it is a number of signals from 1"),
-            (_, Some(0)) => Some("has `after_s = 0`; it is a number of seconds from 1"),
+            (Some(0), _) => Some("has `every = 0`; it has to be a number of signals from 1"),
+            (_, Some(0)) => Some("has `after_s = 0`; it has to be a number of seconds from 1"),
             _ => None,
         }
     }
@@ -382,14 +382,17 @@ impl Gated {
         if !(0.0..1.0).contains(&self.margin) {
             return Some((
                 "margin",
-                format!("is {}; it is in points of mean score, from 0 and below 1", self.margin),
+                format!(
+                    "is {}; it has to be in points of mean score, from 0 and below 1",
+                    self.margin
+                ),
             ));
         }
         if !(self.alpha > 0.0 && self.alpha <= 0.5) {
             return Some((
                 "alpha",
                 format!(
-                    "is {}; it is a probability above 0 and at most 0.5, such as 0.05",
+                    "is {}; it has to be a probability above 0 and at most 0.5, such as 0.05",
                     self.alpha
                 ),
             ));
@@ -443,7 +446,7 @@ impl std::str::FromStr for Tier {
         Self::ALL
             .into_iter()
             .find(|tier| tier.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a tier; it is one of micro, fast, full"))
+            .ok_or_else(|| format!("`{text}` is not a tier; it has to be one of micro, fast, full"))
     }
 }
 
@@ -472,7 +475,7 @@ impl std::str::FromStr for GateMode {
         match text {
             "better" => Ok(Self::Better),
             "not-worse" => Ok(Self::NotWorse),
-            other => Err(format!("`{other}` is not a gate; it is one of better, not-worse")),
+            other => Err(format!("`{other}` is not a gate; it has to be one of better, not-worse")),
         }
     }
 }
@@ -515,7 +518,7 @@ impl std::str::FromStr for GateTest {
         Self::ALL
             .into_iter()
             .find(|test| test.as_str() == text)
-            .ok_or_else(|| format!("`{text}` is not a test; it is one of {named}"))
+            .ok_or_else(|| format!("`{text}` is not a test; it has to be one of {named}"))
     }
 }
 
@@ -586,7 +589,9 @@ impl std::str::FromStr for CoderKind {
     fn from_str(text: &str) -> Result<Self, String> {
         let names = Self::ALL.map(Self::as_str);
         let found = Self::ALL.into_iter().find(|coder| coder.as_str() == text);
-        found.ok_or_else(|| format!("`{text}` is not a coder; it is one of {}", names.join(", ")))
+        found.ok_or_else(|| {
+            format!("`{text}` is not a coder; it has to be one of {}", names.join(", "))
+        })
     }
 }
 
@@ -682,7 +687,7 @@ impl Limits {
             let (least, most) = (MEMORY_MB.start(), MEMORY_MB.end());
             return Some((
                 key.to_owned(),
-                format!("is {megabytes}; it is a number of MiB from {least} to {most}"),
+                format!("is {megabytes}; it has to be a number of MiB from {least} to {most}"),
             ));
         }
         let named = [
@@ -698,7 +703,7 @@ impl Limits {
         if let Some((key, seconds)) = wrong {
             return Some((
                 key,
-                format!("is {seconds}; it is a number of seconds above 0 and at most a day"),
+                format!("is {seconds}; it has to be a number of seconds above 0 and at most a day"),
             ));
         }
         let days = self.conversation_days;
@@ -706,7 +711,7 @@ impl Limits {
         (!fits).then(|| {
             (
                 "limits.conversation_days".to_owned(),
-                format!("is {days}; it is a number of days above 0 and at most 36500"),
+                format!("is {days}; it has to be a number of days above 0 and at most 36500"),
             )
         })
     }
@@ -744,8 +749,9 @@ impl Store {
     fn problem(&self) -> Option<String> {
         let seconds = self.timeout_s;
         let fits = seconds > 0.0 && seconds <= 3600.0;
-        (!fits)
-            .then(|| format!("is {seconds}; it is a number of seconds above 0 and at most an hour"))
+        (!fits).then(|| {
+            format!("is {seconds}; it has to be a number of seconds above 0 and at most an hour")
+        })
     }
 
     /// Whether the store is remote and needs credentials.
@@ -911,13 +917,13 @@ impl Manifest {
         if self.runner.command.is_empty() {
             return problem(
                 "runner.command",
-                "is empty; it is the program and its arguments".to_owned(),
+                "is empty; it has to be the program and its arguments".to_owned(),
             );
         }
         if self.tuner.as_ref().is_some_and(|tuner| tuner.command.is_empty()) {
             return problem(
                 "tuner.command",
-                "is empty; it is the program and its arguments".to_owned(),
+                "is empty; it has to be the program and its arguments".to_owned(),
             );
         }
         let entries = [("runner.read", Some(&self.runner)), ("tuner.read", self.tuner.as_ref())];
@@ -981,7 +987,7 @@ impl Manifest {
         {
             return problem(
                 "store.url",
-                format!("is `{url}`; it is `file:PATH` or `s3://BUCKET/PREFIX`"),
+                format!("is `{url}`; it has to be `file:PATH` or `s3://BUCKET/PREFIX`"),
             );
         }
         Ok(self)
@@ -1152,12 +1158,14 @@ mod tests {
         );
         check(
             "[record]\nkey = \"a b\"\n",
-            "agent.toml: `record.key` is `a b`; it is the name of an environment variable, not the \
+            "agent.toml: `record.key` is `a b`; it has to be the name of an environment \
+                variable, not the \
             key itself",
         );
         check(
             "[record]\nkeep_days = 0\n",
-            "agent.toml: `record.keep_days` is 0; it is a number of days above 0 and at most 36500",
+            "agent.toml: `record.keep_days` is 0; it has to be a number of days above 0 and at \
+                most 36500",
         );
     }
 
@@ -1169,16 +1177,18 @@ mod tests {
         );
         check(
             "[limits.tools]\nslow = -1\n",
-            "agent.toml: `limits.tools.slow` is -1; it is a number of seconds above 0 and at most \
+            "agent.toml: `limits.tools.slow` is -1; it has to be a number of seconds above 0 and \
+                at most \
             a day",
         );
         check(
             "[limits]\ncall_s = 0\n",
-            "agent.toml: `limits.call_s` is 0; it is a number of seconds above 0 and at most a day",
+            "agent.toml: `limits.call_s` is 0; it has to be a number of seconds above 0 and at \
+                most a day",
         );
         check(
             "[limits]\nmemory_mb = 3\n",
-            "agent.toml: `limits.memory_mb` is 3; it is a number of MiB from 64 to 16777216",
+            "agent.toml: `limits.memory_mb` is 3; it has to be a number of MiB from 64 to 16777216",
         );
         check(
             "[tuner]\ncommand = [\"a\"]\nread = [\"/a\", \"b\"]\n",
@@ -1225,11 +1235,13 @@ mod tests {
         );
         check(
             "[release]\ntier = \"full\"\nmargin = 5\n",
-            "agent.toml: `release.margin` is 5; it is in points of mean score, from 0 and below 1",
+            "agent.toml: `release.margin` is 5; it has to be in points of mean score, from 0 and \
+                below 1",
         );
         check(
             "[promote]\ntier = \"micro\"\nalpha = 0\n",
-            "agent.toml: `promote.alpha` is 0; it is a probability above 0 and at most 0.5, such \
+            "agent.toml: `promote.alpha` is 0; it has to be a probability above 0 and at most \
+                0.5, such \
             as 0.05",
         );
         check(

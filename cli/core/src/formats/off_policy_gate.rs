@@ -54,23 +54,23 @@ impl Default for OffPolicyGate {
 }
 
 impl OffPolicyGate {
-    /// What cannot be.
+    /// The invalid setting, if any.
     pub fn problem(&self) -> Option<String> {
         let Self { floor, min_gain, confidence, rewards: (low, high), .. } = self;
         if !(floor.is_finite() && *floor >= 1.0) {
-            return Some(format!("has `floor = {floor}`; it is a sample size from 1"));
+            return Some(format!("has `floor = {floor}`; it has to be a sample size from 1"));
         }
         if !min_gain.is_finite() {
-            return Some(format!("has `min_gain = {min_gain}`; it is a number"));
+            return Some(format!("has `min_gain = {min_gain}`; it has to be a number"));
         }
         if !(*confidence >= 0.5 && *confidence < 1.0) {
             return Some(format!(
-                "has `confidence = {confidence}`; it is a probability from 0.5 and below 1"
+                "has `confidence = {confidence}`; it has to be a probability from 0.5 and below 1"
             ));
         }
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Some(format!(
-                "has `rewards = [{low}, {high}]`; it is the lowest and the highest reward"
+                "has `rewards = [{low}, {high}]`; it has to be the lowest and the highest reward"
             ));
         }
         None

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use regex::Regex;
 use serde::Deserialize;
 
-/// What replaces a value that no rule gives another text for.
+/// The replacement of a value whose rule has none.
 pub const REDACTED: &str = "[redacted]";
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -14,7 +14,7 @@ pub const REDACTED: &str = "[redacted]";
 pub struct Record {
     /// Whether arguments and results are recorded; nothing is without it.
     pub content: bool,
-    /// What is taken out before anything is written, besides what looks like a secret.
+    /// Rules of redaction, besides what looks like a secret.
     pub redact: Vec<Redact>,
     /// Older records are removed by `agent gc`.
     pub keep_days: f64,
@@ -89,16 +89,22 @@ impl Record {
         if !(self.keep_days > 0.0 && self.keep_days <= 36_500.0) {
             return Some((
                 "record.keep_days",
-                format!("is {}; it is a number of days above 0 and at most 36500", self.keep_days),
+                format!(
+                    "is {}; it has to be a number of days above 0 and at most 36500",
+                    self.keep_days
+                ),
             ));
         }
         if self.keep_mb == 0 {
-            return Some(("record.keep_mb", "is 0; it is a number of MiB from 1".to_owned()));
+            return Some((
+                "record.keep_mb",
+                "is 0; it has to be a number of MiB from 1".to_owned(),
+            ));
         }
         let unnamed = self.key.as_deref().filter(|name| !variable::is_name(name));
         unnamed.map(|name| {
             let wrong = format!(
-                "is `{name}`; it is the name of an environment variable, not the key itself"
+                "is `{name}`; it has to be the name of an environment variable, not the key itself"
             );
             ("record.key", wrong)
         })

@@ -79,7 +79,7 @@ fn formed(value: &Value, pointer: &mut String) -> Result<Value, Flaw> {
             Some(number) => Ok(Value::Number(number)),
             None => Err(Flaw {
                 pointer: pointer.clone(),
-                problem: format!("{number} is a number that no program can hold"),
+                problem: format!("the number {number} is out of range"),
             }),
         },
         Value::Null | Value::Bool(_) | Value::String(_) => Ok(value.clone()),

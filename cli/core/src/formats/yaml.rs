@@ -14,7 +14,7 @@ pub fn documents(text: &str, file: &str) -> Result<Vec<Value>, DocumentError> {
         );
         let message = error.to_string();
         let problem = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text);
-        DocumentError::new(place, format!("no YAML: {problem}"), "mend the YAML")
+        DocumentError::new(place, format!("not valid YAML: {problem}"), "fix the YAML")
     })
 }
 
@@ -55,8 +55,8 @@ mod tests {
     #[test]
     fn an_error_names_its_place_in_the_file() {
         for (text, message) in [
-            ("a: 1\na: 2\n", "slo.yaml:2:1: no YAML: duplicate mapping key: a"),
-            ("a: [1\nb: 2\n", "slo.yaml:2:2: no YAML: illegal placement of ':' indicator"),
+            ("a: 1\na: 2\n", "slo.yaml:2:1: not valid YAML: duplicate mapping key: a"),
+            ("a: [1\nb: 2\n", "slo.yaml:2:2: not valid YAML: illegal placement of ':' indicator"),
             ("---\na: 1\n---\nb: 'x\n", "slo.yaml:"),
         ] {
             let error = documents(text, "slo.yaml").unwrap_err().to_string();

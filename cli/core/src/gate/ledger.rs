@@ -216,7 +216,7 @@ impl Ledger {
         match early {
             Some((number, line)) => {
                 let problem = format!(
-                    "it is entry {}, where {} was due: a line is missing",
+                    "it is entry {}, but {} was expected: a line is missing",
                     line.entry.index,
                     number + 1
                 );
@@ -436,7 +436,7 @@ mod tests {
         let text = ledger(&[true, false]).to_text();
         let tail = text.split_once('\n').unwrap().1;
         let error = |text: &str| Ledger::parse(text, "L").unwrap_err().to_string();
-        assert_eq!(error(tail), "L:1: it is entry 2, where 1 was due: a line is missing");
+        assert_eq!(error(tail), "L:1: it is entry 2, but 1 was expected: a line is missing");
         assert_eq!(
             error(&text.replace("ledger@2", "ledger@9")),
             "L:1: its schema is `agent/ledger@9`; this `agent` reads `agent/ledger@1` and \

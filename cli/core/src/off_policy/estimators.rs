@@ -34,7 +34,7 @@ impl Estimator {
     }
 }
 
-/// What the estimators of one policy are computed from.
+/// The inputs of the estimators of one policy.
 pub(super) struct Inputs<'a> {
     pub log: &'a Log,
     pub policy: &'a Policy,
@@ -71,7 +71,7 @@ impl Terms {
         if total > 0.0 { self.numerators.iter().sum::<f64>() / total } else { 0.0 }
     }
 
-    /// What each decision adds to the estimate's error (the delta method of a ratio).
+    /// The contribution of each decision to the estimate's error (the delta method of a ratio).
     pub fn influences(&self) -> Vec<f64> {
         let (value, mean) = (self.value(), self.total() / self.numerators.len() as f64);
         let influence = |(index, numerator): (usize, &f64)| {

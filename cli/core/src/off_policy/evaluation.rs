@@ -26,7 +26,7 @@ pub struct Estimate {
     pub bootstrap: Interval,
 }
 
-/// What a policy is worth: its mean reward a decision.
+/// The value of a policy: its mean reward a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyValue {
     pub weights: Weights,

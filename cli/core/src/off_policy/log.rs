@@ -3,7 +3,7 @@
 use super::rows::{self, Noted, Row, RowError};
 use serde_json::{Map, Value};
 
-/// What a column is called, where the command line names none: in our own logs, and in the Open
+/// The names of columns, where the command line names none: in our own logs, and in the Open
 /// Bandit Dataset (Saito et al., 2021).
 const ARM: [&str; 3] = ["arm", "item_id", "action"];
 const PROPENSITY: [&str; 3] = ["propensity", "propensity_score", "pscore"];

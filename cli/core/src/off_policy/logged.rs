@@ -11,7 +11,7 @@ pub struct Decision {
     pub reward: f64,
     /// The probability with which the logged policy chose the arm, in (0, 1].
     pub propensity: f64,
-    /// What the choice was made by, as JSON; `Null` where nothing was noted.
+    /// The context of the choice, as JSON; `Null` where none was noted.
     pub context: Value,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub const SCHEMA: &str = "agent/off-policy@1";
 
-/// What is evaluated, as it is shown.
+/// The name of the evaluated policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     pub candidate: String,

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The probability that a policy gives to an arm, by the arm's name.
 pub type Chances = BTreeMap<String, f64>;
 
-/// What a policy's probabilities may differ from 1 by, for they are rounded where they are logged.
+/// The greatest difference of the sum of a policy's probabilities from 1, since they are rounded in
+/// the log.
 const ROUNDING: f64 = 1e-3;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Known values, and what holds of any log.
+//! Known values, and properties of any log.
 
 use super::log::{Columns, Format};
 use super::rows::{self, From};

@@ -1,6 +1,6 @@
-//! How much of a log an estimate rests on.
+//! The effective sample size of an estimate, and its weights.
 
-/// What a policy's weights are like.
+/// Statistics of a policy's weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
     /// `(sum w)^2 / sum w^2` (Kish, 1965: Survey sampling): as many decisions of equal weight would

@@ -14,7 +14,7 @@ impl Presentation {
         let name = params.text("name").unwrap_or_default();
         let Some(over) = self.tools.get(&name) else { return Ok(()) };
         if over.is_hidden() {
-            return Err(format!("the tool `{name}` is left out: it is not served"));
+            return Err(format!("the tool `{name}` is hidden by the overlay"));
         }
         if over.parameters.is_empty() {
             return Ok(());
@@ -135,7 +135,7 @@ mod tests {
             assert!(why.contains(expected), "{why}");
         }
         let hidden = admitted(&overlay, r#"{"name":"h"}"#).unwrap_err();
-        assert_eq!(hidden, "the tool `h` is left out: it is not served");
+        assert_eq!(hidden, "the tool `h` is hidden by the overlay");
         assert!(admitted(&overlay, r#"{"name":"t","arguments":{"k":"text"}}"#).is_ok());
     }
 }

@@ -36,7 +36,7 @@ pub fn promotable(declared: Option<&[String]>) -> Result<Vec<RuleId>, UnknownRul
     names.iter().map(|name| known(name).ok_or_else(|| UnknownRule(name.clone()))).collect()
 }
 
-/// What of the change from one overlay to another is more than a promotion may do, over the same
+/// The part of the change from one overlay to another that a promotion may not make, over the same
 /// tools. A variant is compared with what it was, and a new one with what was served without one.
 pub fn excess(
     tools: &[Value],

@@ -1,4 +1,4 @@
-//! What of an overlay does not fit the tools that the server has.
+//! The parts of an overlay that do not fit the server's tools.
 
 use super::{Overlay, Parameter, Tool, Tools};
 use crate::formats::schema::Schema;

@@ -44,7 +44,7 @@ pub struct Overlay {
     pub variants: BTreeMap<String, Variant>,
     /// The share of the conversations that each variant is served to, from 0 to 1.
     pub shares: BTreeMap<String, f64>,
-    /// What a Tuner keeps for itself; not applied.
+    /// Data of the Tuner; not applied.
     #[serde(skip_serializing)]
     learned: Option<serde::de::IgnoredAny>,
 }
@@ -52,14 +52,14 @@ pub struct Overlay {
 /// By the name of the tool.
 pub type Tools = BTreeMap<String, Tool>;
 
-/// What a share of the conversations is shown over what all others are.
+/// The changes that a share of the conversations gets in addition.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Variant {
     pub tools: Tools,
 }
 
-/// What lies over one tool. What is absent stays the server's own.
+/// The overlay of one tool. Absent members keep the server's own value.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tool {
@@ -77,12 +77,12 @@ pub struct Tool {
     pub max_result_chars: Option<usize>,
 }
 
-/// What lies over one parameter.
+/// The overlay of one parameter.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Parameter {
     pub description: Option<String>,
-    /// What a call that leaves it out is made with.
+    /// The value of a call that leaves it out.
     #[serde(deserialize_with = "given")]
     pub default: Option<Value>,
     pub minimum: Option<serde_json::Number>,
@@ -103,7 +103,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
 
 /// An overlay that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the state's `{key}` is no overlay: {problem}")]
+#[error("the state's `{key}` is not an overlay: {problem}")]
 pub struct OverlayError {
     key: String,
     problem: String,
@@ -135,7 +135,7 @@ impl Overlay {
         }
     }
 
-    /// What is served without a variant.
+    /// The presentation without a variant.
     pub fn plain(&self) -> Presentation {
         Presentation { tools: self.tools.clone() }
     }
@@ -153,7 +153,7 @@ impl Overlay {
         Presentation { tools }
     }
 
-    /// What a variant is served as: over what is served without one.
+    /// The presentation with a variant.
     pub fn presentation(&self, variant: &str) -> Presentation {
         let Some(variant) = self.variants.get(variant) else { return self.plain() };
         let mut tools = self.tools.clone();

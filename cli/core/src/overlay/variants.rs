@@ -62,7 +62,7 @@ impl Overlay {
         self.parts().into_iter().map(exact).collect()
     }
 
-    /// What each variant has of `PARTS`; the rest is served without one. None has nothing.
+    /// The share of each variant in `PARTS`, above 0; the rest is served without a variant.
     pub(super) fn parts(&self) -> Vec<(&str, u64)> {
         let shares = self.shares.iter().map(|(name, share)| (name.as_str(), parts_of(*share)));
         let mut parts: Vec<_> = shares.filter(|(_, share)| *share > 0).collect();

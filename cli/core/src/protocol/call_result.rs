@@ -66,7 +66,7 @@ impl CallResult {
         self.meta.as_ref()?.get(key)
     }
 
-    /// What the call cost, in US dollars, as the Runner reported it.
+    /// The cost of the call in US dollars, as the Runner reported it.
     pub fn cost_usd(&self) -> Option<f64> {
         wire::cost_usd(self.meta(wire::COST)?)
     }

@@ -36,12 +36,12 @@ pub const INPUT: &str = "input.value";
 pub const INPUT_TYPE: &str = "input.mime_type";
 pub const OUTPUT: &str = "output.value";
 pub const OUTPUT_TYPE: &str = "output.mime_type";
-/// What `OPERATION` is for a run of the Architect.
+/// The `OPERATION` of a run of the Architect.
 pub const INVOKE_AGENT: &str = "invoke_agent";
 
 /// The method of a tool's call.
 pub const TOOLS_CALL: &str = "tools/call";
-/// What `OPERATION` is for a tool's call.
+/// The `OPERATION` of a tool's call.
 pub const EXECUTE_TOOL: &str = "execute_tool";
 /// The error type of a call whose result has `isError`.
 pub const TOOL_ERROR: &str = "tool_error";
@@ -82,7 +82,7 @@ pub const CACHED: &str = "agent.tier.cached";
 pub const RESULTS: &str = "agent.tier.results";
 pub const VERDICT: &str = "agent.verdict";
 pub const SIGNAL: &str = "agent.signal.id";
-/// What a call cost in US dollars, as the Runner reported it.
+/// The cost of a call in US dollars, as the Runner reported it.
 pub const COST: &str = "agent.cost.usd";
 /// The canary that the call is compared for, the arm that served it, and the conversation it counts
 /// for.

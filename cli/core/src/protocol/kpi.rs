@@ -113,7 +113,7 @@ impl Tally {
         }
     }
 
-    /// By version, from the hour that holds this moment on; in no order that means anything.
+    /// By version, from the hour that holds this moment on; in no particular order.
     pub fn since(&self, at: u64) -> Vec<Kpi> {
         let mut versions: BTreeMap<&str, Counts> = BTreeMap::new();
         for (version, counts) in self.hours.range(at / HOUR..).flat_map(|(_, versions)| versions) {

@@ -18,7 +18,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// Minutes are kept for so long: the longest range whose steps are shorter than an hour is a day.
 const BY_MINUTE: u64 = 26 * HOUR;
 pub const LONGEST: u64 = 90 * DAY;
-/// So many versions have a series of their own; the others are one series.
+/// The number of versions with a series of their own; the others share one.
 const MOST_VERSIONS: usize = 7;
 /// The name of that series: no version has it.
 pub const OTHERS: &str = "others";
@@ -58,7 +58,7 @@ impl Range {
     }
 }
 
-/// What happened in a step.
+/// The counts of a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Stored", into = "Stored")]
 pub struct Figures {

@@ -6,7 +6,7 @@ use crate::version::what::What;
 use std::fmt;
 use std::str::FromStr;
 
-/// What is served, each with its share of the conversations. There is at least one.
+/// The targets that are served, each with its share of the conversations. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic(Vec<(What, u32)>);
 
@@ -73,7 +73,7 @@ impl FromStr for Traffic {
         }
         let parts = parts.into_iter().map(|part| {
             let (what, share) = part.ok_or_else(|| {
-                format!("`{text}` names shares for some only; write WHAT=SHARE,WHAT=SHARE")
+                format!("`{text}` has shares for some targets only; write WHAT=SHARE,WHAT=SHARE")
             })?;
             Ok((what.parse()?, share))
         });

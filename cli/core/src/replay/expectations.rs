@@ -1,5 +1,5 @@
-//! What the answers of recorded calls are held to: lines of `tests/replay.jsonl`, and cases with
-//! the same tool and arguments.
+//! The expectations of recorded calls: lines of `tests/replay.jsonl`, and cases with the same tool
+//! and arguments.
 
 use crate::formats::canonical;
 use crate::formats::document::{self, DocumentError, Fields};
@@ -60,7 +60,8 @@ impl Expectations {
         self.cases.entry(key(&step.tool, &step.arguments)).or_insert(expect);
     }
 
-    /// What a call's answer is held to, by a case with the same call, else by the first line.
+    /// The expectation of a call's answer: that of a case with the same call, else of the first
+    /// line.
     pub fn of(&self, tool: &str, arguments: &Value) -> Option<&Value> {
         let of_rule = || self.rules_of(tool, arguments).find_map(|rule| rule.expect.as_ref());
         self.cases.get(&key(tool, arguments)).or_else(of_rule)

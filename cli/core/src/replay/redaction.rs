@@ -1,5 +1,5 @@
-//! What is taken out of a call before it is recorded: what looks like a secret, and what the rules
-//! of the manifest name.
+//! Redacts a call before it is recorded: what looks like a secret, and what the rules of the
+//! manifest name.
 
 use crate::formats::record::{REDACTED, Redact};
 use regex::Regex;

@@ -34,7 +34,7 @@ pub struct ServedCall {
     /// W3C trace context of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// What rules took something out of.
+    /// The parts that were redacted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<Part>,
 }

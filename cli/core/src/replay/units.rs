@@ -1,4 +1,5 @@
-//! Recorded calls as what is run again: each distinct call once, each distinct conversation once.
+//! Recorded calls as the units that are run again: each distinct call once, each distinct
+//! conversation once.
 //!
 //! Identical calls are not independent evidence: they are one unit, and one pair of the gate.
 
@@ -13,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// What is run on its own: a call, or the turns of a conversation.
+/// A unit of a replay: a call, or the turns of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
     /// The same for the same calls, whenever they were made.

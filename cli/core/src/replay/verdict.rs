@@ -13,7 +13,7 @@ use crate::testing::evaluation::{CaseResult, Outcome, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What a unit came to on one side.
+/// The outcome of a unit on one side.
 #[derive(Debug, Clone)]
 pub struct Ran {
     pub result: CaseResult,
@@ -65,7 +65,7 @@ pub struct Sides<'a> {
 
 #[derive(Debug)]
 pub struct Report {
-    /// The gravest first.
+    /// The most serious first.
     pub compared: Vec<Compared>,
     pub gate: GateVerdict,
     pub verdict: Verdict,
@@ -98,7 +98,7 @@ impl Report {
         self.compared.iter().filter(|compared| compared.how == how).count()
     }
 
-    /// What there is to look at, the gravest first.
+    /// The compared units that differ or are not `Same`, the most serious first.
     pub fn shown(&self) -> impl Iterator<Item = &Compared> {
         self.compared.iter().filter(|one| one.differs || one.how != How::Same)
     }
@@ -231,7 +231,7 @@ mod tests {
         Ran { result: CaseResult { outcome, score, ..CaseResult::passed(&unit.id) }, given }
     }
 
-    /// What one unit comes to, and the verdict on it alone.
+    /// The outcome of one unit, and the verdict on it alone.
     #[track_caller]
     fn check(
         is_judged: bool,
@@ -258,7 +258,7 @@ mod tests {
             (How::Undecided, Verdict::NotEnoughEvidence),
         );
         check(false, (1.0, a.clone()), (0.0, None), (How::Worse, Verdict::Fail));
-        // in service it was answered, so the two failures say nothing of the candidate
+        // in service it was answered, so the two failures are no evidence about the candidate
         check(false, (0.0, None), (0.0, None), (How::Unrepeatable, Verdict::NotEnoughEvidence));
         check(true, (1.0, a.clone()), (0.0, b.clone()), (How::Worse, Verdict::Fail));
         check(true, (0.5, a.clone()), (1.0, b.clone()), (How::Better, Verdict::Pass));

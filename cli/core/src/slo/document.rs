@@ -1,4 +1,4 @@
-//! Objectives as JSON: as they stand in ci/budgets.json, and with where they stand at a moment.
+//! Objectives as JSON: as in ci/budgets.json, and with their compliance at a moment.
 
 use super::budget::Standing;
 use super::{Filter, Indicator, Objective};

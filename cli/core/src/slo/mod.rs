@@ -22,7 +22,7 @@ pub const MINUTE: u64 = 60;
 pub const HOUR: u64 = 60 * MINUTE;
 pub const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
-/// What is read again when an objective is new: records older than this are no part of any window.
+/// The age from which records are in no window; younger ones are read again for a new objective.
 pub const LONGEST_WINDOW: u64 = 90 * DAY;
 
 const KEYS: [&str; 7] =
@@ -107,7 +107,7 @@ impl Window {
 impl fmt::Display for Window {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(WEEK, 'w'), (DAY, 'd'), (HOUR, 'h'), (MINUTE, 'm')];
-        // 28 days are said as days, as everywhere where SLOs are written
+        // 28 days are written as days, as is usual for SLOs
         let (unit, letter) = units
             .into_iter()
             .filter(|(unit, _)| *unit != WEEK)

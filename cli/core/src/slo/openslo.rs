@@ -47,11 +47,11 @@ const OBJECTIVE_KEYS: [&str; 10] = [
 ];
 const RATIO_KEYS: [&str; 6] = ["counter", "good", "bad", "total", "raw", "rawType"];
 
-/// What the documents of a file came to.
+/// The result of reading the documents of a file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Read {
     pub objectives: Vec<Objective>,
-    /// What the file has besides, which an objective does not keep.
+    /// Members of the file that an objective does not keep.
     pub left_out: Vec<String>,
 }
 

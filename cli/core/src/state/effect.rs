@@ -1,4 +1,4 @@
-//! Effects: what a Tuner tool requests of the world, so that it stays a function of its inputs.
+//! Effects: requests of a Tuner's tool to `agent`, so that the tool stays a function of its inputs.
 //!
 //! A tool that needs an effect ends its call with the requests in the `_meta` of the result. The
 //! requests are carried out, and the tool is called again with the results, in the order of the
@@ -60,7 +60,7 @@ pub struct HttpRequest {
     pub headers: BTreeMap<String, HeaderValue>,
     #[serde(default)]
     pub body: Option<String>,
-    /// What it costs at most, in US dollars.
+    /// The greatest cost, in US dollars.
     #[serde(default)]
     pub usd: f64,
 }
@@ -203,7 +203,7 @@ pub struct Keyed {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Supply {
     known: Effects,
-    /// What its requests cost at most so far, in US dollars.
+    /// The greatest cost of its requests so far, in US dollars.
     usd: f64,
 }
 
@@ -279,7 +279,7 @@ impl Pass<'_> {
         Value::Object(meta)
     }
 
-    /// Takes what a result says of effects. The error says why that is malformed.
+    /// Takes the effects of a result. The error states why they are malformed.
     pub fn take(&mut self, reported: &ToolEffects) -> Result<Step, String> {
         let known = &self.supply.known;
         let mut missing = Vec::new();

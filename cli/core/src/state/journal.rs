@@ -92,10 +92,10 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
     pub at: String,
-    /// By which signals are taken back together, such as `person:42`.
+    /// Tags, such as `person:42`: signals with a common tag can be withdrawn together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// What the Tuner's tool used of the world.
+    /// The effects that the Tuner's tool used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Effects>,
     /// JSON Pointers of the parts of the state that the tool read or wrote, where it reported them.
@@ -117,7 +117,7 @@ impl Record {
         is_by_tuner(&self.tool)
     }
 
-    /// Whether it takes back a signal of a version. Its change holds for the states of that version
+    /// Whether it withdraws a signal of a version. Its change holds for the states of that version
     /// alone.
     pub fn is_withdrawal(&self) -> bool {
         is_withdrawal(&self.tool, &self.id)
@@ -161,7 +161,7 @@ impl Record {
     }
 }
 
-/// What a signal is found by; the rest of its record is skipped, not parsed.
+/// The members by which a signal is found; the rest of its record is skipped, not parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Heading {
     pub seq: u64,
@@ -196,20 +196,20 @@ pub const OWN_TOOLS: &str = "agent/";
 pub const SET: &str = "agent/set";
 pub const CAS: &str = "agent/cas";
 pub const MIGRATE: &str = "agent/migrate";
-/// For a signal that was taken back: its content is known by its digest alone.
+/// The tool of a record in the place of a withdrawn signal: only the digest of the content is kept.
 pub const WITHDRAW: &str = "agent/withdraw";
 
-/// Before the digest of the id of a signal that was taken back.
+/// The prefix of the digest of a withdrawn signal's id.
 const WITHDRAWN: &str = "withdrawn:";
 /// The same for one that is part of a version.
 const WITHDRAWN_FROM_A_VERSION: &str = "withdrawal:";
 
-/// The id of the record in the place of a signal that was taken back.
+/// The id of the record in the place of a withdrawn signal.
 pub fn withdrawn_id(id: &str) -> String {
     format!("{WITHDRAWN}{}", object_id::digest(id.as_bytes()))
 }
 
-/// The id of the record that takes back a signal of a version, whose own record stays.
+/// The id of the record that withdraws a signal of a version, whose own record stays.
 pub fn withdrawal_id(id: &str) -> String {
     format!("{WITHDRAWN_FROM_A_VERSION}{}", object_id::digest(id.as_bytes()))
 }
@@ -792,7 +792,7 @@ pub fn text_of_id(id: &str) -> String {
     format!("\"id\":{}", Value::from(id))
 }
 
-/// Whether some record may take back a signal of a version.
+/// Whether a record may withdraw a signal of a version.
 pub fn has_withdrawals(bytes: &[u8]) -> bool {
     let text = format!("\"id\":\"{WITHDRAWN_FROM_A_VERSION}");
     memmem::find(bytes, text.as_bytes()).is_some()

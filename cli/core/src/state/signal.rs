@@ -20,7 +20,7 @@ pub struct Signal {
     pub tool: String,
     pub arguments: Map<String, Value>,
     pub conversation: Option<String>,
-    /// By which signals are taken back together, such as `person:42`.
+    /// Tags, such as `person:42`: signals with a common tag can be withdrawn together.
     pub tags: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What a golden file should hold, by what the Runner answered.
+/// The content of a golden file, from the Runner's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// Relative to the checkout.
@@ -78,10 +78,10 @@ pub struct Attempt<'a> {
     pub alone: bool,
 }
 
-/// What is kept of an answer besides its judgement.
+/// Which data of an answer is kept besides its judgement.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Keeps {
-    /// What the golden file should hold.
+    /// The content of the golden file.
     pub goldens: bool,
     /// The answer of a case that did not pass.
     pub answers: bool,
@@ -97,7 +97,7 @@ pub struct Finished {
     pub given: Vec<Given>,
 }
 
-/// What has finished.
+/// A finished case, or a finished run of a repeated case.
 pub enum Ended<'a> {
     Case(Finished),
     /// A run of a case that is repeated: this is the next one.
@@ -257,7 +257,7 @@ impl<'a> Attempt<'a> {
         command.judgement(votes).map(|judgement| self.judged(judgement))
     }
 
-    /// What the files it left are held to.
+    /// Adds the judgements of the files that it left.
     pub fn judged_files(&mut self, judgements: Vec<Judgement>) {
         self.judgements.extend(judgements.into_iter().map(|judgement| (None, judgement)));
     }

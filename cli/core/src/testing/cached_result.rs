@@ -109,7 +109,7 @@ pub enum Reuse {
     SameReads,
 }
 
-/// What of the state is not as it was when a case was run.
+/// The part of the state that has changed since a case was run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
     Nothing,

@@ -50,7 +50,7 @@ pub struct Case {
     pub quarantined: bool,
     /// The time limit of each of its calls, where it sets one.
     pub limit: Option<Duration>,
-    /// What it does to a scratch folder.
+    /// Its side effects on a scratch folder.
     pub files: Option<Files>,
     /// `FILE:LINE`.
     pub place: String,
@@ -105,7 +105,7 @@ impl Cases {
         }
     }
 
-    /// What day it is: puts cases into quarantine.
+    /// The day, which decides whether a quarantine has ended.
     pub fn as_of(&mut self, today: &str) {
         for case in &mut self.list {
             case.quarantined =
@@ -179,7 +179,7 @@ impl Case {
         })
     }
 
-    /// What a scorer is shown of the case for a step.
+    /// The case as a scorer gets it for a step.
     pub fn shown_to_scorer(&self, step: usize) -> Value {
         let mut shown =
             json!({"id": self.id, "tags": self.tags, "weight": self.weight, "must": self.must});
@@ -218,7 +218,7 @@ fn parse_line(line: &str, place: String) -> Result<Case, DocumentError> {
     let value: Value = document::parse(line).map_err(|flaw| flaw.on_line(&place))?;
     let mut fields = Fields::new(value, &place, "a case", &KEYS)?;
     let id = fields.text("id")?.ok_or_else(|| {
-        fields.missing("id", "give the case an id, by which its results are known over time")
+        fields.missing("id", "give the case an id, which identifies its results over time")
     })?;
     let weight = fields.number("weight")?.unwrap_or(1.0);
     if !WEIGHTS.contains(&weight) {

@@ -24,7 +24,7 @@ pub struct TierComparison {
     /// Whether the same cases and scorers judged both; else their figures are listed without
     /// pairing (law 5).
     pub comparable: bool,
-    /// What judged them differently.
+    /// The evaluators that differ between them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differing: Vec<&'static str>,
     pub from: Figures,
@@ -62,7 +62,7 @@ impl From<&TierSummary> for Figures {
     }
 }
 
-/// What became of the cases both sides ran.
+/// The changes of the cases that both sides ran.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CaseChanges {
     /// Cases on both sides.
@@ -74,7 +74,7 @@ pub struct CaseChanges {
     /// Passed, and do not now.
     pub broken: usize,
     pub significance: Significance,
-    /// What changed, the gravest first: broken, worse, fixed, better.
+    /// What changed, the most serious first: broken, worse, fixed, better.
     pub flips: Vec<Flip>,
 }
 
@@ -164,7 +164,7 @@ fn paired<'a>(from: &'a [CaseResult], to: &'a [CaseResult]) -> Vec<Pair<'a>> {
     to.iter().filter_map(|now| before.get(now.id.as_str()).map(|before| (*before, now))).collect()
 }
 
-/// What changed, the gravest first.
+/// What changed, the most serious first.
 fn flips(pairs: &[Pair<'_>]) -> Vec<Flip> {
     let mut flips: Vec<Flip> = pairs.iter().filter_map(|(before, now)| flip(before, now)).collect();
     flips.sort_by(|one, two| {
@@ -208,7 +208,7 @@ fn flip(before: &CaseResult, now: &CaseResult) -> Option<Flip> {
     })
 }
 
-/// Sorts the gravest first.
+/// Sorts the most serious first.
 fn weight(flip: &Flip) -> f64 {
     let step = flip.to.score - flip.from.score;
     match flip.direction {

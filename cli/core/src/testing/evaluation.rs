@@ -1,4 +1,4 @@
-//! What a tier run showed: results case by case, their summary, and the evaluation that a version's
+//! The results of a tier run: case by case, their summary, and the evaluation that a version's
 //! commit names by digest.
 
 use crate::formats::canonical;

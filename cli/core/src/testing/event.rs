@@ -1,4 +1,4 @@
-//! What a tier run emits, one JSON object a line: every report and every verdict is a fold over
+//! The events of a tier run, one JSON object a line: every report and every verdict is a fold over
 //! these.
 
 use crate::formats::manifest::Tier;
@@ -18,7 +18,7 @@ const CASE_LINE: &str = "{\"schema\":\"agent/event@1\",\"event\":\"case-finished
     reason = "nearly all events are results, and a box for each is one allocation more"
 )]
 pub enum Event {
-    /// Of what the events after it are a part.
+    /// The whole that the events after it are a part of.
     PartStarted(Box<PartHead>),
     TierStarted {
         tier: Tier,

@@ -1,4 +1,4 @@
-//! What a case expects of a result, and the judgement with a readable reason.
+//! The expectation of a case, and the judgement of a result with a readable reason.
 
 use crate::formats::document::{DocumentError, Fields};
 use crate::formats::number;
@@ -17,7 +17,7 @@ const KINDS: [&str; 11] = [
     "equals", "subset", "regex", "approx", "schema", "golden", "ranking", "similar", "scorer",
     "command", "error",
 ];
-/// What an expected error can be held to.
+/// The kinds of expectations of an error.
 const ERROR_KINDS: [&str; 5] = ["equals", "subset", "regex", "approx", "schema"];
 /// How many differences a reason names.
 const DIFFERENCES_SHOWN: usize = 3;
@@ -31,7 +31,7 @@ pub enum Expectation {
     Command(CommandCall),
 }
 
-/// What can be judged from the result alone.
+/// Expectations that need the result alone.
 #[derive(Debug)]
 pub enum Check {
     Equals(Value),
@@ -199,7 +199,7 @@ fn schema(value: &Value, place: &str) -> Result<Check, DocumentError> {
             flaw.problem,
             path_of(&flaw.pointer)
         );
-        DocumentError::new(place, problem, "mend the schema")
+        DocumentError::new(place, problem, "fix the schema")
     })?;
     Ok(Check::Schema(Box::new(schema)))
 }
@@ -321,7 +321,7 @@ fn judge_golden(golden: &Golden, value: impl FnOnce() -> Value, text: &str) -> O
     }
 }
 
-/// What a golden file of this name should hold for this result.
+/// The content of a golden file of this name for this result.
 pub fn golden_bytes(path: &str, result: &Answer) -> Vec<u8> {
     if is_json(path) {
         let mut bytes = serde_json::to_vec_pretty(&answer(result, &Value::Null))

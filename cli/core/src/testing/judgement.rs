@@ -1,4 +1,4 @@
-//! What an expectation makes of an answer, and values cut to what a reason shows of them.
+//! The judgement of an answer, and values shortened for its reason.
 
 use serde_json::Value;
 

@@ -49,7 +49,7 @@ impl CommandCall {
         let passed = votes.iter().filter(|vote| vote.passed).count();
         let agreed = passed.max(count - passed);
         if count == 0 || 2 * agreed == count || (agreed as f64) < self.agree * count as f64 {
-            return Err(format!("the judge disagrees with itself: {agreed} of {count}"));
+            return Err(format!("the judge's votes differ: {agreed} of {count}"));
         }
         let passed = 2 * passed > count;
         let score = votes.iter().map(|vote| vote.score).sum::<f64>() / count as f64;
@@ -130,10 +130,7 @@ mod tests {
             judged(&[0.0, 0.0, 0.25, 1.0]).unwrap(),
             Judgement { score: 0.3125, passed: false, why: Some("bad".to_owned()) }
         );
-        assert_eq!(
-            judged(&[1.0, 0.0, 1.0]).unwrap_err(),
-            "the judge disagrees with itself: 2 of 3"
-        );
+        assert_eq!(judged(&[1.0, 0.0, 1.0]).unwrap_err(), "the judge's votes differ: 2 of 3");
         assert!(judged(&[1.0, 0.0]).is_err());
     }
 

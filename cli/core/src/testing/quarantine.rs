@@ -25,7 +25,7 @@ impl Quarantine {
             Ok(date) if until.len() == 10 => Ok(Self { until: date.to_string(), why }),
             _ => Err(fields.error(
                 format!("\"until\" is \"{until}\", no date"),
-                "write a day that there is as YYYY-MM-DD",
+                "write an existing date as YYYY-MM-DD",
             )),
         }
     }

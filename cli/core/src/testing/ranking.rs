@@ -17,7 +17,7 @@ const MOST_K: u32 = 100_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
-    /// What should be found, and how much each is worth.
+    /// The relevant items, with their gains.
     relevant: HashMap<String, f64>,
     metric: Metric,
     k: usize,
@@ -73,7 +73,7 @@ impl Ranking {
                 "\"{metric}\" is not a metric of a ranking{}",
                 did_you_mean(&metric, names)
             );
-            fields.error(problem, format!("it is one of {}", names.join(", ")))
+            fields.error(problem, format!("make it one of {}", names.join(", ")))
         })?;
         let k = fields.count("k", 1..=MOST_K)?.unwrap_or(DEFAULT_K) as usize;
         let path = fields.text("path")?.unwrap_or_default();

@@ -10,7 +10,7 @@ const MEND: &str =
 /// The time of these metrics grows with the product of both lengths.
 const MOST_CHARACTERS: usize = 10_000;
 
-/// From two texts to a likeness from 0 to 1.
+/// The similarity of two texts, from 0 to 1.
 type Metric = fn(&str, &str) -> f64;
 
 const METRICS: [(&str, Metric); 3] = [
@@ -43,10 +43,10 @@ impl Similar {
         let (name, metric) =
             METRICS.into_iter().find(|(name, _)| *name == wanted).ok_or_else(|| {
                 let problem = format!(
-                    "\"{wanted}\" is not a metric of likeness{}",
+                    "\"{wanted}\" is not a similarity metric{}",
                     did_you_mean(&wanted, names)
                 );
-                fields.error(problem, format!("it is one of {}", names.join(", ")))
+                fields.error(problem, format!("make it one of {}", names.join(", ")))
             })?;
         let at_least = fields.share("at_least")?.unwrap_or(1.0);
         Ok(Self { text, name, metric, at_least })
@@ -118,7 +118,7 @@ mod tests {
         check_wrong(json!({"text": "a"}), "\"metric\" is missing");
         check_wrong(
             json!({"text": "a", "metric": "levenstein"}),
-            "\"levenstein\" is not a metric of likeness (did you mean \"levenshtein\"?)",
+            "\"levenstein\" is not a similarity metric (did you mean \"levenshtein\"?)",
         );
         check_wrong(
             json!({"text": "a", "metric": "levenshtein", "at_least": -1}),

@@ -1,4 +1,4 @@
-//! Texts that say the same, grouped: cosine similarity of their words (Salton and Buckley 1988),
+//! Similar texts, grouped: cosine similarity of their words (Salton and Buckley 1988),
 //! and single linkage.
 //!
 //! A word weighs as many letters as it has: short words are mostly grammar, in any language.

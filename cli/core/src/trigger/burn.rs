@@ -10,7 +10,7 @@ use serde_json::json;
 
 /// How far back the beginning of a condition is looked for.
 const LOOKED_BACK: u64 = DAY;
-/// The days before that say what is usual.
+/// The days before, which define what is usual.
 const USUAL_DAYS: u64 = 7;
 
 /// Since when a condition has held without a break, by the minute; `None` where it does not hold
@@ -162,7 +162,7 @@ impl Traffic {
             is_over: began.is_none() && over_for(now, clear_s, |at| self.is_low(series, at)),
             latest: series.newest(now),
             summary: format!(
-                "{calls} calls in {}, where {} are usual at this time of the day",
+                "{calls} calls in {}; {} are usual at this time of the day",
                 self.window,
                 usual.map_or_else(|| "an unknown number".to_owned(), |usual| usual.to_string())
             ),

@@ -12,11 +12,11 @@ const REFERENCE_LEVEL: f64 = 0.005;
 /// A recovery is not seen in fewer events than this.
 const RECOVERED: u64 = 20;
 
-/// What is served, and since when the rule looks at it.
+/// The served version, and since when the rule considers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     pub version: String,
-    /// What was served before.
+    /// The version before it.
     pub previous: Option<String>,
     /// The version that an open firing of the rule is about.
     pub fired_for: Option<String>,
@@ -209,7 +209,7 @@ impl Drift {
         };
         let mean = after.mean().map_or_else(|| "-".to_owned(), |mean| self.shown(mean).to_string());
         format!(
-            "{what} of v{} is {mean} over {} events; {of} had {} over {}, and it is held to {}",
+            "{what} of v{} is {mean} over {} events; {of} had {} over {}; the bound is {}",
             served.version,
             after.count(),
             self.shown(reference.mean),

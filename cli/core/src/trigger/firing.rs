@@ -1,5 +1,5 @@
-//! A firing: the record of a rule that fired, from its beginning to what came of it; and when a
-//! rule fires and when a firing is cleared.
+//! A firing: the record of a rule that fired, from its beginning to its outcome; and when a rule
+//! fires and when a firing is cleared.
 
 use super::{Assessment, Rule, State};
 use crate::formats::canonical;
@@ -36,7 +36,7 @@ pub struct Firing {
     /// The clone that recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone: Option<String>,
-    /// What each action came to, by the action.
+    /// The result of each action.
     #[serde(default)]
     pub actions: BTreeMap<String, Deed>,
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct Firing {
 pub struct Trace {
     pub trace: String,
     pub at: String,
-    /// What is bad about it.
+    /// The problem that it shows.
     pub why: String,
 }
 
@@ -123,7 +123,7 @@ impl Firing {
         self.cleared.is_none()
     }
 
-    /// Two clones' records of one firing, as one: what either knows of its later course. In any
+    /// Two clones' records of one firing, merged: the later events that either has. In any
     /// order, and as often as one likes.
     #[must_use]
     pub fn join(self, other: Self) -> Self {
@@ -143,7 +143,7 @@ impl Firing {
         }
     }
 
-    /// What was recorded when it fired, comparable.
+    /// The figures at the time it fired, comparable.
     fn beginning(&self) -> (&str, Vec<u8>) {
         let fresh = Self {
             actions: BTreeMap::new(),
@@ -230,7 +230,7 @@ pub struct Open {
 }
 
 impl Open {
-    /// Whether an assessment can say that it is over: not one of a clock that went back, and of
+    /// Whether an assessment can decide that it is over: not one of a clock that went back, and of
     /// another clone only one that rests on what happened since.
     fn is_ended_by(self, assessment: &Assessment, now: u64) -> bool {
         // times of events are to the minute

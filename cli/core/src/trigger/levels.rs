@@ -1,4 +1,4 @@
-//! What the rules about calls and rewards count: how often each value occurred, by version and
+//! The counts of the rules about calls and rewards: how often each value occurred, by version and
 //! minute. Values are in hundredths of their range, so that a minute takes a bounded space and the
 //! order of its events does not matter.
 
@@ -59,7 +59,7 @@ impl Levels {
 /// By version, as `1.2.3`.
 pub type ByVersion = BTreeMap<String, Series<Levels>>;
 
-/// What is counted for a rule: rules that watch the same share their counts.
+/// The counts of a rule: rules about the same quantity share them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Watched {
     pub measure: Measure,

@@ -1,4 +1,4 @@
-//! Triggers: rules over live traffic that wake the Architect. A rule is data in `ci/budgets.json`
+//! Triggers: rules over live traffic that start the Architect. A rule is data in `ci/budgets.json`
 //! under `triggers`; whether it fires is a function of what is on record and of the time, so that a
 //! check can be made at any time, anywhere, and as often as one likes.
 
@@ -28,7 +28,7 @@ pub struct Rule {
     pub actions: Vec<Action>,
 }
 
-/// What a rule watches.
+/// The quantity that a rule is about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     Burn(Burn),
@@ -78,7 +78,7 @@ pub struct Drift {
     pub filter: Filter,
     pub against: Against,
     pub test: Test,
-    /// So many events make the reference.
+    /// The number of events of the reference.
     pub reference: u64,
     /// A fall by no more than this, in units of the measure, is none.
     pub tolerance: f64,
@@ -143,12 +143,12 @@ pub struct Evaluation {
     pub every_s: u64,
 }
 
-/// What a firing does beside its feedback item.
+/// The actions of a firing, besides its feedback item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Starts a run of the Architect for the item.
     Wake,
-    /// Returns to the version before, where the gate's test says that it is better.
+    /// Returns to the version before, where it is better by the gate's test.
     Rollback,
     /// Holds promotions until the firing is cleared.
     Freeze,
@@ -180,7 +180,7 @@ pub struct Assessment {
     pub state: State,
     /// Whether a firing of the rule would be over by now.
     pub is_over: bool,
-    /// The newest event that this rests on: a clone that saw nothing since a firing knows nothing
+    /// The newest event that this rests on: a clone without an event since a firing knows nothing
     /// of its end.
     pub latest: Option<u64>,
     /// The figures in a sentence.
@@ -196,7 +196,7 @@ pub struct Assessment {
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum State {
     Quiet,
-    /// There is too little to say anything.
+    /// There are too few events to decide.
     NotEnough,
     /// The condition holds, and not yet for long enough.
     Pending {

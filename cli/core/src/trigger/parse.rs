@@ -140,7 +140,9 @@ fn pairs(fields: &mut Fields, place: &str) -> Result<Vec<Pair>, DocumentError> {
         return Ok(PAIRS.map(pair).to_vec());
     };
     if list.is_empty() {
-        return Err(fields.error("\"windows\" is empty", "leave it out for those of the workbook"));
+        return Err(
+            fields.error("\"windows\" is empty", "leave it out for those of the SRE workbook")
+        );
     }
     list.into_iter()
         .enumerate()
@@ -293,7 +295,7 @@ fn test(fields: &mut Fields) -> Result<Test, DocumentError> {
             Ok(Test::EDetector { form, false_alarm_minutes: window.seconds / MINUTE })
         }
         (None, Some(_), _) => Err(fields.error(
-            "the test page-hinkley promises no rate of false alarms",
+            "the test page-hinkley guarantees no rate of false alarms",
             "leave \"false_alarm_every\" out, or choose \"test\": \"e-sr\"",
         )),
         (None, None, Some(threshold)) if threshold <= 0.0 => Err(fields.error(

@@ -1,18 +1,17 @@
-//! The condition `feedback`: more textual items than usual; where the rule says so, of one
-//! complaint.
+//! The condition `feedback`: more textual items than usual; with `alike`, similar ones alone.
 
 use super::alike;
 use super::{Assessment, State, Wave};
 use crate::slo::DAY;
 use serde_json::json;
 
-/// The past that says what is usual.
+/// The past, which defines what is usual.
 const USUAL: u64 = 28 * DAY;
 /// More items than this are not compared with each other: the newest are.
 const COMPARED: usize = 500;
 /// What a firing shows of a wave.
 const EXAMPLES: usize = 5;
-/// Of a longer text so many characters are shown.
+/// The number of characters that are shown of a longer text.
 const EXAMPLE: usize = 1000;
 
 /// An item of feedback that waits for an answer.
@@ -47,9 +46,9 @@ impl Wave {
             is_over: !is_wave,
             latest: Some(now),
             summary: format!(
-                "{} items of feedback{} in {}, where {usual:.1} are usual",
+                "{} {}items of feedback in {}; {usual:.1} are usual",
                 members.len(),
-                if self.alike.is_some() { " say the same" } else { "" },
+                if self.alike.is_some() { "similar " } else { "" },
                 self.window
             ),
             figures: json!({"items": ids, "usual": usual, "examples": examples,

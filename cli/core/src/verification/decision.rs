@@ -151,7 +151,7 @@ fn judged<'a>(
             changed.join(" and ")
         ))),
         (Some(_), true) => {
-            Err(wrong("it was judged by evaluators before it, though it has the same"))
+            Err(wrong("it was judged by the evaluators before it, although its own are the same"))
         }
     }
 }
@@ -216,7 +216,7 @@ fn baseline_as_recorded(
             "`{id}` of the version before it is paired with another result than its own evaluation \
             has"
         ))),
-        Some(id) => Err(wrong(format!("`{id}` counts, and is not among the pairs"))),
+        Some(id) => Err(wrong(format!("`{id}` counts, but is not among the pairs"))),
     }
 }
 
@@ -227,7 +227,7 @@ fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Che
             return Err(wrong("its decision needs a test, and the ledger has no attempt for it"));
         }
         (false, Some(_)) => {
-            return Err(wrong("its answer takes no test, and it names an attempt of the ledger"));
+            return Err(wrong("its decision needs no test, but it names an attempt of the ledger"));
         }
         (false, None) if !close(level.value, gated.alpha) => {
             return Err(wrong("it was judged at another level than alpha"));

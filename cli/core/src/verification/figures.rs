@@ -57,15 +57,13 @@ fn fold(tier: Tier, bytes: &[u8]) -> Result<TierFold, String> {
     Ok(fold)
 }
 
-/// What no run can give.
+/// A figure that no run can have.
 fn impossible(result: &CaseResult) -> Option<&'static str> {
     let runs = result.runs;
     match () {
         () if !(0.0..=1.0).contains(&result.score) => Some("has a score outside of 0 to 1"),
-        () if !(result.weight.is_finite() && result.weight >= 0.0) => {
-            Some("has a weight that is none")
-        }
-        () if !(result.ms.is_finite() && result.ms >= 0.0) => Some("took a time that is none"),
+        () if !(result.weight.is_finite() && result.weight >= 0.0) => Some("has an invalid weight"),
+        () if !(result.ms.is_finite() && result.ms >= 0.0) => Some("has an invalid time"),
         () if result.outcome == Outcome::Errored && result.score > 0.0 => {
             Some("could not be judged, and has a score")
         }

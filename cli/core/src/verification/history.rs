@@ -62,7 +62,7 @@ pub enum Restored {
     Nothing(&'static str),
 }
 
-/// What was found of a branch.
+/// The facts of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BranchReport {
     pub branch: String,
@@ -253,7 +253,7 @@ fn past(earlier: &[Link]) -> Vec<Past> {
     history
 }
 
-/// What is wrong with a version's position.
+/// The problem of a version's position.
 fn misplaced(link: &Link, before: Option<&Link>, is_first: bool) -> Option<String> {
     let version = link.version();
     let shown = tag(version);

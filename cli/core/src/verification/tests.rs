@@ -390,7 +390,7 @@ fn impossible_result_lines_are_refused() {
         changed(|result| result.id = "c00".to_owned()),
         "line 2: `c00` is out of order, or appears there twice"
     );
-    assert_eq!(changed(|result| result.weight = -1.0), "line 2: `c01` has a weight that is none");
+    assert_eq!(changed(|result| result.weight = -1.0), "line 2: `c01` has an invalid weight");
     assert_eq!(fold(b"{}\n"), "line 1: it is not a result of a case of micro");
     let of_another_tier = Event::case_line(Tier::Full, &new()[0]);
     assert_eq!(fold(of_another_tier.as_bytes()), "line 1: it is not a result of a case of micro");
@@ -461,7 +461,7 @@ fn gate_decision_follows_from_its_pairs() {
     );
     check_record(
         compared(|compared| compared.before = Some(summary(&new()))),
-        "it was judged by evaluators before it, though it has the same",
+        "it was judged by the evaluators before it, although its own are the same",
     );
     check_record(
         compared(|compared| compared.verdict.worse = 3),
@@ -516,7 +516,7 @@ fn pairs_cover_all_shared_cases() {
         "`c05` of the version before it is paired with another result than its own evaluation has",
     );
     let fewer: Vec<_> = old().into_iter().skip(1).collect();
-    check_pairs(&fewer, &new(), nothing, "`c00` counts, and is not among the pairs");
+    check_pairs(&fewer, &new(), nothing, "`c00` counts, but is not among the pairs");
     // what varied is named
     let named = compared(|compared| compared.varying = vec!["c05".to_owned()]);
     check_pairs(

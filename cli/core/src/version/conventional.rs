@@ -8,7 +8,7 @@ use crate::version::Bump;
 ///
 /// After Conventional Commits 1.0.0: `type(scope)!: description`, footers `BREAKING CHANGE: ...` or
 /// `BREAKING-CHANGE: ...`.
-pub fn says(message: &str) -> Option<Bump> {
+pub fn bump_of(message: &str) -> Option<Bump> {
     let (header, body) = message.split_once('\n').unwrap_or((message, ""));
     let (kind, breaking) = header_of(header)?;
     if breaking || body.lines().any(is_breaking_footer) {
@@ -66,7 +66,7 @@ mod tests {
             ("feat: ", None),
             ("", None),
         ] {
-            assert_eq!(says(message), expected, "{message:?}");
+            assert_eq!(bump_of(message), expected, "{message:?}");
         }
     }
 }

@@ -65,7 +65,7 @@ impl std::fmt::Display for Breach {
     }
 }
 
-/// What a ref is to us.
+/// The role of a ref.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     VersionTag(Version),

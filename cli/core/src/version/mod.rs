@@ -59,7 +59,9 @@ impl std::str::FromStr for Bump {
             "patch" => Ok(Self::Patch),
             "minor" => Ok(Self::Minor),
             "major" => Ok(Self::Major),
-            other => Err(format!("`{other}` is not a bump; it is one of patch, minor, major")),
+            other => {
+                Err(format!("`{other}` is not a bump; it has to be one of patch, minor, major"))
+            }
         }
     }
 }
@@ -85,7 +87,7 @@ fn is_plain(version: &Version) -> bool {
     version.pre.is_empty() && version.build.is_empty()
 }
 
-/// What made a version.
+/// The way a version was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

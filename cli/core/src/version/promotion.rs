@@ -1,4 +1,4 @@
-//! What a promotion would do: staging's state becomes active as the next PATCH.
+//! The plan of a promotion: staging's state becomes active as the next PATCH.
 
 use crate::formats::manifest::Gated;
 use crate::formats::object_id::ObjectId;
@@ -14,7 +14,7 @@ pub struct Tip {
     pub revision: ObjectId,
 }
 
-/// What is being tuned, and what it started from.
+/// Staging, and the version that it started from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staging {
     pub base: ObjectId,

@@ -11,11 +11,11 @@
 //! - `refs/agent-remotes/REMOTE/`: remote-tracking refs, as `refs/remotes/` has for branches; below
 //!   `own/` the own refs of a remote that is itself a clone.
 
-/// What is shared through a remote.
+/// The prefix of refs that are shared through a remote.
 pub const SHARED: &str = "refs/agent/";
-/// What this clone alone writes.
+/// The prefix of refs that only this clone writes.
 pub const OWN: &str = "refs/agent-own/";
-/// What remotes were seen to have.
+/// The prefix of the copies of remotes' refs.
 pub const REMOTES: &str = "refs/agent-remotes/";
 /// Below `SHARED`: where each clone pushes its own.
 pub const PEERS: &str = "peers/";

@@ -58,7 +58,7 @@ pub struct Evidence {
     pub journal: Option<String>,
     pub feedback: Vec<String>,
     pub coder: Option<String>,
-    /// What a rollback took out of service.
+    /// The versions that a rollback took out of service.
     pub undoes: Vec<Version>,
     /// The rollback that took this one out of service.
     pub undone_by: Option<Version>,
@@ -174,7 +174,7 @@ pub fn line(version: &Version) -> String {
 pub struct Listing {
     pub schema: &'static str,
     pub versions: Vec<Entry>,
-    /// What `--after` takes to go on; absent on the last page.
+    /// The value of `--after` for the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Version>,
     /// The agent's name, as the manifest of what is served has it.

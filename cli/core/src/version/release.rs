@@ -1,4 +1,4 @@
-//! What a release would do: a commit's code becomes active, carrying the state that is served.
+//! The plan of a release: a commit's code becomes active, with the state that is served.
 
 use crate::formats::manifest::Gated;
 use crate::formats::object_id::ObjectId;
@@ -57,7 +57,7 @@ pub struct Snapshot {
     /// The bump declared by the user.
     pub declared: Option<Bump>,
     pub gated: Gated,
-    /// What the first release is called.
+    /// The version of the first release.
     pub first: Version,
 }
 

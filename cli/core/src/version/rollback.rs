@@ -1,4 +1,4 @@
-//! What a rollback would do: a new PATCH whose tree is that of an earlier version. Nothing is
+//! The plan of a rollback: a new PATCH whose tree is that of an earlier version. Nothing is
 //! rewritten.
 
 use crate::formats::object_id::ObjectId;

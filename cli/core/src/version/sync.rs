@@ -183,7 +183,7 @@ pub fn plan(snapshot: &Snapshot) -> Result<Vec<Step>, Conflict> {
     Ok(steps)
 }
 
-/// What is served afterwards.
+/// The commit that is served afterwards.
 pub fn served(snapshot: &Snapshot) -> Option<&Served> {
     match &snapshot.standing {
         Standing::Behind { to } | Standing::Diverged { to } => Some(to),

@@ -58,7 +58,7 @@ pub fn gather(
     })
 }
 
-/// What the version that is served did so far.
+/// The figures of the served version so far.
 fn kpis(active: &Target, repository: &Repository) -> Result<Vec<Value>, Failure> {
     let served = active.version.as_ref().map(ToString::to_string);
     let kpis = kpi::by_version(repository)?
@@ -86,7 +86,7 @@ fn conversations(
     Ok(found)
 }
 
-/// What runs before this one tried for the same feedback.
+/// The attempts of earlier runs for the same feedback.
 fn rejected(items: &[Feedback], repository: &Repository) -> Result<Vec<Rejected>, Failure> {
     let same = |run: &&crate::repository::run_report::Report| {
         run.feedback.iter().any(|id| items.iter().any(|item| &item.id == id))
@@ -134,8 +134,7 @@ fn rules(architect: &Architect) -> Vec<String> {
         ),
         "a change that breaks the Contract is not released by a run; find a way that does not"
             .to_owned(),
-        "a change that improves no case is not released by a run; more than harmless \
-        is asked"
+        "a change that improves no case is not released by a run, even if it does no harm"
             .to_owned(),
         "the message of the commit may be written to the file named in AGENT_COMMIT_MESSAGE \
         (Conventional Commits)"

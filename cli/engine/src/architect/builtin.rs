@@ -75,9 +75,9 @@ impl<'a> Builtin<'a> {
         let reasons: Vec<_> =
             self.passed_over.iter().map(|(id, why)| format!("{id}: {why}")).collect();
         match reasons.as_slice() {
-            [] => "no inspiration answers this feedback".to_owned(),
+            [] => "no inspiration matches this feedback".to_owned(),
             reasons => format!(
-                "no inspiration that answers this feedback fits the code ({})",
+                "no inspiration that matches this feedback fits the code ({})",
                 reasons.join("; ")
             ),
         }

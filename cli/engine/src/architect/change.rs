@@ -1,4 +1,4 @@
-//! What a coder left behind, as a commit: judged by its paths first.
+//! A coder's change as a commit, after its paths have been checked.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -19,7 +19,7 @@ pub struct Change {
     pub effect: Effect,
 }
 
-/// What a coder left.
+/// The change of a coder.
 pub enum CoderResult {
     /// The complete code with the edits.
     Tree(ObjectId),

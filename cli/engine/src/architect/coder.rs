@@ -1,4 +1,4 @@
-//! What edits the code for a run; `coders` lists those there are.
+//! A coder edits the code for a run; `coders` lists them.
 
 use crate::architect::change::CoderResult;
 use crate::error::Failure;

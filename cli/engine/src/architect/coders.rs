@@ -1,5 +1,4 @@
-//! The coders there are: the one place that makes them by name. Their names are `CoderKind` in
-//! core.
+//! All coders: the one place that makes them by name. Their names are `CoderKind` in core.
 
 use crate::architect::builtin::Builtin;
 use crate::architect::coder::{Coder, Setting};

@@ -36,7 +36,7 @@ pub struct CommandCoder<'a> {
     pub folder: &'a Path,
     /// Variables of this process that are not for it.
     pub withheld: Vec<OsString>,
-    /// What it may reach; without it, all that its user may.
+    /// Its access; without it, that of its user.
     pub confinement: Option<Confinement>,
     /// Its own HOME; without it, its user's.
     pub home: Option<&'a Path>,

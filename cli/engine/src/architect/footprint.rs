@@ -1,5 +1,5 @@
-//! What a coder that nothing holds may have done outside of its workplace. Seen before it works,
-//! compared after it.
+//! What an unconfined coder may have changed outside of its workplace: recorded before it works,
+//! compared afterwards.
 //!
 //! Which process moved a ref or wrote into the store is not known: what others do meanwhile counts
 //! as well, and ends the run.
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// More than this is counted and not named.
 const NAMED: usize = 8;
 
-/// What was seen before a coder works.
+/// The record from before a coder works.
 pub struct Footprint {
     settings: Settings,
     /// Only of a coder that is not confined.

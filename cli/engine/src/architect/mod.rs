@@ -1,7 +1,7 @@
 //! The Architect: feedback in, a change to the code, the tiers, a version or a branch with a report
 //! of why not.
 //!
-//! The state machine is in core (`architect::run`); this room carries its steps out.
+//! The state machine is in core (`architect::run`); this module carries its steps out.
 
 mod briefing;
 mod builtin;

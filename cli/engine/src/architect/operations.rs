@@ -130,12 +130,12 @@ fn under_way(repository: &Repository) -> Result<Vec<Report>, Failure> {
     run::local_runs(repository)
 }
 
-/// Whether a run of this clone goes on.
+/// Whether a run of this clone is in progress.
 pub fn is_run_under_way(repository: &Repository) -> Result<bool, Failure> {
     Ok(!under_way(repository)?.is_empty())
 }
 
-/// Returns when no run of this clone goes on.
+/// Returns when no run of this clone is in progress.
 pub fn wait_for_runs(repository: &Repository) -> Result<(), Failure> {
     while is_run_under_way(repository)? {
         // a run holds it to its end
@@ -170,7 +170,7 @@ pub fn run(repository: &Repository, id: &str) -> Result<Option<Report>, Failure>
     Ok(runs(repository)?.into_iter().find(|run| run.run == id))
 }
 
-/// What a run is to be, also as programs write it: `NewRun` in both of their documents.
+/// The request of a run, also as programs write it: `NewRun` in both of their documents.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename = "NewRun", deny_unknown_fields, default)]
 pub struct Start {
@@ -330,7 +330,7 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
     Ok(Accepted { report, outcome, pushed })
 }
 
-/// What a request to stop a run came to.
+/// The result of a request to stop a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
     /// The run ends at its next step.
@@ -398,7 +398,7 @@ pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure>
             .with_hint(format!("agent architect cancel {run}"))),
         Status::Answered { version, .. } => {
             Err(Failure::input(format!("`{}` is answered by {version}", item.id))
-                .with_hint("`agent rollback` takes a version back"))
+                .with_hint("`agent rollback` undoes a version"))
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
             let inbox = Inbox::new(&repository.git);
@@ -474,8 +474,8 @@ mod tests {
     /// The kind, messages and hint of what ended the process of a run arrive as they were.
     #[test]
     fn announced_error_keeps_kind_and_hint() {
-        let failure =
-            Failure::new(FailureKind::Conflict, "another run is going on").with_hint("wait for it");
+        let failure = Failure::new(FailureKind::Conflict, "another run is in progress")
+            .with_hint("wait for it");
         let line = Announcement::NotStarted { reason: failure.into() }.to_line();
         let NotStarted::Failed(failure) =
             not_started(serde_json::from_str(&line).ok(), "error: something else")
@@ -486,9 +486,9 @@ mod tests {
             (failure.kind, failure.hint.as_deref()),
             (FailureKind::Conflict, Some("wait for it"))
         );
-        assert_eq!(failure.messages, ["the run was not started: another run is going on"]);
+        assert_eq!(failure.messages, ["the run was not started: another run is in progress"]);
 
-        // which of the two it is was decided by the process that knows
+        // which of the two it is was decided by the process that failed
         let reason = NotStarted::NotReady(Failure::input("agent.toml has no coder"));
         let line = Announcement::NotStarted { reason }.to_line();
         let NotStarted::NotReady(failure) = not_started(serde_json::from_str(&line).ok(), "")

@@ -39,7 +39,7 @@ impl Coder for Program<'_> {
         let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
         if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
             repository.notices.warn(format!(
-                "a login that the coder renewed could not be kept: {}",
+                "a login that the coder renewed could not be copied back: {}",
                 error.messages().join(": ")
             ));
         }
@@ -47,7 +47,7 @@ impl Coder for Program<'_> {
         if !traces.is_empty() {
             return Ok((
                 Coded::ReachedOut { traces },
-                CoderResult::unfit("the coder reached out of its workplace"),
+                CoderResult::unfit("the coder changed something outside of its workplace"),
             ));
         }
         let coded = coded?;

@@ -39,7 +39,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What a run is to work on, and with what.
+/// The feedback and the settings of a run.
 pub struct Assignment {
     pub items: Vec<Feedback>,
     /// `None` is the one the served manifest names.
@@ -195,7 +195,7 @@ fn lock(repository: &Repository, waits: bool) -> Result<FileLock, Failure> {
     if !waits {
         return lock_soon(repository, &path);
     }
-    repository.notices.info("another run is going on; this one waits for it");
+    repository.notices.info("another run is in progress; this one waits for it");
     Ok(FileLock::acquire(&path)?)
 }
 
@@ -206,9 +206,9 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> 
         if let Some(run) = local_runs(repository)?.first() {
             return Err(Failure::new(
                 FailureKind::Conflict,
-                format!("run {} is going on", run.run),
+                format!("run {} is in progress", run.run),
             )
-            .with_hint("wait for its end, or end it: `agent architect cancel RUN`"));
+            .with_hint("wait for its end, or cancel it: `agent architect cancel RUN`"));
         }
         if let Some(lock) = FileLock::try_acquire(path)? {
             return Ok(lock);
@@ -631,8 +631,8 @@ impl<'a> Execution<'a> {
         let change = self.change.as_ref().expect("what is tried was made");
         if let Some(lock) = self.other_packages(&change.commit)? {
             let why = format!(
-                "{lock} names other packages: installing them runs programs of theirs that nothing \
-                confines, so the change is not tried before a maintainer has reviewed it"
+                "{lock} names other packages. Installing them runs their programs without \
+                    confinement, so the change is not tested before a maintainer has reviewed it"
             );
             return Ok(Event::TrialFailed { why });
         }

@@ -87,7 +87,7 @@ impl<'a> Workplace<'a> {
         if edited.bytes > BYTES_LIMIT {
             let (bytes, most) = (edited.bytes >> 20, BYTES_LIMIT >> 20);
             return Ok(Some(format!(
-                "the files of the change hold {bytes} MiB; {most} MiB are the most"
+                "the files of the change hold {bytes} MiB; at most {most} MiB are allowed"
             )));
         }
         let before = self.git.files(&self.base, "")?;

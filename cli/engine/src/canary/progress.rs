@@ -151,7 +151,7 @@ fn decide(
 ) -> Result<Option<Decision>, Failure> {
     let tip = repository.expect_tip()?;
     if tip.commit != canary.base {
-        let reason = format!("{} is served by now", tag(&tip.version));
+        let reason = format!("{} is served now", tag(&tip.version));
         return Ok(Some(decision(canary, taken, Verdict::Overtaken, reason)));
     }
     let judge = Judge::of(&canary.design, taken);
@@ -219,7 +219,7 @@ fn promoted(
     }
     let tip = repository.expect_tip()?;
     if tip.commit != canary.base {
-        let reason = format!("{} is served by now", tag(&tip.version));
+        let reason = format!("{} is served now", tag(&tip.version));
         return Ok((Outcome::Overtaken, reason, None));
     }
     let frozen = FrozenStaging {

@@ -35,7 +35,7 @@ const SHOWN: usize = 160;
 /// is not an MCP server.
 const NOISE_LIMIT: usize = 64 << 10;
 
-/// What a child is for; it names it in messages.
+/// The role of a child, which names it in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Runner,
@@ -73,7 +73,7 @@ impl Opening {
         Self::Handshake(handshake(revision, &json!({})))
     }
 
-    /// As a client that can do all there is: some servers hide tools from others.
+    /// As a client with every capability: some servers hide tools from others.
     pub fn with_every_capability() -> Self {
         let capabilities = json!({
             "roots": {"listChanged": true},
@@ -107,9 +107,9 @@ pub struct ChildSpec {
     pub command: Vec<OsString>,
     /// The checkout: working directory, and where Python imports from.
     pub directory: PathBuf,
-    /// What agent.toml declares.
+    /// The variables that agent.toml declares.
     pub declared: Vec<(OsString, OsString)>,
-    /// What `agent` sets, whatever is declared.
+    /// The variables that `agent` sets, which cannot be declared.
     pub environment: Vec<(OsString, OsString)>,
     /// Variables of our own environment that it does not get unless they are declared.
     pub withheld: Vec<OsString>,
@@ -117,9 +117,9 @@ pub struct ChildSpec {
     pub call_limit: Duration,
     /// Tools with individual limits.
     pub tool_limits: BTreeMap<String, Duration>,
-    /// What the child may reach; without it, all that this process may.
+    /// The access of the child; without it, that of this process.
     pub confinement: Option<Confinement>,
-    /// What each of its processes may allocate, in bytes.
+    /// The memory limit of each of its processes, in bytes.
     pub memory: Option<u64>,
     /// Receives the child's stderr, line by line.
     pub listener: Option<Listener>,
@@ -128,7 +128,7 @@ pub struct ChildSpec {
     pub skipping: Option<Skipping>,
 }
 
-/// What becomes of lines on a child's stdout that are no frames: the first one is warned of, each
+/// How lines on a child's stdout are handled that are no frames: the first one is warned of, each
 /// one is logged.
 #[derive(Clone)]
 pub struct Skipping {
@@ -234,7 +234,7 @@ impl ChildSpec {
     }
 }
 
-/// What went wrong with a child.
+/// The failure of a child.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ChildError {
     #[error("the {role} cannot be started: {reason}")]
@@ -242,14 +242,15 @@ pub enum ChildError {
     #[error("the {role} (`{command}`) was not ready after {} s{}", limit.as_secs_f64(),
         shown_stderr(stderr))]
     StartTimedOut { role: Role, command: String, limit: Duration, stderr: Vec<String> },
-    #[error("the {role} (`{command}`) died: {status}{}{}", shown_limit(*memory, stderr),
+    #[error("the {role} (`{command}`) ended unexpectedly: \
+        {status}{}{}", shown_limit(*memory, stderr),
         shown_stderr(stderr))]
     Died {
         role: Role,
         command: String,
         status: String,
         stderr: Vec<String>,
-        /// What it was allowed to allocate, in bytes.
+        /// The memory limit, in bytes.
         memory: Option<u64>,
     },
     #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
@@ -266,7 +267,7 @@ pub enum ChildError {
     Refused { role: Role, what: String, error: Box<RpcError> },
     #[error("the {role} answered `{what}` with JSON that cannot be read: {problem}")]
     Unreadable { role: Role, what: String, problem: Unreadable },
-    #[error("the {role} answered `{what}` with something else than MCP has there: {problem}")]
+    #[error("the {role} answered `{what}` with a result that is not valid MCP: {problem}")]
     Misshapen { role: Role, what: String, problem: &'static str },
     #[error("the {role} was stopped, because `agent` failed while reading its output")]
     GivenUp { role: Role },
@@ -287,7 +288,7 @@ impl Diagnose for ChildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotStarted { .. } => Some("look at its `command` in agent.toml, and at `agent \
+            Self::NotStarted { .. } => Some("check its `command` in agent.toml, and run `agent \
                 doctor`".to_owned()),
             Self::StartTimedOut { .. } => {
                 Some("run that command by hand; `limits.start_s` in agent.toml is how long it may \
@@ -479,7 +480,7 @@ impl Link {
 
     async fn greet(&mut self, opening: &Opening, patience: Duration) -> Result<(), ChildError> {
         let (what, greeting) = match (self.role, opening) {
-            (Role::Scorer, _) => ("list", self.ask("list", &json!({})).await?),
+            (Role::Scorer, _) => ("list", self.request("list", &json!({})).await?),
             (_, Opening::Handshake(params)) => match self.initialize(params).await {
                 // a child without the handshake may support the stateless era
                 Err(ChildError::Refused { .. }) if self.forwards_requests => {
@@ -520,7 +521,7 @@ impl Link {
 
     async fn initialize(&mut self, params: &RawValue) -> Result<Box<RawValue>, ChildError> {
         self.era = Era::Handshake;
-        let greeting = self.ask(INITIALIZE, params).await?;
+        let greeting = self.request(INITIALIZE, params).await?;
         self.notify("notifications/initialized", None);
         self.flush().await?;
         Ok(greeting)
@@ -529,11 +530,11 @@ impl Link {
     async fn discover(&mut self) -> Result<Box<RawValue>, ChildError> {
         self.era = Era::Stateless;
         let meta = mcp::stateless_meta(&client_info(), &json!({}));
-        self.ask(DISCOVER, &json!({"_meta": meta})).await
+        self.request(DISCOVER, &json!({"_meta": meta})).await
     }
 
     /// One request and its response, with no other request in flight.
-    async fn ask(
+    async fn request(
         &mut self,
         method: &str,
         params: &(impl Serialize + ?Sized),
@@ -792,7 +793,7 @@ impl Link {
     async fn died(&mut self) -> ChildError {
         let status = match self.process.wait_a_little().await {
             Some(status) => status.to_string(),
-            None => "it closed its stdout and stayed".to_owned(),
+            None => "it closed its stdout and did not exit".to_owned(),
         };
         ChildError::Died {
             role: self.role,

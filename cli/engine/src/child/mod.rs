@@ -565,8 +565,8 @@ for line in sys.stdin:
             "flood",
             &["broke protocol: more than 64 KiB on its stdout that are no JSON-RPC: line"],
         );
-        check("die", &["died: signal: 11 (SIGSEGV)", "out of memory"]);
-        check("leave", &["died: exit status: 7"]);
+        check("die", &["ended unexpectedly: signal: 11 (SIGSEGV)", "out of memory"]);
+        check("leave", &["ended unexpectedly: exit status: 7"]);
     }
 
     /// A malformed response fails only its own call: the outcome of the call, while others
@@ -640,10 +640,7 @@ for line in sys.stdin:
     #[test]
     fn invalid_initialize_result_is_refused() {
         for (greeting, expected) in [
-            (
-                "7",
-                "answered `initialize` with something else than MCP has there: it is not an object",
-            ),
+            ("7", "answered `initialize` with a result that is not valid MCP: it is not an object"),
             (r#"{"capabilities": "tools"}"#, "its `capabilities` are no object"),
             (
                 r#"{"serverInfo": {"name": "\ud83d"}}"#,

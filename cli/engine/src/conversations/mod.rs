@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const SCHEMA: &str = "agent/conversation@1";
-/// What a Runner may remember between turns, in bytes of JSON.
+/// The limit of the data that a Runner keeps between turns, in bytes of JSON.
 pub const DATA_LIMIT: usize = 256 * 1024;
 /// How many of the last turns a Tuner is shown.
 pub const TURNS_SHOWN: usize = 32;
@@ -103,7 +103,7 @@ pub struct Turn {
     /// What the Runner noted for the Tuner.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub facts: Map<String, Value>,
-    /// What the Runner remembers from here on.
+    /// The Runner's data after this turn.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub data: Map<String, Value>,
     pub version: Option<String>,
@@ -132,7 +132,7 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// What the Runner remembers so far.
+    /// The Runner's data so far.
     pub fn data(&self) -> Map<String, Value> {
         self.last.as_ref().map(|turn| turn.data.clone()).unwrap_or_default()
     }
@@ -233,7 +233,7 @@ pub fn note_reward(layout: &Layout, id: &str, reward: &Reward) -> Result<(), Con
     Ok(fs::append_lines(lock.to_write()?, &line).map_err(FsError::while_doing("write", &path))?)
 }
 
-/// Removes the copy of a signal that is taken back. Its line is overwritten with spaces, which is
+/// Removes the copy of a withdrawn signal. Its line is overwritten with spaces, which is
 /// whole at every moment: no other line moves.
 pub fn forget_reward(layout: &Layout, id: &str, signal: &str) -> Result<(), ConversationError> {
     let path = layout.to_write(rewards_path(layout, id)?)?;

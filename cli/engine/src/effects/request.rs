@@ -10,7 +10,7 @@ use agent_core::state::effect::{HeaderValue, HttpRequest};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// What stands in an answer in place of a secret that it repeats.
+/// The replacement of a secret that an answer repeats.
 const REDACTED: &str = "[redacted]";
 /// Shorter values of a variable are in many texts.
 const SHORTEST_SECRET: usize = 8;

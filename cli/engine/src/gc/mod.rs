@@ -27,7 +27,7 @@ pub enum Kind {
     Environment,
     /// Where the coder of an Architect's run worked.
     Workplace,
-    /// What cases gave: traces, tiers and parts in an object store of files.
+    /// Results of cases: traces, tiers and parts in an object store of files.
     Result,
     /// Of an unreachable commit: after a lost race, or a command killed before its commit point.
     Evaluation,
@@ -93,7 +93,7 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
             Kind::Temporary | Kind::Leftover => age > ABANDONED_AFTER,
             // one in progress is as new as its commit
             Kind::Evaluation => age > unused_for.max(ABANDONED_AFTER),
-            // a lock tells whether a process still needs it
+            // a lock shows whether a process still needs it
             Kind::Environment | Kind::Workplace | Kind::Conversation | Kind::Record => true,
         };
         is_old && item.stays.is_none()

@@ -1,4 +1,4 @@
-//! What there is, by its place, and what of it a process uses.
+//! The files that exist, by their place, and which of them a process uses.
 
 use super::{Item, Kind, Snapshot, Stays, outlived};
 use crate::architect;

@@ -5,7 +5,7 @@
 //! (an object from arms to probabilities) and `context` are optional. A Runner notes them with
 //! `note(...)`.
 
-mod asked;
+mod probabilities;
 mod record;
 mod rewards;
 
@@ -122,13 +122,13 @@ pub fn evaluate(
     }
     let of_candidate = match &selection.propensities {
         Some(file) => given(file, &recorded)?,
-        None => asked::probabilities(repository, candidate, &recorded)?,
+        None => probabilities::of(repository, candidate, &recorded)?,
     };
     let is_logged = recorded.iter().all(|decision| decision.revision == baseline.state.revision);
     let of_baseline = if is_logged {
         vec![None; recorded.len()]
     } else {
-        asked::probabilities(repository, baseline, &recorded)?
+        probabilities::of(repository, baseline, &recorded)?
     };
     let total = recorded.len();
     let both = recorded.into_iter().zip(of_candidate.into_iter().zip(of_baseline));

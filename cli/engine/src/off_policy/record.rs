@@ -18,7 +18,7 @@ pub(super) struct Recorded {
     pub turn: u64,
     pub tool: String,
     pub arguments: Value,
-    /// What the Runner remembered from the turns before.
+    /// The Runner's data from the turns before.
     pub data: Map<String, Value>,
     /// The state that decided, and its probabilities where it noted those of all arms.
     pub revision: ObjectId,

@@ -33,7 +33,7 @@ pub struct Selection {
     pub tool: Option<String>,
     /// The newest calls alone.
     pub limit: Option<usize>,
-    /// So many of the distinct calls and conversations.
+    /// The number of distinct calls and conversations.
     pub sample: Option<usize>,
     /// The number of concurrent Runners; `None` is one per core.
     pub shards: Option<usize>,
@@ -84,7 +84,7 @@ pub fn replay(
     Ok(replayed)
 }
 
-/// What answers are held to, by the evaluators beside the candidate.
+/// The expectations of answers, by the evaluators of the candidate's commit.
 fn expectations(repository: &Repository, candidate: &Target) -> Result<Expectations, Failure> {
     let evaluators = candidate.own_evaluators();
     let files = evaluators.files(&repository.git)?;

@@ -1,4 +1,4 @@
-//! What a replay came to: for the terminal, and in the object store without any content.
+//! The report of a replay: for the terminal, and in the object store without any content.
 
 use crate::error::Failure;
 use crate::repository::Repository;

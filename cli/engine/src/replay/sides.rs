@@ -14,9 +14,9 @@ use agent_core::testing::event::Event;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// So many calls of a tool are repeated on the baseline before its record counts as its answers.
-/// They are chosen by the digest of the call, so that no answer has a part in it. Of a tool whose
-/// answers vary in one of seven calls, 19 in 20 samples show it.
+/// The number of calls of a tool that are repeated on the baseline before its record counts as its
+/// answers. They are chosen by the digest of the call, so that no answer has a part in it. Of a
+/// tool whose answers vary in one of seven calls, 19 in 20 samples show it.
 const REPEATED: usize = 20;
 
 pub(super) struct Both {
@@ -132,7 +132,7 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// What units come to on a side, by id.
+    /// The outcomes of units on a side, by id.
     fn run(
         &self,
         units: &[&Unit],

@@ -9,7 +9,7 @@ use crate::world::event_loop;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a replay may run.
+/// The tools that a replay may run.
 pub struct Tools {
     /// By name, whether it is annotated as read-only.
     candidate: BTreeMap<String, bool>,

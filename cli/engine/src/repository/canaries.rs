@@ -8,7 +8,7 @@ use agent_core::canary::Canary;
 use agent_core::formats::committed::Committed;
 
 const FOLDER: &str = "canaries";
-/// What the name of a frozen state ends with.
+/// The suffix of the name of a frozen state.
 pub const STATE_SUFFIX: &str = ".state.json";
 
 /// All canaries, oldest first.

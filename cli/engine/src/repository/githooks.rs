@@ -53,7 +53,7 @@ impl Diagnose for HooksError {
                     .to_owned(),
             ),
             Self::TwoBefore { kept, .. } => {
-                Some(format!("join the two, remove {}, and run it again", kept.display()))
+                Some(format!("merge the two, remove {}, and run it again", kept.display()))
             }
             Self::NoBinary => None,
             Self::Git(error) => error.hint(),

@@ -58,7 +58,7 @@ impl<'a> Inbox<'a> {
         Ok(runs)
     }
 
-    /// What became of items.
+    /// The status of items.
     pub fn settle(
         &self,
         items: &[Feedback],
@@ -67,7 +67,7 @@ impl<'a> Inbox<'a> {
         self.record(items, status, None)
     }
 
-    /// What became of items and of the run that worked on them, in one commit.
+    /// The status of items and of the run that worked on them, in one commit.
     pub fn conclude(
         &self,
         items: &[Feedback],

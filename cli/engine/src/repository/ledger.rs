@@ -91,7 +91,10 @@ impl Lack {
     fn refusal(&self, git: &Git) -> Failure {
         Failure::new(
             FailureKind::NotEnoughEvidence,
-            format!("{self}; nothing is judged here until it is back, since its levels are spent"),
+            format!(
+                "{self}; no version is judged here until it is back, since its attempts have \
+                used part of alpha"
+            ),
         )
         .with_hint(self.mend(git))
     }
@@ -287,7 +290,7 @@ impl<'a> LedgerRef<'a> {
         Ok(edited.map(|_| restored))
     }
 
-    /// What there is, in a line.
+    /// A summary in one line.
     pub fn shown(&self) -> Result<String, Failure> {
         let ledger = of_view(&RECORD.view(self.git)?)?;
         if ledger.is_empty() {

@@ -174,7 +174,7 @@ impl Repository {
         if !self.unrecorded_reported.replace(true) {
             let why = refusal.messages().join(": ");
             self.warn(&format!(
-                "{why}; what is missing is made in a temporary folder, and nothing is recorded"
+                "{why}; missing files are made in a temporary folder, and nothing is recorded"
             ));
         }
     }

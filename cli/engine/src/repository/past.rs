@@ -228,7 +228,7 @@ impl RepositoryPast {
                     FailureKind::Surroundings,
                     format!("the Journal of {} is in no object store of this clone", tag(version)),
                 )
-                .with_hint("signals of versions are taken back where the versions were made")
+                .with_hint("withdraw it in the clone that made the version")
             })?;
             promoted.push(Promoted { version: version.clone(), journal });
         }

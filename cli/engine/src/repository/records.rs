@@ -1,4 +1,5 @@
-//! What every clone of a repository adds to, read together: the gate's ledger, the inbox.
+//! Records that every clone of a repository adds to, merged when they are read: the gate's ledger,
+//! the inbox.
 //!
 //! `world::git::records` documents the refs of a record and why each clone has its own. Here its
 //! heads are merged into one set of files: files that are equal in all heads are unchanged, and
@@ -120,7 +121,7 @@ impl Record {
         self.view_of(git, heads)
     }
 
-    /// What its refs have, and nothing else.
+    /// The content of its refs alone.
     pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
         self.view_of(git, git.record_heads(self.name)?)
     }

@@ -76,7 +76,7 @@ pub enum CoderConfinement {
 impl CoderConfinement {
     const fn summary(self) -> &'static str {
         match self {
-            Self::Confined => "the coder was confined: this repository was out of its reach",
+            Self::Confined => "the coder was confined, without access to this repository",
             Self::SwitchedOff => "the coder was not confined: agent.toml sets `confine = false`",
             Self::NotByThisKernel => "the coder was not confined: this kernel has no Landlock",
         }
@@ -169,8 +169,8 @@ impl Report {
             .take_while(|other| other.attempt != attempt.attempt)
             .find(|other| other.why.as_ref() == Some(why));
         Some(match earlier {
-            Some(earlier) => format!("not taken, for the reason of attempt {}", earlier.attempt),
-            None => format!("not taken: {why}"),
+            Some(earlier) => format!("rejected, for the reason of attempt {}", earlier.attempt),
+            None => format!("rejected: {why}"),
         })
     }
 

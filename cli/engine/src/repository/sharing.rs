@@ -64,8 +64,11 @@ pub fn share(
         }
         return Ok(shared);
     }
-    Err(Failure::new(FailureKind::Conflict, format!("others kept pushing to {remote}: {last}"))
-        .with_hint("run it again; nothing was lost"))
+    Err(Failure::new(
+        FailureKind::Conflict,
+        format!("other clones kept pushing to {remote}: {last}"),
+    )
+    .with_hint("run it again; nothing was lost"))
 }
 
 /// Only the managed refs of the remote.

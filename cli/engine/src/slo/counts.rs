@@ -1,4 +1,5 @@
-//! What objectives and triggers count of the record: each stored file is read once for all of them.
+//! The counts that objectives and triggers take from the record: each stored file is read once for
+//! all of them.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -24,7 +25,7 @@ pub struct Counts {
     watched: BTreeMap<String, ByVersion>,
 }
 
-/// What is to be counted.
+/// The quantities to count.
 struct Measures<'a> {
     objectives: BTreeMap<String, &'a Objective>,
     watched: BTreeMap<String, Watched>,
@@ -116,7 +117,7 @@ fn found_or_none<'a, T: Clone + Default>(counts: &'a BTreeMap<String, T>, key: &
     counts.get(key).map_or_else(|| Cow::Owned(T::default()), Cow::Borrowed)
 }
 
-/// Counts what is new on record; the warnings say what could not be read.
+/// Counts new records; the warnings name those that could not be read.
 pub fn up_to_date(
     budgets: &Budgets,
     at: Timestamp,

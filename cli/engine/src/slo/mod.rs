@@ -1,4 +1,4 @@
-//! Where the objectives of `ci/budgets.json` stand, from what is on record.
+//! The compliance of the objectives of `ci/budgets.json`, from the record.
 
 pub mod counts;
 pub mod openslo;

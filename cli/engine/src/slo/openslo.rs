@@ -13,7 +13,7 @@ use agent_core::testing::budget_edit::{Change, with_objectives};
 #[derive(Debug)]
 pub struct Imported {
     pub changes: Vec<(Objective, Change)>,
-    /// What the file has besides, which an objective does not keep.
+    /// Members of the file that an objective does not keep.
     pub left_out: Vec<String>,
 }
 

@@ -14,8 +14,8 @@ pub enum StagingError {
     #[error(transparent)]
     Fs(#[from] FsError),
     #[error(
-        "the update could not be written completely to the Journal, nor truncated: it may \
-        count, and it may not"
+        "the update could not be written completely to the Journal, nor truncated: it may or may \
+            not count"
     )]
     InDoubt(#[source] FsError),
     #[error("{} cannot be used", path.display())]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// How much is reserved at a time; what is reserved is written, not only allocated.
 const RESERVE: u64 = 256 << 10;
-/// What reserved space is filled with: a reader of JSON lines skips empty ones.
+/// The filler of reserved space: a reader of JSON lines skips empty ones.
 const FILLER: u8 = b'\n';
 
 /// How much is read at first of what others appended.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 pub type IdDigest = [u8; ID_DIGEST];
 pub const ID_DIGEST: usize = 16;
 
-/// Of a signal that was taken back, the digest of the id that it had.
+/// Of a withdrawn signal, the digest of the id that it had.
 pub fn id_digest(id: &str) -> IdDigest {
     let withdrawn = journal::digest_of_withdrawn(id)
         .and_then(|digest| u128::from_str_radix(&digest[..2 * ID_DIGEST], 16).ok());

@@ -36,7 +36,7 @@ pub struct Sealed {
     pub digest: String,
 }
 
-/// What a reset took away.
+/// The data that a reset discarded.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Discarded {
     /// `None` where there was no Journal, or none that could be read.
@@ -57,7 +57,7 @@ pub struct Rebased {
 }
 
 impl Rebased {
-    /// What is worth saying of it, a line each.
+    /// Notices about it, a line each.
     pub fn lines(&self, onto: &Version) -> Vec<String> {
         let onto = tag(onto);
         let no_effect = |(record, why): &(Record, String)| {
@@ -405,8 +405,8 @@ fn with_own_changes(journal: &[u8]) -> Result<Vec<(Record, Option<Patch>)>, Jour
 pub(super) fn reapply(state: &Value, record: &Record, change: &Patch) -> Replayed {
     if record.is_withdrawal() {
         return Replayed::Dropped(
-            "it took back a signal of an earlier version, which is part of this state again; \
-            `agent feedback withdraw` takes it back anew"
+            "it withdrew a signal of an earlier version, which is part of this state again; \
+                `agent feedback withdraw` withdraws it again"
                 .to_owned(),
         );
     }

@@ -46,7 +46,7 @@ pub enum Notice {
     NotReturned {
         versions: Vec<Version>,
     },
-    /// What failed and hinders nothing.
+    /// A failure that does not prevent work.
     Afterwards(String),
 }
 

@@ -1,4 +1,4 @@
-//! Signals taken back: staging as it would be had they never been sent.
+//! Withdrawn signals: staging as it would be had they never been sent.
 //!
 //! The Journal is kept up to the group of the first of them; what follows is replayed without them.
 //! In the place of each is a record with digests alone, so that it is not counted again when it is
@@ -9,7 +9,7 @@
 //! version and of those since are replayed without it, and the new Journal of staging begins with a
 //! record that leads from the served state to the outcome: the next promotion makes it a version.
 //! Such a record holds for the served state alone, so what is replayed here begins before the first
-//! version with a signal that was ever taken back.
+//! version with a signal that was ever withdrawn.
 
 use super::error::StagingError;
 use super::manager::Staging;
@@ -45,7 +45,7 @@ pub struct Selected {
     pub versions: Vec<Version>,
     /// The Journals to replay before that of staging, oldest first.
     journals: Vec<Promoted>,
-    /// The ids of these signals and of those of the Journals that were taken back before.
+    /// The ids of these signals, and of those of the Journals that were withdrawn before.
     left_out: HashSet<String>,
     /// How many of the records are in these Journals.
     sealed: usize,
@@ -62,7 +62,7 @@ pub struct Withdrawn {
     pub versions: Vec<Version>,
     /// How many later updates the Tuner made again; the others have the recorded effects.
     pub replayed: u64,
-    /// Those of them that no longer apply, and why. They stay without effect.
+    /// The updates that no longer apply, with the reason. They stay without effect.
     pub dropped: Vec<(Record, String)>,
     pub before: ObjectId,
     pub after: ObjectId,
@@ -112,7 +112,7 @@ impl Staging {
         Ok(selected)
     }
 
-    /// Whether a signal of this id was taken back here.
+    /// Whether a signal of this id was withdrawn here.
     pub fn has_withdrawn(&mut self, id: &str) -> Result<bool, StagingError> {
         let ids = [journal::withdrawn_id(id), journal::withdrawal_id(id)];
         let here = journal::ids(&self.journal()?).map_err(|error| self.unreadable(error))?;
@@ -187,9 +187,9 @@ impl Staging {
 /// The records of one Journal that matter.
 struct Found {
     records: Vec<Record>,
-    /// All ids of signals, for those that were taken back later.
+    /// All ids of signals, for those that were withdrawn later.
     signals: Vec<String>,
-    /// The ids of the records that take back signals of versions.
+    /// The ids of the records that withdraw signals of versions.
     gone: HashSet<String>,
 }
 
@@ -208,7 +208,7 @@ impl Found {
         Ok(found)
     }
 
-    /// The same once other records have taken some back: those are no longer taken, and left out.
+    /// The same after other records have withdrawn some: these are left out.
     fn without(mut self, gone: &HashSet<String>) -> Self {
         let is_gone = |id: &str| !gone.is_empty() && gone.contains(&journal::withdrawal_id(id));
         self.signals.retain(|id| is_gone(id));
@@ -319,7 +319,7 @@ fn follow_on(
     Ok(next)
 }
 
-/// What stands in the place of a signal that was taken back.
+/// The record in the place of a withdrawn signal.
 fn draft_without_content(id: String, record: &Record) -> Draft {
     let Record { id, tool, arguments, at, .. } = without_content(id, record);
     Draft {
@@ -346,8 +346,7 @@ fn forget_aside(places: &Places, selected: &[Record]) -> Result<Warnings, FsErro
         let has = |record: &Record| text.contains(&format!("\"id\":{}", Value::from(&*record.id)));
         if selected.iter().any(has) {
             std::fs::remove_file(&path).map_err(FsError::while_doing("remove", &path))?;
-            warnings
-                .push(format!("{} is removed: it had a signal that is taken back", path.display()));
+            warnings.push(format!("{} is removed: it had a withdrawn signal", path.display()));
         }
     }
     Ok(warnings)

@@ -35,7 +35,7 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-/// What was done: `agent/sync@1`.
+/// The report of a synchronisation: `agent/sync@1`.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     schema: &'static str,
@@ -108,7 +108,7 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
             return Ok(run.outcome);
         }
     }
-    Err(Failure::new(FailureKind::Conflict, "others kept moving `active`")
+    Err(Failure::new(FailureKind::Conflict, "other clones kept moving `active`")
         .with_hint("run it again; nothing was lost"))
 }
 
@@ -149,8 +149,8 @@ pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
     };
     if !git.remotes().contains(&remote) {
         repository.warn(&format!(
-            "agent.toml names the remote `{remote}`, which this clone does not have: whether it is \
-            up to date is not known"
+            "agent.toml names the remote `{remote}`, which this clone does not have, so it is \
+                not known whether `active` is up to date"
         ));
         return Ok(());
     }
@@ -158,7 +158,7 @@ pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
         Ok(there) => there,
         Err(error) => {
             repository.warn(&format!(
-                "whether {remote} serves something newer is not known: {}",
+                "it is not known whether {remote} serves something newer: {}",
                 error.messages().join(": ")
             ));
             return Ok(());

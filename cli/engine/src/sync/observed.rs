@@ -1,4 +1,4 @@
-//! What is to be known of a clone and its remote before anything is brought together.
+//! The facts of a clone and its remote that a synchronisation is planned with.
 
 use crate::error::Failure;
 use crate::repository::Repository;

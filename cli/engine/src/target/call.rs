@@ -20,7 +20,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Instant;
 
-/// What a call is made under.
+/// The state and the conversation of a call.
 pub struct Call<'a> {
     pub target: &'a Target,
     /// The received parameters of `tools/call`, without `_meta`.
@@ -31,7 +31,7 @@ pub struct Call<'a> {
     pub conversation: Option<&'a mut LockedConversation>,
     /// The canary that the call counts for.
     pub member: Option<&'a Membership>,
-    /// What lies over the Runner's tools, where anything does.
+    /// The overlay of the Runner's tools, if there is one.
     pub shown: Option<&'a Shown>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,

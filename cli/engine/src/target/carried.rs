@@ -313,8 +313,8 @@ pub fn refusal(carried: Carried, source: &str) -> Result<Value, Failure> {
             source, then release again"
         ))),
         Carried::Older { served, known } => Err(Failure::input(format!(
-            "the state that is served has schema version {served}, and \
-                {source} knows only {known}"
+            "the state that is served has schema version {served}, and {source} supports only \
+                {known}"
         ))
         .with_hint(
             "migrations go forward only; `git merge active` brings the schema \

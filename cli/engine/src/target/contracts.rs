@@ -22,7 +22,7 @@ use serde_json::Value;
 /// The state's JSON Schema, in every tree that has one.
 pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
 
-/// What a target promises.
+/// The Contract of a target.
 pub fn of(target: &Target, repository: &Repository) -> Result<Contract, Failure> {
     let mut contract = recorded(target, repository)?;
     contract.state = state_schema(target, repository)?;

@@ -48,7 +48,7 @@ impl Target {
         }
     }
 
-    /// What judges it where nothing else does: the evaluators beside its code.
+    /// Its own evaluators, where no other commit judges it.
     pub fn own_evaluators(&self) -> Evaluators {
         let objects = self.tree.as_ref().or(self.commit.as_ref()).cloned();
         let source =

@@ -59,11 +59,11 @@ impl Seeds {
     }
 }
 
-/// What holds for all signals of a batch.
+/// The settings of all signals of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchLimits {
     pub seeds: Seeds,
-    /// US dollars, by what the requests say they cost at most.
+    /// US dollars: the sum of the greatest costs that the requests declare.
     pub usd: Option<f64>,
 }
 

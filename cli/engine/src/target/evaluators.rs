@@ -1,4 +1,4 @@
-//! What judges: the cases, golden files, budgets and scorers of one commit.
+//! Evaluators: the cases, golden files, budgets and scorers of one commit.
 //!
 //! They are read from git objects. The code under test runs from a folder that holds none of them,
 //! and what it writes there is never read as a case.

@@ -7,7 +7,7 @@ use crate::staging::{Idle, Snapshot, Staging};
 use crate::target::tuner::{self, Tuner};
 use crate::world::git::{ACTIVE, RefStamp};
 
-/// What is kept while no signal is settled.
+/// Staging between two signals.
 #[derive(Debug, Default)]
 pub struct KeptStaging(Option<(RefStamp, Idle)>);
 

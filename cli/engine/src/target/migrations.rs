@@ -51,8 +51,7 @@ pub fn migrate(
     let steps = match (version(from), version(schema.as_ref())) {
         (Some(old), Some(new)) if new < old => {
             return Err(Failure::input(format!(
-                "the state has schema version {old}, and {} knows \
-                only {new}",
+                "the state has schema version {old}, and {} supports only {new}",
                 to.shown()
             ))
             .with_hint(
@@ -101,9 +100,7 @@ fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, St
             "the state's schema goes to version {number} in {}, but there is no {name}",
             to.shown()
         ))
-        .with_hint(
-            "write it: a function `migrate(state)` that gives back the state in its new form",
-        )
+        .with_hint("write it: a function `migrate(state)` that returns the state in its new form")
     })?;
     Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
 }
@@ -152,5 +149,5 @@ fn run(
         return Err(failed(String::from_utf8_lossy(&finished.stderr).trim()));
     }
     serde_json::from_slice(&finished.stdout)
-        .map_err(|error| failed(&format!("what it gave back is not JSON: {error}")))
+        .map_err(|error| failed(&format!("what it returned is not JSON: {error}")))
 }

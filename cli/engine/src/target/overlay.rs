@@ -76,8 +76,8 @@ impl Diagnose for Misfit {
     fn hint(&self) -> Option<String> {
         let key = &self.key;
         Some(format!(
-            "`agent state set {key}.PATH=VALUE` sets a part anew (of a tool or a parameter that is no \
-            longer there: what holds it, without it); `agent state reset` discards the updates"
+            "`agent state set {key}.PATH=VALUE` corrects a part (to remove a tool or a parameter, set \
+            the object that contains it); `agent state reset` discards the updates"
         ))
     }
 }

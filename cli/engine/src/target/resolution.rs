@@ -181,7 +181,8 @@ impl Repository {
         let tree = self.target_to_test(&What::Worktree)?.tree;
         let tree = tree.ok_or_else(|| {
             Failure::input(
-                "git makes no tree of this working tree, so it has no difference to a version",
+                "git cannot make a tree of this working tree, so it cannot be compared with a \
+                    version",
             )
         })?;
         let spec =

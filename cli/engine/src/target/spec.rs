@@ -86,8 +86,8 @@ pub fn warn_of_own_files(target: &Target, repository: &Repository) {
     if !own.is_empty() {
         let shown = target.shown();
         repository.notices.warn(format!(
-            "the Runner of {shown} wrote {} into its code folder, which no other \
-                version has; {BELONGS}",
+            "the Runner of {shown} wrote {} into its code folder, which other versions do not \
+                share; {BELONGS}",
             named(&own)
         ));
     }

@@ -79,7 +79,7 @@ impl agent_core::formats::diagnose::Diagnose for TuningError {
     }
 }
 
-/// What the Tuner made of one signal.
+/// The Tuner's outcome of one signal.
 #[derive(Debug)]
 pub enum Tuned {
     Unchanged(CallResult),
@@ -424,7 +424,7 @@ fn tool_entry(tool: &Value) -> Option<(String, bool)> {
     Some((tool["name"].as_str()?.to_owned(), takes_conversation(tool)))
 }
 
-/// What a result reports of effects.
+/// The effects that a result reports.
 fn effects_of(result: &CallResult) -> Result<ToolEffects, String> {
     let Some(reported) = result.meta(wire::EFFECTS) else { return Ok(ToolEffects::default()) };
     serde_json::from_value(reported.clone())
@@ -448,16 +448,17 @@ fn in_turn(result: &Value) -> Option<InTurn> {
 }
 
 /// Arguments with the conversation's id, where the tool takes it and they lack it.
-fn with_id(arguments: &Value, takes_id: bool, talk: Option<&Conversation>) -> Value {
+fn with_id(arguments: &Value, takes_id: bool, conversation: Option<&Conversation>) -> Value {
     let mut arguments = arguments.clone();
-    if let (true, Some(talk), Value::Object(map)) = (takes_id, talk, &mut arguments) {
-        map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(talk.id));
+    if let (true, Some(conversation), Value::Object(map)) = (takes_id, conversation, &mut arguments)
+    {
+        map.entry(CONVERSATION_ARGUMENT).or_insert_with(|| json!(conversation.id));
     }
     arguments
 }
 
-fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
-    let mut meta = call_meta(id, talk);
+fn meta(state: &Value, id: &str, conversation: Option<&Conversation>) -> Map<String, Value> {
+    let mut meta = call_meta(id, conversation);
     let state = json!({ "revision": canonical::revision(state), "value": state });
     meta.insert(wire::STATE.to_owned(), state);
     if let Some(trace) = Span::current().traceparent() {
@@ -466,10 +467,13 @@ fn meta(state: &Value, id: &str, talk: Option<&Conversation>) -> Map<String, Val
     meta
 }
 
-fn call_meta(id: &str, talk: Option<&Conversation>) -> Map<String, Value> {
+fn call_meta(id: &str, conversation: Option<&Conversation>) -> Map<String, Value> {
     let mut meta = Map::from_iter([(wire::SIGNAL.to_owned(), json!({ "id": id }))]);
-    if let Some(talk) = talk {
-        meta.insert(wire::CONVERSATION.to_owned(), json!({ "id": talk.id, "turns": talk.turns }));
+    if let Some(conversation) = conversation {
+        meta.insert(
+            wire::CONVERSATION.to_owned(),
+            json!({ "id": conversation.id, "turns": conversation.turns }),
+        );
     }
     meta
 }
@@ -550,7 +554,7 @@ struct Attempt {
     failure: Option<TuningError>,
 }
 
-/// What became of one signal in an attempt.
+/// The outcome of one signal in an attempt.
 #[expect(clippy::large_enum_variant, reason = "each value is taken apart at once")]
 enum One {
     Settled(Settled),
@@ -560,7 +564,7 @@ enum One {
 
 /// A conversation as the Tuner is shown it, and what its last turn is known by.
 #[derive(Clone)]
-struct Talk {
+struct TunedConversation {
     shown: Conversation,
     trace: Option<String>,
     version: Option<String>,
@@ -728,7 +732,7 @@ impl Batch<'_> {
             requests: Vec::new(),
             failure: None,
         };
-        let mut talks = HashMap::new();
+        let mut known = HashMap::new();
         let mut ids: HashMap<String, String> = HashMap::new();
         let began = Instant::now();
         for incoming in queue {
@@ -743,7 +747,7 @@ impl Batch<'_> {
                         Ok(Settled::Unsure(unsure(signal, &versions)))
                     }
                     Known::No | Known::Unsure(_) => {
-                        match self.one(signal, &mut talks, &mut attempt).await {
+                        match self.one(signal, &mut known, &mut attempt).await {
                             Ok(One::Requests(requests)) => {
                                 attempt.requests = requests;
                                 break;
@@ -790,27 +794,27 @@ impl Batch<'_> {
     async fn one(
         &mut self,
         signal: &Signal,
-        talks: &mut HashMap<String, Option<Talk>>,
+        known: &mut HashMap<String, Option<TunedConversation>>,
         attempt: &mut Attempt,
     ) -> Result<One, TuningError> {
         let rejected = |error: String| One::Settled(Settled::Rejected(Rejected::of(signal, error)));
-        let talk = match signal.conversation() {
+        let conversation = match signal.conversation() {
             None => None,
-            Some(id) => match self.talk(id, talks) {
-                Ok(Some(talk)) => Some(talk),
+            Some(id) => match self.conversation(id, known) {
+                Ok(Some(conversation)) => Some(conversation),
                 Ok(None) => return Ok(rejected(format!("conversation `{id}` is not known here"))),
                 Err(error) => return Ok(rejected(error.to_string())),
             },
         };
         let arguments = Value::Object(signal.arguments.clone());
-        let turn = talk.as_ref().and_then(|talk| talk.trace.clone());
+        let turn = conversation.as_ref().and_then(|conversation| conversation.trace.clone());
         let operation = operation(signal, self.tuner.version.as_ref(), turn.as_deref());
         operation.given(|| arguments.to_string());
         let call = TunerCall {
             id: &signal.id,
             tool: &signal.tool,
             arguments: &arguments,
-            conversation: talk.as_ref().map(|talk| &talk.shown),
+            conversation: conversation.as_ref().map(|conversation| &conversation.shown),
         };
         let supply = self.effects.supply(&signal.id).map_err(TuningError::Effect)?;
         let applied = operation.around(self.tuner.apply(&attempt.state, call, supply)).await;
@@ -831,7 +835,8 @@ impl Batch<'_> {
         operation.answered(|| result.raw().get().to_owned());
         let trace = operation.traceparent();
         if self.dry.is_none() && trace.is_some() {
-            let version = talk.as_ref().and_then(|talk| talk.version.clone());
+            let version =
+                conversation.as_ref().and_then(|conversation| conversation.version.clone());
             attempt.judged.push(Judged {
                 signal: signal.clone(),
                 version,
@@ -845,7 +850,7 @@ impl Batch<'_> {
             id: signal.id.clone(),
             tool: signal.tool.clone(),
             arguments,
-            conversation: talk.map(|talk| talk.shown),
+            conversation: conversation.map(|conversation| conversation.shown),
             trace,
             at: clock::rfc3339(clock::now()),
             tags: signal.tags.clone(),
@@ -858,24 +863,24 @@ impl Batch<'_> {
     }
 
     /// The current turns of a conversation, read once per group.
-    fn talk(
+    fn conversation(
         &self,
         id: &str,
-        talks: &mut HashMap<String, Option<Talk>>,
-    ) -> Result<Option<Talk>, ConversationError> {
-        if let Some(known) = talks.get(id) {
+        known: &mut HashMap<String, Option<TunedConversation>>,
+    ) -> Result<Option<TunedConversation>, ConversationError> {
+        if let Some(known) = known.get(id) {
             return Ok(known.clone());
         }
         let kept = conversations::load(self.layout, id)?;
-        let talk = kept.map(|kept| {
+        let conversation = kept.map(|kept| {
             let last = kept.turns.last();
-            Talk {
+            TunedConversation {
                 shown: Conversation { id: id.to_owned(), turns: kept.for_tuner() },
                 trace: last.and_then(|turn| turn.trace.clone()),
                 version: last.and_then(|turn| turn.version.clone()),
             }
         });
-        Ok(talks.entry(id.to_owned()).or_insert(talk).clone())
+        Ok(known.entry(id.to_owned()).or_insert(conversation).clone())
     }
 
     /// Appends the results of the attempt; false when the race was lost.

@@ -1,4 +1,4 @@
-//! Signals taken back, by id or by tag.
+//! Withdraws signals, by id or by tag.
 
 use crate::conversations;
 use crate::error::Failure;
@@ -29,7 +29,7 @@ impl Selection {
         }
     }
 
-    /// What the lines of its signals have.
+    /// The members of the lines of its signals.
     fn text(&self) -> String {
         match self {
             Self::Id(id) => journal::text_of_id(id),
@@ -47,7 +47,7 @@ impl Selection {
 
 #[derive(Debug)]
 pub enum Outcome {
-    /// Signals would be taken back, as many as this, and the versions that have some of them.
+    /// The number of signals that would be withdrawn, and the versions that have some of them.
     Planned(u64, Vec<Version>),
     Done {
         withdrawn: Withdrawn,
@@ -127,7 +127,7 @@ async fn replayed(tuner: &Tuner, bytes: &[u8]) -> Result<Result<(), String>, Fai
     }))
 }
 
-/// A signal that was not found is no error where it was taken back before.
+/// A signal that was not found is no error if it was withdrawn before.
 fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), Failure> {
     match known {
         _ if is_withdrawn => Ok(()),

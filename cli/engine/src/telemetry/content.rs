@@ -21,7 +21,7 @@ const LONGEST: usize = 1 << 20;
 /// A file has no call that is this much younger than its name.
 const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
-/// What is done to a call before it is written.
+/// The processing of a call before it is written.
 #[derive(Debug)]
 pub struct Recorder {
     redaction: Redaction,

@@ -10,7 +10,7 @@ use opentelemetry::time::now;
 /// Only its name has to be there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Evaluation<'a> {
-    /// What measured: a tier, a Tuner's tool...
+    /// The source of the measurement: a tier, a Tuner's tool...
     pub name: &'a str,
     pub score: Option<f64>,
     /// `pass`, `fail`, `not-enough-evidence`.

@@ -29,7 +29,7 @@ const NO_SPANS: &str = "\"spans\":[]";
 #[derive(Debug)]
 pub(super) struct Lines {
     attributes: ResourceAttributesWithSchema,
-    /// What stands before the spans of a line, and after them.
+    /// The text before the spans of a line, and after them.
     head: String,
     tail: String,
 }

@@ -87,7 +87,7 @@ impl<'a> Request<'a> {
         labels
     }
 
-    /// What the span says beyond that.
+    /// Further attributes of the span.
     fn details(&self) -> impl Iterator<Item = KeyValue> {
         let kind = self.tool.map(|_| KeyValue::new(names::SPAN_KIND, names::SPAN_TOOL));
         let id = self.id.map(|id| id.get().trim_matches('"'));

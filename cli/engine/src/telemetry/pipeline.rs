@@ -24,13 +24,13 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a kill may take at most.
+/// The longest time whose records a kill may lose.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 /// A batch of this size is written immediately, without waiting for the interval.
 const BATCH: usize = 512;
 /// How often calls that are kept no longer are removed by a process that records.
 const EXPIRE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-/// What the buffer of a line keeps of its memory.
+/// The memory that the buffer of a line keeps.
 const LINE_KEPT: usize = 1 << 20;
 /// Beyond this things are dropped.
 const MOST: usize = 8192;
@@ -237,7 +237,7 @@ struct Batch {
     flush: Option<u64>,
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Writer {
     settings: Settings,
     measured: fn() -> Option<Vec<u8>>,

@@ -1,5 +1,4 @@
-//! What is on record, read back: from the object store, and from the spool what is on its way
-//! there.
+//! Reads the record back: from the object store, and from the spool what is not stored yet.
 
 use super::spool::{self, STORE_FOLDER, Signal, SpoolError};
 use crate::world::layout::Layout;
@@ -93,7 +92,7 @@ impl Records {
 
     /// What is missing from the result; the store is skipped after a failed request.
     pub fn missed(&self) -> Option<String> {
-        self.missed.get().map(|why| format!("what is in the object store is not among this: {why}"))
+        self.missed.get().map(|why| format!("records in the object store are not included: {why}"))
     }
 
     fn query<T: Default>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> T {

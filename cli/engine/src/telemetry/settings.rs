@@ -1,4 +1,4 @@
-//! Whose telemetry it is: the agent, its store, the instrumentation scope.
+//! The source of the telemetry: the agent, its store, the instrumentation scope.
 
 use crate::world::env;
 use crate::world::layout::Layout;

@@ -44,7 +44,7 @@ impl From<TierError> for TierFailure {
     }
 }
 
-/// Of rooms below, whose failures nothing else here distinguishes.
+/// Of lower modules, whose failures need not be distinguished.
 impl From<Failure> for TierFailure {
     fn from(failure: Failure) -> Self {
         match failure.kind {

@@ -16,7 +16,7 @@ use agent_core::testing::evaluation::CaseResult;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What is known of a case, and so whether it would be run.
+/// The known result of a case, which decides whether it would be run.
 #[derive(Debug)]
 pub struct Explanation {
     pub id: String,
@@ -118,7 +118,7 @@ impl Explanation {
     pub fn reason(&self) -> String {
         match &self.why {
             Why::Known(result) => {
-                format!("its result is known, and holds: {}", what_it_read(result))
+                format!("its result is known and still valid: {}", what_it_read(result))
             }
             Why::State(Changed::Keys(keys)) => format!(
                 "the state has changed where it was read: \
@@ -128,9 +128,9 @@ impl Explanation {
             Why::State(_) => "the state has changed, and it read all of it or its Runner does not \
                 report what it reads"
                 .to_owned(),
-            Why::Varies => "it gave two results where nothing had changed, so that none is \
-                certain"
-                .to_owned(),
+            Why::Varies => {
+                "it gave two results although nothing had changed, so neither is reused".to_owned()
+            }
             Why::Never(changed) if changed.is_empty() => "it was not run with this code".to_owned(),
             Why::Never(changed) => {
                 let more = if changed.len() > 5 {
@@ -140,7 +140,8 @@ impl Explanation {
                 };
                 let first: Vec<_> = changed.iter().take(5).map(String::as_str).collect();
                 format!(
-                    "it was not run like this yet; other than in the last run here: {}{more}",
+                    "it was not run with these inputs yet; changed since the last run here: \
+                        {}{more}",
                     first.join(", ")
                 )
             }

@@ -1,4 +1,4 @@
-//! Memory that nothing waits for.
+//! Memory that is freed in the background.
 
 /// From this many parts on, work on them is worth a thread.
 pub(super) const MANY: usize = 1000;

@@ -16,7 +16,7 @@ const SLOW_MS: f64 = 20.0;
 pub struct History {
     #[serde(default)]
     pub last: Option<LastRun>,
-    /// What slow cases took, by id.
+    /// The times of slow cases, by id.
     #[serde(default)]
     pub slow_ms: BTreeMap<String, f64>,
 }

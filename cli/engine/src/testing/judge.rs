@@ -25,7 +25,7 @@ pub struct Judges {
     /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands.
     /// A shard that needs it starts it.
     pub scorer: ChildSpec,
-    /// Of all that they are made of.
+    /// The digest of all their files.
     pub digest: String,
 }
 
@@ -97,19 +97,19 @@ pub(super) struct JudgeRun {
 }
 
 impl JudgeRun {
-    pub(super) async fn ask(self) -> Result<Vec<Opinion>, String> {
+    pub(super) async fn run(self) -> Result<Vec<Opinion>, String> {
         let mut votes = Vec::new();
         for _ in 0..self.votes {
-            votes.push(self.ask_once().await?);
+            votes.push(self.run_once().await?);
         }
         Ok(votes)
     }
 
-    async fn ask_once(&self) -> Result<Opinion, String> {
+    async fn run_once(&self) -> Result<Opinion, String> {
         let name = self.spec.shown();
         let program = self.spec.pipe();
         let finished = match timeout(self.limit, program.exchange(self.input.clone())).await {
-            Ok(finished) => finished.map_err(|error| not_asked(&error))?,
+            Ok(finished) => finished.map_err(|error| not_run(&error))?,
             Err(_) => {
                 return Err(format!(
                     "the judge `{name}` gave no answer within {} s",
@@ -134,7 +134,7 @@ impl JudgeRun {
     }
 }
 
-fn not_asked(error: &dyn std::error::Error) -> String {
+fn not_run(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     format!("the judge cannot be run: {error}{cause}")
 }

@@ -101,7 +101,7 @@ impl Memory<'_> {
         }
     }
 
-    /// What was learnt outlives a kill from now on.
+    /// From now on a kill does not lose the results.
     pub(super) fn write_down(&mut self) {
         if let Some(Err(error)) = self.known.as_mut().map(Known::write_news_down) {
             self.not_written(&error);

@@ -1,4 +1,4 @@
-//! What a run of a tier, or the cache, gives.
+//! The result of a tier, from a run or from the cache.
 
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;

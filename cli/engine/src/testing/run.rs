@@ -17,7 +17,7 @@ use agent_core::testing::evaluation::CaseResult;
 use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 
-/// What slow cases of a tier took the last time, by id.
+/// The times of slow cases of a tier in its last run, by id.
 pub fn slow_cases(repository: &Repository, tier: Tier) -> BTreeMap<String, f64> {
     history::History::read(&repository.layout, tier).slow_ms
 }
@@ -50,7 +50,7 @@ pub fn run_tier(
     Ok(ran.outcome)
 }
 
-/// What cases came to that no tier has.
+/// Outcomes of cases that are in no tier.
 pub struct CasesRun {
     pub results: Vec<CaseResult>,
     /// The answers of each case, by its id.

@@ -69,7 +69,8 @@ pub(super) struct Subject<'a> {
     pub(super) evaluators: &'a Evaluators,
     pub(super) request: &'a Request,
     pub(super) store: &'a Store,
-    /// What results are kept under; `None` where the code or what judges it can change at any time.
+    /// The tree in the key of stored results; `None` where the code or its evaluators can change at
+    /// any time.
     pub(super) tree: Option<ObjectId>,
 }
 
@@ -132,7 +133,7 @@ impl Subject<'_> {
         RunKey::new(self.repository, &self.target.manifest, &self.evaluators.manifest, tree)
     }
 
-    /// Of what the events are a part.
+    /// The whole that the events are a part of.
     fn head(&self, cases: usize, budget: Budget, definitions: Definitions) -> PartHead {
         let Self { target, request, .. } = self;
         let commit = target.commit.as_ref().filter(|_| target.what != What::Staging);
@@ -367,7 +368,7 @@ impl Subject<'_> {
         Ok(changed)
     }
 
-    /// What is to be run.
+    /// The cases to run.
     fn job(&self, watches: &mut Vec<Watched>) -> Result<TierJob, Failure> {
         let Self { repository, request, .. } = self;
         let target = &Target {
@@ -495,7 +496,7 @@ pub fn defined(files: &Files<'_>, tier: Tier) -> Result<(Cases, Budget, Definiti
     Ok((cases, budget, definitions))
 }
 
-/// What the programs that score see; `None` where no case is scored by one.
+/// The files that scoring programs can read; `None` where no case is scored by one.
 pub(super) fn judging<'a>(
     files: &Files<'a>,
     cases: &Cases,

@@ -43,7 +43,7 @@ pub enum TierError {
     Process(#[from] ProcessError),
     #[error(transparent)]
     Fs(#[from] FsError),
-    #[error("{tier} was not through in its time")]
+    #[error("{tier} did not finish within its time limit")]
     OutOfTime { tier: Tier },
 }
 
@@ -80,7 +80,7 @@ pub struct Work {
     slow: usize,
     /// Those of the cases that are scored; `None` where none is.
     judges: Option<Judges>,
-    /// What the ids of conversations are made from.
+    /// The seed of the ids of conversations.
     secret: String,
     /// The results that need no run.
     known: TierFold,
@@ -223,7 +223,7 @@ impl TierJob {
     }
 
     /// The same once the cases are there, where one of them is scored by a scorer process.
-    pub(super) fn asked_scorer(&self) -> Option<&ChildSpec> {
+    pub(super) fn needed_scorer(&self) -> Option<&ChildSpec> {
         let work = self.work.get()?;
         let mut steps = work.cases.list.iter().flat_map(|case| &case.steps);
         let judges = work.judges.as_ref()?;
@@ -238,7 +238,7 @@ impl TierJob {
         self.work.wait().has_known
     }
 
-    /// What the ids of conversations are made from.
+    /// The seed of the ids of conversations.
     pub(super) fn secret(&self) -> &str {
         &self.work.wait().secret
     }
@@ -280,7 +280,7 @@ impl TierJob {
     }
 }
 
-/// What the shards of a tier share.
+/// The data that the shards of a tier share.
 pub(super) struct Queue {
     next: AtomicUsize,
     stopped: AtomicBool,
@@ -452,7 +452,7 @@ pub fn run<E: From<TierError>>(
     }
 }
 
-/// What all shards leave behind.
+/// The results of all shards.
 fn joined(shards: Vec<Result<ShardEnd, TierError>>) -> Result<ShardEnd, TierError> {
     let mut all = ShardEnd::default();
     for shard in shards {
@@ -493,7 +493,7 @@ fn given_up() -> TierError {
     ChildError::GivenUp { role: Role::Runner }.into()
 }
 
-/// What a shard leaves behind.
+/// The result of a shard.
 #[derive(Default)]
 pub(super) struct ShardEnd {
     pub(super) goldens: Vec<Answered>,
@@ -506,7 +506,7 @@ fn scratch_folders(job: &TierJob) -> Result<Temporary, FsError> {
     Temporary::below(&job.temporary, "tier")
 }
 
-/// What a Runner under test may write.
+/// The folders that a Runner under test may write.
 pub(super) struct Folders {
     /// The folder that cases check.
     pub(super) scratch: PathBuf,

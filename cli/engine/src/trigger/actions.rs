@@ -1,4 +1,4 @@
-//! What a firing does: each action is noted in its record once it was carried out.
+//! The actions of a firing: each is noted in its record once it was carried out.
 
 use crate::architect::NotStarted;
 use crate::architect::operations::{self, Start};
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// A command or a request that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many characters of what a failed command prints are recorded.
+/// The number of characters that are recorded of a failed command's output.
 const COMPLAINT: usize = 1000;
 
 const HELD: &str = "promotions are held until it is cleared";

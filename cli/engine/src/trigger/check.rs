@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What a check found, and what it did.
+/// The findings and the actions of a check.
 pub struct CheckReport {
     pub at: Timestamp,
     pub rules: Vec<RuleReport>,
@@ -43,7 +43,7 @@ pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
         return Ok(CheckReport { at, rules, canary, warnings: problems });
     }
     let Some(_lock) = FileLock::try_acquire(&repository.layout.trigger_lock())? else {
-        return Err(Failure::new(FailureKind::Conflict, "another check is going on")
+        return Err(Failure::new(FailureKind::Conflict, "another check is in progress")
             .with_hint("wait for its end; `agent trigger watch` checks in a loop"));
     };
     let at = clock::now();
@@ -153,7 +153,7 @@ impl Checked<'_> {
         freezes.then(held).into_iter().collect()
     }
 
-    /// Notes what became of the firing's feedback item; the items of a wave share its answer.
+    /// Records the status of the firing's feedback item; the items of a wave share its answer.
     fn follow(&self, firing: Firing) -> Result<Firing, Failure> {
         let Some(item) = self.item(&firing.feedback) else { return Ok(firing) };
         let Some(outcome) = outcome_of(&item.status) else { return Ok(firing) };

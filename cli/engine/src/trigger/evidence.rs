@@ -13,13 +13,13 @@ use agent_core::trigger::levels::Watched;
 use agent_core::trigger::{Condition, Measure, Rule};
 use jiff::Timestamp;
 
-/// So many traces are named.
+/// The number of traces that are named.
 const TRACES: usize = 5;
-/// Of a longer message so many characters are shown.
+/// The number of characters that are shown of a longer message.
 const REASON: usize = 200;
 /// A version made longer before is not named as a cause.
 const BEFORE: u64 = 24 * 3600;
-/// So many files are read for traces, the newest of the incident.
+/// The number of files that are read for traces, the newest of the incident.
 const FILES: usize = 64;
 
 /// Traces with how bad each is.

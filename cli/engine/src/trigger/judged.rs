@@ -20,7 +20,7 @@ use serde_json::Value;
 /// The source of the feedback items of firings; they are no feedback of people.
 pub const SOURCE: &str = "trigger";
 
-/// What rules are judged by.
+/// The figures that rules are evaluated with.
 pub struct Observed {
     pub budgets: Budgets,
     pub counts: Counts,

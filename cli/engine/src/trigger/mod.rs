@@ -1,6 +1,6 @@
-//! Triggers: rules over live traffic that wake the Architect, once for each incident, with the
+//! Triggers: rules over live traffic that start the Architect, once for each incident, with the
 //! evidence. A check brings the counts up to date, judges every rule, records what fires and what
-//! is cleared, and carries out what the rules say.
+//! is cleared, and carries out the actions of the rules.
 
 mod actions;
 mod check;

@@ -21,7 +21,7 @@ fn roll_back(repository: &Repository, firing: &Firing) -> Result<String, Failure
         return Ok("no rollback: there is no version before".to_owned());
     };
     if firing.version.as_ref().is_some_and(|about| served.version != format!("v{about}")) {
-        return Ok(format!("no rollback: {} is served by now", served.version));
+        return Ok(format!("no rollback: {} is served now", served.version));
     }
     let tier = rerun::gated(repository)?.tier;
     let number = |version: &str| version.trim_start_matches('v').parse().map(What::Version);

@@ -1,4 +1,4 @@
-//! What judges, as the trees of commits have it; the same for all versions that have the same.
+//! The evaluators in the trees of commits; read once for all versions that share them.
 
 use crate::error::Failure;
 use crate::repository::Repository;

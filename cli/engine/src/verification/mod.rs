@@ -1,4 +1,4 @@
-//! What is known of versions' evidence: gathered from git and the object store, judged in core.
+//! Gathers the evidence of versions from git and the object store; core judges it.
 //!
 //! One version is held at a time, with the results of the one before it, however many there are.
 

@@ -11,7 +11,7 @@ pub enum CandidateError {
     Failed(Failure),
 }
 
-/// Of rooms below, whose failures nothing else here distinguishes.
+/// Of lower modules, whose failures need not be distinguished.
 impl From<Failure> for CandidateError {
     fn from(failure: Failure) -> Self {
         match failure.kind {
@@ -32,14 +32,14 @@ impl From<CandidateError> for Failure {
 /// Why a release has no outcome.
 #[derive(Debug)]
 pub enum ReleaseError {
-    /// It says nothing about what was to be released: a file, a program, the object store, a
+    /// Its cause is not the released code: a file, a program, the object store, a
     /// remote.
     Surroundings(Failure),
     /// This commit is not released as it is, or not now.
     NotReleased(Failure),
 }
 
-/// Of rooms below, whose failures nothing else here distinguishes.
+/// Of lower modules, whose failures need not be distinguished.
 impl From<Failure> for ReleaseError {
     fn from(failure: Failure) -> Self {
         match failure.kind {

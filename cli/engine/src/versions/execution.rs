@@ -46,7 +46,7 @@ pub(super) struct Staged<'a> {
     pub manifest: &'a Manifest,
 }
 
-/// What the steps of a plan need.
+/// The inputs of the steps of a plan.
 pub(super) struct Execution<'a> {
     pub repository: &'a Repository,
     pub candidate: &'a Candidate,
@@ -56,7 +56,7 @@ pub(super) struct Execution<'a> {
     /// Why there is no version, though it was measured; nothing where there may be one.
     pub refusal: &'a dyn Fn(&Evidence) -> Option<Outcome>,
     pub words: &'a dyn Fn(&Evidence) -> CommitText,
-    /// What a version that was made is reported with.
+    /// The reason in the report of a new version.
     pub why: &'a dyn Fn(&Tip, &Evidence) -> String,
 }
 
@@ -67,10 +67,10 @@ enum End {
     LostRace,
 }
 
-/// What the steps so far have made.
+/// The results of the steps so far.
 #[derive(Default)]
 struct Made {
-    /// What the decisions on record say of the gain.
+    /// The estimate of the gain, from the decisions on record.
     gain: Option<String>,
     evidence: Option<Evidence>,
     journal: Option<String>,

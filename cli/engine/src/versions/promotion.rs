@@ -38,7 +38,7 @@ pub struct Options {
 /// An earlier moment of staging, as a canary served it.
 pub struct FrozenStaging {
     pub frozen: Frozen,
-    /// What the commit says of it beside the gate's evidence.
+    /// The text of the commit besides the gate's evidence.
     pub body: String,
 }
 

@@ -136,7 +136,7 @@ pub(super) fn on_record(
 pub fn too_many_races(branch: &str) -> Failure {
     Failure::new(
         FailureKind::Conflict,
-        format!("others kept moving `{branch}`; nothing was changed"),
+        format!("other processes kept moving `{branch}`; nothing was changed"),
     )
     .with_hint("run it again")
 }

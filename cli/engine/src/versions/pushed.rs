@@ -7,7 +7,7 @@ use crate::versions::Outcome;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 
-/// Whether the manifest that is served says that versions are pushed.
+/// Whether the served manifest has versions pushed.
 pub fn pushes_by_manifest(repository: &Repository) -> bool {
     let remote = repository.served_manifest().and_then(|manifest| manifest.remote);
     remote.is_some_and(|remote| remote.push)

@@ -70,7 +70,7 @@ fn source(repository: &Repository, options: &Options) -> Result<ObjectId, Failur
     }
 }
 
-/// What one try observed of the repository.
+/// The observations of one attempt.
 struct Observation {
     snapshot: Snapshot,
     candidate: Target,
@@ -324,7 +324,7 @@ fn judge(
     execution.carry_out(steps)
 }
 
-/// What is served again, and why.
+/// The version that is served again, and the reason.
 fn served_again(snapshot: &Snapshot, reason: Option<&str>) -> Option<String> {
     let mut versions: Vec<_> = snapshot
         .lacked

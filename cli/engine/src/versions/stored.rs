@@ -1,4 +1,4 @@
-//! What the object store keeps of a commit's tiers. Reading it starts nothing.
+//! The stored results of a commit's tiers. Reading them starts no process.
 //!
 //! A version's own evaluation is stored at `evals/{commit}/summary.json` and is never replaced.
 //! Tiers that were run later are stored beside it, each as a separate evaluation at

@@ -14,7 +14,7 @@ pub struct ChildFolder {
     path: PathBuf,
 }
 
-/// What there is under a name.
+/// The kind of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     Nothing,

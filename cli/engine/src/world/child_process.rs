@@ -115,9 +115,9 @@ pub struct Pipe {
     pub environment: Vec<(OsString, OsString)>,
     /// Variables of our own environment that the child does not get.
     pub withheld: Vec<OsString>,
-    /// What the child may reach; without it, all that this process may.
+    /// The access of the child; without it, that of this process.
     pub confinement: Option<Confinement>,
-    /// What each of its processes may allocate, in bytes.
+    /// The memory limit of each of its processes, in bytes.
     pub memory: Option<u64>,
     pub listener: Option<Listener>,
 }

@@ -38,7 +38,7 @@ pub const TOKEN: &str = "AGENT_TOKEN";
 pub const OTEL_SDK_DISABLED: &str = "OTEL_SDK_DISABLED";
 /// `1` prints every span and event on stderr as well, as text, when it ends.
 pub const SHOW_TELEMETRY: &str = "AGENT_SHOW_TELEMETRY";
-/// The telemetry destination besides the object store: a collector that speaks OTLP over HTTP with
+/// The telemetry destination besides the object store: a collector that accepts OTLP over HTTP with
 /// JSON. `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`, those of one signal alone
 /// (`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`...) and the `OTEL_BSP_*`, `OTEL_BLRP_*` and
 /// `OTEL_METRIC_EXPORT_*` of the batches are read by OpenTelemetry's SDK itself.
@@ -106,9 +106,9 @@ pub fn captures_content() -> bool {
 }
 
 pub fn names_service() -> bool {
-    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    says(OTEL_SERVICE_NAME).is_some()
-        || says(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
+    let value_of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    value_of(OTEL_SERVICE_NAME).is_some()
+        || value_of(OTEL_RESOURCE_ATTRIBUTES).is_some_and(|pairs| pairs.contains("service.name="))
 }
 
 pub fn frozen_now() -> Option<String> {

@@ -1,5 +1,5 @@
-//! What a process takes over from the program that started it, and cannot work with: ignored
-//! signals, the signal mask, limits, and git's variables.
+//! Inherited settings that this process resets: ignored signals, the signal mask, limits, and git's
+//! variables.
 
 use crate::world::env;
 use crate::world::limits;

@@ -141,7 +141,7 @@ impl Layout {
         self.folder("evaluators")
     }
 
-    /// What is known of checkouts, beside them: nothing in it is part of any.
+    /// The records of checkouts, which are outside of the checkouts.
     pub fn checkout_records(&self) -> PathBuf {
         self.folder("records")
     }
@@ -185,12 +185,12 @@ impl Layout {
         self.home().join("recording")
     }
 
-    /// What the interpreters on this machine have answered.
+    /// The versions of the interpreters on this machine.
     pub fn pythons(&self) -> PathBuf {
         self.home().join("pythons.json")
     }
 
-    /// What the Node on this machine has answered.
+    /// The version of Node on this machine.
     pub fn node(&self) -> PathBuf {
         self.home().join("node.txt")
     }
@@ -264,7 +264,7 @@ impl Layout {
         self.home().join("auto-promotion.lock")
     }
 
-    /// What the Architect's runs leave here: a folder each.
+    /// The Architect's runs: a folder each.
     pub fn architect_runs(&self) -> PathBuf {
         self.home().join("architect")
     }
@@ -274,7 +274,7 @@ impl Layout {
         self.architect_runs().join("lock")
     }
 
-    /// What tiers that triggers run again came to.
+    /// The results of tiers that triggers run again.
     pub fn trigger_evaluations(&self) -> PathBuf {
         self.home().join("trigger-evaluations.json")
     }

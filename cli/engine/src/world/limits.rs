@@ -1,4 +1,4 @@
-//! What the kernel grants this process: memory, files and cores.
+//! The limits of this process: memory, files and cores.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::sync::OnceLock;
@@ -24,7 +24,7 @@ pub fn limit_files() -> std::io::Result<()> {
 
 const FILE_SIZE: u64 = 1 << 30;
 
-/// What is lower already stays.
+/// Sets a limit; a lower one is kept.
 fn limit(resource: Resource, most: u64) -> std::io::Result<()> {
     let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
     Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// What is read of a child's stdout.
+/// The part of a child's stdout that is read.
 pub(super) const OUTPUT_LIMIT: u64 = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum ProcessError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the event loop cannot go on: {failure}")]
+    #[error("the event loop cannot continue: {failure}")]
     EventLoop { failure: String },
     #[error("`{command}` failed with {status}{}", streams(stdout, stderr))]
     Failed { command: String, status: String, stdout: String, stderr: String },

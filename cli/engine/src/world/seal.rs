@@ -2,7 +2,7 @@
 //!
 //! A line's key is derived from the user's (HKDF with SHA-256, RFC 5869) and a random salt of 128
 //! bits, so no nonce is ever used twice under one key. A check value that is derived beside it
-//! tells another key apart from a damaged line.
+//! distinguishes another key from a damaged line.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};

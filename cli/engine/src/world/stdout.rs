@@ -1,5 +1,5 @@
-//! stdout, written to its end: what a write cut short, and a disk that was full for a moment, does
-//! not tear a document.
+//! Complete writes to stdout: a short write, or a disk that is full for a moment, does not cut a
+//! document off.
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;

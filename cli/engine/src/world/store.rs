@@ -61,7 +61,7 @@ impl Diagnose for StoreError {
             ),
             Self::Failed { .. } => Some(
                 "is there free space, and is it writable? [store] in \
-                agent.toml says where it is"
+                agent.toml sets its place"
                     .to_owned(),
             ),
         }
@@ -129,7 +129,7 @@ impl std::fmt::Debug for Waits {
 /// The duration after which a wait is reported.
 const REPORT_AFTER: Duration = Duration::from_secs(2);
 
-/// What a store was seen to do.
+/// The observed behaviour of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
     /// It gave back what it was given.
@@ -191,8 +191,8 @@ impl Store {
 
     /// The same, with a callback for long waits.
     #[must_use]
-    pub fn waiting(self, says: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { waits: Some(Waits(Arc::new(says))), ..self }
+    pub fn waiting(self, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { waits: Some(Waits(Arc::new(report))), ..self }
     }
 
     /// The same for a caller that syncs this file system before anything names what was written:
@@ -448,17 +448,17 @@ impl Store {
             return Err(generic("it did not answer a moment ago".into()));
         }
         let task = s3::spawn(future).map_err(|error| generic(error.into()))?;
-        let says = || {
-            if let Some(Waits(says)) = &self.waits {
+        let report = || {
+            if let Some(Waits(report)) = &self.waits {
                 let within = self.bound.seconds();
-                says(&format!(
+                report(&format!(
                     "waiting for the object store {} to {action} `{key}`, {within} s at most and \
                     longer only while bytes move",
                     self.shown
                 ));
             }
         };
-        wait_saying(task, says).map_err(|error| generic(error.into()))?
+        wait_with_notice(task, report).map_err(|error| generic(error.into()))?
     }
 }
 
@@ -487,22 +487,22 @@ impl Wake for Unpark {
 }
 
 fn wait<F: Future>(future: F) -> F::Output {
-    wait_saying(future, || {})
+    wait_with_notice(future, || {})
 }
 
 /// Waits, and reports a long wait once.
-fn wait_saying<F: Future>(future: F, says: impl FnOnce()) -> F::Output {
+fn wait_with_notice<F: Future>(future: F, report: impl FnOnce()) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut future = pin!(future);
-    let (began, mut says) = (Instant::now(), Some(says));
+    let (began, mut report) = (Instant::now(), Some(report));
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
-        match REPORT_AFTER.checked_sub(began.elapsed()).filter(|_| says.is_some()) {
+        match REPORT_AFTER.checked_sub(began.elapsed()).filter(|_| report.is_some()) {
             Some(left) => std::thread::park_timeout(left),
-            None => match says.take() {
-                Some(says) => says(),
+            None => match report.take() {
+                Some(report) => report(),
                 None => std::thread::park(),
             },
         }
@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn says<T: std::fmt::Debug>(outcome: Result<T, StoreError>, expected: &str) {
+    fn fails<T: std::fmt::Debug>(outcome: Result<T, StoreError>, expected: &str) {
         let error = outcome.unwrap_err();
         let why = std::error::Error::source(&error).unwrap().to_string();
         assert!(why.contains(expected) && error.kind() == FailureKind::Surroundings, "{why}");
@@ -588,21 +588,21 @@ mod tests {
     fn slow_store_is_abandoned_within_the_limit() {
         let began = Instant::now();
         let within = Duration::from_millis(200);
-        says(slow("reads", within).get("a"), "within 0.2 s");
-        says(slow("writes", within).put("a", b"x".to_vec()), "within 0.2 s");
-        says(slow("lists", within).list("a"), "within 0.2 s");
+        fails(slow("reads", within).get("a"), "within 0.2 s");
+        fails(slow("writes", within).put("a", b"x".to_vec()), "within 0.2 s");
+        fails(slow("lists", within).list("a"), "within 0.2 s");
         assert!(began.elapsed() < Duration::from_secs(10));
         let store = slow("reads", within);
-        says(store.get("a"), "a moment ago");
-        says(store.briefly().get("a"), "a moment ago");
+        fails(store.get("a"), "a moment ago");
+        fails(store.briefly().get("a"), "a moment ago");
     }
 
     #[test]
     fn optional_read_timeout_does_not_mark_the_store_unreachable() {
         let store = slow("nice", Duration::from_millis(200));
-        says(store.briefly().get("a"), "within 0.2 s");
-        says(store.briefly().get("a"), "a moment ago");
-        says(store.get("a"), "within 0.2 s");
+        fails(store.briefly().get("a"), "within 0.2 s");
+        fails(store.briefly().get("a"), "a moment ago");
+        fails(store.get("a"), "within 0.2 s");
     }
 
     #[test]
@@ -611,7 +611,7 @@ mod tests {
         let sink = notices.clone();
         let store = slow("said", REPORT_AFTER + Duration::from_millis(500))
             .waiting(move |text| sink.lock().unwrap().push(text.to_owned()));
-        says(store.get("a"), "within 2.5 s");
+        fails(store.get("a"), "within 2.5 s");
         assert_eq!(
             *notices.lock().unwrap(),
             ["waiting for the object store s3://said to read `a`, 2.5 s at most and longer only \

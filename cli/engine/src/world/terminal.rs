@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The alternate screen, without a cursor.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l";
 const LEAVE: &[u8] = b"\x1b[?25h\x1b[?1049l";
-/// What Ctrl-C sends while the terminal makes no signal of it.
+/// The byte of Ctrl-C while the terminal makes no signal of it.
 const CONTROL_C: u8 = 3;
 /// The size where a terminal does not know its own.
 const USUAL_SIZE: (usize, usize) = (80, 24);
@@ -28,7 +28,7 @@ impl Diagnose for ScreenError {
     }
 }
 
-/// What ends the wait for a next frame.
+/// The event that ends the wait for the next frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     Key(u8),

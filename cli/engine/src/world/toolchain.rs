@@ -1,4 +1,4 @@
-//! What a checkout's children run on: the interpreter of its lock, the project as if it was
+//! The toolchain of a checkout's children: the interpreter of its lock, the project as if it was
 //! installed, the packages of Node.
 
 use crate::world::fs::{self, FsError};

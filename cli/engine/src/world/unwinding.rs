@@ -23,7 +23,7 @@ mod tests {
     use crate::world::event_loop;
     use std::sync::mpsc;
 
-    /// What a task leaves behind that ends, is aborted, or panics.
+    /// The trace of a task that ends, is aborted, or panics.
     fn left(end: &'static str) -> Vec<&'static str> {
         let (sender, left) = mpsc::channel();
         event_loop::block_on(async {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// The debounce interval: an editor saves in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// What we and git write ourselves.
+/// Paths that `agent` and git write themselves.
 const UNWATCHED: [&str; 2] = [".git", layout::HOME];
 
 /// The number of changed paths that are queued.

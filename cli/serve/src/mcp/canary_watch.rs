@@ -32,7 +32,7 @@ impl CanaryWatch {
         self.known.borrow().1.clone()
     }
 
-    /// What was read last.
+    /// The last value that was read.
     pub fn known(&self) -> Option<Rc<Running>> {
         self.known.borrow().1.clone()
     }

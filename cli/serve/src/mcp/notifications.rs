@@ -112,19 +112,19 @@ fn requested<S: Server>(
     if let Some((client, about)) =
         latest_request(shim, server, |request| request.era == Era::Handshake)
     {
-        return ask(&client, server, id, method, params, About::Request(&about));
+        return forward(&client, server, id, method, params, About::Request(&about));
     }
     let is_idle = server.in_flight.is_empty();
     match shim.audience(server).as_slice() {
         [only] if is_idle && only.revision().is_some() => {
-            ask(only, server, id, method, params, About::Nothing);
+            forward(only, server, id, method, params, About::Nothing);
         }
         _ => server.child().reply(id, Err(not_offered(method))),
     }
 }
 
 /// Forwards a request of a child to a client.
-fn ask<S: Server>(
+fn forward<S: Server>(
     client: &Client,
     server: &Rc<Running<S>>,
     id: Box<RawValue>,

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-/// What a frame for the client belongs to.
+/// The request or the stream that a frame for the client belongs to.
 #[derive(Debug, Clone, Copy)]
 pub enum About<'a> {
     /// It answers this request of the client's.

@@ -1,4 +1,4 @@
-//! What records the content of calls, as `[record]` of the served version has it.
+//! The recorders of the content of calls, as `[record]` of the served version sets them.
 
 use agent_core::formats::record::Record;
 use agent_engine::notices::Notices;

@@ -192,7 +192,7 @@ fn shown(
     caller.shown(&served.target, &discovery, conversation)
 }
 
-/// What a call is made with.
+/// The inputs of a call.
 struct Made<'a> {
     served: &'a Served<Runner>,
     member: Option<&'a Membership>,

@@ -126,7 +126,7 @@ impl<S: Server> Shim<S> {
         self.targets.current(&self.repository, &self.stat_cache, route)
     }
 
-    /// What a conversation is served, or a request without one.
+    /// The target of a conversation, or of a request without one.
     pub fn route(&self, conversation: Option<&str>) -> Route {
         self.targets.route(&self.repository, &self.stat_cache, conversation)
     }

@@ -21,12 +21,12 @@ struct Values {
 }
 
 impl StatCache {
-    /// What the files of `active` look like.
+    /// The stamps of the files of `active`.
     pub fn active(&self, repository: &Repository) -> RefStamp {
         self.get(&self.0.active, || repository.git.ref_stamp(ACTIVE))
     }
 
-    /// What the file of the running canary looks like.
+    /// The stamp of the file of the running canary.
     pub fn canary(&self, repository: &Repository) -> CanaryStamp {
         self.get(&self.0.canary, || CanaryStamp::of(repository))
     }

@@ -117,7 +117,7 @@ enum Lines {
     Threaded(mpsc::Receiver<Vec<u8>>),
 }
 
-/// What is read, as lines.
+/// The input, as lines.
 struct Chunks {
     stdin: Box<dyn AsyncRead + Unpin>,
     buffer: Vec<u8>,

@@ -59,7 +59,7 @@ impl Targets {
         self.canary.as_ref()?.running(repository, stat_cache)
     }
 
-    /// What a conversation is served, or a request without one.
+    /// The target of a conversation, or of a request without one.
     pub fn route(
         &self,
         repository: &Repository,

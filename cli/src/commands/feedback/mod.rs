@@ -3,7 +3,7 @@ mod withdraw;
 use crate::context::Context;
 use crate::exit::CommandResult;
 
-/// Take signals back
+/// Withdraw signals
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

@@ -9,15 +9,16 @@ use agent_engine::target::withdrawal::{self, Outcome, Selection};
 use semver::Version;
 use serde_json::{Value, json};
 
-/// Take signals back: staging is as if they had never been sent
+/// Withdraw signals: staging is as if they had never been sent
 ///
-/// What came after them is replayed through the Tuner without them. In their place the Journal has
-/// digests of their ids and contents, so that they are not counted again when they are sent again.
-/// Their rewards are removed from their conversations.
+/// Later signals are replayed through the Tuner without them. In their place the Journal keeps
+/// digests of their ids and contents, so that a signal that is sent again is not counted. Their
+/// rewards are removed from their conversations.
 ///
-/// A signal of a version is taken back from staging, and the next promotion makes a version without
-/// it. Earlier versions and their evidence are not changed. It can be taken back as long as the
-/// versions since it are promotions; behind a release or a rollback it is refused (exit code 1).
+/// A signal that a version counted is withdrawn from staging, and the next promotion makes a
+/// version without it. Earlier versions and their evidence are not changed. This is possible as
+/// long as all versions since are promotions; after a release or a rollback it is refused (exit
+/// code 1).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
     \n  agent feedback withdraw s-17\
@@ -29,10 +30,10 @@ pub struct Arguments {
     /// All signals with this tag (`"tags": [...]` in a line of a signals file)
     #[arg(long, value_name = "TAG", conflicts_with = "id")]
     tag: Option<String>,
-    /// Replay all that is left afterwards, and compare every state
+    /// Replay all remaining signals afterwards, and compare every state
     #[arg(long)]
     verify: bool,
-    /// Print how many signals would be taken back; change nothing
+    /// Print how many signals would be withdrawn; change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -113,10 +114,10 @@ impl<'a> Report<'a> {
     fn summary(&self, outcome: &Outcome) -> String {
         let (signals, replayed) = (counted(self.signals, "signal"), self.replayed);
         match outcome {
-            Outcome::Nothing => "nothing to take back".to_owned(),
-            Outcome::Planned(..) => format!("{signals} would be taken back"),
+            Outcome::Nothing => "nothing to withdraw".to_owned(),
+            Outcome::Planned(..) => format!("{signals} would be withdrawn"),
             Outcome::Done { .. } => {
-                format!("{signals} taken back, {replayed} later ones replayed")
+                format!("{signals} withdrawn, {replayed} later ones replayed")
             }
         }
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 ///
 /// The host's own command is used where it is on PATH (claude, codex, gemini). Otherwise the host's
 /// configuration is edited: comments, order and other servers are preserved, and a backup is kept
-/// beside it. A server of that name that does not lead to this repository is left alone.
+/// beside it. A server of that name that belongs to another repository is not changed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
         \n  agent mcp uninstall --host claude-code\
@@ -93,7 +93,9 @@ fn report(
     let file = plan.change.file.display();
     if !plan.foreign.is_empty() {
         let names = plan.foreign.join(", ");
-        context.printer.warn(format!("{names} in {file} leads elsewhere, and is left alone"));
+        context
+            .printer
+            .warn(format!("{names} in {file} belongs to another repository, and is not changed"));
     }
     let message = if !plan.changes() {
         let names: Vec<_> = plan.servers.iter().map(|(name, _)| name.as_str()).collect();

@@ -6,7 +6,7 @@ use agent_engine::slo::{self, openslo};
 use agent_engine::templates::{GRAFANA_DASHBOARD, PROMETHEUS_RULES};
 use serde_json::json;
 
-/// Print the objectives as an OpenSLO file, or what watches them elsewhere
+/// Print the objectives as an OpenSLO file, as rules for Prometheus or as a dashboard for Grafana
 ///
 /// `openslo` prints one `kind: SLO` object of `openslo/v1` for each objective, which `agent slo
 /// import` reads. `prometheus` prints a rule file with alerts on burn rates and `grafana` a

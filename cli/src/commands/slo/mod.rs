@@ -115,7 +115,7 @@ fn burn_rate(burn: &Burn) -> Option<String> {
     burn.rate.map(|rate| format!("{} {rate:.1}", burn.window))
 }
 
-/// With as many digits as tell 99.99 % from 100 %.
+/// With enough digits to distinguish 99.99 % from 100 %.
 pub(super) fn percent(share: f64) -> String {
     let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))

@@ -9,7 +9,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use serde_json::{Value, json};
 
-/// Show the differences of two states, path by path
+/// Show the differences between two states, path by path
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\
         \n  agent state diff\

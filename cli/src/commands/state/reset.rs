@@ -6,7 +6,7 @@ use serde_json::json;
 
 /// Discard staging and start again from active
 ///
-/// The Journal is kept aside in .agent/journal/set-aside/ (the last few of them), and the discarded
+/// The Journal is moved to .agent/journal/set-aside/, which keeps the last few, and the discarded
 /// signals may be sent again.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

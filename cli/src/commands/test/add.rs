@@ -27,8 +27,8 @@ const FILE: &str = "conversations.jsonl";
 ///
 /// The turns are appended to tests/TIER/conversations.jsonl in the working tree, with an
 /// expectation for the last one: the one given by `--expect`, or the Runner's present answer with
-/// `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case of
-/// an unfixed fault should fail.
+/// `--golden`. A last turn that failed is expected to succeed. Then the case is run once; a case
+/// for a fault that is not fixed yet should fail.
 ///
 /// With `--from-log`, recorded calls become cases in tests/micro/recorded.jsonl, as `agent adopt
 /// --record` writes them: each is repeated on active under the conditions of a test, and expects
@@ -53,7 +53,7 @@ pub struct Arguments {
     /// The case's id [default: the conversation's]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// What the last turn should answer, as `expect` of a case has it
+    /// The expectation of the last turn, in the form of `expect` in a case
     #[arg(long, value_name = "JSON", conflicts_with = "golden")]
     expect: Option<String>,
     /// Expect what the Runner answers now, kept in a golden file

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "From recorded calls")]
 pub struct FromLog {
-    /// Make cases from recorded calls: of the answers that active repeats
+    /// Make cases from recorded calls
     #[arg(long = "from-log", id = "from_log", conflicts_with_all = ["conversation", "tier", "turn", "id", "expect", "golden"])]
     pub is_wanted: bool,
     /// Only calls that differed in the last `agent replay`

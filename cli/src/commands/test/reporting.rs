@@ -37,7 +37,7 @@ impl std::str::FromStr for File {
             "markdown" => markdown::render,
             other => {
                 return Err(format!(
-                    "`{other}` is not a report; it is one of html, junit, markdown"
+                    "`{other}` is not a report; it has to be one of html, junit, markdown"
                 ));
             }
         };

@@ -50,7 +50,7 @@ struct ListArguments {
     /// The maximum number of versions
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// Only versions below this one: the `next` of the page before
+    /// Only versions below this one: the `next` of the previous page
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     after: Option<Version>,
     /// Only versions that match

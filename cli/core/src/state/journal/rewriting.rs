@@ -24,7 +24,7 @@ use std::hash::BuildHasher;
 /// How far is looked ahead for updates that are replayed in one request.
 const AHEAD: usize = 1 << 16;
 
-/// What an update leads to on another state.
+/// The outcome of an update on another state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Replayed {
     Unchanged,
@@ -64,7 +64,7 @@ impl InTurn {
     }
 }
 
-/// What is needed to go on.
+/// The input that is needed to continue.
 #[derive(Debug)]
 pub enum Needed {
     /// The Tuner's outcomes of these updates in turn, from the state before the first: at least of
@@ -81,14 +81,14 @@ pub struct Rewritten {
     pub fold: Fold,
     /// How many updates the Tuner made again; the others keep their changes.
     pub replayed: u64,
-    /// Those of them that no longer apply, and why.
+    /// The updates that no longer apply, with the reason.
     pub dropped: Vec<(Record, String)>,
 }
 
 /// A Journal under way.
 pub struct Rewriting<'a> {
     old: &'a [u8],
-    /// What the old one leads to.
+    /// The state that the old one leads to.
     old_fold: &'a Fold,
     left_out: &'a HashSet<String>,
     rules: &'a Rules,
@@ -96,7 +96,7 @@ pub struct Rewriting<'a> {
     last: u64,
     /// Of the groups before the first of them.
     fold: Fold,
-    /// What is read and not yet written.
+    /// Records that are read and not yet written.
     ahead: VecDeque<Ahead<'a>>,
     /// Up to where the old Journal is read.
     read: usize,
@@ -137,7 +137,7 @@ enum Change {
     State(Value),
 }
 
-/// The members of a record that decide what becomes of it.
+/// The members of a record that decide how it is rewritten.
 #[derive(Deserialize)]
 struct Entry<'a> {
     seq: u64,
@@ -647,7 +647,7 @@ pub fn ends_of(
     Ok((first, last))
 }
 
-/// What is in the place of a signal that was taken back.
+/// The record in the place of a withdrawn signal.
 pub fn without_content(id: String, record: &Record) -> Record {
     Record {
         id,

@@ -1,4 +1,4 @@
-//! What each kind of child may reach. `world::sandbox` enforces it, and `agent doctor` tries it.
+//! The access of each kind of child. `world::sandbox` enforces it, and `agent doctor` tests it.
 
 #[cfg(target_os = "linux")]
 pub mod probe;
@@ -78,7 +78,7 @@ pub fn confine(
     Ok(())
 }
 
-/// What all code under test may reach.
+/// The access of all code under test.
 fn tested(holes: Vec<PathBuf>) -> Confinement {
     let system = Confinement::new(Kind::Tested).read(SYSTEM).read(env::system_files());
     system
@@ -88,7 +88,7 @@ fn tested(holes: Vec<PathBuf>) -> Confinement {
         .without([PathBuf::from(ALL_DEVICES)])
 }
 
-/// What the manifest requests besides.
+/// The additional access that the manifest requests.
 struct Requested {
     folders: Vec<PathBuf>,
     devices: Vec<PathBuf>,
@@ -120,8 +120,8 @@ impl Requested {
                 path.display()
             ))
             .with_hint(
-                "what a Runner or a Tuner is judged by stays out of its reach; its code \
-                    is readable as it is",
+                "a Runner or a Tuner has no access to what judges it; its own code is readable \
+                    anyway",
             ));
         }
         if let Some(path) = devices

@@ -1,4 +1,4 @@
-//! Tries what a confined child must not get done.
+//! Tests what a confined child must not be able to do.
 
 use super::{SHARED_MEMORY, holes, tested};
 use crate::repository::Repository;

@@ -95,7 +95,7 @@ pub(super) async fn run(
 /// that does not start is started again when it is needed, and fails then.
 async fn start_scorer(scorer: &mut Line<'_>, job: &TierJob, queue: &Queue, began: Instant) {
     queue.loaded(job).await;
-    let Some(spec) = job.asked_scorer() else { return };
+    let Some(spec) = job.needed_scorer() else { return };
     tokio::select! {
         _ = scorer.start(spec) => {}
         () = end_of(job.limit().map(|limit| began + limit)) => {}
@@ -112,7 +112,7 @@ struct Shard<'a> {
     spec: ChildSpec,
     runner: Line<'a>,
     scorer: Line<'a>,
-    /// Whether the scorer process that runs has said which scorers it has.
+    /// Whether the scorer process that runs has listed its scorers.
     are_scorers_checked: bool,
     /// How often each scorer broke its process.
     broken_scorers: HashMap<String, u32>,
@@ -132,7 +132,7 @@ struct Shard<'a> {
 /// The answer of a judging program, or its error.
 type Votes = Result<Vec<Opinion>, String>;
 
-/// What a wait ended with.
+/// The event that ended a wait.
 enum ShardInput {
     Judge(Id, Votes),
     Runner(Result<Incoming, ChildError>),
@@ -160,7 +160,7 @@ impl<'a> Shard<'a> {
 
     fn end_early(&mut self, limit: Duration) {
         self.queue.stop(format!(
-            "the limit of {} s for the tier is over: its children were ended",
+            "the time limit of {} s for the tier was reached: its children were ended",
             limit.as_secs_f64()
         ));
         // dropped, they are killed
@@ -480,8 +480,8 @@ impl<'a> Shard<'a> {
             .to_owned();
         if self.broken_scorers.get(&scorer).is_some_and(|times| *times >= FAILURES_IN_A_ROW) {
             let why = format!(
-                "the scorer `{scorer}` has broken its process {FAILURES_IN_A_ROW} times and is not \
-                asked again"
+                "the scorer `{scorer}` has ended its process {FAILURES_IN_A_ROW} times and is \
+                    not called again"
             );
             self.emit(attempt.broken(why));
             return Ok(());
@@ -587,7 +587,7 @@ impl<'a> Shard<'a> {
         }
         let judge_run = question.judge_run(attempt.limit(self.job.judges().scorer.call_limit));
         let key = question.key();
-        let task = self.judges.spawn(judge_run.ask());
+        let task = self.judges.spawn(judge_run.run());
         self.judged.insert(task.id(), (attempt, key));
         Ok(())
     }

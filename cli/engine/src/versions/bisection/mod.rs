@@ -282,7 +282,7 @@ fn run_case(
     }
 }
 
-/// What in the version did it.
+/// The part of the version that broke the case.
 fn broken(
     repository: &Repository,
     found: &mut Bisection,
@@ -321,7 +321,7 @@ fn commits_between(
     Ok(commits)
 }
 
-/// What judged the two ends differently.
+/// The evaluators that differ between the two ends.
 fn redefined(
     repository: &Repository,
     found: &Bisection,

@@ -71,7 +71,7 @@ impl Diagnose for CheckoutError {
     }
 }
 
-/// What a checkout is for.
+/// The purpose of a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shelf {
     /// Children run it.

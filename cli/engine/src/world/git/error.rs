@@ -62,16 +62,16 @@ pub enum GitError {
         #[source]
         source: Box<GitError>,
     },
-    #[error("against the laws of this repository: {}",
+    #[error("not allowed in this repository: {}",
         breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Illegal { breaches: Vec<Breach> },
-    #[error("the remote {remote} did not take it{}",
+    #[error("the remote {remote} rejected the push{}",
         if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotPushed { remote: String, why: String, was_judged: bool },
     #[error("nothing was fetched from the remote {remote}{}",
         if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotFetched { remote: String, why: String },
-    #[error("{name} was moved by others again and again")]
+    #[error("{name} was moved by other processes repeatedly")]
     Busy { name: String },
     #[error("the system gave no randomness for the name of this clone: {why}")]
     Random { why: String },
@@ -173,7 +173,7 @@ impl Diagnose for GitError {
             }
             Self::RefFormat { .. } => "convert it: git refs migrate --ref-format=files".to_owned(),
             Self::ObjectFormat { .. } => {
-                "git converts no repository to SHA-1; make a new one (git init \
+                "git cannot convert a repository to SHA-1; make a new one (git init \
                 --object-format=sha1 DIR) and commit the files there"
                     .to_owned()
             }
@@ -199,9 +199,10 @@ impl Diagnose for GitError {
             Self::Illegal { breaches } => {
                 return breaches.first().map(|breach| breach.mend.to_owned());
             }
-            Self::NotPushed { was_judged: true, .. } => "a hook or a rule of the remote refused \
-                it, in the words above"
-                .to_owned(),
+            Self::NotPushed { was_judged: true, .. } => {
+                "a hook or a rule of the remote refused it; the message above is its reason"
+                    .to_owned()
+            }
             Self::NotPushed { remote, .. } | Self::NotFetched { remote, .. } => format!(
                 "can it be \
                 reached? git ls-remote {remote}"

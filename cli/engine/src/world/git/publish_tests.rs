@@ -452,7 +452,7 @@ fn illegal_update_is_not_published() {
     let error = git.publish(&publication(Some(&first), &sly, &patch(1))).unwrap_err();
     assert_eq!(error.kind(), FailureKind::Refused);
     let reason = "a promotion changes runner/__main__.py (a-promotion-touches-only-state)";
-    assert_eq!(error.to_string(), format!("against the laws of this repository: {reason}"));
+    assert_eq!(error.to_string(), format!("not allowed in this repository: {reason}"));
     assert_eq!(error.hint().unwrap(), "commit the code to `main`, then `agent release`");
     assert_eq!(repository.id("active"), first);
 }

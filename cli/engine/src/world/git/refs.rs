@@ -199,7 +199,7 @@ impl RefLock<'_> {
             "the ref update could not be recorded: a later reset of the ref would not be detected",
         );
         let meaning = format!(
-            "{} is moved, but a power cut may take that back until the next command has synced it",
+            "{} is moved, but a power cut may undo that until the next command has synced it",
             moves[0].name
         );
         // the record stays until the sync has succeeded: the process that finds it syncs

@@ -38,7 +38,7 @@ pub struct Catalog {
     versions: Vec<Version>,
     /// Of the versions on the branches.
     kinds: HashMap<Version, Kind>,
-    /// What is out of service, with the rollback that took it out.
+    /// The versions out of service, each with the rollback that took it out.
     yanks: BTreeMap<Version, Version>,
     /// Commits of versions that were read: below them nothing is new.
     walked: HashSet<ObjectId>,
@@ -55,7 +55,7 @@ struct Stamp {
 /// A pin that was removed.
 #[derive(Debug, Default, PartialEq)]
 pub struct Unpinned {
-    /// What it pointed to; `None` when there was none.
+    /// The previous target; `None` when there was none.
     pub before: Option<What>,
     /// The remotes that were seen to have it.
     pub remotes: Vec<String>,

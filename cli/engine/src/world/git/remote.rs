@@ -9,7 +9,7 @@ use agent_core::formats::object_id::{ObjectId, short_digest};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What became of a push.
+/// The outcome of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
     /// All of it is present.

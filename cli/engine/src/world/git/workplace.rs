@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// The maximum number of files in the folder, ignored ones included.
 const FILES_LIMIT: usize = 500_000;
-/// What decides how git reads files, in any folder of a tree.
+/// The files that decide how git reads others, in any folder of a tree.
 const ATTRIBUTES: &str = ".gitattributes";
 const IGNORED: &str = ".gitignore";
 

@@ -1,4 +1,4 @@
-//! What installs packages: the `uv` on PATH, one in a cache of `agent`, or pip.
+//! The installer of packages: the `uv` on PATH, one in a cache of `agent`, or pip.
 
 use super::{Interpreter, PythonError, on_path};
 use crate::world::env;
@@ -23,7 +23,7 @@ pub enum Installer {
 }
 
 impl Installer {
-    /// What this machine has.
+    /// The installers on this machine.
     pub fn found(bare: &Interpreter) -> Self {
         if let Some(program) = on_path(OsStr::new("uv")) {
             return Self::Uv { program, settings: Vec::new() };

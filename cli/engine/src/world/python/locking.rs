@@ -9,7 +9,7 @@ use agent_core::formats::python_version::PythonRequirement;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// What is to be locked.
+/// The requirements to lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LockInputs {
     /// Requirements files and project files, from the folder of the repository.

@@ -274,7 +274,7 @@ pub fn find(layout: &Layout, requires: &str) -> Result<Interpreter, PythonError>
     let mut probes = Probes::read(layout);
     let mut found = Vec::new();
     for (label, path) in candidates() {
-        match path.map_or_else(|| Err("not on PATH".to_owned()), |path| probes.ask(&path)) {
+        match path.map_or_else(|| Err("not on PATH".to_owned()), |path| probes.interpreter(&path)) {
             Ok(interpreter)
                 if interpreter.release().is_some_and(|version| requirement.allows(version)) =>
             {
@@ -373,7 +373,7 @@ impl<'a> Probes<'a> {
         }
     }
 
-    fn ask(&mut self, path: &Path) -> Result<Interpreter, String> {
+    fn interpreter(&mut self, path: &Path) -> Result<Interpreter, String> {
         let key = self.key(path).ok_or_else(|| format!("{} is not there", path.display()))?;
         if let Some(known) = self.known.get(&key).filter(|known| fs::is_program(&known.executable))
         {
@@ -579,7 +579,7 @@ impl Maker<'_> {
         })
     }
 
-    /// What a killed maker left.
+    /// Leftovers of a killed process.
     fn clear(&self) -> Result<(), FsError> {
         match std::fs::remove_dir_all(self.folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

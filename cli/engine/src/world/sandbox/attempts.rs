@@ -1,4 +1,4 @@
-//! What a confined process must not get done, tried one by one from inside.
+//! What a confined process must not be able to do, tried one by one from inside.
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
 use rustix::process::{Pid, test_kill_process};

@@ -134,7 +134,7 @@ fn system() -> Result<Refused, BackendError> {
     Ok(Refused { error: EPERM, calls })
 }
 
-/// What reaches into other processes, or outlasts this one.
+/// System calls that affect other processes, or outlast this one.
 fn processes() -> Result<Refused, BackendError> {
     let mut calls = plain(&[
         sys::__NR_ptrace,

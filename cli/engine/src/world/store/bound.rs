@@ -3,7 +3,7 @@
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// What is only nice to have is not waited for longer than this.
+/// The time limit of optional requests.
 const BRIEF: Duration = Duration::from_secs(2);
 /// The minimum transfer rate in bytes per second: each of these extends the time limit by a second.
 const BYTES_A_SECOND: u64 = 256 << 10;

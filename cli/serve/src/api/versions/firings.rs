@@ -1,4 +1,4 @@
-//! What triggers fired, and what came of it.
+//! The firings of triggers, and their outcome.
 
 use super::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
@@ -12,7 +12,8 @@ pub(super) fn routes() -> [Route<Reader>; 1] {
     [Route::get(
         "/v1/firings",
         "listFirings",
-        "What the triggers of ci/budgets.json fired, newest first: evidence, actions and outcome.",
+        "The firings of the triggers in ci/budgets.json, newest first: evidence, actions and \
+            outcome.",
         list,
     )
     .answers(200, "Firings", "The newest firings, at most 100.")]

@@ -113,7 +113,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
     }
 }
 
-/// In the text format of Prometheus. A part that cannot be read is a comment that says why.
+/// In the text format of Prometheus. A part that cannot be read is a comment with the reason.
 fn metrics(reader: &mut Reader) -> Result<String, Failure> {
     let own = kpi::metrics(reader)?;
     let objectives = slo::metrics(reader)

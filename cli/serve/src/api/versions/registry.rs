@@ -21,7 +21,7 @@ pub(super) fn routes() -> Vec<Route<Reader>> {
             list,
         )
         .query("limit", PAGE, "The maximum number of versions [default: 50].")
-        .query("after", VERSION, "Only versions below this one: the `next` of the page before.")
+        .query("after", VERSION, "Only versions below this one: the `next` of the previous page.")
         .query("range", RANGE, "Only versions that match, for example `^0.1`.")
         .query("kind", KINDS, "Only versions of this kind.")
         .query("line", LINE, "Only versions of this minor line, for example `0.1`.")

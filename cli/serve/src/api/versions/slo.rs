@@ -98,7 +98,7 @@ pub(super) fn routes() -> [Route<Reader>; 1] {
     [Route::get(
         "/v1/slos",
         "listSlos",
-        "Where each objective of live traffic stands: compliance, error budget and burn rates.",
+        "Each objective of live traffic: compliance, error budget and burn rates.",
         list,
     )
     .answers(200, "Slos", "The objectives of ci/budgets.json.")]

@@ -209,7 +209,7 @@ fn replays(state: &Value, records: &[Record], most: usize, in_turn: bool) -> Vec
     replays
 }
 
-/// What is left of a Journal without these signals.
+/// A Journal without these signals.
 fn without(bytes: &[u8], left_out: &HashSet<String>, most: usize, in_turn: bool) -> Rewritten {
     let rules = Rules::new(None).unwrap();
     let fold = walk(bytes, |_, _| ()).unwrap();

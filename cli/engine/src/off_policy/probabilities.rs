@@ -18,31 +18,32 @@ use std::collections::HashMap;
 /// Calls in flight.
 const WINDOW: usize = 16;
 
-/// `None` where the Runner noted none, or answered with an error. What this very state noted at the
-/// time is not asked again.
-pub(super) fn probabilities(
+/// `None` where the Runner noted none, or answered with an error. A call whose
+/// probabilities this state noted at the time is not repeated.
+pub(super) fn of(
     repository: &Repository,
     target: &Target,
     recorded: &[Recorded],
 ) -> Result<Vec<Option<Noted>>, Failure> {
     let drawn = Drawn::of(repository, target, recorded)?;
-    if recorded.iter().all(|decision| drawn.knows(decision)) {
+    if recorded.iter().all(|decision| drawn.has(decision)) {
         return Ok(recorded.iter().map(|decision| drawn.noted(decision)).collect());
     }
     let (spec, _scratch) = runner::confined(repository, target)?;
     event_loop::block_on(async {
         let child = Child::start(&spec).await?;
-        let asked = stream::iter(recorded.iter().enumerate())
+        let answers = stream::iter(recorded.iter().enumerate())
             .map(|(index, decision)| at(&child, &drawn, index, decision))
             .buffered(WINDOW)
             .try_collect()
             .await;
         child.end().await;
-        asked
+        answers
     })?
 }
 
-/// What is known of a policy without its Runner: what it noted itself, and the draws of overlays.
+/// The probabilities that are known without calling the policy's Runner: noted ones, and the draws
+/// of overlays.
 struct Drawn<'a> {
     target: &'a Target,
     /// By the state that decided.
@@ -65,7 +66,7 @@ impl<'a> Drawn<'a> {
         Ok(Self { target, chances })
     }
 
-    fn knows(&self, decision: &Recorded) -> bool {
+    fn has(&self, decision: &Recorded) -> bool {
         decision.is_of_overlay || self.noted(decision).is_some()
     }
 
@@ -82,7 +83,7 @@ async fn at(
     index: usize,
     decision: &Recorded,
 ) -> Result<Option<Noted>, Failure> {
-    if drawn.knows(decision) {
+    if drawn.has(decision) {
         return Ok(drawn.noted(decision));
     }
     let meta = meta(drawn.target, index, decision);
@@ -107,7 +108,7 @@ fn noted(result: &CallResult, decision: &Recorded) -> Result<Option<Noted>, Fail
     found.map(Noted::read).transpose().map_err(|problem| {
         Failure::new(
             agent_core::formats::diagnose::FailureKind::Child,
-            format!("asked again, {}: {problem}", decision.row.place),
+            format!("called again, {}: {problem}", decision.row.place),
         )
     })
 }
