@@ -26,17 +26,17 @@ impl Context {
 
     /// The repository of the working directory, after completing what a killed command left undone.
     pub fn repository(&self) -> Result<Repository, Failure> {
-        self.location().open()
+        Ok(self.location().open()?)
     }
 
     /// The same for a command that writes to the repository.
     pub fn repository_to(&self, writes: Writes) -> Result<Repository, Failure> {
-        self.location().open_to(writes)
+        Ok(self.location().open_to(writes)?)
     }
 
     /// The same without completing anything.
     pub fn look(&self) -> Result<Repository, Failure> {
-        self.location().look()
+        Ok(self.location().look()?)
     }
 
     pub fn location(&self) -> Location {

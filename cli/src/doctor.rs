@@ -5,7 +5,7 @@ mod branches;
 mod confinement;
 
 use crate::context::Context;
-use agent_core::formats::diagnose::{Diagnose, Messages as _};
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::manifest::{Manifest, Python};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version;
@@ -15,7 +15,7 @@ use agent_engine::repository::githooks::{Hooks, Standing};
 use agent_engine::repository::inbox::Inbox;
 use agent_engine::repository::ledger::LedgerRef;
 use agent_engine::repository::refspecs;
-use agent_engine::repository::{Repository, Writes, manifest_on_disk};
+use agent_engine::repository::{Repository, RepositoryError, Writes, manifest_on_disk};
 use agent_engine::sync;
 use agent_engine::telemetry;
 use agent_engine::world::clock;
@@ -59,12 +59,9 @@ impl Finding {
     }
 
     /// An error of the check itself, with its causes and its hint.
-    fn of(check: &'static str, error: Failure) -> Self {
+    fn of(check: &'static str, error: impl Into<Failure>) -> Self {
+        let error = error.into();
         Self { check, health: Health::Bad, found: error.messages.join(": "), mend: error.hint }
-    }
-
-    fn from(check: &'static str, error: impl Diagnose) -> Self {
-        Self::of(check, error.into())
     }
 }
 
@@ -113,7 +110,7 @@ const GIT_WANTED: (u32, u32) = (2, 36);
 fn git_program() -> Finding {
     let shown = match GitCommand::version() {
         Ok(shown) => shown,
-        Err(error) => return Finding::from("git", error),
+        Err(error) => return Finding::of("git", error),
     };
     let mut numbers = shown.split(['.', ' ']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
@@ -143,7 +140,7 @@ fn python_program(layout: &Layout, python: &Python) -> Finding {
                 format!("{} at {}{lock}", found.version, found.executable.display()),
             )
         }
-        Err(error) => Finding::from("python", error),
+        Err(error) => Finding::of("python", error),
     }
 }
 
@@ -182,11 +179,11 @@ fn unopened(error: GitError) -> Finding {
             format!("{} is in no git repository", directory.display()),
             "run `agent init DIR` to create an agent repository",
         ),
-        other => Finding::from("repository", other),
+        other => Finding::of("repository", other),
     }
 }
 
-fn manifest_finding(manifest: Result<Manifest, Failure>) -> Finding {
+fn manifest_finding(manifest: Result<Manifest, RepositoryError>) -> Finding {
     match manifest {
         Ok(manifest) => Finding::ok("manifest", format!("agent.toml of {}", manifest.name)),
         Err(error) => Finding::of("manifest", error),
@@ -220,7 +217,7 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     let key = format!("probe/{}-{}", std::process::id(), clock::now().as_nanosecond());
     let store = match Store::open(&manifest.store, git.layout().root()) {
         Ok(store) => store,
-        Err(error) => return Finding::from("store", error),
+        Err(error) => return Finding::of("store", error),
     };
     if let Some(refusal) = store.folder().and_then(fs::refusal) {
         let found = format!("{}; it can be read but not written", refusal.messages().join(": "));
@@ -246,7 +243,7 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
             "use a store with conditional writes: with two concurrent machines this one can lose a \
             version's evaluation",
         ),
-        Err(error) => Finding::from("store", error),
+        Err(error) => Finding::of("store", error),
     }
 }
 
@@ -270,7 +267,7 @@ fn history(git: &Git) -> Finding {
         .references("refs/tags/")
         .map(|tags| tags.iter().filter(|(name, _)| is_version_tag(name)).count());
     match (git.is_shallow(), tags) {
-        (_, Err(error)) => Finding::from("history", error),
+        (_, Err(error)) => Finding::of("history", error),
         (false, Ok(count)) => Finding::ok("history", format!("complete, with {count} versions")),
         (true, Ok(count)) => Finding::bad(
             "history",

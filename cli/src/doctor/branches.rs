@@ -115,7 +115,7 @@ pub(super) fn tags(git: &Git) -> Finding {
     const CHECK: &str = "tags";
     let chains = match git.chains() {
         Ok(chains) => chains,
-        Err(error) => return Finding::from(CHECK, error),
+        Err(error) => return Finding::of(CHECK, error),
     };
     let newest = git.versions().unwrap_or_default().pop();
     if let (true, Some(newest)) = (chains.is_empty(), newest) {

@@ -7,6 +7,7 @@ use crate::versions::evaluators;
 use crate::world::git::CommitSpec;
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::paths::{self, Judgement, Manifests};
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::trailers::Trailers;
 
@@ -62,7 +63,7 @@ pub fn take(
     let refused = |why: String| Ok(ChangeOutcome::Refused { why, paths: paths.clone() });
     let new = match repository.manifest(&tree) {
         Ok(manifest) => manifest,
-        Err(error) => return refused(error.messages.join(": ")),
+        Err(error) => return refused(error.messages().join(": ")),
     };
     let judges = evaluators::judges(&repository.git, base)?;
     let evaluators = match paths::judge(

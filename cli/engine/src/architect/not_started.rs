@@ -3,6 +3,7 @@
 use crate::error::Failure;
 use crate::repository::inbox::unknown;
 use agent_core::architect::feedback::Status;
+use agent_core::formats::diagnose::Diagnose;
 use serde::{Deserialize, Serialize};
 
 /// Why no run was started. The process of a run hands it to the one that started it.
@@ -30,10 +31,16 @@ impl From<Failure> for NotStarted {
     }
 }
 
+impl<E: Diagnose> From<E> for NotStarted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 impl From<NotStarted> for Failure {
     fn from(why: NotStarted) -> Self {
         match why {
-            NotStarted::NoFeedback { id } => unknown("feedback item", &id),
+            NotStarted::NoFeedback { id } => unknown("feedback item", &id).into(),
             NotStarted::NotRunnable { id, status } => {
                 Self::input(format!("`{id}` is {}", status.as_str()))
                     .with_hint("`agent architect list` shows what is open")

@@ -204,8 +204,8 @@ impl Announcement {
 /// Starts a run in a separate process; once this returns, the run is recorded.
 pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarted> {
     let items = chosen(repository, start)?;
-    let log = fs::unused_path(&repository.layout.temporary()).map_err(Failure::from)?;
-    let stderr = fs::create_file(&log).map_err(Failure::from)?;
+    let log = fs::unused_path(&repository.layout.temporary())?;
+    let stderr = fs::create_file(&log)?;
     let mut command = Run::new(process::own_program()).arg("-C").arg(&repository.directory);
     command = command.args(["architect", "run", "--announce", "--no-wait"]);
     if let Some(coder) = start.coder {
@@ -218,17 +218,17 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
         command = command.env(env::TRACEPARENT, asked);
     }
     let ids = items.iter().map(|item| &item.id);
-    let mut process = command.args(ids).start_apart(stderr).map_err(Failure::from)?;
+    let mut process = command.args(ids).start_apart(stderr)?;
     let announced = process.first_line().and_then(|line| serde_json::from_str(&line).ok());
     let Some(Announcement::Started { run: id }) = announced else {
         process.wait();
-        let stderr = fs::read_if_there(&log).map_err(Failure::from)?.unwrap_or_default();
-        fs::remove_if_there(&log).map_err(Failure::from)?;
+        let stderr = fs::read_if_there(&log)?.unwrap_or_default();
+        fs::remove_if_there(&log)?;
         return Err(not_started(announced, &String::from_utf8_lossy(&stderr)));
     };
     process.let_go();
     // its stderr is redirected to this file
-    fs::rename(&log, &repository.layout.architect(&id).join("agent.log")).map_err(Failure::from)?;
+    fs::rename(&log, &repository.layout.architect(&id).join("agent.log"))?;
     run(repository, &id)?.ok_or_else(|| {
         Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into()
     })
@@ -368,7 +368,7 @@ impl From<Failure> for NotCancelled {
 impl From<NotCancelled> for Failure {
     fn from(why: NotCancelled) -> Self {
         match why {
-            NotCancelled::NoRun { id } => unknown("run", &id),
+            NotCancelled::NoRun { id } => unknown("run", &id).into(),
             NotCancelled::Ended { run, status } => {
                 Self::input(format!("run `{run}` has ended: it is {status}"))
             }

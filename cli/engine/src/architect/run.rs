@@ -66,7 +66,7 @@ pub fn begin<'a>(
     let lock = lock(repository, assignment.waits)?;
     sweep(repository)?;
     if repository.tip()?.is_none() {
-        return Err(NotStarted::NotReady(repository.nothing_served()));
+        return Err(NotStarted::NotReady(repository.nothing_served().into()));
     }
     let active = repository.target(&What::Active)?;
     let report = record(repository, &active, assignment)?;

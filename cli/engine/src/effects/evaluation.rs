@@ -22,8 +22,8 @@ pub(super) fn score(
     let tip = repository.expect_tip()?;
     let target = repository.candidate(&What::Staging, &tip.commit, &request.state)?;
     let evaluators = target.own_evaluators();
-    let files = evaluators.files(&repository.git).map_err(Failure::from)?;
-    let all = cases::load(&files, tier).map_err(Failure::from)?.cases.list;
+    let files = evaluators.files(&repository.git)?;
+    let all = cases::load(&files, tier)?.cases.list;
     let open: BTreeSet<String> =
         all.into_iter().filter(|case| !is_held_out(&case.place)).map(|case| case.id).collect();
     if open.is_empty() {

@@ -1,8 +1,8 @@
 //! Canaries on record: files of the inbox, so that they are cloned and pushed with the repository.
 //! The frozen state is beside each record, so that its object is kept and is cloned as well.
 
-use crate::error::Failure;
 use crate::repository::Repository;
+use crate::repository::error::RepositoryError;
 use crate::repository::records::INBOX;
 use agent_core::canary::Canary;
 use agent_core::formats::committed::Committed;
@@ -12,14 +12,16 @@ const FOLDER: &str = "canaries";
 pub const STATE_SUFFIX: &str = ".state.json";
 
 /// All canaries, oldest first.
-pub fn all(repository: &Repository) -> Result<Vec<Canary>, Failure> {
+pub fn all(repository: &Repository) -> Result<Vec<Canary>, RepositoryError> {
     let files = INBOX.view(&repository.git)?.files(FOLDER)?;
     let mut canaries = files
         .into_iter()
         .filter(|(path, _)| !path.ends_with(STATE_SUFFIX))
         .map(|(path, bytes)| {
-            Canary::parse(&bytes)
-                .map_err(|problem| Failure::input(format!("inbox:{path}: {problem}")))
+            Canary::parse(&bytes).map_err(|problem| RepositoryError::Canary {
+                origin: format!("inbox:{path}"),
+                problem,
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     canaries.sort_by(|one, other| (&one.started, &one.id).cmp(&(&other.started, &other.id)));
@@ -27,7 +29,7 @@ pub fn all(repository: &Repository) -> Result<Vec<Canary>, Failure> {
 }
 
 /// Records a canary as it is now; nothing where that is on record.
-pub fn record(repository: &Repository, canary: &Canary) -> Result<Committed<()>, Failure> {
+pub fn record(repository: &Repository, canary: &Canary) -> Result<Committed<()>, RepositoryError> {
     let path = format!("{FOLDER}/{}.json", canary.id);
     let state_path = format!("{FOLDER}/{}{STATE_SUFFIX}", canary.id);
     let bytes = canary.to_bytes();

@@ -1,15 +1,14 @@
 //! Firings and mutes on record: files of the inbox, so that a firing and its feedback item are one
 //! commit, and both are cloned and pushed with the repository.
 
-use crate::error::Failure;
 use crate::repository::Repository;
+use crate::repository::error::RepositoryError;
 use crate::repository::inbox::entry;
 use crate::repository::records::{INBOX, View};
 use crate::world::clock;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::canonical;
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::trigger::FREEZE;
 use agent_core::trigger::firing::{Acknowledged, Firing, MUTE_SCHEMA, Mute};
 use jiff::Timestamp;
@@ -27,7 +26,7 @@ fn file(firing: &Firing) -> (String, Vec<u8>) {
 
 /// All firings, oldest first. One that cannot be read is left out with a warning: it may come from
 /// another clone, and the rest is needed.
-pub fn all(repository: &Repository) -> Result<Vec<Firing>, Failure> {
+pub fn all(repository: &Repository) -> Result<Vec<Firing>, RepositoryError> {
     let (firings, problems) = read(&INBOX.view(&repository.git)?)?;
     for problem in problems {
         repository.warn(&format!("a firing is left out: {problem}"));
@@ -36,7 +35,7 @@ pub fn all(repository: &Repository) -> Result<Vec<Firing>, Failure> {
 }
 
 /// Those that can be read, and what is wrong with the others.
-fn read(view: &View<'_>) -> Result<(Vec<Firing>, Vec<String>), Failure> {
+fn read(view: &View<'_>) -> Result<(Vec<Firing>, Vec<String>), RepositoryError> {
     let (mut firings, mut problems) = (Vec::new(), Vec::new());
     for (path, bytes) in view.files(FIRINGS)? {
         match Firing::parse(&bytes) {
@@ -48,20 +47,22 @@ fn read(view: &View<'_>) -> Result<(Vec<Firing>, Vec<String>), Failure> {
     Ok((firings, problems))
 }
 
-pub fn mutes(repository: &Repository) -> Result<Vec<Mute>, Failure> {
+pub fn mutes(repository: &Repository) -> Result<Vec<Mute>, RepositoryError> {
     let files = INBOX.view(&repository.git)?.files(MUTES)?;
     files
         .into_iter()
         .map(|(path, bytes)| {
-            serde_json::from_slice(&bytes)
-                .map_err(|error| Failure::input(format!("inbox:{path} is not a mute: {error}")))
+            serde_json::from_slice(&bytes).map_err(|source| RepositoryError::NotAMute {
+                origin: format!("inbox:{path}"),
+                source,
+            })
         })
         .collect()
 }
 
 /// An open firing that holds promotions, if any: one of a rule with the action `freeze` that is not
 /// muted.
-pub fn holding_promotions(repository: &Repository) -> Result<Option<Firing>, Failure> {
+pub fn holding_promotions(repository: &Repository) -> Result<Option<Firing>, RepositoryError> {
     let now = clock::rfc3339(clock::now());
     let mutes = mutes(repository)?;
     let is_muted = |rule: &str| mutes.iter().any(|mute| mute.rule == rule && mute.until > now);
@@ -75,7 +76,7 @@ pub fn open(
     repository: &Repository,
     firing: &Firing,
     item: &Feedback,
-) -> Result<Committed<bool>, Failure> {
+) -> Result<Committed<bool>, RepositoryError> {
     let mut is_new = false;
     let edited = INBOX.edit(&repository.git, |view| {
         let (known, _) = read(view)?;
@@ -95,7 +96,7 @@ pub fn change(
     what: &str,
     mut edit: impl FnMut(&mut Firing),
     settled: &[(Feedback, Status)],
-) -> Result<Committed<Firing>, Failure> {
+) -> Result<Committed<Firing>, RepositoryError> {
     let mut changed = None;
     let edited = INBOX.edit(&repository.git, |view| {
         let before =
@@ -115,11 +116,8 @@ pub fn change(
     Ok(edited.map(|()| changed))
 }
 
-fn unknown(id: &str) -> impl Fn() -> Failure {
-    move || {
-        Failure::new(FailureKind::Input, format!("there is no firing `{id}`"))
-            .with_hint("`agent trigger list` shows what fired")
-    }
+fn unknown(id: &str) -> impl Fn() -> RepositoryError {
+    move || RepositoryError::NoFiring { id: id.to_owned() }
 }
 
 /// Notes that a person looks after a firing.
@@ -128,7 +126,7 @@ pub fn acknowledge(
     id: &str,
     by: &str,
     note: Option<&str>,
-) -> Result<Committed<Firing>, Failure> {
+) -> Result<Committed<Firing>, RepositoryError> {
     let acknowledged = Acknowledged {
         at: clock::rfc3339(clock::now()),
         by: by.to_owned(),
@@ -152,7 +150,7 @@ pub fn mute(
     until: Timestamp,
     by: &str,
     reason: Option<&str>,
-) -> Result<Committed<Mute>, Failure> {
+) -> Result<Committed<Mute>, RepositoryError> {
     let mute = Mute {
         schema: MUTE_SCHEMA.to_owned(),
         rule: rule.to_owned(),

@@ -5,12 +5,13 @@
 //! effect. Each version names the commit of the ledger it was made with, so a clone detects missing
 //! attempts and does not judge: their levels would be spent twice.
 
-use crate::error::Failure;
+use crate::repository::error::RepositoryError;
+use crate::repository::lack::{Lack, Problem};
 use crate::repository::records::{Record, View};
 use crate::world::clock;
 use crate::world::git::{Git, RecordEdit, TreeEdit};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::gate::ledger::{CandidateTest, Entry, Ledger, SCHEMA};
 use agent_core::gate::{Comparison, GateVerdict, Level};
@@ -26,96 +27,21 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub const RECORD: Record =
     Record { name: "ledger", join, named: Some(|trailers| trailers.ledger.as_ref()) };
 
-fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
+fn join(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, RepositoryError> {
     if path != FILE {
         return Ok(one.max(other));
     }
     Ok(parse(one, path)?.join(&parse(other, path)?).to_text().into_bytes())
 }
 
-fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, Failure> {
-    let text =
-        String::from_utf8(bytes).map_err(|_| Failure::input(format!("{origin} is not UTF-8")))?;
+fn parse(bytes: Vec<u8>, origin: &str) -> Result<Ledger, RepositoryError> {
+    let text = String::from_utf8(bytes)
+        .map_err(|_| RepositoryError::NotUtf8 { origin: origin.to_owned() })?;
     Ok(Ledger::parse(&text, origin)?)
 }
 
-fn of_view(view: &View<'_>) -> Result<Ledger, Failure> {
+fn of_view(view: &View<'_>) -> Result<Ledger, RepositoryError> {
     parse(view.read(FILE)?.unwrap_or_default(), &format!("{}:{FILE}", view.origin()))
-}
-
-/// Attempts that this clone should have, and has not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lack {
-    /// The evidence that there were more: a version, or this clone's record.
-    source: String,
-    /// The commit of the ledger that has them.
-    commit: ObjectId,
-    problem: Problem,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Problem {
-    /// The commit is not here.
-    Absent,
-    /// The number of its attempts that are missing from the ledger or altered.
-    Missing(usize),
-    /// The ledger can no longer be read.
-    Unreadable(String),
-}
-
-impl std::fmt::Display for Lack {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { source, commit, problem } = self;
-        let commit = commit.short();
-        match problem {
-            Problem::Absent => write!(
-                formatter,
-                "this clone does not have the gate's ledger that {source} (commit {commit})"
-            ),
-            Problem::Missing(count) => {
-                write!(
-                    formatter,
-                    "the gate's ledger of this clone lacks {count} of the attempts that {source} \
-                    (commit {commit})"
-                )
-            }
-            Problem::Unreadable(why) => write!(
-                formatter,
-                "the gate's ledger that {source} (commit {commit}) was damaged since: {why}"
-            ),
-        }
-    }
-}
-
-impl Lack {
-    fn refusal(&self, git: &Git) -> Failure {
-        Failure::new(
-            FailureKind::NotEnoughEvidence,
-            format!(
-                "{self}; no version is judged here until it is back, since its attempts have \
-                used part of alpha"
-            ),
-        )
-        .with_hint(self.mend(git))
-    }
-
-    /// The command that repairs it.
-    pub fn mend(&self, git: &Git) -> String {
-        match git.remotes().first() {
-            Some(remote) if self.problem == Problem::Absent => {
-                format!(
-                    "agent sync (by git alone: git fetch {remote} \
-                    '+refs/agent/*:refs/agent-remotes/{remote}/*')"
-                )
-            }
-            None if self.problem == Problem::Absent => "fetch it from a clone that has it: git \
-            fetch CLONE \
-                 '+refs/agent/*:refs/agent-remotes/clone/*' \
-                 '+refs/agent-own/*:refs/agent-remotes/clone/own/*'"
-                .to_owned(),
-            _ => "agent sync".to_owned(),
-        }
-    }
 }
 
 pub struct LedgerRef<'a> {
@@ -135,7 +61,7 @@ impl<'a> LedgerRef<'a> {
         asked: &CandidateTest,
         state: &ObjectId,
         alpha: f64,
-    ) -> Result<Committed<GateVerdict>, Failure> {
+    ) -> Result<Committed<GateVerdict>, RepositoryError> {
         if !comparison.is_tested() {
             return Ok(Committed::whole(comparison.judged(Level { value: alpha, index: None })));
         }
@@ -161,7 +87,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// All that the refs of this clone have; `None` where there is no ledger.
-    pub fn whole(&self) -> Result<Option<Ledger>, Failure> {
+    pub fn whole(&self) -> Result<Option<Ledger>, RepositoryError> {
         if self.git.record_heads(RECORD.name)?.is_empty() {
             return Ok(None);
         }
@@ -170,7 +96,11 @@ impl<'a> LedgerRef<'a> {
 
     /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere
     /// and did not become a version here is no discovery.
-    pub fn discoveries(&self, ledger: &Ledger, baseline: &ObjectId) -> Result<u64, Failure> {
+    pub fn discoveries(
+        &self,
+        ledger: &Ledger,
+        baseline: &ObjectId,
+    ) -> Result<u64, RepositoryError> {
         if !ledger.has_discoveries() {
             return Ok(0);
         }
@@ -185,16 +115,16 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Refuses where attempts are missing that a version or this clone recorded.
-    pub fn expect_whole(&self) -> Result<(), Failure> {
+    pub fn expect_whole(&self) -> Result<(), RepositoryError> {
         match self.lack()?.map_or_else(|| self.never_fetched(), |lack| Ok(Some(lack)))? {
-            Some(lack) => Err(lack.refusal(self.git)),
+            Some(lack) => Err(RepositoryError::LedgerLacks { mend: lack.mend(self.git), lack }),
             None => Ok(()),
         }
     }
 
     /// The ledger of a remote, where there is no local evidence of one: no version names it, and it
     /// was never fetched. An unreachable remote counts as having none.
-    fn never_fetched(&self) -> Result<Option<Lack>, Failure> {
+    fn never_fetched(&self) -> Result<Option<Lack>, RepositoryError> {
         let Some(remote) = self.git.remotes().into_iter().next() else { return Ok(None) };
         let is_fetched = !self.git.references(&format!("{REMOTES}{remote}/"))?.is_empty();
         if is_fetched || !self.git.record_heads(RECORD.name)?.is_empty() {
@@ -216,7 +146,7 @@ impl<'a> LedgerRef<'a> {
 
     /// What is missing of the ledger that the versions of `active` name, and of what this clone
     /// itself has added to it.
-    pub fn lack(&self) -> Result<Option<Lack>, Failure> {
+    pub fn lack(&self) -> Result<Option<Lack>, RepositoryError> {
         let known = self.known_commits()?;
         let heads = self.git.record_heads(RECORD.name)?;
         if known.iter().all(|(_, commit)| heads.len() == 1 && heads.contains_key(commit)) {
@@ -226,7 +156,7 @@ impl<'a> LedgerRef<'a> {
         for (source, commit) in known {
             let problem = match (self.git.is_commit(&commit), &ledger) {
                 (false, _) => Some(Problem::Absent),
-                (true, Err(error)) => Some(Problem::Unreadable(error.messages.join(": "))),
+                (true, Err(error)) => Some(Problem::Unreadable(error.messages().join(": "))),
                 (true, Ok(ledger)) => Some(ledger.lacks(&self.at(&commit)?))
                     .filter(|missing| *missing > 0)
                     .map(Problem::Missing),
@@ -239,7 +169,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// The commits of the ledger known to have existed, each with its evidence.
-    fn known_commits(&self) -> Result<Vec<(String, ObjectId)>, Failure> {
+    fn known_commits(&self) -> Result<Vec<(String, ObjectId)>, RepositoryError> {
         let named = RECORD.named_by_active(self.git)?;
         let named = named.and_then(|(version, head)| {
             Some((format!("{} was made with", tag(&version)), head.commit()?.clone()))
@@ -251,7 +181,7 @@ impl<'a> LedgerRef<'a> {
         Ok(named.into_iter().chain(remembered).collect())
     }
 
-    fn at(&self, commit: &ObjectId) -> Result<Ledger, Failure> {
+    fn at(&self, commit: &ObjectId) -> Result<Ledger, RepositoryError> {
         parse(
             self.git.read(commit, FILE)?.unwrap_or_default(),
             &format!("{}:{FILE}", commit.short()),
@@ -259,7 +189,7 @@ impl<'a> LedgerRef<'a> {
     }
 
     /// Restores missing attempts that still exist in this clone; returns their number.
-    pub fn restore(&self) -> Result<Committed<usize>, Failure> {
+    pub fn restore(&self) -> Result<Committed<usize>, RepositoryError> {
         let known: Vec<_> = self
             .known_commits()?
             .into_iter()
@@ -281,7 +211,7 @@ impl<'a> LedgerRef<'a> {
                 return Ok(None);
             }
             let edit = TreeEdit::file(FILE, self.git.write_blob(whole.to_text().as_bytes())?);
-            Ok::<_, Failure>(Some(RecordEdit {
+            Ok::<_, RepositoryError>(Some(RecordEdit {
                 subject: "gate: missing attempts restored".to_owned(),
                 heads,
                 edits: vec![edit],
@@ -290,8 +220,8 @@ impl<'a> LedgerRef<'a> {
         Ok(edited.map(|_| restored))
     }
 
-    /// A summary in one line.
-    pub fn shown(&self) -> Result<String, Failure> {
+    /// What there is, in a line.
+    pub fn shown(&self) -> Result<String, RepositoryError> {
         let ledger = of_view(&RECORD.view(self.git)?)?;
         if ledger.is_empty() {
             return Ok("no attempt has been charged yet".to_owned());

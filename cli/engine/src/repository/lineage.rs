@@ -1,7 +1,7 @@
 //! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code,
 //! and whether its own code was yanked.
 
-use crate::error::Failure;
+use crate::repository::error::RepositoryError;
 use crate::world::git::{CommitInfo, Git, STATE_FILE};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::Kind;
@@ -28,7 +28,7 @@ struct Decision {
 fn decisions<'a>(
     git: &'a Git,
     tip: &ObjectId,
-) -> impl Iterator<Item = Result<Decision, Failure>> + 'a {
+) -> impl Iterator<Item = Result<Decision, RepositoryError>> + 'a {
     let mut undone: BTreeMap<Version, Rollback> = BTreeMap::new();
     let mut commits = git.first_parents(tip);
     std::iter::from_fn(move || {
@@ -55,7 +55,11 @@ fn decisions<'a>(
 }
 
 /// The served code that a commit lacks, newest first. Yanked versions are not required.
-pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked>, Failure> {
+pub fn lacked(
+    git: &Git,
+    tip: &ObjectId,
+    commit: &ObjectId,
+) -> Result<Vec<Lacked>, RepositoryError> {
     let mut lacked: Vec<Lacked> = Vec::new();
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
@@ -79,7 +83,11 @@ pub fn lacked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Vec<Lacked
 }
 
 /// The version with the identical code of a commit, where the newest such version is yanked.
-pub fn yanked(git: &Git, tip: &ObjectId, commit: &ObjectId) -> Result<Option<Yanked>, Failure> {
+pub fn yanked(
+    git: &Git,
+    tip: &ObjectId,
+    commit: &ObjectId,
+) -> Result<Option<Yanked>, RepositoryError> {
     for decision in decisions(git, tip) {
         let Decision { commit: decided, version, undone_by } = decision?;
         if git.diff(Some(&decided.id), commit)?.iter().all(|change| is_not_served(&change.path)) {
@@ -101,7 +109,7 @@ fn is_not_served(path: &str) -> bool {
 /// Whether a commit has the code of a version: by descent from it or from what it released, or
 /// because its own history went through that very code, as it does where the version was brought in
 /// as one commit.
-fn contains(git: &Git, decided: &CommitInfo, commit: &ObjectId) -> Result<bool, Failure> {
+fn contains(git: &Git, decided: &CommitInfo, commit: &ObjectId) -> Result<bool, RepositoryError> {
     let source = decided.parents.last().filter(|_| decided.trailers.kind == Some(Kind::Release));
     for has in std::iter::once(&decided.id).chain(source) {
         if git.exists(has) && git.is_ancestor(has, commit)? {

@@ -1,9 +1,11 @@
 //! An agent repository, open: git, where our things lie, and the manifest of any tree.
 
 pub mod canaries;
+mod error;
 pub mod firings;
 pub mod githooks;
 pub mod inbox;
+mod lack;
 pub mod ledger;
 pub mod lineage;
 pub mod past;
@@ -14,7 +16,8 @@ pub mod run_report;
 pub mod sharing;
 pub mod soundness;
 
-use crate::error::Failure;
+pub use error::RepositoryError;
+
 use crate::notices::Notices;
 use crate::repository::past::RepositoryPast;
 use crate::staging::{Active, Staging};
@@ -24,7 +27,7 @@ use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::Store;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::{FailureKind, Messages as _};
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::document;
 use agent_core::formats::manifest::{self, Manifest, ManifestError};
 use agent_core::formats::object_id::ObjectId;
@@ -77,7 +80,7 @@ pub struct Location {
 
 impl Location {
     /// Opens the repository, and finishes what a killed command left undone.
-    pub fn open(&self) -> Result<Repository, Failure> {
+    pub fn open(&self) -> Result<Repository, RepositoryError> {
         let repository = self.look()?;
         let part = || repository.layout.overlay().map(|overlay| overlay.refusal().again());
         if let Some(refusal) = repository.refusal(Writes::Refs).or_else(part) {
@@ -89,7 +92,7 @@ impl Location {
 
     /// The same for a command that has to write: a read-only repository is refused before anything
     /// is done.
-    pub fn open_to(&self, writes: Writes) -> Result<Repository, Failure> {
+    pub fn open_to(&self, writes: Writes) -> Result<Repository, RepositoryError> {
         if writes == Writes::Nothing {
             return self.open();
         }
@@ -101,7 +104,7 @@ impl Location {
     }
 
     /// The same without finishing anything: for a hook, which runs in the middle of a git command.
-    pub fn look(&self) -> Result<Repository, Failure> {
+    pub fn look(&self) -> Result<Repository, RepositoryError> {
         Ok(Repository::on(Git::discover(&self.directory)?, self))
     }
 }
@@ -181,7 +184,7 @@ impl Repository {
 
     /// Finishes what a killed command left undone. What cannot be finished now is a warning, and
     /// does not stop a command that only reads.
-    pub fn finish(&self) -> Result<(), Failure> {
+    pub fn finish(&self) -> Result<(), RepositoryError> {
         for line in self.git.heal()?.lines() {
             self.notices.warn(line);
         }
@@ -189,7 +192,7 @@ impl Repository {
     }
 
     /// The manifest of a commit or tree.
-    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, Failure> {
+    pub fn manifest(&self, tree: &ObjectId) -> Result<Manifest, RepositoryError> {
         let origin = format!("{}:{}", tree.short(), manifest::FILE);
         let bytes = self
             .git
@@ -200,7 +203,7 @@ impl Repository {
 
     /// The tip of what is served; `None` before the first release. One that is no sound version is
     /// an error.
-    pub fn tip(&self) -> Result<Option<Tip>, Failure> {
+    pub fn tip(&self) -> Result<Option<Tip>, RepositoryError> {
         self.git.reference(ACTIVE)?.map(|commit| self.version_at(&commit)).transpose()
     }
 
@@ -215,26 +218,17 @@ impl Repository {
     }
 
     /// The same, where there has to be one.
-    pub fn expect_tip(&self) -> Result<Tip, Failure> {
+    pub fn expect_tip(&self) -> Result<Tip, RepositoryError> {
         self.tip()?.ok_or_else(|| self.nothing_served())
     }
 
     /// Why a command that needs a version has none.
-    pub fn nothing_served(&self) -> Failure {
-        let shallow = if self.git.is_shallow() {
-            "; this clone is shallow, so it may only be missing here"
-        } else {
-            ""
-        };
-        Failure::input(format!("nothing is served yet: there is no branch `active`{shallow}"))
-            .with_hint(
-                "`agent release` makes the first version of what is on `main`; in a fresh clone, \
-                `agent sync` fetches it",
-            )
+    pub fn nothing_served(&self) -> RepositoryError {
+        RepositoryError::NothingServed { is_shallow: self.git.is_shallow() }
     }
 
     /// The state a commit holds; null where it holds none.
-    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, Failure> {
+    pub fn state_at(&self, commit: &ObjectId) -> Result<Value, RepositoryError> {
         match self.git.read(commit, STATE_FILE)? {
             Some(bytes) => state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short())),
             None => Ok(Value::Null),
@@ -242,12 +236,12 @@ impl Repository {
     }
 
     /// The object store that a manifest names.
-    pub fn store(&self, manifest: &Manifest) -> Result<Store, Failure> {
+    pub fn store(&self, manifest: &Manifest) -> Result<Store, RepositoryError> {
         self.store_of(&manifest.store)
     }
 
     /// The same by its settings; long waits are reported.
-    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, Failure> {
+    pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, RepositoryError> {
         let store = self.own_store(settings)?.over(&self.layout);
         // further write failures were reported when the repository was opened
         if self.layout.overlay().is_none()
@@ -258,23 +252,23 @@ impl Repository {
         Ok(store)
     }
 
-    fn own_store(&self, settings: &manifest::Store) -> Result<Store, Failure> {
+    fn own_store(&self, settings: &manifest::Store) -> Result<Store, RepositoryError> {
         let notices = self.notices.clone();
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
     /// The same for what a commit names that no ref names yet: the sync before the ref moves makes
     /// it durable.
-    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, Failure> {
+    pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, RepositoryError> {
         Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
 
     /// The served version, as staging needs it.
-    pub fn active(&self) -> Result<Active, Failure> {
+    pub fn active(&self) -> Result<Active, RepositoryError> {
         self.active_at(&self.expect_tip()?)
     }
 
-    pub fn active_at(&self, tip: &Tip) -> Result<Active, Failure> {
+    pub fn active_at(&self, tip: &Tip) -> Result<Active, RepositoryError> {
         let base = Base {
             version: tip.version.clone(),
             commit: tip.commit.clone(),
@@ -289,11 +283,11 @@ impl Repository {
     }
 
     /// Staging on the served version; repairs are reported.
-    pub fn staging(&self) -> Result<Staging, Failure> {
+    pub fn staging(&self) -> Result<Staging, RepositoryError> {
         self.staging_on(&self.active()?)
     }
 
-    pub fn staging_on(&self, active: &Active) -> Result<Staging, Failure> {
+    pub fn staging_on(&self, active: &Active) -> Result<Staging, RepositoryError> {
         let staging = Staging::open(
             &self.layout,
             active,
@@ -324,7 +318,7 @@ impl Repository {
     }
 
     /// What is on record.
-    pub fn records(&self) -> Result<telemetry::Records, Failure> {
+    pub fn records(&self) -> Result<telemetry::Records, RepositoryError> {
         let settings = self.served_manifest().map(|manifest| manifest.store).unwrap_or_default();
         Ok(telemetry::Records::new(
             self.layout.clone(),
@@ -355,21 +349,18 @@ impl Repository {
     }
 
     /// The user's working tree; a bare repository has none.
-    pub fn worktree(&self) -> Result<std::path::PathBuf, Failure> {
-        self.git.worktree().ok_or_else(|| {
-            Failure::new(FailureKind::Input, "this repository is bare: it has no working tree")
-                .with_hint("name a version with `--at`")
-        })
+    pub fn worktree(&self) -> Result<std::path::PathBuf, RepositoryError> {
+        self.git.worktree().ok_or(RepositoryError::Bare)
     }
 }
 
 /// A state file's content; `origin` names it in errors.
-pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, Failure> {
+pub fn state_value(bytes: &[u8], origin: &str) -> Result<Value, RepositoryError> {
     Ok(document::json(bytes, origin)?)
 }
 
 /// The manifest of a folder on disk.
-pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, Failure> {
+pub fn manifest_on_disk(folder: &Path) -> Result<Manifest, RepositoryError> {
     let path = folder.join(manifest::FILE);
     let bytes = crate::world::fs::read_if_there(&path)?;
     let bytes =

@@ -5,7 +5,7 @@
 //! travel by git, shortened to digests: the record `counted` has
 //! `journals/<digest of the Journal>`, written when something is shared with a remote.
 
-use crate::error::Failure;
+use crate::repository::error::RepositoryError;
 use crate::repository::records::{COUNTED, View};
 use crate::repository::{Repository, state_value};
 use crate::staging::past::{
@@ -15,12 +15,12 @@ use crate::world::git::{ACTIVE, Git, STATE_FILE};
 use crate::world::layout::Layout;
 use crate::world::store::{Store, StoreError};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::{Diagnose as _, Messages as _};
 use agent_core::formats::manifest::{self, Manifest};
 use agent_core::formats::object_id::{ObjectId, digest as digest_of};
 use agent_core::state::journal::{self, Base, SealedAs};
+use agent_core::version::Kind;
 use agent_core::version::registry::journal_key;
-use agent_core::version::{Kind, tag};
 use std::collections::HashMap;
 
 /// Consecutive versions whose signals are recorded already: earlier ones are recorded as well, or
@@ -41,7 +41,7 @@ impl RepositoryPast {
         Self { git: git.clone(), layout: layout.clone() }
     }
 
-    fn look(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, Failure> {
+    fn look(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, RepositoryError> {
         if !self.git.is_commit(commit) {
             return Ok(Standing::Unknown);
         }
@@ -52,7 +52,11 @@ impl RepositoryPast {
         })
     }
 
-    fn fork_of(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, Failure> {
+    fn fork_of(
+        &self,
+        commit: &ObjectId,
+        active: &ObjectId,
+    ) -> Result<Option<Fork>, RepositoryError> {
         for past in self.git.first_parents(commit) {
             let past = past?;
             let (Some((_, version)), Some(revision)) =
@@ -82,7 +86,7 @@ impl RepositoryPast {
         Some(Manifest::read(&bytes, manifest::FILE).ok()?.store)
     }
 
-    fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, Failure> {
+    fn journal_of(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, RepositoryError> {
         let mut stores = Stores::new(self);
         let served = self.git.reference(ACTIVE)?;
         let mut silent = None;
@@ -96,16 +100,10 @@ impl RepositoryPast {
         }
         // it may be there: what was acknowledged is not given up because a store does not answer
         let Some(error) = silent else { return Ok(None) };
-        let mut error = Failure::from(error);
-        error.messages.insert(
-            0,
-            format!(
-                "{} of this clone is superseded, and the signals that it counted \
-                cannot be read now",
-                tag(&sealed.version)
-            ),
-        );
-        Err(error)
+        Err(RepositoryError::Superseded {
+            version: Box::new(sealed.version.clone()),
+            source: error,
+        })
     }
 
     fn counts_of(
@@ -113,7 +111,7 @@ impl RepositoryPast {
         commit: &ObjectId,
         known: Option<&ObjectId>,
         most: usize,
-    ) -> Result<Counts, Failure> {
+    ) -> Result<Counts, RepositoryError> {
         let mut sources =
             Sources { git: &self.git, stores: Stores::new(self), tip: commit, shared: None };
         let mut counts = Counts::default();
@@ -176,7 +174,11 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn ids(&mut self, version: &ObjectId, journal: &str) -> Result<Option<Vec<IdDigest>>, Failure> {
+    fn ids(
+        &mut self,
+        version: &ObjectId,
+        journal: &str,
+    ) -> Result<Option<Vec<IdDigest>>, RepositoryError> {
         // most of them are where the newest version keeps its own; one that changed the store left
         // those before it in another
         for commit in [self.tip, version] {
@@ -210,7 +212,7 @@ fn path(journal: &str) -> String {
 }
 
 impl RepositoryPast {
-    fn promoted_up_to(&self, commit: &ObjectId) -> Result<Vec<Promoted>, Failure> {
+    fn promoted_up_to(&self, commit: &ObjectId) -> Result<Vec<Promoted>, RepositoryError> {
         let mut stores = Stores::new(self);
         let mut promoted = Vec::new();
         for past in self.git.first_parents(commit) {
@@ -223,20 +225,15 @@ impl RepositoryPast {
                     found = sealed_in(store, digest)?;
                 }
             }
-            let journal = found.ok_or_else(|| {
-                Failure::new(
-                    FailureKind::Surroundings,
-                    format!("the Journal of {} is in no object store of this clone", tag(version)),
-                )
-                .with_hint("withdraw it in the clone that made the version")
-            })?;
+            let journal =
+                found.ok_or_else(|| RepositoryError::NoJournal { version: version.clone() })?;
             promoted.push(Promoted { version: version.clone(), journal });
         }
         promoted.reverse();
         Ok(promoted)
     }
 
-    fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, Failure> {
+    fn contents_of(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, RepositoryError> {
         let mut stores = Stores::new(self);
         let mut by_id = HashMap::new();
         let mut journals = 0;
@@ -265,15 +262,15 @@ impl RepositoryPast {
 
 impl Past for RepositoryPast {
     fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError> {
-        self.look(commit, active).map_err(unknown)
+        Ok(self.look(commit, active)?)
     }
 
     fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError> {
-        self.fork_of(commit, active).map_err(unknown)
+        Ok(self.fork_of(commit, active)?)
     }
 
     fn journal(&self, sealed: &SealedAs) -> Result<Option<Vec<u8>>, PastError> {
-        self.journal_of(sealed).map_err(unknown)
+        Ok(self.journal_of(sealed)?)
     }
 
     fn counts(
@@ -282,25 +279,27 @@ impl Past for RepositoryPast {
         known: Option<&ObjectId>,
         most: usize,
     ) -> Result<Counts, PastError> {
-        self.counts_of(commit, known, most).map_err(unknown)
+        Ok(self.counts_of(commit, known, most)?)
     }
 
     fn promoted(&self, commit: &ObjectId) -> Result<Vec<Promoted>, PastError> {
-        self.promoted_up_to(commit).map_err(unknown)
+        Ok(self.promoted_up_to(commit)?)
     }
 
     fn contents(&self, commit: &ObjectId) -> Result<HashMap<IdDigest, String>, PastError> {
-        self.contents_of(commit).map_err(unknown)
+        Ok(self.contents_of(commit)?)
     }
 }
 
-fn unknown(error: Failure) -> PastError {
-    PastError { message: error.messages.join(": "), kind: error.kind, hint: error.hint }
+impl From<RepositoryError> for PastError {
+    fn from(error: RepositoryError) -> Self {
+        Self { message: error.messages().join(": "), kind: error.kind(), hint: error.hint() }
+    }
 }
 
 /// Puts the ids that the versions of `active` counted into the record, as far as their Journals are
 /// here: other clones cannot read them.
-pub fn share_counts(repository: &Repository) -> Result<Committed<()>, Failure> {
+pub fn share_counts(repository: &Repository) -> Result<Committed<()>, RepositoryError> {
     let new = unshared_counts(repository, usize::MAX)?;
     if new.is_empty() {
         return Ok(Committed::whole(()));
@@ -310,14 +309,14 @@ pub fn share_counts(repository: &Repository) -> Result<Committed<()>, Failure> {
 }
 
 /// Whether there are such ids.
-pub fn has_unshared_counts(repository: &Repository) -> Result<bool, Failure> {
+pub fn has_unshared_counts(repository: &Repository) -> Result<bool, RepositoryError> {
     Ok(!unshared_counts(repository, 1)?.is_empty())
 }
 
 fn unshared_counts(
     repository: &Repository,
     most: usize,
-) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+) -> Result<Vec<(String, Vec<u8>)>, RepositoryError> {
     let git = &repository.git;
     let Some(tip) = git.reference(ACTIVE)? else { return Ok(Vec::new()) };
     let past = RepositoryPast::new(git, &repository.layout);

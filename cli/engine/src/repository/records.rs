@@ -5,8 +5,8 @@
 //! heads are merged into one set of files: files that are equal in all heads are unchanged, and
 //! differing ones are joined by the record's rule, which is commutative.
 
-use crate::error::Failure;
 use crate::repository::canaries;
+use crate::repository::error::RepositoryError;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
 use agent_core::architect::feedback::Feedback;
 use agent_core::canary::Canary;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Two versions of the file at a path, as one.
-pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure>;
+pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, RepositoryError>;
 
 /// The reference of a commit to a record.
 pub type Named = fn(&Trailers) -> Option<&RecordHead>;
@@ -46,7 +46,7 @@ pub const COUNTED: Record =
 
 /// Two clones' copies of a file of the inbox: an item by the rule of items; of the reports of a run
 /// the one that ended in a version, or else ended later.
-fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Failure> {
+fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, RepositoryError> {
     if path.starts_with("items/") {
         return Ok(Feedback::parse(&one, path)?.join(Feedback::parse(&other, path)?).to_bytes());
     }
@@ -63,7 +63,8 @@ fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Fa
             return Ok(one.max(other));
         }
         let read = |bytes: &[u8]| {
-            Canary::parse(bytes).map_err(|problem| Failure::input(format!("{path}: {problem}")))
+            Canary::parse(bytes)
+                .map_err(|problem| RepositoryError::Canary { origin: path.to_owned(), problem })
         };
         return Ok(read(&one)?.join(read(&other)?).to_bytes());
     }
@@ -101,7 +102,7 @@ pub struct View<'a> {
 impl Record {
     /// All of the record in this clone: the content of its refs, and retained objects of their
     /// earlier values.
-    pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
+    pub fn view<'a>(&self, git: &'a Git) -> Result<View<'a>, RepositoryError> {
         let mut heads = git.record_heads(self.name)?;
         let named = self.named_by_active(git)?.and_then(|(_, head)| head.commit().cloned());
         let before: Vec<_> = named
@@ -121,8 +122,8 @@ impl Record {
         self.view_of(git, heads)
     }
 
-    /// The content of its refs alone.
-    pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, Failure> {
+    /// What its refs have, and nothing else.
+    pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, RepositoryError> {
         self.view_of(git, git.record_heads(self.name)?)
     }
 
@@ -130,7 +131,7 @@ impl Record {
         &self,
         git: &'a Git,
         heads: BTreeMap<ObjectId, String>,
-    ) -> Result<View<'a>, Failure> {
+    ) -> Result<View<'a>, RepositoryError> {
         let heads =
             heads.into_iter().map(|(commit, reference)| Head { commit, reference }).collect();
         let mut view = View { git, heads, joined: BTreeMap::new() };
@@ -140,7 +141,7 @@ impl Record {
         Ok(view)
     }
 
-    fn take_in(&self, view: &mut View<'_>, head: &Head) -> Result<(), Failure> {
+    fn take_in(&self, view: &mut View<'_>, head: &Head) -> Result<(), RepositoryError> {
         let first = view.heads[0].commit.clone();
         for change in view.git.diff(Some(&first), &head.commit)? {
             let Some(theirs) = view.git.read(&head.commit, &change.path)? else { continue };
@@ -159,12 +160,12 @@ impl Record {
     pub fn edit(
         &self,
         git: &Git,
-        mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, Failure>,
-    ) -> Result<Committed<()>, Failure> {
+        mut change: impl FnMut(&View<'_>) -> Result<Option<Change>, RepositoryError>,
+    ) -> Result<Committed<()>, RepositoryError> {
         let edited = git.edit_record(self.name, || {
             let view = self.view(git)?;
             let Some((subject, files)) = change(&view)? else { return Ok(None) };
-            Ok::<_, Failure>(Some(RecordEdit {
+            Ok::<_, RepositoryError>(Some(RecordEdit {
                 subject,
                 heads: view.commits(),
                 edits: view.edits(files)?,
@@ -175,7 +176,7 @@ impl Record {
 
     /// The one commit that has all that is known of the record, written where there are several
     /// heads; no ref is moved to it.
-    pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, Failure> {
+    pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, RepositoryError> {
         let view = self.view(git)?;
         match view.heads.as_slice() {
             [] => Ok(None),
@@ -189,7 +190,7 @@ impl Record {
     }
 
     /// The same, and this clone's own ref has it.
-    fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, Failure> {
+    fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, RepositoryError> {
         let heads = self.view(git)?.commits();
         if heads.len() < 2 {
             return Ok(Committed::whole(heads.into_iter().next()));
@@ -197,7 +198,7 @@ impl Record {
         git.edit_record(self.name, || {
             let view = self.view(git)?;
             let edits = view.edits(Vec::new())?;
-            Ok::<_, Failure>(Some(RecordEdit {
+            Ok::<_, RepositoryError>(Some(RecordEdit {
                 subject: self.join_subject(),
                 heads: view.commits(),
                 edits,
@@ -211,7 +212,7 @@ impl Record {
 
     /// The reference to the record for a new version. A clone that lacks the commit named by the
     /// previous version repeats that reference.
-    pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, Failure> {
+    pub fn head_to_name(&self, git: &Git) -> Result<Committed<RecordHead>, RepositoryError> {
         match self.named_by_active(git)? {
             Some((_, RecordHead::At(named))) if !git.is_commit(&named) => {
                 Ok(Committed::whole(RecordHead::At(named)))
@@ -221,7 +222,10 @@ impl Record {
     }
 
     /// The reference of the newest version of `active` that names one; `None` where none does.
-    pub fn named_by_active(&self, git: &Git) -> Result<Option<(Version, RecordHead)>, Failure> {
+    pub fn named_by_active(
+        &self,
+        git: &Git,
+    ) -> Result<Option<(Version, RecordHead)>, RepositoryError> {
         let (Some(named_by), Some(tip)) = (self.named, git.reference(ACTIVE)?) else {
             return Ok(None);
         };
@@ -236,11 +240,12 @@ impl Record {
     }
 }
 
-fn unjoined(mut error: Failure, view: &View<'_>, head: &Head) -> Failure {
-    error
-        .messages
-        .insert(0, format!("{} cannot be joined with {}", head.reference, view.heads[0].reference));
-    error
+fn unjoined(error: RepositoryError, view: &View<'_>, head: &Head) -> RepositoryError {
+    RepositoryError::Unjoined {
+        head: head.reference.clone(),
+        other: view.heads[0].reference.clone(),
+        source: Box::new(error),
+    }
 }
 
 impl View<'_> {
@@ -253,7 +258,7 @@ impl View<'_> {
         self.heads.iter().map(|head| head.reference.as_str()).collect::<Vec<_>>().join(" and ")
     }
 
-    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
         if let Some(joined) = self.joined.get(path) {
             return Ok(Some(joined.clone()));
         }
@@ -263,7 +268,7 @@ impl View<'_> {
         }
     }
 
-    pub fn has(&self, path: &str) -> Result<bool, Failure> {
+    pub fn has(&self, path: &str) -> Result<bool, RepositoryError> {
         if self.joined.contains_key(path) {
             return Ok(true);
         }
@@ -274,7 +279,7 @@ impl View<'_> {
     }
 
     /// The files below a folder by their paths, sorted.
-    pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    pub fn files(&self, folder: &str) -> Result<BTreeMap<String, Vec<u8>>, RepositoryError> {
         let mut files = BTreeMap::new();
         if let Some(head) = self.heads.first() {
             for file in self.git.files(&head.commit, folder)? {
@@ -293,7 +298,7 @@ impl View<'_> {
     }
 
     /// What makes the first head's tree hold all that is known, and these files.
-    fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, Failure> {
+    fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, RepositoryError> {
         let mut all: BTreeMap<String, Vec<u8>> = self.joined.clone();
         all.extend(files);
         all.into_iter()

@@ -1,6 +1,6 @@
 //! The refspecs by which plain `git fetch` and `git push` transfer managed refs without failing.
 
-use crate::error::Failure;
+use crate::repository::error::RepositoryError;
 use crate::world::git::Git;
 use crate::world::git_command::GitCommand;
 use agent_core::version::record_refs::{fetch_refspecs, is_ours, push_refspec};
@@ -15,7 +15,7 @@ pub enum Standing {
     Missing,
 }
 
-pub fn standing(git: &Git, remote: &str) -> Result<Standing, Failure> {
+pub fn standing(git: &Git, remote: &str) -> Result<Standing, RepositoryError> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     let (fetch, push) = (ours(&command, &fetch)?, ours(&command, &push)?);
@@ -27,7 +27,7 @@ pub fn standing(git: &Git, remote: &str) -> Result<Standing, Failure> {
 }
 
 /// Sets them up, in the place of those of earlier versions.
-pub fn set_up(git: &Git, remote: &str) -> Result<(), Failure> {
+pub fn set_up(git: &Git, remote: &str) -> Result<(), RepositoryError> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);
     replace(&command, &fetch, &fetch_refspecs(remote))?;
@@ -42,11 +42,11 @@ fn keys(remote: &str) -> [String; 2] {
     ["fetch", "push"].map(|direction| format!("remote.{remote}.{direction}"))
 }
 
-fn ours(command: &GitCommand, key: &str) -> Result<Vec<String>, Failure> {
+fn ours(command: &GitCommand, key: &str) -> Result<Vec<String>, RepositoryError> {
     Ok(command.config_values(key)?.into_iter().filter(|value| is_ours(value)).collect())
 }
 
-fn replace(command: &GitCommand, key: &str, wanted: &[String]) -> Result<(), Failure> {
+fn replace(command: &GitCommand, key: &str, wanted: &[String]) -> Result<(), RepositoryError> {
     let there = ours(command, key)?;
     for old in there.iter().filter(|value| !wanted.contains(value)) {
         command.remove_config(key, old)?;

@@ -1,12 +1,11 @@
 //! Versions by name: what a range or a pin means, and the registry with what the object store adds
 //! to it.
 
-use crate::error::Failure;
 use crate::repository::Repository;
+use crate::repository::error::RepositoryError;
 use crate::world::git::Catalog;
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::formats::suggestion::did_you_mean;
 use agent_core::testing::evaluation::Evaluation;
 use agent_core::version::registry::{Entry, Filter, Listing};
 use agent_core::version::tag;
@@ -44,7 +43,7 @@ impl Repository {
         limit: usize,
         after: Option<&Version>,
         filter: &Filter,
-    ) -> Result<(Listing, Warnings), Failure> {
+    ) -> Result<(Listing, Warnings), RepositoryError> {
         let (page, more) = self.up_to_date(known, |catalog| {
             let (page, more) = self.git.page(catalog, limit, after, filter)?;
             let page: Vec<_> = page
@@ -67,7 +66,7 @@ impl Repository {
         &self,
         known: &Known,
         version: &Version,
-    ) -> Result<Option<(Entry, Warnings)>, Failure> {
+    ) -> Result<Option<(Entry, Warnings)>, RepositoryError> {
         if self.git.version_commit(version)?.is_none() {
             return Ok(None);
         }
@@ -81,15 +80,15 @@ impl Repository {
         &self,
         known: &Known,
         range: Option<&VersionReq>,
-    ) -> Result<Option<Version>, Failure> {
+    ) -> Result<Option<Version>, RepositoryError> {
         self.up_to_date(known, |catalog| Ok(self.git.newest_known(catalog, range)?))
     }
 
     fn up_to_date<T>(
         &self,
         known: &Known,
-        look: impl FnOnce(&Catalog) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        look: impl FnOnce(&Catalog) -> Result<T, RepositoryError>,
+    ) -> Result<T, RepositoryError> {
         let mut catalog = known.catalog.lock().unwrap_or_else(PoisonError::into_inner);
         self.git.refresh(&mut catalog)?;
         look(&catalog)
@@ -100,7 +99,7 @@ impl Repository {
         &self,
         known: &Known,
         wanted: Vec<(Option<Version>, Version)>,
-    ) -> Result<(Vec<Entry>, Warnings), Failure> {
+    ) -> Result<(Vec<Entry>, Warnings), RepositoryError> {
         let mut found: Vec<Option<Entry>> = {
             let entries = known.entries.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.iter().map(|(_, version)| entries.get(version).cloned()).collect()
@@ -140,7 +139,7 @@ impl Repository {
         limit: usize,
         after: Option<&Version>,
         range: Option<&VersionReq>,
-    ) -> Result<Listing, Failure> {
+    ) -> Result<Listing, RepositoryError> {
         let mut listing = self.git.listing(limit, after, range)?;
         listing.agent = self.agent_name();
         self.say(self.add_tiers(&mut listing.versions));
@@ -148,7 +147,7 @@ impl Repository {
     }
 
     /// One version of the registry.
-    pub fn entry(&self, version: &Version) -> Result<Entry, Failure> {
+    pub fn entry(&self, version: &Version) -> Result<Entry, RepositoryError> {
         self.commit_of(version)?;
         let mut entries = [self.git.registered(version)?];
         self.say(self.add_tiers(&mut entries));
@@ -195,7 +194,7 @@ impl Repository {
     }
 
     /// The commit of a version. A missing tag of a version on the branch is recreated.
-    pub fn commit_of(&self, version: &Version) -> Result<ObjectId, Failure> {
+    pub fn commit_of(&self, version: &Version) -> Result<ObjectId, RepositoryError> {
         if let Some(commit) = self.git.version_commit(version)? {
             return Ok(commit);
         }
@@ -213,21 +212,16 @@ impl Repository {
     }
 
     /// The newest version in service that a range means.
-    pub fn newest_in(&self, range: &VersionReq) -> Result<Version, Failure> {
-        self.git.newest(Some(range))?.ok_or_else(|| {
-            let hint = match self.git.latest() {
-                Ok(Some(latest)) => format!(
-                    "the newest version is v{latest}; `agent versions` \
-                    lists them all, and which are yanked"
-                ),
-                _ => self.why_no_versions(),
-            };
-            Failure::input(format!("no version in service matches `{range}`")).with_hint(hint)
+    pub fn newest_in(&self, range: &VersionReq) -> Result<Version, RepositoryError> {
+        self.git.newest(Some(range))?.ok_or_else(|| RepositoryError::NoneInRange {
+            range: range.clone(),
+            newest: self.git.latest().ok().flatten(),
+            is_shallow: self.git.is_shallow(),
         })
     }
 
     /// The version that WHAT means.
-    pub fn version_named(&self, what: &What) -> Result<Version, Failure> {
+    pub fn version_named(&self, what: &What) -> Result<Version, RepositoryError> {
         match what {
             What::Version(version) => self.commit_of(version).map(|_| version.clone()),
             What::Range(range) => self.newest_in(range),
@@ -235,42 +229,35 @@ impl Repository {
             other => {
                 let commit = self.commit_named(other)?;
                 let version = self.git.commit(&commit)?.trailers.version;
-                version.ok_or_else(|| {
-                    Failure::input(format!(
-                        "`{other}` is commit {}, which is not a version",
-                        commit.short()
-                    ))
-                    .with_hint("`agent versions` lists the versions")
-                })
+                version.ok_or_else(|| RepositoryError::NotAVersion { what: other.clone(), commit })
             }
         }
     }
 
+    /// The commit a version, a range, a pin or any revision names.
+    pub fn commit_named(&self, what: &What) -> Result<ObjectId, RepositoryError> {
+        match what {
+            What::Active | What::Staging => Ok(self.expect_tip()?.commit),
+            What::Worktree => Ok(self.git.expect("HEAD")?),
+            What::Version(version) => self.commit_of(version),
+            What::Range(range) => self.commit_of(&self.newest_in(range)?),
+            What::Name(name) => self.commit_of_name(name),
+        }
+    }
+
     /// Resolves a name: a pin if there is one, else a revision of git.
-    pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, Failure> {
+    pub fn commit_of_name(&self, name: &str) -> Result<ObjectId, RepositoryError> {
         match self.git.pin_meant(name)? {
             Some(what) => self.commit_named(&what),
             None => Ok(self.git.expect(name)?),
         }
     }
 
-    fn no_version(&self, version: &Version) -> Failure {
-        let known: Vec<String> = self.git.versions().unwrap_or_default().iter().map(tag).collect();
-        let hint = if known.is_empty() {
-            self.why_no_versions()
-        } else {
-            "`agent versions` lists them".to_owned()
-        };
-        let suggestion = did_you_mean(&tag(version), known.iter().map(String::as_str));
-        Failure::input(format!("there is no v{version}{suggestion}")).with_hint(hint)
-    }
-
-    fn why_no_versions(&self) -> String {
-        let shallow = "this clone is shallow and has no tags: git fetch --unshallow --tags";
-        if self.git.is_shallow() {
-            shallow.to_owned()
-        } else {
-            "there is none yet: `agent release` makes the first".to_owned()
+    fn no_version(&self, version: &Version) -> RepositoryError {
+        RepositoryError::NoVersion {
+            version: version.clone(),
+            known: self.git.versions().unwrap_or_default().iter().map(tag).collect(),
+            is_shallow: self.git.is_shallow(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The report of a run: `agent/architect@1`, stored beside the run while it is active and in the
 //! inbox once it ended.
 
-use crate::error::Failure;
+use crate::repository::error::RepositoryError;
 use crate::world::fs::{self, Durability};
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::feedback::Status;
@@ -106,17 +106,13 @@ const fn unchanged() -> Effect {
 }
 
 impl Report {
-    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, Failure> {
-        let report: Self = serde_json::from_slice(bytes).map_err(|error| {
-            Failure::input(format!("{origin} is not a report of a run: {error}"))
-        })?;
+    pub fn parse(bytes: &[u8], origin: &str) -> Result<Self, RepositoryError> {
+        let report: Self = serde_json::from_slice(bytes)
+            .map_err(|source| RepositoryError::NotAReport { origin: origin.to_owned(), source })?;
         if report.schema == SCHEMA {
             return Ok(report);
         }
-        Err(Failure::input(format!(
-            "{origin}: its schema is `{}`; this `agent` reads `{SCHEMA}`",
-            report.schema
-        )))
+        Err(RepositoryError::ReportSchema { origin: origin.to_owned(), schema: report.schema })
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -184,7 +180,7 @@ impl Report {
     }
 
     /// Writes `report.json` and `report.md` into the run's folder.
-    pub fn save(&self, folder: &Path) -> Result<(), Failure> {
+    pub fn save(&self, folder: &Path) -> Result<(), RepositoryError> {
         fs::replace(
             &folder.join("report.md"),
             self.to_markdown().as_bytes(),

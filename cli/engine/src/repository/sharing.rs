@@ -5,14 +5,13 @@
 //! local content, with a lease on the fetched value; after a lost race, it is fetched and joined
 //! again.
 
-use crate::error::Failure;
 use crate::repository::Repository;
+use crate::repository::error::RepositoryError;
 use crate::repository::ledger;
 use crate::repository::past;
 use crate::repository::records::{COUNTED, INBOX, Record};
 use crate::world::git::{Git, Move, PrePush, Pushed};
 use agent_core::formats::committed::Committed;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN, PEERS, PINS, REMOTES, SHARED, fetch_refspecs};
 use std::cmp::Ordering;
@@ -36,7 +35,7 @@ pub fn share(
     repository: &Repository,
     remote: &str,
     taken: &BTreeSet<String>,
-) -> Result<Committed<Vec<String>>, Failure> {
+) -> Result<Committed<Vec<String>>, RepositoryError> {
     let git = &repository.git;
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
@@ -64,19 +63,15 @@ pub fn share(
         }
         return Ok(shared);
     }
-    Err(Failure::new(
-        FailureKind::Conflict,
-        format!("other clones kept pushing to {remote}: {last}"),
-    )
-    .with_hint("run it again; nothing was lost"))
+    Err(RepositoryError::Outrun { remote: remote.to_owned(), why: last })
 }
 
 /// Only the managed refs of the remote.
-pub fn fetch(git: &Git, remote: &str) -> Result<(), Failure> {
+pub fn fetch(git: &Git, remote: &str) -> Result<(), RepositoryError> {
     Ok(git.fetch(remote, &fetch_refspecs(&git.remote_place(remote)))?)
 }
 
-fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, Failure> {
+fn plan(git: &Git, remote: &str, taken: &BTreeSet<String>) -> Result<Plan, RepositoryError> {
     let mut plan = Plan::default();
     for record in RECORDS {
         let Some(joined) = record.joined(git)? else { continue };
@@ -119,7 +114,7 @@ impl Plan {
         name: &str,
         blob: &ObjectId,
         taken: &BTreeSet<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), RepositoryError> {
         let reference = format!("{SHARED}{PINS}{name}");
         let Some(theirs) = seen(git, remote, &reference)? else {
             return self.push(git, remote, &reference, blob, taken);
@@ -149,7 +144,7 @@ impl Plan {
         name: &str,
         to: &ObjectId,
         taken: &BTreeSet<String>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), RepositoryError> {
         let from = seen(git, remote, name)?;
         if from.as_ref() != Some(to) && !taken.contains(name) {
             self.there.push(Move { name: name.to_owned(), from, to: Some(to.clone()) });
@@ -159,14 +154,14 @@ impl Plan {
 }
 
 /// The last fetched value of a managed ref of the remote.
-fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, Failure> {
+fn seen(git: &Git, remote: &str, name: &str) -> Result<Option<ObjectId>, RepositoryError> {
     let below = name.strip_prefix(SHARED).unwrap_or(name);
     Ok(git.target(&format!("{REMOTES}{}/{below}", git.remote_place(remote)))?)
 }
 
 /// Whether managed refs have content that the remote lacked when last fetched; the remote is not
 /// contacted.
-pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, Failure> {
+pub fn has_unshared(repository: &Repository, remote: &str) -> Result<bool, RepositoryError> {
     let git = &repository.git;
     if past::has_unshared_counts(repository)? {
         return Ok(true);

@@ -1,8 +1,8 @@
 //! The cheap part of a version's verification, which runs once per commit before it is served or
 //! judged.
 
-use crate::error::Failure;
 use crate::repository::Repository;
+use crate::repository::error::RepositoryError;
 use crate::world::env::SKIP_HOOKS;
 use crate::world::git::{ACTIVE, CommitInfo, link};
 use crate::world::store::evaluation_key;
@@ -18,7 +18,7 @@ const SEARCH_DEPTH: usize = 1_000;
 
 impl Repository {
     /// A commit as the version it declares, if it has no defect.
-    pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, Failure> {
+    pub fn version_at(&self, commit: &ObjectId) -> Result<Tip, RepositoryError> {
         if let Some(tip) = self.known_sound(commit) {
             return Ok(tip);
         }
@@ -42,26 +42,25 @@ impl Repository {
     }
 
     /// The same, where it was requested by its version.
-    pub fn sound_version(&self, version: &Version, commit: &ObjectId) -> Result<(), Failure> {
+    pub fn sound_version(
+        &self,
+        version: &Version,
+        commit: &ObjectId,
+    ) -> Result<(), RepositoryError> {
         let found = self.version_at(commit)?;
         if found.version == *version {
             return Ok(());
         }
-        Err(Failure::input(format!(
-            "the tag {} is on commit {}, which declares {}",
-            tag(version),
-            commit.short(),
-            tag(&found.version)
-        ))
-        .with_hint(
-            "tags are immutable: `agent doctor` shows which were moved; `git fetch origin \
-                --tags --force` brings the published ones",
-        ))
+        Err(RepositoryError::TagElsewhere {
+            version: version.clone(),
+            commit: commit.clone(),
+            declared: found.version,
+        })
     }
 
     /// The defect of its evaluation, where the store is a local folder; a remote store would be too
     /// slow here.
-    fn evaluation_defect(&self, commit: &CommitInfo) -> Result<Option<String>, Failure> {
+    fn evaluation_defect(&self, commit: &CommitInfo) -> Result<Option<String>, RepositoryError> {
         let manifest = self.manifest(&commit.id)?;
         if manifest.store.is_remote() {
             return Ok(None);
@@ -71,22 +70,11 @@ impl Repository {
         Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None, FIRST), &stored)))
     }
 
-    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> Failure {
+    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> RepositoryError {
         let breach =
             breach.unwrap_or_else(|| Breach::Commit("it does not declare its state".to_owned()));
-        let version = commit
-            .trailers
-            .version
-            .as_ref()
-            .map(|version| format!(" ({})", tag(version)))
-            .unwrap_or_default();
-        let message = format!(
-            "commit {}{version} is not a valid version: {}",
-            commit.id.short(),
-            breach.why()
-        );
         let is_tip = self.git.reference(ACTIVE).ok().flatten().as_ref() == Some(&commit.id);
-        let hint = match (&breach, &commit.trailers.version) {
+        let mend = match (&breach, &commit.trailers.version) {
             (Breach::Tag(_), Some(version)) => format!(
                 "`agent verify` shows which of the two is right; `git fetch origin tag {0} \
                 --force` brings the published tag, and \
@@ -97,7 +85,12 @@ impl Repository {
             _ if is_tip => self.way_back(commit),
             _ => "`agent verify --all` shows more; `agent versions` lists the others".to_owned(),
         };
-        Failure::input(message).with_hint(hint)
+        RepositoryError::Unsound {
+            commit: commit.id.clone(),
+            version: commit.trailers.version.clone().map(Box::new),
+            breach,
+            mend,
+        }
     }
 
     /// To the newest sound version before a tip that is none.

@@ -262,7 +262,7 @@ impl Carrier<'_> {
             .git
             .read(commit, STATE_FILE)?
             .ok_or_else(|| Failure::input(format!("there is no {origin}")))?;
-        state_value(&bytes, &origin)
+        Ok(state_value(&bytes, &origin)?)
     }
 
     fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, Failure> {

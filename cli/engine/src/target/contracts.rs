@@ -302,5 +302,6 @@ pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<V
 }
 
 pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, Failure> {
-    bytes.map(|bytes| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"))).transpose()
+    let read = |bytes: Vec<u8>| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"));
+    Ok(bytes.map(read).transpose()?)
 }

@@ -3,7 +3,7 @@
 
 use crate::error::Failure;
 use crate::world::{clock, random};
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::EffectLimits;
 use agent_core::state::effect::{self, Keyed, Request, Supply};
 use serde_json::Value;
@@ -23,6 +23,12 @@ pub enum EffectError {
 impl From<Failure> for EffectError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
+    }
+}
+
+impl<E: Diagnose> From<E> for EffectError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
 }
 

@@ -11,6 +11,7 @@ use crate::world::node::{MODULES, Packages};
 use crate::world::state_file::StateFile;
 use crate::world::{layout, python};
 use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::document;
 use agent_core::formats::manifest::{self, Manifest, ManifestError};
 use agent_core::formats::object_id::ObjectId;
@@ -153,7 +154,7 @@ impl Repository {
             Err(error) => {
                 self.warn(&format!(
                     "the working tree runs with its own {STATE_FILE}: {}",
-                    error.messages.join(": ")
+                    error.messages().join(": ")
                 ));
                 None
             }
@@ -200,22 +201,11 @@ impl Repository {
                 Some(pinned) => return self.sound_commit(&pinned),
                 None => return Ok(self.git.expect(name)?),
             },
-            What::Active | What::Staging | What::Worktree => return self.commit_named(what),
+            What::Active | What::Staging | What::Worktree => return Ok(self.commit_named(what)?),
         };
         let commit = self.commit_of(&version)?;
         self.sound_version(&version, &commit)?;
         Ok(commit)
-    }
-
-    /// The commit a version, a range, a pin or any revision names.
-    pub fn commit_named(&self, what: &What) -> Result<ObjectId, Failure> {
-        match what {
-            What::Active | What::Staging => Ok(self.expect_tip()?.commit),
-            What::Worktree => Ok(self.git.expect("HEAD")?),
-            What::Version(version) => self.commit_of(version),
-            What::Range(range) => self.commit_of(&self.newest_in(range)?),
-            What::Name(name) => self.commit_of_name(name),
-        }
     }
 
     fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, Failure> {

@@ -73,7 +73,7 @@ pub fn withdraw(
         let tuner = tuner?;
         let outcome = match staging {
             Ok(staging) => through(&tuner, staging, repository, selection, dry_run, verify).await,
-            Err(failure) => Err(failure),
+            Err(error) => Err(error.into()),
         };
         tuner.end().await;
         outcome

@@ -2,6 +2,7 @@
 
 use crate::child::ChildError;
 use crate::error::Failure;
+use crate::repository::RepositoryError;
 use crate::testing::tier::TierError;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
@@ -44,7 +45,13 @@ impl From<TierError> for TierFailure {
     }
 }
 
-/// Of lower modules, whose failures need not be distinguished.
+impl From<RepositoryError> for TierFailure {
+    fn from(error: RepositoryError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+/// Of rooms below, whose failures nothing else here distinguishes.
 impl From<Failure> for TierFailure {
     fn from(failure: Failure) -> Self {
         match failure.kind {

@@ -12,12 +12,7 @@ pub fn watch(location: &Location, every: Duration, on_report: impl Fn(&CheckRepo
     let mut last_problem = None;
     let mut is_first = true;
     loop {
-        // the repository is opened anew, as it may have moved on
-        let checked = location.open().and_then(|repository| {
-            let _telemetry = repository.telemetry();
-            check(&repository)
-        });
-        match checked {
+        match checked_anew(location) {
             Ok(report) => {
                 on_report(&report);
                 last_problem = None;
@@ -34,4 +29,11 @@ pub fn watch(location: &Location, every: Duration, on_report: impl Fn(&CheckRepo
         is_first = false;
         std::thread::sleep(every);
     }
+}
+
+/// The repository is opened anew, as it may have moved on.
+fn checked_anew(location: &Location) -> Result<CheckReport, Failure> {
+    let repository = location.open()?;
+    let _telemetry = repository.telemetry();
+    check(&repository)
 }

@@ -17,6 +17,7 @@ use crate::world::git::{CommitInfo, Integrity, STATE_FILE, tag_ref};
 use agent_core::architect::evaluators::Effect;
 use agent_core::architect::feedback::Feedback;
 use agent_core::formats::canonical;
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::manifest::{Gated, Manifest, Tier};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::gate::ledger::Ledger;
@@ -322,7 +323,7 @@ impl<'a> Verifier<'a> {
     fn ledger(&self) -> Option<Result<Arc<Ledger>, String>> {
         let read = || {
             let read = LedgerRef::new(&self.repository.git).whole().transpose()?;
-            Some(read.map(Arc::new).map_err(|error| error.messages.join(": ")))
+            Some(read.map(Arc::new).map_err(|error| error.messages().join(": ")))
         };
         self.ledger.get_or_init(read).clone()
     }
@@ -366,7 +367,7 @@ impl Repository {
         let commit = match what {
             What::Active => match self.git.reference(crate::world::git::ACTIVE)? {
                 Some(tip) => tip,
-                None => return self.expect_tip().map(|_| None),
+                None => return Err(self.nothing_served().into()),
             },
             What::Version(version) => {
                 return Ok(Some(Subject {

@@ -1,7 +1,7 @@
 //! Why code becomes no version.
 
 use crate::error::Failure;
-use agent_core::formats::diagnose::FailureKind;
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
 
 /// Why a commit cannot be served with the state that is served.
 #[derive(Debug)]
@@ -18,6 +18,12 @@ impl From<Failure> for CandidateError {
             FailureKind::Input | FailureKind::Child => Self::Unfit(failure),
             _ => Self::Failed(failure),
         }
+    }
+}
+
+impl<E: Diagnose> From<E> for CandidateError {
+    fn from(error: E) -> Self {
+        Failure::from(error).into()
     }
 }
 

@@ -178,8 +178,7 @@ pub fn candidate(
     let code = repository.target(&what)?;
     let state = match tip {
         Some(tip) => {
-            let copy = repository.git.read(source, STATE_FILE).map_err(Failure::from)?;
-            let copy = copy.unwrap_or_default();
+            let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
             carried::refusal(
                 carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?,
                 source.short(),

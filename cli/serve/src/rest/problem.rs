@@ -120,18 +120,19 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<Failure> for Problem {
+impl<E: Into<Failure>> From<E> for Problem {
     /// The message of the failure with the status of its kind. Handlers answer 404 themselves: a
-    /// failure does not distinguish a missing resource.
-    fn from(error: Failure) -> Self {
-        let status = match error.kind {
+    /// kind does not distinguish a missing resource.
+    fn from(error: E) -> Self {
+        let failure = error.into();
+        let status = match failure.kind {
             FailureKind::Usage => 400,
             FailureKind::Conflict | FailureKind::Refused | FailureKind::NotEnoughEvidence => 409,
             FailureKind::Child => 502,
             FailureKind::Surroundings => 503,
             FailureKind::Input => 500,
         };
-        Self::of(status, error)
+        Self::of(status, failure)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn run(
         if *what == What::Worktree {
             repository.worktree_commit()
         } else {
-            repository.commit_named(what)
+            Ok(repository.commit_named(what)?)
         }
     };
     let (from, to) = (commit(&arguments.from)?, commit(&arguments.to)?);

@@ -444,7 +444,7 @@ fn list_runs(repository: &Repository, arguments: Value) -> Result<Value, Failure
 }
 
 fn found(repository: &Repository, id: &str) -> Result<Report, Failure> {
-    operations::run(repository, id)?.ok_or_else(|| inbox::unknown("run", id))
+    Ok(operations::run(repository, id)?.ok_or_else(|| inbox::unknown("run", id))?)
 }
 
 fn diff(repository: &Repository, arguments: Value) -> Result<Value, Failure> {

@@ -3,7 +3,6 @@
 use super::{CONVERSATION, PAGE, Reader};
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_engine::conversations::{self, Conversation, Turn};
-use agent_engine::error::Failure;
 use serde_json::{Value, json};
 
 const USUAL: usize = 50;
@@ -40,7 +39,7 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let limit = call.query("limit")?.unwrap_or(USUAL);
     let after: Option<String> = call.query("after")?;
     let layout = &reader.repository.layout;
-    let ids = conversations::ids(layout).map_err(Failure::from)?;
+    let ids = conversations::ids(layout)?;
     let begin = match after {
         Some(after) => 1 + ids.iter().position(|id| *id == after).ok_or_else(|| unknown(&after))?,
         None => 0,
@@ -77,15 +76,13 @@ fn summary(conversation: &Conversation) -> Value {
 
 fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let id: String = call.path("conversation")?;
-    let conversation =
-        conversations::load(&reader.repository.layout, &id).map_err(Failure::from)?;
+    let conversation = conversations::load(&reader.repository.layout, &id)?;
     let conversation = conversation.ok_or_else(|| unknown(&id))?;
     let mut document = summary(&conversation);
     document["schema"] = json!("agent/conversation-log@1");
     document["commit"] = json!(conversation.header.commit);
     document["turns"] = conversation.turns.iter().map(shown).collect();
-    document["rewards"] =
-        json!(conversations::rewards(&reader.repository.layout, &id).map_err(Failure::from)?);
+    document["rewards"] = json!(conversations::rewards(&reader.repository.layout, &id)?);
     Ok(Reply::json(&document))
 }
 

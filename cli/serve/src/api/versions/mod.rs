@@ -66,9 +66,9 @@ impl FromStr for Named {
 impl Reader {
     /// The commit of a version of the path.
     fn commit(&self, Named(version): &Named) -> Result<CommitInfo, Problem> {
-        let commit = self.repository.git.version_commit(version).map_err(Failure::from)?;
+        let commit = self.repository.git.version_commit(version)?;
         let commit = commit.ok_or_else(|| no_version(version))?;
-        Ok(self.repository.git.commit(&commit).map_err(Failure::from)?)
+        Ok(self.repository.git.commit(&commit)?)
     }
 }
 
@@ -104,7 +104,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
                 cases: Arc::clone(&cases),
                 counted: Arc::clone(&counted),
             };
-            reader.repository.git.note_untagged().map_err(Failure::from)?;
+            reader.repository.git.note_untagged()?;
             // a long history is read once at the start, not during the first request
             reader.repository.known_newest(&reader.known, None)?;
             Ok(reader)

@@ -5,7 +5,6 @@ use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::version::registry::{Filter, Resolved};
 use agent_core::version::what::What;
-use agent_engine::error::Failure;
 use semver::{Version, VersionReq};
 
 const KINDS: Kind = Kind::OneOf(&["promotion", "release", "rollback"]);
@@ -79,12 +78,8 @@ fn resolve(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         .query("range")?
         .ok_or_else(|| Problem::bad_request("the query parameter `range` is missing"))?;
     let version = named(reader, &what, true)?;
-    let commit = reader
-        .repository
-        .git
-        .version_commit(&version)
-        .map_err(Failure::from)?
-        .ok_or_else(|| no_version(&version))?;
+    let commit =
+        reader.repository.git.version_commit(&version)?.ok_or_else(|| no_version(&version))?;
     Ok(Reply::json(&Resolved::new(&what, version, commit)))
 }
 
@@ -101,12 +96,10 @@ fn named(reader: &Reader, what: &What, may_be_pin: bool) -> Result<Version, Prob
             repository.known_newest(&reader.known, Some(range))?.ok_or_else(nothing)
         }
         What::Active => Ok(repository.tip()?.ok_or_else(nothing)?.version),
-        What::Name(name) if may_be_pin => {
-            match repository.git.pin_meant(name).map_err(Failure::from)? {
-                Some(pinned) => named(reader, &pinned, false),
-                None => Err(nothing()),
-            }
-        }
+        What::Name(name) if may_be_pin => match repository.git.pin_meant(name)? {
+            Some(pinned) => named(reader, &pinned, false),
+            None => Err(nothing()),
+        },
         What::Name(_) | What::Staging | What::Worktree => Err(nothing()),
     }
 }

@@ -114,8 +114,7 @@ fn provenance(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let Named(version) = call.path("version")?;
     let trailers = &commit.trailers;
     let base = trailers.base.as_ref().filter(|base| reader.repository.git.exists(base));
-    let base =
-        base.map(|base| reader.repository.git.commit(base)).transpose().map_err(Failure::from)?;
+    let base = base.map(|base| reader.repository.git.commit(base)).transpose()?;
     let entry = reader.repository.known_entry(&reader.known, &version)?;
     let journal = trailers.journal.as_deref().map(|named| {
         // null where the store cannot be reached
