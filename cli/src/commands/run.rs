@@ -75,7 +75,7 @@ fn target(
     repository: &Repository,
 ) -> Result<Target, Failure> {
     match (kept, &arguments.at) {
-        (Some(kept), None) => repository.pinned(kept),
+        (Some(kept), None) => Ok(repository.pinned(kept)?),
         (Some(kept), Some(at)) => {
             let asked = repository.target(at)?;
             let same = asked.commit == kept.commit && asked.state.revision == kept.revision;
@@ -91,7 +91,7 @@ fn target(
                 .with_hint("run it without `--at`, or begin another conversation")
             })
         }
-        (None, at) => repository.target(at.as_ref().unwrap_or(&What::Active)),
+        (None, at) => Ok(repository.target(at.as_ref().unwrap_or(&What::Active))?),
     }
 }
 

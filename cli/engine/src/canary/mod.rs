@@ -41,5 +41,5 @@ pub fn running(repository: &Repository) -> Result<Option<Canary>, Failure> {
 pub fn target(repository: &Repository, canary: &Canary) -> Result<Target, Failure> {
     let bytes = repository.git.blob(&canary.frozen.revision)?;
     let state = state_value(&bytes, &format!("state {}", canary.frozen.revision.short()))?;
-    repository.candidate(&What::Staging, &canary.base, &state)
+    Ok(repository.candidate(&What::Staging, &canary.base, &state)?)
 }

@@ -5,14 +5,13 @@
 //! differs from what it is a copy of: from the state where the history of the code and `active`
 //! parted, or from that of a version since then.
 
-use crate::error::Failure;
 use crate::repository::{Carried, LastCarried, Repository, state_value};
-use crate::target::contracts::{STATE_SCHEMA_FILE, parsed_schema, state_schema};
-use crate::target::definition::Target;
+use crate::target::contracts::{parsed_schema, state_schema};
+use crate::target::definition::{STATE_SCHEMA_FILE, Target};
+use crate::target::error::TargetError;
 use crate::target::migrations::{self, STEPS};
 use crate::world::fs;
 use crate::world::git::STATE_FILE;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::state::distance;
@@ -40,7 +39,11 @@ struct Made {
     schema: Option<Value>,
 }
 
-pub fn carry(repository: &Repository, tip: &Tip, beside: Beside<'_>) -> Result<Carried, Failure> {
+pub fn carry(
+    repository: &Repository,
+    tip: &Tip,
+    beside: Beside<'_>,
+) -> Result<Carried, TargetError> {
     Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
 }
 
@@ -50,7 +53,7 @@ pub fn for_worktree(
     repository: &Repository,
     tip: &Tip,
     beside: Beside<'_>,
-) -> Result<Option<Value>, Failure> {
+) -> Result<Option<Value>, TargetError> {
     let key = format!(
         "{} {} {} {}",
         tip.commit,
@@ -95,7 +98,7 @@ pub fn is_as_served(
     tip: &Tip,
     (schema, copy): (Option<&ObjectId>, &ObjectId),
     on: &ObjectId,
-) -> Result<bool, Failure> {
+) -> Result<bool, TargetError> {
     let git = &repository.git;
     if git.entry(&tip.commit, STATE_SCHEMA_FILE)?.map(|entry| entry.id).as_ref() != schema {
         return Ok(false);
@@ -112,8 +115,8 @@ pub fn at_once(
     repository: &Repository,
     tree: &ObjectId,
     on: &ObjectId,
-) -> Result<Option<ObjectId>, Failure> {
-    let id = |path| Ok::<_, Failure>(repository.git.entry(tree, path)?.map(|entry| entry.id));
+) -> Result<Option<ObjectId>, TargetError> {
+    let id = |path| Ok::<_, TargetError>(repository.git.entry(tree, path)?.map(|entry| entry.id));
     // what is served and no sound version is another matter
     let Ok(Some(tip)) = repository.tip() else { return Ok(Some(tree.clone())) };
     let Some(copy) = id(STATE_FILE)? else { return Ok(Some(tree.clone())) };
@@ -123,7 +126,7 @@ pub fn at_once(
 }
 
 /// The schema beside code, in git.
-pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, Failure> {
+pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<ObjectId>, TargetError> {
     match &code.tree {
         Some(tree) => Ok(repository.git.entry(tree, STATE_SCHEMA_FILE)?.map(|entry| entry.id)),
         None => Ok(fs::read_if_there(&code.directory.join(STATE_SCHEMA_FILE))?
@@ -132,10 +135,10 @@ pub fn schema_id(repository: &Repository, code: &Target) -> Result<Option<Object
 }
 
 /// The inputs of a state migration to the schema of code.
-fn fingerprint(repository: &Repository, code: &Target) -> Result<String, Failure> {
+fn fingerprint(repository: &Repository, code: &Target) -> Result<String, TargetError> {
     if let Some(tree) = &code.tree {
         let id = |path| {
-            Ok::<_, Failure>(
+            Ok::<_, TargetError>(
                 repository
                     .git
                     .entry(tree, path)?
@@ -150,7 +153,7 @@ fn fingerprint(repository: &Repository, code: &Target) -> Result<String, Failure
     files.extend(
         fs::names(&steps)?.into_iter().map(|name| steps.join(name)).filter(|path| path.is_file()),
     );
-    let read = |file| Ok::<_, Failure>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
+    let read = |file| Ok::<_, TargetError>(digest(&fs::read_if_there(file)?.unwrap_or_default()));
     Ok(files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
@@ -163,7 +166,7 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    fn carry(&self) -> Result<Carried, Failure> {
+    fn carry(&self) -> Result<Carried, TargetError> {
         let Self { repository, tip, beside, .. } = self;
         let git = &repository.git;
         let served_schema = self.schema_at(&tip.commit)?;
@@ -213,7 +216,7 @@ impl Carrier<'_> {
         parted: &ObjectId,
         revision: &ObjectId,
         theirs: &Value,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, TargetError> {
         let before = Made {
             state: self.state_at(parted)?,
             schema: self.schema_made_under(parted, revision)?,
@@ -250,27 +253,27 @@ impl Carrier<'_> {
         Ok(base)
     }
 
-    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, Failure> {
+    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, TargetError> {
         let Self { repository, beside, .. } = self;
         migrations::migrate(repository, state, schema.as_ref(), beside.code)
     }
 
-    fn state_at(&self, commit: &ObjectId) -> Result<Value, Failure> {
+    fn state_at(&self, commit: &ObjectId) -> Result<Value, TargetError> {
         let origin = format!("{}:{STATE_FILE}", commit.short());
         let bytes = self
             .repository
             .git
             .read(commit, STATE_FILE)?
-            .ok_or_else(|| Failure::input(format!("there is no {origin}")))?;
+            .ok_or_else(|| TargetError::NothingAt { origin: origin.clone() })?;
         Ok(state_value(&bytes, &origin)?)
     }
 
-    fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, Failure> {
+    fn schema_at(&self, commit: &ObjectId) -> Result<Option<Value>, TargetError> {
         parsed_schema(self.repository.git.read(commit, STATE_SCHEMA_FILE)?, commit.short())
     }
 
     /// The schema beside the copy when it was changed last.
-    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, Failure> {
+    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, TargetError> {
         let on = self.beside.on;
         let is_committed =
             self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
@@ -283,7 +286,7 @@ impl Carrier<'_> {
         &self,
         commit: &ObjectId,
         state: &ObjectId,
-    ) -> Result<Option<Value>, Failure> {
+    ) -> Result<Option<Value>, TargetError> {
         let git = &self.repository.git;
         let mut brought = commit.clone();
         for past in git.first_parents(commit) {
@@ -298,27 +301,14 @@ impl Carrier<'_> {
 }
 
 /// Why a release of code is refused whose copy of the state cannot be joined with what is served.
-pub fn refusal(carried: Carried, source: &str) -> Result<Value, Failure> {
+pub fn refusal(carried: Carried, source: &str) -> Result<Value, TargetError> {
     match carried {
         Carried::State(state) => Ok(state),
-        Carried::Conflict(places) => Err(Failure::new(
-            FailureKind::Conflict,
-            format!(
-                "the state was changed both on active and in {source}, differently: {}",
-                places.join(", ")
-            ),
-        )
-        .with_hint(format!(
-            "take active's values over at these paths of {STATE_FILE} in the \
-            source, then release again"
-        ))),
-        Carried::Older { served, known } => Err(Failure::input(format!(
-            "the state that is served has schema version {served}, and {source} supports only \
-                {known}"
-        ))
-        .with_hint(
-            "migrations go forward only; `git merge active` brings the schema \
-                    along",
-        )),
+        Carried::Conflict(places) => {
+            Err(TargetError::StateConflict { code: source.to_owned(), places })
+        }
+        Carried::Older { served, known } => {
+            Err(TargetError::ServedIsNewer { served, known, code: source.to_owned() })
+        }
     }
 }

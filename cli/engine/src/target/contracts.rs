@@ -1,10 +1,10 @@
 //! The Contract of a target: both servers are started once to list their tools.
 
 use crate::child::{Child, ChildError, ChildSpec, Era, Opening, Role};
-use crate::error::Failure;
 use crate::repository::{Repository, state_value};
 use crate::target::confinement::{self, Scratch};
-use crate::target::definition::Target;
+use crate::target::definition::{STATE_SCHEMA_FILE, Target};
+use crate::target::error::TargetError;
 use crate::target::overlay;
 use crate::target::spec;
 use crate::target::tuner;
@@ -14,16 +14,14 @@ use crate::world::git::{CommitInfo, STATE_FILE, TreeEdit};
 use agent_core::bisection::difference::{PathChange, side_name};
 use agent_core::contract::Contract;
 use agent_core::contract::assessment::{Assessment, End, assess};
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::{Discovery, LISTS};
 use agent_core::version::reverts::{self, Commit};
 use serde_json::Value;
 
-/// The state's JSON Schema, in every tree that has one.
-pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
-
-/// The Contract of a target.
-pub fn of(target: &Target, repository: &Repository) -> Result<Contract, Failure> {
+/// What a target promises.
+pub fn of(target: &Target, repository: &Repository) -> Result<Contract, TargetError> {
     let mut contract = recorded(target, repository)?;
     contract.state = state_schema(target, repository)?;
     Ok(contract)
@@ -34,7 +32,7 @@ pub fn assessed(
     from: &Target,
     to: &Target,
     repository: &Repository,
-) -> Result<Assessment, Failure> {
+) -> Result<Assessment, TargetError> {
     let ends = (end(from, repository)?, end(to, repository)?);
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
 }
@@ -45,7 +43,7 @@ pub fn assessed_from_kept(
     repository: &Repository,
     from: &CommitInfo,
     to: &CommitInfo,
-) -> Result<Option<Assessment>, Failure> {
+) -> Result<Option<Assessment>, TargetError> {
     let is_code = |change: &PathChange| change.path != STATE_FILE;
     let code_changed = repository.git.diff(Some(&from.id), &to.id)?.iter().any(is_code);
     let overlays = (overlay::at(repository, &from.id)?, overlay::at(repository, &to.id)?);
@@ -62,7 +60,7 @@ pub fn assessed_from_kept(
     let before = overlay::presented(before, overlays.0);
     let now = overlay::presented(now, overlays.1);
     let end = |commit: &CommitInfo, contract, code: &str| {
-        Ok::<_, Failure>(End {
+        Ok::<_, TargetError>(End {
             name: side_name(commit.trailers.version.as_ref(), &commit.id),
             version: commit.trailers.version.clone(),
             contract,
@@ -76,7 +74,7 @@ pub fn assessed_from_kept(
 }
 
 /// The Contract of a commit, where its servers' tools are kept.
-pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, Failure> {
+pub fn kept(repository: &Repository, commit: &ObjectId) -> Result<Option<Contract>, TargetError> {
     let store = repository.store(&repository.manifest(commit)?)?;
     let key = kept_key(&repository.git.code_tree(commit)?);
     let Some(mut contract) = store.get(&key)?.and_then(|bytes| Contract::parse(&bytes, &key).ok())
@@ -92,7 +90,7 @@ fn kept_key(code: &ObjectId) -> String {
     format!("contracts/{code}.json")
 }
 
-fn end(target: &Target, repository: &Repository) -> Result<End, Failure> {
+fn end(target: &Target, repository: &Repository) -> Result<End, TargetError> {
     Ok(End {
         name: target.shown(),
         version: target.version.clone(),
@@ -102,7 +100,7 @@ fn end(target: &Target, repository: &Repository) -> Result<End, Failure> {
     })
 }
 
-fn code_identity(target: &Target, repository: &Repository) -> Result<String, Failure> {
+fn code_identity(target: &Target, repository: &Repository) -> Result<String, TargetError> {
     match &target.commit {
         Some(commit) => Ok(code_of(repository, commit)?.to_string()),
         None => Ok(target.what.to_string()),
@@ -110,14 +108,18 @@ fn code_identity(target: &Target, repository: &Repository) -> Result<String, Fai
 }
 
 /// Everything but the learned state, as a tree: a migration or a schema is code too.
-pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, Failure> {
+pub fn code_of(repository: &Repository, commit: &ObjectId) -> Result<ObjectId, TargetError> {
     let learned = TreeEdit::Remove { path: STATE_FILE.to_owned() };
     Ok(repository.git.edit_tree(Some(&repository.git.tree_of(commit)?), &[learned])?)
 }
 
 /// The bumps declared by the messages of the commits in between that were not reverted; generated
 /// version commits are excluded.
-fn messages(from: &Target, to: &Target, repository: &Repository) -> Result<Vec<String>, Failure> {
+fn messages(
+    from: &Target,
+    to: &Target,
+    repository: &Repository,
+) -> Result<Vec<String>, TargetError> {
     let head = match &to.commit {
         Some(commit) => commit.clone(),
         None => repository.git.expect("HEAD")?,
@@ -130,7 +132,7 @@ fn messages_between(
     repository: &Repository,
     base: &ObjectId,
     head: &ObjectId,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, TargetError> {
     let commits = repository.git.between(base, head)?;
     let infos =
         commits.iter().map(|id| repository.git.commit(id)).collect::<Result<Vec<_>, _>>()?;
@@ -144,7 +146,7 @@ fn messages_between(
 }
 
 /// The tools of a code tree never change: what its servers listed once is kept.
-fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failure> {
+fn recorded(target: &Target, repository: &Repository) -> Result<Contract, TargetError> {
     let Some(code) = &target.code else {
         return listed(target, repository).map(|(contract, _)| contract);
     };
@@ -163,7 +165,7 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failur
     if let Err(error) = kept.and_then(|()| Ok(store.put(&key, contract.to_bytes())?)) {
         repository.notices.detail(format!(
             "the Contract is not kept in the object store: {}",
-            error.messages.join(": ")
+            error.messages().join(": ")
         ));
     }
     Ok(contract)
@@ -172,7 +174,7 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Failur
 /// The Contract, and the discovery results of each server.
 type Listed = (Contract, Vec<(Role, Discovery)>);
 
-fn listed(target: &Target, repository: &Repository) -> Result<Listed, Failure> {
+fn listed(target: &Target, repository: &Repository) -> Result<Listed, TargetError> {
     let mut runner = spec::runner(target, repository)?;
     confinement::confine(&mut runner, &target.manifest.runner, true, target, repository)?;
     let scratch = Scratch::take(&repository.layout)?;
@@ -252,7 +254,7 @@ pub fn discovery(
     repository: &Repository,
     target: &Target,
     role: Role,
-) -> Result<Option<Discovery>, Failure> {
+) -> Result<Option<Discovery>, TargetError> {
     let Some(code) = &target.code else { return Ok(None) };
     let here = repository.layout.discovery(&discovery_name(code, role));
     if let Some(discovery) = fs::read_if_there(&here)?.and_then(|bytes| Discovery::parse(&bytes)) {
@@ -272,7 +274,7 @@ pub fn keep_discovery(
     target: &Target,
     role: Role,
     discovery: &Discovery,
-) -> Result<(), Failure> {
+) -> Result<(), TargetError> {
     let Some(code) = &target.code else { return Ok(()) };
     let bytes = serde_json::to_vec(discovery).expect("a record serialises");
     fs::replace(
@@ -292,7 +294,10 @@ fn discovery_key(code: &ObjectId, role: Role) -> String {
 }
 
 /// The schema of a target's state, if it has one.
-pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<Value>, Failure> {
+pub fn state_schema(
+    target: &Target,
+    repository: &Repository,
+) -> Result<Option<Value>, TargetError> {
     match target.tree.as_ref().or(target.commit.as_ref()) {
         Some(tree) => parsed_schema(repository.git.read(tree, STATE_SCHEMA_FILE)?, &target.shown()),
         None => {
@@ -301,7 +306,7 @@ pub fn state_schema(target: &Target, repository: &Repository) -> Result<Option<V
     }
 }
 
-pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, Failure> {
+pub fn parsed_schema(bytes: Option<Vec<u8>>, of: &str) -> Result<Option<Value>, TargetError> {
     let read = |bytes: Vec<u8>| state_value(&bytes, &format!("{of}:{STATE_SCHEMA_FILE}"));
     Ok(bytes.map(read).transpose()?)
 }

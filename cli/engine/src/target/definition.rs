@@ -10,6 +10,9 @@ use semver::Version;
 use serde_json::Value;
 use std::path::PathBuf;
 
+/// The state's JSON Schema, in every tree that has one.
+pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
+
 /// A state, by Revision, as bytes a child can open.
 #[derive(Debug, Clone)]
 pub struct State {

@@ -2,8 +2,9 @@
 //! while staging is free for others.
 
 use crate::error::Failure;
+use crate::target::error::TargetError;
 use crate::world::{clock, random};
-use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_core::formats::diagnose::Diagnose;
 use agent_core::formats::manifest::EffectLimits;
 use agent_core::state::effect::{self, Keyed, Request, Supply};
 use serde_json::Value;
@@ -51,12 +52,10 @@ impl Seeds {
         number.map_or(Self::Fresh, |from| Self::Derived { from, next: 0 })
     }
 
-    fn next(&mut self) -> Result<String, Failure> {
+    fn next(&mut self) -> Result<String, TargetError> {
         match self {
-            Self::Fresh => random::secret().map_err(|error| {
-                let message = format!("the system has no random bytes: {error}");
-                Failure::new(FailureKind::Surroundings, message)
-            }),
+            Self::Fresh => random::secret()
+                .map_err(|error| TargetError::NoRandomness { why: error.to_string() }),
             Self::Derived { from, next } => {
                 *next += 1;
                 Ok(effect::derived_seed(*from, *next))
@@ -95,7 +94,7 @@ impl SignalEffects {
     }
 
     /// What is offered to a signal, and its results so far.
-    pub fn supply(&mut self, signal: &str) -> Result<&Supply, Failure> {
+    pub fn supply(&mut self, signal: &str) -> Result<&Supply, TargetError> {
         if !self.supplies.contains_key(signal) {
             let seed = self.batch.seeds.next()?;
             let now = clock::rfc3339(clock::now());
@@ -131,10 +130,8 @@ impl SignalEffects {
             running.push((key, shown, work));
         }
         for (key, shown, work) in running {
-            let result = work.await.map_err(|error| {
-                let message = format!("{shown} ended early: {error}");
-                EffectError::Failed(Failure::new(FailureKind::Child, message))
-            })?;
+            let result =
+                work.await.map_err(|source| TargetError::EffectEnded { request: shown, source })?;
             supply.add(key, result?);
         }
         Ok(())

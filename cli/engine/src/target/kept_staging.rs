@@ -1,9 +1,9 @@
 //! Staging that one process keeps open between signals, so that a signal does not fold the complete
 //! Journal again.
 
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::staging::{Idle, Snapshot, Staging};
+use crate::target::error::TargetError;
 use crate::target::tuner::{self, Tuner};
 use crate::world::git::{ACTIVE, RefStamp};
 
@@ -21,7 +21,7 @@ pub struct InUse {
 impl KeptStaging {
     /// Staging on what is served now: the kept one as long as `active` has not moved and others
     /// have appended at most; else opened, and brought forward through the Tuner.
-    pub async fn open(self, tuner: &Tuner, repository: &Repository) -> Result<InUse, Failure> {
+    pub async fn open(self, tuner: &Tuner, repository: &Repository) -> Result<InUse, TargetError> {
         match self.wake(repository) {
             Ok(in_use) => Ok(in_use),
             Err(active) => {
@@ -32,7 +32,7 @@ impl KeptStaging {
 
     /// What staging holds now. Only a kept one is kept: one that is opened here may be behind
     /// `active`.
-    pub fn snapshot(self, repository: &Repository) -> Result<(Snapshot, Self), Failure> {
+    pub fn snapshot(self, repository: &Repository) -> Result<(Snapshot, Self), TargetError> {
         match self.wake(repository) {
             Ok(mut in_use) => Ok((in_use.staging.snapshot()?, in_use.keep())),
             Err(_) => Ok((repository.staging()?.snapshot()?, Self::default())),

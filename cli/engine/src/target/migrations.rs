@@ -5,17 +5,16 @@
 //! in the environment of the version it belongs to.
 
 use crate::child::{ChildSpec, Role};
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::confinement::{self, Scratch};
-use crate::target::contracts::{STATE_SCHEMA_FILE, state_schema};
+use crate::target::contracts::state_schema;
 use crate::target::definition::Target;
+use crate::target::error::TargetError;
 use crate::target::spec;
 use crate::world::event_loop;
 use crate::world::toolchain::Toolchain;
 use crate::world::{env, fs};
 use agent_core::contract::STATE_VERSION_KEY;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::state::Rules;
 use serde_json::{Value, json};
@@ -46,18 +45,11 @@ pub fn migrate(
     state: &Value,
     from: Option<&Value>,
     to: &Target,
-) -> Result<Value, Failure> {
+) -> Result<Value, TargetError> {
     let schema = state_schema(to, repository)?;
     let steps = match (version(from), version(schema.as_ref())) {
         (Some(old), Some(new)) if new < old => {
-            return Err(Failure::input(format!(
-                "the state has schema version {old}, and {} supports only {new}",
-                to.shown()
-            ))
-            .with_hint(
-                "migrations go forward only; `agent rollback` brings back an earlier \
-                    version with its state",
-            ));
+            return Err(TargetError::OlderSchema { old, new, target: to.shown() });
         }
         (Some(old), Some(new)) => (old + 1..=new)
             .map(|number| step(repository, to, number))
@@ -70,17 +62,11 @@ pub fn migrate(
 }
 
 /// The state in its canonical form, where the target's schema takes it.
-pub fn check(state: &Value, schema: Option<&Value>, to: &Target) -> Result<Value, Failure> {
-    Rules::new(schema).map_err(Failure::input)?.check(state).map_err(|problem| {
-        Failure::input(format!(
-            "the state that {} would be served with does not fit it: {problem}",
-            to.shown()
-        ))
-        .with_hint(format!(
-            "raise `{STATE_VERSION_KEY}` in {STATE_SCHEMA_FILE} and write the \
-                step that makes the state fit"
-        ))
-    })
+pub fn check(state: &Value, schema: Option<&Value>, to: &Target) -> Result<Value, TargetError> {
+    Rules::new(schema)
+        .map_err(TargetError::Schema)?
+        .check(state)
+        .map_err(|problem| TargetError::UnfitState { target: to.shown(), problem })
 }
 
 pub fn version(schema: Option<&Value>) -> Option<u64> {
@@ -89,19 +75,19 @@ pub fn version(schema: Option<&Value>) -> Option<u64> {
 
 pub const STEPS: &str = "state/migrations";
 
-fn step(repository: &Repository, to: &Target, number: u64) -> Result<(String, String), Failure> {
+fn step(
+    repository: &Repository,
+    to: &Target,
+    number: u64,
+) -> Result<(String, String), TargetError> {
     let name = format!("{STEPS}/{number}.py");
     let bytes = match to.tree.as_ref().or(to.commit.as_ref()) {
         Some(tree) => repository.git.read(tree, &name)?,
         None => fs::read_if_there(&to.directory.join(&name))?,
     };
-    let bytes = bytes.ok_or_else(|| {
-        Failure::input(format!(
-            "the state's schema goes to version {number} in {}, but there is no {name}",
-            to.shown()
-        ))
-        .with_hint("write it: a function `migrate(state)` that returns the state in its new form")
-    })?;
+    let Some(bytes) = bytes else {
+        return Err(TargetError::NoMigration { number, target: to.shown(), name });
+    };
     Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -111,7 +97,7 @@ fn run(
     state: &Value,
     steps: &[(String, String)],
     to: &Target,
-) -> Result<Value, Failure> {
+) -> Result<Value, TargetError> {
     let python = &to.manifest.python;
     let _in_use = spec::verified(to, repository)?;
     let toolchain = Toolchain::of(&repository.layout, &to.directory, &to.manifest, &|text| {
@@ -128,9 +114,7 @@ fn run(
     let migrating = scratch.given_to(spec).pipe();
     let given = json!({"steps": steps, "state": state}).to_string();
     let names = || steps.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let failed = |why: &str| {
-        Failure::new(FailureKind::Child, format!("the migration failed ({}): {why}", names()))
-    };
+    let failed = |why: &str| TargetError::MigrationFailed { steps: names(), why: why.to_owned() };
     let limit = to.manifest.limits.longest_call();
     let exchanged = || {
         event_loop::block_on(async {

@@ -7,6 +7,7 @@ pub mod confinement;
 pub mod contracts;
 mod definition;
 pub mod effects;
+mod error;
 pub mod evaluators;
 pub mod kept_staging;
 pub mod migrations;
@@ -18,4 +19,5 @@ pub mod spec;
 pub mod tuner;
 pub mod withdrawal;
 
-pub use definition::{State, Target};
+pub use definition::{STATE_SCHEMA_FILE, State, Target};
+pub use error::{TargetError, TuningError};

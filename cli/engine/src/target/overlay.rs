@@ -1,12 +1,11 @@
 //! The overlay of a target: how its Runner is presented.
 
-use crate::error::Failure;
 use crate::repository::{Repository, state_value};
 use crate::target::contracts;
 use crate::target::definition::Target;
+use crate::target::error::TargetError;
 use crate::world::git::STATE_FILE;
 use agent_core::contract::Contract;
-use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::overlay::{self, Assignment, Fault, KEY, Overlay, OverlayError, Presentation};
 use serde_json::Value;
@@ -33,10 +32,10 @@ pub fn key(target: &Target) -> &str {
 }
 
 /// The same, which has to fit these tools of the Runner.
-pub fn fitting(target: &Target, tools: &[Value]) -> Result<Option<Overlay>, Failure> {
+pub fn fitting(target: &Target, tools: &[Value]) -> Result<Option<Overlay>, TargetError> {
     let Some(overlay) = of(target)? else { return Ok(None) };
     let (overlay, faults) = overlay.fitted(tools);
-    if faults.is_empty() { Ok(Some(overlay)) } else { Err(Misfit::of(target, &faults).into()) }
+    if faults.is_empty() { Ok(Some(overlay)) } else { Err(misfit(target, &faults)) }
 }
 
 /// Whether the states of two targets are the same but for the overlay, which no Runner applies.
@@ -52,38 +51,18 @@ pub fn differ_at_most(one: &Target, other: &Target) -> bool {
     one.state.value.is_object() && other.state.value.is_object() && beside(one) == beside(other)
 }
 
-/// An overlay that does not fit the Runner that it lies over.
-#[derive(Debug, thiserror::Error)]
-#[error("the overlay of {shown} (`{key}` of its state) does not fit the Runner: {faults}")]
-pub struct Misfit {
-    shown: String,
-    key: String,
-    faults: String,
-}
-
-impl Misfit {
-    pub fn of(target: &Target, faults: &[Fault]) -> Self {
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        Self { shown: target.shown(), key: key(target).to_owned(), faults: faults.join("; ") }
-    }
-}
-
-impl Diagnose for Misfit {
-    fn kind(&self) -> FailureKind {
-        FailureKind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        let key = &self.key;
-        Some(format!(
-            "`agent state set {key}.PATH=VALUE` corrects a part (to remove a tool or a parameter, set \
-            the object that contains it); `agent state reset` discards the updates"
-        ))
+/// That an overlay does not fit the Runner that it lies over.
+pub fn misfit(target: &Target, faults: &[Fault]) -> TargetError {
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    TargetError::UnfitOverlay {
+        target: target.shown(),
+        key: key(target).to_owned(),
+        faults: faults.join("; "),
     }
 }
 
 /// The same, where the tools are those of its Contract, which is found only if there is an overlay.
-pub fn checked(target: &Target, repository: &Repository) -> Result<Option<Overlay>, Failure> {
+pub fn checked(target: &Target, repository: &Repository) -> Result<Option<Overlay>, TargetError> {
     if of(target)?.is_none() {
         return Ok(None);
     }
@@ -115,7 +94,7 @@ impl Shown {
 }
 
 /// A Contract as its callers can rely on it: with the target's overlay over the Runner's tools.
-pub fn over(contract: Contract, target: &Target) -> Result<Contract, Failure> {
+pub fn over(contract: Contract, target: &Target) -> Result<Contract, TargetError> {
     let overlay = fitting(target, &tools_of(&contract))?;
     Ok(presented(contract, overlay))
 }
@@ -137,7 +116,7 @@ pub fn chances(
     repository: &Repository,
     target: &Target,
     decided: &ObjectId,
-) -> Result<Option<BTreeMap<String, f64>>, Failure> {
+) -> Result<Option<BTreeMap<String, f64>>, TargetError> {
     let bytes = repository.git.blob(decided)?;
     let state = state_value(&bytes, &format!("state {}", decided.short()))?;
     let (old, new) = (Overlay::read(&state, key(target))?, of(target)?);
@@ -149,7 +128,7 @@ pub fn chances(
 }
 
 /// The overlay in the state of a commit; `None` where it has none that can be read.
-pub fn at(repository: &Repository, commit: &ObjectId) -> Result<Option<Overlay>, Failure> {
+pub fn at(repository: &Repository, commit: &ObjectId) -> Result<Option<Overlay>, TargetError> {
     let Some(bytes) = repository.git.read(commit, STATE_FILE)? else { return Ok(None) };
     let key = repository.manifest(commit)?.runner.overlay;
     let state = state_value(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
@@ -161,7 +140,7 @@ pub fn excess(
     served: &Target,
     candidate: &Target,
     repository: &Repository,
-) -> Result<Option<String>, Failure> {
+) -> Result<Option<String>, TargetError> {
     let (old, new) = (of(served)?, of(candidate)?);
     if old == new {
         return Ok(None);

@@ -1,7 +1,8 @@
 //! Replays a Journal through the Tuner: each update has to result in the recorded state.
 
 use crate::staging::Replayed;
-use crate::target::tuner::{Tuner, TuningError};
+use crate::target::error::TuningError;
+use crate::target::tuner::Tuner;
 use agent_core::formats::canonical;
 use agent_core::state::journal::Record;
 use serde_json::Value;

@@ -1,10 +1,10 @@
 //! From WHAT to the target it names: a checkout of the code, one state, the manifest.
 
 use crate::conversations::Header;
-use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk, state_value};
 use crate::target::carried::{self, Beside};
 use crate::target::definition::{State, Target};
+use crate::target::error::TargetError;
 use crate::world::checkout::{Checkout, Compiler, LinkTo, Shelf};
 use crate::world::git::{CommitSpec, STATE_FILE, TreeEdit};
 use crate::world::node::{MODULES, Packages};
@@ -21,7 +21,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 impl Repository {
-    pub fn target(&self, what: &What) -> Result<Target, Failure> {
+    pub fn target(&self, what: &What) -> Result<Target, TargetError> {
         match what {
             What::Staging => {
                 let staged = self.staging()?.snapshot()?;
@@ -37,7 +37,7 @@ impl Repository {
 
     /// The same for a tier. The working tree is tested as a snapshot, in a separate checkout: its
     /// results are stored by tree, so they must not depend on other files in the user's folder.
-    pub fn target_to_test(&self, what: &What) -> Result<Target, Failure> {
+    pub fn target_to_test(&self, what: &What) -> Result<Target, TargetError> {
         if *what != What::Worktree {
             return self.target(what);
         }
@@ -47,13 +47,13 @@ impl Repository {
                 return self.snapshot_target(&tree);
             }
             Ok(_) => format!("git tracks files below {0}/ (git rm -r --cached {0})", layout::HOME),
-            Err(error) => Failure::from(error).messages.join(": "),
+            Err(error) => error.messages().join(": "),
         };
         self.warn(&format!("the working tree is tested in place, and no result is stored: {why}"));
         self.worktree_target()
     }
 
-    fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, Failure> {
+    fn snapshot_target(&self, tree: &ObjectId) -> Result<Target, TargetError> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state("the working tree"))?;
         let manifest = self.git.read(tree, manifest::FILE)?;
         let manifest = manifest
@@ -81,8 +81,8 @@ impl Repository {
     fn under_carried_state(
         &self,
         copy: &[u8],
-        code: impl FnOnce(State) -> Result<Target, Failure>,
-    ) -> Result<Target, Failure> {
+        code: impl FnOnce(State) -> Result<Target, TargetError>,
+    ) -> Result<Target, TargetError> {
         let Some((tip, on)) = self.served_and_head()? else {
             return code(self.state_of(copy, STATE_FILE)?);
         };
@@ -95,7 +95,7 @@ impl Repository {
 
     /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that
     /// it is, or is to be made on.
-    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, Failure> {
+    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, TargetError> {
         let tree = target.tree.clone().expect("a tree is tested");
         let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
         match self.tip()? {
@@ -110,7 +110,7 @@ impl Repository {
         copy: &[u8],
         tip: &Tip,
         on: &ObjectId,
-    ) -> Result<Target, Failure> {
+    ) -> Result<Target, TargetError> {
         target.state = self.carried_state(&target, copy, tip, on)?;
         if let Some(tree) = &target.tree {
             target.tree = Some(self.with_state(tree, &target.state.revision)?);
@@ -124,7 +124,7 @@ impl Repository {
         copy: &[u8],
         tip: &Tip,
         on: &ObjectId,
-    ) -> Result<State, Failure> {
+    ) -> Result<State, TargetError> {
         let schema = carried::schema_id(self, code)?;
         let served = || {
             self.state_of(
@@ -148,7 +148,7 @@ impl Repository {
 
     /// The served version, and the commit of the working tree. None where either is missing; a
     /// served version that is not sound is ignored with a notice.
-    fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, Failure> {
+    fn served_and_head(&self) -> Result<Option<(Tip, ObjectId)>, TargetError> {
         let tip = match self.tip() {
             Ok(tip) => tip,
             Err(error) => {
@@ -163,7 +163,7 @@ impl Repository {
     }
 
     /// A tree with another state.
-    pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, Failure> {
+    pub fn with_state(&self, tree: &ObjectId, blob: &ObjectId) -> Result<ObjectId, TargetError> {
         Ok(self.git.edit_tree(
             Some(&self.git.tree_of(tree)?),
             &[TreeEdit::file(STATE_FILE, blob.clone())],
@@ -171,21 +171,16 @@ impl Repository {
     }
 
     /// The code of the working tree, for uses that do not depend on its state: the served one.
-    pub fn worktree_code(&self, state: State) -> Result<Target, Failure> {
+    pub fn worktree_code(&self, state: State) -> Result<Target, TargetError> {
         folder_target(self.worktree()?, state)
     }
 
     /// The working tree as a commit on HEAD that no ref leads to, with the state that a release of
     /// it would serve.
-    pub fn worktree_commit(&self) -> Result<ObjectId, Failure> {
+    pub fn worktree_commit(&self) -> Result<ObjectId, TargetError> {
         let head = self.git.commit(&self.git.expect("HEAD")?)?;
         let tree = self.target_to_test(&What::Worktree)?.tree;
-        let tree = tree.ok_or_else(|| {
-            Failure::input(
-                "git cannot make a tree of this working tree, so it cannot be compared with a \
-                    version",
-            )
-        })?;
+        let tree = tree.ok_or(TargetError::NoTree)?;
         let spec =
             CommitSpec { tree, parents: vec![head.id], message: "the working tree\n".to_owned() };
         Ok(self.git.write_commit_at(&spec, head.time)?)
@@ -193,7 +188,7 @@ impl Repository {
 
     /// The commit that is to be run as what was named: one that is named as a version has to be
     /// that version.
-    fn sound_commit(&self, what: &What) -> Result<ObjectId, Failure> {
+    fn sound_commit(&self, what: &What) -> Result<ObjectId, TargetError> {
         let version = match what {
             What::Version(version) => version.clone(),
             What::Range(range) => self.newest_in(range)?,
@@ -208,7 +203,7 @@ impl Repository {
         Ok(commit)
     }
 
-    fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, Failure> {
+    fn target_at(&self, what: &What, commit: &ObjectId) -> Result<Target, TargetError> {
         let version = self.git.commit(commit)?.trailers.version;
         let bytes = self.git.read(commit, STATE_FILE)?.ok_or_else(|| no_state(commit.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", commit.short()))?;
@@ -225,7 +220,7 @@ impl Repository {
         what: &What,
         commit: &ObjectId,
         state: &Value,
-    ) -> Result<Target, Failure> {
+    ) -> Result<Target, TargetError> {
         let state = self.materialised(state)?;
         let blob = self.git.write_blob(&canonical::to_bytes(&state.value))?;
         Ok(Target {
@@ -235,14 +230,14 @@ impl Repository {
     }
 
     /// A complete tree, which needs no commit.
-    pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, Failure> {
+    pub fn tree_target(&self, what: &What, tree: &ObjectId) -> Result<Target, TargetError> {
         let bytes = self.git.read(tree, STATE_FILE)?.ok_or_else(|| no_state(tree.short()))?;
         let state = self.state_of(&bytes, &format!("{}:{STATE_FILE}", tree.short()))?;
         Ok(Target { commit: None, tree: Some(tree.clone()), ..self.code_at(what, tree, state)? })
     }
 
     /// What a conversation began with, for as long as it lasts.
-    pub fn pinned(&self, header: &Header) -> Result<Target, Failure> {
+    pub fn pinned(&self, header: &Header) -> Result<Target, TargetError> {
         let Some(commit) = &header.commit else {
             return self.worktree_target();
         };
@@ -252,7 +247,7 @@ impl Repository {
         Ok(Target { version, ..self.code_at(&What::Name(commit.to_string()), commit, state)? })
     }
 
-    fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, Failure> {
+    fn code_at(&self, what: &What, commit: &ObjectId, state: State) -> Result<Target, TargetError> {
         let code = self.git.write_code_tree(commit)?;
         let manifest = self.manifest(commit)?;
         let checkout = self.checkout(&code, &manifest)?;
@@ -271,7 +266,7 @@ impl Repository {
 
     /// Compiled for the interpreter that children run on. Where there is none, starting them
     /// reports it.
-    fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, Failure> {
+    fn checkout(&self, code: &ObjectId, manifest: &Manifest) -> Result<Checkout, TargetError> {
         let words = std::iter::once(&manifest.runner)
             .chain(&manifest.tuner)
             .flat_map(|entry| entry.command.clone())
@@ -291,11 +286,15 @@ impl Repository {
 
     /// A link to packages of Node, where the manifest asks for them. They are installed when a
     /// child starts.
-    fn packages(&self, code: &ObjectId, manifest: &Manifest) -> Result<Option<LinkTo>, Failure> {
+    fn packages(
+        &self,
+        code: &ObjectId,
+        manifest: &Manifest,
+    ) -> Result<Option<LinkTo>, TargetError> {
         let Some(node) = &manifest.node else { return Ok(None) };
         let read = |path: &Path| {
             let path = path.to_str().unwrap_or_default();
-            self.git.read(code, path).map_err(Failure::from)
+            self.git.read(code, path).map_err(TargetError::from)
         };
         let packages = Packages::of(&self.layout, node, read)?;
         Ok(Some(LinkTo {
@@ -305,7 +304,7 @@ impl Repository {
         }))
     }
 
-    fn worktree_target(&self) -> Result<Target, Failure> {
+    fn worktree_target(&self) -> Result<Target, TargetError> {
         let directory = self.worktree()?;
         let path = directory.join(STATE_FILE);
         let bytes = crate::world::fs::read_if_there(&path)?
@@ -316,14 +315,14 @@ impl Repository {
     }
 
     /// What a target is as a git tree; `None` for the folder of the working tree.
-    pub fn tree_of(&self, target: &Target) -> Result<Option<ObjectId>, Failure> {
+    pub fn tree_of(&self, target: &Target) -> Result<Option<ObjectId>, TargetError> {
         match (&target.tree, &target.commit) {
             (None, Some(commit)) => Ok(Some(self.git.tree_of(commit)?)),
             (tree, _) => Ok(tree.clone()),
         }
     }
 
-    fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, Failure> {
+    fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, TargetError> {
         let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
         // a mark that an editor put there is nothing that every JSON parser takes
@@ -331,12 +330,12 @@ impl Repository {
         Ok(State { revision, file, value })
     }
 
-    fn materialised(&self, value: &Value) -> Result<State, Failure> {
+    fn materialised(&self, value: &Value) -> Result<State, TargetError> {
         self.state_of(&canonical::to_bytes(value), STATE_FILE)
     }
 }
 
-fn folder_target(directory: PathBuf, state: State) -> Result<Target, Failure> {
+fn folder_target(directory: PathBuf, state: State) -> Result<Target, TargetError> {
     Ok(Target {
         what: What::Worktree,
         commit: None,
@@ -350,9 +349,6 @@ fn folder_target(directory: PathBuf, state: State) -> Result<Target, Failure> {
     })
 }
 
-fn no_state(of: &str) -> Failure {
-    Failure::input(format!("{of} has no {STATE_FILE}")).with_hint(
-        "an agent repository tracks the state it serves; `agent init` creates an \
-            example",
-    )
+fn no_state(of: &str) -> TargetError {
+    TargetError::NoState { of: of.to_owned() }
 }

@@ -1,10 +1,10 @@
 //! How the Runner and the Tuner of a target are started, and the programs of the evaluators.
 
 use crate::child::{ChildSpec, Role, Skipping};
-use crate::error::Failure;
 use crate::notices::Notices;
 use crate::repository::Repository;
 use crate::target::definition::Target;
+use crate::target::error::TargetError;
 use crate::target::evaluators::{Evaluators, Judging, SCORERS};
 use crate::templates;
 use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};
@@ -14,7 +14,6 @@ use crate::world::git::{Mode, TreeEdit};
 use crate::world::layout::Layout;
 use crate::world::python::{self, Bytecode};
 use crate::world::toolchain::Toolchain;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::EntryPoint;
 use agent_core::protocol::wire;
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ use std::sync::Arc;
 
 /// The specification of a target's Runner, which is to be started now; its Python environment is
 /// made when it is missing.
-pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
+pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, TargetError> {
     let verified = verified(target, repository)?;
     runner_on(verified.as_ref(), target, repository)
 }
@@ -32,27 +31,20 @@ pub fn runner_on(
     verified: Option<&Verified>,
     target: &Target,
     repository: &Repository,
-) -> Result<ChildSpec, Failure> {
+) -> Result<ChildSpec, TargetError> {
     of_target(verified, (Role::Runner, &target.manifest.runner), target, repository)
 }
 
 /// The specification of a target's Tuner.
-pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, Failure> {
-    let entry = target.manifest.tuner.as_ref().ok_or_else(|| {
-        Failure::new(
-            FailureKind::Input,
-            format!("{} has no Tuner: agent.toml has no [tuner]", target.shown()),
-        )
-        .with_hint(
-            "write a Tuner (`agent templates show minimal` has one) and name it under [tuner]",
-        )
-    })?;
+pub fn tuner(target: &Target, repository: &Repository) -> Result<ChildSpec, TargetError> {
+    let entry = target.manifest.tuner.as_ref();
+    let entry = entry.ok_or_else(|| TargetError::NoTuner { of: target.shown() })?;
     let verified = verified(target, repository)?;
     of_target(verified.as_ref(), (Role::Tuner, entry), target, repository)
 }
 
 /// The verified checkout of a target. A modified one is recreated with a notice.
-pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, Failure> {
+pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verified>, TargetError> {
     target
         .checkout
         .as_ref()
@@ -60,7 +52,7 @@ pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verif
         .transpose()
 }
 
-fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, Failure> {
+fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, TargetError> {
     let verified = checkout.verify(&repository.git)?;
     if let Some(difference) = &verified.mended {
         let place = checkout.path().display();
@@ -128,7 +120,7 @@ fn of_target(
     (role, entry): (Role, &EntryPoint),
     target: &Target,
     repository: &Repository,
-) -> Result<ChildSpec, Failure> {
+) -> Result<ChildSpec, TargetError> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let toolchain =
@@ -180,7 +172,7 @@ pub fn scorer(
     evaluators: &Evaluators,
     judging: &Judging<'_>,
     repository: &Repository,
-) -> Result<Scorer, Failure> {
+) -> Result<Scorer, TargetError> {
     let layout = &repository.layout;
     let git = &repository.git;
     let mut files = judging.put_below(EVALUATORS);

@@ -3,7 +3,6 @@
 
 use crate::child::{CallResult, Child, ChildError, ChildSpec, client_info};
 use crate::conversations::{self, ConversationError, Reward};
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::staging::{
     Active, Append, InTurn, Known, Rebased, Replay, Replayed, Staging, StagingError,
@@ -12,6 +11,7 @@ use crate::target::confinement::{self, Scratch};
 use crate::target::contracts;
 use crate::target::definition::Target;
 use crate::target::effects::{EffectError, SignalEffects};
+use crate::target::error::{TargetError, TuningError};
 use crate::target::spec;
 use crate::telemetry::{Evaluation, Operation, Request, Span, conventions as names};
 use crate::world::clock;
@@ -46,40 +46,7 @@ const GROUP_TIME: Duration = Duration::from_millis(200);
 /// Races lost in a row before staging is held while the Tuner is called.
 const PATIENCE: u32 = 1;
 
-#[derive(Debug, thiserror::Error)]
-pub enum TuningError {
-    #[error(transparent)]
-    Child(#[from] ChildError),
-    #[error(transparent)]
-    Staging(#[from] StagingError),
-    #[error(transparent)]
-    Conversation(#[from] ConversationError),
-    /// An effect that a signal requests.
-    #[error("{}", .0.messages.join(": "))]
-    Effect(Failure),
-}
-
-impl agent_core::formats::diagnose::Diagnose for TuningError {
-    fn kind(&self) -> agent_core::formats::diagnose::FailureKind {
-        match self {
-            Self::Child(error) => error.kind(),
-            Self::Staging(error) => error.kind(),
-            Self::Conversation(error) => error.kind(),
-            Self::Effect(failure) => failure.kind,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Child(error) => error.hint(),
-            Self::Staging(error) => error.hint(),
-            Self::Conversation(error) => error.hint(),
-            Self::Effect(failure) => failure.hint.clone(),
-        }
-    }
-}
-
-/// The Tuner's outcome of one signal.
+/// What the Tuner made of one signal.
 #[derive(Debug)]
 pub enum Tuned {
     Unchanged(CallResult),
@@ -116,7 +83,10 @@ impl Applied {
 
 /// The start parameters of a target's Tuner, and the one folder it may write, which exists until
 /// that value is dropped.
-pub fn confined(repository: &Repository, target: &Target) -> Result<(ChildSpec, Scratch), Failure> {
+pub fn confined(
+    repository: &Repository,
+    target: &Target,
+) -> Result<(ChildSpec, Scratch), TargetError> {
     let mut spec = spec::tuner(target, repository)?;
     if let Some(entry) = &target.manifest.tuner {
         confinement::confine(&mut spec, entry, false, target, repository)?;
@@ -140,7 +110,7 @@ pub struct Tuner {
 
 impl Tuner {
     /// Starts the Tuner of a target (active's, as a rule).
-    pub async fn start(repository: &Repository, target: &Target) -> Result<Self, Failure> {
+    pub async fn start(repository: &Repository, target: &Target) -> Result<Self, TargetError> {
         Self::start_within(target.manifest.limits.memory(), repository, target).await
     }
 
@@ -149,9 +119,9 @@ impl Tuner {
         memory: Option<u64>,
         repository: &Repository,
         target: &Target,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, TargetError> {
         let schema = contracts::state_schema(target, repository)?;
-        let rules = Rules::new(schema.as_ref()).map_err(Failure::input)?;
+        let rules = Rules::new(schema.as_ref()).map_err(TargetError::Schema)?;
         let (mut spec, scratch) = confined(repository, target)?;
         spec.memory = memory;
         let child = Child::start(&spec).await?;
@@ -365,7 +335,7 @@ impl Tuner {
 }
 
 /// Staging on what is served now, its signals replayed where they began on something older.
-pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, Failure> {
+pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, TargetError> {
     brought_forward(repository.staging()?, tuner, repository).await
 }
 
@@ -374,7 +344,7 @@ pub async fn brought_forward(
     mut staging: Staging,
     tuner: &Tuner,
     repository: &Repository,
-) -> Result<Staging, Failure> {
+) -> Result<Staging, TargetError> {
     let active = repository.active()?;
     let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
@@ -386,14 +356,14 @@ pub fn replay(
     repository: &Repository,
     staging: &mut Staging,
     active: &Active,
-) -> Result<Rebased, Failure> {
+) -> Result<Rebased, TargetError> {
     let rebased = if staging.has_signals()? {
         let target = repository.target(&What::Active)?;
         event_loop::block_on(async {
             let tuner = Tuner::start(repository, &target).await?;
             let rebased = rebase(staging, active, &tuner).await;
             tuner.end().await;
-            rebased.map_err(Failure::from)
+            rebased.map_err(TargetError::from)
         })??
     } else {
         // edits alone, which an agent without a Tuner has too
@@ -816,7 +786,8 @@ impl Batch<'_> {
             arguments: &arguments,
             conversation: conversation.as_ref().map(|conversation| &conversation.shown),
         };
-        let supply = self.effects.supply(&signal.id).map_err(TuningError::Effect)?;
+        let supply =
+            self.effects.supply(&signal.id).map_err(|error| TuningError::Effect(error.into()))?;
         let applied = operation.around(self.tuner.apply(&attempt.state, call, supply)).await;
         let (tuned, effects, touched) = match applied
             .inspect_err(|error| operation.fail("child_failed", &error.to_string()))?

@@ -1,13 +1,12 @@
 //! Withdraws signals, by id or by tag.
 
 use crate::conversations;
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::staging::{Known, Scope, Staging, Withdrawn};
+use crate::target::error::TargetError;
 use crate::target::replay;
 use crate::target::tuner::{self, Tuner};
 use crate::world::event_loop;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::state::journal::{self, Fold, Heading, Record};
 use agent_core::version::what::What;
 use semver::Version;
@@ -64,7 +63,7 @@ pub fn withdraw(
     selection: &Selection,
     dry_run: bool,
     verify: bool,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, TargetError> {
     let target = repository.target(&What::Active)?;
     event_loop::block_on(async {
         // the Journal is read while the Tuner's process starts
@@ -87,7 +86,7 @@ async fn through(
     selection: &Selection,
     dry_run: bool,
     verify: bool,
-) -> Result<Outcome, Failure> {
+) -> Result<Outcome, TargetError> {
     let mut staging = tuner::brought_forward(staging, tuner, repository).await?;
     if !dry_run {
         staging.hold()?;
@@ -117,7 +116,7 @@ async fn through(
 }
 
 /// Replays a whole Journal.
-async fn replayed(tuner: &Tuner, bytes: &[u8]) -> Result<Result<(), String>, Failure> {
+async fn replayed(tuner: &Tuner, bytes: &[u8]) -> Result<Result<(), String>, TargetError> {
     let start = Fold::begin(bytes)?.state;
     let mut walked = Vec::new();
     journal::walk(bytes, |record, after| walked.push((record.clone(), after.clone())))?;
@@ -127,24 +126,11 @@ async fn replayed(tuner: &Tuner, bytes: &[u8]) -> Result<Result<(), String>, Fai
     }))
 }
 
-/// A signal that was not found is no error if it was withdrawn before.
-fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), Failure> {
+/// A signal that was not found is no error where it was taken back before.
+fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), TargetError> {
     match known {
         _ if is_withdrawn => Ok(()),
-        Known::Yes => Err(Failure::new(
-            FailureKind::Refused,
-            format!(
-                "signal `{id}` was counted before the newest release or rollback, whose state does \
-                not come from signals alone"
-            ),
-        )
-        .with_hint(
-            "`agent rollback` to a version before it, then `agent tune` the other signals again, \
-            under new ids",
-        )),
-        Known::No | Known::Unsure(_) => {
-            Err(Failure::input(format!("no signal `{id}` was counted here"))
-                .with_hint("`agent state log` lists the signals of staging"))
-        }
+        Known::Yes => Err(TargetError::CountedBefore { id: id.to_owned() }),
+        Known::No | Known::Unsure(_) => Err(TargetError::NotCounted { id: id.to_owned() }),
     }
 }

@@ -3,6 +3,7 @@
 use crate::child::ChildError;
 use crate::error::Failure;
 use crate::repository::RepositoryError;
+use crate::target::TargetError;
 use crate::testing::tier::TierError;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
@@ -47,6 +48,12 @@ impl From<TierError> for TierFailure {
 
 impl From<RepositoryError> for TierFailure {
     fn from(error: RepositoryError) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+impl From<TargetError> for TierFailure {
+    fn from(error: TargetError) -> Self {
         Failure::from(error).into()
     }
 }

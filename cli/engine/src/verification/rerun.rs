@@ -80,7 +80,7 @@ struct Rerun<'a> {
 impl Rerun<'_> {
     /// Any commit as a target, even if it may not be served.
     fn target(&self, commit: &ObjectId) -> Result<Target, Failure> {
-        self.repository.target(&What::Name(commit.to_string()))
+        Ok(self.repository.target(&What::Name(commit.to_string()))?)
     }
 
     fn own(

@@ -1,5 +1,6 @@
 //! The discovery results that were recorded with the servers' Contracts, by code.
 
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::Discovery;
 use agent_core::protocol::mcp::Era;
@@ -30,7 +31,7 @@ impl DiscoveryRecords {
             repository.notices.warn(format!(
                 "the recorded discovery of {} cannot be read: {}",
                 target.shown(),
-                error.messages.join(": ")
+                error.messages().join(": ")
             ));
             None
         });

@@ -48,7 +48,7 @@ impl Overlays {
         let overlay = read.map(|read| {
             let (fitted, faults) = read.fitted(&discovery.tools);
             if !faults.is_empty() {
-                self.warn(repository, &overlay::Misfit::of(target, &faults));
+                self.warn(repository, &overlay::misfit(target, &faults));
             }
             Rc::new(fitted)
         });

@@ -4,6 +4,7 @@
 use crate::mcp::canary_watch::{CanaryWatch, Running};
 use crate::mcp::route::Route;
 use crate::mcp::stat_cache::StatCache;
+use agent_core::formats::diagnose::{Diagnose as _, Messages as _};
 use agent_core::protocol::discovery::Lifetime;
 use agent_core::protocol::traffic::Traffic;
 use agent_core::version::what::What;
@@ -145,10 +146,10 @@ impl Targets {
             Err(error) => error,
         };
         let Some(known) = known.filter(|_| !matches!(what, What::Staging | What::Worktree)) else {
-            return Err(error);
+            return Err(error.into());
         };
-        let why = error.messages.join(": ");
-        let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        let why = error.messages().join(": ");
+        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
         if self.refused.borrow_mut().insert(route.clone(), why.clone()).as_ref() != Some(&why) {
             repository.warn(&format!(
                 "{why}; {} is served until that is fixed{hint}",

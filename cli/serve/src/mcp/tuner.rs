@@ -24,12 +24,10 @@ use agent_engine::child::{Child, Opening, Role};
 use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
-use agent_engine::target::Target;
 use agent_engine::target::call;
 use agent_engine::target::effects::{BatchLimits, EffectError, SignalEffects};
-use agent_engine::target::tuner::{
-    Batch, Incoming, Outcome, Rejected, Settled, Tuner, TuningError,
-};
+use agent_engine::target::tuner::{Batch, Incoming, Outcome, Rejected, Settled, Tuner};
+use agent_engine::target::{Target, TuningError};
 use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -53,7 +51,7 @@ impl Server for Tuner {
         _opening: &Opening,
     ) -> Result<Self, Failure> {
         let memory = target.manifest.limits.serving_memory();
-        Self::start_within(memory, repository, target).await
+        Ok(Self::start_within(memory, repository, target).await?)
     }
 
     fn child(&self) -> &Child {

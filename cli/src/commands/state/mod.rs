@@ -17,7 +17,7 @@ use agent_core::state::journal::Draft;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, state_value};
 use agent_engine::staging::Active;
-use agent_engine::target::contracts::STATE_SCHEMA_FILE;
+use agent_engine::target::STATE_SCHEMA_FILE;
 use serde_json::Value;
 
 /// Show, compare, edit and trace the learned state

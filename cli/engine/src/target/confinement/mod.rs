@@ -4,9 +4,9 @@
 pub mod probe;
 
 use crate::child::{ChildSpec, Role};
-use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::definition::Target;
+use crate::target::error::TargetError;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};
@@ -53,7 +53,7 @@ pub fn confine(
     network: bool,
     target: &Target,
     repository: &Repository,
-) -> Result<(), Failure> {
+) -> Result<(), TargetError> {
     let manifest = &target.manifest;
     let layout = &repository.layout;
     let holes = holes(repository, manifest);
@@ -95,7 +95,7 @@ struct Requested {
 }
 
 impl Requested {
-    fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, Failure> {
+    fn of(entry: &EntryPoint, holes: &[PathBuf]) -> Result<Self, TargetError> {
         let paths = entry
             .read
             .iter()
@@ -105,34 +105,19 @@ impl Requested {
             paths.partition(|path| path.starts_with(ALL_DEVICES));
         let refused = |path: &PathBuf| Some((path.clone(), manifest::refusal(path.to_str()?)?));
         if let Some((path, why)) = folders.iter().chain(&devices).find_map(refused) {
-            return Err(Failure::input(format!(
-                "agent.toml: `read` leads to {}: {why}",
-                path.display()
-            )));
+            return Err(TargetError::ReadRefused { path, why });
         }
         let resolved = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         let is_in_hole =
             |path: &&PathBuf| holes.iter().any(|hole| path.starts_with(resolved(hole)));
         if let Some(path) = folders.iter().find(is_in_hole) {
-            return Err(Failure::input(format!(
-                "agent.toml: `read` names {}, which is part of this \
-                repository",
-                path.display()
-            ))
-            .with_hint(
-                "a Runner or a Tuner has no access to what judges it; its own code is readable \
-                    anyway",
-            ));
+            return Err(TargetError::ReadsRepository { path: path.clone() });
         }
         if let Some(path) = devices
             .iter()
             .find(|path| path.metadata().is_ok_and(|file| !file.file_type().is_char_device()))
         {
-            return Err(Failure::input(format!(
-                "agent.toml: `read` names {}, which is not a character device",
-                path.display()
-            ))
-            .with_hint("name devices one by one; a disk would hold every file of the repository"));
+            return Err(TargetError::ReadsNoCharacters { path: path.clone() });
         }
         Ok(Self { folders, devices })
     }
