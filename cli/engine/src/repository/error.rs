@@ -48,7 +48,9 @@ pub enum RepositoryError {
     Unjoined { head: String, other: String, source: Box<RepositoryError> },
     #[error("{origin} is not UTF-8")]
     NotUtf8 { origin: String },
-    #[error("{lack}; nothing is judged here until it is back, since its levels are spent")]
+    #[error(
+        "{lack}; no version is judged here until it is back, since its attempts have used part of alpha"
+    )]
     LedgerLacks { lack: Lack, mend: String },
     #[error("there is no {what} `{id}`")]
     NotInInbox { what: &'static str, id: String },
@@ -62,7 +64,7 @@ pub enum RepositoryError {
     NotAMute { origin: String, source: serde_json::Error },
     #[error("{origin}: {problem}")]
     Canary { origin: String, problem: String },
-    #[error("others kept pushing to {remote}: {why}")]
+    #[error("other clones kept pushing to {remote}: {why}")]
     Outrun { remote: String, why: String },
 
     // Journals of versions
@@ -159,9 +161,7 @@ impl Diagnose for RepositoryError {
             Self::NotInInbox { .. } => "`agent architect list` shows what there is",
             Self::NoFiring { .. } => "`agent trigger list` shows what fired",
             Self::Outrun { .. } => "run it again; nothing was lost",
-            Self::NoJournal { .. } => {
-                "signals of versions are taken back where the versions were made"
-            }
+            Self::NoJournal { .. } => "withdraw it in the clone that made the version",
             _ => return None,
         };
         Some(hint.to_owned())

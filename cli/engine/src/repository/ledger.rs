@@ -220,7 +220,7 @@ impl<'a> LedgerRef<'a> {
         Ok(edited.map(|_| restored))
     }
 
-    /// What there is, in a line.
+    /// A summary in one line.
     pub fn shown(&self) -> Result<String, RepositoryError> {
         let ledger = of_view(&RECORD.view(self.git)?)?;
         if ledger.is_empty() {

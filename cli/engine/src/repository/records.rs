@@ -122,7 +122,7 @@ impl Record {
         self.view_of(git, heads)
     }
 
-    /// What its refs have, and nothing else.
+    /// The content of its refs alone.
     pub fn view_of_refs<'a>(&self, git: &'a Git) -> Result<View<'a>, RepositoryError> {
         self.view_of(git, git.record_heads(self.name)?)
     }

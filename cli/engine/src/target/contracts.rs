@@ -20,7 +20,7 @@ use agent_core::protocol::discovery::{Discovery, LISTS};
 use agent_core::version::reverts::{self, Commit};
 use serde_json::Value;
 
-/// What a target promises.
+/// The Contract of a target.
 pub fn of(target: &Target, repository: &Repository) -> Result<Contract, TargetError> {
     let mut contract = recorded(target, repository)?;
     contract.state = state_schema(target, repository)?;

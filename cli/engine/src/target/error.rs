@@ -25,7 +25,7 @@ use std::path::PathBuf;
 pub enum TargetError {
     #[error("{of} has no {STATE_FILE}")]
     NoState { of: String },
-    #[error("git makes no tree of this working tree, so it has no difference to a version")]
+    #[error("git cannot make a tree of this working tree, so it cannot be compared with a version")]
     NoTree,
     #[error("{of} has no Tuner: agent.toml has no [tuner]")]
     NoTuner { of: String },
@@ -35,7 +35,7 @@ pub enum TargetError {
     NothingAt { origin: String },
     #[error("{0}")]
     Schema(String),
-    #[error("the state has schema version {old}, and {target} knows only {new}")]
+    #[error("the state has schema version {old}, and {target} supports only {new}")]
     OlderSchema { old: u64, new: u64, target: String },
     #[error("the state that {target} would be served with does not fit it: {problem}")]
     UnfitState { target: String, problem: String },
@@ -47,7 +47,7 @@ pub enum TargetError {
         places.join(", "))]
     StateConflict { code: String, places: Vec<String> },
     #[error(
-        "the state that is served has schema version {served}, and {code} knows only \
+        "the state that is served has schema version {served}, and {code} supports only \
         {known}"
     )]
     ServedIsNewer { served: u64, known: u64, code: String },
@@ -189,7 +189,7 @@ impl Diagnose for TargetError {
                 ));
             }
             Self::NoMigration { .. } => {
-                "write it: a function `migrate(state)` that gives back the state in its new form"
+                "write it: a function `migrate(state)` that returns the state in its new form"
             }
             Self::StateConflict { .. } => {
                 return Some(format!(
@@ -202,8 +202,8 @@ impl Diagnose for TargetError {
             }
             Self::UnfitOverlay { key, .. } => {
                 return Some(format!(
-                    "`agent state set {key}.PATH=VALUE` sets a part anew (of a tool or a \
-                    parameter that is no longer there: what holds it, without it); `agent state \
+                    "`agent state set {key}.PATH=VALUE` corrects a part (to remove a tool or a \
+                    parameter, set the object that contains it); `agent state \
                     reset` discards the updates"
                 ));
             }
@@ -213,8 +213,8 @@ impl Diagnose for TargetError {
             }
             Self::NotCounted { .. } => "`agent state log` lists the signals of staging",
             Self::ReadsRepository { .. } => {
-                "what a Runner or a Tuner is judged by stays out of its reach; its code is \
-                readable as it is"
+                "a Runner or a Tuner has no access to what judges it; its own code is readable \
+                anyway"
             }
             Self::ReadsNoCharacters { .. } => {
                 "name devices one by one; a disk would hold every file of the repository"

@@ -58,7 +58,7 @@ impl From<TargetError> for TierFailure {
     }
 }
 
-/// Of rooms below, whose failures nothing else here distinguishes.
+/// Of lower modules, whose failures need not be distinguished.
 impl From<Failure> for TierFailure {
     fn from(failure: Failure) -> Self {
         match failure.kind {
