@@ -181,6 +181,6 @@ fn report(
             "conversation": arguments.conversation,
         "version": target.version, "commit": target.commit, "revision": target.state.revision,
         "is_error": result.is_error(), "duration_ms": called.duration_ms,
-            "result": call::for_host(result.raw()),
+            "result": call::for_host(result.clone()),
     }));
 }

@@ -6,6 +6,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -70,37 +71,14 @@ impl Serialize for RawObject {
 }
 
 fn serialize<S: Serializer>(
-    members: &[(String, impl Serialize)],
+    members: &[(impl AsRef<str>, impl Serialize)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(members.len()))?;
     for (key, value) in members {
-        map.serialize_entry(key, value)?;
+        map.serialize_entry(key.as_ref(), value)?;
     }
     map.end()
-}
-
-/// An object without some members of its member `_meta`, and without `_meta` where none is left of
-/// it. `None` where nothing is to be removed, or it cannot be read.
-pub fn without_in_meta(
-    object: &RawValue,
-    is_removed: impl Fn(&str) -> bool,
-) -> Option<Box<RawValue>> {
-    let Members(mut members) = serde_json::from_str::<Members<&RawValue>>(object.get()).ok()?;
-    let at = members.iter().position(|(name, _)| name == "_meta")?;
-    let Members(mut meta) = serde_json::from_str::<Members<&RawValue>>(members[at].1.get()).ok()?;
-    let before = meta.len();
-    meta.retain(|(name, _)| !is_removed(name));
-    if meta.len() == before && before > 0 {
-        return None;
-    }
-    if meta.is_empty() {
-        members.remove(at);
-        return Some(Members(members).to_raw());
-    }
-    let meta = Members(meta).to_raw();
-    members[at].1 = &meta;
-    Some(Members(members).to_raw())
 }
 
 impl<'de> Deserialize<'de> for RawObject {
@@ -110,31 +88,43 @@ impl<'de> Deserialize<'de> for RawObject {
 }
 
 /// The members of an object in their order, no name twice.
-pub(crate) struct Members<V>(pub(crate) Vec<(String, V)>);
+pub(crate) struct Members<V, N = String>(pub(crate) Vec<(N, V)>);
 
-impl Members<&RawValue> {
-    fn to_raw(&self) -> Box<RawValue> {
+/// A name that is borrowed where it has no escapes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl AsRef<str> for Name<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Members<&RawValue, Name<'_>> {
+    pub(crate) fn to_raw(&self) -> Box<RawValue> {
         to_raw_value(self).expect("an object of raw values serialises")
     }
 }
 
-impl<V: Serialize> Serialize for Members<V> {
+impl<V: Serialize, N: AsRef<str>> Serialize for Members<V, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(&self.0, serializer)
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+impl<'de, V: Deserialize<'de>, N: Deserialize<'de> + AsRef<str>> Deserialize<'de>
+    for Members<V, N>
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object<V>(PhantomData<V>);
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for Object<V> {
-            type Value = Members<V>;
+        struct Object<V, N>(PhantomData<(V, N)>);
+        impl<'de, V: Deserialize<'de>, N: Deserialize<'de> + AsRef<str>> Visitor<'de> for Object<V, N> {
+            type Value = Members<V, N>;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a JSON object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<V>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::with_capacity(map.size_hint().unwrap_or(4));
                 while let Some(entry) = map.next_entry()? {
                     members.push(entry);
@@ -155,14 +145,15 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
 const FEW: usize = 8;
 
 /// A name that two members have: programs disagree on which of them counts.
-fn repeated<T>(members: &[(String, T)]) -> Option<&str> {
+fn repeated<T>(members: &[(impl AsRef<str>, T)]) -> Option<&str> {
     if members.len() <= FEW {
-        let mut names = members.iter().map(|(name, _)| name.as_str()).enumerate();
-        let is_before =
-            |(at, name): &(usize, &str)| members[..*at].iter().any(|(earlier, _)| earlier == name);
+        let mut names = members.iter().map(|(name, _)| name.as_ref()).enumerate();
+        let is_before = |(at, name): &(usize, &str)| {
+            members[..*at].iter().any(|(earlier, _)| earlier.as_ref() == *name)
+        };
         return names.find(is_before).map(|(_, name)| name);
     }
-    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+    let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_ref()).collect();
     names.sort_unstable();
     names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -7,16 +7,13 @@ use crate::target::overlay::{OVERLAY_FACTS, Shown};
 use crate::telemetry::{Operation, Request, Span, conventions as names};
 use crate::world::clock;
 use agent_core::canary::Arm;
-use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::discovery::takes_conversation;
 use agent_core::protocol::mcp::{self, Era};
-use agent_core::protocol::raw_object::{RawObject, without_in_meta};
+use agent_core::protocol::raw_object::RawObject;
 use agent_core::protocol::wire;
 use agent_core::state::signal::CONVERSATION_ARGUMENT;
-use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
-use std::path::Path;
 use std::pin::pin;
 use std::time::Instant;
 
@@ -35,13 +32,6 @@ pub struct Call<'a> {
     pub shown: Option<&'a Shown>,
     /// The request's id at the child, from `Child::fresh_id`.
     pub id: u64,
-}
-
-/// The state as a Runner gets it.
-#[derive(Serialize)]
-struct GivenState<'a> {
-    revision: &'a ObjectId,
-    path: &'a Path,
 }
 
 /// The arm of a canary that a conversation is in.
@@ -148,8 +138,8 @@ impl Call<'_> {
     }
 
     fn add_meta(&mut self, trace: Option<&str>) {
-        let (state, meta) = (&self.target.state, &mut self.meta);
-        meta.set(wire::STATE, &GivenState { revision: &state.revision, path: state.file.path() });
+        let meta = &mut self.meta;
+        meta.set(wire::STATE, &self.target.state.in_meta());
         if let Some(held) = &self.conversation {
             let kept = held.latest();
             let mut conversation =
@@ -254,9 +244,16 @@ pub fn conversation_of(meta: Option<&RawObject>, params: &RawObject) -> Option<S
     let in_meta = meta
         .and_then(|meta| meta.object(wire::CONVERSATION))
         .and_then(|conversation| conversation.text("id"));
-    let in_arguments =
-        || params.object("arguments").and_then(|arguments| arguments.text(CONVERSATION_ARGUMENT));
+    let in_arguments = || {
+        let arguments = params.get("arguments").filter(|raw| may_have(raw, CONVERSATION_ARGUMENT));
+        RawObject::parse(arguments?)?.text(CONVERSATION_ARGUMENT)
+    };
     in_meta.or_else(in_arguments).filter(|id| !id.is_empty())
+}
+
+/// Whether a value may have a member of that name, by its text: a search is quicker than parsing.
+fn may_have(raw: &RawValue, name: &str) -> bool {
+    raw.get().contains(name) || raw.get().contains('\\')
 }
 
 /// The parameters and `_meta` of a call that is typed: a tool that takes a `conversation_id` gets
@@ -286,8 +283,8 @@ pub async fn typed_params(
 
 /// A result as a host sees it: what travels between the shim and the child in `_meta` stays there,
 /// all else keeps its bytes.
-pub fn for_host(result: &RawValue) -> Box<RawValue> {
-    without_in_meta(result, wire::is_ours).unwrap_or_else(|| result.to_owned())
+pub fn for_host(result: CallResult) -> Box<RawValue> {
+    result.without_in_meta(wire::is_ours)
 }
 
 #[cfg(test)]
@@ -297,7 +294,8 @@ mod tests {
     #[test]
     fn host_result_omits_internal_meta() {
         let shown = |text: &str| {
-            for_host(&RawValue::from_string(text.to_owned()).unwrap()).get().to_owned()
+            let raw = RawValue::from_string(text.to_owned()).unwrap();
+            for_host(CallResult::parse(raw).unwrap()).get().to_owned()
         };
         let plain = r#"{"content":[],"n":1.10}"#;
         assert_eq!(shown(plain), plain);

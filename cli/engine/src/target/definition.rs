@@ -7,8 +7,11 @@ use agent_core::formats::manifest::Manifest;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::what::What;
 use semver::Version;
+use serde::Serialize;
 use serde_json::Value;
-use std::path::PathBuf;
+use serde_json::value::{RawValue, to_raw_value};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The state's JSON Schema, in every tree that has one.
 pub const STATE_SCHEMA_FILE: &str = "state/schema.json";
@@ -19,6 +22,24 @@ pub struct State {
     pub revision: ObjectId,
     pub file: StateFile,
     pub value: Value,
+    in_meta: OnceLock<Box<RawValue>>,
+}
+
+impl State {
+    pub fn new(revision: ObjectId, file: StateFile, value: Value) -> Self {
+        Self { revision, file, value, in_meta: OnceLock::new() }
+    }
+
+    /// As a Runner gets it with each call, which is the same text each time.
+    pub fn in_meta(&self) -> &RawValue {
+        #[derive(Serialize)]
+        struct Given<'a> {
+            revision: &'a ObjectId,
+            path: &'a Path,
+        }
+        let given = || to_raw_value(&Given { revision: &self.revision, path: self.file.path() });
+        self.in_meta.get_or_init(|| given().expect("a path of ours is text"))
+    }
 }
 
 /// Code and state to run together.

@@ -327,7 +327,7 @@ impl Repository {
         let revision = ObjectId::of_blob(bytes);
         // a mark that an editor put there is nothing that every JSON parser takes
         let file = StateFile::of(&self.layout, &revision, document::unmarked(bytes))?;
-        Ok(State { revision, file, value })
+        Ok(State::new(revision, file, value))
     }
 
     fn materialised(&self, value: &Value) -> Result<State, TargetError> {

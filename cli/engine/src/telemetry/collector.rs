@@ -4,7 +4,6 @@
 //! An unreachable collector loses its exports but delays nothing, except for a second at exit. A
 //! failed export is reported once, as soon as it fails.
 
-use super::metrics::Histograms;
 use crate::world::env;
 use crate::world::store::provide_tls;
 use opentelemetry_otlp::{
@@ -17,7 +16,7 @@ use opentelemetry_sdk::logs::{self, BatchLogProcessor, LogBatch, SdkLoggerProvid
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
-use opentelemetry_sdk::trace::{self, BatchSpanProcessor, SdkTracerProvider, SpanData};
+use opentelemetry_sdk::trace::{self, BatchSpanProcessor, SpanData};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -207,9 +206,7 @@ fn protocol(named: Option<&str>) -> Option<Protocol> {
 
 /// The collector while things are recorded.
 pub(super) struct Collector {
-    pub(super) histograms: Histograms,
     meters: SdkMeterProvider,
-    tracers: SdkTracerProvider,
     loggers: SdkLoggerProvider,
     complaint: Arc<FailureReport>,
 }
@@ -217,21 +214,19 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn new(
         meters: SdkMeterProvider,
-        tracers: SdkTracerProvider,
         loggers: SdkLoggerProvider,
         complaint: Arc<FailureReport>,
     ) -> Self {
-        Self { histograms: Histograms::of(&meters), meters, tracers, loggers, complaint }
+        Self { meters, loggers, complaint }
     }
 
-    /// Sends what there is.
-    pub(super) fn flush(&self) {
+    /// Sends what there is, the spans by what flushes them.
+    pub(super) fn flush(&self, spans: impl FnOnce() -> OTelSdkResult + Send + 'static) {
         let (sender, ended) = mpsc::channel();
-        let (meters, tracers, loggers) =
-            (self.meters.clone(), self.tracers.clone(), self.loggers.clone());
+        let (meters, loggers) = (self.meters.clone(), self.loggers.clone());
         std::thread::spawn(move || {
             // each of them, whatever became of the one before
-            let sent = [tracers.force_flush(), loggers.force_flush(), meters.force_flush()];
+            let sent = [spans(), loggers.force_flush(), meters.force_flush()];
             let _ = sender.send(sent.into_iter().find(Result::is_err));
         });
         match ended.recv_timeout(END_WITHIN) {

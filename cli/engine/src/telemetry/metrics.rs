@@ -1,8 +1,8 @@
 //! The histograms, and how what they counted is read.
 
 use super::lines::Lines;
+use super::record::Measurement;
 use agent_core::protocol::conventions as names;
-use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry::trace::SpanKind;
 use opentelemetry_sdk::Resource;
@@ -39,22 +39,59 @@ impl Histograms {
         }
     }
 
-    pub(super) fn record(&self, kind: &SpanKind, took: Duration, labels: &[KeyValue]) {
-        let histogram = if *kind == SpanKind::Server { &self.server } else { &self.client };
-        histogram.record(took.as_secs_f64(), labels);
+    fn record(&self, measurement: &Measurement) {
+        let Measurement { labels, more, took } = measurement;
+        let is_served = labels.kind == SpanKind::Server;
+        let histogram = if is_served { &self.server } else { &self.client };
+        if more.is_empty() {
+            histogram.record(took.as_secs_f64(), labels.pairs());
+        } else {
+            histogram.record(took.as_secs_f64(), &[labels.pairs(), more].concat());
+        }
+    }
+}
+
+/// The histograms of this process: those whose lines are written here, and the collector's.
+#[derive(Debug)]
+pub(super) struct Meters {
+    resource: Resource,
+    /// Made when something is measured first: it takes a thread.
+    own: Option<Measured>,
+    collector: Option<Histograms>,
+}
+
+impl Meters {
+    pub(super) fn new(resource: Resource, collector: Option<Histograms>) -> Self {
+        Self { resource, own: None, collector }
+    }
+
+    pub(super) fn record(&mut self, measurements: &[Measurement]) {
+        for measurement in measurements {
+            let resource = &self.resource;
+            let own = self.own.get_or_insert_with(|| Measured::new(resource.clone()));
+            own.histograms.record(measurement);
+            if let Some(collector) = &self.collector {
+                collector.record(measurement);
+            }
+        }
+    }
+
+    /// What was measured since the last time.
+    pub(super) fn line(&self) -> Option<Vec<u8>> {
+        self.own.as_ref()?.line()
     }
 }
 
 /// The histograms whose lines are written here.
 #[derive(Debug)]
-pub(super) struct Measured {
-    pub(super) histograms: Histograms,
+struct Measured {
+    histograms: Histograms,
     provider: SdkMeterProvider,
     read: Slot,
 }
 
 impl Measured {
-    pub(super) fn new(resource: Resource) -> Self {
+    fn new(resource: Resource) -> Self {
         let read = Slot::default();
         let reader = PeriodicReader::builder(read.clone()).with_interval(NEVER).build();
         let provider =
@@ -62,8 +99,7 @@ impl Measured {
         Self { histograms: Histograms::of(&provider), provider, read }
     }
 
-    /// What was measured since the last time.
-    pub(super) fn line(&self) -> Option<Vec<u8>> {
+    fn line(&self) -> Option<Vec<u8>> {
         self.provider.force_flush().ok()?;
         self.read.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

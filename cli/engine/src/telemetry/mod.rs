@@ -7,17 +7,24 @@
 //! `spool`, `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
+mod attributes;
 mod cached_fold;
 mod collector;
 mod content;
 mod debug;
+mod destinations;
 mod evaluation;
 mod global;
+mod json;
+mod labels;
 mod lines;
 mod metrics;
 mod operation;
 mod pipeline;
+mod record;
 mod records;
+mod request;
+mod served;
 mod settings;
 mod span;
 mod spool;
@@ -26,11 +33,13 @@ mod subscriber;
 mod traceparent;
 
 pub use agent_core::protocol::conventions;
+pub use attributes::AttributeValue;
 pub use cached_fold::CachedFold;
 pub use content::{AnsweredCall, KeyError, Recorder, key_of, record_call};
 pub use evaluation::Evaluation;
-pub use operation::{Operation, Request, Transport};
+pub use operation::Operation;
 pub use records::{Recorded, Records, Source};
+pub use request::{Request, Transport};
 pub use settings::Settings;
 pub use span::{Past, Span};
 pub use spool::{Signal, SpoolError, day_of};

@@ -1,12 +1,15 @@
 //! From the hot path to the spool: a span that ends is added to a line under a short lock, and a
 //! thread writes what has gathered once a second. What the span itself takes is free again at once,
-//! in the thread that made it.
+//! in the thread that made it. How long requests took goes to the histograms in that thread, which
+//! look up the labels of each.
 //!
 //! The thread starts with the first thing to write. Memory is bounded: beyond the bound things are
 //! dropped, counted, and the count is recorded.
 
 use super::content::{self, Waiting};
 use super::lines::Lines;
+use super::metrics::Meters;
+use super::record::{Measurement, SpanRecord};
 use super::settings::Settings;
 use super::spool::{self, Signal, Spool, SpoolError};
 use crate::world::clock;
@@ -14,13 +17,12 @@ use crate::world::fs::FsError;
 use crate::world::store::Store;
 use agent_core::protocol::conventions as names;
 use jiff::SignedDuration;
+use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::{LogRecord as _, Severity};
 use opentelemetry::time::now;
-use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord};
-use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,7 @@ struct Pending {
     /// A line that is not ended, and how many spans it has.
     line: Vec<u8>,
     spans: usize,
+    measurements: Vec<Measurement>,
     logs: Vec<Log>,
     calls: Vec<Waiting>,
     call_bytes: usize,
@@ -82,16 +85,11 @@ impl std::fmt::Debug for Buffer {
 }
 
 impl Buffer {
-    /// `measured` returns the line of metrics recorded since its last call.
-    pub(super) fn new(
-        settings: Settings,
-        resource: &Resource,
-        measured: fn() -> Option<Vec<u8>>,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, resource: &Resource, meters: Meters) -> Self {
         let lines = Arc::new(Lines::of(resource));
         let writer = Writer {
             settings,
-            measured,
+            meters,
             measures_at: None,
             lines: Arc::clone(&lines),
             spool: None,
@@ -124,6 +122,15 @@ impl Buffer {
             BATCH => self.0.work.notify_one(),
             _ => {}
         }
+    }
+
+    /// A span that has ended.
+    pub(super) fn push_span(&self, span: &SpanRecord, measurement: Option<Measurement>) {
+        self.push(|pending| {
+            self.0.lines.add_span(&mut pending.line, span);
+            pending.spans += 1;
+            pending.measurements.extend(measurement);
+        });
     }
 
     /// A call with its content, which is not parsed yet.
@@ -211,6 +218,7 @@ impl Buffer {
         pending.call_bytes = 0;
         Batch {
             line,
+            measurements: std::mem::take(&mut pending.measurements),
             logs: std::mem::take(&mut pending.logs),
             calls: std::mem::take(&mut pending.calls),
             dropped: std::mem::take(&mut pending.dropped),
@@ -231,6 +239,7 @@ impl Buffer {
 
 struct Batch {
     line: Vec<u8>,
+    measurements: Vec<Measurement>,
     logs: Vec<Log>,
     calls: Vec<Waiting>,
     dropped: u64,
@@ -240,8 +249,8 @@ struct Batch {
 /// The state of the thread.
 struct Writer {
     settings: Settings,
-    measured: fn() -> Option<Vec<u8>>,
-    /// When to ask next for what was measured; `None` when nothing can have been since.
+    meters: Meters,
+    /// When to write next what was measured; `None` when nothing can have been since.
     measures_at: Option<Instant>,
     lines: Arc<Lines>,
     spool: Option<Spool>,
@@ -270,6 +279,7 @@ impl Writer {
 
     fn write(&mut self, taken: &mut Batch) -> Result<(), SpoolError> {
         let flush = taken.flush.is_some();
+        self.meters.record(&taken.measurements);
         self.append(taken)?;
         let Some(spool) = &mut self.spool else { return Ok(()) };
         if spool.close(flush) {
@@ -327,7 +337,7 @@ impl Writer {
         }
         let is_idle = taken.line.is_empty() && taken.logs.is_empty();
         self.measures_at = (!is_idle).then(|| now + WRITE_EVERY);
-        (self.measured)()
+        self.meters.line()
     }
 
     fn put(&mut self, signal: Signal, line: &[u8]) -> Result<(), FsError> {
@@ -352,25 +362,6 @@ fn dropped_record(count: u64) -> Log {
     record.set_observed_timestamp(now());
     record.add_attribute(names::DROPPED, i64::try_from(count).unwrap_or(i64::MAX));
     (record, scope)
-}
-
-impl SpanProcessor for Buffer {
-    fn on_start(&self, _span: &mut Span, _context: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.push(|pending| {
-            self.0.lines.add_span(&mut pending.line, &span);
-            pending.spans += 1;
-        });
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
-        Ok(())
-    }
 }
 
 impl LogProcessor for Buffer {
@@ -403,7 +394,10 @@ mod tests {
             store: agent_core::formats::manifest::Store::default(),
             agent: None,
         };
-        let buffer = Buffer::new(settings, &Resource::builder_empty().build(), || None);
+        let buffer = {
+            let resource = Resource::builder_empty().build();
+            Buffer::new(settings, &resource, Meters::new(resource.clone(), None))
+        };
         // simulates a slow disk: the writer thread is blocked
         let mut writer = buffer.lock().unstarted.take().unwrap();
         let logger =

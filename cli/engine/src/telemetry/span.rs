@@ -1,13 +1,15 @@
 //! A span in progress; without a subscriber it costs nothing.
 
+use super::attributes::AttributeValue;
 use super::global::telemetry;
-use super::subscriber::{KIND, NAME, PARENT, Spans, TARGET};
+use super::record::SpanRecord;
+use super::served::{self, push_agent};
+use super::subscriber::{Spans, TARGET};
 use super::traceparent;
+use agent_core::formats::object_id::ObjectId;
 use agent_core::protocol::conventions as names;
-use opentelemetry::trace::{
-    Span as _, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt as _, Tracer as _,
-};
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::trace::SpanContext;
+use semver::Version;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 use tracing::Instrument as _;
@@ -36,27 +38,18 @@ impl Span {
         Self(tracing::Span::current())
     }
 
-    pub(super) fn open(
-        name: &str,
-        kind: &SpanKind,
-        parent: Parent<'_>,
-        attributes: impl IntoIterator<Item = KeyValue>,
-    ) -> Self {
-        let kind = match kind {
-            SpanKind::Server => "server",
-            SpanKind::Client => "client",
-            _ => "internal",
-        };
-        let remote = match parent {
-            Parent::Current => None,
-            Parent::Remote(traceparent) => traceparent,
-        };
-        let span = tracing::info_span!(
-            target: TARGET, "span", { NAME } = name, { KIND } = kind, { PARENT } = remote
-        );
-        // the fields of `tracing` are constants: those of a request are not
-        Spans::with(&span, |span| span.set_attributes(attributes));
-        Self(span)
+    /// Opens a span and describes it.
+    pub(super) fn open(parent: Parent<'_>, describe: impl FnOnce(&mut SpanRecord)) -> Self {
+        let span = Self(tracing::info_span!(target: TARGET, "span"));
+        span.edit(|record| {
+            if let Parent::Remote(Some(traceparent)) = parent
+                && let Some(remote) = traceparent::parse(traceparent)
+            {
+                record.continue_from(&remote);
+            }
+            describe(record);
+        });
+        span
     }
 
     /// An operation without a semantic convention.
@@ -70,64 +63,56 @@ impl Span {
     }
 
     fn of_kind(name: &str, kind: &'static str, parent: Parent<'_>) -> Self {
-        Self::open(name, &SpanKind::Internal, parent, attributes_of(kind))
+        Self::open(parent, |record| {
+            record.name = name.into();
+            mark_kind(record, kind);
+        })
     }
 
     pub fn is_recorded(&self) -> bool {
         !self.0.is_disabled()
     }
 
-    pub fn set(&self, key: &'static str, value: impl Into<Value>) {
-        if self.is_recorded() {
-            self.set_pair(KeyValue::new(key, value));
-        }
+    /// Works on the record, where there is one.
+    pub(super) fn edit<T>(&self, work: impl FnOnce(&mut SpanRecord) -> T) -> Option<T> {
+        Spans::with(&self.0, work)
     }
 
-    pub(super) fn set_pair(&self, pair: KeyValue) {
-        Spans::with(&self.0, |span| span.set_attribute(pair));
+    pub fn set<'a>(&self, key: &'static str, value: impl Into<AttributeValue<'a>>) {
+        self.edit(|record| record.attributes.push(key, value));
     }
 
     /// The same, where there is a value.
     pub fn set_some<T: ToString>(&self, key: &'static str, value: Option<T>) {
-        if let Some(value) = value.filter(|_| self.is_recorded()) {
-            self.set(key, value.to_string());
+        if let Some(value) = value {
+            self.edit(|record| record.attributes.push(key, value.to_string()));
         }
     }
 
     /// The agent it is about, and which version of it.
     pub fn of_agent(&self, version: Option<&impl ToString>) {
-        if self.is_recorded() {
-            let attributes = agent_attributes(version.map(ToString::to_string));
-            Spans::with(&self.0, |span| span.set_attributes(attributes));
-        }
+        self.edit(|record| {
+            let version = version.map(ToString::to_string);
+            push_agent(&mut record.attributes, agent(), version.as_deref());
+        });
     }
 
     /// What served: a version where there is one, and the state.
-    pub fn served_by(&self, version: Option<&impl ToString>, revision: &impl ToString) {
-        if self.is_recorded() {
-            let version = version.map(ToString::to_string);
-            let served = [
-                version.clone().map(|version| KeyValue::new(names::VERSION, version)),
-                Some(KeyValue::new(names::REVISION, revision.to_string())),
-            ];
-            let attributes = agent_attributes(version).chain(served.into_iter().flatten());
-            Spans::with(&self.0, |span| span.set_attributes(attributes));
-        }
+    pub fn served_by(&self, version: Option<&Version>, revision: &ObjectId) {
+        self.edit(|record| {
+            record.attributes.extend(&served::attributes(agent(), version, revision))
+        });
     }
 
     /// Records a failure: the error type and the message.
     pub fn fail(&self, error_type: &str, description: impl Into<String>) {
-        if self.is_recorded() {
-            self.set(names::ERROR_TYPE, error_type.to_owned());
-            let status = Status::error(description.into());
-            Spans::with(&self.0, |span| span.set_status(status));
-        }
+        self.edit(|record| mark_failure(record, error_type, description.into()));
     }
 
     /// A link to a span of another trace.
     pub fn link(&self, traceparent: &str) {
         if let Some(context) = traceparent::parse(traceparent) {
-            Spans::with(&self.0, |span| span.add_link(context, Vec::new()));
+            self.edit(|record| record.links.push(context));
         }
     }
 
@@ -137,7 +122,7 @@ impl Span {
     }
 
     pub(super) fn context(&self) -> Option<SpanContext> {
-        Spans::with(&self.0, |span| span.span_context().clone()).filter(SpanContext::is_valid)
+        self.edit(|record| record.context())
     }
 
     /// Does something within it: spans that begin there are its children.
@@ -150,20 +135,29 @@ impl Span {
     }
 }
 
+/// The agent's name.
+fn agent() -> Option<&'static str> {
+    telemetry()?.agent.as_deref()
+}
+
 /// What a span is about in our words, and in those of backends.
-fn attributes_of(kind: &'static str) -> Vec<KeyValue> {
-    let mut attributes = vec![KeyValue::new(names::KIND, kind)];
+fn mark_kind(record: &mut SpanRecord, kind: &'static str) {
+    let attributes = &mut record.attributes;
+    attributes.push(names::KIND, kind);
     match kind {
-        names::TIER_KIND => {
-            attributes.push(KeyValue::new(names::SPAN_KIND, names::SPAN_EVALUATOR));
-        }
+        names::TIER_KIND => attributes.push(names::SPAN_KIND, names::SPAN_EVALUATOR),
         names::RUN_KIND => {
-            attributes.push(KeyValue::new(names::SPAN_KIND, names::SPAN_AGENT));
-            attributes.push(KeyValue::new(names::OPERATION, names::INVOKE_AGENT));
+            attributes.push(names::SPAN_KIND, names::SPAN_AGENT);
+            attributes.push(names::OPERATION, names::INVOKE_AGENT);
         }
-        _ => attributes.push(KeyValue::new(names::SPAN_KIND, names::SPAN_CHAIN)),
+        _ => attributes.push(names::SPAN_KIND, names::SPAN_CHAIN),
     }
-    attributes
+}
+
+/// Of two failures the last is kept.
+fn mark_failure(record: &mut SpanRecord, error_type: &str, description: String) {
+    record.attributes.push(names::ERROR_TYPE, error_type);
+    record.failure = Some(description);
 }
 
 /// A span that is over when it is recorded: of many things the few that are worth one.
@@ -183,35 +177,21 @@ impl Past<'_> {
     /// As a child of a span; gives back its `traceparent`.
     pub fn record(self, parent: &Span) -> Option<String> {
         let (telemetry, parent) = (telemetry()?, parent.context()?);
-        let error_type = self
-            .failure
-            .as_ref()
-            .map(|(error_type, _)| (names::ERROR_TYPE, (*error_type).to_owned()));
-        let attributes: Vec<_> = self
-            .attributes
-            .into_iter()
-            .chain(error_type)
-            .map(|(key, value)| KeyValue::new(key, value))
-            .chain(agent_attributes(self.version))
-            .collect();
-        let builder = SpanBuilder::from_name(self.name)
-            .with_attributes(attributes)
-            .with_start_time(self.ended - self.took);
-        let mut span = telemetry
-            .tracer
-            .build_with_context(builder, &Context::new().with_remote_span_context(parent));
-        if let Some((_, description)) = self.failure {
-            span.set_status(Status::error(description));
+        let mut record = SpanRecord::begin(Some(&parent), telemetry.destinations.takes_pairs());
+        record.started = self.ended - self.took;
+        record.took = self.took;
+        record.name = self.name.into();
+        for (key, value) in self.attributes {
+            record.attributes.push(key, value);
         }
-        span.end_with_timestamp(self.ended);
-        Some(traceparent::of(span.span_context()))
+        if let Some((error_type, description)) = self.failure {
+            mark_failure(&mut record, error_type, description);
+        }
+        push_agent(&mut record.attributes, agent(), self.version.as_deref());
+        let traceparent = traceparent::of(&record.context());
+        telemetry.destinations.end(record);
+        Some(traceparent)
     }
-}
-
-fn agent_attributes(version: Option<String>) -> impl Iterator<Item = KeyValue> {
-    let name = telemetry().and_then(|telemetry| telemetry.agent.clone());
-    let name = name.map(|name| KeyValue::new(names::AGENT_NAME, name));
-    name.into_iter().chain(version.map(|version| KeyValue::new(names::AGENT_VERSION, version)))
 }
 
 #[cfg(test)]

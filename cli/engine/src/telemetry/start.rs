@@ -2,16 +2,17 @@
 
 use super::collector::{Collector, Exporters, FailureReport};
 use super::debug;
+use super::destinations::Destinations;
 use super::global::{TELEMETRY, Telemetry, telemetry};
+use super::metrics::{Histograms, Meters};
 use super::pipeline::Buffer;
 use super::settings::{Settings, scope};
 use super::subscriber::Spans;
 use crate::world::env;
 use opentelemetry::logs::LoggerProvider as _;
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use std::sync::{Arc, OnceLock};
+use opentelemetry_sdk::trace::{SimpleSpanProcessor, SpanProcessor};
+use std::sync::Arc;
 
 /// When it is dropped, what was recorded is written and shipped.
 #[must_use = "what was recorded is written when this is dropped"]
@@ -33,44 +34,36 @@ pub fn start<'a>(
         return Guard { complain: None };
     }
     let resource = settings.resource();
-    let agent = settings.agent.as_deref().map(Arc::from);
-    let buffer = Buffer::new(settings, &resource, || telemetry()?.measured.get()?.line());
-    // a host that does not sample its own trace still has its calls on record here
-    let mut tracers = SdkTracerProvider::builder()
+    let agent = settings.agent.clone();
+    let complaint = FailureReport::new(Box::new(warn));
+    let exporters =
+        env::names_collector().then(|| Exporters::open(resource.clone(), &complaint)).flatten();
+    let histograms = exporters.as_ref().map(|exporters| Histograms::of(&exporters.meters));
+    let buffer = Buffer::new(settings, &resource, Meters::new(resource.clone(), histograms));
+    let mut processors: Vec<Box<dyn SpanProcessor>> = Vec::new();
+    let mut loggers = SdkLoggerProvider::builder()
         .with_resource(resource.clone())
-        .with_sampler(Sampler::AlwaysOn);
-    let mut loggers = SdkLoggerProvider::builder().with_resource(resource.clone());
-    tracers = tracers.with_span_processor(buffer.clone());
-    loggers = loggers.with_log_processor(buffer.clone());
+        .with_log_processor(buffer.clone());
     if env::shows_telemetry() {
-        tracers = tracers.with_simple_exporter(debug::spans());
+        processors.push(Box::new(SimpleSpanProcessor::new(debug::spans())));
         loggers = loggers.with_simple_exporter(debug::logs());
     }
     let mut collected = None;
-    let complaint = FailureReport::new(Box::new(warn));
-    if env::names_collector()
-        && let Some(exporters) = Exporters::open(resource.clone(), &complaint)
-    {
-        tracers = tracers.with_span_processor(exporters.spans);
-        loggers = loggers.with_log_processor(exporters.logs);
-        collected = Some(exporters.meters);
+    if let Some(Exporters { spans, logs, meters }) = exporters {
+        processors.push(Box::new(spans));
+        loggers = loggers.with_log_processor(logs);
+        collected = Some(meters);
     }
-    let (tracers, loggers) = (tracers.build(), loggers.build());
-    let (logger, tracer) = (loggers.logger_with_scope(scope()), tracers.tracer_with_scope(scope()));
+    let loggers = loggers.build();
+    let logger = loggers.logger_with_scope(scope());
+    let destinations = Arc::new(Destinations::new(buffer.clone(), processors, &resource));
+    let ended = Arc::clone(&destinations);
+    let spans = Spans::new(move |record| ended.end(record), destinations.takes_pairs());
     // a program that uses this library may have installed another subscriber
-    let _ = tracing::subscriber::set_global_default(Spans::new(tracer.clone()));
-    let collector = collected.map(|meters| Collector::new(meters, tracers, loggers, complaint));
+    let _ = tracing::subscriber::set_global_default(spans);
+    let collector = collected.map(|meters| Collector::new(meters, loggers, complaint));
     let captures_content = env::captures_content();
-    let telemetry = Telemetry {
-        resource,
-        buffer,
-        logger,
-        tracer,
-        measured: OnceLock::new(),
-        collector,
-        agent,
-        captures_content,
-    };
+    let telemetry = Telemetry { buffer, logger, destinations, collector, agent, captures_content };
     let is_first = TELEMETRY.set(telemetry).is_ok();
     Guard { complain: is_first.then(|| Box::new(complain) as Complain<'a>) }
 }
@@ -82,7 +75,8 @@ impl Drop for Guard<'_> {
             complain(&format!("telemetry is not in the object store yet: {problem}"));
         }
         if let Some(collector) = &telemetry.collector {
-            collector.flush();
+            let spans = Arc::clone(&telemetry.destinations);
+            collector.flush(move || spans.flush());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The W3C `traceparent`: a span's identity as text.
 
-use super::lines::write_hex;
+use super::json::write_hex;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 /// The length of version 00.

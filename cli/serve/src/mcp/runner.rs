@@ -220,7 +220,7 @@ async fn make(
             id: registered.id,
         };
         let result = match call.make(served.server.child()).await {
-            Ok(done) => call::for_host(done.result.raw()),
+            Ok(done) => call::for_host(done.result),
             Err(CallError::Child(error)) => return Err(child_failed(error)),
             Err(CallError::Conversation(error)) => return Err(error.into()),
         };

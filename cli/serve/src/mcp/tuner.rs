@@ -92,7 +92,7 @@ impl ToolServer for Tuner {
             promoting::look(shim);
         }
         let result = match value {
-            Settled::Applied(_, result) => with_warnings(call::for_host(result.raw()), &warnings),
+            Settled::Applied(_, result) => with_warnings(call::for_host(result), &warnings),
             Settled::Duplicate(signal) => {
                 json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id))
             }
