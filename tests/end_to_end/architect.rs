@@ -280,7 +280,7 @@ fn a_coder_that_changes_nothing_is_distinguished_from_one_that_crashes() {
     assert_ne!(again["run"], crashed["run"]);
     let brief =
         world.read(format!("a/.agent/architect/{}/brief.md", again["run"].as_str().unwrap()));
-    assert!(brief.contains("## Tried before") && brief.contains("no idea how"), "{brief}");
+    assert!(brief.contains("## Rejected earlier") && brief.contains("no idea how"), "{brief}");
 }
 
 pub fn is_alive(process: &str) -> bool {

@@ -89,7 +89,7 @@ mod tests {
             ["gen_ai.agent.name=a".to_owned(), format!("agent.state.revision={second}")]
         );
         for number in 0..=MOST as u64 {
-            of(Some(&Version::new(number, 0, 0)), &first);
+            attributes(None, Some(&Version::new(number, 0, 0)), &first);
         }
         assert!(KNOWN.with_borrow(Vec::len) <= MOST);
     }
