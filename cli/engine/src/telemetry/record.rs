@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::labels::Labels;
+use opentelemetry::time::now;
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
@@ -65,7 +66,7 @@ impl SpanRecord {
             parent: None,
             kind: SpanKind::Internal,
             name: Arc::default(),
-            started: SystemTime::now(),
+            started: now(),
             began: Instant::now(),
             took: Duration::ZERO,
             attributes: Attributes::new(with_pairs),

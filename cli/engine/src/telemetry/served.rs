@@ -11,9 +11,11 @@ use std::rc::Rc;
 /// Beyond this many in a thread the cache is begun anew.
 const MOST: usize = 16;
 
+/// A version, a state, and the attributes of both.
+type Known = (Option<Version>, ObjectId, Rc<Attributes>);
+
 thread_local! {
-    static KNOWN: RefCell<Vec<(Option<Version>, ObjectId, Rc<Attributes>)>> =
-        const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Vec<Known>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) fn attributes(

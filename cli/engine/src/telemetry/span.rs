@@ -100,7 +100,7 @@ impl Span {
     /// What served: a version where there is one, and the state.
     pub fn served_by(&self, version: Option<&Version>, revision: &ObjectId) {
         self.edit(|record| {
-            record.attributes.extend(&served::attributes(agent(), version, revision))
+            record.attributes.extend(&served::attributes(agent(), version, revision));
         });
     }
 

@@ -231,7 +231,7 @@ mod tests {
         assert!([1, 2, 4].into_iter().all(|at| parent(at).is_none()));
         assert_eq!(spans[0].trace, spans[1].trace);
         assert_eq!(spans[2].links[0].span_id(), spans[0].span);
-        assert!(spans.iter().flat_map(|span| span.parent).all(|parent| !parent.is_remote));
+        assert!(spans.iter().filter_map(|span| span.parent).all(|parent| !parent.is_remote));
     }
 
     #[test]
