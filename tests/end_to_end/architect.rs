@@ -153,7 +153,7 @@ fn a_reason_is_printed_once_per_run() {
     let ended = world.agent("a", ["architect", "wreck: all attempts alike"]).code(1);
     let said = ended.stdout.clone() + &ended.stderr;
     assert_eq!(said.matches("the coder broke it").count(), 1, "{said}");
-    assert_eq!(said.matches("rejected, for the reason of attempt 1").count(), 2, "{said}");
+    assert_eq!(said.matches("not taken, for the reason of attempt 1").count(), 2, "{said}");
     assert!(
         ended.stdout.starts_with(
             "refused: every attempt was rejected\nto show the change: git log -p -1 architect/r-"

@@ -165,8 +165,8 @@ impl Report {
             .take_while(|other| other.attempt != attempt.attempt)
             .find(|other| other.why.as_ref() == Some(why));
         Some(match earlier {
-            Some(earlier) => format!("rejected, for the reason of attempt {}", earlier.attempt),
-            None => format!("rejected: {why}"),
+            Some(earlier) => format!("not taken, for the reason of attempt {}", earlier.attempt),
+            None => format!("not taken: {why}"),
         })
     }
 
