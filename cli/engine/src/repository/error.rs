@@ -1,4 +1,4 @@
-//! Why a repository does not give, or take, what is wanted of it.
+//! The errors of reading and writing a repository's versions and records.
 
 use crate::repository::lack::Lack;
 use crate::staging::StagingError;

@@ -1,4 +1,4 @@
-//! Why WHAT is no target, or why a target cannot be started or given a state.
+//! The errors of resolving WHAT to a target, and of starting a target with a state.
 
 use crate::child::ChildError;
 use crate::conversations::ConversationError;
