@@ -55,7 +55,8 @@ fi
 const OTHERWISE: &str = "\
 if [ -n \"${AGENT_SKIP_HOOKS:-}\" ] && [ \"$AGENT_SKIP_HOOKS\" != 0 ]; then exit 0; fi
 echo \"agent: this hook cannot find \\`agent\\`, neither at $agent nor on PATH\" >&2
-echo \"agent: run \\`agent hooks install\\` again, or skip the hook once with AGENT_SKIP_HOOKS=1\" >&2
+echo \"agent: run \\`agent hooks install\\` again, or skip the hook once with AGENT_SKIP_HOOKS=1\" \
+>&2
 exit 1
 ";
 

@@ -54,16 +54,22 @@ const MIGRATIONS: &str = include_str!("../../../templates/minimal/state/migratio
 const ABOUT_CASES: &str = "\
 # First cases
 
-`adopted.jsonl` was recorded by `agent adopt`: one test case a line. `agent test` runs them. A new version is made only where they pass.
+`adopted.jsonl` was recorded by `agent adopt`: one test case a line. `agent test` runs them. A new
+version is made only where they pass.
 
-- `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave the same answer, it is expected again (`equals`);
-  where they did not, or the answer holds the time or a folder, any valid answer passes (`schema`).
-- `TOOL-fails` exists where no call of any tool succeeded: it expects the error that occurred. Replace it first.
-- `recorded.jsonl` has the calls of a host, where `agent adopt --record` recorded some (`TOOL-recorded-N`), with the same two kinds of expectation.
-- `TOOL-needs-ARGUMENT` calls a tool without a required argument, and expects an error that names it.
+- `TOOL-answers` calls a tool with arguments that its schema suggests. Where two processes gave
+  the same answer, it is expected again (`equals`); where they did not, or the answer holds the
+  time or a folder, any valid answer passes (`schema`).
+- `TOOL-fails` exists where no call of any tool succeeded: it expects the error that occurred.
+  Replace it first.
+- `recorded.jsonl` has the calls of a host, where `agent adopt --record` recorded some
+  (`TOOL-recorded-N`), with the same two kinds of expectation.
+- `TOOL-needs-ARGUMENT` calls a tool without a required argument, and expects an error that names
+  it.
 
-The calls were made without a network and with empty folders, as in tests, so a tool that needs more has no case yet. Write some, and replace those
-that check little: `{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
+The calls were made without a network and with empty folders, as in tests, so a tool that needs
+more has no case yet. Write some, and replace those that check little:
+`{\"id\": \"...\", \"tool\": \"...\", \"arguments\": {}, \"expect\": {\"equals\": \"...\"}}`.
 ";
 
 /// An adoption's result.

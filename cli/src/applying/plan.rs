@@ -191,7 +191,8 @@ impl Plan {
         }
         if files.has_server {
             self.left_out.push(format!(
-                "the template's own Runner and its {cases} cases, since this repository has a Runner"
+                "the template's own Runner and its {cases} cases, since this repository has a \
+                Runner"
             ));
         }
         for file in templates::runtime() {

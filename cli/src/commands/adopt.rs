@@ -88,14 +88,17 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     say(&format!("adopted in {}", seconds(took)));
     let recorded = if arguments.record { Some(record(arguments.calls, context)?) } else { None };
     say(next(&adopted));
+    let times: Vec<_> = each
+        .iter()
+        .map(|(name, took)| json!({"step": name, "seconds": took.as_secs_f64()}))
+        .collect();
     let mut document = json!({
         "schema": SCHEMA, "done": true, "name": adoption.name, "command": adopted.command,
             "first_version": adopted.first_version,
         "tools": adopted.tools(), "cases": adopted.cases(), "untested": adopted.untested(),
             "files": adopted.files, "server": adopted.server(),
         "seconds": took.as_secs_f64(),
-        "steps": each.iter().map(|(name, took)| json!({"step": name, "seconds": took.as_secs_f64()}))
-            .collect::<Vec<_>>(),
+        "steps": times,
     });
     if let Some(recorded) = recorded {
         document["recorded"] = recorded;

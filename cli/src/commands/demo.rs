@@ -352,7 +352,8 @@ impl Demo<'_> {
                 self.print("   agent run ask question='How do I leave a loop early?'");
             }
             None => self.print(
-                "The folder was removed. To keep and explore it: agent demo --keep DIR, then git log \
+                "The folder was removed. To keep and explore it: agent demo --keep DIR, then git \
+                log \
                 --graph --oneline --all in DIR.",
             ),
         }

@@ -27,7 +27,9 @@ const AFTER_HELP: &str = "Examples:
   agent sync --dry-run   # print the steps
   agent sync upstream && agent promote
 
-It can be run at any time and repeatedly: an interrupted run is continued by the next one. Where `active` was moved with git itself (git fetch --force, git update-ref), tags and staging are updated.
+It can be run at any time and repeatedly: an interrupted run is continued by the next one. Where \
+`active` was moved with git itself (git fetch --force, git update-ref), tags and staging are \
+updated.
 
 Exit codes: 3 when what the remote serves is not a valid version, 4 when a person has to decide \
 (active of the remote was moved back, its tag is taken, or it is another agent), 5 when the Tuner \

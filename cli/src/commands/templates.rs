@@ -74,7 +74,9 @@ fn list(context: &Context) -> Exit {
     }
     let templates: Vec<_> = templates::all()
         .iter()
-        .map(|template| json!({"name": template.name, "about": template.about, "base": template.base}))
+        .map(|template| {
+            json!({"name": template.name, "about": template.about, "base": template.base})
+        })
         .collect();
     context.printer.json(&json!({"schema": "agent/templates@1", "templates": templates}));
     Exit::Done

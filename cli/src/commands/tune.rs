@@ -79,15 +79,22 @@ pub struct Arguments {
     dry_run: bool,
 }
 
-const AFTER_HELP: &str = r#"Examples:
+const AFTER_HELP: &str = "Examples:
   agent tune reward value=1 strategy=title
   agent tune reward value=-1 --conversation c1
   agent tune --signals feedback.jsonl
   agent tune search --tier fast --budget 200
 
-A line of a signals file: {"id":"s-1","tool":"reward","arguments":{"value":1},"conversation":"c1"}. A signal with an `id` can be sent again safely; the same id with other content is refused. Without an id, a line of a file counts by its content: sending the same file again counts no line twice, and added lines count at any position. Lines from stdin or a pipe count each time. An invalid line is reported by number, and the rest continues.
+A line of a signals file: \
+{\"id\":\"s-1\",\"tool\":\"reward\",\"arguments\":{\"value\":1},\"conversation\":\"c1\"}. A signal \
+with an `id` can be sent again safely; the same id with other content is refused. Without an id, a \
+line of a file counts by its content: sending the same file again counts no line twice, and added \
+lines count at any position. Lines from stdin or a pipe count each time. An invalid line is \
+reported by number, and the rest continues.
 
-Exit codes: 1 the Tuner refused a signal, 3 a line is not a signal, 5 the Tuner failed (signals applied before it remain), 7 it is unknown whether a signal was counted before, since `active` has a version of another clone that has not shared its counted signals."#;
+Exit codes: 1 the Tuner refused a signal, 3 a line is not a signal, 5 the Tuner failed (signals \
+applied before it remain), 7 it is unknown whether a signal was counted before, since `active` has \
+a version of another clone that has not shared its counted signals.";
 
 /// How many rejected lines are reported one by one.
 const REJECTED_SHOWN: usize = 1000;

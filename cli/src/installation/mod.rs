@@ -1,5 +1,6 @@
-//! Adds the MCP servers of an agent repository to a host and removes them: by the host's own command
-//! where that is on PATH, else by an edit of its configuration that preserves everything else.
+//! Adds the MCP servers of an agent repository to a host and removes them: by the host's own
+//! command where that is on PATH, else by an edit of its configuration that preserves everything
+//! else.
 
 pub mod bundle;
 mod change;

@@ -319,7 +319,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn items_join_in_any_order(statuses in proptest::array::uniform3(proptest::collection::vec(any_status(), 0..5))) {
+        fn items_join_in_any_order(
+            statuses in proptest::array::uniform3(proptest::collection::vec(any_status(), 0..5)),
+        ) {
             let [one, two, three] = statuses.map(|statuses| item(&statuses));
             let join = |one: &Feedback, two: &Feedback| one.clone().join(two.clone());
             prop_assert_eq!(join(&one, &two), join(&two, &one));

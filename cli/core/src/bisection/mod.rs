@@ -168,8 +168,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn search_takes_logarithmically_many_probes(passing in 1usize..2000, failing in 1usize..2000,
-            known in any::<bool>()) {
+        fn search_takes_logarithmically_many_probes(
+            passing in 1usize..2000,
+            failing in 1usize..2000,
+            known in any::<bool>(),
+        ) {
             let letters = if known { ["P", "F"] } else { ["p", "f"] };
             let history = letters[0].repeat(passing) + &letters[1].repeat(failing);
             let (conclusion, looked, runs) = searched(&history, None);

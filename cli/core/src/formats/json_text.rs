@@ -168,7 +168,10 @@ mod tests {
     proptest! {
         /// A serialised map has no duplicate keys; an added duplicate is found.
         #[test]
-        fn only_repeated_keys_are_found(keys in proptest::collection::hash_set("[a-z\"\\\\\u{e9}]{0,3}", 1..5), at in any::<prop::sample::Index>()) {
+        fn only_repeated_keys_are_found(
+            keys in proptest::collection::hash_set("[a-z\"\\\\\u{e9}]{0,3}", 1..5),
+            at in any::<prop::sample::Index>(),
+        ) {
             let keys: Vec<_> = keys.into_iter().collect();
             let inner: Value = keys.iter().map(|key| (key.clone(),
                 Value::from(key.as_str()))).collect::<serde_json::Map<_, _>>().into();

@@ -1047,7 +1047,8 @@ mod tests {
         let wrong = |extra: &str, expected: &str| check(&format!("{tuner}{extra}"), expected);
         wrong(
             "http = [\"https://api.example\"]\n",
-            "agent.toml: `tuner.effects.http` has `https://api.example`; a URL begins with https:// \
+            "agent.toml: `tuner.effects.http` has `https://api.example`; a URL begins with \
+            https:// \
                 or http://, and its host ends in /",
         );
         wrong("time_s = 0\n", "agent.toml: `tuner.effects.time_s` is not above 0 and up to 86400");
@@ -1085,7 +1086,8 @@ mod tests {
 
     #[test]
     fn folders_and_devices_can_be_granted() {
-        let granted = "read = [\"/data\", \"~\", \"~/models\", \"/dev/nvidia0\", \"/dev/dri/renderD128\", \"/devices\", \"/proc/sys\"]\n";
+        let granted = "read = [\"/data\", \"~\", \"~/models\", \"/dev/nvidia0\", \
+        \"/dev/dri/renderD128\", \"/devices\", \"/proc/sys\"]\n";
         assert_eq!(
             Manifest::parse(&format!("{SMALLEST}{granted}"), "agent.toml")
                 .unwrap()

@@ -24,8 +24,9 @@ pub fn text(documents: &[Value]) -> String {
     serde_saphyr::to_string_multiple(&documents).expect("a JSON value is written as YAML")
 }
 
-/// A value whose numbers are numbers for every format: with its feature `arbitrary_precision`, which
-/// a dependency turns on, `serde_json` serializes them as a mapping that it alone understands.
+/// A value whose numbers are numbers for every format: with its feature `arbitrary_precision`,
+/// which a dependency turns on, `serde_json` serializes them as a mapping that it alone
+/// understands.
 struct Plain<'a>(&'a Value);
 
 impl Serialize for Plain<'_> {

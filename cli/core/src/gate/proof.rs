@@ -10,8 +10,8 @@
 //! | bootstrap | weighted scores | mean gain > m | mean gain > -m |
 //! | signed-rank | scores, unweighted | gains symmetric around more than m | around more than -m |
 //!
-//! The e-process bets towards the level, which is fixed before the results (`targeted`); a record of
-//! an earlier `agent` is computed again by the mixture that it was judged by (`e_process`).
+//! The e-process bets towards the level, which is fixed before the results (`targeted`); a record
+//! of an earlier `agent` is computed again by the mixture that it was judged by (`e_process`).
 //!
 //! Only the e-process is valid under optional stopping. The levels of the ledger hold for all of
 //! them over attempts: each judged comparison is a new entry.

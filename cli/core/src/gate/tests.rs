@@ -246,7 +246,9 @@ fn smaller_level_needs_more_evidence() {
 
 proptest! {
     #[test]
-    fn identical_candidate_is_neither_better_nor_worse(scores in prop::collection::vec(0.0..1.0f64, 1..50)) {
+    fn identical_candidate_is_neither_better_nor_worse(
+        scores in prop::collection::vec(0.0..1.0f64, 1..50),
+    ) {
         for test in GateTest::ALL {
             let ask = |mode| judge(Question { test, ..asked(mode, 0.0) }, &results(&scores),
                 &results(&scores)).verdict;

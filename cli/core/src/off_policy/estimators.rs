@@ -1,5 +1,5 @@
-//! Estimators of a policy's value, each as a ratio of two sums over the decisions: what follows (the
-//! intervals, the gain over another policy) is the same for all of them.
+//! Estimators of a policy's value, each as a ratio of two sums over the decisions: what follows
+//! (the intervals, the gain over another policy) is the same for all of them.
 
 use super::logged::{Log, Policy};
 use crate::statistics::variance;

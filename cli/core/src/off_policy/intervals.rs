@@ -33,9 +33,9 @@ pub(super) fn difference(values: impl Iterator<Item = f64>) -> f64 {
     values.reduce(|one, other| one - other).unwrap_or_default()
 }
 
-/// By percentiles of resamples (Efron, 1979; Efron and Tibshirani, 1993, chapter 13), for each of one
-/// estimate or of the first minus the second. The decisions drawn are the same for all of them, and
-/// for equal logs.
+/// By percentiles of resamples (Efron, 1979; Efron and Tibshirani, 1993, chapter 13), for each of
+/// one estimate or of the first minus the second. The decisions drawn are the same for all of them,
+/// and for equal logs.
 pub(super) fn bootstrap(estimates: &[Vec<&Terms>], confidence: f64) -> Vec<Interval> {
     let decisions = estimates[0][0].numerators.len();
     let mut random = SplitMix64::new(SEED);

@@ -1,10 +1,10 @@
 //! Off-policy evaluation: the value of a policy from decisions that another policy made.
 //!
 //! Each decision was logged with the probability that its arm was chosen (its propensity), and with
-//! the reward that followed. A weight, the evaluated policy's probability over the propensity, makes
-//! the logged rewards those of the evaluated policy on average: importance sampling. `estimators`
-//! has four such estimators, `intervals` and `sequence` how far they can be off, `weights` how many
-//! decisions they rest on. All are pure: equal logs give equal figures.
+//! the reward that followed. A weight, the evaluated policy's probability over the propensity,
+//! makes the logged rewards those of the evaluated policy on average: importance sampling.
+//! `estimators` has four such estimators, `intervals` and `sequence` how far they can be off,
+//! `weights` how many decisions they rest on. All are pure: equal logs give equal figures.
 
 mod estimators;
 mod evaluation;

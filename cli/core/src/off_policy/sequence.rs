@@ -1,10 +1,10 @@
 //! Anytime-valid intervals: a confidence sequence of a policy's value, and of a gain.
 //!
 //! A weighted reward `w r`, with rewards on [0, 1], is never below 0 and has the policy's value as
-//! its mean, given what came before, also where the logged policy learned meanwhile. So against "the
-//! mean is at most m", each product of `1 + bet (w r - m) / m` with a bet in (0, 1] is a
-//! non-negative supermartingale, and so is the average over a grid of bets: by Ville's inequality it
-//! ever exceeds 1/a with a probability of at most a. The lower limit is the least m that is not
+//! its mean, given what came before, also where the logged policy learned meanwhile. So against
+//! "the mean is at most m", each product of `1 + bet (w r - m) / m` with a bet in (0, 1] is a
+//! non-negative supermartingale, and so is the average over a grid of bets: by Ville's inequality
+//! it ever exceeds 1/a with a probability of at most a. The lower limit is the least m that is not
 //! ruled out; `w (1 - r)`, whose mean is 1 minus the value, gives the upper one. No bound on the
 //! weights is needed.
 //! Karampatziakis, Mineiro and Ramdas (2021): Off-policy confidence sequences, ICML; Waudby-Smith,
@@ -32,9 +32,9 @@ pub(super) fn of_value(log: &Log, weights: &[f64], level: f64) -> Interval {
     }
 }
 
-/// Of candidate minus baseline. Beside the policy that was logged, whose weights are 1, it is that of
-/// `(w - 1) r`, which is never below -1; beside another one it is that of both values, each at half
-/// the level.
+/// Of candidate minus baseline. Beside the policy that was logged, whose weights are 1, it is that
+/// of `(w - 1) r`, which is never below -1; beside another one it is that of both values, each at
+/// half the level.
 pub(super) fn of_gain(log: &Log, candidate: &[f64], baseline: &[f64], level: f64) -> Interval {
     if baseline.iter().any(|weight| (weight - 1.0).abs() > 1e-9) {
         let [one, other] = [candidate, baseline].map(|weights| of_value(log, weights, level / 2.0));

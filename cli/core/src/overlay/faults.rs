@@ -140,12 +140,14 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "`tools.t.parameters.n`: `default` is refused: 60 is greater than the maximum of 50",
+                "`tools.t.parameters.n`: `default` is refused: 60 is greater than the maximum of \
+                50",
                 "`tools.t.parameters.x`: the server has no such parameter; it has n, unit",
                 "`tools.u`: the server has no such tool; it has t",
                 "`variants.v.tools.t.parameters.n`: `default` is refused: \"ten\" is not of type \
                 \"integer\"",
-                "`variants.v.tools.t.parameters.unit`: `enum` has a value that is refused: \"yard\" \
+                "`variants.v.tools.t.parameters.unit`: `enum` has a value that is refused: \
+                \"yard\" \
                 is not one of \"km\" or \"mile\"",
             ]
         );

@@ -477,7 +477,10 @@ mod tests {
         /// A change by parts has the outcome that it has on the whole, and the parts where two
         /// states differ are known at each step.
         #[test]
-        fn parts_are_the_state(states in prop::collection::vec(any_state(), 2..6), mine in any_state()) {
+        fn parts_are_the_state(
+            states in prop::collection::vec(any_state(), 2..6),
+            mine in any_state(),
+        ) {
             let mut state = Parts::of(&states[0]).unwrap();
             let mine = Parts::of(&mine).unwrap();
             let mut differing = PartSet::default();

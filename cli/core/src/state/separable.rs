@@ -1,5 +1,5 @@
-//! Whether a schema of states judges each part by itself: then a state is valid when it was before a
-//! change and the changed parts are.
+//! Whether a schema of states judges each part by itself: then a state is valid when it was before
+//! a change and the changed parts are.
 
 use serde_json::Value;
 use std::collections::BTreeSet;

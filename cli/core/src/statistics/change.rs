@@ -1,14 +1,14 @@
 //! Has a mean fallen? Tests that may be looked at after every batch, over values in [0, 1].
 //!
 //! An e-detector bets that the mean is below a bound, from every batch on: each start has a capital
-//! of 1 and multiplies it by `1 + bet * (bound - value) / (1 - bound)`, which has a mean of at most 1
-//! while the mean of the values, given what came before, is at least the bound. The Shiryaev-Roberts
-//! form adds the capitals of all starts up, the CUSUM form takes the largest. Either is at most the
-//! number of starts in expectation, so a threshold of c is reached, while nothing has changed, after c
-//! batches or more on average: the average run length to a false alarm is at least c.
-//! Shin, Ramdas, Rinaldo (2024): E-detectors: a nonparametric framework for sequential change
-//! detection, New England Journal of Statistics in Data Science 2(2), 229-260, theorem 2.4. A mixture
-//! of detectors over a grid of bets is one again.
+//! of 1 and multiplies it by `1 + bet * (bound - value) / (1 - bound)`, which has a mean of at most
+//! 1 while the mean of the values, given what came before, is at least the bound. The
+//! Shiryaev-Roberts form adds the capitals of all starts up, the CUSUM form takes the largest.
+//! Either is at most the number of starts in expectation, so a threshold of c is reached, while
+//! nothing has changed, after c batches or more on average: the average run length to a false alarm
+//! is at least c. Shin, Ramdas, Rinaldo (2024): E-detectors: a nonparametric framework for
+//! sequential change detection, New England Journal of Statistics in Data Science 2(2), 229-260,
+//! theorem 2.4. A mixture of detectors over a grid of bets is one again.
 //!
 //! Page-Hinkley is the cheap choice: a cumulative sum against a mean and a slack that are given,
 //! without a bound on its false alarms. Page (1954): Continuous inspection schemes, Biometrika 41,

@@ -154,7 +154,10 @@ mod tests {
                 let cut: String = whole.chars().take(torn).collect();
                 for text in [whole, cut] {
                     match Budgets::parse(&text, FILE) {
-                        Ok(budgets) => prop_assert!(budgets.of(Tier::Fast).limit().is_none_or(|limit| !limit.is_zero())),
+                        Ok(budgets) => {
+                            let limit = budgets.of(Tier::Fast).limit();
+                            prop_assert!(limit.is_none_or(|limit| !limit.is_zero()));
+                        }
                         Err(error) => prop_assert!(error.place.starts_with(FILE)
                             && !error.mend.is_empty()),
                     }

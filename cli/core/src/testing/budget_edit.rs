@@ -44,8 +44,8 @@ impl Diagnose for EditError {
     }
 }
 
-/// The text of the file with these objectives, and what it changes for each of them. An objective of
-/// the same name with other content is replaced only where that is wanted.
+/// The text of the file with these objectives, and what it changes for each of them. An objective
+/// of the same name with other content is replaced only where that is wanted.
 pub fn with_objectives(
     text: Option<&str>,
     objectives: &[Objective],

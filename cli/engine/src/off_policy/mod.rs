@@ -66,7 +66,8 @@ impl Report {
         {
             if value.weights.are_off() {
                 warnings.push(format!(
-                    "the weights of {name} have a mean of {:.3}, where 1 is expected: the log lacks \
+                    "the weights of {name} have a mean of {:.3}, where 1 is expected: the log \
+                    lacks \
                     arms that it chooses, or the propensities are not those of the log",
                     value.weights.mean
                 ));

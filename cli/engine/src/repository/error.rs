@@ -49,7 +49,8 @@ pub enum RepositoryError {
     #[error("{origin} is not UTF-8")]
     NotUtf8 { origin: String },
     #[error(
-        "{lack}; no version is judged here until it is back, since its attempts have used part of alpha"
+        "{lack}; no version is judged here until it is back, since its attempts have used \
+        part of alpha"
     )]
     LedgerLacks { lack: Lack, mend: String },
     #[error("there is no {what} `{id}`")]

@@ -71,7 +71,8 @@ pub fn holding_promotions(repository: &Repository) -> Result<Option<Firing>, Rep
     }))
 }
 
-/// Records a firing with its feedback item, unless the rule has an open one; whether it was recorded.
+/// Records a firing with its feedback item, unless the rule has an open one; whether it was
+/// recorded.
 pub fn open(
     repository: &Repository,
     firing: &Firing,

@@ -13,11 +13,11 @@
 //!
 //! An update, in order: lock; read what others appended; compare the Revision; write the group into
 //! reserved space; unlock; fdatasync (here it is acknowledged). Groups of several processes are
-//! synced at the same time, which costs the disk about one flush; a sync covers all groups that were
-//! written before it began, so what an update builds on is durable with it. A kill before the sync
-//! leaves a torn tail, or a complete group that was not acknowledged: the next reader handles both.
-//! What is to build on durable updates alone (a promotion, the view) syncs under the lock. New
-//! files (a new Journal, the counted ids) are written to a temporary name, synced, renamed, and
+//! synced at the same time, which costs the disk about one flush; a sync covers all groups that
+//! were written before it began, so what an update builds on is durable with it. A kill before the
+//! sync leaves a torn tail, or a complete group that was not acknowledged: the next reader handles
+//! both. What is to build on durable updates alone (a promotion, the view) syncs under the lock.
+//! New files (a new Journal, the counted ids) are written to a temporary name, synced, renamed, and
 //! their folder synced.
 
 mod counted;

@@ -49,7 +49,8 @@ impl Membership {
         span.set(names::CANARY_CONVERSATION, self.conversation.clone());
     }
 
-    /// Records a call that reached no child: a state under which no server starts is one that fails.
+    /// Records a call that reached no child: a state under which no server starts is one that
+    /// fails.
     pub fn record_unserved(&self, tool: &str, why: &str) {
         let operation = Operation::client(&Request::call(tool));
         operation.span().set(names::ROLE, names::RUNNER);

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 const LENGTH: usize = 1024;
 
 /// A value that an attribute can have here.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum AttributeValue<'a> {
     Text(Cow<'a, str>),
     Integer(i64),
@@ -17,7 +17,7 @@ pub enum AttributeValue<'a> {
     Truth(bool),
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub(super) struct Attributes {
     /// The elements of OTLP's list, with commas between them.
     json: Vec<u8>,

@@ -1,5 +1,5 @@
-//! A fold over what is on record that is cached between processes: a file of the store never changes,
-//! so it is read once, and the next look reads what is new.
+//! A fold over what is on record that is cached between processes: a file of the store never
+//! changes, so it is read once, and the next look reads what is new.
 
 use super::records::{Recorded, Records, each_of};
 use super::spool::{Signal, SpoolError};

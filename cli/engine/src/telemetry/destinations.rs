@@ -40,7 +40,7 @@ impl Destinations {
 
     /// A span that has ended.
     pub(super) fn end(&self, mut record: SpanRecord) {
-        let measurement = record.measurement();
+        let measurement = record.take_measurement();
         self.buffer.push_span(&record, measurement);
         if !self.processors.is_empty() {
             let data = record.into_data(scope());

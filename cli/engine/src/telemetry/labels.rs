@@ -2,18 +2,15 @@
 //! of a histogram. Made once for each kind, since nearly all calls are of a few kinds.
 
 use super::attributes::Attributes;
+use super::recent::Recent;
 use super::request::{Request, Transport};
 use agent_core::protocol::conventions as names;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use std::cell::RefCell;
 use std::sync::Arc;
 
-/// Beyond this many kinds in a thread the cache is begun anew.
-const MOST: usize = 64;
-
 thread_local! {
-    static KNOWN: RefCell<Vec<Arc<Labels>>> = const { RefCell::new(Vec::new()) };
+    static RECENT: Recent<Arc<Labels>> = const { Recent::new(64) };
 }
 
 #[derive(Debug)]
@@ -36,16 +33,11 @@ struct Key {
 
 impl Labels {
     pub(super) fn of(request: &Request<'_>, kind: &SpanKind) -> Arc<Self> {
-        KNOWN.with_borrow_mut(|known| {
-            if let Some(found) = known.iter().find(|labels| labels.is_of(request, kind)) {
-                return Arc::clone(found);
-            }
-            if known.len() == MOST {
-                known.clear();
-            }
-            let made = Arc::new(Self::new(request, kind.clone()));
-            known.push(Arc::clone(&made));
-            made
+        RECENT.with(|recent| {
+            recent.find_or_make(
+                |labels| labels.is_of(request, kind),
+                || Arc::new(Self::new(request, kind.clone())),
+            )
         })
     }
 
@@ -157,11 +149,5 @@ mod tests {
             assert!(!Arc::ptr_eq(&labels(&call), &labels(&other)), "{other:?}");
         }
         assert!(!Arc::ptr_eq(&labels(&call), &Labels::of(&call, &SpanKind::Client)));
-        let before = labels(&call);
-        for number in 0..MOST {
-            labels(&Request::call(&number.to_string()));
-        }
-        assert!(KNOWN.with_borrow(Vec::len) <= MOST);
-        assert_eq!(labels(&call).name, before.name);
     }
 }

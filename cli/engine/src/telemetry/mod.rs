@@ -2,8 +2,8 @@
 //! in the object store, and to a collector where one is named.
 //!
 //! `span`, `operation` and `evaluation` are what the rest of `agent` calls; they cost nothing until
-//! `start` was called, which verbs with telemetry do. `subscriber` makes spans of `tracing` those of
-//! OpenTelemetry. `content` takes over the content of calls. `pipeline` writes records to the
+//! `start` was called, which verbs with telemetry do. `subscriber` makes spans of `tracing` those
+//! of OpenTelemetry. `content` takes over the content of calls. `pipeline` writes records to the
 //! `spool`, `spool` to the store, and `records` reads it back. The names are in
 //! `agent_core::protocol::conventions`.
 
@@ -21,6 +21,7 @@ mod lines;
 mod metrics;
 mod operation;
 mod pipeline;
+mod recent;
 mod record;
 mod records;
 mod request;

@@ -102,10 +102,7 @@ impl Operation {
 
     /// Any other error type, of low cardinality, such as `timeout`, `child_died` or `cancelled`.
     pub fn fail(&self, error_type: &str, description: &str) {
-        self.span.edit(|record| {
-            record.label(names::ERROR_TYPE, error_type);
-            record.failure = Some(description.to_owned());
-        });
+        self.span.fail(error_type, description);
     }
 
     pub async fn around<F: Future>(&self, work: F) -> F::Output {

@@ -2,6 +2,7 @@
 
 use super::attributes::Attributes;
 use super::labels::Labels;
+use agent_core::protocol::conventions as names;
 use opentelemetry::time::now;
 use opentelemetry::trace::{
     Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// A host that does not sample its own trace still has its calls on record here.
 pub(super) const FLAGS: TraceFlags = TraceFlags::SAMPLED;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct SpanRecord {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
@@ -32,7 +33,7 @@ pub(super) struct SpanRecord {
     /// The message of the failure it ended with.
     pub(super) failure: Option<String>,
     /// Of a request, whose duration is measured.
-    request: Option<MeasuredRequest>,
+    measurement: Option<Measurement>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,18 +42,13 @@ pub(super) struct ParentSpan {
     pub(super) is_remote: bool,
 }
 
-#[derive(Debug, Clone)]
-struct MeasuredRequest {
-    labels: Arc<Labels>,
-    /// The labels of how it ended.
-    more: Vec<KeyValue>,
-}
-
 /// How long a request took.
 #[derive(Debug)]
 pub(super) struct Measurement {
     pub(super) labels: Arc<Labels>,
+    /// The labels of how it ended.
     pub(super) more: Vec<KeyValue>,
+    /// Zero until it has ended.
     pub(super) took: Duration,
 }
 
@@ -72,7 +68,7 @@ impl SpanRecord {
             attributes: Attributes::new(with_pairs),
             links: Vec::new(),
             failure: None,
-            request: None,
+            measurement: None,
         };
         match parent {
             Some(parent) => record.continue_from(parent),
@@ -93,19 +89,31 @@ impl SpanRecord {
         self.kind = labels.kind.clone();
         self.name = Arc::clone(&labels.name);
         self.attributes.extend(&labels.attributes);
-        self.request = Some(MeasuredRequest { labels, more: Vec::new() });
+        self.measurement = Some(Measurement { labels, more: Vec::new(), took: Duration::ZERO });
     }
 
-    /// An attribute that is a label of the histogram as well.
+    /// An attribute that is a label of the histogram as well, where there is one.
     pub(super) fn label(&mut self, key: &'static str, value: &str) {
         self.attributes.push(key, value);
-        if let Some(request) = &mut self.request {
-            request.more.push(KeyValue::new(key, value.to_owned()));
+        if let Some(measurement) = &mut self.measurement {
+            measurement.more.push(KeyValue::new(key, value.to_owned()));
         }
+    }
+
+    /// Records a failure; of two the last message is kept.
+    pub(super) fn fail(&mut self, error_type: &str, message: String) {
+        self.label(names::ERROR_TYPE, error_type);
+        self.failure = Some(message);
     }
 
     pub(super) fn end(&mut self) {
         self.took = self.began.elapsed();
+    }
+
+    /// What the histograms get once it has ended. It can be taken once.
+    pub(super) fn take_measurement(&mut self) -> Option<Measurement> {
+        let measurement = self.measurement.take()?;
+        Some(Measurement { took: self.took, ..measurement })
     }
 
     pub(super) fn ended(&self) -> SystemTime {
@@ -114,12 +122,6 @@ impl SpanRecord {
 
     pub(super) fn context(&self) -> SpanContext {
         SpanContext::new(self.trace, self.span, FLAGS, false, TraceState::NONE)
-    }
-
-    /// What the histograms get, once.
-    pub(super) fn measurement(&mut self) -> Option<Measurement> {
-        let MeasuredRequest { labels, more } = self.request.take()?;
-        Some(Measurement { labels, more, took: self.took })
     }
 
     /// As the SDK's exporters have it.

@@ -3,7 +3,7 @@
 use super::attributes::AttributeValue;
 use super::global::telemetry;
 use super::record::SpanRecord;
-use super::served::{self, push_agent};
+use super::served::{push_agent, push_served};
 use super::subscriber::{Spans, TARGET};
 use super::traceparent;
 use agent_core::formats::object_id::ObjectId;
@@ -100,13 +100,13 @@ impl Span {
     /// What served: a version where there is one, and the state.
     pub fn served_by(&self, version: Option<&Version>, revision: &ObjectId) {
         self.edit(|record| {
-            record.attributes.extend(&served::attributes(agent(), version, revision));
+            push_served(&mut record.attributes, agent(), version, revision);
         });
     }
 
     /// Records a failure: the error type and the message.
     pub fn fail(&self, error_type: &str, description: impl Into<String>) {
-        self.edit(|record| mark_failure(record, error_type, description.into()));
+        self.edit(|record| record.fail(error_type, description.into()));
     }
 
     /// A link to a span of another trace.
@@ -154,12 +154,6 @@ fn mark_kind(record: &mut SpanRecord, kind: &'static str) {
     }
 }
 
-/// Of two failures the last is kept.
-fn mark_failure(record: &mut SpanRecord, error_type: &str, description: String) {
-    record.attributes.push(names::ERROR_TYPE, error_type);
-    record.failure = Some(description);
-}
-
 /// A span that is over when it is recorded: of many things the few that are worth one.
 #[derive(Debug)]
 pub struct Past<'a> {
@@ -185,7 +179,7 @@ impl Past<'_> {
             record.attributes.push(key, value);
         }
         if let Some((error_type, description)) = self.failure {
-            mark_failure(&mut record, error_type, description);
+            record.fail(error_type, description);
         }
         push_agent(&mut record.attributes, agent(), self.version.as_deref());
         let traceparent = traceparent::of(&record.context());

@@ -247,7 +247,8 @@ mod tests {
         assert_eq!(judged(&["./judge.py"]), outside.replace("given judge.py", "given ./judge.py"));
         assert_eq!(
             judged(&["python", "tests/judge.py", "tests/micro/rubric.txt"]),
-            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, but judges see only the \
+            "tests/micro/a.jsonl:1: the judge is given tests/micro/rubric.txt, but judges see only \
+            the \
             Python files of a tier's folder"
         );
     }

@@ -77,7 +77,8 @@ fn expect_not_held(repository: &Repository) -> Result<(), Failure> {
         format!("the trigger {rule} holds promotions (firing {id}): {summary}"),
     )
     .with_hint(format!(
-        "`agent trigger check` clears it once it is over; `agent trigger mute {rule} --for 1h` lets \
+        "`agent trigger check` clears it once it is over; `agent trigger mute {rule} --for 1h` \
+        lets \
         promotions pass"
     )))
 }

@@ -3,8 +3,8 @@
 //! A promotion runs as a process of its own, `agent promote`, and passes the same gate. A signal
 //! that is in staging is acknowledged independently of it. An attempt is not repeated on the same
 //! signals: its last signal is recorded before it begins, where other servers of the repository
-//! read it too, so a refused staging is tried again only with new signals. There is no attempt while a
-//! canary runs.
+//! read it too, so a refused staging is tried again only with new signals. There is no attempt
+//! while a canary runs.
 
 use crate::mcp::shim::Shim;
 use agent_engine::canary;
@@ -140,7 +140,8 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
                 ));
             }
             Err(_) => shim.repository.warn(
-                "[promote] auto: the promotion ended without a result; staging waits for new signals",
+                "[promote] auto: the promotion ended without a result; staging waits for new \
+                signals",
             ),
         }
         look(&shim);

@@ -333,8 +333,8 @@ impl CallConversation {
     }
 }
 
-/// The arm of the running canary that a call counts for. A conversation that began before the canary,
-/// or elsewhere, is in neither.
+/// The arm of the running canary that a call counts for. A conversation that began before the
+/// canary, or elsewhere, is in neither.
 fn member(
     caller: Caller<'_, Runner>,
     held: Option<&LockedConversation>,

@@ -71,8 +71,8 @@ fn watch_conversations<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> 
     Some(folders)
 }
 
-/// Watches the Journal, where the state of staging is served: its overlay may change what is listed.
-/// A changed state needs no restart, since it goes with each call.
+/// Watches the Journal, where the state of staging is served: its overlay may change what is
+/// listed. A changed state needs no restart, since it goes with each call.
 fn watch_staging<S: Server>(shim: &Rc<Shim<S>>) -> Option<watch::Folders> {
     let serves_staging = shim.targets.traffic.whats().any(|what| *what == What::Staging);
     if S::ROLE != Role::Runner || !serves_staging {

@@ -86,7 +86,8 @@ impl Metrics {
 fn write_histogram(text: &mut String, name: &str, series: &Series, histogram: &Histogram) {
     let Series { route, method, status } = series;
     let labels = format!(
-        "http_route=\"{route}\",http_request_method=\"{method}\",http_response_status_code=\"{status}\""
+        "http_route=\"{route}\",http_request_method=\"{method}\",\
+        http_response_status_code=\"{status}\""
     );
     for (count, most) in histogram.buckets.iter().zip(BUCKETS) {
         let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{most}\"}} {count}");

@@ -319,7 +319,8 @@ fn report(plan: &Plan, done: Option<&Done>, request: &Request, context: &Context
         && done.is_some()
     {
         context.printer.say(
-            "its paths are those of this machine: do not commit the file, or run this command on other \
+            "its paths are those of this machine: do not commit the file, or run this command on \
+            other \
             machines as well",
         );
     }

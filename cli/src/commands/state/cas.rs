@@ -95,7 +95,10 @@ fn unsure(id: &str, versions: &[Version]) -> Failure {
     let versions = tags(versions);
     Failure::new(
         FailureKind::NotEnoughEvidence,
-        format!("this clone does not have the counted updates of {versions}, so `{id}` could count twice"),
+        format!(
+            "this clone does not have the counted updates of {versions}, so `{id}` could count \
+        twice"
+        ),
     )
     .with_hint("`agent sync` fetches what other clones counted")
 }

@@ -21,7 +21,11 @@ use std::collections::BTreeSet;
 #[command(next_help_heading = "From recorded calls")]
 pub struct FromLog {
     /// Make cases from recorded calls
-    #[arg(long = "from-log", id = "from_log", conflicts_with_all = ["conversation", "tier", "turn", "id", "expect", "golden"])]
+    #[arg(
+        long = "from-log",
+        id = "from_log",
+        conflicts_with_all = ["conversation", "tier", "turn", "id", "expect", "golden"]
+    )]
     pub is_wanted: bool,
     /// Only calls that differed in the last `agent replay`
     #[arg(long, requires = "from_log")]

@@ -134,7 +134,8 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
                 ),
             )
             .with_hint(format!(
-                "`agent test --tier {tier} --at {shown} --shard I/N` stores part I of N, on a machine \
+                "`agent test --tier {tier} --at {shown} --shard I/N` stores part I of N, on a \
+                machine \
                 with the same Python"
             )));
         }

@@ -206,7 +206,8 @@ fn what_is_not_possible_of_an_indicator_names_the_field() {
             "type: agent",
             "metricSourceRef: elsewhere",
             &format!(
-                "{source}: \"metricSourceRef\" is \"elsewhere\", which is no DataSource of this file"
+                "{source}: \"metricSourceRef\" is \"elsewhere\", which is no DataSource of this \
+                file"
             ),
         ),
         (
@@ -321,12 +322,17 @@ fn objective() -> impl Strategy<Value = Objective> {
 
 proptest! {
     #[test]
-    fn an_export_is_imported_as_the_same(one in objective(), other in objective(), service in ".{1,20}") {
+    fn an_export_is_imported_as_the_same(
+        one in objective(),
+        other in objective(),
+        service in ".{1,20}",
+    ) {
         let mut objectives = vec![one, other];
         objectives.dedup_by(|one, other| one.name == other.name);
         let text = yaml::text(&write(&objectives, &service));
         let read = read_text(&text);
-        prop_assert_eq!(read, Ok(Read { objectives: objectives.clone(), left_out: vec![] }), "{}", text);
+        let expected = Read { objectives: objectives.clone(), left_out: vec![] };
+        prop_assert_eq!(read, Ok(expected), "{}", text);
         // and so is what stands in ci/budgets.json
         let documents = objectives.iter().map(Objective::document).collect();
         prop_assert_eq!(parse(documents, "f"), Ok(objectives));

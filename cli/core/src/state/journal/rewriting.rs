@@ -178,8 +178,8 @@ impl<'a> Update<'a> {
 }
 
 impl<'a> Rewriting<'a> {
-    /// `old` is known to be whole; it has the first and the last of the signals under these sequence
-    /// numbers.
+    /// `old` is known to be whole; it has the first and the last of the signals under these
+    /// sequence numbers.
     pub fn begin(
         old: &'a [u8],
         old_fold: &'a Fold,

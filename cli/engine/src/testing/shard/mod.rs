@@ -185,8 +185,10 @@ impl<'a> Shard<'a> {
                 incoming = self.scorer.next() => ShardInput::Scorer(incoming),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
                     Ok((task, votes)) => ShardInput::Judge(task, votes),
-                    Err(error) => ShardInput::Judge(error.id(), Err(format!("the judge was not read to \
-                        its end: {error}"))),
+                    Err(error) => {
+                        let why = format!("the judge was not read to its end: {error}");
+                        ShardInput::Judge(error.id(), Err(why))
+                    }
                 },
             };
             match input {

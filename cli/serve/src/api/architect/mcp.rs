@@ -280,7 +280,8 @@ static TOOLS: [Described; 7] = [
         input: || {
             let mut schema = resolved("NewFeedback");
             schema["properties"]["key"] = json!({"type": "string", "minLength": 1, "maxLength": 255,
-                "description": "Idempotency key: the same key with the same content is the same item."});
+                "description": "Idempotency key: the same key with the same content is the same \
+                item."});
             schema
         },
         output: "Feedback",

@@ -54,7 +54,8 @@ fn feedback_routes() -> [Route<Desk>; 3] {
         Route::post(
             "/v1/feedback",
             "giveFeedback",
-            "Adds an item of feedback to the inbox. The item is on disk before the response is sent.",
+            "Adds an item of feedback to the inbox. The item is on disk before the response is \
+            sent.",
             give,
         )
         .header(
@@ -379,7 +380,8 @@ fn shown(event: &RunEvent) -> Event {
 fn measured(repository: &Repository) -> Result<String, Failure> {
     let items = operations::feedback(repository)?;
     let mut text =
-        "# HELP agent_feedback_items Items of feedback by status.\n# TYPE agent_feedback_items gauge\n"
+        "# HELP agent_feedback_items Items of feedback by status.\n# TYPE agent_feedback_items \
+        gauge\n"
             .to_owned();
     for status in STATUSES {
         let count = items.iter().filter(|item| item.status.as_str() == status).count();
