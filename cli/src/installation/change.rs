@@ -3,7 +3,7 @@
 use crate::installation::InstallationError;
 use agent_engine::world::fs;
 use agent_engine::world::process::Run;
-use agent_engine::world::python::on_path;
+use agent_engine::world::process::on_path;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 

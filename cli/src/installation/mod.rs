@@ -16,7 +16,7 @@ use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_engine::world::env;
 use agent_engine::world::fs::FsError;
 use agent_engine::world::process::ProcessError;
-use agent_engine::world::python::on_path;
+use agent_engine::world::process::on_path;
 use change::{Change, broken};
 use document::{Entry, Problem, with_entry};
 use host::{Host, Places, Scope};

@@ -4,8 +4,7 @@
 use crate::world::env;
 use crate::world::fs::{self, FsError};
 use crate::world::git_command::GitCommand;
-use crate::world::process::ProcessError;
-use crate::world::python::on_path;
+use crate::world::process::{ProcessError, on_path};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_hooks::event::HookName;
 use agent_hooks::shim::{self, Binary};

@@ -37,7 +37,7 @@ use agent_core::testing::event::Event;
 use agent_core::testing::part::{Part, PartHead};
 use agent_core::version::what::What;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A checkout that evidence is made on.
@@ -277,7 +277,7 @@ impl Subject<'_> {
         let judges = judging(&files, &cases)?
             .map(|judging| self.judges(&judging, &mut watches))
             .transpose()?;
-        let work = Work::new(cases, &Budget::default(), &BTreeMap::new())
+        let work = Work::new(cases, &Budget::default(), &History::default())
             .judged_by(judges)
             .kept_secret_by(digest);
         let run = tier::run(&job, || Ok::<_, TierFailure>(work), &mut |event| {
@@ -445,8 +445,7 @@ impl Subject<'_> {
             .filter(|_| cases.list.iter().any(Case::is_scored))
             .map(|judging| self.judges(&judging, watches))
             .transpose()?;
-        let work =
-            Work::new(cases, budget, &History::read(&repository.layout, request.tier).slow_ms);
+        let work = Work::new(cases, budget, &History::read(&repository.layout, request.tier));
         Ok(work.beside(fold).judged_by(judges).kept_secret_by(digest))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::child::link::{ChildError, ChildSpec, Role};
 use crate::target::evaluators::SCORERS;
+use crate::testing::history::History;
 use crate::testing::judge::Judges;
 use crate::testing::outcome::ResultLines;
 use crate::testing::shard;
@@ -23,7 +24,7 @@ use agent_core::testing::evaluation::{Outcome, TierFold};
 use agent_core::testing::event::Event;
 use agent_core::testing::expectation::Expectation;
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
@@ -32,6 +33,11 @@ use tokio::sync::Notify;
 
 /// Below this many cases another child costs more than it saves.
 const CASES_PER_SHARD: usize = 8;
+/// A Runner needs about this long to start. Cases that are expected to take less altogether are
+/// left to the first Runner.
+const START: Duration = Duration::from_millis(50);
+/// When the other Runners start all the same: the cases take longer than was expected.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TierError {
@@ -78,6 +84,8 @@ pub struct Work {
     order: Vec<usize>,
     /// How many at the start of the order are known to be slow.
     slow: usize,
+    /// How long all of them take one after the other, as far as the last run tells.
+    expected: Option<Duration>,
     /// Those of the cases that are scored; `None` where none is.
     judges: Option<Judges>,
     /// The seed of the ids of conversations.
@@ -89,16 +97,19 @@ pub struct Work {
 }
 
 impl Work {
-    /// `slow_ms` is what slow cases took the last time, by id.
-    pub fn new(cases: Cases, budget: &Budget, slow_ms: &BTreeMap<String, f64>) -> Self {
-        let expected =
-            |case: &Case| slow_ms.get(&case.id).map_or(0.0, |ms| ms * f64::from(case.repeats));
+    pub fn new(cases: Cases, budget: &Budget, history: &History) -> Self {
+        let slow_ms = |case: &Case| {
+            history.slow_ms.get(&case.id).map_or(0.0, |ms| ms * f64::from(case.repeats))
+        };
         let mut order: Vec<_> = (0..cases.list.len()).collect();
         order.sort_by(|one, other| {
-            expected(&cases.list[*other]).total_cmp(&expected(&cases.list[*one]))
+            slow_ms(&cases.list[*other]).total_cmp(&slow_ms(&cases.list[*one]))
         });
-        let slow = cases.list.iter().filter(|case| expected(case) > 0.0).count();
+        let slow = cases.list.iter().filter(|case| slow_ms(case) > 0.0).count();
+        let expected_ms: Option<f64> =
+            cases.list.iter().map(|case| history.expected_ms(case)).sum();
         Self {
+            expected: expected_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1000.0).ok()),
             cases,
             limit: budget.limit(),
             spend_usd: budget.spend_usd,
@@ -264,6 +275,12 @@ impl TierJob {
         wanted.clamp(1, count.max(1))
     }
 
+    /// How long the start of a shard is put off.
+    pub(super) fn head_start(&self, shard: usize) -> Duration {
+        let is_short = self.work.wait().expected.is_some_and(|expected| expected < START);
+        if shard > 0 && self.shards.is_none() && is_short { HEAD_START } else { Duration::ZERO }
+    }
+
     /// The scorers the cases name, against those there are.
     pub fn check_scorers(&self, there: &[&str]) -> Result<(), DocumentError> {
         let missing = self.cases().scorers().into_iter().find(|(name, _)| !there.contains(name));
@@ -394,14 +411,14 @@ pub fn run<E: From<TierError>>(
         let (sender, events) = mpsc::channel();
         let start = |number: usize, sender: mpsc::Sender<Vec<Event>>| {
             let (queue, folder) = (&queue, scratch.path().join(number.to_string()));
-            scope.spawn(move || work(job, queue, &folder, sender))
+            scope.spawn(move || work(job, queue, number, &folder, sender))
         };
         let mut workers = vec![start(0, sender.clone())];
         let (mut work, error) = match load() {
             Ok(work) => (work, None),
             // the first worker waits for cases: an empty list releases it
             Err(error) => {
-                (Work::new(Cases::default(), &Budget::default(), &BTreeMap::new()), Some(error))
+                (Work::new(Cases::default(), &Budget::default(), &History::default()), Some(error))
             }
         };
         let is_needless = work.is_needless();
@@ -527,13 +544,14 @@ impl Folders {
 fn work(
     job: &TierJob,
     queue: &Queue,
+    number: usize,
     below: &Path,
     events: mpsc::Sender<Vec<Event>>,
 ) -> Result<ShardEnd, TierError> {
     let folders = Folders::make(below)?;
     let ended = event_loop::block_on(async {
         tokio::select! {
-            ended = shard::run(job, queue, folders, events) => ended,
+            ended = shard::run(job, queue, number, folders, events) => ended,
             () = until(job.deadline) => Err(TierError::OutOfTime { tier: job.tier }),
         }
     })?;

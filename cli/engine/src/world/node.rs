@@ -3,8 +3,8 @@
 
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::Layout;
-use crate::world::process::{ProcessError, Run};
-use crate::world::python::{MARKER, is_finished, lock_of, on_path};
+use crate::world::process::{ProcessError, Run, on_path};
+use crate::world::python::{MARKER, is_finished, lock_of};
 use agent_core::adoption::package::{self, Package, PackageError};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::Node;

@@ -1,5 +1,6 @@
 //! Programs that run to their end: the only file that names duct.
 
+use crate::world::{env, fs};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
@@ -181,8 +182,9 @@ impl Run {
     }
 
     fn expression(&self) -> Result<duct::Expression, ProcessError> {
-        let mut expression = duct::cmd(&self.program, &self.arguments);
+        let mut expression = duct::cmd(self.file(), &self.arguments);
         expression = match &self.stdin {
+            Stdin::Bytes(bytes) if bytes.is_empty() => expression.stdin_null(),
             Stdin::Bytes(bytes) => expression.stdin_bytes(bytes.clone()),
             Stdin::File(file) => {
                 expression.stdin_file(file.try_clone().map_err(|source| self.not_started(source))?)
@@ -199,6 +201,15 @@ impl Run {
             };
         }
         Ok(expression)
+    }
+
+    /// The program as a file. By a path it is started without a copy of this process
+    /// (`posix_spawn`), and by a name with one, since duct sets the whole environment.
+    fn file(&self) -> OsString {
+        let has_own_path = self.environment.iter().any(|(name, _)| name == "PATH");
+        let is_name = Path::new(&self.program).file_name() == Some(&self.program);
+        let found = (is_name && !has_own_path).then(|| on_path(&self.program)).flatten();
+        found.map_or_else(|| self.program.clone(), PathBuf::into_os_string)
     }
 
     /// Starts a process that outlives this one: in a separate group, its stderr in a file.
@@ -282,6 +293,15 @@ impl Apart {
     pub fn let_go(mut self) {
         std::thread::spawn(move || self.child.wait());
     }
+}
+
+/// The first executable file of that name on PATH.
+pub fn on_path(name: &OsStr) -> Option<PathBuf> {
+    let path = env::path()?;
+    std::env::split_paths(&path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| fs::is_program(file))
 }
 
 /// The very program that runs now, even when its file was replaced since.

@@ -4,7 +4,8 @@
 use crate::world::fs::{self, FsError};
 use crate::world::layout::Layout;
 use crate::world::node::{MODULES, NodeError, Packages};
-use crate::world::python::{self, Bytecode, Installer, Interpreter, PythonError, on_path};
+use crate::world::process::on_path;
+use crate::world::python::{self, Bytecode, Installer, Interpreter, PythonError};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Manifest, Python};
 use agent_core::formats::suggestion::did_you_mean;

@@ -10,6 +10,7 @@ use crate::target::error::TargetError;
 use crate::world::clock::fresh_id;
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::layout::{HOME, Layout};
+use crate::world::process::on_path;
 use crate::world::{env, python, store, toolchain};
 use agent_core::child::confinement::{Confinement, Kind};
 use agent_core::formats::manifest::{self, EntryPoint, Manifest};
@@ -140,7 +141,7 @@ fn program(spec: &ChildSpec) -> Vec<PathBuf> {
     let named = if Path::new(name).components().count() > 1 {
         Some(spec.directory.join(name))
     } else {
-        python::on_path(name)
+        on_path(name)
     };
     named.map(|named| installed_with(&named, &spec.directory)).unwrap_or_default()
 }

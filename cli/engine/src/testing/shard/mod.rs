@@ -46,6 +46,7 @@ type Outcome = Result<Box<RawValue>, RpcError>;
 pub(super) async fn run(
     job: &TierJob,
     queue: &Queue,
+    number: usize,
     folders: Folders,
     events: mpsc::Sender<Vec<Event>>,
 ) -> Result<ShardEnd, TierError> {
@@ -57,6 +58,10 @@ pub(super) async fn run(
     let mut scorer = Line::new(Role::Scorer);
     // before the cases are loaded; the scorer process as soon as they are
     let start = async {
+        // the first one waits for nothing, not even for the cases
+        if number > 0 {
+            tokio::time::sleep(job.head_start(number)).await;
+        }
         tokio::try_join!(runner.start(&spec), async {
             start_scorer(&mut scorer, job, queue, began).await;
             Ok(())

@@ -425,6 +425,30 @@ fn newly_ignored_untracked_files_leave_the_worktree_tree() {
 }
 
 #[test]
+fn tree_of_an_unchanged_worktree_is_the_noted_one() {
+    let repository = Repository::with_code();
+    let git = repository.open();
+    let layout = git.layout();
+    let tree = || git.snapshot_worktree(repository.path(), &layout).unwrap();
+    let whole = tree();
+    let note = layout.worktree_index(repository.path()).with_extension("tree");
+    let noted = std::fs::read_to_string(&note).unwrap();
+    let checksum = noted.strip_suffix(&format!(" {whole}")).unwrap();
+    let other = git.edit_tree(None, &[]).unwrap();
+    std::fs::write(&note, format!("{checksum} {other}")).unwrap();
+    assert_eq!(tree(), other);
+    // one whose objects were collected since, and one of another index
+    for stale in [format!("{checksum} {}", ObjectId::of_blob(b"?")), format!("0{checksum} {other}")]
+    {
+        std::fs::write(&note, stale).unwrap();
+        assert_eq!(tree(), whole);
+        assert_eq!(std::fs::read_to_string(&note).unwrap(), noted);
+    }
+    repository.write("more.txt", "1\n");
+    assert!(git.entry(&tree(), "more.txt").unwrap().is_some());
+}
+
+#[test]
 fn index_of_a_pending_commit_is_read_as_a_tree() {
     let repository = Repository::with_code();
     repository.write("staged.txt", "staged\n");

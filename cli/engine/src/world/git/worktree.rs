@@ -2,13 +2,14 @@
 
 use super::error::GitError;
 use super::repository::Git;
-use crate::world::fs::{self, FileLock};
+use crate::world::fs::{self, Durability, FileLock, FsError};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::process::Run;
-use agent_core::formats::object_id::ObjectId;
+use agent_core::formats::object_id::{ObjectId, hex};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 impl Git {
     /// Has git forget a folder that is one of its working trees; nothing happens when it is none.
@@ -32,10 +33,12 @@ impl Git {
         fs::remove_if_there(&index.with_extension("index.lock"))?;
         if self.is_sparse() {
             self.take_users_index(&index)?;
+            self.add_all(folder, &index)?;
         } else {
-            self.settle_ignored(folder, &index)?;
+            self.add_all_but_ignored(folder, &index)?;
         }
-        self.tree_of_folder(folder, &index)
+        self.leave_out_home(folder, &index)?;
+        self.tree_of_worktree_index(folder, &index)
     }
 
     /// In a sparse checkout, only the user's index lists the files that are absent without being
@@ -47,19 +50,28 @@ impl Git {
         }
     }
 
+    fn add_all(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
+        self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
+        Ok(())
+    }
+
     /// `git add` keeps what an index holds already, and takes nothing new that is ignored. What is
     /// tracked counts whatever is ignored, and nothing else that is.
-    fn settle_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
+    fn add_all_but_ignored(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
         const IGNORED: [&str; 5] =
             ["ls-files", "-z", "--cached", "--ignored", "--exclude-standard"];
         let held = self.with_index(folder, index).args(IGNORED);
         let tracked = self.command().args(IGNORED).directory(folder);
-        // each of the two only reads
-        let (held, tracked) = std::thread::scope(|scope| {
+        // two of the three only read, and git replaces an index as a whole. Whether the ignored
+        // paths are those before or after the addition is the same: it changes none of them, but
+        // for those without a file, which are not in the tree either way
+        let (held, tracked, added) = std::thread::scope(|scope| {
             let held = scope.spawn(|| held.succeed());
-            let tracked = tracked.succeed();
-            (held.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), tracked)
+            let tracked = scope.spawn(|| tracked.succeed());
+            let added = self.add_all(folder, index);
+            (joined(held), joined(tracked), added)
         });
+        added?;
         let (held, tracked) = (held?.stdout, tracked?.stdout);
         self.update_index(folder, index, "--force-remove", paths_without(&held, &tracked))?;
         self.update_index(folder, index, "--add", paths_without(&tracked, &held))
@@ -112,16 +124,37 @@ impl Git {
         Ok(())
     }
 
-    fn tree_of_folder(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
-        self.with_index(folder, index).args(["add", "--all", "."]).succeed()?;
-        // a link to `.agent` is not part of the code, but `.agent/` in a .gitignore matches folders
-        // only
+    /// A link to `.agent` is not part of the code, but `.agent/` in a .gitignore matches folders
+    /// only.
+    fn leave_out_home(&self, folder: &Path, index: &Path) -> Result<(), GitError> {
         if folder.join(layout::HOME).is_symlink() {
             self.with_index(folder, index)
                 .args(["update-index", "--force-remove", "--", layout::HOME])
                 .succeed()?;
         }
-        self.written_tree(&self.with_index(folder, index).args(["write-tree"]).succeed()?.text())
+        Ok(())
+    }
+
+    /// The tree of an index that only `snapshot_worktree` uses. It is noted beside the index, with
+    /// the checksum that ends it: git is asked only when the index has changed.
+    fn tree_of_worktree_index(&self, folder: &Path, index: &Path) -> Result<ObjectId, GitError> {
+        let note = index.with_extension("tree");
+        let noted = fs::read_if_there(&note)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        if let (Some(noted), Some(checksum)) = (noted, index_checksum(index)?)
+            && let Some((of, tree)) = noted.split_once(' ')
+            && let Some(tree) = ObjectId::parse(tree)
+            && of == checksum
+            && self.exists(&tree)
+        {
+            return Ok(tree);
+        }
+        let written = self.with_index(folder, index).args(["write-tree"]).succeed()?;
+        let tree = self.written_tree(&written.text())?;
+        // `git write-tree` keeps the trees in the index, so its checksum is another one now
+        if let Some(checksum) = index_checksum(index)? {
+            fs::replace(&note, format!("{checksum} {tree}").as_bytes(), Durability::Rebuildable)?;
+        }
+        Ok(tree)
     }
 
     /// Whether git leaves files out of the working tree.
@@ -159,6 +192,18 @@ impl Git {
         })?;
         Ok(id)
     }
+}
+
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The SHA-1 at the end of an index, in hexadecimal digits. `None` where there is none: with
+/// `index.skipHash` git writes zeros.
+fn index_checksum(index: &Path) -> Result<Option<String>, FsError> {
+    let bytes = fs::read_if_there(index)?.unwrap_or_default();
+    let checksum = bytes.last_chunk::<20>().filter(|checksum| **checksum != [0; 20]);
+    Ok(checksum.map(|checksum| hex(checksum)))
 }
 
 /// Of paths that each end with a NUL, those that are not among the others.

@@ -1,9 +1,9 @@
 //! The installer of packages: the `uv` on PATH, one in a cache of `agent`, or pip.
 
-use super::{Interpreter, PythonError, on_path};
+use super::{Interpreter, PythonError};
 use crate::world::env;
 use crate::world::fs::{self, FileLock};
-use crate::world::process::{ProcessError, Run};
+use crate::world::process::{ProcessError, Run, on_path};
 use agent_core::formats::object_id::digest;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@ pub use project::project;
 use crate::world::env;
 use crate::world::fs::{self, Durability, FileLock, FsError};
 use crate::world::layout::Layout;
-use crate::world::process::{ProcessError, Run};
+use crate::world::process::{ProcessError, Run, on_path};
 use agent_core::adoption::AdoptionError;
 use agent_core::adoption::project::ProjectError;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
@@ -314,15 +314,6 @@ fn candidates() -> Box<dyn Iterator<Item = (String, Option<PathBuf>)>> {
         .filter(|(_, path)| path.is_some());
     let usual = NAMES.iter().map(|name| (name, on_path(OsStr::new(name))));
     Box::new(usual.chain(newer).map(|(name, path)| ((*name).to_owned(), path)))
-}
-
-/// The first executable file of that name on PATH.
-pub fn on_path(name: &OsStr) -> Option<PathBuf> {
-    let path = env::path()?;
-    std::env::split_paths(&path)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|file| fs::is_program(file))
 }
 
 const PROBES: &str = "agent/pythons@2";
