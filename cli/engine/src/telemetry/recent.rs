@@ -23,9 +23,9 @@ impl<T: Clone> Recent<T> {
         if values.len() == self.capacity {
             values.clear();
         }
-        let made = make();
-        values.push(made.clone());
-        made
+        let value = make();
+        values.push(value.clone());
+        value
     }
 }
 
