@@ -228,8 +228,9 @@ fn modules_use_only_lower_layers() {
 
 /// Where a kind is read: by the front ends, which map it to their codes, and where a module of the
 /// engine makes its own error of a failure of lower modules.
-const READERS_OF_KINDS: [&str; 4] = [
+const READERS_OF_KINDS: [&str; 5] = [
     "cli/src/exit.rs",
+    "cli/serve/src/mcp/results.rs",
     "cli/serve/src/rest/problem.rs",
     "cli/engine/src/testing/error.rs",
     "cli/engine/src/versions/error.rs",

@@ -5,7 +5,7 @@ use crate::mcp::client::Client;
 use crate::mcp::in_flight::{InFlight, Registered};
 use crate::mcp::json_rpc::{self, Answer};
 use crate::mcp::outlet::About;
-use crate::mcp::results::{self, internal, signed};
+use crate::mcp::results::{self, failed, signed};
 use crate::mcp::route::{Audience, Key, Route};
 use crate::mcp::running::Running;
 use crate::mcp::served::Served;
@@ -138,10 +138,10 @@ impl<S: Server> Caller<'_, S> {
     /// changed.
     pub async fn listed(self, method: &str, params: RawObject) -> Answer {
         let route = self.route();
-        let target = self.shim.current(&route).map_err(|error| internal(&error))?;
+        let target = self.shim.current(&route).map_err(|error| failed(&error))?;
         let is_running = self.shim.pool.alive(&self.key(&route, &target)).is_some();
         if !is_running && params.get("cursor").is_none() {
-            let record = self.discovery(&route).await.map_err(|error| internal(&error))?;
+            let record = self.discovery(&route).await.map_err(|error| failed(&error))?;
             if let Some(listed) = record.listed(method) {
                 return Ok(results::own(self.era(), method, &listed));
             }
@@ -151,7 +151,7 @@ impl<S: Server> Caller<'_, S> {
 
     /// Forwards any request but a call, with its bytes unchanged.
     pub async fn pass(self, method: &str, params: RawObject) -> Answer {
-        let served = self.serving(&self.route()).await.map_err(|error| internal(&error))?;
+        let served = self.serving(&self.route()).await.map_err(|error| failed(&error))?;
         let result =
             self.pass_to(&served.server, method, params).await.map_err(json_rpc::child_error)?;
         Ok(signed::<S>(self.era(), &served.target, result))

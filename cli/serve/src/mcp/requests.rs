@@ -5,7 +5,7 @@ use crate::mcp::client::Listed;
 use crate::mcp::json_rpc::{self, Answer};
 use crate::mcp::overlays;
 use crate::mcp::resources;
-use crate::mcp::results::{error_text, internal, tool_error};
+use crate::mcp::results::{error_text, failed, tool_error};
 use crate::mcp::route::Route;
 use crate::mcp::tool_server::{CallFailure, ToolServer};
 use agent_core::protocol::discovery::{Discovery, Identity};
@@ -39,8 +39,8 @@ pub async fn answer<S: ToolServer>(
 /// Answers with the tools, or with the whole discovery.
 async fn described<S: ToolServer>(caller: Caller<'_, S>, method: &str) -> Answer {
     let route = caller.route();
-    let target = caller.shim.current(&route).map_err(|error| internal(&error))?;
-    let discovery = caller.discovery_of(&route, &target).await.map_err(|error| internal(&error))?;
+    let target = caller.shim.current(&route).map_err(|error| failed(&error))?;
+    let discovery = caller.discovery_of(&route, &target).await.map_err(|error| failed(&error))?;
     let lifetime = caller.shim.targets.lifetime(&route);
     let mut result = match method {
         "tools/list" => {

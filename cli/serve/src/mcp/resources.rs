@@ -205,10 +205,8 @@ pub async fn listen<S: ToolServer>(
             format!("the limit is {LISTENS} subscriptions per host"),
         ));
     }
-    let discovery = caller
-        .discovery(&caller.session_route())
-        .await
-        .map_err(|error| results::internal(&error))?;
+    let discovery =
+        caller.discovery(&caller.session_route()).await.map_err(|error| results::failed(&error))?;
     let filter =
         filter.agreed(discovery.capabilities(Era::Stateless), discovery.has_conversations());
     let acknowledged =

@@ -2,15 +2,22 @@
 
 use crate::mcp::json_rpc;
 use crate::mcp::server::Server;
+use agent_core::formats::diagnose::FailureKind;
 use agent_core::protocol::mcp::{self, Era};
 use agent_engine::child::RpcError;
 use agent_engine::error::Failure;
 use agent_engine::target::Target;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-pub fn internal(error: &Failure) -> RpcError {
-    json_rpc::error(mcp::INTERNAL_ERROR, error_text(error))
+/// The JSON-RPC error of a failure. JSON-RPC has a code for invalid parameters and one for all
+/// other failures; `data.kind` distinguishes them.
+pub fn failed(error: &Failure) -> RpcError {
+    let code = match error.kind {
+        FailureKind::Usage => mcp::INVALID_PARAMS,
+        _ => mcp::INTERNAL_ERROR,
+    };
+    RpcError { data: Some(json!({"kind": error.kind})), ..json_rpc::error(code, error_text(error)) }
 }
 
 /// An error with its hint in one text: MCP has no field for the hint.

@@ -54,6 +54,10 @@ pub enum GitError {
     #[error("git did not move {name}{}",
         if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotMoved { name: String, why: String },
+    #[error("git did not move {name}: its lock {} is held", lock.display())]
+    Locked { name: String, lock: PathBuf },
+    #[error("git did not move {name}: {why}")]
+    RefusedByHook { name: String, why: String },
     #[error("it is not known whether {name} was moved{}",
         if why.is_empty() { String::new() } else { format!(" (git: {why})") })]
     InDoubt {
@@ -126,32 +130,35 @@ impl GitError {
     }
 }
 
-fn is_locked(why: &str) -> bool {
-    why.contains(".lock") && why.contains("File exists")
-}
-
-/// A hook of the repository has judged.
-fn is_refused(why: &str) -> bool {
-    why.contains("aborted by") && why.contains("hook")
-}
-
 impl Diagnose for GitError {
     fn kind(&self) -> FailureKind {
         match self {
             Self::Process(error) => error.kind(),
             Self::Fs(error) => error.kind(),
             Self::Pin(error) => error.kind(),
-            Self::NotMoved { why, .. } if is_locked(why) => FailureKind::Conflict,
-            Self::NotMoved { why, .. } if is_refused(why) => FailureKind::Refused,
-            Self::Illegal { .. } | Self::NotPushed { was_judged: true, .. } => FailureKind::Refused,
+            Self::Illegal { .. }
+            | Self::RefusedByHook { .. }
+            | Self::NotPushed { was_judged: true, .. } => FailureKind::Refused,
             Self::NotMoved { .. }
             | Self::InDoubt { .. }
             | Self::NotPushed { was_judged: false, .. }
             | Self::NotFetched { .. }
             | Self::LeftOut { .. }
+            | Self::Open { .. }
+            | Self::Read { .. }
+            | Self::Write { .. }
             | Self::Random { .. } => FailureKind::Surroundings,
-            Self::Busy { .. } => FailureKind::Conflict,
-            _ => FailureKind::Input,
+            Self::Busy { .. } | Self::Locked { .. } => FailureKind::Conflict,
+            Self::NotARepository { .. }
+            | Self::Untrusted { .. }
+            | Self::RefFormat { .. }
+            | Self::ObjectFormat { .. }
+            | Self::NoCommit { .. }
+            | Self::Submodule { .. }
+            | Self::Kind { .. }
+            | Self::Forged { .. }
+            | Self::Path { .. }
+            | Self::Name { .. } => FailureKind::Input,
         }
     }
 
@@ -191,11 +198,10 @@ impl Diagnose for GitError {
             Self::LeftOut { .. } => {
                 "fetch all that was left out: git fetch --refetch --no-filter".to_owned()
             }
-            Self::NotMoved { why, .. } if is_locked(why) => {
-                "another git holds the ref's lock; when none is running any more, remove the lock \
-                file it names"
-                    .to_owned()
-            }
+            Self::Locked { lock, .. } => format!(
+                "another git holds the lock; when none is running any more, remove {}",
+                lock.display()
+            ),
             Self::Illegal { breaches } => {
                 return breaches.first().map(|breach| breach.mend.to_owned());
             }
@@ -217,6 +223,7 @@ impl Diagnose for GitError {
             Self::Fs(error) => return error.hint(),
             Self::Pin(error) => return error.hint(),
             Self::NotMoved { .. }
+            | Self::RefusedByHook { .. }
             | Self::Random { .. }
             | Self::Open { .. }
             | Self::Write { .. }

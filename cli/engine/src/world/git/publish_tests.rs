@@ -434,7 +434,8 @@ fn tree_of_an_unchanged_worktree_is_the_noted_one() {
     let note = layout.worktree_index(repository.path()).with_extension("tree");
     let noted = std::fs::read_to_string(&note).unwrap();
     let checksum = noted.strip_suffix(&format!(" {whole}")).unwrap();
-    let other = git.edit_tree(None, &[]).unwrap();
+    let blob = git.write_blob(b"1\n").unwrap();
+    let other = git.edit_tree(Some(&whole), &[TreeEdit::file("other.txt", blob)]).unwrap();
     std::fs::write(&note, format!("{checksum} {other}")).unwrap();
     assert_eq!(tree(), other);
     // one whose objects were collected since, and one of another index

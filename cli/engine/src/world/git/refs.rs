@@ -256,8 +256,24 @@ impl RefLock<'_> {
             return Ok(Moved::Conflict { name: name.clone(), found });
         }
         let _ = self.record("");
-        Err(finished
-            .map_or_else(GitError::Process, |_| GitError::NotMoved { name: name.clone(), why }))
+        Err(finished.map_or_else(GitError::Process, |_| self.not_moved(name, why)))
+    }
+
+    /// Why git did not move a ref: a lock is held, a hook refused it, or what git prints.
+    fn not_moved(&self, name: &str, why: String) -> GitError {
+        let name = name.to_owned();
+        let git_dir = self.git.common_dir();
+        let locks = [name.as_str(), "packed-refs", "HEAD"].map(|file| format!("{file}.lock"));
+        if let Some(lock) =
+            locks.map(|lock| git_dir.join(lock)).into_iter().find(|lock| lock.exists())
+        {
+            return GitError::Locked { name, lock };
+        }
+        // git has no exit code for it; with LC_ALL=C its text is the same everywhere
+        if why.contains("aborted by") && why.contains("hook") {
+            return GitError::RefusedByHook { name, why };
+        }
+        GitError::NotMoved { name, why }
     }
 
     /// Where a ref is that may have been moved.
