@@ -427,6 +427,8 @@ fn newly_ignored_untracked_files_leave_the_worktree_tree() {
 #[test]
 fn tree_of_an_unchanged_worktree_is_the_noted_one() {
     let repository = Repository::with_code();
+    repository.write(".gitignore", ".agent/\n");
+    repository.commit_all("ignored");
     // git looks again at files that are as new as the index, and writes the index anew
     for file in repository.git(&["ls-files", "-z"]).split_terminator('\0') {
         let file = std::fs::File::open(repository.path().join(file)).unwrap();
