@@ -34,9 +34,7 @@ use tokio::sync::Notify;
 /// Below this many cases another child costs more than it saves.
 const CASES_PER_SHARD: usize = 8;
 /// A Runner needs about this long to start. Cases that are expected to take less altogether are
-/// left to the first Runner.
-const START: Duration = Duration::from_millis(50);
-/// When the other Runners start all the same: the cases take longer than was expected.
+/// left to the first Runner; where they take longer, the others start after this time.
 const HEAD_START: Duration = Duration::from_millis(100);
 
 #[derive(Debug, thiserror::Error)]
@@ -277,7 +275,7 @@ impl TierJob {
 
     /// How long the start of a shard is put off.
     pub(super) fn head_start(&self, shard: usize) -> Duration {
-        let is_short = self.work.wait().expected.is_some_and(|expected| expected < START);
+        let is_short = self.work.wait().expected.is_some_and(|expected| expected < HEAD_START);
         if shard > 0 && self.shards.is_none() && is_short { HEAD_START } else { Duration::ZERO }
     }
 
