@@ -195,7 +195,6 @@ fn is_withdrawal(tool: &str, id: &str) -> bool {
 pub const OWN_TOOLS: &str = "agent/";
 pub const SET: &str = "agent/set";
 pub const CAS: &str = "agent/cas";
-pub const MIGRATE: &str = "agent/migrate";
 /// The tool of a record in the place of a withdrawn signal: only the digest of the content is kept.
 pub const WITHDRAW: &str = "agent/withdraw";
 
@@ -668,48 +667,21 @@ pub fn scan(
     mut takes: impl FnMut(Heading) -> bool,
 ) -> Result<Vec<Record>, JournalError> {
     let header = usize::try_from(Fold::begin(bytes)?.end).unwrap_or(usize::MAX);
+    let mut rest = &bytes[header..];
     let mut records = Vec::new();
-    scan_from(bytes, header, |line| {
-        if takes(serde_json::from_slice(line)?) {
-            records.push(serde_json::from_slice(line)?);
-        }
-        Ok(())
-    })?;
-    Ok(records)
-}
-
-/// Every record of a Journal that is known to be whole with the states before and after it, from
-/// the end of a group and the state there on.
-pub fn walk_from(
-    bytes: &[u8],
-    start: usize,
-    mut state: Value,
-    mut visit: impl FnMut(Record, &Value, &Value),
-) -> Result<(), JournalError> {
-    scan_from(bytes, start, |line| {
-        let record: Record = serde_json::from_slice(line)?;
-        let before = state.clone();
-        record.apply(&mut state)?;
-        visit(record, &before, &state);
-        Ok(())
-    })
-}
-
-fn scan_from(
-    bytes: &[u8],
-    start: usize,
-    mut visit: impl FnMut(&[u8]) -> Result<(), Box<dyn std::error::Error>>,
-) -> Result<(), JournalError> {
-    let mut rest = &bytes[start..];
     while let Some(group) = RawGroup::next(rest) {
-        let offset = (bytes.len() - rest.len()) as u64;
+        let damaged = |error: serde_json::Error| JournalError::Damaged {
+            offset: (bytes.len() - rest.len()) as u64,
+            what: error.to_string(),
+        };
         for line in lines(group.records) {
-            visit(line)
-                .map_err(|error| JournalError::Damaged { offset, what: error.to_string() })?;
+            if takes(serde_json::from_slice(line).map_err(damaged)?) {
+                records.push(serde_json::from_slice(line).map_err(damaged)?);
+            }
         }
         rest = &rest[group.length..];
     }
-    Ok(())
+    Ok(records)
 }
 
 /// Every record of a Journal, in order.

@@ -456,17 +456,6 @@ fn tree_of_an_unchanged_worktree_is_the_noted_one() {
     assert!(git.entry(&tree(), "more.txt").unwrap().is_some());
 }
 
-#[test]
-fn index_of_a_pending_commit_is_read_as_a_tree() {
-    let repository = Repository::with_code();
-    repository.write("staged.txt", "staged\n");
-    repository.git(&["add", "staged.txt"]);
-    repository.write("staged.txt", "edited since\n");
-    let git = repository.open();
-    let tree = git.index_tree(&repository.path().join(".git/index")).unwrap();
-    assert_eq!(git.read(&tree, "staged.txt").unwrap().as_deref(), Some(b"staged\n".as_slice()));
-}
-
 fn laws(update: &agent_core::version::legality::RefUpdate) -> Vec<&'static str> {
     agent_core::version::legality::judge(update).into_iter().map(|breach| breach.law).collect()
 }

@@ -178,13 +178,6 @@ impl Git {
             .directory(folder)
     }
 
-    /// The tree of an index: what `git commit` is about to commit, when `index` is the hook's
-    /// `GIT_INDEX_FILE`.
-    pub fn index_tree(&self, index: &Path) -> Result<ObjectId, GitError> {
-        let written = self.command().env("GIT_INDEX_FILE", index).args(["write-tree"]).succeed()?;
-        self.written_tree(&written.text())
-    }
-
     pub(super) fn written_tree(&self, text: &str) -> Result<ObjectId, GitError> {
         let id = ObjectId::parse(text).ok_or_else(|| GitError::NoCommit {
             revision: text.to_owned(),
