@@ -42,7 +42,6 @@ pub mod state_file;
 pub mod stdout;
 pub mod store;
 pub mod temporary;
-pub mod terminal;
 pub mod toolchain;
 pub mod unwinding;
 pub mod watch;

@@ -1,8 +1,8 @@
 //! The terminal as a screen: keys without Enter, and afterwards what was there before.
 
-use super::interrupt::Interrupt;
-use super::{event_loop, stdout};
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_engine::world::interrupt::Interrupt;
+use agent_engine::world::{event_loop, stdout};
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
 };
