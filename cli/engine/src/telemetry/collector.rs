@@ -76,13 +76,15 @@ struct Watched<E> {
     complaint: Arc<FailureReport>,
 }
 
+impl<E> Watched<E> {
+    async fn reported(&self, export: impl Future<Output = OTelSdkResult>) -> OTelSdkResult {
+        if self.is_wanted { self.complaint.report_failure(export.await) } else { Ok(()) }
+    }
+}
+
 impl trace::SpanExporter for Watched<SpanExporter> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        if self.is_wanted {
-            self.complaint.report_failure(self.exporter.export(batch).await)
-        } else {
-            Ok(())
-        }
+        self.reported(self.exporter.export(batch)).await
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -100,11 +102,7 @@ impl trace::SpanExporter for Watched<SpanExporter> {
 
 impl logs::LogExporter for Watched<LogExporter> {
     async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        if self.is_wanted {
-            self.complaint.report_failure(self.exporter.export(batch).await)
-        } else {
-            Ok(())
-        }
+        self.reported(self.exporter.export(batch)).await
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -118,11 +116,7 @@ impl logs::LogExporter for Watched<LogExporter> {
 
 impl PushMetricExporter for Watched<MetricExporter> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        if self.is_wanted {
-            self.complaint.report_failure(self.exporter.export(metrics).await)
-        } else {
-            Ok(())
-        }
+        self.reported(self.exporter.export(metrics)).await
     }
 
     fn force_flush(&self) -> OTelSdkResult {
