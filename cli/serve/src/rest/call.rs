@@ -141,8 +141,16 @@ impl<'a> Call<'a> {
         Ok((events, Reply::stream(ticket)))
     }
 
-    /// A `Link` header for the next page: the same request with `after` replaced.
-    pub fn link_to_next(&self, after: &str) -> String {
+    /// The reply of a page, with a `Link` to the next one where there is one.
+    pub fn with_next(&self, reply: Reply, after: Option<impl Display>) -> Reply {
+        match after {
+            Some(after) => reply.header("Link", self.link_to_next(&after.to_string())),
+            None => reply,
+        }
+    }
+
+    /// The same request with `after` replaced.
+    fn link_to_next(&self, after: &str) -> String {
         let kept = self
             .query
             .iter()

@@ -28,7 +28,7 @@ fn service() -> Service<u32> {
     };
     let page = |_: &mut u32, call: &Call<'_>| {
         let limit = call.query::<usize>("limit")?.unwrap_or(2);
-        Ok(Reply::json(&json!({"limit": limit})).header("Link", call.link_to_next("b&c")))
+        Ok(call.with_next(Reply::json(&json!({"limit": limit})), Some("b&c")))
     };
     let large = |_: &mut u32, _: &Call<'_>| Ok(Reply::of("text/plain", vec![b'x'; 3 << 20]).once());
     let fixed = |_: &mut u32, _: &Call<'_>| Ok(Reply::json(&json!({})).immutable());

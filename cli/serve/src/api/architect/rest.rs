@@ -241,10 +241,7 @@ fn page<T: Serialize>(
     );
     document.insert("next".to_owned(), next.map_or(Value::Null, Value::from));
     let reply = Reply::json(&Value::Object(document));
-    Ok(match next {
-        Some(next) => reply.header("Link", call.link_to_next(next)),
-        None => reply,
-    })
+    Ok(call.with_next(reply, next))
 }
 
 // ---- runs

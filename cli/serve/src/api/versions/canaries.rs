@@ -1,6 +1,6 @@
 //! The canaries of staging: the one that runs, and how others ended.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_engine::canary;
 use serde_json::json;

@@ -1,10 +1,13 @@
 //! Recorded conversations: their calls, results and rewards.
 
-use super::{CONVERSATION, PAGE, Reader};
-use crate::rest::{Call, Problem, Reply, Route};
+use super::parameters::PAGE;
+use super::reader::Reader;
+use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_engine::conversations::{self, Conversation, Turn};
 use serde_json::{Value, json};
 
+const CONVERSATION: Kind =
+    Kind::Text { pattern: r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", longest: 128 };
 const USUAL: usize = 50;
 
 pub(super) fn routes() -> Vec<Route<Reader>> {
@@ -57,10 +60,7 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "schema": "agent/conversations@1",
             "conversations": page.iter().filter_map(item_of).collect::<Vec<_>>(), "next": next,
     }));
-    Ok(match next {
-        Some(next) => reply.header("Link", call.link_to_next(next)),
-        None => reply,
-    })
+    Ok(call.with_next(reply, next))
 }
 
 fn summary(conversation: &Conversation) -> Value {

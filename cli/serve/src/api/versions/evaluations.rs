@@ -1,37 +1,24 @@
 //! The evaluations of a version: its tiers, their cases, and one case with its call and result.
 
-use super::{ANY, CommitInfo, PAGE, Reader, TIER, of_version};
+use super::parameters::{ANY, PAGE};
+use super::reader::{Reader, of_version};
+use super::results::Cases;
 use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::natural;
-use agent_core::formats::object_id::ObjectId;
-use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::testing::case_result::{CaseResult, Outcome};
+use agent_core::testing::evaluation::TierSummary;
 use agent_core::version::registry::evaluation_key;
 use agent_core::version::tag;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::versions::stored::StoredTiers;
+use agent_engine::world::git::CommitInfo;
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
 
+const TIER: Kind = Kind::OneOf(&["micro", "fast", "full"]);
 const OUTCOMES: Kind = Kind::OneOf(&["passed", "failed", "errored"]);
 const USUAL: usize = 100;
-/// Tiers whose results are cached for the next page.
-const HELD: usize = 8;
-
-type Key = (ObjectId, Tier, Option<String>);
-type Results = Arc<Vec<CaseResult>>;
-
-/// The most recently used results, by commit, tier and digest.
-#[derive(Debug)]
-pub(super) struct Cases {
-    held: Mutex<VecDeque<(Key, Results)>>,
-    /// Whether the server requires a token. Without one, code under test on this machine could read
-    /// held-out cases through it.
-    pub shows_held_out: bool,
-}
-
 pub(super) fn routes() -> Vec<Route<Reader>> {
     vec![
         of_version(Route::get(
@@ -90,7 +77,7 @@ struct Requested {
     commit: CommitInfo,
     tier: Tier,
     summary: TierSummary,
-    results: Results,
+    results: Cases,
 }
 
 fn requested(reader: &Reader, call: &Call<'_>) -> Result<Requested, Problem> {
@@ -104,46 +91,10 @@ fn requested(reader: &Reader, call: &Call<'_>) -> Result<Requested, Problem> {
     let (summary, _) =
         kept.tier(tier).cloned().ok_or_else(|| not_kept(&format!("the tier {tier}")))?;
     let results = reader
-        .cases
+        .results
         .of(&kept, &commit, tier, &summary)?
         .ok_or_else(|| not_kept(&format!("each case of the tier {tier}")))?;
     Ok(Requested { commit, tier, summary, results })
-}
-
-impl Cases {
-    pub fn new(shows_held_out: bool) -> Self {
-        Self { held: Mutex::default(), shows_held_out }
-    }
-
-    /// Results with a digest are immutable, except those that withhold details: these may be
-    /// shown later.
-    fn lasting(&self, reply: Reply, summary: &TierSummary) -> Reply {
-        if summary.results.is_some() && self.shows_held_out { reply.immutable() } else { reply }
-    }
-
-    fn of(
-        &self,
-        kept: &StoredTiers,
-        commit: &CommitInfo,
-        tier: Tier,
-        summary: &TierSummary,
-    ) -> Result<Option<Results>, Failure> {
-        let key = (commit.id.clone(), tier, summary.results.clone());
-        let held = || self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, results)) = held().iter().find(|(known, _)| *known == key) {
-            return Ok(Some(Arc::clone(results)));
-        }
-        let Some(mut results) = kept.results(tier)? else { return Ok(None) };
-        results.sort_by(|one, other| natural::compare(&one.id, &other.id));
-        if !self.shows_held_out {
-            results = results.into_iter().map(CaseResult::without_held_out).collect();
-        }
-        let results = Arc::new(results);
-        let mut held = held();
-        held.truncate(HELD - 1);
-        held.push_front((key, Arc::clone(&results)));
-        Ok(Some(results))
-    }
 }
 
 fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
@@ -168,11 +119,8 @@ fn cases(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "schema": "agent/cases@1", "version": commit.trailers.version, "commit": commit.id,
             "tier": tier, "summary": summary, "cases": page, "next": next,
     }));
-    let reply = reader.cases.lasting(reply, &summary);
-    Ok(match next {
-        Some(next) => reply.header("Link", call.link_to_next(next)),
-        None => reply,
-    })
+    let reply = reader.results.lasting(reply, &summary);
+    Ok(call.with_next(reply, next))
 }
 
 fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
@@ -187,7 +135,7 @@ fn case(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
             "tier": tier, "result": result,
         "definition": definition(&reader.repository, &commit, result)?,
     }));
-    Ok(reader.cases.lasting(reply, &summary))
+    Ok(reader.results.lasting(reply, &summary))
 }
 
 /// The case's definition in the commit; `None` for a held-out case.

@@ -1,6 +1,6 @@
 //! The firings of triggers, and their outcome.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_engine::repository::firings;
 use serde_json::json;

@@ -1,7 +1,8 @@
 //! Indicators of each version in service: calls, errors, latency, rewards. As a document and as
 //! metrics.
 
-use super::{Named, Reader, VERSION};
+use super::parameters::{Named, VERSION};
+use super::reader::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::protocol::kpi::Kpi;

@@ -1,6 +1,6 @@
 //! Live traffic over time by version, with the versions that were made meanwhile.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::protocol::live::{RANGES, Range, Series};

@@ -1,7 +1,7 @@
 //! The page at `/`. It contains no data and fetches it from the API, so it requires no token; it
 //! prompts for one where the API requires it.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 
 /// The style that the page and the HTML report share.

@@ -1,12 +1,20 @@
 //! The list of versions, and the version that a range resolves to.
 
-use super::{ANY, LINE, Named, PAGE, RANGE, Reader, VERSION, no_version, of_version};
+use super::parameters::{ANY, Named, PAGE, VERSION};
+use super::reader::{Reader, no_version, of_version};
 use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::version::registry::{Filter, Resolved};
 use agent_core::version::what::What;
 use semver::{Version, VersionReq};
 
+const LINE: Kind =
+    Kind::Text { pattern: r"^(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})$", longest: 20 };
+/// The ranges of `agent versions --range`: comparators of up to three numbers, joined by commas.
+const RANGE: Kind = Kind::Text {
+    pattern: r"^(\*|((\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}|(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8}))?\.\*)(, ?(\^|~|=|<=?|>=?)?(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,2}){0,3})$",
+    longest: 100,
+};
 const KINDS: Kind = Kind::OneOf(&["promotion", "release", "rollback"]);
 /// The default limit of a page.
 const USUAL: usize = 50;
@@ -58,10 +66,7 @@ fn list(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let (listing, warnings) =
         reader.repository.known_listing(&reader.known, limit, after.as_ref(), &filter)?;
     let reply = Reply::json(&WithWarnings { document: &listing, warnings: warnings.as_slice() });
-    Ok(match &listing.next {
-        Some(next) => reply.header("Link", call.link_to_next(&next.to_string())),
-        None => reply,
-    })
+    Ok(call.with_next(reply, listing.next.as_ref()))
 }
 
 fn show(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {

@@ -1,6 +1,6 @@
 //! The objectives of live traffic: as a document and as metrics.
 
-use super::Reader;
+use super::reader::Reader;
 use crate::rest::{Call, Problem, Reply, Route};
 use agent_core::formats::committed::WithWarnings;
 use agent_core::slo::Objective;
@@ -8,9 +8,7 @@ use agent_core::slo::budget::Standing;
 use agent_core::slo::series::Count;
 use agent_engine::error::Failure;
 use agent_engine::slo;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 
 /// Labels besides the objective's name, and the value.
 type Sample = (Option<String>, f64);
@@ -77,21 +75,6 @@ fn by_window(
         .map(|burn| (format!(",window=\"{}\"", burn.window), value(burn.rate, burn.count)))
         .filter_map(sample)
         .collect()
-}
-
-/// The largest counts that were reported, by measure: a counter never falls, also where a part of
-/// the record cannot be read for a while.
-#[derive(Debug, Default)]
-pub(super) struct Counted(Mutex<BTreeMap<String, Count>>);
-
-impl Counted {
-    fn at_least(&self, objective: &Objective, ever: Count) -> Count {
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let most = counted.entry(objective.measure()).or_default();
-        most.good = most.good.max(ever.good);
-        most.total = most.total.max(ever.total);
-        *most
-    }
 }
 
 pub(super) fn routes() -> [Route<Reader>; 1] {

@@ -1,6 +1,7 @@
 //! One version: its state, its Contract, its provenance. And the difference of two versions.
 
-use super::{CommitInfo, Named, PAGE, Reader, VERSION, contracts, of_version};
+use super::parameters::{Named, PAGE, VERSION};
+use super::reader::{Reader, of_version};
 use crate::rest::{Call, Kind, Problem, Reply, Route};
 use agent_core::formats::object_id::digest;
 use agent_core::state::journal::{self, Record};
@@ -8,8 +9,10 @@ use agent_core::version::registry::journal_key;
 use agent_core::version::{Kind as Made, tag};
 use agent_engine::error::Failure;
 use agent_engine::repository::inbox::Inbox;
+use agent_engine::target::contracts;
 use agent_engine::versions::difference::{code, difference};
 use agent_engine::world::clock::rfc3339;
+use agent_engine::world::git::CommitInfo;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -218,10 +221,7 @@ fn signals(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
         "signals": page.into_iter().map(signal).collect::<Vec<_>>(), "next": next,
     });
     let reply = Reply::json(&document).immutable();
-    Ok(match next {
-        Some(next) => reply.header("Link", call.link_to_next(&next.to_string())),
-        None => reply,
-    })
+    Ok(call.with_next(reply, next))
 }
 
 fn signal(record: &Record) -> Value {
@@ -237,13 +237,13 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let (from, to) = (reader.commit(&call.path("from")?)?, reader.commit(&call.path("to")?)?);
     let limit = call.query("limit")?.unwrap_or(USUAL_FLIPS);
     let mut found = difference(&reader.repository, &from.id, &to.id, &BTreeSet::new())?;
-    if !reader.cases.shows_held_out {
+    if !reader.results.shows_held_out {
         found.hide_held_out();
     }
     found.cut(limit);
     let reply = Reply::json(&found);
     // missing evidence may be created later, and withheld cases may be shown later
-    Ok(if reader.cases.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() {
+    Ok(if reader.results.shows_held_out && found.missing.is_empty() && !found.tiers.is_empty() {
         reply.immutable()
     } else {
         reply
@@ -252,7 +252,7 @@ fn diff(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
 
 fn diff_code(reader: &mut Reader, call: &Call<'_>) -> Result<Reply, Problem> {
     let (from, to) = (reader.commit(&call.path("from")?)?, reader.commit(&call.path("to")?)?);
-    let shows_held_out = reader.cases.shows_held_out;
+    let shows_held_out = reader.results.shows_held_out;
     let reply = Reply::json(&code(&reader.repository, &from, &to, shows_held_out)?);
     // withheld lines may be shown later
     Ok(if shows_held_out { reply.immutable() } else { reply })
