@@ -3,7 +3,7 @@
 use crate::served::{Served, json_lines};
 use crate::versions::{FOLDER, Registry};
 use crate::world::Ended;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::version::Kind;
 use serde_json::{Value, json};
 

@@ -380,7 +380,7 @@ fn a_store_that_cannot_be_reached_loses_nothing() {
     shop.write(".agent/store/results", "");
     shop.test(&[])
         .ok()
-        .stderr_has("what was run before is not known")
+        .stderr_has("cannot read earlier results")
         .stderr_has("and the next run puts them there");
     std::fs::remove_file(shop.world.path("shop/.agent/store/traces")).unwrap();
     assert!(calls(&shop, &[], 0).is_empty(), "what was finished then is known now");

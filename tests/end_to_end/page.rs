@@ -6,7 +6,7 @@ use crate::served::Served;
 use crate::telemetry;
 use crate::versions::{FOLDER, Registry};
 use crate::world::AGENT;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::version::Kind;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};

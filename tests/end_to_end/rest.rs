@@ -4,7 +4,7 @@ use crate::served::{Served, json_lines};
 use crate::versions::{FOLDER, Registry};
 use crate::world::{AGENT, World, source_root};
 use agent_core::formats::manifest::Python;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::version::Kind;
 use agent_engine::world::layout::Layout;
 use agent_engine::world::python;

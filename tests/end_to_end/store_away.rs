@@ -140,7 +140,7 @@ fn a_store_that_sends_single_bytes_delays_a_command_only_to_the_limit() {
         .code(6)
         .stderr_has("waiting for the object store s3://bucket/pre to read")
         .stderr_has("did not answer within 3 s");
-    timed(&["test"]).ok().stderr_has("what was run before is not known");
+    timed(&["test"]).ok().stderr_has("cannot read earlier results");
     timed(&["promote"]).code(6);
     assert_eq!(
         served.git(["tag", "--points-at", "active"]),

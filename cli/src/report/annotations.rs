@@ -2,7 +2,7 @@
 //! from stderr as well as from stdout.
 
 use crate::report::{TierReport, why};
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 
 /// GitHub shows at most ten errors of a step.
 const SHOWN: usize = 10;
@@ -48,7 +48,7 @@ mod tests {
     #[test]
     fn text_of_cases_cannot_contain_a_workflow_command() {
         let mut report = sample();
-        report.results[0].outcome = agent_core::testing::evaluation::Outcome::Failed;
+        report.results[0].outcome = agent_core::testing::case_result::Outcome::Failed;
         report.results[0].id = "50%, a: b".to_owned();
         report.results[0].why = Some("one\n::set-env name=PATH::x".to_owned());
         let lines = render(&[report]);

@@ -8,10 +8,10 @@ use agent_core::bisection::difference::{
     Missing, PathChange, PathStatus, StateChange, VersionDifference, side_name,
 };
 use agent_core::contract::assessment::Assessment;
+use agent_core::testing::case_result::Outcome;
 use agent_core::testing::comparison::{
     CaseChanges, Direction, Ended, Figures, Flip, TierComparison,
 };
-use agent_core::testing::evaluation::Outcome;
 use agent_core::version::Bump;
 
 /// At most `limit` changes of each kind.

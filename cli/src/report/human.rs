@@ -2,7 +2,8 @@
 
 use crate::printer::{Printer, Style};
 use crate::report::{TierReport, why};
-use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::testing::case_result::{CaseResult, Outcome};
+use agent_core::testing::evaluation::{TierSummary, Verdict};
 use agent_core::testing::grouping;
 use agent_core::testing::judgement::cut;
 

@@ -1,7 +1,7 @@
 //! `JUnit` XML, as CI systems read it: a suite for each tier.
 
 use crate::report::{TierReport, markup, why};
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use std::fmt::Write as _;
 
 pub fn render(reports: &[TierReport]) -> String {

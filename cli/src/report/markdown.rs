@@ -2,8 +2,9 @@
 
 use crate::report::difference::ended;
 use crate::report::{Against, TestReport, TierReport};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::testing::comparison::Direction;
-use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
+use agent_core::testing::evaluation::Verdict;
 use std::fmt::Write as _;
 
 /// The limit of listed cases; GitHub limits a summary to one mebibyte.

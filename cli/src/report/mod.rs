@@ -18,8 +18,9 @@ pub mod why;
 
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::natural;
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::testing::comparison::{Flip, TierComparison};
-use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use agent_core::testing::evaluation::{TierSummary, Verdict};
 use agent_core::testing::quarantine::Quarantine;
 
 /// A finished `agent test`.
@@ -105,10 +106,11 @@ fn quarantine_of(result: &CaseResult) -> Option<String> {
 mod tests {
     use super::*;
     use agent_core::testing::budget::Budget;
+    use agent_core::testing::case_result::Runs;
     use agent_core::testing::comparison::Side;
-    use agent_core::testing::evaluation::{Definitions, TierFold};
+    use agent_core::testing::definitions::Definitions;
+    use agent_core::testing::evaluation::TierFold;
     use agent_core::testing::event::Event;
-    use agent_core::testing::repetition::Runs;
 
     /// One case of each outcome, with text that every format has to escape.
     pub(super) fn sample() -> TierReport {

@@ -2,7 +2,7 @@
 
 use crate::printer::Printer;
 use agent_core::formats::manifest::Tier;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::testing::event::Event;
 use agent_engine::notices::SlowCases;
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};

@@ -6,7 +6,7 @@
 
 use crate::printer::{Printer, Style};
 use agent_core::formats::text_difference::{self, ChangeTag};
-use agent_core::testing::evaluation::{CaseResult, Shown};
+use agent_core::testing::case_result::{CaseResult, Shown};
 use serde::Serialize;
 use serde_json::Value;
 

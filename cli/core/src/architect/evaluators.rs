@@ -7,7 +7,7 @@
 use crate::architect::paths::Evaluator;
 use crate::formats::manifest::{EvaluatorChanges, Tier};
 use crate::testing::case::{Case, Cases};
-use crate::testing::evaluation::is_held_out;
+use crate::testing::case_result::is_held_out;
 use crate::testing::expectation::{Check, Expectation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

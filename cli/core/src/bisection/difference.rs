@@ -4,8 +4,8 @@
 use crate::contract::assessment::Assessment;
 use crate::formats::object_id::ObjectId;
 use crate::state;
+use crate::testing::case_result::is_held_out;
 use crate::testing::comparison::TierComparison;
-use crate::testing::evaluation::is_held_out;
 use crate::version::tag;
 use semver::Version;
 use serde::Serialize;

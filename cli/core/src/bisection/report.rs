@@ -5,7 +5,7 @@ use crate::bisection::difference::StateChange;
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::ObjectId;
 use crate::state::journal::Record;
-use crate::testing::evaluation::CaseResult;
+use crate::testing::case_result::CaseResult;
 use crate::version::Kind;
 use semver::Version;
 use serde::Serialize;
@@ -99,7 +99,7 @@ impl Probe {
 
 impl CaseResult {
     fn point_outcome(&self) -> PointOutcome {
-        if self.outcome == crate::testing::evaluation::Outcome::Passed {
+        if self.outcome == crate::testing::case_result::Outcome::Passed {
             PointOutcome::Passed
         } else {
             PointOutcome::Failed

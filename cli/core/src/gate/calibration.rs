@@ -6,7 +6,8 @@ use crate::gate::bets::Bets;
 use crate::gate::ledger;
 use crate::gate::{Comparison, Level, Question};
 use crate::statistics::binomial;
-use crate::testing::evaluation::{CaseResult, Verdict, mean_score};
+use crate::testing::case_result::CaseResult;
+use crate::testing::evaluation::{Verdict, mean_score};
 use serde::Serialize;
 
 pub const SCHEMA: &str = "agent/calibration@1";
@@ -122,7 +123,7 @@ impl Calibrator {
 mod tests {
     use super::*;
     use crate::statistics::bootstrap::SplitMix64;
-    use crate::testing::evaluation::Outcome;
+    use crate::testing::case_result::Outcome;
 
     #[test]
     fn means_accept_noise_and_the_tests_do_not() {

@@ -34,7 +34,7 @@ use crate::formats::manifest::{GateMode, GateTest, Gated, Tier};
 use crate::formats::object_id::ObjectId;
 use crate::gate::Level;
 use crate::gate::bets::Bets;
-use crate::testing::evaluation::Definitions;
+use crate::testing::definitions::Definitions;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 

@@ -15,7 +15,8 @@ mod proof;
 pub mod record;
 
 use crate::formats::manifest::{GateMode, GateTest, Gated};
-use crate::testing::evaluation::{CaseResult, Outcome, Verdict, named};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::evaluation::{Verdict, named};
 use bets::Bets;
 use pairs::Pairs;
 use proof::{Evidence, Proof};

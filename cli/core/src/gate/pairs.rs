@@ -3,7 +3,7 @@
 use crate::formats::canonical;
 use crate::formats::object_id::digest;
 use crate::statistics::tango::Flips;
-use crate::testing::evaluation::{CaseResult, Outcome};
+use crate::testing::case_result::{CaseResult, Outcome};
 use serde_json::json;
 use std::collections::BTreeMap;
 

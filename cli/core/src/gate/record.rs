@@ -11,7 +11,9 @@ use super::{Comparison, GateVerdict, Level, Question};
 use crate::formats::manifest::Gated;
 use crate::formats::object_id::ObjectId;
 use crate::gate::ledger::CandidateTest;
-use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::definitions::Definitions;
+use crate::testing::evaluation::TierSummary;
 use serde::{Deserialize, Serialize};
 
 pub const SCHEMA: &str = "agent/gate@2";

@@ -49,7 +49,7 @@ impl Expectations {
     /// why an answer is judged as it is; and cases that check files or are in quarantine.
     pub fn add(&mut self, case: &Case) {
         let is_plain = !case.is_conversation && case.files.is_none() && !case.quarantined;
-        if !is_plain || crate::testing::evaluation::is_held_out(&case.place) {
+        if !is_plain || crate::testing::case_result::is_held_out(&case.place) {
             return;
         }
         let [step] = &case.steps[..] else { return };

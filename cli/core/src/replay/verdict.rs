@@ -9,7 +9,8 @@ use crate::gate::{self, GateVerdict, Question};
 use crate::replay::expectations::Expectations;
 use crate::replay::units::Unit;
 use crate::testing::attempt::Given;
-use crate::testing::evaluation::{CaseResult, Outcome, Verdict};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::evaluation::Verdict;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use crate::formats::object_id::short_digest;
 use crate::protocol::call_result::Answer;
 use crate::protocol::wire;
 use crate::testing::case::{Case, Step};
-use crate::testing::evaluation::{CaseResult, Outcome, Shown};
+use crate::testing::case_result::{CaseResult, Outcome, Shown};
 use crate::testing::expectation::{
     Check, Expectation, expected_of, golden_bytes, judge, text_of, tool_failed,
 };

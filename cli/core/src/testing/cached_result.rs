@@ -3,11 +3,11 @@
 //!
 //! One is found by what ran and by the case's definition, and holds for every state that agrees
 //! with the one it was made under on the parts the case read (Mokhov, Mitchell, Peyton Jones:
-//! "Build Systems à la Carte", 2018, calls it a verifying cached result).
+//! "Build Systems à la Carte", 2018, calls it a verifying trace).
 
 use crate::formats::canonical;
 use crate::formats::object_id::{ObjectId, short_digest};
-use crate::testing::evaluation::{CaseResult, Outcome};
+use crate::testing::case_result::{CaseResult, Outcome};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -289,7 +289,7 @@ pub fn same_result(one: &CaseResult, other: &CaseResult) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::repetition::Runs;
+    use crate::testing::case_result::Runs;
     use serde_json::json;
 
     fn revision(value: &Value) -> ObjectId {

@@ -4,7 +4,9 @@
 use crate::formats::manifest::Tier;
 use crate::formats::natural;
 use crate::statistics::{mcnemar, wilcoxon};
-use crate::testing::evaluation::{CaseResult, Definitions, Outcome, TierSummary};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::definitions::Definitions;
+use crate::testing::evaluation::TierSummary;
 use serde::Serialize;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

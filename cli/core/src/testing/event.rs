@@ -2,7 +2,7 @@
 //! these.
 
 use crate::formats::manifest::Tier;
-use crate::testing::evaluation::CaseResult;
+use crate::testing::case_result::CaseResult;
 use crate::testing::part::PartHead;
 use serde::{Deserialize, Serialize};
 
@@ -159,7 +159,7 @@ struct Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::evaluation::Outcome;
+    use crate::testing::case_result::Outcome;
 
     #[test]
     fn a_line_reads_back() {

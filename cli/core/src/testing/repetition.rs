@@ -1,35 +1,10 @@
 //! Repeated cases: how often they pass, and the estimated probability of passing every time.
 
-use crate::testing::evaluation::{CaseResult, Outcome};
-use serde::{Deserialize, Serialize};
+use crate::testing::case_result::{CaseResult, Outcome, Runs};
 use std::collections::BTreeSet;
 
 /// The allowed numbers of repetitions of a case.
 pub const MOST: u32 = 100;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Runs {
-    /// The number of runs made: fewer than requested when the child crashed or timed out in the
-    /// last of them.
-    pub count: u32,
-    pub passed: u32,
-}
-
-impl Runs {
-    /// Neither always nor never.
-    pub fn is_flaky(self) -> bool {
-        0 < self.passed && self.passed < self.count
-    }
-
-    /// The probability that `k` runs drawn from these all passed: C(passed, k) / C(count, k).
-    fn all_of(self, k: u32) -> f64 {
-        (0..k)
-            .map(|drawn| {
-                f64::from(self.passed.saturating_sub(drawn)) / f64::from(self.count - drawn)
-            })
-            .product()
-    }
-}
 
 /// One result of the runs of a case, in their order: passed only when each of them is, its score
 /// and time their mean.
@@ -86,8 +61,15 @@ pub fn pass_hat_k<'a>(results: impl Iterator<Item = &'a CaseResult>) -> Option<V
     }
     let fewest = whole.iter().map(|runs| runs.count).min().unwrap_or(1);
     // summed from a zero that has no sign, as an empty `sum` has
-    let sum = |k| whole.iter().fold(0.0, |sum, runs| sum + runs.all_of(k));
+    let sum = |k| whole.iter().fold(0.0, |sum, runs| sum + all_passed(*runs, k));
     Some((1..=fewest).map(|k| sum(k) / repeated.len() as f64).collect())
+}
+
+/// The probability that `k` runs drawn from these all passed: C(passed, k) / C(count, k).
+fn all_passed(runs: Runs, k: u32) -> f64 {
+    (0..k)
+        .map(|drawn| f64::from(runs.passed.saturating_sub(drawn)) / f64::from(runs.count - drawn))
+        .product()
 }
 
 #[cfg(test)]

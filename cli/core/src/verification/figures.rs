@@ -3,9 +3,9 @@
 use crate::formats::manifest::Tier;
 use crate::formats::object_id::digest;
 use crate::testing::budget::Budget;
-use crate::testing::evaluation::{
-    CaseResult, Definitions, Outcome, TierFold, TierSummary, Verdict,
-};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::definitions::Definitions;
+use crate::testing::evaluation::{TierFold, TierSummary, Verdict};
 use crate::testing::event::Event;
 use std::collections::BTreeMap;
 

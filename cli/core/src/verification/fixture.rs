@@ -10,9 +10,9 @@ use crate::gate::record::{Compared, Record};
 use crate::gate::{Comparison, Level, Question};
 use crate::state::journal::{self, Draft, Fold};
 use crate::testing::budget::Budget;
-use crate::testing::evaluation::{
-    CaseResult, Definitions, Evaluation, Outcome, TierFold, TierSummary,
-};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::definitions::Definitions;
+use crate::testing::evaluation::{Evaluation, TierFold, TierSummary};
 use crate::testing::event::Event;
 use crate::version::Kind;
 use crate::version::trailers::Trailers;

@@ -5,8 +5,9 @@
 //! not compared.
 
 use super::{Finding, ok, wrong};
-use crate::testing::evaluation::{CaseResult, Outcome, TierSummary};
-use crate::testing::repetition::Runs;
+use crate::testing::case_result::Runs;
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::evaluation::TierSummary;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The maximum number of further runs of a case with a different result.

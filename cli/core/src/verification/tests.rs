@@ -5,7 +5,8 @@ use crate::formats::manifest::{GateMode, GateTest};
 use crate::gate::bets::Bets;
 use crate::gate::ledger::{CandidateTest, Entry};
 use crate::gate::{Comparison, Question};
-use crate::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict};
+use crate::testing::case_result::{CaseResult, Outcome};
+use crate::testing::evaluation::{TierSummary, Verdict};
 use crate::testing::event::Event;
 use crate::version::trailers::RecordHead;
 

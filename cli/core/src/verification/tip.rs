@@ -184,7 +184,8 @@ mod tests {
     use crate::formats::first_version::FIRST;
     use crate::formats::manifest::Tier;
     use crate::testing::budget::Budget;
-    use crate::testing::evaluation::{CaseResult, TierFold};
+    use crate::testing::case_result::CaseResult;
+    use crate::testing::evaluation::TierFold;
     use crate::testing::event::Event;
     use crate::version::trailers::Trailers;
 

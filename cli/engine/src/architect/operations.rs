@@ -27,7 +27,7 @@ use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::digest;
-use agent_core::testing::evaluation::{held_out_folder, is_held_out};
+use agent_core::testing::case_result::{held_out_folder, is_held_out};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeSet;

@@ -13,7 +13,8 @@ use agent_core::architect::run::Trial;
 use agent_core::formats::manifest::{GateMode, Gated, Tier};
 use agent_core::gate::{self, GateVerdict, Question};
 use agent_core::statistics::mcnemar::sign_test;
-use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary, Verdict, is_held_out};
+use agent_core::testing::case_result::{CaseResult, Outcome, is_held_out};
+use agent_core::testing::evaluation::{TierSummary, Verdict};
 use agent_core::testing::grouping;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,7 +147,7 @@ pub fn run(
         Err(TierFailure::Child(_)) if has_held_out => {
             return Ok(broken(trial, UNTOLD.to_owned()));
         }
-        Err(error) => return Ok(broken(trial, error.of_the_code()?.messages.join(": "))),
+        Err(error) => return Ok(broken(trial, error.attributable_to_code()?.messages.join(": "))),
     };
     let asked = not_worse(&baseline.active.manifest.release);
     let before = baseline.of(trial.tier)?;
@@ -262,7 +263,7 @@ pub fn added_case_helps(change: &Target, baseline: &Baseline<'_>) -> Result<bool
             (Ok(after), Ok(before)) if !after.is_subset(&before) => return Ok(true),
             (after, before) => {
                 for error in [after.err(), before.err()].into_iter().flatten() {
-                    error.of_the_code()?;
+                    error.attributable_to_code()?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use crate::world::git::{Edited, Git, HandedOut, TreeEdit, Unreadable};
 use crate::world::layout::Layout;
 use agent_core::architect::paths::{self, BYTES_LIMIT};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::testing::evaluation::held_out_folder;
+use agent_core::testing::case_result::held_out_folder;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

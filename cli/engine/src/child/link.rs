@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-/// A frame longer than this is no answer but a flood.
+/// The longest frame that is read; after a longer one the child is ended.
 const FRAME_LIMIT: usize = 64 << 20;
 const READ_CHUNK: usize = 256 << 10;
 /// How much of a wrong line is shown.

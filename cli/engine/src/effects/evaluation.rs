@@ -7,7 +7,7 @@ use crate::target::effects::EffectError;
 use crate::testing::{self, Request, TierFailure, TierOutcome, cases};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::state::effect::EvaluateRequest;
-use agent_core::testing::evaluation::is_held_out;
+use agent_core::testing::case_result::is_held_out;
 use agent_core::version::what::What;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use crate::testing::{self, CasesRun, cases};
 use agent_core::replay::expectations::{self, Expectations};
 use agent_core::replay::units::{Unit, Units};
 use agent_core::replay::verdict::{Ran, Sides};
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::event::Event;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -4,9 +4,48 @@ use crate::child::ChildError;
 use crate::error::Failure;
 use crate::repository::RepositoryError;
 use crate::target::TargetError;
-use crate::testing::tier::TierError;
-use agent_core::formats::diagnose::FailureKind;
+use crate::world::fs::FsError;
+use crate::world::process::ProcessError;
+use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_core::formats::document::DocumentError;
 use agent_core::formats::manifest::Tier;
+
+/// What ends the run of a tier.
+#[derive(Debug, thiserror::Error)]
+pub enum TierError {
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    #[error(transparent)]
+    Scorer(#[from] DocumentError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    #[error("{tier} did not finish within its time limit")]
+    OutOfTime { tier: Tier },
+}
+
+impl Diagnose for TierError {
+    fn kind(&self) -> FailureKind {
+        match self {
+            Self::Child(error) => error.kind(),
+            Self::Scorer(error) => error.kind(),
+            Self::Process(error) => error.kind(),
+            Self::Fs(error) => error.kind(),
+            Self::OutOfTime { .. } => FailureKind::NotEnoughEvidence,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Child(error) => error.hint(),
+            Self::Scorer(error) => error.hint(),
+            Self::Process(error) => error.hint(),
+            Self::Fs(error) => error.hint(),
+            Self::OutOfTime { .. } => None,
+        }
+    }
+}
 
 /// Why a tier has no outcome. What that means is for the caller: a case that errored, a trial that
 /// failed, a check that a hook skips.
@@ -27,7 +66,7 @@ pub enum TierFailure {
 
 impl TierFailure {
     /// The failure, where code that was changed is at fault; else it is an error.
-    pub fn of_the_code(self) -> Result<Failure, Failure> {
+    pub fn attributable_to_code(self) -> Result<Failure, Failure> {
         match self {
             Self::Child(_) | Self::Malformed(_) => Ok(self.into()),
             Self::OutOfTime { .. } | Self::Surroundings(_) | Self::Other(_) => Err(self.into()),
@@ -85,7 +124,6 @@ impl From<TierFailure> for Failure {
 mod tests {
     use super::*;
     use crate::child::Role;
-    use agent_core::formats::document::DocumentError;
 
     /// What a tier's failure means, and the kind that a front maps.
     #[test]
@@ -105,10 +143,10 @@ mod tests {
             ),
             (Failure::new(FailureKind::Conflict, "busy").into(), FailureKind::Conflict, false),
         ];
-        for (failure, kind, is_of_the_code) in cases {
+        for (failure, kind, is_attributable) in cases {
             let failure: TierFailure = failure;
-            let judged = failure.clone().of_the_code();
-            assert_eq!(judged.is_ok(), is_of_the_code, "{failure:?}");
+            let judged = failure.clone().attributable_to_code();
+            assert_eq!(judged.is_ok(), is_attributable, "{failure:?}");
             assert_eq!(Failure::from(failure).kind, kind);
         }
     }

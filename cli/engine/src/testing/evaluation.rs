@@ -5,7 +5,8 @@ use crate::testing::outcome::TierOutcome;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::testing::evaluation::{Definitions, Evaluation};
+use agent_core::testing::definitions::Definitions;
+use agent_core::testing::evaluation::Evaluation;
 
 /// The evaluation of a target that these tiers make; `store_evaluation` names the commit.
 pub fn evaluation(target: &Target, outcomes: &[TierOutcome]) -> Evaluation {

@@ -12,7 +12,7 @@ use crate::testing::cases;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::cached_result::{Answer, Changed, StateDigests};
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

@@ -5,7 +5,7 @@ use crate::world::layout::Layout;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::case::Case;
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;

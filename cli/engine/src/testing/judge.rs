@@ -23,7 +23,7 @@ const SHOWN: usize = 160;
 /// The programs of the evaluators.
 pub struct Judges {
     /// The process that runs `tests/scorers.py`, and the folder and environment of judge commands.
-    /// A shard that needs it starts it.
+    /// A worker that needs it starts it.
     pub scorer: ChildSpec,
     /// The digest of all their files.
     pub digest: String,

@@ -272,7 +272,7 @@ mod tests {
     use super::*;
     use agent_core::formats::manifest::Store as Settings;
     use agent_core::testing::cached_result::STATES_KEPT;
-    use agent_core::testing::evaluation::CaseResult;
+    use agent_core::testing::case_result::CaseResult;
 
     const CASES: usize = 5;
 

@@ -5,7 +5,7 @@ use crate::notices::Notices;
 use crate::world::fs::FsError;
 use agent_core::testing::cached_result::{Answer, CachedResult, Reuse, StateDigests, same_result};
 use agent_core::testing::case::{Case, Cases};
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::event::Event;
 use std::collections::HashMap;
 
@@ -110,6 +110,6 @@ impl Memory<'_> {
 
     /// The results themselves are safe in memory until the report.
     fn not_written(&self, error: &FsError) {
-        self.notices.detail(format!("a killed run would start from the beginning: {error}"));
+        self.notices.detail(format!("cannot save partial results: {error}"));
     }
 }

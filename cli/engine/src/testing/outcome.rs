@@ -3,7 +3,9 @@
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::digest;
 use agent_core::testing::attempt::Answered;
-use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, TierSummary};
+use agent_core::testing::case_result::CaseResult;
+use agent_core::testing::definitions::Definitions;
+use agent_core::testing::evaluation::{TierFold, TierSummary};
 use agent_core::testing::event::Event;
 use std::cell::OnceCell;
 
@@ -26,7 +28,7 @@ pub struct ResultLines {
 }
 
 impl ResultLines {
-    /// By case id, so that the same results have the same digest whichever shard or part was first.
+    /// By case id, so that the same results have the same digest whichever worker or part was first.
     pub fn of(tier: Tier, fold: &TierFold) -> Self {
         let mut text = String::new();
         for result in fold.results() {

@@ -9,7 +9,8 @@ use crate::world::store::{Store, StoreError};
 use agent_core::formats::canonical;
 use agent_core::formats::manifest::{Manifest, Tier};
 use agent_core::formats::object_id::{ObjectId, short_digest};
-use agent_core::testing::part::{MergedTier, Part};
+use agent_core::testing::merge::MergedTier;
+use agent_core::testing::part::Part;
 use serde_json::json;
 
 /// Where the parts of one tier of one tree lie, made on machines like this one.

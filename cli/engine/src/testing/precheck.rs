@@ -104,7 +104,8 @@ impl Precheck {
     }
 }
 
-/// A machine at work is slow; only answers are a reason to refuse, times are for a server to judge.
+/// Only wrong answers refuse: a developer's machine under load is slow, so times are left to a
+/// server to judge.
 fn precheck_outcome(outcome: TierOutcome) -> PrecheckOutcome {
     if outcome.summary.verdict != Verdict::Fail {
         return PrecheckOutcome::Nothing;

@@ -12,7 +12,7 @@ use crate::telemetry::{Evaluation, Past, Span, conventions as names};
 use crate::testing::error::TierFailure;
 use crate::testing::subject::Ran;
 use crate::world::clock;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::testing::event::Event;
 use std::time::{Duration, SystemTime};
 

@@ -13,7 +13,7 @@ use crate::testing::subject::Subject;
 use agent_core::formats::manifest::Tier;
 use agent_core::testing::attempt::Given;
 use agent_core::testing::cached_result::Reuse;
-use agent_core::testing::evaluation::CaseResult;
+use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub struct CasesRun {
     pub given: Vec<(String, Vec<Given>)>,
 }
 
-/// Runs cases that no tier has, as a tier would run them: in shards, confined, judged by these
+/// Runs cases that no tier has, as a tier would run them: by workers, confined, judged by these
 /// evaluators. No result is taken over or kept.
 pub fn run_cases(
     repository: &Repository,

@@ -1,4 +1,4 @@
-//! The scratch folder of a shard: emptied and filled for each case that checks files, and judged
+//! The scratch folder of a worker: emptied and filled for each case that checks files, and judged
 //! after it.
 
 use crate::world::child_folder::{ChildFolder, Found};
@@ -9,7 +9,7 @@ use agent_core::testing::judgement::Judgement;
 use agent_core::testing::scratch::{FileCheck, Files, InitialFile};
 use std::path::{Path, PathBuf};
 
-/// A file longer than this is no answer but a flood.
+/// The longest file that is read; a longer one fails its check.
 const FILE_LIMIT: u64 = 64 << 20;
 
 #[derive(Debug)]

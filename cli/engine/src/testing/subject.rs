@@ -18,8 +18,9 @@ use crate::target::overlay;
 use crate::target::spec::{self, Scorer};
 use crate::templates;
 use crate::testing::cases::{self, TierCases};
+use crate::testing::job::{TierJob, Work};
 use crate::testing::judge::Judges;
-use crate::testing::tier::{self, TierJob, TierRun, Work};
+use crate::testing::tier::{self, TierRun};
 use crate::world::checkout::Watch;
 use crate::world::child_process;
 use crate::world::env;
@@ -32,7 +33,9 @@ use agent_core::testing::attempt::Keeps;
 use agent_core::testing::budget::{self, Budget, Budgets};
 use agent_core::testing::cached_result::{Reuse, StateDigests};
 use agent_core::testing::case::{Case, Cases};
-use agent_core::testing::evaluation::{CaseResult, Definitions, TierFold, Verdict};
+use agent_core::testing::case_result::CaseResult;
+use agent_core::testing::definitions::Definitions;
+use agent_core::testing::evaluation::{TierFold, Verdict};
 use agent_core::testing::event::Event;
 use agent_core::testing::part::{Part, PartHead};
 use agent_core::version::what::What;
@@ -98,7 +101,7 @@ impl Subject<'_> {
     pub(super) fn recall(&self, key: &CacheKey) -> Option<TierOutcome> {
         memo::look_up_whole(&self.store.briefly(), key, self.request.reuse).unwrap_or_else(
             |error| {
-                self.repository.notices.warn(format!("what was run before is not known: {error}"));
+                self.repository.notices.warn(format!("cannot read earlier results: {error}"));
                 None
             },
         )
@@ -112,9 +115,7 @@ impl Subject<'_> {
             memo::forget(&self.store.briefly(), key)
         };
         if let Err(error) = kept {
-            self.repository
-                .notices
-                .warn(format!("the tier's result is not kept for the next time: {error}"));
+            self.repository.notices.warn(format!("cannot cache the tier's result: {error}"));
         }
     }
 
@@ -318,7 +319,7 @@ impl Subject<'_> {
     fn warn_of_unknown(&self, error: &Failure) {
         self.repository
             .notices
-            .warn(format!("what was run before is not known: {}", error.messages.join(": ")));
+            .warn(format!("cannot read earlier results: {}", error.messages.join(": ")));
     }
 
     fn load(&self) -> Result<Loaded<'_>, Failure> {
@@ -392,7 +393,7 @@ impl Subject<'_> {
         job.presentation = overlay::checked(target, repository)?.map(|overlay| overlay.plain());
         job.judgements = Some(self.store.clone());
         job.judge_anew = request.reuse == Reuse::Nothing;
-        job.shards = request.shards;
+        job.workers = request.shards;
         job.keeps = Keeps {
             goldens: request.keep_goldens,
             answers: target.manifest.tests.answers,

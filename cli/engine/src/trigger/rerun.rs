@@ -6,7 +6,8 @@ use crate::testing::{self, Request};
 use crate::versions::stored::StoredTiers;
 use agent_core::formats::manifest::{GateMode, Gated, Tier};
 use agent_core::gate::{self, GateVerdict, Question};
-use agent_core::testing::evaluation::{CaseResult, Verdict};
+use agent_core::testing::case_result::CaseResult;
+use agent_core::testing::evaluation::Verdict;
 use agent_core::version::what::What;
 
 /// Results of a tier, with none taken over from an earlier run.

@@ -14,8 +14,8 @@ use agent_core::contract::assessment::Assessment;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::differences;
+use agent_core::testing::case_result::is_held_out;
 use agent_core::testing::comparison::{Side, TierComparison};
-use agent_core::testing::evaluation::is_held_out;
 use std::collections::BTreeSet;
 
 /// The tiers named, or all that either side has.

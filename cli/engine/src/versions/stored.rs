@@ -14,7 +14,9 @@ use crate::world::git::CommitInfo;
 use crate::world::store::{Store, StoreError, evaluation_key, results_key};
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
-use agent_core::testing::evaluation::{CaseResult, Definitions, Evaluation, TierFold, TierSummary};
+use agent_core::testing::case_result::CaseResult;
+use agent_core::testing::definitions::Definitions;
+use agent_core::testing::evaluation::{Evaluation, TierFold, TierSummary};
 use agent_core::testing::event::Event;
 use std::collections::BTreeMap;
 

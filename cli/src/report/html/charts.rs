@@ -1,6 +1,7 @@
 //! Histograms of scores and times, as inline SVG in the page's colours.
 
-use agent_core::testing::evaluation::{CaseResult, Outcome, TierSummary};
+use agent_core::testing::case_result::{CaseResult, Outcome};
+use agent_core::testing::evaluation::TierSummary;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 300.0;

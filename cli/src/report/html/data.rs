@@ -2,8 +2,8 @@
 
 use crate::report::{TestReport, TierReport, why};
 use agent_core::formats::natural;
+use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::comparison::Flip;
-use agent_core::testing::evaluation::CaseResult;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 

@@ -6,7 +6,8 @@ mod data;
 mod tiers;
 
 use crate::report::{TestReport, TierReport, markup, why};
-use agent_core::testing::evaluation::{CaseResult, Outcome, Verdict};
+use agent_core::testing::case_result::{CaseResult, Outcome};
+use agent_core::testing::evaluation::Verdict;
 use agent_serve::api::versions::page::{ELEMENT, STYLE};
 use std::fmt::Write as _;
 

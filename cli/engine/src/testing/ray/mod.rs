@@ -23,7 +23,7 @@ use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::cached_result::Reuse;
 use agent_core::testing::event::Event;
-use agent_core::testing::part::{Merge, MergedTier};
+use agent_core::testing::merge::{Merge, MergedTier};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -19,7 +19,7 @@ use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::suggestion::did_you_mean;
 use agent_core::state::differences;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::version::what::What;
 use agent_core::version::{Kind, tag};
 use semver::Version;

@@ -1,4 +1,4 @@
-//! One of a shard's two children and its requests in flight.
+//! One of a worker's two children and its requests in flight.
 
 use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role};
 use agent_core::testing::attempt::Attempt;
@@ -14,7 +14,7 @@ pub(super) const FAILURES_IN_A_ROW: u32 = 3;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A request that was sent.
-pub(super) struct Flight<'a> {
+pub(super) struct RequestInFlight<'a> {
     pub(super) id: u64,
     pub(super) sent: Instant,
     /// How long the answer may take.
@@ -24,22 +24,22 @@ pub(super) struct Flight<'a> {
     pub(super) result: Option<Box<RawValue>>,
 }
 
-pub(super) struct Line<'a> {
+pub(super) struct ChildConnection<'a> {
     role: Role,
     pub(super) link: Option<Link>,
-    pub(super) flights: VecDeque<Flight<'a>>,
+    pub(super) in_flight: VecDeque<RequestInFlight<'a>>,
     pub(super) last_message: Instant,
     pub(super) failures: u32,
     /// Whether it ever started: if not, retrying is pointless.
     pub(super) was_started: bool,
 }
 
-impl<'a> Line<'a> {
+impl<'a> ChildConnection<'a> {
     pub(super) fn new(role: Role) -> Self {
         Self {
             role,
             link: None,
-            flights: VecDeque::new(),
+            in_flight: VecDeque::new(),
             last_message: Instant::now(),
             failures: 0,
             was_started: false,
@@ -49,7 +49,7 @@ impl<'a> Line<'a> {
     /// When the oldest request is overdue: a child that works through them one by one has its limit
     /// for each.
     fn deadline(&self) -> Option<Instant> {
-        let oldest = self.flights.front()?;
+        let oldest = self.in_flight.front()?;
         Some(oldest.sent.max(self.last_message) + oldest.limit)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
     /// request is in flight.
     pub(super) async fn next(&mut self) -> Result<Incoming, ChildError> {
         let (Some(deadline), Some(oldest), Some(link)) =
-            (self.deadline(), self.flights.front(), &mut self.link)
+            (self.deadline(), self.in_flight.front(), &mut self.link)
         else {
             return std::future::pending().await;
         };
@@ -90,9 +90,10 @@ impl<'a> Line<'a> {
         self.link.as_mut().expect("it was started").post(method, params)
     }
 
-    pub(super) fn land(&mut self, id: u64) -> Option<Flight<'a>> {
-        let index = self.flights.iter().position(|flight| flight.id == id)?;
-        self.flights.remove(index)
+    /// Removes the request that this answer is for.
+    pub(super) fn take_answered(&mut self, id: u64) -> Option<RequestInFlight<'a>> {
+        let index = self.in_flight.iter().position(|request| request.id == id)?;
+        self.in_flight.remove(index)
     }
 
     /// Drops a failed child, and returns whether the failure limit is reached.

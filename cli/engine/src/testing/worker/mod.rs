@@ -4,18 +4,23 @@
 //! Requests are pipelined while the child answers fast, and sent one by one while it is slow: then
 //! a time is the case's own, and a limit too.
 
-pub mod line;
-pub mod params;
+mod child_connection;
+mod params;
 
 use crate::child::link::{ChildError, ChildSpec, Incoming, Link, Role, RpcError, memory_limit};
+use crate::testing::error::TierError;
+use crate::testing::job::TierJob;
 use crate::testing::judge::{self, Question};
+use crate::testing::queue::Queue;
 use crate::testing::scratch::Scratch;
-use crate::testing::shard::line::{FAILURES_IN_A_ROW, Flight, Line};
-use crate::testing::shard::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
-use crate::testing::tier::{Folders, Queue, ShardEnd, TierError, TierJob};
+use crate::testing::worker::child_connection::{
+    ChildConnection, FAILURES_IN_A_ROW, RequestInFlight,
+};
+use crate::testing::worker::params::{CallParams, Conversation, Folder, Meta, ScoreParams};
+use crate::world::fs::{self, FsError};
 use agent_core::protocol::call_result::{Answer, Unreadable, value_of};
 use agent_core::protocol::raw_object::RawObject;
-use agent_core::testing::attempt::{Attempt, Ended, Finished, Next, cost};
+use agent_core::testing::attempt::{Answered, Attempt, Ended, Finished, Given, Next, cost};
 use agent_core::testing::event::Event;
 use agent_core::testing::expectation::Expectation;
 use agent_core::testing::opinion::Opinion;
@@ -24,6 +29,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::task::{Id, JoinSet};
@@ -42,6 +48,32 @@ const FAST: Duration = Duration::from_millis(2);
 const JUDGES: usize = 4;
 type Outcome = Result<Box<RawValue>, RpcError>;
 
+/// What a worker has when it ends, beside its events.
+#[derive(Default)]
+pub(super) struct WorkerEnd {
+    pub(super) goldens: Vec<Answered>,
+    pub(super) given: Vec<(String, Vec<Given>)>,
+    pub(super) last_failure: Option<ChildError>,
+}
+
+/// The folders that a Runner under test may write.
+pub(super) struct Folders {
+    /// The folder that cases check.
+    pub(super) scratch: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) temporary: PathBuf,
+}
+
+impl Folders {
+    pub(super) fn make(below: &Path) -> Result<Self, FsError> {
+        let [scratch, data, temporary] = ["scratch", "data", "tmp"].map(|name| below.join(name));
+        for folder in [&scratch, &data, &temporary] {
+            fs::create_dir(folder)?;
+        }
+        Ok(Self { scratch, data, temporary })
+    }
+}
+
 /// Works on cases until there are none left.
 pub(super) async fn run(
     job: &TierJob,
@@ -49,13 +81,13 @@ pub(super) async fn run(
     number: usize,
     folders: Folders,
     events: mpsc::Sender<Vec<Event>>,
-) -> Result<ShardEnd, TierError> {
+) -> Result<WorkerEnd, TierError> {
     let began = Instant::now();
     // one folder per child, so that its path can be in the environment of a server that does not
     // read `_meta`
     let spec = job.runner.clone().with_folders(&folders.scratch, &folders.data, &folders.temporary);
-    let mut runner = Line::new(Role::Runner);
-    let mut scorer = Line::new(Role::Scorer);
+    let mut runner = ChildConnection::new(Role::Runner);
+    let mut scorer = ChildConnection::new(Role::Scorer);
     // before the cases are loaded; the scorer process as soon as they are
     let start = async {
         // the first one waits for nothing, not even for the cases
@@ -70,12 +102,12 @@ pub(super) async fn run(
     let started = tokio::select! {
         biased;
         // dropped, children that are not needed any more are killed
-        () = queue.exhausted() => return Ok(ShardEnd::default()),
+        () = queue.exhausted() => return Ok(WorkerEnd::default()),
         started = start => started,
     };
     started?;
     let deadline = job.limit().map(|limit| began + limit);
-    let shard = Shard {
+    let worker = Worker {
         job,
         queue,
         events,
@@ -91,14 +123,19 @@ pub(super) async fn run(
         reserved: None,
         again: VecDeque::new(),
         usual: None,
-        end: ShardEnd::default(),
+        end: WorkerEnd::default(),
     };
-    shard.run(deadline).await
+    worker.run(deadline).await
 }
 
 /// Starts the scorer process beside the Runner: one after the other they take twice as long. One
 /// that does not start is started again when it is needed, and fails then.
-async fn start_scorer(scorer: &mut Line<'_>, job: &TierJob, queue: &Queue, began: Instant) {
+async fn start_scorer(
+    scorer: &mut ChildConnection<'_>,
+    job: &TierJob,
+    queue: &Queue,
+    began: Instant,
+) {
     queue.loaded(job).await;
     let Some(spec) = job.needed_scorer() else { return };
     tokio::select! {
@@ -107,7 +144,7 @@ async fn start_scorer(scorer: &mut Line<'_>, job: &TierJob, queue: &Queue, began
     }
 }
 
-struct Shard<'a> {
+struct Worker<'a> {
     job: &'a TierJob,
     queue: &'a Queue,
     events: mpsc::Sender<Vec<Event>>,
@@ -115,8 +152,8 @@ struct Shard<'a> {
     results: Vec<Event>,
     /// Of the Runner.
     spec: ChildSpec,
-    runner: Line<'a>,
-    scorer: Line<'a>,
+    runner: ChildConnection<'a>,
+    scorer: ChildConnection<'a>,
     /// Whether the scorer process that runs has listed its scorers.
     are_scorers_checked: bool,
     /// How often each scorer broke its process.
@@ -131,21 +168,21 @@ struct Shard<'a> {
     again: VecDeque<Attempt<'a>>,
     /// A running mean of the time of a call; unknown at first.
     usual: Option<Duration>,
-    end: ShardEnd,
+    end: WorkerEnd,
 }
 
 /// The answer of a judging program, or its error.
 type Votes = Result<Vec<Opinion>, String>;
 
 /// The event that ended a wait.
-enum ShardInput {
+enum Input {
     Judge(Id, Votes),
     Runner(Result<Incoming, ChildError>),
     Scorer(Result<Incoming, ChildError>),
 }
 
-impl<'a> Shard<'a> {
-    async fn run(mut self, deadline: Option<Instant>) -> Result<ShardEnd, TierError> {
+impl<'a> Worker<'a> {
+    async fn run(mut self, deadline: Option<Instant>) -> Result<WorkerEnd, TierError> {
         let ended = tokio::select! {
             biased;
             ended = self.work() => Some(ended),
@@ -178,30 +215,30 @@ impl<'a> Shard<'a> {
         loop {
             self.send_results();
             self.fill().await?;
-            if self.runner.flights.is_empty()
-                && self.scorer.flights.is_empty()
+            if self.runner.in_flight.is_empty()
+                && self.scorer.in_flight.is_empty()
                 && self.judged.is_empty()
             {
                 return Ok(());
             }
             let input = tokio::select! {
                 biased;
-                incoming = self.runner.next() => ShardInput::Runner(incoming),
-                incoming = self.scorer.next() => ShardInput::Scorer(incoming),
+                incoming = self.runner.next() => Input::Runner(incoming),
+                incoming = self.scorer.next() => Input::Scorer(incoming),
                 Some(ended) = self.judges.join_next_with_id() => match ended {
-                    Ok((task, votes)) => ShardInput::Judge(task, votes),
+                    Ok((task, votes)) => Input::Judge(task, votes),
                     Err(error) => {
                         let why = format!("the judge was not read to its end: {error}");
-                        ShardInput::Judge(error.id(), Err(why))
+                        Input::Judge(error.id(), Err(why))
                     }
                 },
             };
             match input {
-                ShardInput::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
-                ShardInput::Runner(Err(error)) => self.runner_failed(error)?,
-                ShardInput::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
-                ShardInput::Scorer(Err(error)) => self.scorer_failed(error).await?,
-                ShardInput::Judge(task, votes) => self.take_votes(task, votes).await?,
+                Input::Runner(Ok(incoming)) => self.take_answers(incoming).await?,
+                Input::Runner(Err(error)) => self.runner_failed(error)?,
+                Input::Scorer(Ok(incoming)) => self.take_score(incoming).await?,
+                Input::Scorer(Err(error)) => self.scorer_failed(error).await?,
+                Input::Judge(task, votes) => self.take_votes(task, votes).await?,
             }
         }
     }
@@ -210,26 +247,27 @@ impl<'a> Shard<'a> {
     fn window(&self) -> usize {
         let is_alone = |attempt: &Attempt<'_>| attempt.alone;
         let alone = self.again.front().is_some_and(is_alone)
-            || self.runner.flights.front().is_some_and(|flight| is_alone(&flight.attempt));
-        let Some(usual) =
-            self.usual.filter(|usual| *usual < FAST && !alone && !self.job.has_spend_limit())
+            || self.runner.in_flight.front().is_some_and(|request| is_alone(&request.attempt));
+        let Some(usual) = self
+            .usual
+            .filter(|usual| *usual < FAST && !alone && self.job.spend_limit_usd().is_none())
         else {
             return 1;
         };
         let worth = usize::try_from(WORTH.as_nanos() / usual.as_nanos().max(1)).unwrap_or(WINDOW);
-        // towards the end each takes less than its share of the rest, so that no shard sits on
+        // towards the end each takes less than its share of the rest, so that no worker sits on
         // cases while another has none
-        let share = match self.job.shard_count() {
+        let share = match self.job.worker_count() {
             1 => WINDOW,
-            shards => self.queue.left(self.job) / (2 * shards),
+            workers => self.queue.left(self.job) / (2 * workers),
         };
         worth.clamp(FEWEST, WINDOW).min(share).max(1)
     }
 
     fn is_free(&self) -> bool {
         self.reserved.is_none()
-            && self.runner.flights.len() < self.window()
-            && self.scorer.flights.len() < WINDOW
+            && self.runner.in_flight.len() < self.window()
+            && self.scorer.in_flight.len() < WINDOW
             && self.judged.len() < JUDGES
     }
 
@@ -238,7 +276,7 @@ impl<'a> Shard<'a> {
             let Some(attempt) = self.again.pop_front().or_else(|| self.new_attempt()) else {
                 return Ok(());
             };
-            if attempt.alone && !self.runner.flights.is_empty() {
+            if attempt.alone && !self.runner.in_flight.is_empty() {
                 self.again.push_front(attempt);
                 return Ok(());
             }
@@ -292,7 +330,7 @@ impl<'a> Shard<'a> {
         };
         let id = self.runner.post("tools/call", params);
         let limit = attempt.limit(self.spec.call_limit);
-        self.runner.flights.push_back(Flight {
+        self.runner.in_flight.push_back(RequestInFlight {
             id,
             sent: Instant::now(),
             limit,
@@ -325,38 +363,38 @@ impl<'a> Shard<'a> {
 
     /// Takes an answer and all that arrived with it, which share the time they took.
     async fn take_answers(&mut self, first: Incoming) -> Result<(), TierError> {
-        let mut landed = Vec::new();
+        let mut answered = Vec::new();
         let mut failure = None;
         let mut incoming = Some(first);
         while let Some(frame) = incoming.take() {
             if let Incoming::Answer { id, outcome } = frame
-                && let Some(flight) = self.runner.land(id)
+                && let Some(request) = self.runner.take_answered(id)
             {
-                landed.push((flight, outcome));
+                answered.push((request, outcome));
             }
             match self.runner.link.as_mut().map_or(Ok(None), Link::try_next) {
                 Ok(more) => incoming = more,
                 Err(error) => failure = Some(error),
             }
         }
-        let each = self.time_of_each(&landed);
-        for (flight, outcome) in landed {
+        let each = self.time_of_each(&answered);
+        for (request, outcome) in answered {
             self.runner.failures = 0;
-            self.take_answer(flight.attempt, outcome, each).await?;
+            self.take_answer(request.attempt, outcome, each).await?;
         }
         failure.map_or(Ok(()), |error| self.runner_failed(error))
     }
 
     /// The child worked on these from the first one's sending, or from its last answer on.
-    fn time_of_each(&mut self, landed: &[(Flight<'a>, Outcome)]) -> Duration {
-        let Some(first_sent) = landed.iter().map(|(flight, _)| flight.sent).min() else {
+    fn time_of_each(&mut self, answered: &[(RequestInFlight<'a>, Outcome)]) -> Duration {
+        let Some(first_sent) = answered.iter().map(|(request, _)| request.sent).min() else {
             return Duration::ZERO;
         };
         let now = Instant::now();
-        let count = u32::try_from(landed.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(answered.len()).unwrap_or(u32::MAX);
         let each = (now - first_sent.max(self.runner.last_message)) / count;
         self.runner.last_message = now;
-        let older = OLDER.powf(landed.len() as f64);
+        let older = OLDER.powf(answered.len() as f64);
         let mean = |usual: Duration| usual.mul_f64(older) + each.mul_f64(1.0 - older);
         self.usual = Some(self.usual.map_or(each, mean));
         each
@@ -459,15 +497,15 @@ impl<'a> Shard<'a> {
     /// cause; with several, a hang is attributed to the oldest, and for other failures each is
     /// retried alone.
     fn runner_failed(&mut self, error: ChildError) -> Result<(), TierError> {
-        let mut flights = std::mem::take(&mut self.runner.flights);
+        let mut requests = std::mem::take(&mut self.runner.in_flight);
         let hang = matches!(error, ChildError::TimedOut { .. });
-        let to_blame = if hang || flights.len() == 1 { flights.pop_front() } else { None };
-        for flight in flights.into_iter().rev() {
-            self.again.push_front(flight.attempt.again(!hang));
+        let to_blame = if hang || requests.len() == 1 { requests.pop_front() } else { None };
+        for request in requests.into_iter().rev() {
+            self.again.push_front(request.attempt.again(!hang));
         }
         self.runner.link = None;
-        let Some(flight) = to_blame else { return Ok(()) };
-        self.emit(flight.attempt.broken(error.to_string()));
+        let Some(request) = to_blame else { return Ok(()) };
+        self.emit(request.attempt.broken(error.to_string()));
         if self.runner.lose() && !self.job.has_answered() {
             return Err(error.into());
         }
@@ -505,7 +543,7 @@ impl<'a> Shard<'a> {
         }
         let id = self.scorer.post("score", ScoreParams { scorer: &scorer, case, result: &result });
         let limit = spec.call_limit;
-        self.scorer.flights.push_back(Flight {
+        self.scorer.in_flight.push_back(RequestInFlight {
             id,
             sent: Instant::now(),
             limit,
@@ -533,7 +571,7 @@ impl<'a> Shard<'a> {
     async fn take_score(&mut self, incoming: Incoming) -> Result<(), TierError> {
         self.scorer.last_message = Instant::now();
         let Incoming::Answer { id, outcome } = incoming else { return Ok(()) };
-        let Some(mut flight) = self.scorer.land(id) else { return Ok(()) };
+        let Some(mut request) = self.scorer.take_answered(id) else { return Ok(()) };
         self.scorer.failures = 0;
         let answer = match outcome {
             Ok(raw) => value_of(&raw)
@@ -542,27 +580,27 @@ impl<'a> Shard<'a> {
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(why) => return self.conclude(flight.attempt.errored(why)).await,
+            Err(why) => return self.conclude(request.attempt.errored(why)).await,
         };
-        match flight.attempt.scored(&answer) {
-            Ok(next) => self.go_on(flight.attempt, next).await,
-            Err(why) => self.conclude(flight.attempt.errored(why)).await,
+        match request.attempt.scored(&answer) {
+            Ok(next) => self.go_on(request.attempt, next).await,
+            Err(why) => self.conclude(request.attempt.errored(why)).await,
         }
     }
 
     /// Scorers run sequentially, so the oldest request is the cause; the others are sent again.
     async fn scorer_failed(&mut self, error: ChildError) -> Result<(), TierError> {
-        let mut flights = std::mem::take(&mut self.scorer.flights);
-        if let Some(flight) = flights.pop_front() {
-            if let Some(Expectation::Scorer(scorer)) = &flight.attempt.step().expect {
+        let mut requests = std::mem::take(&mut self.scorer.in_flight);
+        if let Some(request) = requests.pop_front() {
+            if let Some(Expectation::Scorer(scorer)) = &request.attempt.step().expect {
                 *self.broken_scorers.entry(scorer.name.clone()).or_default() += 1;
             }
-            self.emit(flight.attempt.broken(error.to_string()));
+            self.emit(request.attempt.broken(error.to_string()));
         }
         self.scorer.lose();
         self.end.last_failure = Some(error);
-        for flight in flights {
-            self.send_to_scorer(flight.attempt, flight.result.expect("a scorer gets a result"))
+        for request in requests {
+            self.send_to_scorer(request.attempt, request.result.expect("a scorer gets a result"))
                 .await?;
         }
         Ok(())
