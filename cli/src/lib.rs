@@ -13,6 +13,7 @@ pub mod installation;
 pub mod printer;
 pub mod report;
 pub mod scaffold;
+pub mod terminal;
 
 use agent_engine::world;
 use std::process::ExitCode;
@@ -35,7 +36,9 @@ pub fn main() -> ExitCode {
     {
         return context.printer.error(&error.into()).into();
     }
-    let ran = world::event_loop::with_event_loops(|| commands::run(&arguments.command, &context));
+    let ran = world::event_loop::with_event_loops(|| {
+        commands::run(&arguments.command, arguments::command, &context)
+    });
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
         // stdout of a server belongs to its protocol

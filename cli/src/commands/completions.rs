@@ -1,4 +1,3 @@
-use crate::arguments;
 use crate::context::Context;
 use crate::exit::Exit;
 
@@ -9,8 +8,8 @@ pub struct Arguments {
     shell: clap_complete::Shell,
 }
 
-pub fn run(arguments: &Arguments, context: &Context) -> Exit {
-    let mut command = arguments::command();
+/// `command` is the whole command line.
+pub fn run(arguments: &Arguments, mut command: clap::Command, context: &Context) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "agent", &mut script);
     context.printer.verbatim(&script);

@@ -1,4 +1,3 @@
-use crate::arguments;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use agent_engine::error::Failure;
@@ -10,8 +9,8 @@ pub struct Arguments {
     verb: Option<String>,
 }
 
-pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let mut command = arguments::command();
+/// `command` is the whole command line.
+pub fn run(arguments: &Arguments, mut command: clap::Command, context: &Context) -> CommandResult {
     command.build();
     let page = match &arguments.verb {
         None => command,

@@ -25,6 +25,7 @@ mod numbers;
 mod outcome;
 mod pin;
 mod promote;
+mod publishing;
 mod release;
 mod replay;
 mod rollback;
@@ -100,7 +101,12 @@ impl Command {
     }
 }
 
-pub fn run(command: &Command, context: &Context) -> CommandResult {
+/// Runs a verb; `command_line` makes the whole command line, for its manual and its completions.
+pub fn run(
+    command: &Command,
+    command_line: fn() -> clap::Command,
+    context: &Context,
+) -> CommandResult {
     match command {
         Command::Init(arguments) => init::run(arguments, context),
         Command::Adopt(arguments) => adopt::run(arguments, context),
@@ -135,7 +141,7 @@ pub fn run(command: &Command, context: &Context) -> CommandResult {
         Command::Templates(arguments) => templates::run(arguments, context),
         Command::Doctor(arguments) => Ok(doctor::run(arguments, context)),
         Command::Gc(arguments) => gc::run(arguments, context),
-        Command::Completions(arguments) => Ok(completions::run(arguments, context)),
-        Command::Man(arguments) => man::run(arguments, context),
+        Command::Completions(arguments) => Ok(completions::run(arguments, command_line(), context)),
+        Command::Man(arguments) => man::run(arguments, command_line(), context),
     }
 }

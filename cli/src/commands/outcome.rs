@@ -86,11 +86,6 @@ pub fn followed(
     }
 }
 
-/// Whether a version is pushed: on request, or by the served manifest.
-pub fn pushes(repository: &Repository, requested: bool, dry_run: bool) -> bool {
-    !dry_run && (requested || versions::pushes_by_manifest(repository))
-}
-
 pub fn report(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     printer.json(outcome);
     print(verb, outcome, printer)

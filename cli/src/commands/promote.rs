@@ -1,9 +1,8 @@
-use super::outcome;
+use super::{outcome, publishing};
 use crate::commands::traced::traced;
 use crate::context::Context;
 use crate::exit::CommandResult;
 use agent_core::formats::manifest::{GateMode, GateTest};
-use agent_engine::repository::Writes;
 use agent_engine::versions::promotion::{self, Options};
 
 /// Make the tuned state the next PATCH and serve it
@@ -20,25 +19,20 @@ pub struct Arguments {
     /// The test, instead of the manifest's: e-process, mcnemar, tango, bootstrap or signed-rank
     #[arg(long, value_name = "TEST")]
     test: Option<GateTest>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes
-    /// first
-    #[arg(long)]
-    push: bool,
-    /// Print the steps; do nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    publishing: publishing::Arguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
+    let repository = context.repository_to(arguments.publishing.writes())?;
     let options = Options {
         gate: arguments.gate,
         test: arguments.test,
-        dry_run: arguments.dry_run,
+        dry_run: arguments.publishing.dry_run,
         frozen: None,
     };
     traced(&repository, "promote", || {
-        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        let push = arguments.publishing.pushes(&repository);
         outcome::published("promoted", &repository, context, push, || {
             promotion::promote(&repository, &options)
         })

@@ -1,9 +1,8 @@
-use super::outcome;
+use super::{outcome, publishing};
 use crate::commands::traced::traced;
 use crate::context::Context;
 use crate::exit::CommandResult;
 use agent_core::version::Bump;
-use agent_engine::repository::Writes;
 use agent_engine::versions::release::{self, Options};
 
 /// Make a commit of `main` the next version and serve it
@@ -25,26 +24,21 @@ pub struct Arguments {
     #[arg(long, value_name = "REASON",
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes
-    /// first
-    #[arg(long)]
-    push: bool,
-    /// Print the steps; do nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    publishing: publishing::Arguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
-    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
+    let repository = context.repository_to(arguments.publishing.writes())?;
     let options = Options {
         revision: arguments.revision.clone(),
         bump: arguments.bump,
         again: arguments.again.clone(),
-        dry_run: arguments.dry_run,
+        dry_run: arguments.publishing.dry_run,
         ..Options::default()
     };
     traced(&repository, "release", || {
-        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        let push = arguments.publishing.pushes(&repository);
         outcome::published("released", &repository, context, push, || {
             Ok(release::release(&repository, &options)?)
         })

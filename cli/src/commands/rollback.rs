@@ -1,10 +1,9 @@
-use super::outcome;
+use super::{outcome, publishing};
 use crate::commands::traced::traced;
 use crate::context::Context;
 use crate::exit::CommandResult;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
-use agent_engine::repository::Writes;
 use agent_engine::versions::rollback::{self, Options};
 use semver::Version;
 
@@ -24,26 +23,21 @@ pub struct Arguments {
     #[arg(long, value_name = "REASON",
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
-    /// Fetch first, and push the version with its records; retried where another clone publishes
-    /// first
-    #[arg(long)]
-    push: bool,
-    /// Print the steps; do nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    publishing: publishing::Arguments,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let version = arguments.version.as_ref().map(version).transpose()?;
-    let repository = context.repository_to(Writes::Refs.unless(arguments.dry_run))?;
+    let repository = context.repository_to(arguments.publishing.writes())?;
     let options = Options {
         version,
         reason: arguments.reason.clone(),
         again: arguments.again.clone(),
-        dry_run: arguments.dry_run,
+        dry_run: arguments.publishing.dry_run,
     };
     traced(&repository, "rollback", || {
-        let push = outcome::pushes(&repository, arguments.push, arguments.dry_run);
+        let push = arguments.publishing.pushes(&repository);
         outcome::published("rolled back", &repository, context, push, || {
             rollback::rollback(&repository, &options)
         })

@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
 }
 
 fn promote(repository: &Repository) -> Result<versions::Outcome, Failure> {
-    outcome::made(repository, outcome::pushes(repository, false, false), || {
+    outcome::made(repository, versions::pushes_by_manifest(repository), || {
         promotion::promote(repository, &promotion::Options::default())
     })
 }

@@ -7,7 +7,7 @@ use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::manifest::Tier;
 use agent_core::testing::case::Cases;
-use agent_core::testing::evaluation::{CaseResult, Outcome};
+use agent_core::testing::case_result::{CaseResult, Outcome};
 use agent_core::testing::expectation::Expectation;
 use agent_core::version::what::What;
 use agent_engine::conversations::{self, Conversation, Turn};

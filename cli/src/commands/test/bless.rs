@@ -1,6 +1,6 @@
 //! `--bless`: writes the Runner's present answers into the golden files.
 
-use super::{Arguments, request, tiers};
+use super::arguments::Arguments;
 use crate::context::Context;
 use agent_core::formats::text_difference;
 use agent_core::version::what::What;
@@ -26,8 +26,8 @@ pub(super) fn write(
     let evaluators = target.own_evaluators();
     let files = evaluators.files(&repository.git)?;
     let mut changed = 0;
-    for tier in tiers(&arguments.tiers) {
-        let request = Request { keep_goldens: true, ..request(arguments, tier) };
+    for tier in arguments.tiers() {
+        let request = Request { keep_goldens: true, ..arguments.request(tier) };
         for golden in
             testing::run_tier(repository, target, &evaluators, &request, &mut |_| {})?.goldens
         {

@@ -1,6 +1,6 @@
 //! `--calibrate`: compares a target with itself, to measure the gate's rate of false positives.
 
-use super::{Arguments, request, tiers};
+use super::arguments::Arguments;
 use crate::context::Context;
 use crate::exit::{CommandResult, Exit};
 use crate::report::progress::Progress;
@@ -27,7 +27,7 @@ pub(super) fn calibrate(
     let what = if arguments.at == What::Worktree { &What::Active } else { &arguments.at };
     let target = repository.target(what)?;
     let mut found = Vec::new();
-    for tier in tiers(&arguments.tiers) {
+    for tier in arguments.tiers() {
         let calibration = measure(arguments, repository, &target, (tier, rounds), context)?;
         keep(repository, &target, &calibration)?;
         context.printer.data(shown(&calibration));
@@ -45,7 +45,7 @@ fn measure(
     (tier, rounds): (Tier, u32),
     context: &Context,
 ) -> Result<Calibration, Failure> {
-    let fresh = Request { reuse: Reuse::Nothing, ..request(arguments, tier) };
+    let fresh = Request { reuse: Reuse::Nothing, ..arguments.request(tier) };
     let progress = Progress::start(&context.printer, "calibrate", Some(u64::from(rounds) + 1));
     let run = || -> Result<_, Failure> {
         let outcome =

@@ -1,12 +1,13 @@
 //! `--against`: case by case with another version, through the gate.
 
-use super::run_tiers;
+use super::tiers;
 use crate::context::Context;
 use crate::report::Against;
 use agent_core::formats::manifest::{Manifest, Tier};
 use agent_core::gate::{self, GateVerdict};
+use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::comparison::{Side, TierComparison};
-use agent_core::testing::evaluation::{CaseResult, Evaluation, Verdict};
+use agent_core::testing::evaluation::{Evaluation, Verdict};
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
@@ -74,6 +75,11 @@ impl Comparison {
     }
 }
 
+/// The verdict over a run and what it is compared with.
+pub(super) fn verdict(evaluation: &Evaluation, comparison: Option<&Comparison>) -> Verdict {
+    comparison.map_or(Verdict::Pass, Comparison::verdict).and(evaluation.verdict())
+}
+
 pub(super) fn compare(
     requests: &[Request],
     repository: &Repository,
@@ -92,7 +98,7 @@ pub(super) fn compare(
         cases: Vec::new(),
     };
     for (candidate, old) in
-        outcomes.iter().zip(run_tiers(requests, repository, &baseline, context, &mut |_| {})?)
+        outcomes.iter().zip(tiers::run(requests, repository, &baseline, context, &mut |_| {})?)
     {
         comparison.cases.push(TierComparison::of(
             candidate.tier,

@@ -1,7 +1,9 @@
 //! `agent test merge`: joins the parts of a tier that several machines ran.
 
 use super::comparison::{self, Comparison};
-use super::{judged, keep, reporting, tiers};
+use super::reporting;
+use super::storing::keep;
+use super::tiers::sorted;
 use crate::context::Context;
 use crate::exit::CommandResult;
 use agent_core::formats::diagnose::FailureKind;
@@ -9,7 +11,7 @@ use agent_core::formats::document;
 use agent_core::formats::manifest::{Manifest, Tier};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::testing::evaluation::Evaluation;
-use agent_core::testing::part::{Merge, MergedTier};
+use agent_core::testing::merge::{Merge, MergedTier};
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
@@ -86,7 +88,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         }
         None => {}
     }
-    let verdict = judged(&evaluation, comparison.as_ref());
+    let verdict = comparison::verdict(&evaluation, comparison.as_ref());
     let report = reporting::gather(what, outcomes, verdict, comparison.as_ref());
     reporting::write(&arguments.reports, &report, context)?;
     if !has_stdout {
@@ -122,21 +124,17 @@ fn from_store(arguments: &Arguments, repository: &Repository) -> Result<Merge, F
     let manifest = repository.manifest(&commit)?;
     let store = repository.store(&manifest)?;
     let mut merge = Merge::default();
-    for tier in tiers(&arguments.tiers) {
+    for tier in sorted(&arguments.tiers) {
         let found = parts::find(&store, &PartsKey::new(repository, &manifest, tier, &tree)?)?;
         if found.is_empty() {
             let shown = commit.short();
             return Err(Failure::new(
                 FailureKind::NotEnoughEvidence,
-                format!(
-                    "no part of {tier} at \
-                {shown} is in the object store"
-                ),
+                format!("no part of {tier} at {shown} is in the object store"),
             )
             .with_hint(format!(
                 "`agent test --tier {tier} --at {shown} --shard I/N` stores part I of N, on a \
-                machine \
-                with the same Python"
+                machine with the same Python"
             )));
         }
         for (key, text) in found {

@@ -5,7 +5,8 @@ use crate::context::Context;
 use crate::report::{
     TestReport, TierReport, annotations, difference, html, human, junit, markdown,
 };
-use agent_core::testing::evaluation::{CaseResult, Evaluation, Outcome, Verdict};
+use agent_core::testing::case_result::{CaseResult, Outcome};
+use agent_core::testing::evaluation::{Evaluation, Verdict};
 use agent_engine::error::Failure;
 use agent_engine::testing::TierOutcome;
 use agent_engine::world::fs::{self, Durability, FsError};

@@ -1,6 +1,7 @@
 //! `--watch`: after each save, runs the cases whose outcome it can change, until Ctrl-C.
 
-use super::{Arguments, once};
+use super::arguments::Arguments;
+use super::once::once;
 use crate::context::Context;
 use crate::exit::CommandResult;
 use agent_core::version::what::What;
