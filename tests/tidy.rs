@@ -1,5 +1,5 @@
-//! Checks what ARCHITECTURE.md states: which module may use which, and the one place in which each
-//! outside crate is used.
+//! Checks what ARCHITECTURE.md states: which module may use which, which files use each other, and
+//! the one place in which each outside crate is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ struct Layers {
     layers: &'static [&'static [&'static str]],
 }
 
-const CRATES: [Layers; 3] = [
+const CRATES: [Layers; 4] = [
     Layers {
         root: "cli/core/src",
         layers: &[
@@ -174,6 +174,19 @@ const CRATES: [Layers; 3] = [
         root: "cli/serve/src",
         layers: &[&["access", "budget"], &["listen"], &["mcp", "rest"], &["api"]],
     },
+    Layers {
+        root: "cli/src",
+        layers: &[
+            &["exit", "installation", "scaffold", "terminal"],
+            &["printer"],
+            &["global_flags", "report"],
+            &["context"],
+            &["adoption", "doctor"],
+            &["applying"],
+            &["commands"],
+            &["arguments"],
+        ],
+    },
 ];
 
 impl Layers {
@@ -192,7 +205,7 @@ impl Layers {
         let mut violations = Vec::new();
         for file in rust_files(&root().join(self.root)) {
             let module = self.module(&file);
-            if module == "lib" {
+            if ["lib", "main"].contains(&module.as_str()) {
                 continue;
             }
             let Some(layer) = self.layer(&module) else {
@@ -224,6 +237,19 @@ fn named_modules(code: &str) -> BTreeSet<String> {
 fn modules_use_only_lower_layers() {
     let violations: Vec<_> = CRATES.iter().flat_map(Layers::violations).collect();
     assert!(violations.is_empty(), "{}", violations.join("\n"));
+}
+
+/// What only a front may use. A crate that is not listed in a manifest cannot be imported.
+const OF_FRONTS: [&str; 5] = ["clap", "indicatif", "rmcp", "hyper", "tiny_http"];
+
+#[test]
+fn core_and_engine_depend_on_no_front() {
+    for manifest in ["cli/core/Cargo.toml", "cli/engine/Cargo.toml"] {
+        let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
+        let names = text.lines().map(|line| line.split(['.', ' ', '=']).next().unwrap_or_default());
+        let listed: Vec<_> = names.filter(|name| OF_FRONTS.contains(name)).collect();
+        assert!(listed.is_empty(), "{manifest} lists {}", listed.join(", "));
+    }
 }
 
 /// Where a kind is read: by the front ends, which map it to their codes, and where a module of the
@@ -279,24 +305,22 @@ fn callers_match_variants_and_not_kinds() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
-/// The source folders of the crates, with the largest cycle of files that each may hold.
-const LARGEST_CYCLES: [(&str, usize); 5] = [
-    ("cli/core/src", 4),
-    ("cli/engine/src", 4),
-    ("cli/serve/src", 4),
-    ("cli/src", 4),
-    ("hooks/src", 4),
-];
+/// The source folders of the crates.
+const SOURCES: [&str; 5] =
+    ["cli/core/src", "cli/engine/src", "cli/serve/src", "cli/src", "hooks/src"];
+
+/// The most files that may use each other.
+const LARGEST_CYCLE: usize = 4;
 
 /// The path of a module below its crate; of the crate itself, nothing.
 type Module = Vec<String>;
 
-/// The modules of a crate, and what each imports from the crate.
-struct Imports {
+/// The modules of a crate, and which others each names: in imports and in paths.
+struct Uses {
     modules: BTreeMap<Module, PathBuf>,
 }
 
-impl Imports {
+impl Uses {
     fn of(folder: &Path) -> Self {
         let modules = rust_files(folder)
             .into_iter()
@@ -311,16 +335,15 @@ impl Imports {
         known.map(|(module, _)| module)
     }
 
-    fn imported_by<'a>(&'a self, module: &'a Module, file: &Path) -> BTreeSet<&'a Module> {
+    fn used_by<'a>(&'a self, module: &'a Module, file: &Path) -> BTreeSet<&'a Module> {
         let whole = code(file);
         let code = whole.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-        let uses = statements(code).into_iter().flat_map(|tree| leaves(&tree));
-        let named = code.match_indices("crate::").map(|(at, _)| leading_path(&code[at..]));
-        let paths = uses.chain(named).filter_map(|path| self.absolute(module, &path));
-        paths
-            .filter_map(|path| self.defining(&path))
-            .filter(|imported| *imported != module)
-            .collect()
+        let imports = statements(code);
+        let rest = imports.iter().fold(code.to_owned(), |code, tree| code.replacen(tree, "", 1));
+        let imported = imports.iter().flat_map(|tree| leaves(tree));
+        let paths =
+            imported.chain(inline_paths(&rest)).filter_map(|path| self.absolute(module, &path));
+        paths.filter_map(|path| self.defining(&path)).filter(|used| *used != module).collect()
     }
 
     /// A path of the crate; `None` for one of another crate.
@@ -344,12 +367,12 @@ impl Imports {
         }
     }
 
-    /// The cycles: files each of which reaches each other by imports.
+    /// The cycles: files each of which reaches each other by what they name.
     fn cycles(&self) -> Vec<BTreeSet<&Module>> {
         let arrows: BTreeMap<_, _> = self
             .modules
             .iter()
-            .map(|(module, file)| (module, self.imported_by(module, file)))
+            .map(|(module, file)| (module, self.used_by(module, file)))
             .collect();
         let reached: BTreeMap<_, _> =
             arrows.keys().map(|module| (*module, reachable(&arrows, module))).collect();
@@ -425,24 +448,24 @@ fn leaves(tree: &str) -> Vec<String> {
         .collect()
 }
 
-/// The path that a text begins with.
-fn leading_path(text: &str) -> String {
-    let path: String = text
-        .chars()
-        .take_while(|letter| letter.is_alphanumeric() || "_:".contains(*letter))
-        .collect();
-    path.trim_end_matches(':').to_owned()
+/// The paths of several names in code without imports, such as `super::f()` and `child::Type`.
+fn inline_paths(code: &str) -> Vec<String> {
+    let is_of_path = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
+    let words = code.split(|letter| !is_of_path(letter));
+    // a generic function ends with `::`
+    let paths = words.map(|word| word.trim_matches(':')).filter(|word| word.contains("::"));
+    paths.map(str::to_owned).collect()
 }
 
 #[test]
 fn cycles_of_files_are_small() {
     let mut large = Vec::new();
-    for (folder, most) in LARGEST_CYCLES {
-        let imports = Imports::of(&root().join(folder));
-        for cycle in imports.cycles().into_iter().filter(|cycle| cycle.len() > most) {
+    for folder in SOURCES {
+        let uses = Uses::of(&root().join(folder));
+        for cycle in uses.cycles().into_iter().filter(|cycle| cycle.len() > LARGEST_CYCLE) {
             let names: Vec<_> = cycle.iter().map(|module| module.join("::")).collect();
             large.push(format!(
-                "{folder}: {} files import each other: {}",
+                "{folder}: {} files use each other: {}",
                 names.len(),
                 names.join(", ")
             ));
@@ -452,7 +475,7 @@ fn cycles_of_files_are_small() {
 }
 
 #[test]
-fn a_cycle_is_found_through_every_form_of_import() {
+fn a_cycle_is_found_through_imports_and_paths() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("a file is written");
@@ -470,11 +493,16 @@ fn a_cycle_is_found_through_every_form_of_import() {
         }\n",
     );
     write("room/two.rs", "fn two() -> crate::a::A {}\n// use crate::room::Two;\n");
-    let imports = Imports::of(folder.path());
-    let cycles: Vec<Vec<_>> = imports
+    std::fs::create_dir(folder.path().join("loft")).expect("a folder is made");
+    write("loft/mod.rs", "mod left;\nfn f() {\n    left::f::<u8>(std::fmt::Error)\n}\n");
+    write("loft/left.rs", "use super::right;\n");
+    write("loft/right.rs", "fn f() -> Vec<super::Loft> {}\n");
+    let uses = Uses::of(folder.path());
+    let cycles: Vec<Vec<_>> = uses
         .cycles()
         .iter()
         .map(|cycle| cycle.iter().map(|module| module.join("::")).collect())
         .collect();
-    assert_eq!(cycles, [["a", "room", "room::one", "room::two"]]);
+    let loft = vec!["loft", "loft::left", "loft::right"];
+    assert_eq!(cycles, [vec!["a", "room", "room::one", "room::two"], loft]);
 }
