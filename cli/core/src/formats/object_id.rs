@@ -56,6 +56,20 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
 }
 
+/// The same of what a reader gives, which is not held in memory.
+pub fn digest_of_reader(mut reader: impl std::io::Read) -> std::io::Result<String> {
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(format!("sha256:{}", hex(&hash.finalize()))),
+            Ok(length) => hash.update(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// The first half of the same digest, without the prefix: sufficient to distinguish objects within
 /// one repository.
 pub fn short_digest(bytes: &[u8]) -> String {
@@ -65,6 +79,14 @@ pub fn short_digest(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn digest_of_a_reader_is_that_of_its_bytes() {
+        let bytes: Vec<u8> = (0..200_000u32).map(|number| (number % 251) as u8).collect();
+        for length in [0, 1, 64 << 10, (64 << 10) + 1, bytes.len()] {
+            assert_eq!(digest_of_reader(&bytes[..length]).unwrap(), digest(&bytes[..length]));
+        }
+    }
 
     #[test]
     fn a_blob_has_the_id_git_gives_it() {

@@ -2,6 +2,7 @@
 
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
+use agent_core::formats::object_id::digest_of_reader;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -130,19 +131,30 @@ pub fn read_regular(path: &Path) -> Result<Vec<u8>, FsError> {
 
 /// The first bytes of such a file.
 pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FsError> {
-    use rustix::fs::{Mode, OFlags, open};
-    use std::io::{Error, ErrorKind, Read as _};
+    use std::io::Read as _;
     let read = || {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = std::fs::File::from(open(path, flags, Mode::empty())?);
-        if !file.metadata()?.is_file() {
-            return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-        }
         let mut bytes = Vec::new();
-        file.take(limit).read_to_end(&mut bytes)?;
+        open_regular(path)?.take(limit).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     read().map_err(FsError::while_doing("read", path))
+}
+
+/// The digest of such a file, which is not held in memory.
+pub fn digest_of_regular(path: &Path) -> Result<String, FsError> {
+    let digest = || digest_of_reader(open_regular(path)?);
+    digest().map_err(FsError::while_doing("read", path))
+}
+
+fn open_regular(path: &Path) -> std::io::Result<std::fs::File> {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::io::{Error, ErrorKind};
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = std::fs::File::from(open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
 }
 
 /// The target of a symbolic link, unresolved.

@@ -273,13 +273,13 @@ fn kept(path: &Path) -> Result<SavedEntry, FsError> {
     if !metadata.is_file() {
         return Ok(SavedEntry::Other);
     }
-    let bytes = fs::read_regular(path)?;
     let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
-    Ok(SavedEntry::File {
-        mode,
-        digest: digest(&bytes),
-        bytes: (metadata.len() <= KEPT_LIMIT).then_some(bytes),
-    })
+    if metadata.len() > KEPT_LIMIT {
+        let digest = fs::digest_of_regular(path)?;
+        return Ok(SavedEntry::File { mode, digest, bytes: None });
+    }
+    let bytes = fs::read_regular(path)?;
+    Ok(SavedEntry::File { mode, digest: digest(&bytes), bytes: Some(bytes) })
 }
 
 /// Puts a file back where now is nothing; false where it was not kept.

@@ -12,7 +12,7 @@ use crate::world::git_command::{FALLBACK_EMAIL, FALLBACK_NAME, GitCommand, of_re
 use crate::world::process::Run;
 use crate::world::temporary::Temporary;
 use agent_core::bisection::difference::{PathChange, PathStatus};
-use agent_core::formats::object_id::{ObjectId, digest};
+use agent_core::formats::object_id::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -319,7 +319,7 @@ fn marked(path: &Path, found: &Found) -> Result<Mark, FsError> {
         Found::File { length, executable } => Mark::File {
             length: *length,
             executable: *executable,
-            digest: digest(&fs::read_regular(path)?),
+            digest: fs::digest_of_regular(path)?,
         },
     })
 }
@@ -332,7 +332,7 @@ fn is_same(path: &Path, found: &Found, before: &Mark, modes_count: bool) -> Resu
             Mark::File { length: old, executable: was, digest: known },
         ) => {
             let looks_the_same = length == old && (executable == was || !modes_count);
-            Ok(looks_the_same && digest(&fs::read_regular(path)?) == *known)
+            Ok(looks_the_same && fs::digest_of_regular(path)? == *known)
         }
         _ => Ok(false),
     }
