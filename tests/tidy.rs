@@ -66,7 +66,7 @@ fn each_outside_crate_is_used_in_one_place() {
         ("tracing", "cli/engine/src/telemetry/"),
         ("indicatif::", "cli/src/report/"),
         ("getrandom::", "cli/engine/src/world/random.rs"),
-        ("ring::aead", "cli/engine/src/world/seal.rs"),
+        ("ring::aead", "cli/engine/src/world/encryption.rs"),
         ("httparse::", "cli/serve/src/rest/"),
         ("similar::", "cli/core/src/formats/text_difference.rs"),
         ("hyper::", "cli/serve/src/mcp/http/"),

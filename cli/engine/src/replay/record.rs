@@ -4,7 +4,7 @@ use super::Selection;
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::telemetry::{self, Signal};
-use crate::world::seal::{self, SealError, SealingKey};
+use crate::world::encryption::{self, SealError, SealingKey};
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::record::Record;
@@ -65,7 +65,7 @@ struct Keys {
 
 impl Reading<'_> {
     fn take(&mut self, line: &str, source: &str) -> Result<(), Failure> {
-        if !seal::is_sealed(line) {
+        if !encryption::is_sealed(line) {
             self.add(line);
             return Ok(());
         }

@@ -4,8 +4,8 @@
 use super::global::telemetry;
 use super::spool::{self, STORE_FOLDER, Signal};
 use crate::world::clock;
+use crate::world::encryption::SealingKey;
 use crate::world::env;
-use crate::world::seal::SealingKey;
 use crate::world::store::{Store, StoreError};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::record::Record;
@@ -163,7 +163,7 @@ pub(super) fn expire(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::seal;
+    use crate::world::encryption;
 
     fn recorder(key: Option<&str>) -> Arc<Recorder> {
         let key = key.map(|text| SealingKey::parse(text).unwrap());
@@ -206,7 +206,7 @@ mod tests {
             (call.version.as_deref(), call.at.as_str()),
             (Some("1.2.0"), "1970-01-01T00:00:00.000Z")
         );
-        assert!(seal::is_sealed(second));
+        assert!(encryption::is_sealed(second));
         let opened = sealed.key.as_ref().unwrap().open(second).unwrap();
         let opened = String::from_utf8(opened).unwrap();
         let numbers: Vec<_> = opened

@@ -1,7 +1,7 @@
 //! The paths of `.agent/` beside the code, shared by every worktree of the repository.
 
 use crate::world::fs::{self, Durability, FsError};
-use crate::world::overlay::Overlay;
+use crate::world::read_only::Overlay;
 use crate::world::temporary::Temporary;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;

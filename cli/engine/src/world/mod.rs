@@ -24,10 +24,10 @@ pub mod lease;
 pub mod limits;
 pub mod node;
 pub mod output;
-pub mod overlay;
 pub mod process;
 pub mod python;
 pub mod random;
+pub mod read_only;
 pub mod recording;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
@@ -37,7 +37,7 @@ pub mod sandbox {
         false
     }
 }
-pub mod seal;
+pub mod encryption;
 pub mod state_file;
 pub mod stdout;
 pub mod store;

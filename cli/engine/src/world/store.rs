@@ -6,7 +6,7 @@ mod s3;
 
 use crate::world::fs::{self, FileSystem, FsError};
 use crate::world::layout::Layout;
-use crate::world::overlay::Overlay;
+use crate::world::read_only::Overlay;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{Store as Settings, Tier};
 pub use agent_core::version::registry::evaluation_key;
