@@ -29,14 +29,14 @@ impl Context {
         Ok(self.location().open()?)
     }
 
-    /// The same for a command that writes to the repository.
+    /// The repository for a command that writes to it.
     pub fn repository_to(&self, writes: Writes) -> Result<Repository, Failure> {
         Ok(self.location().open_to(writes)?)
     }
 
-    /// The same without completing anything.
-    pub fn look(&self) -> Result<Repository, Failure> {
-        Ok(self.location().look()?)
+    /// The repository as it is, without completing anything.
+    pub fn repository_without_recovery(&self) -> Result<Repository, Failure> {
+        Ok(self.location().open_without_recovery()?)
     }
 
     pub fn location(&self) -> Location {

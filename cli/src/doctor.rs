@@ -43,26 +43,27 @@ pub struct Finding {
     pub check: &'static str,
     pub health: Health,
     pub found: String,
-    pub mend: Option<String>,
+    #[serde(rename = "mend")]
+    pub hint: Option<String>,
 }
 
 impl Finding {
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, health: Health::Ok, found: found.into(), mend: None }
+        Self { check, health: Health::Ok, found: found.into(), hint: None }
     }
 
-    fn warn(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, health: Health::Warn, found: found.into(), mend: Some(mend.into()) }
+    fn warn(check: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { check, health: Health::Warn, found: found.into(), hint: Some(hint.into()) }
     }
 
-    fn bad(check: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
-        Self { check, health: Health::Bad, found: found.into(), mend: Some(mend.into()) }
+    fn bad(check: &'static str, found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { check, health: Health::Bad, found: found.into(), hint: Some(hint.into()) }
     }
 
     /// An error of the check itself, with its causes and its hint.
     fn of(check: &'static str, error: impl Into<Failure>) -> Self {
         let error = error.into();
-        Self { check, health: Health::Bad, found: error.messages.join(": "), mend: error.hint }
+        Self { check, health: Health::Bad, found: error.messages.join(": "), hint: error.hint }
     }
 }
 
@@ -85,7 +86,9 @@ pub fn examine(context: &Context, fix: bool) -> Vec<Finding> {
     let manifest = on_disk.as_ref().and_then(|manifest| manifest.as_ref().ok());
     let python = manifest.map(|manifest| manifest.python.clone());
     findings.push(python_program(&git.layout(), &python.unwrap_or_default()));
-    findings.extend(confinement::tried(context.look().ok().as_ref().zip(manifest)));
+    findings.extend(confinement::tried(
+        context.repository_without_recovery().ok().as_ref().zip(manifest),
+    ));
     findings.push(repository(context, &git));
     findings.extend(manifest.map(|manifest| object_store(&git, manifest)));
     findings.extend(on_disk.map(manifest_finding));
@@ -193,7 +196,11 @@ fn manifest_finding(manifest: Result<Manifest, RepositoryError>) -> Finding {
 
 fn repository(context: &Context, git: &Git) -> Finding {
     let shown = git.root().display();
-    match context.look().ok().and_then(|repository| repository.refusal(Writes::Refs)) {
+    match context
+        .repository_without_recovery()
+        .ok()
+        .and_then(|repository| repository.refusal(Writes::Refs))
+    {
         None => Finding::ok("repository", shown.to_string()),
         Some(refusal) => Finding::warn(
             "repository",
@@ -208,7 +215,7 @@ fn repository(context: &Context, git: &Git) -> Finding {
 
 /// The repository, after completing what a killed command left undone.
 fn finished(context: &Context) -> Result<Repository, Failure> {
-    let repository = context.look()?;
+    let repository = context.repository_without_recovery()?;
     repository.finish()?;
     Ok(repository)
 }
@@ -231,11 +238,11 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
     match store.probe(&key) {
         Ok(Probe { keeps: true, refuses: true }) => Finding::ok("store", store.shown()),
         Ok(Probe { keeps: false, .. }) => {
-            let mend = "use another store: results that cannot be read back are no evidence";
+            let hint = "use another store: results that cannot be read back are no evidence";
             Finding::bad(
                 "store",
                 format!("{} does not return what was written to it", store.shown()),
-                mend,
+                hint,
             )
         }
         Ok(Probe { refuses: false, .. }) => Finding::bad(
@@ -250,16 +257,20 @@ fn object_store(git: &Git, manifest: &Manifest) -> Finding {
 
 /// Whether the served version has the content of calls recorded.
 fn content(context: &Context) -> Option<Finding> {
-    let manifest = context.look().ok()?.served_manifest().filter(|served| served.record.content)?;
+    let manifest = context
+        .repository_without_recovery()
+        .ok()?
+        .served_manifest()
+        .filter(|served| served.record.content)?;
     let how = if manifest.record.key.is_some() { "encrypted" } else { "not encrypted" };
     let found = format!(
         "arguments and results of calls are recorded, {how}, for {} days",
         manifest.record.keep_days
     );
-    let mend = "set it for `agent mcp runner`; without it nothing is recorded";
+    let hint = "set it for `agent mcp runner`; without it nothing is recorded";
     Some(match telemetry::key_of(&manifest.record) {
         Ok(_) => Finding::ok("record", found),
-        Err(error) => Finding::warn("record", error.to_string(), mend),
+        Err(error) => Finding::warn("record", error.to_string(), hint),
     })
 }
 
@@ -482,7 +493,7 @@ fn records(git: &Git) -> [Finding; 2] {
         Ok((Some(lack), _)) => Finding::bad(
             "ledger",
             format!("{lack}; no promotion or release is judged until it is complete"),
-            lack.mend(git),
+            lack.hint(git),
         ),
         Ok((None, Ok(shown))) => Finding::ok("ledger", shown),
         Ok((None, Err(error))) | Err(error) => Finding::of("ledger", error),

@@ -1,9 +1,9 @@
-//! Converts an event to the facts that the legality table judges, and breaches to the message of a
+//! Converts an event to the facts that the legality table judges, and violations to the message of a
 //! refusal.
 
 use crate::event::{HookName, RefChange};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::version::legality::{self, Breach, CommitFacts, RefUpdate, Role};
+use agent_core::version::legality::{self, CommitFacts, RefUpdate, Role, Violation};
 
 /// The update by a commit that is about to be made; on a detached HEAD it is on no branch.
 pub fn commit(
@@ -27,9 +27,9 @@ pub fn commit(
 /// `update` hook judges the others.
 pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
     let blind = |change: &RefChange| {
-        let settled = change.new.is_none()
+        let is_judged = change.new.is_none()
             || matches!(Role::of(&change.name), Role::VersionTag(_) | Role::Once);
-        settled.then(|| RefUpdate {
+        is_judged.then(|| RefUpdate {
             reference: change.name.clone(),
             old: change.old.clone(),
             new: change.new.clone(),
@@ -39,22 +39,25 @@ pub fn without_objects(changes: &[RefChange]) -> Vec<RefUpdate> {
     changes.iter().filter_map(blind).collect()
 }
 
-/// The breaches of several updates, each with its ref.
-pub fn breaches(updates: &[RefUpdate]) -> Vec<(String, Breach)> {
+/// The violations of several updates, each with its ref.
+pub fn violations(updates: &[RefUpdate]) -> Vec<(String, Violation)> {
     updates
         .iter()
         .flat_map(|update| {
-            legality::judge(update).into_iter().map(|breach| (update.reference.clone(), breach))
+            legality::judge(update)
+                .into_iter()
+                .map(|violation| (update.reference.clone(), violation))
         })
         .collect()
 }
 
 /// The message of a refusal.
-pub fn refusal(hook: HookName, breaches: &[(String, Breach)]) -> String {
+pub fn refusal(hook: HookName, violations: &[(String, Violation)]) -> String {
     let mut text = format!("{hook} refuses the change:");
-    for (reference, breach) in breaches {
+    for (reference, violation) in violations {
         text.push_str(
-            &["\n  ", short(reference), ": ", &breach.to_string(), "\n    ", breach.mend].concat(),
+            &["\n  ", short(reference), ": ", &violation.to_string(), "\n    ", violation.hint]
+                .concat(),
         );
     }
     text
@@ -85,13 +88,13 @@ mod tests {
         ObjectId::of_blob(text.as_bytes())
     }
 
-    fn laws(updates: &[RefUpdate]) -> Vec<&'static str> {
-        breaches(updates).into_iter().map(|(_, breach)| breach.law).collect()
+    fn rules(updates: &[RefUpdate]) -> Vec<&'static str> {
+        violations(updates).into_iter().map(|(_, violation)| violation.rule).collect()
     }
 
     #[test]
     fn a_plain_commit_is_legal_on_unserved_branches_only() {
-        let on = |branch, tracks| laws(&[commit(branch, Some(id("head")), id("tree"), tracks)]);
+        let on = |branch, tracks| rules(&[commit(branch, Some(id("head")), id("tree"), tracks)]);
         assert_eq!(on(Some("refs/heads/main"), false), [] as [&str; 0]);
         assert_eq!(on(None, false), [] as [&str; 0]);
         assert_eq!(on(Some("refs/heads/active"), false), ["every-tip-is-a-version"]);
@@ -112,14 +115,14 @@ mod tests {
             change("refs/tags/v0.1.0", Some("a"), Some("b")),
             change("refs/heads/topic", Some("a"), None),
         ]);
-        assert_eq!(laws(&updates), ["served-branches-stay", "tags-are-immutable"]);
+        assert_eq!(rules(&updates), ["served-branches-stay", "tags-are-immutable"]);
     }
 
     #[test]
     fn a_refusal_names_ref_reason_law_and_mend() {
         let updates = [commit(Some("refs/heads/active"), Some(id("head")), id("tree"), false)];
         assert_eq!(
-            refusal(HookName::PreCommit, &breaches(&updates)),
+            refusal(HookName::PreCommit, &violations(&updates)),
             "pre-commit refuses the change:\
             \n  active: the commit would be added to active, but it is not a version \
             (every-tip-is-a-version)\

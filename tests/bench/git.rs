@@ -115,8 +115,8 @@ fn publish(
 /// Promotes until it is killed; a line on stdout is an acknowledgement.
 fn promote_for_ever(folder: &Path) {
     let git = Git::discover(folder).unwrap();
-    for line in git.heal().unwrap().lines() {
-        println!("healed: {line}");
+    for line in git.repair().unwrap().lines() {
+        println!("repairs: {line}");
     }
     let mut tip = git.target(ACTIVE).unwrap().unwrap();
     let mut version = git.commit(&tip).unwrap().trailers.version.unwrap();
@@ -127,7 +127,7 @@ fn promote_for_ever(folder: &Path) {
     }
 }
 
-/// The same objects and refs by plumbing, without a single sync.
+/// The objects and refs of `publish` by plumbing, without a single sync.
 const PLUMBING: &str = r#"
 set -eu
 blob=$(git hash-object -w "$3")

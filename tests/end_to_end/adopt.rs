@@ -247,8 +247,8 @@ fn a_server_of_another_sdk_can_import_the_runtime_for_the_state() {
     );
 }
 
-/// The same server; each start leaves a mark in a file that its command names, and an answer is how
-/// many there are.
+/// `SERVER`, with a mark of its starts: each start leaves a mark in a file that its command names,
+/// and an answer is how many there are.
 fn keeping_server() -> String {
     let marked = "open(sys.argv[1], 'a').write('x')\n\ndef answer(";
     SERVER

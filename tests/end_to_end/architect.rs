@@ -76,7 +76,7 @@ fn says(report: &Value, attempt: usize, part: &str) {
 #[test]
 fn failures_are_returned_to_the_coder_and_a_passing_change_is_released() {
     let world = world(2);
-    // law 8: whatever the user has under way stays as it is
+    // nothing changes the user's index or working tree
     world.write("a/runner/__main__.py", "half done");
     world.write("a/notes.txt", "staged");
     world.git("a", ["add", "notes.txt"]);

@@ -569,7 +569,7 @@ fn commit(hub: &Hub, clone: &str, file: &str) {
     hub.git(clone, ["commit", "--quiet", "--no-verify", "--message", "feat: a file"]);
 }
 
-/// The same as the next MINOR.
+/// A commit on `main` that adds a file, released as the next MINOR.
 fn release(hub: &Hub, clone: &str, file: &str) {
     commit(hub, clone, file);
     hub.world.agent(clone, ["release"]).ok();

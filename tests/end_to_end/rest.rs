@@ -65,7 +65,7 @@ impl Api {
         self.send(method, path, headers, "")
     }
 
-    /// The same with a body; `Content-Length` comes along.
+    /// Sends a request with a body; `Content-Length` comes along.
     pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answered {
         let length = if method == "POST" {
             format!("Content-Length: {}\r\n", body.len())

@@ -44,7 +44,7 @@ impl Served {
         self.release_under("HEAD", version);
     }
 
-    /// The same under the state of another commit.
+    /// Like `release`, under the state of another commit.
     pub fn release_under(&self, state_of: &str, version: &str) {
         let named = format!(
             "Agent-Kind: release\n\

@@ -9,7 +9,7 @@ use agent_core::testing::evaluation::{Evaluation, TierFold, TierSummary};
 use agent_core::testing::event::Event;
 use agent_core::version::Kind;
 use agent_core::version::trailers::Trailers;
-use agent_engine::world::checkout::{Checkout, Shelf, record_of};
+use agent_engine::world::checkout::{Checkout, CheckoutPurpose, record_of};
 use agent_engine::world::git::{
     ACTIVE, CommitSpec, Git, Publication, Published, STATE_FILE, TreeEdit,
 };
@@ -67,7 +67,7 @@ impl Registry {
         .unwrap();
     }
 
-    /// The same with the result of the one case in its tree.
+    /// Like `publish`; the evidence is kept, with the result of the one case in its tree.
     pub fn publish_tested(&self, kind: Kind, patch: u64, n: u64, undoes: &[u64]) -> ObjectId {
         let place = Some("tests/micro/a.jsonl:1".to_owned());
         self.publish_with(
@@ -79,7 +79,7 @@ impl Registry {
         )
     }
 
-    /// The same with the results of micro that let it pass, as they are stored.
+    /// Like `publish_tested`, with these results of micro as they are stored.
     pub fn publish_with(
         &self,
         kind: Kind,
@@ -421,7 +421,7 @@ fn gc_removes_unused_files_only() {
     let layout = registry.git.layout();
     let checkout = |commit: &ObjectId| {
         let code = registry.git.write_code_tree(commit).unwrap();
-        Checkout::of(&registry.git, &layout, Shelf::Code, &code, None, None)
+        Checkout::of(&registry.git, &layout, CheckoutPurpose::Code, &code, None, None)
             .unwrap()
             .path()
             .to_owned()

@@ -69,7 +69,7 @@ impl<'a> Gathering<'a> {
         })
     }
 
-    /// The same of a call in service.
+    /// Adds a call that was recorded in service.
     pub async fn add_served(&mut self, call: &ServedCall) -> Result<Made, Failure> {
         let raw = |value| to_raw_value(value).expect("a JSON value serialises");
         self.add(&Recorded::new(&call.tool, raw(&call.arguments), raw(&call.result))).await

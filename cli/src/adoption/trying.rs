@@ -127,7 +127,7 @@ impl Tried {
     async fn shown(child: &Child, began: Instant) -> Result<(Self, Vec<Value>), ChildError> {
         let tools = child.tools().await?;
         let measured = Measured { start_ms: milliseconds(began), calls_ms: Vec::new() };
-        let server = child.greeting()["serverInfo"].clone();
+        let server = child.initialize_result()["serverInfo"].clone();
         let names =
             tools.iter().filter_map(|tool| tool["name"].as_str().map(str::to_owned)).collect();
         Ok((Self { tools: names, measured, server, ..Self::default() }, tools))

@@ -136,7 +136,7 @@ fn say(
     let new = NewFeedback { text: text.to_owned(), conversation };
     let submission = Submission { new, source: "person", key: None };
     let submitted = operations::submit(repository, &submission)?;
-    let item = match repository.settle(submitted) {
+    let item = match repository.unpack(submitted) {
         Submitted::New(item) | Submitted::Again(item) => item,
         Submitted::OtherContent => unreachable!("feedback without a key has no earlier content"),
         Submitted::NoConversation { id } => {

@@ -3,18 +3,18 @@
 
 use crate::exit::Exit;
 use crate::printer::Printer;
-use agent_engine::world::sandbox::attempts::{self, ATTEMPT, Aims};
+use agent_engine::world::sandbox::attempts::{self, ATTEMPT, ProbeTargets};
 use serde_json::json;
 use std::ffi::OsString;
 
 /// The accesses to try, from argv.
-pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<Aims> {
+pub fn from_argv(argv: impl IntoIterator<Item = OsString>) -> Option<ProbeTargets> {
     let mut words = argv.into_iter().skip(1);
     words.next().filter(|word| word == ATTEMPT)?;
-    Aims::from_arguments(&words.collect::<Vec<_>>())
+    ProbeTargets::from_arguments(&words.collect::<Vec<_>>())
 }
 
-pub fn run(aims: &Aims, printer: &Printer) -> Exit {
-    printer.data(json!(attempts::all(aims)).to_string());
+pub fn run(targets: &ProbeTargets, printer: &Printer) -> Exit {
+    printer.data(json!(attempts::all(targets)).to_string());
     Exit::Done
 }

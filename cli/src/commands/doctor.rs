@@ -37,9 +37,9 @@ fn line(finding: &Finding) -> String {
         Health::Bad => (Style::Bad, "bad "),
     };
     let line = format!("{} {:11} {}", Printer::styled(style, word), finding.check, finding.found);
-    match &finding.mend {
-        Some(mend) if finding.health != Health::Ok => {
-            format!("{line}\n                 {} {mend}", Printer::styled(Style::Faint, "mend:"))
+    match &finding.hint {
+        Some(hint) if finding.health != Health::Ok => {
+            format!("{line}\n                 {} {hint}", Printer::styled(Style::Faint, "hint:"))
         }
         _ => line,
     }

@@ -92,7 +92,7 @@ impl Invocation<'_> {
     /// Tests the tree that is committed: the index that git passes to the hook, not the working
     /// tree.
     fn commit(self) -> CommandResult {
-        let repository = self.context.look()?;
+        let repository = self.context.repository_without_recovery()?;
         let tree = GitCommand::inherited(&self.context.directory).write_tree()?;
         let git = &repository.git;
         if git.entry(&tree, manifest::FILE)?.is_none() {
@@ -117,7 +117,7 @@ impl Invocation<'_> {
 
     /// Tests the pushed commits, each tree once.
     fn pushed(self, changes: &[RefChange]) -> CommandResult {
-        let repository = self.context.look()?;
+        let repository = self.context.repository_without_recovery()?;
         let git = &repository.git;
         let precheck = Precheck::new(Tier::Fast, limit(FAST_LIMIT), self.began);
         let mut seen = BTreeSet::new();
@@ -177,7 +177,7 @@ impl Invocation<'_> {
     /// since; the next push transfers it. `changes` are those of git's own push.
     fn share(self, remote: &str, changes: &[RefChange], flags: PushFlags) {
         let work = || -> Result<(), Failure> {
-            let repository = self.context.look()?;
+            let repository = self.context.repository_without_recovery()?;
             if flags.dry_run || !sharing::has_unshared(&repository, remote)? {
                 return Ok(());
             }
@@ -239,11 +239,11 @@ impl Invocation<'_> {
     }
 
     fn refuse(self, updates: &[RefUpdate]) -> CommandResult {
-        let breaches = judgement::breaches(updates);
-        if breaches.is_empty() {
+        let violations = judgement::violations(updates);
+        if violations.is_empty() {
             Ok(Exit::Done)
         } else {
-            Err(self.refusal(judgement::refusal(self.hook, &breaches)))
+            Err(self.refusal(judgement::refusal(self.hook, &violations)))
         }
     }
 

@@ -81,8 +81,8 @@ pub fn followed(
         }
         _ => {}
     }
-    if let Some(MainLacks { lacks, mend }) = main {
-        printer.say(format!("main lacks the code of {}; to add it: {mend}", tag_of(lacks)));
+    if let Some(MainLacks { lacks, hint }) = main {
+        printer.say(format!("main lacks the code of {}; to add it: {hint}", tag_of(lacks)));
     }
 }
 
@@ -91,7 +91,7 @@ pub fn report(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     print(verb, outcome, printer)
 }
 
-/// The same, where the outcome is part of a larger document.
+/// Like `report`, where the outcome is part of a larger document.
 pub fn print(verb: &str, outcome: &Outcome, printer: &Printer) -> Exit {
     for (number, step) in outcome.plan.iter().enumerate() {
         printer.data(format!("{}. {step}", number + 1));

@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let before = if arguments.dry_run {
         repository.git.pin(name)?
     } else {
-        repository.settle(repository.git.set_pin(name, &pinned)?)
+        repository.unpack(repository.git.set_pin(name, &pinned)?)
     };
     let before = before.map(|before| before.to_string());
     let done = !arguments.dry_run;

@@ -82,7 +82,7 @@ fn watch_triggers(every: SignedDuration, location: Location) {
     }
     std::thread::spawn(move || {
         loop {
-            // rules that are wrong may be mended while the service runs
+            // rules that are wrong may be corrected while the service runs
             let failure = trigger::watch(&location, every, |_| {});
             let problem = failure.messages.join(": ");
             location.notices.warn(format!("the triggers are not checked: {problem}"));

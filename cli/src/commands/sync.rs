@@ -66,7 +66,7 @@ fn report(outcome: &Outcome, printer: &Printer) {
             None,
         );
     }
-    for (what, mend) in outcome.left() {
-        printer.say(format!("left to you: {what}: {mend}"));
+    for (what, hint) in outcome.left() {
+        printer.say(format!("left to you: {what}: {hint}"));
     }
 }

@@ -270,7 +270,7 @@ fn muted(mute: &Mute) -> String {
 fn acknowledge(id: &str, note: Option<&str>, context: &Context) -> CommandResult {
     let repository = context.repository_to(Writes::Refs)?;
     let by = repository.git.user();
-    let firing = repository.settle(firings::acknowledge(&repository, id, &by, note)?);
+    let firing = repository.unpack(firings::acknowledge(&repository, id, &by, note)?);
     context.printer.json(&firing);
     context.printer.done(format!("{id} is acknowledged by {by}"), None);
     Ok(Exit::Done)
@@ -289,7 +289,7 @@ fn mute(
         .checked_add(time)
         .map_err(|_| Failure::usage("the time given with `--for` is too long"))?;
     let by = repository.git.user();
-    let mute = repository.settle(firings::mute(&repository, &rule.name, until, &by, reason)?);
+    let mute = repository.unpack(firings::mute(&repository, &rule.name, until, &by, reason)?);
     context.printer.json(&mute);
     context.printer.done(muted(&mute), None);
     Ok(Exit::Done)

@@ -15,7 +15,9 @@ use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
 use agent_engine::target::effects::{BatchLimits, Seeds};
-use agent_engine::target::tuner::{self, Batch, Dry, Incoming, Outcome, Rejected, Settled, Tuner};
+use agent_engine::target::tuner::{
+    self, Batch, DryRun, Incoming, Outcome, Rejected, SignalOutcome, Tuner,
+};
 use agent_engine::versions::{self, promotion};
 use agent_engine::world::clock::fresh_id;
 use agent_engine::world::event_loop;
@@ -149,8 +151,8 @@ struct Repeat {
 
 impl Repeat {
     /// After a step: sends the next one, or drops the sender.
-    fn after(mut self, settled: &Settled) -> Option<Self> {
-        let Settled::Applied(_, result) = settled else { return None };
+    fn after(mut self, outcome: &SignalOutcome) -> Option<Self> {
+        let SignalOutcome::Applied(_, result) = outcome else { return None };
         let is_done = result.answer().ok().is_none_or(|answer| {
             answer.structured().is_some_and(|value| value.get("done") == Some(&Value::Bool(true)))
         });
@@ -295,29 +297,30 @@ async fn batch(
         Some(repeat) => Some(Progress::start(&context.printer, "tuning", Some(repeat.left))),
         None => source.single.is_none().then(|| Progress::start(&context.printer, "tuning", None)),
     };
-    let mut listener = |settled: Settled| {
+    let mut listener = |outcome: SignalOutcome| {
         if let Some(progress) = &progress {
             progress.advance(1);
             if source.single.is_none() {
-                report.announce(&settled, |text| progress.aside(|| context.printer.warn(text)));
+                report.announce(&outcome, |text| progress.aside(|| context.printer.warn(text)));
             }
         }
-        if let (true, Settled::Applied(signal, _) | Settled::Duplicate(signal)) =
-            (arguments.acknowledge, &settled)
+        if let (true, SignalOutcome::Applied(signal, _) | SignalOutcome::Duplicate(signal)) =
+            (arguments.acknowledge, &outcome)
         {
             context.printer.data(&signal.id);
         }
-        repeat = repeat.take().and_then(|repeat| repeat.after(&settled));
-        report.take(settled);
+        repeat = repeat.take().and_then(|repeat| repeat.after(&outcome));
+        report.take(outcome);
     };
     let limits = BatchLimits { seeds: Seeds::of(arguments.seed), usd: arguments.usd };
     let mut effects = effects::of(repository, tuner, limits);
-    let dry = arguments.dry_run.then(|| Dry { state: start.state.clone(), ids: HashMap::new() });
+    let dry_run =
+        arguments.dry_run.then(|| DryRun { state: start.state.clone(), ids: HashMap::new() });
     let batch = Batch {
         staging,
         tuner,
         layout: &repository.layout,
-        dry,
+        dry_run,
         unchecked: arguments.unchecked,
         effects: &mut effects,
         listener: &mut listener,
@@ -337,7 +340,7 @@ struct Report {
     applied: u64,
     duplicates: u64,
     refused: u64,
-    unsure: u64,
+    undetermined: u64,
     malformed: u64,
     rejected: Vec<Rejected>,
     answer: Option<String>,
@@ -354,7 +357,7 @@ impl Report {
             applied: 0,
             duplicates: 0,
             refused: 0,
-            unsure: 0,
+            undetermined: 0,
             malformed: 0,
             rejected: Vec::new(),
             answer: None,
@@ -365,9 +368,9 @@ impl Report {
         }
     }
 
-    fn take(&mut self, settled: Settled) {
-        let rejected = match settled {
-            Settled::Applied(_, result) => {
+    fn take(&mut self, outcome: SignalOutcome) {
+        let rejected = match outcome {
+            SignalOutcome::Applied(_, result) => {
                 self.applied += 1;
                 self.answer = self.single.is_some().then(|| {
                     result.answer().map_or_else(
@@ -377,19 +380,19 @@ impl Report {
                 });
                 return;
             }
-            Settled::Duplicate(_) => {
+            SignalOutcome::Duplicate(_) => {
                 self.duplicates += 1;
                 return;
             }
-            Settled::Rejected(rejected) => {
+            SignalOutcome::Rejected(rejected) => {
                 self.refused += 1;
                 rejected
             }
-            Settled::Unsure(rejected) => {
-                self.unsure += 1;
+            SignalOutcome::Undetermined(rejected) => {
+                self.undetermined += 1;
                 rejected
             }
-            Settled::Malformed(rejected) => {
+            SignalOutcome::Malformed(rejected) => {
                 self.malformed += 1;
                 rejected
             }
@@ -400,10 +403,10 @@ impl Report {
     }
 
     /// Reports a rejected line; the rest continues.
-    fn announce(&self, settled: &Settled, warn: impl FnOnce(String)) {
-        if let Settled::Rejected(rejected)
-        | Settled::Unsure(rejected)
-        | Settled::Malformed(rejected) = settled
+    fn announce(&self, outcome: &SignalOutcome, warn: impl FnOnce(String)) {
+        if let SignalOutcome::Rejected(rejected)
+        | SignalOutcome::Undetermined(rejected)
+        | SignalOutcome::Malformed(rejected) = outcome
         {
             match self.rejected.len() {
                 shown if shown < REJECTED_SHOWN => {
@@ -438,7 +441,7 @@ impl Report {
     }
 
     fn rejected_count(&self) -> u64 {
-        self.refused + self.unsure + self.malformed
+        self.refused + self.undetermined + self.malformed
     }
 
     fn is_clean(&self) -> bool {
@@ -504,9 +507,12 @@ impl Report {
             return Err(failure.with_hint(hint));
         }
         match self.rejected.first() {
-            Some(rejected) if self.unsure > 0 && self.malformed == 0 => {
-                let message =
-                    format!("{} not counted: {}", counted(self.unsure, "signal"), rejected.error);
+            Some(rejected) if self.undetermined > 0 && self.malformed == 0 => {
+                let message = format!(
+                    "{} not counted: {}",
+                    counted(self.undetermined, "signal"),
+                    rejected.error
+                );
                 Err(Failure::new(FailureKind::NotEnoughEvidence, message).with_hint(
                     "`agent sync` fetches what other clones counted; with `--unchecked` the \
                     signals count all the same. Send them again afterwards",

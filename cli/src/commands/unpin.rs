@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let removed = if arguments.dry_run {
         Unpinned { before: repository.git.pin(name)?, remotes: Vec::new() }
     } else {
-        repository.settle(repository.git.remove_pin(name)?)
+        repository.unpack(repository.git.remove_pin(name)?)
     };
     let before = removed.before.map(|before| before.to_string());
     context.printer.json(&json!({"schema": "agent/pin@1", "name": name, "what": null,

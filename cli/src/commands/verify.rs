@@ -43,7 +43,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     // a missing tag is reported before it is made again
-    let repository = context.look()?;
+    let repository = context.repository_without_recovery()?;
     let mut verifier = Verifier::new(&repository)?;
     let subjects: Vec<Subject> = if arguments.all {
         verifier.all()?
@@ -87,10 +87,10 @@ fn tag_again(
     verifier: &Verifier<'_>,
     context: &Context,
 ) -> Result<(), Failure> {
-    let healed = repository.git.tag_again(verifier.untagged())?;
-    healed.notes.iter().for_each(|note| context.printer.warn(note));
-    if !healed.tags.is_empty() {
-        context.printer.say(format!("tagged again: {}", healed.tags.join(", ")));
+    let repairs = repository.git.tag_again(verifier.untagged())?;
+    repairs.notes.iter().for_each(|note| context.printer.warn(note));
+    if !repairs.tags.is_empty() {
+        context.printer.say(format!("tagged again: {}", repairs.tags.join(", ")));
     }
     Ok(())
 }

@@ -44,19 +44,19 @@ pub(super) fn forced_back(git: &Git) -> Finding {
     };
     let newer = tag(&ahead.version);
     let served = tip.trailers.version.as_ref().map_or_else(|| tip.id.short().to_owned(), tag);
-    let mend = format!("serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
+    let hint = format!("serve {newer} again: git update-ref {ACTIVE} {} {}", ahead.commit, tip.id);
     match ahead.seen {
         Seen::Tag => Finding::bad(
             CHECK,
             format!("active is at {served}, but the tag {newer} exists on top of it, on no branch"),
-            mend,
+            hint,
         ),
         Seen::Moved => Finding::bad(
             CHECK,
             format!(
                 "active was moved back: it is at {served}, and its reflog has {newer} on top of it"
             ),
-            mend,
+            hint,
         ),
         Seen::Remote(remote) => Finding::warn(
             CHECK,
@@ -107,7 +107,7 @@ fn descends_from(git: &Git, commit: &ObjectId, tip: &CommitInfo) -> Option<Versi
         .map_while(Result::ok)
         .take_while(|past| past.trailers.version > tip.trailers.version || past.id == tip.id);
     let stands = above.into_iter().any(|past| past.id == tip.id);
-    (stands && matches!(git.breach(&newest), Ok(None))).then_some(version)
+    (stands && matches!(git.violation(&newest), Ok(None))).then_some(version)
 }
 
 /// Every version of a branch has its tag, and every tag of a version is on a branch.
@@ -119,7 +119,7 @@ pub(super) fn tags(git: &Git) -> Finding {
     };
     let newest = git.versions().unwrap_or_default().pop();
     if let (true, Some(newest)) = (chains.is_empty(), newest) {
-        let mend = format!(
+        let hint = format!(
             "fetch the branch (git fetch origin active:active --tags), or make it from the tag \
             (git branch active {})",
             tag(&newest)
@@ -127,7 +127,7 @@ pub(super) fn tags(git: &Git) -> Finding {
         return Finding::warn(
             CHECK,
             format!("tags of versions up to {} exist, but no branch contains them", tag(&newest)),
-            mend,
+            hint,
         );
     }
     let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();

@@ -47,7 +47,7 @@ pub struct TierReport {
     pub against: Option<Against>,
 }
 
-/// The same tier of a baseline.
+/// The comparison of a tier with that of a baseline.
 #[derive(Debug)]
 pub struct Against {
     /// The baseline's name.
@@ -142,7 +142,7 @@ mod tests {
         TierReport::new(Tier::Micro, fold.summary(Budget::default()), fold.into_results())
     }
 
-    /// The same against v0.1.0, where `b` passed.
+    /// The sample compared with v0.1.0, where `b` passed.
     pub(super) fn compared() -> TestReport {
         let mut tier = sample();
         let mut before = tier.results.clone();

@@ -13,7 +13,7 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
-/// The same with a text for no value.
+/// Like `shown`, with a text for no value.
 pub fn shown_or(value: Option<&Value>, otherwise: &str) -> String {
     value.map_or_else(|| otherwise.to_owned(), shown)
 }

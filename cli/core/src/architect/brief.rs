@@ -87,7 +87,7 @@ impl Brief {
         serde_json::to_string_pretty(self).expect("a brief is JSON") + "\n"
     }
 
-    /// The same for a reader.
+    /// The brief as Markdown.
     pub fn to_markdown(&self) -> String {
         let mut page =
             format!("# Change this agent: attempt {} of {}\n\n", self.attempt, self.attempts);

@@ -1,5 +1,5 @@
-//! The decision on a coder's change to evaluators (law 5): it is never released automatically,
-//! unless it only adds cases and that is allowed.
+//! The decision on a coder's change to evaluators: no change is judged by its own evaluators, so it
+//! is never released automatically, unless it only adds cases and that is allowed.
 //!
 //! Added cases judge nothing before a maintainer has released them, so these rules check the
 //! content of the file and not the results.

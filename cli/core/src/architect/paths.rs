@@ -1,6 +1,6 @@
 //! What a coder may change: rules over paths, as data.
 //!
-//! A path is refused where a coder may never change it. An evaluator (law 5) needs a maintainer's
+//! A path is refused where a coder may never change it. An evaluator needs a maintainer's
 //! approval: it determines what is judged, or it runs on users' machines outside of the tests.
 //! Everything else is code, and its tests decide.
 
@@ -17,7 +17,7 @@ pub const BYTES_LIMIT: u64 = 64 << 20;
 enum Consequence {
     /// Never part of a coder's change.
     Refused,
-    /// The same, and an evaluator beside.
+    /// Never part of a coder's change, and an evaluator as well.
     RefusedEvaluator,
     /// A maintainer decides.
     Evaluator,

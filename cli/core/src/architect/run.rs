@@ -47,7 +47,8 @@ impl Phase {
     }
 }
 
-/// Which evaluators judge: those of the version that is served, or those the change brings (law 5).
+/// Which evaluators judge: those of the version that is served, or those the change brings. The
+/// latter alone never decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Evaluators {
@@ -107,7 +108,7 @@ pub enum Event {
     },
     /// The coder changed the repository outside of its workplace: all changes of this run are
     /// rejected.
-    ReachedOut {
+    OutsideChange {
         why: String,
     },
     TrialPassed,
@@ -219,7 +220,7 @@ pub fn step(run: Run, event: Event) -> (Run, Vec<Step>) {
         (_, Event::Cancel) => run.ended(Phase::Cancelled, vec![Step::KeepBranch, Step::Report]),
         (_, Event::Interrupted) => run.ended(Phase::Cancelled, vec![Step::Report]),
         (Phase::Queued, Event::Start) => run.next_attempt(),
-        (Phase::Working, Event::ReachedOut { why }) => {
+        (Phase::Working, Event::OutsideChange { why }) => {
             let mut run = run;
             run.failures.push(Failure { attempt: run.attempt, why: why.clone() });
             run.ended(Phase::Refused { why }, vec![Step::Report])
@@ -394,13 +395,9 @@ mod tests {
 
     #[test]
     fn coder_that_left_its_workplace_gets_no_second_attempt() {
-        let reached_out = Event::ReachedOut { why: "refs/heads/active was moved".to_owned() };
-        let run = check(
-            new(3),
-            &[Event::Start, reached_out],
-            &[&[Step::Code], &[Step::Report]],
-            "refused",
-        );
+        let outside = Event::OutsideChange { why: "refs/heads/active was moved".to_owned() };
+        let run =
+            check(new(3), &[Event::Start, outside], &[&[Step::Code], &[Step::Report]], "refused");
         assert_eq!(run.failures.len(), 1);
     }
 
@@ -415,7 +412,7 @@ mod tests {
             effects().prop_map(changed),
             Just(Event::AttemptFailed { why: why() }),
             Just(Event::NothingFits { why: why() }),
-            Just(Event::ReachedOut { why: why() }),
+            Just(Event::OutsideChange { why: why() }),
             Just(Event::TrialPassed),
             Just(Event::TrialFailed { why: why() }),
             Just(Event::Released { version: "v1.0.0".to_owned() }),

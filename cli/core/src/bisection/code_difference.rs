@@ -15,7 +15,7 @@ pub const FILES: usize = 300;
 pub const FILE_BYTES: usize = 256 * 1024;
 const BYTES: usize = 8 * 1024 * 1024;
 /// After this long the comparison of a file is a rough one.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIME_LIMIT: Duration = Duration::from_millis(100);
 /// Lines shown of a file, and of all files together.
 const FILE_LINES: usize = 400;
 const LINES: usize = 4000;
@@ -115,7 +115,7 @@ impl Files {
         let (Some(old), Some(new)) = (text(old), text(new)) else {
             return self.withhold(change, Withheld::Binary);
         };
-        let (added, removed, found) = text_difference::hunks(old, new, CONTEXT, PATIENCE);
+        let (added, removed, found) = text_difference::hunks(old, new, CONTEXT, TIME_LIMIT);
         let mut room = FILE_LINES.min(self.lines_left);
         let granted = room;
         let mut left_off = 0;

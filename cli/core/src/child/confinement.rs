@@ -108,7 +108,7 @@ impl Confinement {
         self
     }
 
-    /// The same with each path resolved by `resolve`.
+    /// Resolves each path by `resolve`.
     #[must_use]
     pub fn resolved(mut self, resolve: impl Fn(&Path) -> PathBuf) -> Self {
         let paths = self.grants.iter_mut().map(|grant| &mut grant.path).chain(&mut self.holes);

@@ -50,7 +50,7 @@ pub(super) fn compare(direction: Direction, name: &str, old: &Value, new: &Value
     walk.findings
 }
 
-/// The same schema without what does not matter to which values it allows.
+/// The schema without keywords that do not affect which values it allows.
 pub(super) fn without_annotations(schema: &Value) -> Value {
     let Value::Object(map) = schema else { return schema.clone() };
     let kept = map.iter().filter(|(key, _)| !is_annotation(key) && *key != "default");

@@ -10,7 +10,8 @@ pub fn to_bytes(value: &Value) -> Vec<u8> {
     normal_to_bytes(&normal(value))
 }
 
-/// The same for what `normal` gave: to bring a document into its normal form is most of the work.
+/// Like `to_bytes`, for a result of `normal`: to bring a document into its normal form is most of
+/// the work.
 pub fn normal_to_bytes(normal: &Value) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(normal).expect("a JSON value serialises");
     bytes.push(b'\n');
@@ -27,8 +28,8 @@ pub fn to_compact(value: &Value) -> String {
     normal(value).to_string()
 }
 
-/// The same document with its keys sorted and each number in its one spelling: Python writes
-/// `1e-07` where Rust writes `1e-7`.
+/// The document with its keys sorted and each number in its one spelling: Python writes `1e-07`
+/// where Rust writes `1e-7`.
 pub fn normal(value: &Value) -> Value {
     match value {
         Value::Object(map) => {

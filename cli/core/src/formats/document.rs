@@ -18,16 +18,16 @@ pub struct DocumentError {
     /// `FILE:LINE`, or `FILE` and the key's path.
     pub place: String,
     pub problem: String,
-    pub mend: String,
+    pub hint: String,
 }
 
 impl DocumentError {
     pub fn new(
         place: impl Into<String>,
         problem: impl Into<String>,
-        mend: impl Into<String>,
+        hint: impl Into<String>,
     ) -> Self {
-        Self { place: place.into(), problem: problem.into(), mend: mend.into() }
+        Self { place: place.into(), problem: problem.into(), hint: hint.into() }
     }
 }
 
@@ -37,7 +37,7 @@ impl Diagnose for DocumentError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(self.mend.clone())
+        Some(self.hint.clone())
     }
 }
 
@@ -112,7 +112,7 @@ impl Flaw {
         Self { line, column, problem: Problem::Repeated(key) }
     }
 
-    fn mend(&self) -> &'static str {
+    fn hint(&self) -> &'static str {
         match self.problem {
             Problem::Syntax(_) => "fix the JSON",
             Problem::Content(_) => "write what is expected there",
@@ -125,7 +125,7 @@ impl Flaw {
         DocumentError::new(
             format!("{file}:{}:{}", self.line, self.column),
             self.problem.to_string(),
-            self.mend(),
+            self.hint(),
         )
     }
 
@@ -134,7 +134,7 @@ impl Flaw {
         DocumentError::new(
             format!("{place}:{}", self.column),
             self.problem.to_string(),
-            self.mend(),
+            self.hint(),
         )
     }
 }
@@ -149,7 +149,7 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Flaw> {
     }
 }
 
-/// The same of a file.
+/// Reads a JSON file in which no object has a key twice.
 pub fn json<T: DeserializeOwned>(bytes: &[u8], file: &str) -> Result<T, DocumentError> {
     parse(text(bytes, file)?).map_err(|flaw| flaw.within(file))
 }
@@ -262,12 +262,12 @@ impl Fields {
         )
     }
 
-    pub fn missing(&self, key: &str, mend: &str) -> DocumentError {
-        self.error(format!("\"{key}\" is missing"), mend)
+    pub fn missing(&self, key: &str, hint: &str) -> DocumentError {
+        self.error(format!("\"{key}\" is missing"), hint)
     }
 
-    pub fn error(&self, problem: impl Into<String>, mend: impl Into<String>) -> DocumentError {
-        DocumentError::new(&self.place, problem, mend)
+    pub fn error(&self, problem: impl Into<String>, hint: impl Into<String>) -> DocumentError {
+        DocumentError::new(&self.place, problem, hint)
     }
 }
 
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn json_of_any_encoding_is_read_and_duplicate_keys_are_refused() {
         let read = |bytes: &[u8]| {
-            json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.mend))
+            json::<Value>(bytes, "f").map_err(|error| (error.to_string(), error.hint))
         };
         assert_eq!(read(b"\xef\xbb\xbf{\r\n  \"a\": 1\r\n}\r\n").unwrap()["a"], 1);
         let repeated = "f:2:5: the key \"a\" appears twice in one object".to_owned();

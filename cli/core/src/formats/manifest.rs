@@ -296,9 +296,9 @@ pub struct Promote {
     test: GateTest,
     #[serde(default = "Gated::alpha")]
     pub alpha: f64,
-    /// Off where it is not there.
+    /// Off where it is absent.
     pub auto: Option<AutoPromotion>,
-    /// The same.
+    /// Off where it is absent.
     pub off_policy: Option<OffPolicyGate>,
     /// Rules of the bump above PATCH that a change of the overlay may meet.
     pub overlay: Option<Vec<String>>,
@@ -529,7 +529,7 @@ pub struct Architect {
     pub command: Vec<String>,
     pub attempts: u32,
     pub time_limit_s: u64,
-    /// Path prefixes that count as evaluators, besides those that always do (law 5).
+    /// Path prefixes that count as evaluators, besides those that always do.
     pub protect: Vec<String>,
     /// The handling of a coder's change to evaluators.
     pub evaluators: EvaluatorChanges,
@@ -545,7 +545,7 @@ pub enum EvaluatorChanges {
     /// The run ends in a branch for a maintainer.
     #[default]
     Propose,
-    /// The same, unless it only adds cases: then it may be released.
+    /// As `Propose`, unless the change only adds cases: then it may be released.
     AllowAdditions,
 }
 
@@ -607,7 +607,7 @@ pub struct Limits {
     /// The memory limit of each process of a child, in MiB: in tiers, `agent run` and `agent tune`.
     /// Without it there is no limit.
     pub memory_mb: Option<u64>,
-    /// The same for a child that serves a host.
+    /// The memory limit of each process of a child that serves a host.
     pub serving_memory_mb: Option<u64>,
 }
 
@@ -797,8 +797,8 @@ impl Diagnose for ManifestError {
 }
 
 impl Manifest {
-    /// The same, with the access and the limits that `judging` grants: a change cannot widen the
-    /// confinement it is tested under.
+    /// This manifest, with the access and the limits that `judging` grants: a change cannot widen
+    /// the confinement it is tested under.
     #[must_use]
     pub fn held_to(&self, judging: &Self) -> Self {
         let held = |own: &EntryPoint, other: Option<&EntryPoint>| EntryPoint {

@@ -109,8 +109,8 @@ fn difference(one: &Number, other: &Number) -> Option<f64> {
     integer(one)?.checked_sub(integer(other)?).map(|difference| difference.unsigned_abs() as f64)
 }
 
-/// The same number without an exponent, for programs that accept no other form; `None` for a number
-/// that is too large or too small for it.
+/// The number without an exponent, for programs that accept no other form; `None` for a number that
+/// is too large or too small for it.
 pub fn plain(number: &Number) -> Option<Number> {
     let text = number.to_string();
     if !text.contains(['e', 'E']) {

@@ -84,7 +84,7 @@ impl CandidateTest {
         .with_bets(Bets::default())
     }
 
-    /// The same with the bets of a record.
+    /// This test with the bets of a record.
     #[must_use]
     pub fn with_bets(self, bets: Bets) -> Self {
         let bets = if self.test == GateTest::EProcess { bets } else { Bets::first() };
@@ -100,7 +100,8 @@ pub struct Entry {
     pub index: u64,
     /// RFC 3339, UTC.
     pub at: String,
-    pub asked: CandidateTest,
+    #[serde(rename = "asked")]
+    pub test: CandidateTest,
     /// The Revision of the candidate's state.
     pub state: ObjectId,
     pub alpha: f64,
@@ -259,22 +260,20 @@ impl Ledger {
     }
 
     /// The entry of the identical test; where two clones made it, the one at the stricter level.
-    pub fn of(&self, asked: &CandidateTest) -> Option<&Entry> {
-        self.all_of(asked).min_by(|one, other| one.level.total_cmp(&other.level))
+    pub fn of(&self, test: &CandidateTest) -> Option<&Entry> {
+        self.all_of(test).min_by(|one, other| one.level.total_cmp(&other.level))
     }
 
     /// All entries of the identical test.
-    pub fn all_of<'a>(&'a self, asked: &CandidateTest) -> impl Iterator<Item = &'a Entry> {
-        self.entries().filter(move |entry| entry.asked == *asked)
+    pub fn all_of<'a>(&'a self, test: &CandidateTest) -> impl Iterator<Item = &'a Entry> {
+        self.entries().filter(move |entry| entry.test == *test)
     }
 
     /// D after the attempt that made a version of this candidate on that baseline; `None` where no
     /// attempt did.
     pub fn discoveries_with(&self, baseline: &ObjectId, candidate: &ObjectId) -> Option<u64> {
         let made = |entry: &&Entry| {
-            entry.accepted
-                && entry.asked.baseline == *baseline
-                && entry.asked.candidate == *candidate
+            entry.accepted && entry.test.baseline == *baseline && entry.test.candidate == *candidate
         };
         self.entries().filter(made).map(|entry| entry.discoveries() + 1).min()
     }
@@ -288,8 +287,8 @@ impl Ledger {
         level(alpha, self.next_index(), discoveries)
     }
 
-    /// The same comparison made in two clones is one attempt; an index is unique within one
-    /// sequence of attempts.
+    /// A comparison that two clones made is one attempt; an index is unique within one sequence of
+    /// attempts.
     fn next_index(&self) -> u64 {
         let highest = self.lines.last().map_or(0, |line| line.entry.index);
         highest.max(self.attempts().len() as u64) + 1
@@ -313,8 +312,8 @@ impl Ledger {
     fn attempts(&self) -> HashMap<String, f64> {
         let mut attempts = HashMap::new();
         for entry in self.entries() {
-            let asked = serde_json::to_string(&entry.asked).expect("a question is JSON");
-            let charged = attempts.entry(asked).or_insert(0.0_f64);
+            let test = serde_json::to_string(&entry.test).expect("a question is JSON");
+            let charged = attempts.entry(test).or_insert(0.0_f64);
             *charged = charged.max(share(entry.index));
         }
         attempts
@@ -339,7 +338,7 @@ mod tests {
     use crate::statistics::targeted::Targeted;
     use proptest::prelude::*;
 
-    fn asked(results: &str) -> CandidateTest {
+    fn test(results: &str) -> CandidateTest {
         let id = ObjectId::of_blob(b"x");
         let text = |text: &str| text.to_owned();
         CandidateTest {
@@ -361,7 +360,7 @@ mod tests {
             schema: SCHEMA.to_owned(),
             index: index.unwrap(),
             at: "2026-11-22T12:00:00.000Z".to_owned(),
-            asked: asked(results),
+            test: test(results),
             state: ObjectId::of_blob(b"{}\n"),
             alpha: 0.05,
             level: value,
@@ -409,9 +408,9 @@ mod tests {
         let written = ledger(&[true, false]);
         let read = Ledger::parse(&written.to_text(), "ledger").unwrap();
         assert_eq!(read, written);
-        assert_eq!(read.of(&asked("1")).map(|entry| entry.index), Some(2));
-        assert_eq!(read.of(&CandidateTest { margin: 0.1, ..asked("1") }), None);
-        assert_eq!(read.of(&asked("2")), None);
+        assert_eq!(read.of(&test("1")).map(|entry| entry.index), Some(2));
+        assert_eq!(read.of(&CandidateTest { margin: 0.1, ..test("1") }), None);
+        assert_eq!(read.of(&test("2")), None);
     }
 
     #[test]
@@ -420,13 +419,13 @@ mod tests {
         let earlier = written.replace("ledger@2", "ledger@1").replace(",\"bets\":\"targeted\"", "");
         let read = Ledger::parse(&earlier, "L").unwrap();
         assert_eq!(read.to_text(), earlier);
-        assert_eq!(read.of(&asked("0")), None, "other bets are another attempt");
-        let first = asked("0").with_bets(Bets::Mixture);
+        assert_eq!(read.of(&test("0")), None, "other bets are another attempt");
+        let first = test("0").with_bets(Bets::Mixture);
         assert_eq!(read.of(&first).map(|entry| entry.index), Some(1));
         // and both are charged
         let both = read.with(entry(&read, "0", 0, false));
-        assert_eq!((both.count(), both.of(&asked("0")).map(|entry| entry.index)), (2, Some(2)));
-        let mcnemar = CandidateTest { test: GateTest::Mcnemar, ..asked("0") };
+        assert_eq!((both.count(), both.of(&test("0")).map(|entry| entry.index)), (2, Some(2)));
+        let mcnemar = CandidateTest { test: GateTest::Mcnemar, ..test("0") };
         let named = |bets| serde_json::to_string(&mcnemar.clone().with_bets(bets)).unwrap();
         assert_eq!(named(Bets::Targeted), named(Bets::Mixture), "no other test bets");
     }
@@ -455,10 +454,10 @@ mod tests {
         let [first, second, other] = ["1", "2", "3"].map(|text| ObjectId::of_blob(text.as_bytes()));
         let made = Entry { accepted: true, ..entry(&ledger, "made", 1, true) };
         ledger = ledger.with(Entry {
-            asked: CandidateTest {
+            test: CandidateTest {
                 baseline: first.clone(),
                 candidate: second.clone(),
-                ..made.asked.clone()
+                ..made.test.clone()
             },
             ..made
         });
@@ -475,7 +474,7 @@ mod tests {
         let joined = one.join(&two);
         assert_eq!((joined.count(), joined.entries().count()), (4, 5));
         assert_eq!(
-            joined.of(&asked("same")).map(|entry| (entry.index, entry.accepted)),
+            joined.of(&test("same")).map(|entry| (entry.index, entry.accepted)),
             Some((4, false))
         );
         // the first, the shared one at its larger share, and two of the second clone's

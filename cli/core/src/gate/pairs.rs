@@ -104,8 +104,8 @@ impl Pairs {
         self.list.iter().map(|pair| (pair.weight, pair.new.score - pair.old.score)).collect()
     }
 
-    /// The same by the digest of the case's id: an order as good as random, that no result has a
-    /// part in.
+    /// Weights and gains in the order of the digests of the case ids: pseudo-random, and
+    /// independent of the results.
     pub fn gains_in_random_order(&self) -> Vec<(f64, f64)> {
         let mut gains: Vec<_> = self
             .list

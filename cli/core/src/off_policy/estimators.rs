@@ -28,7 +28,7 @@ impl Estimator {
         }
     }
 
-    /// The same one, whatever its limit.
+    /// Whether both are the same estimator, whatever their limits.
     pub(super) fn is_like(self, other: Self) -> bool {
         std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }

@@ -31,7 +31,7 @@ pub const SPAN_TOOL: &str = "TOOL";
 pub const SPAN_AGENT: &str = "AGENT";
 pub const SPAN_EVALUATOR: &str = "EVALUATOR";
 pub const SPAN_CHAIN: &str = "CHAIN";
-/// The same content as backends show it (`OpenInference` again).
+/// Arguments and results by the names that backends show (`OpenInference` again).
 pub const INPUT: &str = "input.value";
 pub const INPUT_TYPE: &str = "input.mime_type";
 pub const OUTPUT: &str = "output.value";

@@ -21,8 +21,8 @@ pub struct Discovery {
     pub stateless: Option<Value>,
     /// As listed, in that order.
     pub tools: Vec<Value>,
-    /// The same in the stateless era, where the server was queried in both: some serialise a tool's
-    /// members in another order there.
+    /// The tools as listed in the stateless era, where the server was queried in both eras: some
+    /// serialise a tool's members in another order there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stateless_tools: Option<Vec<Value>>,
     /// Tools that the server hides from a client without capabilities.
@@ -101,7 +101,7 @@ impl Discovery {
             Era::Handshake => (&self.handshake, &self.stateless),
             Era::Stateless => (&self.stateless, &self.handshake),
         };
-        own.as_ref().or(other.as_ref()).map_or(&Value::Null, |greeting| &greeting["capabilities"])
+        own.as_ref().or(other.as_ref()).map_or(&Value::Null, |result| &result["capabilities"])
     }
 
     /// Whether the server accepts the state with each call, as `agent_runtime` does: any other is
@@ -119,14 +119,14 @@ impl Discovery {
     /// The result of `initialize`.
     pub fn initialize(&self, revision: &str) -> Value {
         let mut result = match (&self.handshake, &self.stateless) {
-            (Some(greeting), _) => greeting.clone(),
+            (Some(result), _) => result.clone(),
             (None, Some(discovered)) => {
-                let mut greeting = json!({
+                let mut result = json!({
                     "protocolVersion": revision, "capabilities": discovered["capabilities"],
                         "serverInfo": discovered["_meta"][META_SERVER],
                 });
-                copy(discovered, &mut greeting, "instructions");
-                greeting
+                copy(discovered, &mut result, "instructions");
+                result
             }
             (None, None) => json!({"capabilities": {}}),
         };
@@ -139,10 +139,10 @@ impl Discovery {
     pub fn discover(&self, lifetime: Lifetime) -> Value {
         let mut result = match (&self.stateless, &self.handshake) {
             (Some(discovered), _) => discovered.clone(),
-            (None, Some(greeting)) => {
-                let mut discovered = json!({"capabilities": greeting["capabilities"],
-                    "_meta": {META_SERVER: greeting["serverInfo"]}});
-                copy(greeting, &mut discovered, "instructions");
+            (None, Some(initialize_result)) => {
+                let mut discovered = json!({"capabilities": initialize_result["capabilities"],
+                    "_meta": {META_SERVER: initialize_result["serverInfo"]}});
+                copy(initialize_result, &mut discovered, "instructions");
                 discovered
             }
             (None, None) => json!({"capabilities": {}}),
@@ -177,8 +177,8 @@ impl Discovery {
     }
 
     /// Capabilities the shim adds: `listChanged` for tools, and conversations as resources.
-    fn add_ours(&self, greeting: &mut Value) {
-        let capabilities = &mut greeting["capabilities"];
+    fn add_ours(&self, initialize_result: &mut Value) {
+        let capabilities = &mut initialize_result["capabilities"];
         if capabilities["tools"].is_object() {
             capabilities["tools"]["listChanged"] = json!(true);
         }
@@ -229,7 +229,7 @@ pub struct Identity {
 
 impl Identity {
     /// Into the result of `initialize`.
-    pub fn sign_greeting(&self, result: &mut Value) {
+    pub fn sign_initialize_result(&self, result: &mut Value) {
         self.sign(&mut result["serverInfo"]);
     }
 
@@ -238,7 +238,7 @@ impl Identity {
         self.sign(&mut result["_meta"][META_SERVER]);
     }
 
-    /// The same where the server signed it; all other bytes stay as they are.
+    /// Replaces the server's own identity in a result; all other bytes stay as they are.
     pub fn signed(&self, result: Box<RawValue>) -> Box<RawValue> {
         if !result.get().contains(META_SERVER) {
             return result;
@@ -370,12 +370,12 @@ mod tests {
     }
 
     fn record(tools: Vec<Value>) -> Discovery {
-        let greeting = json!({
+        let initialize_result = json!({
             "protocolVersion": "2025-11-25", "capabilities": {"tools": {}, "logging": {}},
                 "serverInfo": {"name": "a", "version": "1"},
             "instructions": "ask",
         });
-        Discovery::new(Some(greeting), None, tools)
+        Discovery::new(Some(initialize_result), None, tools)
     }
 
     #[test]
@@ -408,10 +408,10 @@ mod tests {
         let mut record = record(Vec::new());
         record.handshake.as_mut().unwrap()["serverInfo"]["title"] = json!("A title");
         let expected = json!({"name": "agent", "version": "1.4.2", "title": "A title"});
-        let mut greeting = record.initialize("2025-11-25");
-        own.sign_greeting(&mut greeting);
+        let mut initialize_result = record.initialize("2025-11-25");
+        own.sign_initialize_result(&mut initialize_result);
         assert_eq!(
-            (&greeting["serverInfo"], &greeting["instructions"]),
+            (&initialize_result["serverInfo"], &initialize_result["instructions"]),
             (&expected, &json!("ask"))
         );
         let mut discovered = record.discover(Lifetime(7));
@@ -420,7 +420,7 @@ mod tests {
         // one without `serverInfo`
         let mut bare = Discovery::new(None, Some(json!({"capabilities": {}})), Vec::new())
             .initialize("2025-11-25");
-        own.sign_greeting(&mut bare);
+        own.sign_initialize_result(&mut bare);
         assert_eq!(bare["serverInfo"], json!({"name": "agent", "version": "1.4.2"}));
         let signed = |text: &str| {
             own.signed(RawValue::from_string(text.to_owned()).unwrap()).get().to_owned()

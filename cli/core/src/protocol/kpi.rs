@@ -81,7 +81,7 @@ impl Tally {
         counts.conversations.extend(span.text(names::CONVERSATION).map(str::to_owned));
     }
 
-    /// The same for a reward.
+    /// Adds a reward; other events are ignored.
     pub fn take_event(&mut self, event: &Event) {
         let (Some(version), Some(reward)) = (event.text(names::VERSION), reward(event)) else {
             return;

@@ -19,7 +19,7 @@ impl RawObject {
         Self::read(raw).ok()
     }
 
-    /// The same with what is wrong.
+    /// Like `parse`; the error says what is wrong.
     pub fn read(raw: &RawValue) -> Result<Self, Unreadable> {
         serde_json::from_str(raw.get()).map_err(|error| Unreadable::of(&error))
     }

@@ -33,7 +33,7 @@ impl Traffic {
         &self.0[place].0
     }
 
-    /// The same where there may be no conversation.
+    /// The index for a request, in a conversation or without one.
     pub fn place_of(&self, conversation: Option<&str>) -> usize {
         conversation.map_or_else(|| self.main(), |conversation| self.pick(conversation))
     }

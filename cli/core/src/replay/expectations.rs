@@ -144,8 +144,8 @@ fn rule(line: &str, place: &str) -> Result<Rule, DocumentError> {
     };
     let ignore = ignore.iter().map(pointer).collect::<Result<Vec<_>, _>>()?;
     if expect.is_none() && ignore.is_empty() {
-        let mend = "add what is expected, such as {\"schema\": {}}, or what varies: \"ignore\"";
-        return Err(fields.missing("expect", mend));
+        let hint = "add what is expected, such as {\"schema\": {}}, or what varies: \"ignore\"";
+        return Err(fields.missing("expect", hint));
     }
     Ok(Rule { place: place.to_owned(), tool, arguments, expect, ignore })
 }

@@ -17,13 +17,13 @@ use std::collections::btree_map::Entry;
 /// A unit of a replay: a call, or the turns of a conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unit {
-    /// The same for the same calls, whenever they were made.
+    /// Depends on the calls alone, and not on when they were made.
     pub id: String,
     pub steps: Vec<Step>,
     pub is_conversation: bool,
     /// How many recorded calls it stands for.
     pub calls: usize,
-    /// The same code answered it differently under the same state.
+    /// One code answered it differently under one state.
     pub varies: bool,
 }
 

@@ -124,7 +124,7 @@ fn undecided(compared: &[Compared]) -> Option<String> {
     (!by_tool.is_empty()).then(|| {
         let named: Vec<_> =
             by_tool.iter().map(|(tool, count)| format!("{tool} ({count})")).collect();
-        format!("answers differ that nothing is expected of: {}", named.join(", "))
+        format!("answers without an expectation differ: {}", named.join(", "))
     })
 }
 

@@ -118,7 +118,7 @@ impl fmt::Display for Window {
 }
 
 impl Filter {
-    /// The same for filters that take the same events, and for these alone.
+    /// Equal for filters that take the same events, and for these alone.
     pub fn key(&self) -> String {
         let Self { tool, version, line } = self;
         format!(
@@ -159,7 +159,7 @@ impl Objective {
         counts.then_some(is_good)
     }
 
-    /// The same of a log record.
+    /// Whether a log record is an event of this objective, and a good one.
     pub fn of_event(&self, event: &Event) -> Option<bool> {
         let Indicator::Reward { at_least } = self.indicator else { return None };
         let reward = kpi::reward(event)?;
@@ -287,11 +287,11 @@ fn parse_indicator(value: Value, place: &str) -> Result<Indicator, DocumentError
             "an indicator",
             &["type", "at_most_ms", "at_least", "at_most_usd"],
         )?;
-        let mend = format!("make \"type\" one of {}", known.join(", "));
+        let hint = format!("make \"type\" one of {}", known.join(", "));
         return Err(match of {
-            Some(Value::String(of)) => fields.error(format!("\"type\" is \"{of}\""), mend),
+            Some(Value::String(of)) => fields.error(format!("\"type\" is \"{of}\""), hint),
             Some(other) => fields.wrong("type", &other, &format!("one of {}", known.join(", "))),
-            None => fields.missing("type", &mend),
+            None => fields.missing("type", &hint),
         });
     };
     let keys: Vec<&str> = std::iter::once("type").chain(*bound).collect();

@@ -177,11 +177,11 @@ fn parse_object(
         }
     }
     let kinds = KINDS.map(|(name, _)| name);
-    let mend = format!("make \"kind\" one of {}", kinds.join(", "));
-    let Some(kind_name) = fields.text("kind")? else { return Err(fields.missing("kind", &mend)) };
+    let hint = format!("make \"kind\" one of {}", kinds.join(", "));
+    let Some(kind_name) = fields.text("kind")? else { return Err(fields.missing("kind", &hint)) };
     let Some((_, kind)) = KINDS.into_iter().find(|(name, _)| *name == kind_name) else {
         let suggestion = did_you_mean(&kind_name, kinds);
-        return Err(fields.error(format!("\"kind\" is \"{kind_name}\"{suggestion}"), mend));
+        return Err(fields.error(format!("\"kind\" is \"{kind_name}\"{suggestion}"), hint));
     };
     let metadata = fields
         .take("metadata")
@@ -287,11 +287,11 @@ fn objective(
 }
 
 fn budgeting_method(fields: &mut Fields) -> Result<(), DocumentError> {
-    let mend = "make \"budgetingMethod\" `Occurrences`: the share of good events is counted, \
+    let hint = "make \"budgetingMethod\" `Occurrences`: the share of good events is counted, \
         not that of good time slices";
     match fields.text("budgetingMethod")?.as_deref() {
         Some("Occurrences") => Ok(()),
-        Some(other) => Err(fields.error(format!("\"budgetingMethod\" is \"{other}\""), mend)),
+        Some(other) => Err(fields.error(format!("\"budgetingMethod\" is \"{other}\""), hint)),
         None => Err(fields.missing("budgetingMethod", "add `budgetingMethod: Occurrences`")),
     }
 }
@@ -316,12 +316,12 @@ fn time_window(fields: &mut Fields, place: &str) -> Result<Window, DocumentError
     let duration =
         fields.text("duration")?.ok_or_else(|| fields.missing("duration", WINDOW_EXAMPLE))?;
     Window::parse(&duration).ok_or_else(|| {
-        let mend = if duration.ends_with(['M', 'Q', 'Y']) {
+        let hint = if duration.ends_with(['M', 'Q', 'Y']) {
             "write months, quarters and years as days, which have one length: `30d`, at most `90d`"
         } else {
             WINDOW_EXAMPLE
         };
-        fields.error(format!("\"duration\" is \"{duration}\""), mend)
+        fields.error(format!("\"duration\" is \"{duration}\""), hint)
     })
 }
 

@@ -124,7 +124,8 @@ impl<T: Default + Clone + AddAssign> Series<T> {
         sum
     }
 
-    /// The same one by one, oldest first, each with the second at which its minute or hour begins.
+    /// The values of `between` one by one, oldest first, each with the second at which its minute
+    /// or hour begins.
     pub fn buckets(&self, range: RangeInclusive<u64>) -> Vec<(u64, &T)> {
         let (hours, minutes) = self.parts(range);
         let mut buckets: Vec<_> = hours

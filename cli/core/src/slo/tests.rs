@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 fn read(value: Value) -> Result<Objective, String> {
     let mut read = parse(vec![value], "ci/budgets.json: slos").map_err(|error| {
-        assert!(!error.mend.is_empty());
+        assert!(!error.hint.is_empty());
         error.to_string()
     })?;
     Ok(read.remove(0))

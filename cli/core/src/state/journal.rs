@@ -200,7 +200,7 @@ pub const WITHDRAW: &str = "agent/withdraw";
 
 /// The prefix of the digest of a withdrawn signal's id.
 const WITHDRAWN: &str = "withdrawn:";
-/// The same for one that is part of a version.
+/// The prefix for a signal that is part of a version.
 const WITHDRAWN_FROM_A_VERSION: &str = "withdrawal:";
 
 /// The id of the record in the place of a withdrawn signal.

@@ -220,7 +220,7 @@ impl Rules {
         self.by_part.is_some()
     }
 
-    /// The same as `check` of a state that was valid before these parts changed.
+    /// Like `check`, of a state that was valid before these parts changed.
     pub fn check_parts(
         &self,
         state: &parts::Parts,

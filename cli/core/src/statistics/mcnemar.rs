@@ -10,7 +10,7 @@ pub fn mid_p(better: usize, worse: usize) -> f64 {
     binomial::tail(better + 1, flips, 0.5) + 0.5 * binomial::mass(better, flips, 0.5)
 }
 
-/// The same with the observed number counted fully: the exact sign test, one-sided.
+/// Like `mid_p`, with the observed number counted fully: the exact sign test, one-sided.
 pub fn sign_test(better: usize, worse: usize) -> f64 {
     binomial::tail(better, better + worse, 0.5)
 }

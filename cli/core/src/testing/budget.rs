@@ -159,7 +159,7 @@ mod tests {
                             prop_assert!(limit.is_none_or(|limit| !limit.is_zero()));
                         }
                         Err(error) => prop_assert!(error.place.starts_with(FILE)
-                            && !error.mend.is_empty()),
+                            && !error.hint.is_empty()),
                     }
                 }
             }

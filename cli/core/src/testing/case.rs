@@ -367,7 +367,7 @@ mod tests {
             for line in [line, cut, value.to_string(), json!({"id": "a", "tool": "t",
                 "expect": value}).to_string()] {
                 if let Err(error) = Cases::default().read(&line, "c.jsonl") {
-                    prop_assert!(error.place.starts_with("c.jsonl:1") && !error.mend.is_empty(),
+                    prop_assert!(error.place.starts_with("c.jsonl:1") && !error.hint.is_empty(),
                         "{error:?}");
                 }
             }
@@ -434,7 +434,7 @@ mod tests {
     fn check(lines: &str, message: &str) {
         let error = Cases::default().read(lines, "c.jsonl").unwrap_err();
         assert_eq!(error.to_string(), message);
-        assert!(!error.mend.is_empty());
+        assert!(!error.hint.is_empty());
     }
 
     #[test]

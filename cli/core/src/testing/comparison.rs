@@ -24,7 +24,7 @@ pub struct Side<'a> {
 pub struct TierComparison {
     pub tier: Tier,
     /// Whether the same cases and scorers judged both; else their figures are listed without
-    /// pairing (law 5).
+    /// pairing.
     pub comparable: bool,
     /// The evaluators that differ between them.
     #[serde(skip_serializing_if = "Vec::is_empty")]

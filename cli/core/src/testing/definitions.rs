@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// Digests of what judged: results are compared only where these are equal (law 5).
+/// Digests of what judged: results are compared only where these are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Definitions {
     /// By tier: the cases with their golden files.

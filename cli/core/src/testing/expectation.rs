@@ -77,15 +77,15 @@ pub struct ScorerCall {
 impl Expectation {
     /// Reads the object under `expect`.
     pub fn parse(value: Value, place: &str) -> Result<Self, DocumentError> {
-        let mend = format!("give it exactly one of {}", KINDS.join(", "));
+        let hint = format!("give it exactly one of {}", KINDS.join(", "));
         let Value::Object(map) = value else {
-            return Err(DocumentError::new(place, "\"expect\" is not an object", mend));
+            return Err(DocumentError::new(place, "\"expect\" is not an object", hint));
         };
         if map.len() != 1 {
             return Err(DocumentError::new(
                 place,
                 format!("\"expect\" has {} keys, not one", map.len()),
-                mend,
+                hint,
             ));
         }
         let (kind, value) = map.into_iter().next().expect("it has one key");
@@ -100,7 +100,7 @@ impl Expectation {
             other => {
                 let problem =
                     format!("\"{other}\" is not an expectation{}", did_you_mean(other, KINDS));
-                return Err(DocumentError::new(place, problem, mend));
+                return Err(DocumentError::new(place, problem, hint));
             }
         };
         Ok(Self::Local(check))
@@ -142,9 +142,9 @@ fn error(value: Value, place: &str) -> Result<Check, DocumentError> {
             plain(&kind, value, place)?
         }
         Value::Object(_) => {
-            let mend =
+            let hint =
                 format!("write a regular expression, or exactly one of {}", ERROR_KINDS.join(", "));
-            return Err(DocumentError::new(place, "\"error\" does not state what to match", mend));
+            return Err(DocumentError::new(place, "\"error\" does not state what to match", hint));
         }
         text => Check::Regex(pattern(&text, "error", place)?),
     };
@@ -167,11 +167,11 @@ pub(crate) fn pattern(value: &Value, key: &str, place: &str) -> Result<Regex, Do
             .unwrap_or_default()
             .trim_start_matches("error: ")
             .to_owned();
-        let mend = "a literal `.`, `(` or `[` needs two backslashes before it in JSON";
+        let hint = "a literal `.`, `(` or `[` needs two backslashes before it in JSON";
         DocumentError::new(
             place,
             format!("\"{key}\" is not a regular expression: {reason}: {text}"),
-            mend,
+            hint,
         )
     })
 }
@@ -221,18 +221,18 @@ impl Golden {
 
 /// The scorer reads its own keys from the case, so only the keys of `agent` are checked here.
 fn scorer(value: Value, place: &str) -> Result<ScorerCall, DocumentError> {
-    let mend = "\"scorer\" is {\"name\": \"function in tests/scorers.py\", \"at_least\": 0.5}";
+    let hint = "\"scorer\" is {\"name\": \"function in tests/scorers.py\", \"at_least\": 0.5}";
     let Value::Object(map) = value else {
-        return Err(DocumentError::new(place, "\"scorer\" is not an object", mend));
+        return Err(DocumentError::new(place, "\"scorer\" is not an object", hint));
     };
     let Some(name) = map.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
-        return Err(DocumentError::new(place, "\"scorer\" has no \"name\"", mend));
+        return Err(DocumentError::new(place, "\"scorer\" has no \"name\"", hint));
     };
     let at_least = match map.get("at_least") {
         None => 1.0,
         Some(value) => {
             value.as_f64().filter(|score| (0.0..=1.0).contains(score)).ok_or_else(|| {
-                DocumentError::new(place, "\"at_least\" is not a number from 0 to 1", mend)
+                DocumentError::new(place, "\"at_least\" is not a number from 0 to 1", hint)
             })?
         }
     };

@@ -57,9 +57,9 @@ impl Merge {
         for (index, line) in whole.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let place = || format!("{file}:{}", index + 1);
             let event = Event::from_line(line).ok_or_else(|| {
-                let mend = "parts are written by `agent test --events FILE`, of a version no newer \
+                let hint = "parts are written by `agent test --events FILE`, of a version no newer \
                     than this one";
-                DocumentError::new(place(), "this line is not an event", mend)
+                DocumentError::new(place(), "this line is not an event", hint)
             })?;
             let tier = event.tier();
             if let Event::PartStarted(head) = event {

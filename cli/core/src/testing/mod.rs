@@ -1,4 +1,4 @@
-//! Cases and their results: expectations, scores, budgets, evaluations, traces.
+//! Cases and their results: expectations, scores, budgets, evaluations, cached results.
 
 pub mod attempt;
 pub mod budget;

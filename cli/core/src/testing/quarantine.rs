@@ -56,7 +56,7 @@ mod tests {
     fn check(value: Value, message: &str) {
         let error = Quarantine::parse(value, "c.jsonl:1").unwrap_err();
         assert_eq!(error.to_string(), format!("c.jsonl:1: {message}"));
-        assert!(!error.mend.is_empty());
+        assert!(!error.hint.is_empty());
     }
 
     #[test]

@@ -85,8 +85,8 @@ fn parse_initial_file(value: Value, place: &str) -> Result<InitialFile, Document
 }
 
 fn parse_check(value: Value, place: &str) -> Result<FileCheck, DocumentError> {
-    let mend = format!("give it exactly one of {}", KINDS.join(", "));
-    let wrong = |problem: String| DocumentError::new(place, problem, mend.clone());
+    let hint = format!("give it exactly one of {}", KINDS.join(", "));
+    let wrong = |problem: String| DocumentError::new(place, problem, hint.clone());
     let Value::Object(map) = value else {
         return Err(wrong(format!(
             "what is expected of a file is {}, not an object",
@@ -162,7 +162,7 @@ mod tests {
     fn check_wrong(value: Value, message: &str) {
         let error = Files::parse(value, "c.jsonl:1").unwrap_err();
         assert_eq!(error.to_string(), format!("c.jsonl:1: {message}"));
-        assert!(!error.mend.is_empty());
+        assert!(!error.hint.is_empty());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub struct Firing {
     pub clone: Option<String>,
     /// The result of each action.
     #[serde(default)]
-    pub actions: BTreeMap<String, Deed>,
+    pub actions: BTreeMap<String, ActionResult>,
     #[serde(default)]
     pub acknowledged: Option<Acknowledged>,
     /// When it was cleared.
@@ -67,7 +67,7 @@ pub struct Change {
 
 /// An action that was carried out, or why it was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct ActionResult {
     pub at: String,
     pub result: String,
     /// Whether it is tried again at the next check.
@@ -129,9 +129,12 @@ impl Firing {
     pub fn join(self, other: Self) -> Self {
         let (Self { mut actions, acknowledged, cleared, outcome, .. }, mut second) =
             (self.clone(), other.clone());
-        for (action, deed) in std::mem::take(&mut second.actions) {
+        for (action, outcome) in std::mem::take(&mut second.actions) {
             let known = actions.remove(&action);
-            actions.insert(action, known.map_or_else(|| deed.clone(), |it| it.max(deed.clone())));
+            actions.insert(
+                action,
+                known.map_or_else(|| outcome.clone(), |it| it.max(outcome.clone())),
+            );
         }
         let recorded = if self.beginning() <= other.beginning() { self } else { other };
         Self {
@@ -165,14 +168,14 @@ fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
 }
 
 /// Of two clones' deeds the one that is done counts, then the later one.
-impl Ord for Deed {
+impl Ord for ActionResult {
     fn cmp(&self, other: &Self) -> Ordering {
-        let rank = |deed: &Self| (!deed.pending, deed.at.clone(), deed.result.clone());
+        let rank = |outcome: &Self| (!outcome.pending, outcome.at.clone(), outcome.result.clone());
         rank(self).cmp(&rank(other))
     }
 }
 
-impl PartialOrd for Deed {
+impl PartialOrd for ActionResult {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

@@ -67,7 +67,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// The same for what counts the same.
+    /// Equal for rules that count the same events.
     pub fn key(&self) -> String {
         format!("{:?} {}", self.measure, self.filter.key())
     }
@@ -79,7 +79,7 @@ impl Watched {
         counts.then(|| Levels::one(f64::from(u8::from(!span.failed))))
     }
 
-    /// The same of a log record.
+    /// The value of a log record, where it counts.
     pub fn of_event(&self, event: &Event) -> Option<Levels> {
         let Measure::Reward { low, high } = self.measure else { return None };
         let reward = kpi::reward(event)?;

@@ -185,7 +185,7 @@ pub struct Assessment {
     pub latest: Option<u64>,
     /// The figures in a sentence.
     pub summary: String,
-    /// The same for programs.
+    /// The figures for programs.
     pub figures: Value,
     /// The version that it is about, where it is about one.
     pub version: Option<String>,

@@ -315,7 +315,8 @@ fn wave(fields: &mut Fields) -> Result<Wave, DocumentError> {
     })
 }
 
-/// The same hours of other days are no part of it.
+/// A window of at most a day: the reference is the same hours of other days, which must not overlap
+/// it.
 fn window_of_a_day(fields: &mut Fields) -> Result<Window, DocumentError> {
     let window = window(fields, "window", "15m")?;
     if window.seconds > DAY {

@@ -20,7 +20,7 @@ fn objectives() -> Vec<Objective> {
 fn read(value: Value) -> Result<Rule, String> {
     let read = parse::rules(vec![value], &objectives(), "ci/budgets.json: triggers");
     let mut rules = read.map_err(|error| {
-        assert!(!error.mend.is_empty());
+        assert!(!error.hint.is_empty());
         error.to_string()
     })?;
     Ok(rules.remove(0))
@@ -388,7 +388,7 @@ fn an_incident_after_a_cleared_one_has_its_own_id() {
 
 fn any_firing() -> impl Strategy<Value = Firing> {
     let at = || "2026-11-2[0-9]T00:00:00.000Z";
-    let deed = (at(), any::<bool>()).prop_map(|(at, pending)| firing::Deed {
+    let action = (at(), any::<bool>()).prop_map(|(at, pending)| firing::ActionResult {
         at,
         result: "x".to_owned(),
         pending,
@@ -396,7 +396,7 @@ fn any_firing() -> impl Strategy<Value = Firing> {
     let outcome = ("r-[12]", proptest::option::of("v0\\.[12]\\.0"))
         .prop_map(|(run, version)| firing::Outcome { run, status: "taken".to_owned(), version });
     (
-        proptest::collection::btree_map("wake|freeze", deed, 0..3),
+        proptest::collection::btree_map("wake|freeze", action, 0..3),
         proptest::option::of(at()),
         proptest::option::of(outcome),
         proptest::option::of(at()),

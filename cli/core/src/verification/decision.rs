@@ -235,21 +235,21 @@ fn answered_again(gated: &Gated, compared: &Compared, again: &Comparison) -> Che
         }
         _ => {}
     }
-    let (says, is) = (&compared.verdict, again.judged(level));
-    if is.verdict != Verdict::Pass {
+    let (recorded, recomputed) = (&compared.verdict, again.judged(level));
+    if recomputed.verdict != Verdict::Pass {
         return Err(wrong(format!(
             "recomputed, the gate decides {}: {}",
-            is.verdict.as_str(),
-            is.reasons.join("; ")
+            recomputed.verdict.as_str(),
+            recomputed.reasons.join("; ")
         )));
     }
-    if !same(says, &is) {
+    if !same(recorded, &recomputed) {
         return Err(wrong("the figures of the gate on record are not those of its pairs"));
     }
     Ok(())
 }
 
-fn same(says: &GateVerdict, is: &GateVerdict) -> bool {
+fn same(recorded: &GateVerdict, recomputed: &GateVerdict) -> bool {
     let counts = |verdict: &GateVerdict| {
         (
             verdict.verdict,
@@ -264,16 +264,19 @@ fn same(says: &GateVerdict, is: &GateVerdict) -> bool {
     let figures = |verdict: &GateVerdict| {
         [verdict.baseline_score, verdict.candidate_score, verdict.p_value, verdict.level]
     };
-    let both = |says: Option<f64>, is: Option<f64>| match (says, is) {
-        (Some(says), Some(is)) => close(says, is),
-        (says, is) => says.is_none() && is.is_none(),
+    let both = |recorded: Option<f64>, recomputed: Option<f64>| match (recorded, recomputed) {
+        (Some(recorded), Some(recomputed)) => close(recorded, recomputed),
+        (recorded, recomputed) => recorded.is_none() && recomputed.is_none(),
     };
-    counts(says) == counts(is)
-        && question(says) == question(is)
-        && figures(says).into_iter().zip(figures(is)).all(|(says, is)| close(says, is))
-        && both(says.log_e_value, is.log_e_value)
-        && both(says.interval.map(|(low, _)| low), is.interval.map(|(low, _)| low))
-        && both(says.interval.map(|(_, high)| high), is.interval.map(|(_, high)| high))
+    counts(recorded) == counts(recomputed)
+        && question(recorded) == question(recomputed)
+        && figures(recorded)
+            .into_iter()
+            .zip(figures(recomputed))
+            .all(|(recorded, recomputed)| close(recorded, recomputed))
+        && both(recorded.log_e_value, recomputed.log_e_value)
+        && both(recorded.interval.map(|(low, _)| low), recomputed.interval.map(|(low, _)| low))
+        && both(recorded.interval.map(|(_, high)| high), recomputed.interval.map(|(_, high)| high))
 }
 
 fn summary(Record { gated, given, .. }: &Record, compared: &Compared) -> String {

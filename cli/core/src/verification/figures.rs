@@ -87,9 +87,10 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
     // what took time and what was known before is in no line
     whole.take(Event::TierFinished { tier: Tier::Micro, wall_s: summary.wall_s });
     let again = whole.summary(budget);
-    let figure = |name: &str, says: &dyn std::fmt::Display, is: &dyn std::fmt::Display| {
-        Some(format!("{name} is {says} on record, its results add up to {is}"))
-    };
+    let figure =
+        |name: &str, recorded: &dyn std::fmt::Display, recomputed: &dyn std::fmt::Display| {
+            Some(format!("{name} is {recorded} on record, its results add up to {recomputed}"))
+        };
     let counts = [
         ("cases", summary.cases, again.cases),
         ("passed", summary.passed, again.passed),
@@ -98,16 +99,20 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
         ("quarantined", summary.quarantined, again.quarantined),
         ("missing", summary.missing, again.missing),
     ];
-    if let Some((name, says, is)) = counts.into_iter().find(|(_, says, is)| says != is) {
-        return figure(name, &says, &is);
+    if let Some((name, recorded, recomputed)) =
+        counts.into_iter().find(|(_, recorded, recomputed)| recorded != recomputed)
+    {
+        return figure(name, &recorded, &recomputed);
     }
     let measures = [
         ("score", summary.score, again.score),
         ("p50_ms", summary.p50_ms, again.p50_ms),
         ("p95_ms", summary.p95_ms, again.p95_ms),
     ];
-    if let Some((name, says, is)) = measures.into_iter().find(|(_, says, is)| !close(*says, *is)) {
-        return figure(name, &says, &is);
+    if let Some((name, recorded, recomputed)) =
+        measures.into_iter().find(|(_, recorded, recomputed)| !close(*recorded, *recomputed))
+    {
+        return figure(name, &recorded, &recomputed);
     }
     if summary.budget != budget {
         return Some(
@@ -133,20 +138,25 @@ pub fn differs(summary: &TierSummary, fold: &TierFold, budget: Budget) -> Option
 fn remaining(summary: &TierSummary, again: &TierSummary) -> Option<String> {
     let heldout = match (&summary.heldout, &again.heldout) {
         (None, None) => true,
-        (Some(says), Some(is)) => {
-            (says.cases, says.passed) == (is.cases, is.passed) && close(says.score, is.score)
+        (Some(recorded), Some(recomputed)) => {
+            (recorded.cases, recorded.passed) == (recomputed.cases, recomputed.passed)
+                && close(recorded.score, recomputed.score)
         }
         _ => false,
     };
-    let both = |says: Option<f64>, is: Option<f64>| match (says, is) {
-        (Some(says), Some(is)) => close(says, is),
-        (says, is) => says == is,
+    let both = |recorded: Option<f64>, recomputed: Option<f64>| match (recorded, recomputed) {
+        (Some(recorded), Some(recomputed)) => close(recorded, recomputed),
+        (recorded, recomputed) => recorded == recomputed,
     };
     let repeated = match (&summary.pass_hat_k, &again.pass_hat_k) {
-        (Some(says), Some(is)) => {
-            says.len() == is.len() && says.iter().zip(is).all(|(says, is)| close(*says, *is))
+        (Some(recorded), Some(recomputed)) => {
+            recorded.len() == recomputed.len()
+                && recorded
+                    .iter()
+                    .zip(recomputed)
+                    .all(|(recorded, recomputed)| close(*recorded, *recomputed))
         }
-        (says, is) => says == is,
+        (recorded, recomputed) => recorded == recomputed,
     };
     let wrong = match () {
         () if !heldout => "the held-out cases",

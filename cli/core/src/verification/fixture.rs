@@ -142,7 +142,7 @@ pub fn decided(
         schema: ledger::SCHEMA.to_owned(),
         index: 1,
         at: "2026-01-01T00:00:00Z".to_owned(),
-        asked: CandidateTest::new(
+        test: CandidateTest::new(
             &id("base"),
             &id("tree"),
             gated,
@@ -235,7 +235,8 @@ pub fn rerecord(facts: &mut Facts, record: &Record, comparison: &Comparison) {
     facts.record = Some(bytes);
 }
 
-/// The same with an evaluation of these results, and the gate's record of it.
+/// Puts another evaluation, with these results, in the place of the sound one, and the gate's
+/// record of it.
 pub fn reevaluate(facts: &mut Facts, evaluation: &Evaluation, results: &[CaseResult]) {
     facts.trailers.eval = Some(evaluation.digest());
     facts.evaluation = Some(evaluation.to_bytes());

@@ -87,7 +87,7 @@ impl Chain {
             .map(Link::version)
     }
 
-    /// The same for a version that names its ledger of the gate.
+    /// The newest version before the one at `position` that names its ledger of the gate.
     pub fn ledger_named_before(&self, position: usize) -> Option<&Version> {
         self.links[position + 1..]
             .iter()

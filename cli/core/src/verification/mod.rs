@@ -295,7 +295,7 @@ enum Find {
     Always(fn(&Facts) -> Finding),
     /// `None` where it does not apply.
     Sometimes(fn(&Facts) -> Option<Finding>),
-    /// The same, of documents.
+    /// `None` where it does not apply; reads documents.
     Read(fn(&Subject<'_>) -> Option<Finding>),
 }
 
@@ -505,7 +505,8 @@ fn rollback(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Law 5: a coder's change of evaluators needs a maintainer's approval.
+/// A coder's change of evaluators needs a maintainer's approval: no change is judged by its own
+/// evaluators.
 fn coder(facts: &Facts) -> Option<Finding> {
     let coder = facts.trailers.coder.as_ref()?;
     Some(match &facts.evaluators {
@@ -649,10 +650,12 @@ fn definitions(subject: &Subject<'_>) -> Option<Finding> {
             Ok(judge) => judge,
             Err(finding) => return Some(finding),
         };
-        let (says, is) = (&evaluation.definitions, &judge.definitions);
-        let differs = says.differences(is, *tier);
-        let differs =
-            differs.first().copied().or_else(|| (says.budgets != is.budgets).then_some("budgets"));
+        let (recorded, recomputed) = (&evaluation.definitions, &judge.definitions);
+        let differs = recorded.differences(recomputed, *tier);
+        let differs = differs
+            .first()
+            .copied()
+            .or_else(|| (recorded.budgets != recomputed.budgets).then_some("budgets"));
         match differs {
             // an `agent` before the record of the gate made some of these digests in another way
             Some(_) if !subject.facts.is_recorded() => earlier = true,

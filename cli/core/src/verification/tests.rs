@@ -609,7 +609,7 @@ fn made_by_earlier_bets(facts: &mut Facts) {
     let verdict = comparison.judged(entry.level());
     let entry = Entry {
         schema: "agent/ledger@1".to_owned(),
-        asked: entry.asked.clone().with_bets(Bets::Mixture),
+        test: entry.test.clone().with_bets(Bets::Mixture),
         log_e_value: verdict.log_e_value,
         p_value: verdict.p_value,
         ..entry
@@ -689,7 +689,7 @@ fn ledger_contains_the_attempt() {
     let none = "it declares no ledger of the gate, but its gate names an attempt of one";
     check(|facts| facts.trailers.ledger = Some(RecordHead::None), "ledger", Status::Wrong, none);
     let earlier = Entry {
-        asked: CandidateTest { results: "sha256:other".to_owned(), ..entry.asked.clone() },
+        test: CandidateTest { results: "sha256:other".to_owned(), ..entry.test.clone() },
         accepted: false,
         ..entry.clone()
     };

@@ -38,13 +38,13 @@ pub enum Before {
 
 /// Why a commit is not served as the version it declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Breach {
+pub enum Violation {
     /// The tag of its version is on another commit.
     Tag(String),
     Commit(String),
 }
 
-impl Breach {
+impl Violation {
     pub fn why(&self) -> &str {
         match self {
             Self::Tag(why) | Self::Commit(why) => why,
@@ -53,20 +53,20 @@ impl Breach {
 }
 
 /// The first defect of a version.
-pub fn breach(tip: &Tip) -> Option<Breach> {
-    let in_commit = commit_breach(tip);
+pub fn violation(tip: &Tip) -> Option<Violation> {
+    let in_commit = commit_violation(tip);
     let tag_moved = || {
         let elsewhere = tip.link.tagged.as_ref().filter(|tagged| **tagged != tip.link.commit)?;
-        Some(Breach::Tag(format!(
+        Some(Violation::Tag(format!(
             "it declares {}, but that tag is on commit {}",
             tag(tip.link.version()),
             elsewhere.short()
         )))
     };
-    in_commit.map(Breach::Commit).or_else(tag_moved)
+    in_commit.map(Violation::Commit).or_else(tag_moved)
 }
 
-fn commit_breach(tip: &Tip) -> Option<String> {
+fn commit_violation(tip: &Tip) -> Option<String> {
     let trailers = &tip.link.trailers;
     let Some((kind, version)) = trailers.as_version() else {
         return Some("its message has no Agent-Version".to_owned());
@@ -164,7 +164,7 @@ fn other_code(tip: &Tip, kind: Kind) -> Option<String> {
 /// The defect of the evaluation that a version names, from the document alone. A missing or
 /// different document is not a defect: a clone without the evidence serves the version as well, and
 /// `agent verify` reports it.
-pub fn evaluation_breach(link: &Link, stored: &[u8]) -> Option<String> {
+pub fn evaluation_violation(link: &Link, stored: &[u8]) -> Option<String> {
     let evaluation = Evaluation::from_bytes(stored)
         .filter(|evaluation| Some(evaluation.digest()) == link.trailers.eval)?;
     if evaluation.tree.as_deref() != Some(link.tree.as_str()) {
@@ -231,10 +231,10 @@ mod tests {
 
     #[track_caller]
     fn check(kind: Kind, version: &str, change: impl FnOnce(&mut Tip), expected: &str) {
-        assert_eq!(breach(&sound(kind, version)), None);
+        assert_eq!(violation(&sound(kind, version)), None);
         let mut tip = sound(kind, version);
         change(&mut tip);
-        assert_eq!(breach(&tip).as_ref().map(Breach::why), Some(expected));
+        assert_eq!(violation(&tip).as_ref().map(Violation::why), Some(expected));
     }
 
     #[test]
@@ -308,11 +308,11 @@ mod tests {
         // who cannot see what is before can still be served
         let mut shallow = sound(Kind::Promotion, "0.1.9");
         shallow.before = Before::Absent;
-        assert_eq!(breach(&shallow), None);
+        assert_eq!(violation(&shallow), None);
     }
 
     #[test]
-    fn matching_evaluation_without_cases_is_a_breach() {
+    fn matching_evaluation_without_cases_is_a_violation() {
         let mut fold = TierFold::default();
         fold.add(&Event::CaseFinished { tier: Tier::Micro, result: CaseResult::passed("a") });
         let mut evaluation = Evaluation::new(Some(id("tree").to_string()), None);
@@ -320,7 +320,7 @@ mod tests {
         let named = |evaluation: &Evaluation| {
             let mut link = link(Kind::Release, "0.2.0", None);
             link.trailers.eval = Some(evaluation.digest());
-            evaluation_breach(&link, &evaluation.to_bytes())
+            evaluation_violation(&link, &evaluation.to_bytes())
         };
         assert_eq!(named(&evaluation), None);
         let none = Evaluation { tiers: std::collections::BTreeMap::new(), ..evaluation.clone() };
@@ -334,6 +334,9 @@ mod tests {
             Some("micro of its evaluation has the verdict not enough evidence")
         );
         // another evaluation is no evidence, and nothing against it either
-        assert_eq!(evaluation_breach(&link(Kind::Release, "0.2.0", None), &none.to_bytes()), None);
+        assert_eq!(
+            evaluation_violation(&link(Kind::Release, "0.2.0", None), &none.to_bytes()),
+            None
+        );
     }
 }

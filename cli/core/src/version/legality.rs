@@ -1,7 +1,7 @@
 //! Which ref updates are legal: one table, used by the planner before it publishes and by the git
 //! hooks on receive.
 //!
-//! The world gathers the facts of an update (`RefUpdate`); each law of the table decides whether
+//! The world gathers the facts of an update (`RefUpdate`); each rule of the table decides whether
 //! they break it, and gives the reason and the fix.
 
 use crate::formats::object_id::ObjectId;
@@ -35,7 +35,7 @@ pub struct RefUpdate {
     pub added: Vec<CommitFacts>,
 }
 
-/// The facts about a commit, existing or planned, that a law needs.
+/// The facts about a commit, existing or planned, that a rule needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommitFacts {
     /// None while the commit is only being made.
@@ -51,17 +51,17 @@ pub struct CommitFacts {
     pub tagged: Option<ObjectId>,
 }
 
-/// A law that an update breaks.
+/// A rule that an update breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breach {
-    pub law: &'static str,
+pub struct Violation {
+    pub rule: &'static str,
     pub reason: String,
-    pub mend: &'static str,
+    pub hint: &'static str,
 }
 
-impl std::fmt::Display for Breach {
+impl std::fmt::Display for Violation {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} ({})", self.reason, self.law)
+        write!(formatter, "{} ({})", self.reason, self.rule)
     }
 }
 
@@ -105,89 +105,93 @@ impl Role {
     }
 }
 
-struct Law {
+struct Rule {
     id: &'static str,
     /// The reason, when the update breaks it.
-    breach: fn(&Role, &RefUpdate) -> Option<String>,
-    mend: &'static str,
+    violation: fn(&Role, &RefUpdate) -> Option<String>,
+    hint: &'static str,
 }
 
-const TABLE: &[Law] = &[
-    Law {
+const TABLE: &[Rule] = &[
+    Rule {
         id: "tags-are-immutable",
-        breach: moved_tag,
-        mend: "make a new version instead: `agent promote`, `agent release` or `agent rollback`",
+        violation: moved_tag,
+        hint: "make a new version instead: `agent promote`, `agent release` or `agent rollback`",
     },
-    Law {
+    Rule {
         id: "a-tag-names-its-commit",
-        breach: wrong_tag,
-        mend: "let `agent` make the tags of versions",
+        violation: wrong_tag,
+        hint: "let `agent` make the tags of versions",
     },
-    Law {
+    Rule {
         id: "written-once",
-        breach: rewritten,
-        mend: "leave it as it is; another result has another name",
+        violation: rewritten,
+        hint: "leave it as it is; another result has another name",
     },
-    Law {
+    Rule {
         id: "records-only-grow",
-        breach: removed_entries,
-        mend: "`agent sync` merges it with what other clones have pushed; if this was a push, \
+        violation: removed_entries,
+        hint: "`agent sync` merges it with what other clones have pushed; if this was a push, \
             repeat it afterwards",
     },
-    Law {
+    Rule {
         id: "served-branches-stay",
-        breach: deleted,
-        mend: "what is served cannot be deleted; `agent rollback` yanks a version",
+        violation: deleted,
+        hint: "what is served cannot be deleted; `agent rollback` yanks a version",
     },
-    Law {
+    Rule {
         id: "served-branches-move-forward",
-        breach: moved_back,
-        mend: "`agent rollback` makes a new version with an earlier tree",
+        violation: moved_back,
+        hint: "`agent rollback` makes a new version with an earlier tree",
     },
-    Law {
+    Rule {
         id: "every-tip-is-a-version",
-        breach: no_version,
-        mend: "commit to `main`, then `agent release`; for a state, `agent promote`",
+        violation: no_version,
+        hint: "commit to `main`, then `agent release`; for a state, `agent promote`",
     },
-    Law {
+    Rule {
         id: "versions-rise",
-        breach: not_risen,
-        mend: "use the next version on top of the current branch",
+        violation: not_risen,
+        hint: "use the next version on top of the current branch",
     },
-    Law {
+    Rule {
         id: "one-version-one-commit",
-        breach: tag_taken,
-        mend: "use a version that has no tag yet",
+        violation: tag_taken,
+        hint: "use a version that has no tag yet",
     },
-    Law {
+    Rule {
         id: "the-state-is-the-one-named",
-        breach: other_state,
-        mend: "let `agent` write the commit: its trailer is the blob id of the state",
+        violation: other_state,
+        hint: "let `agent` write the commit: its trailer is the blob id of the state",
     },
-    Law {
+    Rule {
         id: "no-evidence-no-version",
-        breach: no_evidence,
-        mend: "run the tier that judges it: `agent promote` and `agent release` do",
+        violation: no_evidence,
+        hint: "run the tier that judges it: `agent promote` and `agent release` do",
     },
-    Law {
+    Rule {
         id: "a-promotion-touches-only-state",
-        breach: promoted_code,
-        mend: "commit the code to `main`, then `agent release`",
+        violation: promoted_code,
+        hint: "commit the code to `main`, then `agent release`",
     },
-    Law {
+    Rule {
         id: "staging-is-not-tracked",
-        breach: tracked_staging,
-        mend: "git rm --cached state/staging.state.json",
+        violation: tracked_staging,
+        hint: "git rm --cached state/staging.state.json",
     },
 ];
 
-/// Every law the update breaks; none means that it may happen.
-pub fn judge(update: &RefUpdate) -> Vec<Breach> {
+/// Every rule the update breaks; none means that it may happen.
+pub fn judge(update: &RefUpdate) -> Vec<Violation> {
     let role = Role::of(&update.reference);
     TABLE
         .iter()
-        .filter_map(|law| {
-            (law.breach)(&role, update).map(|reason| Breach { law: law.id, reason, mend: law.mend })
+        .filter_map(|rule| {
+            (rule.violation)(&role, update).map(|reason| Violation {
+                rule: rule.id,
+                reason,
+                hint: rule.hint,
+            })
         })
         .collect()
 }
@@ -419,10 +423,14 @@ mod tests {
     }
 
     fn check(update: &RefUpdate, expected: &[&str]) {
-        let breaches = judge(update);
-        let laws: Vec<_> = breaches.iter().map(|breach| breach.law).collect();
-        assert_eq!(laws, expected, "{breaches:#?}");
-        assert!(breaches.iter().all(|breach| !breach.reason.is_empty() && !breach.mend.is_empty()));
+        let violations = judge(update);
+        let rules: Vec<_> = violations.iter().map(|violation| violation.rule).collect();
+        assert_eq!(rules, expected, "{violations:#?}");
+        assert!(
+            violations
+                .iter()
+                .all(|violation| !violation.reason.is_empty() && !violation.hint.is_empty())
+        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// From a commit to a version; the order is a law: evidence is stored before the branch moves,
+    /// From a commit to a version; the order matters: evidence is stored before the branch moves,
     /// and the branch moves before the tag is made.
     pub fn publication(candidate: &Candidate, undoes: Vec<Version>) -> [Self; 3] {
         let Candidate { branch, version, .. } = candidate.clone();

@@ -81,7 +81,7 @@ impl Entry {
         self.eval.as_ref()?.tiers.as_ref()?.get(tier.as_str())?.get("score")?.as_f64()
     }
 
-    /// The same entry with its yanked flag set.
+    /// Sets the yanked flag.
     #[must_use]
     pub fn undone_by(mut self, by: Option<Version>) -> Self {
         self.yanked = by.is_some();

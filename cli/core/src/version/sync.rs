@@ -27,7 +27,7 @@ impl fmt::Display for Served {
 /// The relation of `active` here to `active` at the remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// The same, or there is no remote, or neither has one.
+    /// Both are equal, or there is no remote, or neither has one.
     Same,
     /// The remote has more.
     Behind { to: Served },
@@ -74,7 +74,7 @@ pub enum Main {
 
 impl Main {
     /// The version that it lacks, and what brings it along.
-    pub const fn mend(&self) -> Option<(&Version, &'static str)> {
+    pub const fn hint(&self) -> Option<(&Version, &'static str)> {
         match self {
             Self::Contains => None,
             Self::Behind { lacks, checkout: Checkout::Changed, .. } => {
@@ -141,7 +141,7 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     pub why: String,
-    pub mend: String,
+    pub hint: String,
 }
 
 /// The steps, in order; after an interruption at any of them, the next run resumes.
@@ -208,7 +208,7 @@ fn conflict(standing: &Standing, remote: &str) -> Option<Conflict> {
                     was.short(),
                     now.short()
                 ),
-                mend: format!("to bring it back: {back}{}", if *is_before { "" } else { &along }),
+                hint: format!("to bring it back: {back}{}", if *is_before { "" } else { &along }),
             })
         }
         Standing::Unrelated { there } => Some(Conflict {
@@ -217,7 +217,7 @@ fn conflict(standing: &Standing, remote: &str) -> Option<Conflict> {
                 different agents",
                 there.short()
             ),
-            mend: "name another remote: agent sync REMOTE".to_owned(),
+            hint: "name another remote: agent sync REMOTE".to_owned(),
         }),
         _ => None,
     }
@@ -250,10 +250,10 @@ pub fn left(snapshot: &Snapshot) -> Vec<(String, String)> {
     }
     let is_forwarded =
         matches!(&snapshot.main, Main::Behind { checkout: Checkout::None | Checkout::Clean, .. });
-    let main = snapshot.main.mend().filter(|_| !is_forwarded);
+    let main = snapshot.main.hint().filter(|_| !is_forwarded);
     left.extend(
-        main.map(|(lacks, mend)| {
-            (format!("main lacks the code of {}", tag(lacks)), mend.to_owned())
+        main.map(|(lacks, hint)| {
+            (format!("main lacks the code of {}", tag(lacks)), hint.to_owned())
         }),
     );
     left
@@ -328,7 +328,7 @@ mod tests {
     fn check(snapshot: &Snapshot, expected: &[&str]) {
         let steps = match plan(snapshot) {
             Ok(steps) => steps.iter().map(ToString::to_string).collect(),
-            Err(conflict) => vec![conflict.why, conflict.mend],
+            Err(conflict) => vec![conflict.why, conflict.hint],
         };
         assert_eq!(steps, expected);
     }
@@ -416,13 +416,13 @@ mod tests {
         };
         let Err(conflict) = plan(&rewound(true)) else { panic!("it is a conflict") };
         assert_eq!(
-            conflict.mend,
+            conflict.hint,
             format!("to bring it back: git push origin {was}:refs/heads/active")
         );
         let Err(conflict) = plan(&rewound(false)) else { panic!("it is a conflict") };
         assert!(
-            conflict.mend.contains("--force-with-lease=active")
-                && conflict.mend.contains(&format!("update-ref refs/heads/active {now}"))
+            conflict.hint.contains("--force-with-lease=active")
+                && conflict.hint.contains(&format!("update-ref refs/heads/active {now}"))
         );
         assert!(plan(&snapshot(Standing::Unrelated { there: now.clone() })).is_err());
     }

@@ -16,7 +16,7 @@ pub trait Coder {
     }
 
     /// How far it is confined to its workplace; `None` for one that runs no program.
-    fn held(&self) -> Option<CoderConfinement> {
+    fn confinement(&self) -> Option<CoderConfinement> {
         None
     }
 
@@ -60,7 +60,7 @@ pub enum Coded {
     },
     Cancelled,
     /// Something outside of its workplace is not as it was before.
-    ReachedOut {
-        traces: Vec<String>,
+    OutsideChange {
+        changes: Vec<String>,
     },
 }

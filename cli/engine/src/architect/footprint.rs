@@ -61,12 +61,12 @@ impl Footprint {
         evidence: &Path,
     ) -> Result<Vec<String>, Failure> {
         // the configuration first, before git is run
-        let mut traces = repository.git.put_back(&self.settings, evidence)?;
+        let mut changes = repository.git.put_back(&self.settings, evidence)?;
         if let Some(wide) = &self.wide {
-            traces.extend(repository.git.refs_put_back(&wide.refs)?);
-            traces.extend(wide.compare(repository)?);
+            changes.extend(repository.git.refs_put_back(&wide.refs)?);
+            changes.extend(wide.compare(repository)?);
         }
-        Ok(traces)
+        Ok(changes)
     }
 }
 

@@ -280,7 +280,7 @@ pub fn begin<'a>(
 ) -> Result<Begun<'a>, NotStarted> {
     let items = chosen(repository, start)?;
     let pushes = versions::pushes_by_manifest(repository);
-    versions::level(repository, pushes)?;
+    versions::require_up_to_date(repository, pushes)?;
     let run =
         run::begin(repository, &Assignment { items, coder: start.coder, waits, once: start.once })?;
     Ok(Begun { run, repository, pushes })
@@ -324,7 +324,7 @@ pub struct Accepted {
 /// a rollback took out of service may be served.
 pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<Accepted, Failure> {
     let push = versions::pushes_by_manifest(repository);
-    versions::level(repository, push)?;
+    versions::require_up_to_date(repository, push)?;
     let (report, outcome) = run::accept(repository, id, again)?;
     let pushed = (push && outcome.done).then(|| pushed(repository, &report)).flatten();
     Ok(Accepted { report, outcome, pushed })
@@ -402,7 +402,7 @@ pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure>
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
             let inbox = Inbox::new(&repository.git);
-            repository.settle(inbox.settle(std::slice::from_ref(item), &Status::Withdrawn)?);
+            repository.unpack(inbox.set_status(std::slice::from_ref(item), &Status::Withdrawn)?);
             Ok(())
         }
     }

@@ -24,29 +24,29 @@ pub struct Program<'a> {
 }
 
 impl Coder for Program<'_> {
-    fn held(&self) -> Option<CoderConfinement> {
-        Some(self.confinement())
+    fn confinement(&self) -> Option<CoderConfinement> {
+        Some(self.effective_confinement())
     }
 
     /// Runs the program in a separate workplace.
     fn code(&self, brief: &Brief) -> Result<(Coded, CoderResult), Failure> {
         let Setting { repository, active, base, folder, run } = &self.setting;
-        let held = self.confinement();
+        let confinement = self.effective_confinement();
         let workplace = Workplace::open(&repository.git, &repository.layout, run, base)?;
         let footprint =
-            Footprint::of(repository, &active.manifest, held == CoderConfinement::Confined)?;
-        let home = coder_home(&workplace, held)?;
-        let coded = self.command(&workplace, home.as_ref(), held)?.code(brief);
+            Footprint::of(repository, &active.manifest, confinement == CoderConfinement::Confined)?;
+        let home = coder_home(&workplace, confinement)?;
+        let coded = self.command(&workplace, home.as_ref(), confinement)?.code(brief);
         if let Some(Err(error)) = home.map(|home| home.take_logins_back()) {
             repository.notices.warn(format!(
                 "a login that the coder renewed could not be copied back: {}",
                 error.messages().join(": ")
             ));
         }
-        let traces = footprint.compare(repository, &folder.join("evidence"))?;
-        if !traces.is_empty() {
+        let changes = footprint.compare(repository, &folder.join("evidence"))?;
+        if !changes.is_empty() {
             return Ok((
-                Coded::ReachedOut { traces },
+                Coded::OutsideChange { changes },
                 CoderResult::unfit("the coder changed something outside of its workplace"),
             ));
         }
@@ -64,8 +64,8 @@ impl<'a> Program<'a> {
         Self { setting }
     }
 
-    /// How far the program is held to its workplace.
-    fn confinement(&self) -> CoderConfinement {
+    /// How far the program is confined to its workplace.
+    fn effective_confinement(&self) -> CoderConfinement {
         match (self.setting.active.manifest.architect.confine, sandbox::has_landlock()) {
             (false, _) => CoderConfinement::SwitchedOff,
             (true, false) => CoderConfinement::NotByThisKernel,
@@ -77,7 +77,7 @@ impl<'a> Program<'a> {
         &'w self,
         workplace: &'w Workplace<'w>,
         home: Option<&'w CoderHome>,
-        held: CoderConfinement,
+        confinement: CoderConfinement,
     ) -> Result<CommandCoder<'w>, Failure> {
         let Setting { repository, active, folder, .. } = &self.setting;
         let (manifest, layout) = (&active.manifest, &repository.layout);
@@ -99,7 +99,7 @@ impl<'a> Program<'a> {
             workplace,
             folder,
             withheld: withheld(&manifest.store),
-            confinement: (held == CoderConfinement::Confined)
+            confinement: (confinement == CoderConfinement::Confined)
                 .then(|| confinement::coder(repository, manifest, &read, &write)),
             home: home.map(CoderHome::folder),
             time_limit: Duration::from_secs(manifest.architect.time_limit_s),
@@ -116,8 +116,11 @@ fn withheld(store: &Store) -> Vec<OsString> {
 }
 
 /// What a confined coder has for a HOME.
-fn coder_home(workplace: &Workplace, held: CoderConfinement) -> Result<Option<CoderHome>, Failure> {
-    let users = env::home().filter(|_| held == CoderConfinement::Confined);
+fn coder_home(
+    workplace: &Workplace,
+    confinement: CoderConfinement,
+) -> Result<Option<CoderHome>, Failure> {
+    let users = env::home().filter(|_| confinement == CoderConfinement::Confined);
     Ok(users
         .map(|users| CoderHome::make(workplace.home().join("home"), users.into()))
         .transpose()?)

@@ -129,7 +129,7 @@ fn conclude_failed(
                 records it"
         ),
     );
-    Ok(repository.settle(Committed { value: report, warnings }))
+    Ok(repository.unpack(Committed { value: report, warnings }))
 }
 
 fn released(report: &Report) -> Option<&str> {
@@ -158,7 +158,7 @@ fn record(
     let report = new_report(&run, &items, coder, active, progress);
     let folder = repository.layout.architect(&run);
     report.save(&folder)?;
-    repository.settle(inbox.settle(&items, &Status::Taken { run: run.clone() })?);
+    repository.unpack(inbox.set_status(&items, &Status::Taken { run: run.clone() })?);
     let notice = format!("run {run} on {}, coder {}", active.shown(), coder.as_str());
     repository.notices.info(&notice);
     Log::open(&folder, &run)?.append(Kind::Began, &report.progress, &notice)?;
@@ -227,7 +227,7 @@ fn sweep(repository: &Repository) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The same, where no run is active.
+/// Runs `sweep`, unless a run is active.
 pub fn sweep_if_free(repository: &Repository) -> Result<(), Failure> {
     match FileLock::try_acquire(&repository.layout.architect_lock())? {
         Some(_lock) => sweep(repository),
@@ -256,7 +256,7 @@ fn conclude_interrupted(
     let inbox = Inbox::new(&repository.git);
     let taken = Status::Taken { run: report.run.clone() };
     let items: Vec<_> = inbox.items()?.into_iter().filter(|item| item.status == taken).collect();
-    repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
+    repository.unpack(inbox.conclude(&items, &report.outcome(), report)?);
     let folder = repository.layout.architect(&report.run);
     report.save(&folder)?;
     Log::open(&folder, &report.run)?.append(
@@ -378,7 +378,7 @@ pub fn accept(
             {id}` notes it"
         );
         warnings.note(conclude_accepted(repository, &inbox, &report), &meaning);
-        repository.settle(Committed { value: (), warnings });
+        repository.unpack(Committed { value: (), warnings });
     }
     Ok((report, outcome))
 }
@@ -390,7 +390,7 @@ fn conclude_accepted(
 ) -> Result<(), Failure> {
     let items: Vec<_> =
         inbox.items()?.into_iter().filter(|item| report.feedback.contains(&item.id)).collect();
-    repository.settle(inbox.conclude(&items, &report.outcome(), report)?);
+    repository.unpack(inbox.conclude(&items, &report.outcome(), report)?);
     Ok(())
 }
 
@@ -524,7 +524,7 @@ impl<'a> Execution<'a> {
         | Event::TrialFailed { why }
         | Event::ReleaseRefused { why }
         | Event::Unproven { why }
-        | Event::ReachedOut { why } = event
+        | Event::OutsideChange { why } = event
         {
             self.report.attempt().why = Some(why.clone());
             let reason = self
@@ -546,7 +546,7 @@ impl<'a> Execution<'a> {
             Ok(
                 Event::AttemptFailed { why }
                 | Event::NothingFits { why }
-                | Event::ReachedOut { why },
+                | Event::OutsideChange { why },
             ) => span.fail("no_change", why),
             Ok(_) => {}
             Err(error) => span.fail(error.kind.as_str(), error.messages.join(": ")),
@@ -560,7 +560,7 @@ impl<'a> Execution<'a> {
         self.report.attempts.push(Attempt::new(attempt));
         self.change = None;
         let brief = self.brief_of(attempt);
-        self.report.attempt().held = self.coder.held();
+        self.report.attempt().confinement = self.coder.confinement();
         let (coded, left) = self.coder.code(&brief)?;
         match coded {
             Coded::Done { summary, message } => self.take_change(left, summary, message.as_deref()),
@@ -569,13 +569,13 @@ impl<'a> Execution<'a> {
                 Ok(Event::AttemptFailed { why })
             }
             Coded::NothingFits { why } => Ok(Event::NothingFits { why }),
-            Coded::ReachedOut { traces } => {
+            Coded::OutsideChange { changes } => {
                 let why = format!(
                     "the repository is not as it was before the coder worked: {}",
-                    traces.join("; ")
+                    changes.join("; ")
                 );
-                self.report.attempt().traces = traces;
-                Ok(Event::ReachedOut { why })
+                self.report.attempt().outside_changes = changes;
+                Ok(Event::OutsideChange { why })
             }
             Coded::Cancelled => Ok(Event::Cancel),
         }
@@ -609,7 +609,7 @@ impl<'a> Execution<'a> {
         };
         let taken = change::take(left, self.active, self.repository, &by)?;
         let attempt = self.report.attempt();
-        attempt.said = summary;
+        attempt.summary = summary;
         match taken {
             ChangeOutcome::Refused { why, paths } => {
                 attempt.changed = paths;
@@ -738,7 +738,7 @@ impl<'a> Execution<'a> {
             .repository
             .git
             .move_ref(Move::create(format!("refs/heads/{branch}"), commit), "agent: architect")?;
-        self.repository.settle(moved);
+        self.repository.unpack(moved);
         let notice = format!("  kept on the branch {branch}");
         self.report.branch = Some(branch);
         self.notify(&notice)
@@ -758,7 +758,7 @@ impl<'a> Execution<'a> {
             &self.report.outcome(),
             &self.report,
         )?;
-        self.items = self.repository.settle(concluded);
+        self.items = self.repository.unpack(concluded);
         self.report.save(&self.folder)?;
         self.log.append(
             Kind::Ended,

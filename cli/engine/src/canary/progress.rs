@@ -52,7 +52,7 @@ pub fn advance(repository: &Repository) -> Result<Option<Progress>, Failure> {
     let mut warnings = Warnings::none();
     if lock.is_some() {
         // a start that was killed may not have come to this
-        repository.settle(canaries::record(repository, &canary)?);
+        repository.unpack(canaries::record(repository, &canary)?);
         if canary.is_running() {
             let taken = compare(repository, &canary, &mut warnings)?;
             if let Some(decision) = decide(repository, &canary, &taken)? {
@@ -175,7 +175,7 @@ fn carry_out(
     let Some(decision) = canary.decision.clone() else { return Ok(canary) };
     if canary.end.is_none() {
         // so that the record that the version's commit names has it
-        repository.settle(canaries::record(repository, &canary)?);
+        repository.unpack(canaries::record(repository, &canary)?);
         let (outcome, reason, version) = match decision.verdict {
             Verdict::Better => match promoted(repository, &canary, &decision) {
                 Ok(promoted) => promoted,
@@ -200,7 +200,7 @@ fn carry_out(
         canary.end = Some(End { at: clock::rfc3339(clock::now()), outcome, reason, version });
         files::write(&repository.layout, &canary)?;
     }
-    repository.settle(canaries::record(repository, &canary)?);
+    repository.unpack(canaries::record(repository, &canary)?);
     files::finish(&repository.layout, &canary)?;
     Ok(canary)
 }

@@ -72,6 +72,6 @@ pub fn start(repository: &Repository, options: &Options) -> Result<Canary, Failu
     // its objects are there before it is on record
     repository.candidate(&What::Staging, &canary.base, &staged.state)?;
     files::write(&repository.layout, &canary)?;
-    repository.settle(canaries::record(repository, &canary)?);
+    repository.unpack(canaries::record(repository, &canary)?);
     Ok(canary)
 }

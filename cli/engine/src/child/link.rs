@@ -254,7 +254,7 @@ pub enum ChildError {
         memory: Option<u64>,
     },
     #[error("the {role} (`{command}`) broke protocol: {problem}: {line}{}", shown_stderr(stderr))]
-    BrokeProtocol {
+    ProtocolViolation {
         role: Role,
         command: String,
         problem: String,
@@ -268,9 +268,9 @@ pub enum ChildError {
     #[error("the {role} answered `{what}` with JSON that cannot be read: {problem}")]
     Unreadable { role: Role, what: String, problem: Unreadable },
     #[error("the {role} answered `{what}` with a result that is not valid MCP: {problem}")]
-    Misshapen { role: Role, what: String, problem: &'static str },
+    InvalidResult { role: Role, what: String, problem: &'static str },
     #[error("the {role} was stopped, because `agent` failed while reading its output")]
-    GivenUp { role: Role },
+    ReaderFailed { role: Role },
 }
 
 fn shown_stderr(lines: &[String]) -> String {
@@ -298,21 +298,22 @@ impl Diagnose for ChildError {
                 "`limits.call_s` in agent.toml is how long a call may take; `limits.tools` names \
                 tools that may take longer".to_owned(),
             ),
-            Self::BrokeProtocol { .. } => Some("its stdout carries MCP frames only; print to \
+            Self::ProtocolViolation { .. } => Some("its stdout carries MCP frames only; print to \
                 stderr".to_owned()),
             Self::Unreadable { .. } => Some(
                 "text is whole Unicode characters, lists and objects are at most 127 levels deep, \
                 and no member appears twice".to_owned(),
             ),
-            Self::GivenUp { .. } => Some("please report it, with the lines on stderr before this \
-                one".to_owned()),
+            Self::ReaderFailed { .. } => Some(
+                "please report it, with the lines on stderr before this one".to_owned(),
+            ),
             Self::Died { role: Role::Scorer, stderr,
                 .. } if stderr.iter().any(|line| line.starts_with("ModuleNotFoundError")) => Some(
                 "scorers see `tests/` and `ci/` alone; what they import of the rest is named in \
                 agent.toml: `import` under [evaluators]"
                     .to_owned(),
             ),
-            Self::Died { .. } | Self::Refused { .. } | Self::Misshapen { .. } => None,
+            Self::Died { .. } | Self::Refused { .. } | Self::InvalidResult { .. } => None,
         }
     }
 }
@@ -415,7 +416,7 @@ pub struct Link {
     written: usize,
     next_id: u64,
     era: Era,
-    greeting: Value,
+    initialize_result: Value,
     /// Whether requests of the child are forwarded to the host.
     forwards_requests: bool,
     _lease: Option<Arc<Lease>>,
@@ -427,13 +428,14 @@ impl Link {
         Self::begin(spec, &Opening::ours(), false).await
     }
 
-    /// The same with other `initialize` parameters; requests of the child are still answered here.
+    /// Like `start`, with these `initialize` parameters; requests of the child are still answered
+    /// here.
     pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, false).await
     }
 
-    /// The same on behalf of a host: the child is initialised with the host's parameters, falls
-    /// back to the era it supports, and may send requests.
+    /// Starts a child on behalf of a host: the child is initialised with the host's parameters,
+    /// falls back to the era it supports, and may send requests.
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Self::begin(spec, opening, true).await
     }
@@ -463,12 +465,12 @@ impl Link {
             written: 0,
             next_id: 0,
             era: Era::Handshake,
-            greeting: Value::Null,
+            initialize_result: Value::Null,
             forwards_requests,
             _lease: spec.lease.clone(),
         };
-        match timeout(spec.start_limit, link.greet(opening, spec.start_limit / 2)).await {
-            Ok(greeted) => greeted.map(|()| link),
+        match timeout(spec.start_limit, link.negotiate(opening, spec.start_limit / 2)).await {
+            Ok(negotiated) => negotiated.map(|()| link),
             Err(_) => Err(ChildError::StartTimedOut {
                 role: spec.role,
                 command: link.command.clone(),
@@ -478,39 +480,43 @@ impl Link {
         }
     }
 
-    async fn greet(&mut self, opening: &Opening, patience: Duration) -> Result<(), ChildError> {
-        let (what, greeting) = match (self.role, opening) {
+    async fn negotiate(
+        &mut self,
+        opening: &Opening,
+        discover_limit: Duration,
+    ) -> Result<(), ChildError> {
+        let (what, result) = match (self.role, opening) {
             (Role::Scorer, _) => ("list", self.request("list", &json!({})).await?),
             (_, Opening::Handshake(params)) => match self.initialize(params).await {
                 // a child without the handshake may support the stateless era
                 Err(ChildError::Refused { .. }) if self.forwards_requests => {
                     (DISCOVER, self.discover().await?)
                 }
-                greeted => (INITIALIZE, greeted?),
+                initialized => (INITIALIZE, initialized?),
             },
             // an old server rejects unknown methods, or does not respond
-            (_, Opening::Stateless) => match timeout(patience, self.discover()).await {
+            (_, Opening::Stateless) => match timeout(discover_limit, self.discover()).await {
                 Err(_) | Ok(Err(ChildError::Refused { .. })) => {
                     (INITIALIZE, self.initialize(&handshake(mcp::HANDSHAKE, &json!({}))).await?)
                 }
                 Ok(discovered) => (DISCOVER, discovered?),
             },
         };
-        self.greeting = self.greeting_of(what, &greeting)?;
+        self.initialize_result = self.checked_result(what, &result)?;
         Ok(())
     }
 
-    fn greeting_of(&self, what: &str, greeting: &RawValue) -> Result<Value, ChildError> {
+    fn checked_result(&self, what: &str, result: &RawValue) -> Result<Value, ChildError> {
         let (role, what) = (self.role, what.to_owned());
-        let value = match value_of(greeting) {
+        let value = match value_of(result) {
             Ok(value) => value,
             Err(problem) => return Err(ChildError::Unreadable { role, what, problem }),
         };
         if !value.is_object() {
-            return Err(ChildError::Misshapen { role, what, problem: "it is not an object" });
+            return Err(ChildError::InvalidResult { role, what, problem: "it is not an object" });
         }
         if value.get("capabilities").is_some_and(|capabilities| !capabilities.is_object()) {
-            return Err(ChildError::Misshapen {
+            return Err(ChildError::InvalidResult {
                 role,
                 what,
                 problem: "its `capabilities` are no object",
@@ -521,10 +527,10 @@ impl Link {
 
     async fn initialize(&mut self, params: &RawValue) -> Result<Box<RawValue>, ChildError> {
         self.era = Era::Handshake;
-        let greeting = self.request(INITIALIZE, params).await?;
+        let result = self.request(INITIALIZE, params).await?;
         self.notify("notifications/initialized", None);
         self.flush().await?;
-        Ok(greeting)
+        Ok(result)
     }
 
     async fn discover(&mut self) -> Result<Box<RawValue>, ChildError> {
@@ -553,7 +559,7 @@ impl Link {
         }
     }
 
-    /// The era the child was greeted in.
+    /// The era of MCP that the child was initialized in.
     pub fn era(&self) -> Era {
         self.era
     }
@@ -572,8 +578,8 @@ impl Link {
 
     /// What the child answered when it was started: `initialize`'s result, or a scorer process's
     /// `list`.
-    pub fn greeting(&self) -> &Value {
-        &self.greeting
+    pub fn initialize_result(&self) -> &Value {
+        &self.initialize_result
     }
 
     /// Queues a request and gives its id; it is sent by the next `next` or `flush`.
@@ -583,7 +589,7 @@ impl Link {
         id
     }
 
-    /// The same with an id the caller chose, from `next_id` on.
+    /// Like `post`, with an id that the caller chose, from `next_id` on.
     pub fn post_as(&mut self, id: u64, method: &str, params: impl Serialize) {
         self.next_id = self.next_id.max(id + 1);
         self.queue(&Request { jsonrpc: "2.0", id, method, params });
@@ -781,7 +787,7 @@ impl Link {
     }
 
     fn broke_protocol(&self, problem: &str, start: usize, end: usize) -> ChildError {
-        ChildError::BrokeProtocol {
+        ChildError::ProtocolViolation {
             role: self.role,
             command: self.command.clone(),
             problem: problem.to_owned(),

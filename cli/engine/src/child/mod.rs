@@ -62,7 +62,7 @@ pub struct Child {
     tool_limits: BTreeMap<String, Duration>,
     timers: Timers,
     era: Era,
-    greeting: Value,
+    initialize_result: Value,
     process_id: Option<u32>,
     next_id: AtomicU64,
     /// Requests of the child without a response: while there are any, its timeout is suspended.
@@ -80,12 +80,12 @@ impl Child {
         Ok(Self::over(Link::start(spec).await?, spec))
     }
 
-    /// The same with another greeting.
+    /// Like `start`, with another opening of the session.
     pub async fn start_as(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Ok(Self::over(Link::start_as(spec, opening).await?, spec))
     }
 
-    /// The same on behalf of a host; see [`Link::open`].
+    /// Starts a child on behalf of a host; see [`Link::open`].
     pub async fn open(spec: &ChildSpec, opening: &Opening) -> Result<Self, ChildError> {
         Ok(Self::over(Link::open(spec, opening).await?, spec))
     }
@@ -101,7 +101,7 @@ impl Child {
             tool_limits: spec.tool_limits.clone(),
             timers: Timers::default(),
             era: link.era(),
-            greeting: link.greeting().clone(),
+            initialize_result: link.initialize_result().clone(),
             process_id: link.process_id(),
             next_id: AtomicU64::new(link.next_id()),
             pending_requests: Arc::clone(&pending_requests),
@@ -122,14 +122,14 @@ impl Child {
         }
     }
 
-    /// The era it was greeted in.
+    /// The era of MCP that it was initialized in.
     pub fn era(&self) -> Era {
         self.era
     }
 
     /// What the child answered to `initialize`, or to `server/discover`.
-    pub fn greeting(&self) -> &Value {
-        &self.greeting
+    pub fn initialize_result(&self) -> &Value {
+        &self.initialize_result
     }
 
     pub fn process_id(&self) -> Option<u32> {
@@ -151,9 +151,9 @@ impl Child {
         self.failure.get()
     }
 
-    /// The same for a child that has exited.
+    /// The failure of a child that has exited.
     pub fn exit_error(&self) -> ChildError {
-        self.failure().cloned().unwrap_or(ChildError::GivenUp { role: self.role })
+        self.failure().cloned().unwrap_or(ChildError::ReaderFailed { role: self.role })
     }
 
     /// Resolves when no call will succeed any more.
@@ -202,7 +202,7 @@ impl Child {
         self.exchange(method, method, params).await
     }
 
-    /// The same under an id from `fresh_id`.
+    /// Like `pass`, under an id from `fresh_id`.
     pub async fn pass_as(
         &self,
         id: u64,
@@ -212,7 +212,7 @@ impl Child {
         self.exchange_as(id, method, method, params).await
     }
 
-    /// The same for `tools/call`; failures name the tool.
+    /// Like `pass_as`, for `tools/call`; failures name the tool.
     pub async fn pass_call(
         &self,
         id: u64,
@@ -241,7 +241,7 @@ impl Child {
         let _ = self.outgoing.send(Outgoing::Notify { method: method.to_owned(), params });
     }
 
-    /// The cheapest request of the era it was greeted in.
+    /// The cheapest request of the era of MCP that it was initialized in.
     pub async fn sign_of_life(&self) -> Result<(), ChildError> {
         let (method, params) = match self.era {
             Era::Handshake => ("ping", json!({})),
@@ -284,7 +284,7 @@ impl Child {
             }
             cursor = next;
         }
-        Err(ChildError::Misshapen {
+        Err(ChildError::InvalidResult {
             role: self.role,
             what: method.to_owned(),
             problem: "the list has no end",
@@ -386,7 +386,7 @@ async fn drive(
     role: Role,
 ) {
     let cause = Arc::clone(&failure);
-    let _panicked = OnPanic::new(move || drop(cause.set(ChildError::GivenUp { role })));
+    let _panicked = OnPanic::new(move || drop(cause.set(ChildError::ReaderFailed { role })));
     let error = loop {
         tokio::select! {
             message = outgoing.recv() => match message {
@@ -639,7 +639,7 @@ for line in sys.stdin:
 
     #[test]
     fn invalid_initialize_result_is_refused() {
-        for (greeting, expected) in [
+        for (result, expected) in [
             ("7", "answered `initialize` with a result that is not valid MCP: it is not an object"),
             (r#"{"capabilities": "tools"}"#, "its `capabilities` are no object"),
             (
@@ -649,13 +649,13 @@ for line in sys.stdin:
         ] {
             let script = format!(
                 "input(); print('{{\"jsonrpc\": \"2.0\", \"id\": 0, \"result\": ' + \
-                r'''{greeting}''' + '}}'); input()"
+                r'''{result}''' + '}}'); input()"
             );
             let error = event_loop::block_on(async {
                 Child::start(&spec(&script)).await.err().unwrap().to_string()
             })
             .unwrap();
-            assert!(error.contains(expected), "{greeting}: {error}");
+            assert!(error.contains(expected), "{result}: {error}");
         }
     }
 

@@ -64,12 +64,12 @@ pub struct Item {
     #[serde(skip)]
     pub used: Timestamp,
     #[serde(skip)]
-    pub stays: Option<Stays>,
+    pub retained: Option<RetentionReason>,
 }
 
-/// Why a thing stays however old it is.
+/// Why a thing retained however old it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stays {
+pub enum RetentionReason {
     /// A branch of versions, a pin or HEAD leads to it.
     Served,
     /// A process holds it.
@@ -96,7 +96,7 @@ pub fn plan(snapshot: &Snapshot, unused_for: SignedDuration) -> Vec<Item> {
             // a lock shows whether a process still needs it
             Kind::Environment | Kind::Workplace | Kind::Conversation | Kind::Record => true,
         };
-        is_old && item.stays.is_none()
+        is_old && item.retained.is_none()
     };
     snapshot.items.iter().filter(is_expendable).cloned().collect()
 }
@@ -129,7 +129,7 @@ mod tests {
             kind: Kind::Record,
             bytes,
             used: now - SignedDuration::from_hours(hours),
-            stays: None,
+            retained: None,
         };
         let removed = |most: u64| {
             let files = vec![file(30, 10), file(1, 10), file(5, 10), file(10, 10)];
@@ -141,22 +141,22 @@ mod tests {
         assert_eq!(removed(5), ["1", "5", "10", "30"]);
     }
 
-    fn check(kind: Kind, hours_unused: i64, stays: Option<Stays>, goes: bool) {
+    fn check(kind: Kind, hours_unused: i64, retained: Option<RetentionReason>, goes: bool) {
         let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
         let item = Item {
             path: PathBuf::from("x"),
             kind,
             bytes: 1,
             used: now - SignedDuration::from_hours(hours_unused),
-            stays,
+            retained,
         };
         let snapshot = Snapshot { items: vec![item], now, idle_times: IdleTimes::default() };
-        for (days, goes) in [(1, goes), (0, goes || (hours_unused > 1 && stays.is_none()))] {
+        for (days, goes) in [(1, goes), (0, goes || (hours_unused > 1 && retained.is_none()))] {
             let removed = plan(&snapshot, SignedDuration::from_hours(24 * days));
             assert_eq!(
                 !removed.is_empty(),
                 goes,
-                "{kind:?} unused for {hours_unused} h, {stays:?}, --days {days}"
+                "{kind:?} unused for {hours_unused} h, {retained:?}, --days {days}"
             );
         }
     }
@@ -166,8 +166,8 @@ mod tests {
         for kind in [Kind::Checkout, Kind::State] {
             check(kind, 25, None, true);
             check(kind, 23, None, false);
-            check(kind, 2500, Some(Stays::Served), false);
-            check(kind, 2500, Some(Stays::InUse), false);
+            check(kind, 2500, Some(RetentionReason::Served), false);
+            check(kind, 2500, Some(RetentionReason::InUse), false);
         }
         check(Kind::Result, 25, None, true);
         check(Kind::Result, 23, None, false);
@@ -177,11 +177,11 @@ mod tests {
         for kind in [Kind::Temporary, Kind::Leftover] {
             check(kind, 2, None, true);
             check(kind, 1, None, false);
-            check(kind, 2500, Some(Stays::InUse), false);
+            check(kind, 2500, Some(RetentionReason::InUse), false);
         }
         for kind in [Kind::Conversation, Kind::Environment, Kind::Workplace] {
             check(kind, 0, None, true);
-            check(kind, 2500, Some(Stays::InUse), false);
+            check(kind, 2500, Some(RetentionReason::InUse), false);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The files that exist, by their place, and which of them a process uses.
 
-use super::{Item, Kind, Snapshot, Stays, outlived};
+use super::{Item, Kind, RetentionReason, Snapshot, outlived};
 use crate::architect;
 use crate::conversations::{self, IdleTimes};
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::telemetry;
-use crate::world::checkout::{Shelf, record_of};
+use crate::world::checkout::{CheckoutPurpose, record_of};
 use crate::world::fs::{self, FileLock, FsError};
 use crate::world::git::STATE_FILE;
 use crate::world::layout::Layout;
@@ -56,34 +56,36 @@ impl Item {
     /// `None` for entries removed meanwhile.
     fn at(path: PathBuf, kind: Kind) -> Option<Self> {
         let used = modified(&path)?;
-        Some(Self { bytes: size(&path), path, kind, used, stays: None })
+        Some(Self { bytes: size(&path), path, kind, used, retained: None })
     }
 
-    /// The same of what a process that uses it holds a lease on.
+    /// An entry that a process leases while it uses it.
     fn leased(path: PathBuf, kind: Kind) -> Option<Self> {
         let item = Self::at(path, kind)?;
         // what cannot be opened is found again when it is removed
-        let in_use = matches!(Lease::take_alone(&item.path), Ok(None)).then_some(Stays::InUse);
-        Some(Self { stays: in_use, ..item })
+        let in_use =
+            matches!(Lease::take_alone(&item.path), Ok(None)).then_some(RetentionReason::InUse);
+        Some(Self { retained: in_use, ..item })
     }
 
     fn served(self, served: &BTreeSet<String>, id: &str) -> Self {
-        let stays = if served.contains(id) { Some(Stays::Served) } else { self.stays };
-        Self { stays, ..self }
+        let retained =
+            if served.contains(id) { Some(RetentionReason::Served) } else { self.retained };
+        Self { retained, ..self }
     }
 }
 
 /// What a lock keeps for as long as a process holds it.
-fn while_held(lock: &Path) -> Option<Stays> {
+fn while_held(lock: &Path) -> Option<RetentionReason> {
     let is_held = lock.exists() && matches!(FileLock::try_acquire(lock), Ok(None));
-    is_held.then_some(Stays::InUse)
+    is_held.then_some(RetentionReason::InUse)
 }
 
 /// Those of code and of evaluators, and records of removed ones.
 fn checkouts(layout: &Layout, served: &BTreeSet<String>) -> Result<Vec<Item>, FsError> {
     let mut items = Vec::new();
-    for shelf in Shelf::ALL {
-        let folder = shelf.folder(layout);
+    for purpose in CheckoutPurpose::ALL {
+        let folder = purpose.folder(layout);
         for place in entries(&folder)? {
             let tree = name(&place).split('-').next().unwrap_or_default().to_owned();
             let used = modified(&record_of(layout, &place));
@@ -128,8 +130,8 @@ fn under_way(layout: &Layout) -> Result<Vec<Item>, FsError> {
     let mut items: Vec<_> =
         temporary.filter_map(|path| Item::leased(path, Kind::Temporary)).collect();
     for path in entries(&scratch)?.into_iter().filter(|path| path.is_dir()) {
-        let stays = while_held(&path.with_extension("lock"));
-        items.extend(Item::at(path, Kind::Temporary).map(|item| Item { stays, ..item }));
+        let retained = while_held(&path.with_extension("lock"));
+        items.extend(Item::at(path, Kind::Temporary).map(|item| Item { retained, ..item }));
     }
     let own = [
         layout.home(),
@@ -163,8 +165,8 @@ fn environments(layout: &Layout) -> Result<Vec<Item>, FsError> {
         .into_iter()
         .filter(|path| path.is_dir() && !python::is_finished(path));
     let item = |path: PathBuf| {
-        let stays = while_held(&python::lock_of(&path));
-        Item::at(path, Kind::Environment).map(|item| Item { stays, ..item })
+        let retained = while_held(&python::lock_of(&path));
+        Item::at(path, Kind::Environment).map(|item| Item { retained, ..item })
     };
     Ok(unfinished.filter_map(item).collect())
 }
@@ -180,11 +182,11 @@ fn workplaces(layout: &Layout) -> Result<Vec<Item>, FsError> {
     if places.is_empty() {
         return Ok(Vec::new());
     }
-    let stays = while_held(&layout.architect_lock());
+    let retained = while_held(&layout.architect_lock());
     Ok(places
         .into_iter()
         .filter_map(|place| Item::at(place, Kind::Workplace))
-        .map(|item| Item { stays, ..item })
+        .map(|item| Item { retained, ..item })
         .collect())
 }
 
@@ -273,7 +275,7 @@ fn over(repository: &Repository, idle_times: &IdleTimes) -> Result<Vec<Item>, Fa
             path,
             kind: Kind::Conversation,
             used: clock::now(),
-            stays: None,
+            retained: None,
         });
     }
     Ok(over)

@@ -97,7 +97,8 @@ fn buried(layout: &Layout, path: &Path) -> Result<bool, FsError> {
     }
 }
 
-/// Half of a result is seen by its digest, and what else is removed in place is named by nothing.
+/// Removes without a rename first. A partly removed result is detected by its digest; everything
+/// else that is removed in place is unreferenced.
 fn in_place(path: &Path) -> Result<bool, FsError> {
     let is_folder = path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     let removed =

@@ -4,7 +4,7 @@ use super::Selection;
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::telemetry::{self, Signal};
-use crate::world::encryption::{self, SealError, SealingKey};
+use crate::world::encryption::{self, DecryptionError, EncryptionKey};
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::record::Record;
@@ -60,19 +60,19 @@ struct Reading<'a> {
 /// The key, looked up for the first encrypted line.
 struct Keys {
     record: Record,
-    found: OnceCell<Option<SealingKey>>,
+    found: OnceCell<Option<EncryptionKey>>,
 }
 
 impl Reading<'_> {
     fn take(&mut self, line: &str, source: &str) -> Result<(), Failure> {
-        if !encryption::is_sealed(line) {
+        if !encryption::is_encrypted(line) {
             self.add(line);
             return Ok(());
         }
-        match self.keys.key(source)?.open(line) {
+        match self.keys.key(source)?.decrypt(line) {
             Ok(plain) => String::from_utf8_lossy(&plain).lines().for_each(|line| self.add(line)),
-            Err(SealError::Damaged) => self.damaged += 1,
-            Err(SealError::OtherKey) => return Err(self.keys.other(source)),
+            Err(DecryptionError::Damaged) => self.damaged += 1,
+            Err(DecryptionError::OtherKey) => return Err(self.keys.other(source)),
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Reading<'_> {
 }
 
 impl Keys {
-    fn key(&self, source: &str) -> Result<&SealingKey, Failure> {
+    fn key(&self, source: &str) -> Result<&EncryptionKey, Failure> {
         if self.found.get().is_none() {
             let key = telemetry::key_of(&self.record).map_err(|error| {
                 Failure::new(

@@ -14,7 +14,7 @@ use agent_core::formats::manifest::ManifestError;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::formats::suggestion::did_you_mean;
 use agent_core::gate::ledger::LedgerError;
-use agent_core::verification::tip::Breach;
+use agent_core::verification::tip::Violation;
 use agent_core::version::tag;
 use agent_core::version::what::What;
 use semver::{Version, VersionReq};
@@ -40,8 +40,8 @@ pub enum RepositoryError {
     TagElsewhere { version: Version, commit: ObjectId, declared: Version },
     #[error("commit {}{} is not a valid version: {}", commit.short(),
         version.as_ref().map(|version| format!(" ({})", tag(version))).unwrap_or_default(),
-        breach.why())]
-    Unsound { commit: ObjectId, version: Option<Box<Version>>, breach: Breach, mend: String },
+        violation.why())]
+    Unsound { commit: ObjectId, version: Option<Box<Version>>, violation: Violation, hint: String },
 
     // records
     #[error("{head} cannot be joined with {other}")]
@@ -52,7 +52,7 @@ pub enum RepositoryError {
         "{lack}; no version is judged here until it is back, since its attempts have used \
         part of alpha"
     )]
-    LedgerLacks { lack: Lack, mend: String },
+    LedgerLacks { lack: Lack, hint: String },
     #[error("there is no {what} `{id}`")]
     NotInInbox { what: &'static str, id: String },
     #[error("{origin} is not a report of a run: {source}")]
@@ -158,7 +158,7 @@ impl Diagnose for RepositoryError {
                 "tags are immutable: `agent doctor` shows which were moved; `git fetch origin \
                 --tags --force` brings the published ones"
             }
-            Self::Unsound { mend, .. } | Self::LedgerLacks { mend, .. } => mend,
+            Self::Unsound { hint, .. } | Self::LedgerLacks { hint, .. } => hint,
             Self::NotInInbox { .. } => "`agent architect list` shows what there is",
             Self::NoFiring { .. } => "`agent trigger list` shows what fired",
             Self::Outrun { .. } => "run it again; nothing was lost",

@@ -96,7 +96,7 @@ pub fn change(
     id: &str,
     what: &str,
     mut edit: impl FnMut(&mut Firing),
-    settled: &[(Feedback, Status)],
+    feedback: &[(Feedback, Status)],
 ) -> Result<Committed<Firing>, RepositoryError> {
     let mut changed = None;
     let edited = INBOX.edit(&repository.git, |view| {
@@ -106,7 +106,7 @@ pub fn change(
         edit(&mut after);
         changed = Some(after.clone());
         let mut files: Vec<_> =
-            settled.iter().map(|(item, status)| entry(&item.now(status.clone()))).collect();
+            feedback.iter().map(|(item, status)| entry(&item.now(status.clone()))).collect();
         if after != before {
             files.push(file(&after));
         }

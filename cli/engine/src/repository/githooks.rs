@@ -82,7 +82,6 @@ pub enum Standing {
     /// The shim of `agent`, which runs the previous hook first.
     Chained,
     /// A hook that `agent` did not install.
-    #[serde(rename = "somebody-elses")]
     Foreign,
     Missing,
 }

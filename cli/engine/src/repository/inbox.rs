@@ -57,8 +57,8 @@ impl<'a> Inbox<'a> {
         Ok(runs)
     }
 
-    /// The status of items.
-    pub fn settle(
+    /// Records the status of items.
+    pub fn set_status(
         &self,
         items: &[Feedback],
         status: &Status,

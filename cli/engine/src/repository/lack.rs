@@ -49,7 +49,7 @@ impl std::fmt::Display for Lack {
 
 impl Lack {
     /// The command that repairs it.
-    pub fn mend(&self, git: &Git) -> String {
+    pub fn hint(&self, git: &Git) -> String {
         match git.remotes().first() {
             Some(remote) if self.problem == Problem::Absent => {
                 format!(

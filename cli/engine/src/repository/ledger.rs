@@ -117,7 +117,7 @@ impl<'a> LedgerRef<'a> {
     /// Refuses where attempts are missing that a version or this clone recorded.
     pub fn expect_whole(&self) -> Result<(), RepositoryError> {
         match self.lack()?.map_or_else(|| self.never_fetched(), |lack| Ok(Some(lack)))? {
-            Some(lack) => Err(RepositoryError::LedgerLacks { mend: lack.mend(self.git), lack }),
+            Some(lack) => Err(RepositoryError::LedgerLacks { hint: lack.hint(self.git), lack }),
             None => Ok(()),
         }
     }
@@ -243,7 +243,7 @@ fn new_entry(
         schema: SCHEMA.to_owned(),
         index: level.index.expect("the ledger counts"),
         at: clock::rfc3339(clock::now()),
-        asked,
+        test: asked,
         state: state.clone(),
         alpha,
         level: level.value,

@@ -45,7 +45,7 @@ pub struct Repository {
     pub directory: PathBuf,
     pub notices: Notices,
     /// The state for the working tree, as last computed.
-    pub carried: RefCell<Option<LastCarried>>,
+    pub merge_cache: RefCell<Option<CachedMerge>>,
     /// The last versions that were checked and are sound.
     sound: RefCell<VecDeque<Tip>>,
     unrecorded_reported: Cell<bool>,
@@ -81,8 +81,8 @@ pub struct Location {
 impl Location {
     /// Opens the repository, and finishes what a killed command left undone.
     pub fn open(&self) -> Result<Repository, RepositoryError> {
-        let repository = self.look()?;
-        let part = || repository.layout.overlay().map(|overlay| overlay.refusal().again());
+        let repository = self.open_without_recovery()?;
+        let part = || repository.layout.writable_layer().map(|layer| layer.refusal().again());
         if let Some(refusal) = repository.refusal(Writes::Refs).or_else(part) {
             repository.warn_unrecorded(&refusal);
         }
@@ -90,28 +90,28 @@ impl Location {
         Ok(repository)
     }
 
-    /// The same for a command that has to write: a read-only repository is refused before anything
-    /// is done.
+    /// Opens the repository for a command that has to write: a read-only one is refused before
+    /// anything is done.
     pub fn open_to(&self, writes: Writes) -> Result<Repository, RepositoryError> {
         if writes == Writes::Nothing {
             return self.open();
         }
-        let repository = self.look()?;
+        let repository = self.open_without_recovery()?;
         match repository.refusal(writes) {
             Some(refusal) => Err(refusal.into()),
             None => repository.finish().map(|()| repository),
         }
     }
 
-    /// The same without finishing anything: for a hook, which runs in the middle of a git command.
-    pub fn look(&self) -> Result<Repository, RepositoryError> {
+    /// Opens the repository as it is: for a hook, which runs in the middle of a git command.
+    pub fn open_without_recovery(&self) -> Result<Repository, RepositoryError> {
         Ok(Repository::on(Git::discover(&self.directory)?, self))
     }
 }
 
-/// The served state for the code of the working tree.
+/// The three-way merge of the served state with the state file of the working tree.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Carried {
+pub enum MergeOutcome {
     State(Value),
     /// It was changed on both sides, differently, at these places.
     Conflict(Vec<String>),
@@ -122,11 +122,11 @@ pub enum Carried {
     },
 }
 
-/// The same, by all that it depends on.
+/// The last merge, by all that it depends on.
 #[derive(Debug, Clone)]
-pub struct LastCarried {
+pub struct CachedMerge {
     pub key: String,
-    pub carried: Carried,
+    pub outcome: MergeOutcome,
 }
 
 /// The bound of the cache: further versions are checked again.
@@ -147,7 +147,7 @@ impl Repository {
             git,
             directory,
             notices,
-            carried: RefCell::default(),
+            merge_cache: RefCell::default(),
             sound: RefCell::default(),
             unrecorded_reported: Cell::default(),
         }
@@ -162,9 +162,9 @@ impl Repository {
     pub fn refusal(&self, writes: Writes) -> Option<FsError> {
         let home = self
             .layout
-            .overlay()
-            .filter(|overlay| overlay.is_whole())
-            .map(|overlay| overlay.refusal().again());
+            .writable_layer()
+            .filter(|layer| layer.is_whole())
+            .map(|layer| layer.refusal().again());
         match writes {
             Writes::Nothing => None,
             Writes::Home => home,
@@ -185,7 +185,7 @@ impl Repository {
     /// Finishes what a killed command left undone. What cannot be finished now is a warning, and
     /// does not stop a command that only reads.
     pub fn finish(&self) -> Result<(), RepositoryError> {
-        for line in self.git.heal()?.lines() {
+        for line in self.git.repair()?.lines() {
             self.notices.warn(line);
         }
         Ok(())
@@ -217,7 +217,7 @@ impl Repository {
         sound.truncate(SOUND);
     }
 
-    /// The same, where there has to be one.
+    /// The tip of what is served; an error where there is none.
     pub fn expect_tip(&self) -> Result<Tip, RepositoryError> {
         self.tip()?.ok_or_else(|| self.nothing_served())
     }
@@ -240,11 +240,11 @@ impl Repository {
         self.store_of(&manifest.store)
     }
 
-    /// The same by its settings; long waits are reported.
+    /// The object store of these settings; long waits are reported.
     pub fn store_of(&self, settings: &manifest::Store) -> Result<Store, RepositoryError> {
         let store = self.own_store(settings)?.over(&self.layout);
         // further write failures were reported when the repository was opened
-        if self.layout.overlay().is_none()
+        if self.layout.writable_layer().is_none()
             && let Some(refusal) = store.refusal()
         {
             self.warn_unrecorded(&refusal);
@@ -257,8 +257,8 @@ impl Repository {
         Ok(Store::open(settings, self.layout.root())?.waiting(move |text| notices.info(text)))
     }
 
-    /// The same for what a commit names that no ref names yet: the sync before the ref moves makes
-    /// it durable.
+    /// The object store for evidence of a commit that no ref names yet: its objects become durable
+    /// by the sync before the ref moves.
     pub fn store_of_evidence(&self, manifest: &Manifest) -> Result<Store, RepositoryError> {
         Ok(self.own_store(&manifest.store)?.synced_with(self.git.synced_file_system()))
     }
@@ -335,8 +335,8 @@ impl Repository {
         self.notices.warn(text);
     }
 
-    /// The committed outcome; later failures are reported.
-    pub fn settle<T>(&self, committed: Committed<T>) -> T {
+    /// The value of a committed outcome; failures after the commit point are reported.
+    pub fn unpack<T>(&self, committed: Committed<T>) -> T {
         let mut warnings = Warnings::none();
         let value = committed.unpack(&mut warnings);
         self.say(warnings);

@@ -189,7 +189,7 @@ impl Record {
         }
     }
 
-    /// The same, and this clone's own ref has it.
+    /// Like `joined`; this clone's own ref is moved to the commit.
     fn head(&self, git: &Git) -> Result<Committed<Option<ObjectId>>, RepositoryError> {
         let heads = self.view(git)?.commits();
         if heads.len() < 2 {

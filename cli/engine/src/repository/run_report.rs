@@ -41,7 +41,8 @@ pub struct Report {
 pub struct Attempt {
     pub attempt: u32,
     /// The coder's summary.
-    pub said: String,
+    #[serde(rename = "said")]
+    pub summary: String,
     pub commit: Option<ObjectId>,
     pub changed: Vec<String>,
     /// Whether evaluators are among the changed paths.
@@ -49,12 +50,12 @@ pub struct Attempt {
     /// What the change does to the evaluators.
     #[serde(default = "unchanged")]
     pub evaluators: Effect,
-    /// How far the coder was held to its workplace; absent for one that runs no program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<CoderConfinement>,
-    /// What was not as before after the coder had worked.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub traces: Vec<String>,
+    /// How far the coder was confined to its workplace; absent for one that runs no program.
+    #[serde(rename = "held", default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<CoderConfinement>,
+    /// What the coder changed outside of its workplace.
+    #[serde(rename = "traces", default, skip_serializing_if = "Vec::is_empty")]
+    pub outside_changes: Vec<String>,
     pub trials: Vec<TrialReport>,
     /// Why it was not taken.
     pub why: Option<String>,
@@ -62,7 +63,7 @@ pub struct Attempt {
     pub coder_failed: bool,
 }
 
-/// How far a coder was held to its workplace.
+/// How far a coder was confined to its workplace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CoderConfinement {
@@ -217,13 +218,13 @@ impl Attempt {
     pub const fn new(attempt: u32) -> Self {
         Self {
             attempt,
-            said: String::new(),
+            summary: String::new(),
             commit: None,
             changed: Vec::new(),
             protected: false,
             evaluators: Effect::None,
-            held: None,
-            traces: Vec::new(),
+            confinement: None,
+            outside_changes: Vec::new(),
             trials: Vec::new(),
             why: None,
             coder_failed: false,
@@ -231,12 +232,12 @@ impl Attempt {
     }
 
     fn write_to(&self, summary: Option<&str>, page: &mut String) {
-        let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.said);
-        if let Some(held) = self.held {
-            let _ = writeln!(page, "- {}", held.summary());
+        let _ = writeln!(page, "\n## Attempt {}\n\n{}\n", self.attempt, self.summary);
+        if let Some(confinement) = self.confinement {
+            let _ = writeln!(page, "- {}", confinement.summary());
         }
-        for trace in &self.traces {
-            let _ = writeln!(page, "- {trace}");
+        for change in &self.outside_changes {
+            let _ = writeln!(page, "- {change}");
         }
         for path in &self.changed {
             let _ = writeln!(page, "- changed {path}");

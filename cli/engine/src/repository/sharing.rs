@@ -40,7 +40,7 @@ pub fn share(
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
         fetch(git, remote)?;
-        repository.settle(past::share_counts(repository)?);
+        repository.unpack(past::share_counts(repository)?);
         let plan = plan(git, remote, taken)?;
         if !plan.there.is_empty()
             && let Pushed::Conflict { why } = git.push(remote, &plan.there, PrePush::Skipped)?

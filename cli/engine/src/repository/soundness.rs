@@ -8,7 +8,7 @@ use crate::world::git::{ACTIVE, CommitInfo, link};
 use crate::world::store::evaluation_key;
 use agent_core::formats::first_version::FIRST;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::verification::tip::{Breach, evaluation_breach};
+use agent_core::verification::tip::{Violation, evaluation_violation};
 use agent_core::version::promotion::Tip;
 use agent_core::version::tag;
 use semver::Version;
@@ -23,11 +23,11 @@ impl Repository {
             return Ok(tip);
         }
         let info = self.git.commit(commit)?;
-        let breach = match self.git.breach(&info)? {
-            Some(breach) => Some(breach),
-            None => self.evaluation_defect(&info)?.map(Breach::Commit),
+        let violation = match self.git.violation(&info)? {
+            Some(violation) => Some(violation),
+            None => self.evaluation_defect(&info)?.map(Violation::Commit),
         };
-        match (breach, &info.trailers.version, &info.trailers.state) {
+        match (violation, &info.trailers.version, &info.trailers.state) {
             (None, Some(version), Some(revision)) => {
                 let tip = Tip {
                     version: version.clone(),
@@ -37,11 +37,12 @@ impl Repository {
                 self.remember_sound(&tip);
                 Ok(tip)
             }
-            (breach, ..) => Err(self.unsound(&info, breach)),
+            (violation, ..) => Err(self.unsound(&info, violation)),
         }
     }
 
-    /// The same, where it was requested by its version.
+    /// Like `version_at` for a commit that was requested by its version: another version is an
+    /// error.
     pub fn sound_version(
         &self,
         version: &Version,
@@ -67,15 +68,15 @@ impl Repository {
         }
         // an unreadable store does not prevent serving
         let stored = self.store(&manifest)?.get(&evaluation_key(commit.id.as_str())).ok().flatten();
-        Ok(stored.and_then(|stored| evaluation_breach(&link(commit, None, FIRST), &stored)))
+        Ok(stored.and_then(|stored| evaluation_violation(&link(commit, None, FIRST), &stored)))
     }
 
-    fn unsound(&self, commit: &CommitInfo, breach: Option<Breach>) -> RepositoryError {
-        let breach =
-            breach.unwrap_or_else(|| Breach::Commit("it does not declare its state".to_owned()));
+    fn unsound(&self, commit: &CommitInfo, violation: Option<Violation>) -> RepositoryError {
+        let violation = violation
+            .unwrap_or_else(|| Violation::Commit("it does not declare its state".to_owned()));
         let is_tip = self.git.reference(ACTIVE).ok().flatten().as_ref() == Some(&commit.id);
-        let mend = match (&breach, &commit.trailers.version) {
-            (Breach::Tag(_), Some(version)) => format!(
+        let hint = match (&violation, &commit.trailers.version) {
+            (Violation::Tag(_), Some(version)) => format!(
                 "`agent verify` shows which of the two is right; `git fetch origin tag {0} \
                 --force` brings the published tag, and \
                  `{SKIP_HOOKS}=1 git tag --force {0} {1}` makes it again",
@@ -88,8 +89,8 @@ impl Repository {
         RepositoryError::Unsound {
             commit: commit.id.clone(),
             version: commit.trailers.version.clone().map(Box::new),
-            breach,
-            mend,
+            violation,
+            hint,
         }
     }
 
@@ -113,7 +114,7 @@ impl Repository {
     }
 
     fn version_at_quietly(&self, commit: &CommitInfo) -> Option<Tip> {
-        let is_sound = matches!(self.git.breach(commit), Ok(None))
+        let is_sound = matches!(self.git.violation(commit), Ok(None))
             && matches!(self.evaluation_defect(commit), Ok(None));
         let (version, revision) =
             (commit.trailers.version.clone()?, commit.trailers.state.clone()?);

@@ -25,7 +25,7 @@ pub enum Known {
     No,
     Yes,
     /// The Journals of these versions are not here, nor what they counted.
-    Unsure(Vec<Version>),
+    Undetermined(Vec<Version>),
 }
 
 /// The ids in sealed Journals of a version and its ancestors, oldest first.
@@ -35,7 +35,7 @@ struct Covered {
     ids: Vec<IdDigest>,
 }
 
-/// The same as a set, with what is missing of it.
+/// The ids of `Covered` as a set, with the versions whose ids are missing.
 #[derive(Debug)]
 struct Sealed {
     ids: HashSet<IdDigest>,
@@ -159,7 +159,7 @@ impl Sealed {
         } else if self.missing.is_empty() {
             Known::No
         } else {
-            Known::Unsure(self.missing.clone())
+            Known::Undetermined(self.missing.clone())
         }
     }
 }

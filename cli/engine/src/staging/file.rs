@@ -173,7 +173,7 @@ impl JournalFile {
             .and_then(|()| self.file.write_all_at(group, end))
             .map_err(|error| {
                 let error = FsError::while_doing("append to", &self.path)(error);
-                self.take_off(end, group.len(), error)
+                self.truncate_tail(end, group.len(), error)
             })
     }
 
@@ -184,7 +184,7 @@ impl JournalFile {
 
     /// Truncates a group that could not be written or synced, unless others have appended after it.
     /// The lock is held.
-    pub(super) fn take_off(&self, end: u64, length: usize, error: FsError) -> NotCommitted {
+    pub(super) fn truncate_tail(&self, end: u64, length: usize, error: FsError) -> NotCommitted {
         let is_last = || -> Result<bool, FsError> {
             Ok(!self.was_replaced()? && self.read_rest(end + length as u64)?.is_empty())
         };

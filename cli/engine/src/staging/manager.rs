@@ -181,11 +181,11 @@ impl Staging {
             copy: None,
             presence: Some(presence),
         };
-        staging.settle(active)?;
+        staging.fast_forward(active)?;
         let known = folded.into_iter().map(|record| record.after);
         let mut warnings = Warnings::none();
         let notice = warnings
-            .note(staging.view.mend(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND)
+            .note(staging.view.repair(&staging.places, &staging.fold, known, is_new), VIEW_BEHIND)
             .flatten();
         staging.notices.extend(notice);
         staging.notices.retain(|notice| alone || !notice.is_a_delay());
@@ -212,7 +212,7 @@ impl Staging {
         })
     }
 
-    /// The same, when every update in it is durable: what a promotion may build on.
+    /// A snapshot in which every update is durable: what a promotion may build on.
     pub fn durable_snapshot(&mut self) -> Result<Snapshot, StagingError> {
         self.locked(|staging| {
             let snapshot = staging.snapshot()?;
@@ -294,8 +294,9 @@ impl Staging {
             self.release();
         }
         if let Err(error) = self.file.sync() {
-            return self
-                .locked(|staging| Err(staging.file.take_off(at, group.bytes.len(), error).into()));
+            return self.locked(|staging| {
+                Err(staging.file.truncate_tail(at, group.bytes.len(), error).into())
+            });
         }
         let records = group.records.clone();
         self.end = End::of(&group.bytes, at + group.bytes.len() as u64);

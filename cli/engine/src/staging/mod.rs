@@ -32,7 +32,7 @@ mod succession;
 mod view;
 mod withdrawal;
 
-pub use agent_core::state::journal::rewriting::{InTurn, Replay, Replayed};
+pub use agent_core::state::journal::rewriting::{BatchOutcome, Replay, Replayed};
 pub use counted::Known;
 pub use error::StagingError;
 pub use idle::Idle;

@@ -149,7 +149,7 @@ impl Staging {
         Ok(warnings)
     }
 
-    /// The same where the fold of the next Journal is known and has every id of this one.
+    /// Like `succeed`, where the fold of the next Journal is known and has every id of this one.
     pub(super) fn succeed_as(&mut self, next: &[u8], fold: Fold) -> Result<Warnings, StagingError> {
         let mut warnings = self.places.replace(&self.places.current(), next)?;
         let reopened = JournalFile::reopen(&self.places.current());
@@ -166,7 +166,7 @@ impl Staging {
 
     /// Brings a Journal that is based on an earlier active forward, where that takes no Tuner: it
     /// was sealed, or it is empty.
-    pub(super) fn settle(&mut self, active: &Active) -> Result<(), StagingError> {
+    pub(super) fn fast_forward(&mut self, active: &Active) -> Result<(), StagingError> {
         if self.fold.base.commit == active.base.commit {
             return Ok(());
         }
@@ -336,7 +336,7 @@ impl Staging {
         let fresh = Fold::begin(&next).map_err(places.damaged())?;
         let known: Vec<_> = fold.iter().map(|fold| fold.revision.clone()).collect();
         let mut warnings = places.replace(&places.current(), &next)?;
-        warnings.note(View::new().mend(&places, &fresh, known, true), VIEW_BEHIND);
+        warnings.note(View::new().repair(&places, &fresh, known, true), VIEW_BEHIND);
         Ok(Committed {
             value: Discarded { updates: fold.map(|fold| fold.next - fold.first), kept },
             warnings,

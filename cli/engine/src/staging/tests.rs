@@ -327,7 +327,7 @@ fn a_group_that_others_built_on_is_not_truncated() {
         let error = FsError::while_doing("sync", &staging.places.current())(std::io::Error::from(
             std::io::ErrorKind::Other,
         ));
-        StagingError::from(staging.file.take_off(at, length, error))
+        StagingError::from(staging.file.truncate_tail(at, length, error))
     };
     tune(&mut one, "s-1", 1);
     let at = one.fold.end;
@@ -808,9 +808,15 @@ fn ids_count_only_on_the_path_to_the_base() {
     // a version whose Journal is not here leaves it open, and nothing else is written down
     let theirs = place.publish("theirs", 2, &active(1), None);
     let mut staging = place.open_on(&theirs).unwrap();
-    assert_eq!(staging.has_counted("s-1").unwrap(), Known::Unsure(vec![Version::new(0, 1, 2)]));
+    assert_eq!(
+        staging.has_counted("s-1").unwrap(),
+        Known::Undetermined(vec![Version::new(0, 1, 2)])
+    );
     tune(&mut staging, "t-1", 1);
-    assert_eq!(staging.has_counted("s-1").unwrap(), Known::Unsure(vec![Version::new(0, 1, 2)]));
+    assert_eq!(
+        staging.has_counted("s-1").unwrap(),
+        Known::Undetermined(vec![Version::new(0, 1, 2)])
+    );
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub enum Notice {
         versions: Vec<Version>,
         updates: u64,
     },
-    /// The same, but their Journals cannot be found.
+    /// Versions lost the race for `active`, and their Journals cannot be found.
     NotReturned {
         versions: Vec<Version>,
     },
@@ -146,7 +146,7 @@ impl View {
 
     /// Compares the view with the Journal's end and rebuilds it; a state that is not in the Journal
     /// is moved to `set-aside/`. The lock is held.
-    pub(super) fn mend(
+    pub(super) fn repair(
         &mut self,
         places: &Places,
         fold: &Fold,

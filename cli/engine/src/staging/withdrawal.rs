@@ -21,7 +21,7 @@ use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::Rules;
 use agent_core::state::journal::rewriting::{
-    InTurn, Needed, Replay, Replayed, Rewriting, Rewritten, ends_of, without_content,
+    BatchOutcome, Needed, Replay, Replayed, Rewriting, Rewritten, ends_of, without_content,
 };
 use agent_core::state::journal::{self, Draft, Fold, Heading, JournalError, Record};
 use semver::Version;
@@ -135,7 +135,7 @@ impl Staging {
         &mut self,
         selected: Selected,
         rules: &Rules,
-        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
+        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<BatchOutcome>, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         let outcome = self.withdraw_locked(selected, rules, replay).await;
         self.release();
@@ -146,7 +146,7 @@ impl Staging {
         &mut self,
         selected: Selected,
         rules: &Rules,
-        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
+        replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<BatchOutcome>, E>,
     ) -> Result<Committed<Withdrawn>, E> {
         self.drop_torn_tail()?;
         let before = self.fold.revision.clone();
@@ -208,7 +208,7 @@ impl Found {
         Ok(found)
     }
 
-    /// The same after other records have withdrawn some: these are left out.
+    /// The records without those that later records have withdrawn.
     fn without(mut self, gone: &HashSet<String>) -> Self {
         let is_gone = |id: &str| !gone.is_empty() && gone.contains(&journal::withdrawal_id(id));
         self.signals.retain(|id| is_gone(id));
@@ -260,7 +260,7 @@ fn joined(
 async fn without<E: From<StagingError>>(
     mut next: Rewriting<'_>,
     places: &Places,
-    mut replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<InTurn>, E>,
+    mut replay: impl AsyncFnMut(&Value, &[Record]) -> Result<Vec<BatchOutcome>, E>,
 ) -> Result<Rewritten, E> {
     let damaged = |error| places.damaged()(error);
     while let Some(needed) = next.needed().map_err(damaged)? {

@@ -67,7 +67,8 @@ pub struct Outcome {
 #[derive(Debug, Serialize)]
 struct ManualStep {
     what: String,
-    mend: String,
+    #[serde(rename = "mend")]
+    hint: String,
 }
 
 /// Staging on what is served.
@@ -97,7 +98,7 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
     for _ in 0..ATTEMPTS {
         let snapshot = observed::snapshot(repository, remote.as_deref())?;
         let steps = sync::plan(&snapshot).map_err(|conflict| {
-            Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.mend)
+            Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.hint)
         })?;
         let mut run = Run { repository, outcome: Outcome::of(&snapshot) };
         if options.dry_run {
@@ -126,7 +127,8 @@ pub fn fetch(git: &Git, remote: &str) -> Result<Option<Served>, Failure> {
 #[derive(Debug, Clone, Serialize)]
 pub struct MainLacks {
     pub lacks: Version,
-    pub mend: &'static str,
+    #[serde(rename = "mend")]
+    pub hint: &'static str,
 }
 
 /// What is left to do on `main` after a version was made.
@@ -135,12 +137,12 @@ pub fn main_lacks(repository: &Repository) -> Result<Option<MainLacks>, Failure>
     let Some(served) = git.reference(ACTIVE)? else { return Ok(None) };
     let remote = remote(git, None).ok().flatten();
     let main = observed::main(git, remote.as_deref(), &served)?;
-    Ok(main.mend().map(|(lacks, mend)| MainLacks { lacks: lacks.clone(), mend }))
+    Ok(main.hint().map(|(lacks, hint)| MainLacks { lacks: lacks.clone(), hint }))
 }
 
 /// Refuses where the remote that the manifest names serves what this clone lacks: a version made
 /// now would fork history. An offline clone continues with a warning.
-pub fn expect_level(repository: &Repository) -> Result<(), Failure> {
+pub fn expect_up_to_date(repository: &Repository) -> Result<(), Failure> {
     let git = &repository.git;
     let Some(remote) =
         repository.served_manifest().and_then(|manifest| manifest.remote).map(|remote| remote.name)
@@ -202,7 +204,7 @@ fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
 impl Outcome {
     fn of(snapshot: &Snapshot) -> Self {
         let served = sync::served(snapshot);
-        let left = sync::left(snapshot).into_iter().map(|(what, mend)| ManualStep { what, mend });
+        let left = sync::left(snapshot).into_iter().map(|(what, hint)| ManualStep { what, hint });
         Self {
             schema: SCHEMA,
             done: false,
@@ -231,7 +233,7 @@ impl Outcome {
 
     /// What is left to the user, with the command that does it.
     pub fn left(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.left.iter().map(|left| (left.what.as_str(), left.mend.as_str()))
+        self.left.iter().map(|left| (left.what.as_str(), left.hint.as_str()))
     }
 
     /// The served version, for display.
@@ -286,7 +288,7 @@ impl Run<'_> {
 
     fn moved(&self, change: Move) -> Result<bool, GitError> {
         let moved = self.git().move_legally(change, REASON)?;
-        Ok(matches!(self.repository.settle(moved), Moved::All))
+        Ok(matches!(self.repository.unpack(moved), Moved::All))
     }
 
     fn keep(&mut self, lost: &Superseded) -> Result<bool, Failure> {
@@ -358,7 +360,7 @@ impl Run<'_> {
 
     fn share(&mut self, remote: &str) -> Result<bool, Failure> {
         let shared =
-            self.repository.settle(sharing::share(self.repository, remote, &BTreeSet::new())?);
+            self.repository.unpack(sharing::share(self.repository, remote, &BTreeSet::new())?);
         if !shared.is_empty() {
             self.outcome.did(format!("pushed to {remote}: {}", shared.join(", ")));
             self.outcome.pushed.extend(shared);

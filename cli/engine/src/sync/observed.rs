@@ -6,7 +6,7 @@ use crate::repository::lineage;
 use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::object_id::ObjectId;
-use agent_core::verification::tip::Breach;
+use agent_core::verification::tip::Violation;
 use agent_core::version::record_refs::{self, OWN, RefPurpose};
 use agent_core::version::release::Lacked;
 use agent_core::version::sync::{
@@ -124,14 +124,14 @@ fn standing(
 /// of this clone follow.
 fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     let served = version(git, there, &format!("active of {remote}"))?;
-    match git.breach(&git.commit(there)?)? {
-        Some(Breach::Commit(why)) => Err(Failure::input(format!(
+    match git.violation(&git.commit(there)?)? {
+        Some(Violation::Commit(why)) => Err(Failure::input(format!(
             "active of {remote} is at {served}, which is not a valid version: {why}"
         ))
         .with_hint(format!(
             "nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more"
         ))),
-        Some(Breach::Tag(_)) | None => Ok(served),
+        Some(Violation::Tag(_)) | None => Ok(served),
     }
 }
 

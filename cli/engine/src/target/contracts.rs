@@ -37,8 +37,8 @@ pub fn assessed(
     Ok(assess(&ends.0, &ends.1, &messages(from, to, repository)?))
 }
 
-/// The same between two commits from what is kept of their Contracts; `None` where it does not do.
-/// Starts nothing.
+/// The bump between two commits by their cached Contracts; `None` where these do not suffice.
+/// Starts no child.
 pub fn assessed_from_kept(
     repository: &Repository,
     from: &CommitInfo,
@@ -150,7 +150,7 @@ fn recorded(target: &Target, repository: &Repository) -> Result<Contract, Target
     let Some(code) = &target.code else {
         return listed(target, repository).map(|(contract, _)| contract);
     };
-    // what is kept is only found sooner: a store that does not answer is left out
+    // the store is a cache here: while it is unavailable, each look-up is a miss
     let store = repository.store(&target.manifest)?.briefly();
     let key = kept_key(code);
     if let Some(contract) =
@@ -212,8 +212,8 @@ async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Discovery>, ChildErro
 async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
     let child = Child::start_as(spec, &Opening::with_every_capability()).await?;
     let tools = child.tools().await;
-    let greeting = child.greeting().clone();
-    let mut discovery = Discovery::new(Some(greeting), None, Vec::new());
+    let initialize_result = child.initialize_result().clone();
+    let mut discovery = Discovery::new(Some(initialize_result), None, Vec::new());
     for (capability, method, member) in LISTS {
         if discovery.capabilities(Era::Handshake)[capability].is_object()
             // a list that fails is requested again on demand
@@ -241,7 +241,9 @@ async fn stateless(spec: &ChildSpec) -> Result<Option<(Value, Vec<Value>)>, Chil
     // it
     let Ok(child) = Child::open(spec, &Opening::Stateless).await else { return Ok(None) };
     let discovery = match child.era() {
-        Era::Stateless => child.tools().await.ok().map(|tools| (child.greeting().clone(), tools)),
+        Era::Stateless => {
+            child.tools().await.ok().map(|tools| (child.initialize_result().clone(), tools))
+        }
         Era::Handshake => None,
     };
     child.end().await;

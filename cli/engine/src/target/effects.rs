@@ -84,7 +84,7 @@ pub struct SignalEffects {
     batch: BatchLimits,
     /// In US dollars, by all signals so far.
     spent: f64,
-    /// By the id of a signal that is not settled yet.
+    /// By the id of a signal without an outcome yet.
     supplies: HashMap<String, Supply>,
 }
 
@@ -103,7 +103,7 @@ impl SignalEffects {
         Ok(&self.supplies[signal])
     }
 
-    pub fn settled(&mut self, signal: &str) {
+    pub fn finish(&mut self, signal: &str) {
         self.supplies.remove(signal);
     }
 

@@ -236,11 +236,11 @@ impl<'a> Files<'a> {
         for path in self.manifest.evaluators.import.iter().chain(&self.manifest.python.lock) {
             let below = self.source.below(self.git, path.trim_end_matches('/'))?;
             if below.is_empty() {
-                let mend = "commit the file, or do not name it";
+                let hint = "commit the file, or do not name it";
                 return Err(DocumentError::new(
                     manifest::FILE,
                     format!("it names {path}, which is not there"),
-                    mend,
+                    hint,
                 )
                 .into());
             }

@@ -2,7 +2,6 @@
 //! its evaluators.
 
 pub mod call;
-pub mod carried;
 pub mod confinement;
 pub mod contracts;
 mod definition;
@@ -16,6 +15,7 @@ pub mod replay;
 mod resolution;
 pub mod runner;
 pub mod spec;
+pub mod state_merge;
 pub mod tuner;
 pub mod withdrawal;
 

@@ -31,7 +31,7 @@ pub fn key(target: &Target) -> &str {
     target.manifest.runner.overlay.as_deref().unwrap_or(KEY)
 }
 
-/// The same, which has to fit these tools of the Runner.
+/// The overlay of a target; an error where it does not fit these tools of the Runner.
 pub fn fitting(target: &Target, tools: &[Value]) -> Result<Option<Overlay>, TargetError> {
     let Some(overlay) = of(target)? else { return Ok(None) };
     let (overlay, faults) = overlay.fitted(tools);
@@ -61,7 +61,8 @@ pub fn misfit(target: &Target, faults: &[Fault]) -> TargetError {
     }
 }
 
-/// The same, where the tools are those of its Contract, which is found only if there is an overlay.
+/// Like `fitting`, with the tools of the target's Contract, which is found only if there is an
+/// overlay.
 pub fn checked(target: &Target, repository: &Repository) -> Result<Option<Overlay>, TargetError> {
     if of(target)?.is_none() {
         return Ok(None);
@@ -99,7 +100,7 @@ pub fn over(contract: Contract, target: &Target) -> Result<Contract, TargetError
     Ok(presented(contract, overlay))
 }
 
-/// The same with any overlay, as far as it fits.
+/// A Contract with any overlay over it, as far as that fits.
 pub fn presented(mut contract: Contract, overlay: Option<Overlay>) -> Contract {
     if let Some(overlay) = overlay {
         let tools = tools_of(&contract);

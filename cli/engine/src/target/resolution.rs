@@ -2,10 +2,10 @@
 
 use crate::conversations::Header;
 use crate::repository::{Repository, manifest_on_disk, state_value};
-use crate::target::carried::{self, Beside};
 use crate::target::definition::{State, Target};
 use crate::target::error::TargetError;
-use crate::world::checkout::{Checkout, Compiler, LinkTo, Shelf};
+use crate::target::state_merge::{self, WorkingCopy};
+use crate::world::checkout::{Checkout, CheckoutPurpose, Compiler, LinkTo};
 use crate::world::git::{CommitSpec, STATE_FILE, TreeEdit};
 use crate::world::node::{MODULES, Packages};
 use crate::world::state_file::StateFile;
@@ -35,8 +35,9 @@ impl Repository {
         }
     }
 
-    /// The same for a tier. The working tree is tested as a snapshot, in a separate checkout: its
-    /// results are stored by tree, so they must not depend on other files in the user's folder.
+    /// The target that a tier runs on. The working tree is tested as a snapshot, in a separate
+    /// checkout: its results are stored by tree, so they must not depend on other files in the
+    /// user's folder.
     pub fn target_to_test(&self, what: &What) -> Result<Target, TargetError> {
         if *what != What::Worktree {
             return self.target(what);
@@ -95,7 +96,7 @@ impl Repository {
 
     /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that
     /// it is, or is to be made on.
-    pub fn carried_target(&self, target: Target, on: &ObjectId) -> Result<Target, TargetError> {
+    pub fn with_merged_state(&self, target: Target, on: &ObjectId) -> Result<Target, TargetError> {
         let tree = target.tree.clone().expect("a tree is tested");
         let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
         match self.tip()? {
@@ -111,39 +112,41 @@ impl Repository {
         tip: &Tip,
         on: &ObjectId,
     ) -> Result<Target, TargetError> {
-        target.state = self.carried_state(&target, copy, tip, on)?;
+        target.state = self.merged_state(&target, copy, tip, on)?;
         if let Some(tree) = &target.tree {
             target.tree = Some(self.with_state(tree, &target.state.revision)?);
         }
         Ok(target)
     }
 
-    fn carried_state(
+    fn merged_state(
         &self,
         code: &Target,
         copy: &[u8],
         tip: &Tip,
         on: &ObjectId,
     ) -> Result<State, TargetError> {
-        let schema = carried::schema_id(self, code)?;
+        let schema = state_merge::schema_id(self, code)?;
         let served = || {
             self.state_of(
                 &self.git.blob(&tip.revision)?,
                 &format!("{}:{STATE_FILE}", tip.commit.short()),
             )
         };
-        if carried::is_as_served(self, tip, (schema.as_ref(), &ObjectId::of_blob(copy)), on)? {
+        if state_merge::is_as_served(self, tip, (schema.as_ref(), &ObjectId::of_blob(copy)), on)? {
             return served();
         }
-        let Some(carried) = carried::for_worktree(self, tip, Beside { code, copy, on })? else {
+        let Some(merged) =
+            state_merge::for_worktree(self, tip, WorkingCopy { code, state: copy, on })?
+        else {
             return self.state_of(copy, STATE_FILE);
         };
         let served = served()?;
-        if canonical::revision(&carried) == canonical::revision(&served.value) {
+        if canonical::revision(&merged) == canonical::revision(&served.value) {
             return Ok(served);
         }
-        self.git.write_blob(&canonical::to_bytes(&carried))?;
-        self.materialised(&carried)
+        self.git.write_blob(&canonical::to_bytes(&merged))?;
+        self.materialised(&merged)
     }
 
     /// The served version, and the commit of the working tree. None where either is missing; a
@@ -276,7 +279,7 @@ impl Repository {
         let checkout = Checkout::of(
             &self.git,
             &self.layout,
-            Shelf::Code,
+            CheckoutPurpose::Code,
             &self.git.with_submodules(code)?,
             compiler,
             self.packages(code, manifest)?,

@@ -7,7 +7,7 @@ use crate::target::definition::Target;
 use crate::target::error::TargetError;
 use crate::target::evaluators::{Evaluators, Judging, SCORERS};
 use crate::templates;
-use crate::world::checkout::{Checkout, Compiler, Shelf, Verified};
+use crate::world::checkout::{Checkout, CheckoutPurpose, Compiler, Verified};
 use crate::world::env;
 use crate::world::fs;
 use crate::world::git::{Mode, TreeEdit};
@@ -26,7 +26,7 @@ pub fn runner(target: &Target, repository: &Repository) -> Result<ChildSpec, Tar
     runner_on(verified.as_ref(), target, repository)
 }
 
-/// The same on a checkout that was just verified.
+/// Like `runner`, on a checkout that was just verified.
 pub fn runner_on(
     verified: Option<&Verified>,
     target: &Target,
@@ -54,7 +54,7 @@ pub fn verified(target: &Target, repository: &Repository) -> Result<Option<Verif
 
 fn verify(checkout: &Checkout, of: &str, repository: &Repository) -> Result<Verified, TargetError> {
     let verified = checkout.verify(&repository.git)?;
-    if let Some(difference) = &verified.mended {
+    if let Some(difference) = &verified.repaired {
         let place = checkout.path().display();
         repository.notices.warn(format!(
             "the checkout of {of} differed from git: {difference}; it was recreated ({place})"
@@ -188,7 +188,7 @@ pub fn scorer(
     let checkout = Checkout::of(
         git,
         layout,
-        Shelf::Evaluators,
+        CheckoutPurpose::Evaluators,
         &git.edit_tree(None, &files)?,
         compiler,
         None,

@@ -5,7 +5,7 @@ use crate::child::{CallResult, Child, ChildError, ChildSpec, client_info};
 use crate::conversations::{self, ConversationError, Reward};
 use crate::repository::Repository;
 use crate::staging::{
-    Active, Append, InTurn, Known, Rebased, Replay, Replayed, Staging, StagingError,
+    Active, Append, BatchOutcome, Known, Rebased, Replay, Replayed, Staging, StagingError,
 };
 use crate::target::confinement::{self, Scratch};
 use crate::target::contracts;
@@ -44,7 +44,7 @@ use tokio::sync::mpsc;
 const GROUP_SIGNALS: usize = 128;
 const GROUP_TIME: Duration = Duration::from_millis(200);
 /// Races lost in a row before staging is held while the Tuner is called.
-const PATIENCE: u32 = 1;
+const RACES_BEFORE_LOCK: u32 = 1;
 
 /// What the Tuner made of one signal.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Tuner {
         Self::start_within(target.manifest.limits.memory(), repository, target).await
     }
 
-    /// The same under another limit of memory.
+    /// Like `start`, under another memory limit.
     pub async fn start_within(
         memory: Option<u64>,
         repository: &Repository,
@@ -125,7 +125,7 @@ impl Tuner {
         let (mut spec, scratch) = confined(repository, target)?;
         spec.memory = memory;
         let child = Child::start(&spec).await?;
-        let offered = &child.greeting()["capabilities"]["experimental"];
+        let offered = &child.initialize_result()["capabilities"]["experimental"];
         let offers_replays = offered.get(wire::REPLAY).is_some();
         let tools = child.tools().await?.iter().filter_map(tool_entry).collect();
         Ok(Self {
@@ -272,7 +272,7 @@ impl Tuner {
         &self,
         state: &Value,
         records: &[Record],
-    ) -> Result<Vec<InTurn>, TuningError> {
+    ) -> Result<Vec<BatchOutcome>, TuningError> {
         if records.len() > 1 && self.replays_in_turn.load(Ordering::Relaxed) {
             let replays = self.request_replays(state, records).await?;
             if !replays.is_empty() {
@@ -281,7 +281,7 @@ impl Tuner {
         }
         match records.first() {
             None => Ok(Vec::new()),
-            Some(record) => Ok(vec![InTurn::Replay(self.replay(state, record).await?)]),
+            Some(record) => Ok(vec![BatchOutcome::Replay(self.replay(state, record).await?)]),
         }
     }
 
@@ -289,7 +289,7 @@ impl Tuner {
         &self,
         state: &Value,
         records: &[Record],
-    ) -> Result<Vec<InTurn>, TuningError> {
+    ) -> Result<Vec<BatchOutcome>, TuningError> {
         let calls: Vec<_> = records.iter().map(|record| self.call_of_replay(record)).collect();
         let state = json!({ "value": canonical::normal(state) });
         let mut meta = Map::from_iter([(wire::STATE.to_owned(), state)]);
@@ -339,14 +339,14 @@ pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Stagi
     brought_forward(repository.staging()?, tuner, repository).await
 }
 
-/// The same of staging that is open.
+/// Like `staging_for`, for staging that is open already.
 pub async fn brought_forward(
     mut staging: Staging,
     tuner: &Tuner,
     repository: &Repository,
 ) -> Result<Staging, TargetError> {
     let active = repository.active()?;
-    let rebased = repository.settle(rebase(&mut staging, &active, tuner).await?);
+    let rebased = repository.unpack(rebase(&mut staging, &active, tuner).await?);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(staging)
 }
@@ -371,7 +371,7 @@ pub fn replay(
             async |_: &Value, _: &Record| Ok::<_, StagingError>(Replayed::Unchanged.into());
         event_loop::block_on(staging.rebase(active, unused))??
     };
-    let rebased = repository.settle(rebased);
+    let rebased = repository.unpack(rebased);
     rebased.lines(&active.base.version).into_iter().for_each(|line| repository.notices.warn(line));
     Ok(rebased)
 }
@@ -407,14 +407,14 @@ fn touched_in(result: &CallResult) -> Option<Vec<String>> {
 }
 
 /// A result of a replay in turn; `None` where it is to be replayed by itself.
-fn in_turn(result: &Value) -> Option<InTurn> {
+fn in_turn(result: &Value) -> Option<BatchOutcome> {
     let meta = &result["_meta"];
     let touched = serde_json::from_value(meta[wire::TOUCHED].clone()).ok()?;
     let change = match meta[wire::STATE].get("change") {
         Some(change) => serde_json::from_value(change.clone()).ok()?,
         None => Patch(Vec::new()),
     };
-    Some(InTurn::Change(change, touched))
+    Some(BatchOutcome::Change(change, touched))
 }
 
 /// Arguments with the conversation's id, where the tool takes it and they lack it.
@@ -466,13 +466,13 @@ impl Rejected {
 
 /// The outcome of a signal; `Applied` is reported once it is durable.
 #[derive(Debug)]
-pub enum Settled {
+pub enum SignalOutcome {
     Applied(Signal, CallResult),
     Duplicate(Signal),
     /// The Tuner refused it, or its state may not be.
     Rejected(Rejected),
     /// It is not known here whether its id was counted before.
-    Unsure(Rejected),
+    Undetermined(Rejected),
     /// The line was no signal.
     Malformed(Rejected),
 }
@@ -491,7 +491,7 @@ pub struct Outcome {
 
 /// The current state of a dry run.
 #[derive(Debug)]
-pub struct Dry {
+pub struct DryRun {
     pub state: Value,
     /// Of the signals so far: by id, digests of their content.
     pub ids: HashMap<String, String>,
@@ -503,11 +503,11 @@ pub struct Batch<'a> {
     pub tuner: &'a Tuner,
     pub layout: &'a Layout,
     /// Nothing is appended, only tried.
-    pub dry: Option<Dry>,
+    pub dry_run: Option<DryRun>,
     /// Signals are taken though it is not known whether their ids were counted before.
     pub unchecked: bool,
     pub effects: &'a mut SignalEffects,
-    pub listener: &'a mut dyn FnMut(Settled),
+    pub listener: &'a mut dyn FnMut(SignalOutcome),
 }
 
 /// The outcome of one pass over the head of the queue, before it is appended.
@@ -515,7 +515,7 @@ struct Attempt {
     expected: ObjectId,
     state: Value,
     drafts: Vec<Draft>,
-    settled: Vec<Settled>,
+    outcomes: Vec<SignalOutcome>,
     judged: Vec<Judged>,
     /// How many signals of the queue it covers.
     taken: usize,
@@ -526,8 +526,8 @@ struct Attempt {
 
 /// The outcome of one signal in an attempt.
 #[expect(clippy::large_enum_variant, reason = "each value is taken apart at once")]
-enum One {
-    Settled(Settled),
+enum SignalStep {
+    Done(SignalOutcome),
     /// It goes on once these effects have results.
     Requests(Vec<Keyed>),
 }
@@ -597,13 +597,13 @@ impl Batch<'_> {
     async fn group(&mut self, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) -> Vec<Keyed> {
         let mut requests = Vec::new();
         for lost in 0.. {
-            let attempt = self.attempt(queue, lost >= PATIENCE).await;
+            let attempt = self.attempt(queue, lost >= RACES_BEFORE_LOCK).await;
             match attempt.and_then(|mut attempt| {
                 Ok((self.commit(&mut attempt)?.unpack(&mut outcome.warnings), attempt))
             }) {
                 Ok((true, mut attempt)) => {
                     requests = std::mem::take(&mut attempt.requests);
-                    self.settle(attempt, queue, outcome);
+                    self.acknowledge(attempt, queue, outcome);
                     break;
                 }
                 Ok((false, Attempt { failure: Some(failure), .. })) | Err(failure) => {
@@ -617,17 +617,22 @@ impl Batch<'_> {
         requests
     }
 
-    /// The signals of an attempt are durable.
-    fn settle(&mut self, attempt: Attempt, queue: &mut VecDeque<Incoming>, outcome: &mut Outcome) {
+    /// Reports the signals of an attempt, which are durable now.
+    fn acknowledge(
+        &mut self,
+        attempt: Attempt,
+        queue: &mut VecDeque<Incoming>,
+        outcome: &mut Outcome,
+    ) {
         for signal in queue.drain(..attempt.taken).flatten() {
-            self.effects.settled(&signal.id);
+            self.effects.finish(&signal.id);
         }
         outcome.before.get_or_insert(attempt.expected);
         outcome.after = Some(canonical::revision(&attempt.state));
         outcome.failure = attempt.failure;
         attempt.judged.iter().for_each(Judged::record);
-        self.note_rewards(&attempt.settled, &mut outcome.warnings);
-        attempt.settled.into_iter().for_each(&mut *self.listener);
+        self.note_rewards(&attempt.outcomes, &mut outcome.warnings);
+        attempt.outcomes.into_iter().for_each(&mut *self.listener);
     }
 
     /// The effects that the first signal of the queue requests. Staging is free meanwhile.
@@ -639,7 +644,7 @@ impl Batch<'_> {
     ) {
         let Some(Ok(signal)) = queue.front() else { return };
         let outside = requests.iter().find(|one| one.request.is_outside());
-        let carried_out = match outside.filter(|_| self.dry.is_some()) {
+        let carried_out = match outside.filter(|_| self.dry_run.is_some()) {
             Some(one) => Err(EffectError::Refused(format!(
                 "it requests {}, which a dry run does not send",
                 one.request.shown()
@@ -652,18 +657,18 @@ impl Batch<'_> {
                 outcome.failure = Some(TuningError::Effect(failure));
             }
             Err(EffectError::Refused(error)) => {
-                self.effects.settled(&signal.id);
+                self.effects.finish(&signal.id);
                 let rejected = Rejected::of(signal, error);
                 queue.pop_front();
-                (self.listener)(Settled::Rejected(rejected));
+                (self.listener)(SignalOutcome::Rejected(rejected));
             }
         }
     }
 
     /// A copy beside the conversation, for display; staging is authoritative.
-    fn note_rewards(&self, settled: &[Settled], warnings: &mut Warnings) {
-        let applied = settled.iter().filter_map(|settled| match settled {
-            Settled::Applied(signal, _) if self.dry.is_none() => Some(signal),
+    fn note_rewards(&self, outcomes: &[SignalOutcome], warnings: &mut Warnings) {
+        let applied = outcomes.iter().filter_map(|outcome| match outcome {
+            SignalOutcome::Applied(signal, _) if self.dry_run.is_none() => Some(signal),
             _ => None,
         });
         for signal in applied {
@@ -691,12 +696,12 @@ impl Batch<'_> {
             self.staging.hold_until_appended()?;
         }
         let snapshot = self.staging.snapshot()?;
-        let state = self.dry.as_ref().map_or(snapshot.state, |dry| dry.state.clone());
+        let state = self.dry_run.as_ref().map_or(snapshot.state, |run| run.state.clone());
         let mut attempt = Attempt {
             expected: snapshot.revision,
             state,
             drafts: Vec::new(),
-            settled: Vec::new(),
+            outcomes: Vec::new(),
             judged: Vec::new(),
             taken: 0,
             requests: Vec::new(),
@@ -707,36 +712,38 @@ impl Batch<'_> {
         let began = Instant::now();
         for incoming in queue {
             let outcome = match incoming {
-                Err(rejected) => Ok(Settled::Malformed(rejected.clone())),
+                Err(rejected) => Ok(SignalOutcome::Malformed(rejected.clone())),
                 Ok(signal) if ids.contains_key(&signal.id) => {
                     Ok(again(signal, ids.get(&signal.id)))
                 }
                 Ok(signal) => match self.has_counted(signal)? {
                     Known::Yes => Ok(again(signal, self.content_counted(signal)?.as_ref())),
-                    Known::Unsure(versions) if !self.unchecked => {
-                        Ok(Settled::Unsure(unsure(signal, &versions)))
+                    Known::Undetermined(versions) if !self.unchecked => {
+                        Ok(SignalOutcome::Undetermined(undetermined(signal, &versions)))
                     }
-                    Known::No | Known::Unsure(_) => {
+                    Known::No | Known::Undetermined(_) => {
                         match self.one(signal, &mut known, &mut attempt).await {
-                            Ok(One::Requests(requests)) => {
+                            Ok(SignalStep::Requests(requests)) => {
                                 attempt.requests = requests;
                                 break;
                             }
-                            Ok(One::Settled(settled)) => Ok(settled),
+                            Ok(SignalStep::Done(outcome)) => Ok(outcome),
                             Err(failure) => Err(failure),
                         }
                     }
                 },
             };
             match outcome {
-                Ok(settled) => attempt.settled.push(settled),
+                Ok(outcome) => attempt.outcomes.push(outcome),
                 Err(failure) => {
                     attempt.failure = Some(failure);
                     break;
                 }
             }
             attempt.taken += 1;
-            if let (Ok(signal), Some(Settled::Applied(..))) = (incoming, attempt.settled.last()) {
+            if let (Ok(signal), Some(SignalOutcome::Applied(..))) =
+                (incoming, attempt.outcomes.last())
+            {
                 ids.insert(signal.id.clone(), signal.content());
             }
             if began.elapsed() > GROUP_TIME {
@@ -747,7 +754,7 @@ impl Batch<'_> {
     }
 
     fn has_counted(&mut self, signal: &Signal) -> Result<Known, StagingError> {
-        if self.dry.as_ref().is_some_and(|dry| dry.ids.contains_key(&signal.id)) {
+        if self.dry_run.as_ref().is_some_and(|run| run.ids.contains_key(&signal.id)) {
             return Ok(Known::Yes);
         }
         Ok(if signal.is_new { Known::No } else { self.staging.has_counted(&signal.id)? })
@@ -755,7 +762,7 @@ impl Batch<'_> {
 
     /// The content of the counted signal with this id, as far as it is available.
     fn content_counted(&mut self, signal: &Signal) -> Result<Option<String>, StagingError> {
-        match self.dry.as_ref().and_then(|dry| dry.ids.get(&signal.id)) {
+        match self.dry_run.as_ref().and_then(|run| run.ids.get(&signal.id)) {
             Some(content) => Ok(Some(content.clone())),
             None => self.staging.counted_content(&signal.id),
         }
@@ -766,8 +773,9 @@ impl Batch<'_> {
         signal: &Signal,
         known: &mut HashMap<String, Option<TunedConversation>>,
         attempt: &mut Attempt,
-    ) -> Result<One, TuningError> {
-        let rejected = |error: String| One::Settled(Settled::Rejected(Rejected::of(signal, error)));
+    ) -> Result<SignalStep, TuningError> {
+        let rejected =
+            |error: String| SignalStep::Done(SignalOutcome::Rejected(Rejected::of(signal, error)));
         let conversation = match signal.conversation() {
             None => None,
             Some(id) => match self.conversation(id, known) {
@@ -792,7 +800,7 @@ impl Batch<'_> {
         let (tuned, effects, touched) = match applied
             .inspect_err(|error| operation.fail("child_failed", &error.to_string()))?
         {
-            Applied::Requests(requests) => return Ok(One::Requests(requests)),
+            Applied::Requests(requests) => return Ok(SignalStep::Requests(requests)),
             Applied::Tuned(tuned, effects, touched) => (tuned, effects, touched),
         };
         let (state, result) = match tuned {
@@ -805,7 +813,7 @@ impl Batch<'_> {
         };
         operation.answered(|| result.raw().get().to_owned());
         let trace = operation.traceparent();
-        if self.dry.is_none() && trace.is_some() {
+        if self.dry_run.is_none() && trace.is_some() {
             let version =
                 conversation.as_ref().and_then(|conversation| conversation.version.clone());
             attempt.judged.push(Judged {
@@ -830,7 +838,7 @@ impl Batch<'_> {
             summary: None,
             state,
         });
-        Ok(One::Settled(Settled::Applied(signal.clone(), result)))
+        Ok(SignalStep::Done(SignalOutcome::Applied(signal.clone(), result)))
     }
 
     /// The current turns of a conversation, read once per group.
@@ -856,11 +864,11 @@ impl Batch<'_> {
 
     /// Appends the results of the attempt; false when the race was lost.
     fn commit(&mut self, attempt: &mut Attempt) -> Result<Committed<bool>, StagingError> {
-        if let Some(dry) = &mut self.dry {
-            dry.state.clone_from(&attempt.state);
+        if let Some(run) = &mut self.dry_run {
+            run.state.clone_from(&attempt.state);
             attempt.drafts.clear();
-            dry.ids.extend(attempt.settled.iter().filter_map(|settled| match settled {
-                Settled::Applied(signal, _) => Some((signal.id.clone(), signal.content())),
+            run.ids.extend(attempt.outcomes.iter().filter_map(|outcome| match outcome {
+                SignalOutcome::Applied(signal, _) => Some((signal.id.clone(), signal.content())),
                 _ => None,
             }));
             return Ok(Committed::whole(true));
@@ -874,18 +882,18 @@ impl Batch<'_> {
 }
 
 /// A signal with a known id: an equal one is a duplicate, a different one is refused.
-fn again(signal: &Signal, before: Option<&String>) -> Settled {
+fn again(signal: &Signal, before: Option<&String>) -> SignalOutcome {
     if before.is_none_or(|before| *before == signal.content()) {
-        return Settled::Duplicate(signal.clone());
+        return SignalOutcome::Duplicate(signal.clone());
     }
     let error = format!(
         "signal `{}` was counted before, with other content; a new signal needs a new id",
         signal.id
     );
-    Settled::Rejected(Rejected::of(signal, error))
+    SignalOutcome::Rejected(Rejected::of(signal, error))
 }
 
-fn unsure(signal: &Signal, versions: &[Version]) -> Rejected {
+fn undetermined(signal: &Signal, versions: &[Version]) -> Rejected {
     let error = format!(
         "it is not known here which signals {} counted, so this one may count twice",
         tags(versions)

@@ -110,7 +110,7 @@ async fn through(
     }
     let replay = async |state: &Value, records: &[Record]| tuner.replays(state, records).await;
     let withdrawn = staging.withdraw(selected, tuner.rules(), replay).await?;
-    let withdrawn = repository.settle(withdrawn);
+    let withdrawn = repository.unpack(withdrawn);
     let verified = if verify { Some(replayed(tuner, &withdrawn.replay).await?) } else { None };
     Ok(Outcome::Done { withdrawn, verified })
 }
@@ -131,6 +131,6 @@ fn expect_taken_back(id: &str, known: &Known, is_withdrawn: bool) -> Result<(), 
     match known {
         _ if is_withdrawn => Ok(()),
         Known::Yes => Err(TargetError::CountedBefore { id: id.to_owned() }),
-        Known::No | Known::Unsure(_) => Err(TargetError::NotCounted { id: id.to_owned() }),
+        Known::No | Known::Undetermined(_) => Err(TargetError::NotCounted { id: id.to_owned() }),
     }
 }

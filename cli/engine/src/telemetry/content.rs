@@ -1,10 +1,10 @@
 //! Arguments and results of calls in service, where the manifest has them recorded: taken over by
-//! the thread that answers, redacted, sealed and written by the thread of telemetry.
+//! the thread that answers, redacted, encrypted and written by the thread of telemetry.
 
 use super::global::telemetry;
 use super::spool::{self, STORE_FOLDER, Signal};
 use crate::world::clock;
-use crate::world::encryption::SealingKey;
+use crate::world::encryption::EncryptionKey;
 use crate::world::env;
 use crate::world::store::{Store, StoreError};
 use agent_core::formats::object_id::ObjectId;
@@ -25,7 +25,7 @@ const SLACK: SignedDuration = SignedDuration::from_hours(1);
 #[derive(Debug)]
 pub struct Recorder {
     redaction: Redaction,
-    key: Option<SealingKey>,
+    key: Option<EncryptionKey>,
     /// For how long calls are kept.
     keep: SignedDuration,
 }
@@ -43,10 +43,10 @@ pub enum KeyError {
 }
 
 /// The key that a manifest names; `None` where it names none.
-pub fn key_of(record: &Record) -> Result<Option<SealingKey>, KeyError> {
+pub fn key_of(record: &Record) -> Result<Option<EncryptionKey>, KeyError> {
     let Some(name) = &record.key else { return Ok(None) };
     let text = env::token_in(name).ok_or_else(|| KeyError::Unset(name.clone()))?;
-    SealingKey::parse(&text).map(Some).ok_or_else(|| KeyError::Malformed(name.clone()))
+    EncryptionKey::parse(&text).map(Some).ok_or_else(|| KeyError::Malformed(name.clone()))
 }
 
 impl Recorder {
@@ -130,7 +130,7 @@ pub(super) fn is_too_long(waiting: &Waiting) -> bool {
     waiting.bytes() > LONGEST
 }
 
-/// The lines to write: those of one recorder that names a key are sealed as one.
+/// The lines to write: those of one recorder that names a key are encrypted as one.
 pub(super) fn lines(waiting: Vec<Waiting>) -> Vec<u8> {
     let mut written = Vec::new();
     let mut waiting = waiting.into_iter().peekable();
@@ -143,7 +143,7 @@ pub(super) fn lines(waiting: Vec<Waiting>) -> Vec<u8> {
         match &recorder.key {
             _ if plain.is_empty() => {}
             None => written.extend(plain),
-            Some(key) => written.extend(key.seal(&plain).unwrap_or_default()),
+            Some(key) => written.extend(key.encrypt(&plain).unwrap_or_default()),
         }
     }
     written
@@ -166,7 +166,7 @@ mod tests {
     use crate::world::encryption;
 
     fn recorder(key: Option<&str>) -> Arc<Recorder> {
-        let key = key.map(|text| SealingKey::parse(text).unwrap());
+        let key = key.map(|text| EncryptionKey::parse(text).unwrap());
         Arc::new(Recorder { redaction: Redaction::new(&[]), key, keep: SLACK })
     }
 
@@ -188,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_redacted_and_sealed_by_their_recorder() {
-        let [plain, sealed] = [recorder(None), recorder(Some(&"07".repeat(32)))];
+    fn lines_are_redacted_and_encrypted_by_their_recorder() {
+        let [plain, encrypted] = [recorder(None), recorder(Some(&"07".repeat(32)))];
         // the parser of ours reads no such nesting, so it could not be redacted
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         let lines = lines(vec![
             waiting("{\"n\":1.10}", "{\"token\":\"abc\"}", &plain),
             waiting("{}", &deep, &plain),
-            waiting("{\"n\":2}", "{}", &sealed),
-            waiting("{\"n\":3}", "{}", &sealed),
+            waiting("{\"n\":2}", "{}", &encrypted),
+            waiting("{\"n\":3}", "{}", &encrypted),
         ]);
         let text = String::from_utf8(lines).unwrap();
         let [first, second] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
@@ -206,10 +206,10 @@ mod tests {
             (call.version.as_deref(), call.at.as_str()),
             (Some("1.2.0"), "1970-01-01T00:00:00.000Z")
         );
-        assert!(encryption::is_sealed(second));
-        let opened = sealed.key.as_ref().unwrap().open(second).unwrap();
-        let opened = String::from_utf8(opened).unwrap();
-        let numbers: Vec<_> = opened
+        assert!(encryption::is_encrypted(second));
+        let decrypted = encrypted.key.as_ref().unwrap().decrypt(second).unwrap();
+        let decrypted = String::from_utf8(decrypted).unwrap();
+        let numbers: Vec<_> = decrypted
             .lines()
             .map(|line| ServedCall::from_line(line).unwrap().arguments["n"].clone())
             .collect();

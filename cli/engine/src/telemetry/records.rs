@@ -35,7 +35,7 @@ impl<'a> Recorded<'a> {
         }
     }
 
-    /// The same in seconds.
+    /// Its time in seconds since 1970.
     pub const fn at_second(self) -> u64 {
         self.at() / 1_000_000_000
     }
@@ -158,7 +158,7 @@ impl Records {
     }
 }
 
-/// The same of a file's text. Lines of calls are read by a replay.
+/// Takes each record of a file's text. Lines of calls are read by a replay.
 pub fn each_of(signal: Signal, text: &str, mut take: impl FnMut(Recorded<'_>)) {
     for line in text.lines() {
         if signal == Signal::Traces {

@@ -57,7 +57,7 @@ impl Span {
         Self::of_kind(name, kind, Parent::Current)
     }
 
-    /// The same as the continuation of a trace.
+    /// An operation without a semantic convention that continues a trace.
     pub fn continuing(name: &str, kind: &'static str, traceparent: Option<&str>) -> Self {
         Self::of_kind(name, kind, Parent::Remote(traceparent))
     }
@@ -82,7 +82,7 @@ impl Span {
         self.edit(|record| record.attributes.push(key, value));
     }
 
-    /// The same, where there is a value.
+    /// Sets an attribute that has a value.
     pub fn set_some<T: ToString>(&self, key: &'static str, value: Option<T>) {
         if let Some(value) = value {
             self.edit(|record| record.attributes.push(key, value.to_string()));

@@ -113,7 +113,7 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
             if index == 0 && !word.contains('/') {
                 continue;
             }
-            let (problem, mend) = match files.named(word)? {
+            let (problem, hint) = match files.named(word)? {
                 Named::Nothing | Named::Seen => continue,
                 Named::OfATier => (
                     format!(
@@ -128,7 +128,7 @@ fn check_commands(files: &Files<'_>, case: &mut Case) -> Result<(), EvaluatorsEr
                         .to_owned(),
                 ),
             };
-            return Err(DocumentError::new(place, problem, mend).into());
+            return Err(DocumentError::new(place, problem, hint).into());
         }
     }
     Ok(())
@@ -150,10 +150,10 @@ fn beside(case_file: &str, named: &str) -> Option<String> {
 
 fn parse_golden(file: &str, bytes: &[u8]) -> Result<GoldenContent, DocumentError> {
     if is_json(file) {
-        let mend = "fix it, or let `agent test --bless` write it again".to_owned();
+        let hint = "fix it, or let `agent test --bless` write it again".to_owned();
         return document::json(bytes, file)
             .map(GoldenContent::Json)
-            .map_err(|error| DocumentError { mend, ..error });
+            .map_err(|error| DocumentError { hint, ..error });
     }
     Ok(GoldenContent::Text(document::text(bytes, file)?.to_owned()))
 }

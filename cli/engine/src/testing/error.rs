@@ -128,7 +128,7 @@ mod tests {
     /// What a tier's failure means, and the kind that a front maps.
     #[test]
     fn a_failure_keeps_its_kind_and_says_whether_the_code_is_at_fault() {
-        let child = || ChildError::GivenUp { role: Role::Runner };
+        let child = || ChildError::ReaderFailed { role: Role::Runner };
         let scorer = DocumentError::new("tests/fast/a.jsonl:1", "no scorer `x`", "write it");
         let network = Failure::new(FailureKind::Surroundings, "no network");
         let cases = [

@@ -246,11 +246,11 @@ impl TierJob {
         missing.map_or(Ok(()), |(name, place)| {
             let suggestion =
                 agent_core::formats::suggestion::did_you_mean(name, there.iter().copied());
-            let mend = format!("write it there, or name one of {}", there.join(", "));
+            let hint = format!("write it there, or name one of {}", there.join(", "));
             Err(DocumentError::new(
                 place,
                 format!("there is no scorer \"{name}\" in {SCORERS}{suggestion}"),
-                mend,
+                hint,
             ))
         })
     }

@@ -3,8 +3,8 @@
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
-use crate::target::carried;
 use crate::target::evaluators::{Evaluators, Source};
+use crate::target::state_merge;
 use crate::testing;
 use crate::testing::error::TierFailure;
 use crate::testing::memo::CacheKey;
@@ -75,21 +75,23 @@ impl Precheck {
     ) -> Result<Option<TierOutcome>, TierFailure> {
         let request = Request { deadline: Some(self.deadline), ..Request::new(self.tier) };
         let target = |tree: &ObjectId| repository.tree_target(&What::Name(tree.to_string()), tree);
-        let at_once =
-            on.map_or_else(|| Ok(Some(tree.clone())), |on| carried::at_once(repository, tree, on))?;
-        let (tree, carried) = match (at_once, on) {
+        let at_once = on.map_or_else(
+            || Ok(Some(tree.clone())),
+            |on| state_merge::at_once(repository, tree, on),
+        )?;
+        let (tree, merged) = match (at_once, on) {
             (None, Some(on)) => {
                 let code = target(tree)?;
                 expect_environment(repository, &code)?;
-                let carried = repository.carried_target(code, on)?;
-                (carried.tree.clone().unwrap_or_else(|| tree.clone()), Some(carried))
+                let merged = repository.with_merged_state(code, on)?;
+                (merged.tree.clone().unwrap_or_else(|| tree.clone()), Some(merged))
             }
             (tree_at_once, _) => (tree_at_once.unwrap_or_else(|| tree.clone()), None),
         };
         if is_known_to_be_well(repository, &tree, &request)? {
             return Ok(None);
         }
-        let target = carried.map_or_else(|| target(&tree), Ok)?;
+        let target = merged.map_or_else(|| target(&tree), Ok)?;
         expect_environment(repository, &target)?;
         testing::run_tier(repository, &target, &target.own_evaluators(), &request, &mut |_| {})
             .map(Some)

@@ -358,12 +358,12 @@ impl Subject<'_> {
                     of this run was kept"
                 );
                 let place = place.display();
-                let mend = format!(
+                let hint = format!(
                     "{place} is as git has it again: run it again. A Runner may write to its \
                     scratch folder, not beside its code"
                 );
                 changed
-                    .get_or_insert(Failure::new(FailureKind::Surroundings, what).with_hint(mend));
+                    .get_or_insert(Failure::new(FailureKind::Surroundings, what).with_hint(hint));
             }
         }
         Ok(changed)

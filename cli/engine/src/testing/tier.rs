@@ -149,7 +149,7 @@ impl Gathered<'_> {
 
 /// The outcome of a worker that panicked.
 fn given_up() -> TierError {
-    ChildError::GivenUp { role: Role::Runner }.into()
+    ChildError::ReaderFailed { role: Role::Runner }.into()
 }
 
 /// A folder of this run, with one folder per worker; removed on drop.

@@ -10,12 +10,12 @@ use crate::world::process::Run;
 use agent_core::architect::feedback::Status;
 use agent_core::formats::diagnose::Messages as _;
 use agent_core::testing::judgement::cut;
-use agent_core::trigger::firing::{Deed, Firing};
+use agent_core::trigger::firing::{ActionResult, Firing};
 use agent_core::trigger::{Action, Rule};
 use std::time::Duration;
 
 /// A command or a request that takes longer is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ACTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The number of characters that are recorded of a failed command's output.
 const COMPLAINT: usize = 1000;
@@ -23,8 +23,8 @@ const COMPLAINT: usize = 1000;
 const HELD: &str = "promotions are held until it is cleared";
 
 /// The note of `freeze`.
-pub fn held(at: &str) -> Deed {
-    Deed { at: at.to_owned(), result: HELD.to_owned(), pending: false }
+pub fn held(at: &str) -> ActionResult {
+    ActionResult { at: at.to_owned(), result: HELD.to_owned(), pending: false }
 }
 
 /// Carries out what is not done yet; the result is the firing afterwards.
@@ -35,7 +35,7 @@ pub fn carry_out(
 ) -> Result<Firing, Failure> {
     for action in &rule.actions {
         let key = action.key();
-        if firing.actions.get(&key).is_some_and(|deed| !deed.pending) {
+        if firing.actions.get(&key).is_some_and(|outcome| !outcome.pending) {
             continue;
         }
         let (result, pending) = one(repository, action, &firing);
@@ -43,12 +43,12 @@ pub fn carry_out(
         if known.is_some_and(|known| known.pending == pending && known.result == result) {
             continue;
         }
-        let deed = Deed { at: clock::rfc3339(clock::now()), result, pending };
+        let outcome = ActionResult { at: clock::rfc3339(clock::now()), result, pending };
         let note = |firing: &mut Firing| {
-            firing.actions.insert(key.clone(), deed.clone());
+            firing.actions.insert(key.clone(), outcome.clone());
         };
         let changed = firings::change(repository, &firing.id, &key, note, &[])?;
-        firing = repository.settle(changed);
+        firing = repository.unpack(changed);
     }
     Ok(firing)
 }
@@ -106,7 +106,7 @@ fn run_command(repository: &Repository, command: &[String], firing: &Firing) -> 
         .args(&command[1..])
         .directory(&repository.directory)
         .stdin(document(firing));
-    match run.finish_within(PATIENCE) {
+    match run.finish_within(ACTION_TIMEOUT) {
         Ok(Some(finished)) if finished.success() => "the command succeeded".to_owned(),
         Ok(Some(finished)) => {
             let status = finished.code.map_or_else(
@@ -121,13 +121,13 @@ fn run_command(repository: &Repository, command: &[String], firing: &Firing) -> 
                 format!("the command {status}: {complaint}")
             }
         }
-        Ok(None) => format!("the command did not end within {} s", PATIENCE.as_secs()),
+        Ok(None) => format!("the command did not end within {} s", ACTION_TIMEOUT.as_secs()),
         Err(error) => format!("the command failed: {}", error.messages().join(": ")),
     }
 }
 
 fn post(url: &str, firing: &Firing) -> String {
-    match http::post_json(url, document(firing), PATIENCE) {
+    match http::post_json(url, document(firing), ACTION_TIMEOUT) {
         Ok(status) => format!("the server answered with status {status}"),
         Err(problem) => format!("the request failed: {problem}"),
     }

@@ -11,7 +11,7 @@ use crate::world::fs::FileLock;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Warnings;
 use agent_core::formats::diagnose::FailureKind;
-use agent_core::trigger::firing::{self, Deed, Firing, Outcome, SCHEMA, Step};
+use agent_core::trigger::firing::{self, ActionResult, Firing, Outcome, SCHEMA, Step};
 use agent_core::trigger::{Action, Assessment, FREEZE, Rule};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ impl Checked<'_> {
         let item = Feedback::new(&text(&firing), None, SOURCE, &firing.fired)?;
         // one firing of two clones has one item
         let item = Feedback { id: firing.feedback.clone(), ..item };
-        let is_new = self.repository.settle(firings::open(self.repository, &firing, &item)?);
+        let is_new = self.repository.unpack(firings::open(self.repository, &firing, &item)?);
         Ok(is_new.then_some(firing))
     }
 
@@ -147,7 +147,7 @@ impl Checked<'_> {
     }
 
     /// Promotions are held from the firing's record on, before anything else is done.
-    fn actions_at(&self, fired: &str) -> BTreeMap<String, Deed> {
+    fn actions_at(&self, fired: &str) -> BTreeMap<String, ActionResult> {
         let freezes = self.rule.actions.contains(&Action::Freeze);
         let held = || (FREEZE.to_owned(), actions::held(fired));
         freezes.then(held).into_iter().collect()
@@ -160,7 +160,7 @@ impl Checked<'_> {
         if firing.outcome.as_ref() == Some(&outcome) {
             return Ok(firing);
         }
-        let settled: Vec<_> = if matches!(item.status, Status::Answered { .. }) {
+        let feedback: Vec<_> = if matches!(item.status, Status::Answered { .. }) {
             members(&firing.figures)
                 .filter_map(|id| self.item(id))
                 .filter(|member| member.status.can_be_run(true))
@@ -171,8 +171,8 @@ impl Checked<'_> {
         };
         let what = format!("led to {}", outcome.status);
         let note = |firing: &mut Firing| firing.outcome = Some(outcome.clone());
-        let changed = firings::change(self.repository, &firing.id, &what, note, &settled)?;
-        Ok(self.repository.settle(changed))
+        let changed = firings::change(self.repository, &firing.id, &what, note, &feedback)?;
+        Ok(self.repository.unpack(changed))
     }
 
     /// Records that it is over; feedback that no run has taken is withdrawn with it.
@@ -241,9 +241,9 @@ fn end(
     edit: impl Fn(&mut Firing),
 ) -> Result<Firing, Failure> {
     let open = observed.item(&firing.feedback).filter(|item| item.status == Status::Open);
-    let settled: Vec<_> = open.map(|item| (item.clone(), Status::Withdrawn)).into_iter().collect();
-    let changed = firings::change(repository, &firing.id, what, edit, &settled)?;
-    Ok(repository.settle(changed))
+    let feedback: Vec<_> = open.map(|item| (item.clone(), Status::Withdrawn)).into_iter().collect();
+    let changed = firings::change(repository, &firing.id, what, edit, &feedback)?;
+    Ok(repository.unpack(changed))
 }
 
 fn without_run(status: &str) -> Outcome {

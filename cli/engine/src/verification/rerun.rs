@@ -140,7 +140,7 @@ impl Rerun<'_> {
         let outcome = self.tier(&target, &evaluators, &Request::anew(tier))?;
         let now = outcome.results().iter().filter(|result| named.contains(result.id.as_str()));
         let mut again = Again::new(&paired, &now.map(StoredPairs::as_kept).collect::<Vec<_>>());
-        self.settle(&target, &evaluators, tier, &mut again, StoredPairs::as_kept)?;
+        self.repeat_differing(&target, &evaluators, tier, &mut again, StoredPairs::as_kept)?;
         Ok(again.finding(
             &format!("{tier} of the version before it"),
             &outcome.summary,
@@ -158,12 +158,12 @@ impl Rerun<'_> {
     ) -> Result<Finding, Failure> {
         let outcome = self.tier(target, evaluators, &Request::anew(tier))?;
         let mut again = Again::new(recorded, outcome.results());
-        self.settle(target, evaluators, tier, &mut again, Clone::clone)?;
+        self.repeat_differing(target, evaluators, tier, &mut again, Clone::clone)?;
         Ok(again.finding(name, summary, &outcome.summary))
     }
 
     /// Repeats cases with different results until their results vary, or the limit is reached.
-    fn settle(
+    fn repeat_differing(
         &self,
         target: &Target,
         evaluators: &Evaluators,

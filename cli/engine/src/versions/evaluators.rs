@@ -37,7 +37,7 @@ pub fn judging(repository: &Repository, served: &Target) -> Result<Evaluators, F
     }
 }
 
-/// The same by commit: whose evaluators judge what is made on top of a version.
+/// Like `judging`: the commit whose evaluators judge changes on top of a version.
 pub fn judging_on(git: &Git, served: &ObjectId) -> Result<ObjectId, Failure> {
     decided_or(git, served, served)
 }
@@ -113,7 +113,7 @@ pub fn between(
     of(repository, served, new, &old, &touched)
 }
 
-/// The same, where the evaluators that are touched are known.
+/// Like `between`, where the evaluators that are touched are known.
 pub fn of(
     repository: &Repository,
     served: &ObjectId,

@@ -159,8 +159,8 @@ impl Evidence {
         }
     }
 
-    /// Law 5: where the candidate was judged by others than those of the version that is served,
-    /// those judge its code as well.
+    /// A change is never judged by its own evaluators alone: where they differ from those of the
+    /// version that is served, the latter judge its code as well.
     fn measure_baseline(
         &mut self,
         repository: &Repository,
@@ -199,7 +199,7 @@ impl Evidence {
             &candidate.state.revision,
             gated.alpha,
         )?;
-        let verdict = repository.settle(judgement);
+        let verdict = repository.unpack(judgement);
         let (recorded, varying) = recorded(repository, &commit, &old, results)?;
         let compared = Compared {
             recorded,

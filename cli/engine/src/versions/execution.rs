@@ -211,8 +211,8 @@ impl Execution<'_> {
             feedback: words.feedback,
             coder: words.coder,
             undoes: undoes.to_vec(),
-            ledger: Some(repository.settle(ledger::RECORD.head_to_name(&repository.git)?)),
-            inbox: Some(repository.settle(records::INBOX.head_to_name(&repository.git)?)),
+            ledger: Some(repository.unpack(ledger::RECORD.head_to_name(&repository.git)?)),
+            inbox: Some(repository.unpack(records::INBOX.head_to_name(&repository.git)?)),
             ..Trailers::default()
         };
         let body: Vec<_> = [Some(words.body), made.gain.clone()].into_iter().flatten().collect();
@@ -227,7 +227,7 @@ impl Execution<'_> {
         let Candidate { branch, expect, version, revision, .. } = self.candidate.clone();
         let publication =
             Publication { branch, expect, commit: commit.clone(), version: version.clone() };
-        match self.repository.settle(self.repository.git.publish(&publication)?) {
+        match self.repository.unpack(self.repository.git.publish(&publication)?) {
             Published::Done => Ok(Some(Tip { version, commit: commit.clone(), revision })),
             Published::Conflict { .. } => Ok(None),
             Published::TagTaken { by } => Err(tag_taken(self.candidate, &by)),

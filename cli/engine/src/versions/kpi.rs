@@ -18,8 +18,8 @@ pub fn by_version(repository: &Repository) -> Result<(Vec<Kpi>, Warnings), Failu
     since(repository, Timestamp::UNIX_EPOCH)
 }
 
-/// The same since the start of the hour of a given time. An unreachable store only reduces the
-/// data.
+/// KPIs by version since the start of the hour of a given time. An unreachable store only reduces
+/// the data.
 pub fn since(repository: &Repository, at: Timestamp) -> Result<(Vec<Kpi>, Warnings), Failure> {
     let records = repository.records()?;
     let path = repository.layout.tally();

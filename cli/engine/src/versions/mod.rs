@@ -19,7 +19,7 @@ pub mod stored;
 
 pub use error::{CandidateError, ReleaseError};
 pub use publish::Outcome;
-pub use pushed::{level, made_and_pushed, push_made, pushes_by_manifest};
+pub use pushed::{made_and_pushed, push_made, pushes_by_manifest, require_up_to_date};
 
 /// The number of retries after a lost race before a conflict is reported.
 const ATTEMPTS: usize = 8;

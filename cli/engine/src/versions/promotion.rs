@@ -58,7 +58,7 @@ pub fn promote(repository: &Repository, options: &Options) -> Result<Outcome, Fa
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     expect_not_held(repository)?;
     if !options.dry_run {
-        sync::expect_level(repository)?;
+        sync::expect_up_to_date(repository)?;
     }
     for _ in 0..super::ATTEMPTS {
         if let Some(outcome) = attempt(repository, options)? {

@@ -76,7 +76,7 @@ impl Outcome {
         Self { refusal: Some(refusal), ..Self::nothing(why) }
     }
 
-    /// The same, with what to do next.
+    /// Adds what to do next.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }

@@ -15,11 +15,11 @@ pub fn pushes_by_manifest(repository: &Repository) -> bool {
 
 /// Before a version is made that takes long: this clone gets what the remote serves where versions
 /// are pushed, and else has to have it.
-pub fn level(repository: &Repository, push: bool) -> Result<(), Failure> {
+pub fn require_up_to_date(repository: &Repository, push: bool) -> Result<(), Failure> {
     if push {
         sync::sync(repository, &options(repository)).map(drop)
     } else {
-        sync::expect_level(repository)
+        sync::expect_up_to_date(repository)
     }
 }
 
@@ -32,12 +32,12 @@ pub fn push_made(
     let after = sync::sync(repository, &options(repository))?;
     let Some(remote) = after.remote() else { return Err(no_remote()) };
     if after.has_superseded(commit) {
-        let mends: Vec<_> = after.left().map(|(_, mend)| mend).collect();
+        let hints: Vec<_> = after.left().map(|(_, hint)| hint).collect();
         return Err(Failure::new(
             FailureKind::Conflict,
             format!("another clone published first, and {version} is superseded"),
         )
-        .with_hint(mends.join("; ")));
+        .with_hint(hints.join("; ")));
     }
     Ok(remote.to_owned())
 }

@@ -6,10 +6,10 @@ use crate::repository::Repository;
 use crate::repository::lineage;
 use crate::sync;
 use crate::target::Target;
-use crate::target::carried::{self, Beside};
 use crate::target::contracts::{self, code_of};
 use crate::target::migrations;
 use crate::target::spec;
+use crate::target::state_merge::{self, WorkingCopy};
 use crate::versions::error::{CandidateError, ReleaseError};
 use crate::versions::evaluators;
 use crate::versions::evidence::{Judged, Judges};
@@ -49,7 +49,7 @@ pub fn release(repository: &Repository, options: &Options) -> Result<Outcome, Re
 
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     if !options.dry_run {
-        sync::expect_level(repository)?;
+        sync::expect_up_to_date(repository)?;
     }
     let source = source(repository, options)?;
     for _ in 0..super::ATTEMPTS {
@@ -105,8 +105,8 @@ fn attempt(
     }
 }
 
-/// Law 5: what a coder made is no version when the evaluators of what is served now are not those
-/// it brings, whatever it started from.
+/// A change is never judged by its own evaluators: a coder's commit needs a maintainer when its
+/// evaluators differ from those of the version that is served now, whatever it started from.
 fn for_a_person(
     repository: &Repository,
     seen: &Observation,
@@ -168,7 +168,7 @@ fn observe(
     Ok(Observation { snapshot, candidate, baseline, assessment })
 }
 
-/// The source as it would be served: under the state of active, carried over.
+/// The source as it would be served: with the merged state.
 pub fn candidate(
     repository: &Repository,
     tip: Option<&Tip>,
@@ -179,8 +179,12 @@ pub fn candidate(
     let state = match tip {
         Some(tip) => {
             let copy = repository.git.read(source, STATE_FILE)?.unwrap_or_default();
-            carried::refusal(
-                carried::carry(repository, tip, Beside { code: &code, copy: &copy, on: source })?,
+            state_merge::refusal(
+                state_merge::merge_state(
+                    repository,
+                    tip,
+                    WorkingCopy { code: &code, state: &copy, on: source },
+                )?,
                 source.short(),
             )?
         }

@@ -24,7 +24,7 @@ pub fn rollback(repository: &Repository, options: &Options) -> Result<Outcome, F
 
 fn make(repository: &Repository, options: &Options) -> Result<Outcome, Failure> {
     if !options.dry_run {
-        sync::expect_level(repository)?;
+        sync::expect_up_to_date(repository)?;
     }
     for _ in 0..super::ATTEMPTS {
         let snapshot = Snapshot {

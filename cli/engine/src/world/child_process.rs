@@ -167,7 +167,7 @@ impl Pipe {
         self.exchange_within(input, OUTPUT_LIMIT).await
     }
 
-    /// The same, reading at most this many bytes of its stdout.
+    /// Like `exchange`, reading at most this many bytes of its stdout.
     pub async fn exchange_within(
         &self,
         input: Vec<u8>,

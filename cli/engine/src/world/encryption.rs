@@ -19,18 +19,18 @@ const CHECK_BYTES: usize = 8;
 
 /// A key for lines.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealingKey([u8; KEY_BYTES]);
+pub struct EncryptionKey([u8; KEY_BYTES]);
 
-impl std::fmt::Debug for SealingKey {
+impl std::fmt::Debug for EncryptionKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SealingKey")
+        formatter.write_str("EncryptionKey")
     }
 }
 
-/// Why a line is not opened.
+/// Why a line is not decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealError {
-    /// It was sealed with another key.
+pub enum DecryptionError {
+    /// It was encrypted with another key.
     OtherKey,
     Damaged,
 }
@@ -42,7 +42,8 @@ struct Line {
     salt: String,
     /// Derived from key and salt: equal for the right key alone.
     check: String,
-    sealed: String,
+    #[serde(rename = "sealed")]
+    ciphertext: String,
 }
 
 /// A number of derived bytes.
@@ -54,7 +55,7 @@ impl KeyType for Length {
     }
 }
 
-impl SealingKey {
+impl EncryptionKey {
     /// From 64 hexadecimal digits, or from base64.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -83,36 +84,36 @@ impl SealingKey {
     }
 
     /// One line, with its newline; `None` where the system has no random bytes.
-    pub fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+    pub fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let mut salt = [0; SALT_BYTES];
         SystemRandom::new().fill(&mut salt).ok()?;
         let mut text = plain.to_vec();
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         self.line_key(&salt)?.seal_in_place_append_tag(nonce, Aad::empty(), &mut text).ok()?;
-        let sealed = Line {
+        let encrypted = Line {
             schema: SCHEMA.to_owned(),
             salt: STANDARD.encode(salt),
             check: STANDARD.encode(self.check(&salt)?),
-            sealed: STANDARD.encode(text),
+            ciphertext: STANDARD.encode(text),
         };
-        let mut line = serde_json::to_vec(&sealed).ok()?;
+        let mut line = serde_json::to_vec(&encrypted).ok()?;
         line.push(b'\n');
         Some(line)
     }
 
-    pub fn open(&self, line: &str) -> Result<Vec<u8>, SealError> {
-        let sealed: Line = serde_json::from_str(line).map_err(|_| SealError::Damaged)?;
-        let decode = |text: &str| STANDARD.decode(text).map_err(|_| SealError::Damaged);
-        let salt = decode(&sealed.salt)?;
-        let check = self.check(&salt).ok_or(SealError::Damaged)?;
-        if decode(&sealed.check)? != check {
-            return Err(SealError::OtherKey);
+    pub fn decrypt(&self, line: &str) -> Result<Vec<u8>, DecryptionError> {
+        let encrypted: Line = serde_json::from_str(line).map_err(|_| DecryptionError::Damaged)?;
+        let decode = |text: &str| STANDARD.decode(text).map_err(|_| DecryptionError::Damaged);
+        let salt = decode(&encrypted.salt)?;
+        let check = self.check(&salt).ok_or(DecryptionError::Damaged)?;
+        if decode(&encrypted.check)? != check {
+            return Err(DecryptionError::OtherKey);
         }
-        let mut text = decode(&sealed.sealed)?;
+        let mut text = decode(&encrypted.ciphertext)?;
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
-        let key = self.line_key(&salt).ok_or(SealError::Damaged)?;
+        let key = self.line_key(&salt).ok_or(DecryptionError::Damaged)?;
         let plain = key.open_in_place(nonce, Aad::empty(), &mut text);
-        plain.map(|plain| plain.to_vec()).map_err(|_| SealError::Damaged)
+        plain.map(|plain| plain.to_vec()).map_err(|_| DecryptionError::Damaged)
     }
 }
 
@@ -125,8 +126,8 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// Whether a line is a sealed one.
-pub fn is_sealed(line: &str) -> bool {
+/// Whether a line is encrypted.
+pub fn is_encrypted(line: &str) -> bool {
     line.starts_with("{\"schema\":\"agent/sealed@1\"")
 }
 
@@ -134,30 +135,30 @@ pub fn is_sealed(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn key(byte: u8) -> SealingKey {
-        SealingKey([byte; KEY_BYTES])
+    fn key(byte: u8) -> EncryptionKey {
+        EncryptionKey([byte; KEY_BYTES])
     }
 
     #[test]
-    fn a_sealed_line_opens_with_its_key_alone() {
-        let line = String::from_utf8(key(1).seal(b"secret text").unwrap()).unwrap();
-        assert!(is_sealed(&line) && line.ends_with('\n') && !line.contains("secret"));
-        assert_eq!(key(1).open(&line).unwrap(), b"secret text");
-        assert_eq!(key(2).open(&line), Err(SealError::OtherKey));
-        let again = key(1).seal(b"secret text").unwrap();
+    fn encrypted_line_is_decrypted_by_its_key_alone() {
+        let line = String::from_utf8(key(1).encrypt(b"secret text").unwrap()).unwrap();
+        assert!(is_encrypted(&line) && line.ends_with('\n') && !line.contains("secret"));
+        assert_eq!(key(1).decrypt(&line).unwrap(), b"secret text");
+        assert_eq!(key(2).decrypt(&line), Err(DecryptionError::OtherKey));
+        let again = key(1).encrypt(b"secret text").unwrap();
         assert_ne!(again, line.as_bytes(), "each line has a salt of its own");
     }
 
     #[test]
     fn a_changed_or_torn_line_is_damaged() {
-        let line = String::from_utf8(key(1).seal(b"secret text").unwrap()).unwrap();
-        let mut sealed: Line = serde_json::from_str(&line).unwrap();
-        let mut bytes = STANDARD.decode(&sealed.sealed).unwrap();
+        let line = String::from_utf8(key(1).encrypt(b"secret text").unwrap()).unwrap();
+        let mut encrypted: Line = serde_json::from_str(&line).unwrap();
+        let mut bytes = STANDARD.decode(&encrypted.ciphertext).unwrap();
         bytes[3] ^= 1;
-        sealed.sealed = STANDARD.encode(bytes);
-        let changed = serde_json::to_string(&sealed).unwrap();
-        assert_eq!(key(1).open(&changed), Err(SealError::Damaged));
-        assert_eq!(key(1).open(&line[..line.len() / 2]), Err(SealError::Damaged));
+        encrypted.ciphertext = STANDARD.encode(bytes);
+        let changed = serde_json::to_string(&encrypted).unwrap();
+        assert_eq!(key(1).decrypt(&changed), Err(DecryptionError::Damaged));
+        assert_eq!(key(1).decrypt(&line[..line.len() / 2]), Err(DecryptionError::Damaged));
     }
 
     #[test]
@@ -170,10 +171,10 @@ mod tests {
             format!(" {}\n", STANDARD.encode(bytes)),
             URL_SAFE_NO_PAD.encode(bytes),
         ] {
-            assert_eq!(SealingKey::parse(&text), Some(SealingKey(bytes)), "{text}");
+            assert_eq!(EncryptionKey::parse(&text), Some(EncryptionKey(bytes)), "{text}");
         }
         for text in ["", "secret", &"fb".repeat(16), &"fb".repeat(33)] {
-            assert_eq!(SealingKey::parse(text), None, "{text}");
+            assert_eq!(EncryptionKey::parse(text), None, "{text}");
         }
     }
 }

@@ -42,8 +42,8 @@ pub fn with_event_loops<T>(work: impl FnOnce() -> T) -> Result<T, ProcessError> 
     })
 }
 
-/// The same for a future that may leave a read of stdin behind, which nothing can take back: it is
-/// not waited for.
+/// Like `block_on`, for a future that may leave a read of stdin behind, which nothing can take
+/// back: it is not waited for.
 pub fn block_on_and_leave<F: Future>(future: F) -> Result<F::Output, ProcessError> {
     let runtime = event_loop()?;
     let output = runtime.block_on(future);

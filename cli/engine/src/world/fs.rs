@@ -38,7 +38,7 @@ impl FsError {
         )
     }
 
-    /// The same error once more.
+    /// A copy of the error.
     #[must_use]
     pub fn again(&self) -> Self {
         let source = self
@@ -60,8 +60,8 @@ pub fn refusal(folder: &Path) -> Option<FsError> {
         .map(|error| FsError::while_doing("write to", folder)(error.into()))
 }
 
-/// The same for folders by their names below a writable one; missing ones are omitted. The free
-/// space of a file system is read once.
+/// Like `refusal`, for folders by their names below a writable one; missing ones are omitted. The
+/// free space of a file system is read once.
 pub fn refusals_below(writable: &Path, names: &[&'static str]) -> Vec<(&'static str, FsError)> {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(above) = writable.metadata() else { return Vec::new() };
@@ -373,7 +373,7 @@ pub fn rewrite(
     Ok(rewrite_after(path, before, bytes, keep)?.then_some(kept))
 }
 
-/// The same without saving the previous content; returns whether it was done.
+/// Like `rewrite`, without saving the previous content; returns whether it was done.
 pub fn rewrite_unsaved(path: &Path, before: Option<&[u8]>, bytes: &[u8]) -> Result<bool, FsError> {
     rewrite_after(path, before, bytes, |_| Ok(()))
 }
@@ -592,8 +592,8 @@ pub fn remove_folder(path: &Path) -> Result<(), FsError> {
     }
 }
 
-/// The same for a folder that other programs wrote in: read-only and immutable entries are removed
-/// as well.
+/// Like `remove_folder`, for a folder that other programs wrote in: read-only and immutable entries
+/// are removed as well.
 pub fn remove_stubborn_folder(path: &Path) -> Result<(), FsError> {
     if remove_folder(path).is_err() {
         soften(path);
@@ -708,7 +708,7 @@ impl FileLock {
         &self.file
     }
 
-    /// The same, to be written.
+    /// The locked file, to be written.
     pub fn to_write(&self) -> Result<&std::fs::File, FsError> {
         match &self.read_only {
             Some(error) => Err(error.again()),

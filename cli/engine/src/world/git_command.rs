@@ -38,7 +38,7 @@ impl GitCommand {
         self.run_program(Path::new("git"))
     }
 
-    /// The same by a git of the caller's choosing.
+    /// Like `run`, with a git of the caller's choosing.
     pub fn run_program(&self, git: &Path) -> Run {
         let run = Run::new(git).directory(&self.directory);
         if self.isolated { isolated(run) } else { run }

@@ -1,7 +1,7 @@
 //! The paths of `.agent/` beside the code, shared by every worktree of the repository.
 
 use crate::world::fs::{self, Durability, FsError};
-use crate::world::read_only::Overlay;
+use crate::world::read_only::WritableLayer;
 use crate::world::temporary::Temporary;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::ObjectId;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// The folder, at the root of the main working tree.
 pub const HOME: &str = ".agent";
 
-/// Data that can be rebuilt or is optional: where one of these is not writable, an overlay replaces
-/// it.
+/// Data that can be rebuilt or is optional: where one of these is not writable, a temporary layer
+/// replaces it.
 const PARTS: [&str; 17] = [
     "bytecode",
     "checkouts",
@@ -37,29 +37,32 @@ const PARTS: [&str; 17] = [
 pub struct Layout {
     /// The main working tree (the git directory itself, when bare).
     root: PathBuf,
-    overlay: Option<Overlay>,
+    writable_layer: Option<WritableLayer>,
 }
 
 impl Layout {
     /// Of a folder that can be written.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), overlay: None }
+        Self { root: root.into(), writable_layer: None }
     }
 
     /// Of a repository as it is found.
     pub fn of(root: &Path) -> Self {
-        Self { overlay: Overlay::needed(root, &root.join(HOME), &PARTS), ..Self::new(root) }
+        Self {
+            writable_layer: WritableLayer::needed(root, &root.join(HOME), &PARTS),
+            ..Self::new(root)
+        }
     }
 
-    /// The overlay over `.agent`, where it is not writable.
-    pub const fn overlay(&self) -> Option<&Overlay> {
-        self.overlay.as_ref()
+    /// The temporary layer over `.agent`, where it is not writable.
+    pub const fn writable_layer(&self) -> Option<&WritableLayer> {
+        self.writable_layer.as_ref()
     }
 
     /// Makes `.agent`, with a `.gitignore` that keeps it out of every commit.
     pub fn make_home(&self) -> Result<(), FsError> {
         let ignored = self.home().join(".gitignore");
-        if self.overlay.is_some() || ignored.exists() {
+        if self.writable_layer.is_some() || ignored.exists() {
             return Ok(());
         }
         fs::replace(&ignored, b"*\n", Durability::Rebuildable)
@@ -67,8 +70,8 @@ impl Layout {
 
     /// Where what is below `.agent` is, or is to be made.
     fn item(&self, path: PathBuf) -> PathBuf {
-        match &self.overlay {
-            Some(overlay) => overlay.find(path),
+        match &self.writable_layer {
+            Some(layer) => layer.find(path),
             None => path,
         }
     }
@@ -76,10 +79,11 @@ impl Layout {
     /// A folder in which things are made.
     fn folder(&self, name: &str) -> PathBuf {
         let path = self.home().join(name);
-        self.overlay.as_ref().and_then(|overlay| overlay.above(&path)).unwrap_or(path)
+        self.writable_layer.as_ref().and_then(|layer| layer.above(&path)).unwrap_or(path)
     }
 
-    /// The same, and the folder below `.agent` that it covers: both are read.
+    /// The folder in which things are made, and the folder below `.agent` that it covers: both are
+    /// read.
     fn folders(&self, name: &str) -> Vec<PathBuf> {
         let (made_in, own) = (self.folder(name), self.home().join(name));
         if made_in == own { vec![own] } else { vec![made_in, own] }
@@ -87,8 +91,8 @@ impl Layout {
 
     /// Where a file is to be written, with what it holds.
     pub fn to_write(&self, path: PathBuf) -> Result<PathBuf, FsError> {
-        match &self.overlay {
-            Some(overlay) => overlay.to_write(path),
+        match &self.writable_layer {
+            Some(layer) => layer.to_write(path),
             None => Ok(path),
         }
     }
@@ -130,9 +134,9 @@ impl Layout {
         self.item(self.home().join(path))
     }
 
-    /// The path below `.agent`, or in its overlay.
+    /// The path below `.agent`, or in its temporary layer.
     pub fn below_home(&self, path: &Path) -> Option<PathBuf> {
-        let own = self.overlay.as_ref().and_then(|overlay| overlay.below(path));
+        let own = self.writable_layer.as_ref().and_then(|layer| layer.below(path));
         own.as_deref().unwrap_or(path).strip_prefix(self.home()).ok().map(Path::to_owned)
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How long gc may hold what it is about to rename. A lock that is held for longer is not gc's, and
 /// the caller continues without a lease.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Keeps gc away from a file or folder while the value exists.
@@ -27,7 +27,7 @@ impl Lease {
     /// `None` when there is neither a file nor a folder at this path.
     pub fn take(path: &Path) -> Result<Option<Self>, FsError> {
         let failed = || FsError::while_doing("use", path);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + LOCK_TIMEOUT;
         loop {
             let Some(file) = open(path).map_err(failed())? else { return Ok(None) };
             match file.try_lock_shared() {
@@ -79,8 +79,8 @@ fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
 
 #[cfg(test)]
 impl Lease {
-    /// The same for what no process uses any more. One that another thread of the tests starts has
-    /// a copy of each open file until it is executed, and of its lock.
+    /// Waits for the lock of what no process uses any more: a process that another thread of the
+    /// tests starts holds a copy of each open file, and of its lock, until it executes its program.
     pub fn take_alone_at_last(path: &Path) -> Self {
         let until = Instant::now() + Duration::from_secs(30);
         loop {

@@ -8,6 +8,7 @@ pub mod child_folder;
 pub mod child_process;
 pub mod clock;
 pub mod data_copy;
+pub mod encryption;
 pub mod env;
 pub mod event_loop;
 pub mod fs;
@@ -37,7 +38,6 @@ pub mod sandbox {
         false
     }
 }
-pub mod encryption;
 pub mod state_file;
 pub mod stdout;
 pub mod store;

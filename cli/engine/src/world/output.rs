@@ -26,7 +26,7 @@ impl Output {
         *self == Self::Stdout
     }
 
-    /// The same, where a relative path is one of this folder.
+    /// A relative path is resolved against this folder.
     #[must_use]
     pub fn within(&self, folder: &Path) -> Self {
         match self {

@@ -152,7 +152,8 @@ impl Run {
         self.run_to_end(&self.expression()?.stdout_capture().stderr_capture()).map(Finished::of)
     }
 
-    /// The same within a time; what takes longer is ended, and there is `None`.
+    /// Like `finish`, within a time; a process that takes longer is ended, and the result is
+    /// `None`.
     pub fn finish_within(&self, limit: Duration) -> Result<Option<Finished>, ProcessError> {
         let expression = self.expression()?.stdout_capture().stderr_capture();
         let started = expression.unchecked().start().map_err(|source| self.not_started(source))?;
@@ -243,7 +244,7 @@ impl Run {
         self.end_with(&[0])
     }
 
-    /// The same for a program that answers by its exit code: any but these is an error.
+    /// Like `succeed`, for a program whose exit code is its answer: any code but these is an error.
     pub fn end_with(&self, codes: &[i32]) -> Result<Finished, ProcessError> {
         let finished = self.finish()?;
         if finished.code.is_some_and(|code| codes.contains(&code)) {

@@ -1,12 +1,12 @@
-//! An overlay: where a repository cannot be written, what it lacks is made in a temporary folder of
-//! this process, and what it has is read where it is.
+//! The writable layer over a repository that cannot be written, as in an overlay file system: what
+//! it lacks is made in a temporary folder of this process, and what it has is read where it is.
 //!
 //! One process has one such folder for a repository, whichever of its parts cannot be written.
 //! Nothing in it may be acknowledged: refs do not move and staging takes no update while their own
 //! place cannot be written.
 
 use crate::world::fs::{self, FsError};
-use crate::world::temporary::{OVERLAY, Temporary};
+use crate::world::temporary::{Temporary, WRITABLE_LAYER};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -29,14 +29,14 @@ impl Folder {
     /// Where none can be made, each write fails with the reason.
     fn path(&self) -> &Path {
         self.made.get_or_init(|| {
-            Temporary::outside(OVERLAY)
+            Temporary::outside(WRITABLE_LAYER)
                 .map_or_else(|_| std::env::temp_dir(), Temporary::kept_to_the_end)
         })
     }
 }
 
 #[derive(Debug, Clone)]
-pub struct Overlay {
+pub struct WritableLayer {
     /// What cannot be written, wholly or in parts.
     lower: PathBuf,
     /// The parts, by name; all of it where there are none.
@@ -45,8 +45,8 @@ pub struct Overlay {
     upper: Arc<Folder>,
 }
 
-impl Overlay {
-    /// An overlay for a folder of a repository, if it or one of its existing parts is not writable:
+impl WritableLayer {
+    /// A layer for a folder of a repository, if it or one of its existing parts is not writable:
     /// each a path below it.
     pub fn needed(root: &Path, lower: &Path, parts: &[&'static str]) -> Option<Self> {
         let over = |parts: Vec<&'static str>, refusal| {
@@ -89,7 +89,7 @@ impl Overlay {
         }
     }
 
-    /// The writable path: in the overlay, with the existing content.
+    /// The writable path: in this layer, with the existing content.
     pub fn to_write(&self, path: PathBuf) -> Result<PathBuf, FsError> {
         let Some(above) = self.above(&path) else { return Ok(path) };
         if !above.exists()
@@ -109,7 +109,7 @@ impl Overlay {
             .then(|| self.upper.path().join(self.lower.file_name().unwrap_or_default()).join(below))
     }
 
-    /// The covered path of a path in the overlay.
+    /// The covered path of a path in the layer.
     pub fn below(&self, path: &Path) -> Option<PathBuf> {
         let upper = self.upper.made.get()?.join(self.lower.file_name().unwrap_or_default());
         path.strip_prefix(upper).ok().map(|below| self.lower.join(below))
@@ -121,29 +121,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overlay_reads_lower_and_writes_upper() {
+    fn layer_reads_lower_and_writes_upper() {
         let root = tempfile::tempdir().unwrap();
         let lower = root.path().join("home");
         std::fs::create_dir_all(lower.join("a")).unwrap();
         std::fs::write(lower.join("a/there"), "old").unwrap();
-        assert!(Overlay::needed(root.path(), &lower, &["a", "b"]).is_none());
+        assert!(WritableLayer::needed(root.path(), &lower, &["a", "b"]).is_none());
         let refusal =
             FsError::while_doing("write to", &lower)(std::io::ErrorKind::ReadOnlyFilesystem.into());
-        let overlay = Overlay {
+        let layer = WritableLayer {
             lower: lower.clone(),
             parts: Arc::new(["a"]),
             refusal: Arc::new(refusal),
             upper: Folder::over(root.path()),
         };
-        assert_eq!(overlay.find(lower.join("a/there")), lower.join("a/there"));
-        assert_eq!(overlay.find(lower.join("b/missing")), lower.join("b/missing"));
-        let missing = overlay.find(lower.join("a/missing"));
+        assert_eq!(layer.find(lower.join("a/there")), lower.join("a/there"));
+        assert_eq!(layer.find(lower.join("b/missing")), lower.join("b/missing"));
+        let missing = layer.find(lower.join("a/missing"));
         assert!(!missing.starts_with(root.path()));
-        assert_eq!(overlay.below(&missing), Some(lower.join("a/missing")));
-        let above = overlay.to_write(lower.join("a/there")).unwrap();
+        assert_eq!(layer.below(&missing), Some(lower.join("a/missing")));
+        let above = layer.to_write(lower.join("a/there")).unwrap();
         std::fs::write(&above, "new").unwrap();
-        assert_eq!(overlay.find(lower.join("a/there")), above);
+        assert_eq!(layer.find(lower.join("a/there")), above);
         assert_eq!(std::fs::read_to_string(lower.join("a/there")).unwrap(), "old");
-        assert!(overlay.refusal().is_refused());
+        assert!(layer.refusal().is_refused());
     }
 }

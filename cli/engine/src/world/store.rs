@@ -6,7 +6,7 @@ mod s3;
 
 use crate::world::fs::{self, FileSystem, FsError};
 use crate::world::layout::Layout;
-use crate::world::read_only::Overlay;
+use crate::world::read_only::WritableLayer;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{Store as Settings, Tier};
 pub use agent_core::version::registry::evaluation_key;
@@ -89,7 +89,7 @@ pub struct Store {
     waits: Option<Waits>,
     /// What is written to it the caller syncs.
     synced_later: Option<FileSystem>,
-    /// The overlay for a read-only store: writes go there, and reads include it.
+    /// The temporary layer for a read-only store: writes go there, and reads include it.
     above: Option<Arc<Self>>,
 }
 
@@ -168,13 +168,13 @@ impl Store {
         })
     }
 
-    /// The same, which also accepts writes where its folder is not writable: then for the lifetime
-    /// of this process. Evidence is not stored there.
+    /// This store, which also accepts writes where its folder is not writable: these last for the
+    /// lifetime of this process. Evidence is not stored there.
     #[must_use]
     pub fn over(self, layout: &Layout) -> Self {
         let Place::Folder { path, .. } = &self.place else { return self };
         let Some(path) =
-            Overlay::needed(layout.root(), path, &[]).and_then(|overlay| overlay.above(path))
+            WritableLayer::needed(layout.root(), path, &[]).and_then(|layer| layer.above(path))
         else {
             return self;
         };
@@ -182,20 +182,20 @@ impl Store {
         Self { above: Some(Arc::new(Self { place, ..self.clone() })), ..self }
     }
 
-    /// The same for what is only nice to have: a store elsewhere has two seconds, and is left alone
-    /// for a while once it did not answer.
+    /// This store for optional reads and writes: a remote store has two seconds to answer, and is
+    /// skipped for a while after a timeout.
     #[must_use]
     pub fn briefly(&self) -> Self {
         Self { bound: self.bound.briefly(), waits: None, ..self.clone() }
     }
 
-    /// The same, with a callback for long waits.
+    /// This store, with a callback for long waits.
     #[must_use]
     pub fn waiting(self, report: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self { waits: Some(Waits(Arc::new(report))), ..self }
     }
 
-    /// The same for a caller that syncs this file system before anything names what was written:
+    /// This store for a caller that syncs the file system before anything names what was written:
     /// objects there are not synced one by one.
     #[must_use]
     pub fn synced_with(self, file_system: Option<FileSystem>) -> Self {
@@ -213,7 +213,7 @@ impl Store {
         place.write(key, bytes.into(), PutMode::Overwrite, true).map_err(self.failed("write", key))
     }
 
-    /// The same for data that can be rebuilt and is checked when it is read: it is not synced.
+    /// Like `put`, for data that can be rebuilt and is checked when it is read: it is not synced.
     pub fn put_rebuildable(&self, key: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let place = self.above.as_deref().unwrap_or(self);
         place.write(key, bytes.into(), PutMode::Overwrite, false).map_err(self.failed("write", key))

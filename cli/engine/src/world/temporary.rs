@@ -11,11 +11,11 @@ use std::time::Duration;
 /// What the names of our folders begin with in the folder for temporary files of the system.
 const OURS: &str = "agent-";
 /// What folders are made for that lie in no repository.
-const PURPOSES: [&str; 5] = [DEMO, DOCTOR, JOURNAL, OVERLAY, SERVE];
+const PURPOSES: [&str; 5] = [DEMO, DOCTOR, JOURNAL, WRITABLE_LAYER, SERVE];
 pub const DEMO: &str = "demo";
 pub const DOCTOR: &str = "doctor";
 pub const JOURNAL: &str = "journal";
-pub const OVERLAY: &str = "overlay";
+pub const WRITABLE_LAYER: &str = "overlay";
 pub const SERVE: &str = "serve";
 
 #[derive(Debug)]

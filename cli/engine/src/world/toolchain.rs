@@ -85,7 +85,7 @@ impl Toolchain {
         Self::by(Installer::found, layout, code, manifest, say)
     }
 
-    /// The same with what is to install packages of Python, where that has to be.
+    /// Like `of`, with this installer, should packages of Python have to be installed.
     pub fn by(
         installer: impl FnOnce(&Interpreter) -> Installer,
         layout: &Layout,

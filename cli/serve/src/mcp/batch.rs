@@ -1,7 +1,7 @@
 //! Delivers the answer to a request: immediately, or in the frame of its batch.
 
 use crate::mcp::client::Client;
-use crate::mcp::outlet::About;
+use crate::mcp::frame_sink::RelatedRequest;
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,9 @@ pub enum Reply {
 impl Reply {
     pub fn give(&self, client: &Client, answer: String, id: Option<&RawValue>) {
         match self {
-            Self::Single => client.deliver(answer, id.map_or(About::Nothing, About::Answer)),
+            Self::Single => {
+                client.deliver(answer, id.map_or(RelatedRequest::Nothing, RelatedRequest::Answer));
+            }
             Self::Batch(batch) => {
                 batch.answers.borrow_mut().push((answer, id.map(ToOwned::to_owned)));
             }
@@ -41,9 +43,11 @@ impl Drop for Batch {
         if answers.is_empty() {
             return;
         }
-        let about =
-            answers.iter().find_map(|(_, id)| id.as_deref()).map_or(About::Nothing, About::Answer);
+        let related = answers
+            .iter()
+            .find_map(|(_, id)| id.as_deref())
+            .map_or(RelatedRequest::Nothing, RelatedRequest::Answer);
         let frames: Vec<_> = answers.iter().map(|(answer, _)| answer.as_str()).collect();
-        self.client.deliver(format!("[{}]", frames.join(",")), about);
+        self.client.deliver(format!("[{}]", frames.join(",")), related);
     }
 }

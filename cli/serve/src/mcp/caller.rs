@@ -2,9 +2,9 @@
 
 use crate::mcp::call_context::CallContext;
 use crate::mcp::client::Client;
+use crate::mcp::frame_sink::RelatedRequest;
 use crate::mcp::in_flight::{InFlight, Registered};
 use crate::mcp::json_rpc::{self, Answer};
-use crate::mcp::outlet::About;
 use crate::mcp::results::{self, failed, signed};
 use crate::mcp::route::{Audience, Key, Route};
 use crate::mcp::running::Running;
@@ -243,7 +243,7 @@ impl<S: Server> Caller<'_, S> {
             self.client.request(
                 &request.method,
                 request.params.as_deref(),
-                About::Request(&self.context.id),
+                RelatedRequest::Request(&self.context.id),
                 on_answer,
             );
             let answer = answer.await.unwrap_or_else(|_| Err(Client::is_gone()))?;

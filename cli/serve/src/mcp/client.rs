@@ -1,8 +1,8 @@
 //! One client, that is the host's end of a session: its client info and capabilities, its
 //! subscriptions, and the requests that were sent to it.
 
+use crate::mcp::frame_sink::{FrameSink, RelatedRequest};
 use crate::mcp::json_rpc::{self, Answer, Incoming};
-use crate::mcp::outlet::{About, Outlet};
 use crate::mcp::route::ProtocolVersion;
 use crate::mcp::subscriptions::Subscriptions;
 use agent_core::overlay::Presentation;
@@ -22,7 +22,7 @@ pub struct Client {
     pub conversation: Option<String>,
     /// How the tools were presented that it was listed last.
     pub listed: RefCell<Option<Listed>>,
-    outlet: Rc<dyn Outlet>,
+    sink: Rc<dyn FrameSink>,
     /// Of a client of the handshake era.
     initialization: RefCell<Option<Initialization>>,
     pending: RefCell<HashMap<u64, OnAnswer>>,
@@ -43,21 +43,21 @@ struct Initialization {
 type OnAnswer = Box<dyn FnOnce(Answer)>;
 
 impl Client {
-    pub fn new(number: u64, outlet: Rc<dyn Outlet>, conversation: Option<String>) -> Rc<Self> {
+    pub fn new(number: u64, sink: Rc<dyn FrameSink>, conversation: Option<String>) -> Rc<Self> {
         Rc::new(Self {
             number,
             subscriptions: Subscriptions::default(),
             conversation,
             listed: RefCell::default(),
-            outlet,
+            sink,
             initialization: RefCell::default(),
             pending: RefCell::default(),
             next_request: Cell::new(1),
         })
     }
 
-    pub fn deliver(&self, frame: String, about: About<'_>) {
-        self.outlet.deliver(frame, about);
+    pub fn deliver(&self, frame: String, related: RelatedRequest<'_>) {
+        self.sink.deliver(frame, related);
     }
 
     /// Sends a notification to the subscriptions that it matches.
@@ -67,7 +67,7 @@ impl Client {
             if let Some(uri) = uri {
                 params["uri"] = json!(uri);
             }
-            self.deliver(json_rpc::notification(method, &params), About::Request(&id));
+            self.deliver(json_rpc::notification(method, &params), RelatedRequest::Request(&id));
         }
     }
 
@@ -77,7 +77,7 @@ impl Client {
             let result = json_rpc::raw(
                 &json!({"resultType": "complete", "_meta": {mcp::META_SUBSCRIPTION: id}}),
             );
-            self.deliver(json_rpc::answer(&id, &result), About::Answer(&id));
+            self.deliver(json_rpc::answer(&id, &result), RelatedRequest::Answer(&id));
         }
     }
 
@@ -86,13 +86,13 @@ impl Client {
         &self,
         method: &str,
         params: Option<&RawValue>,
-        about: About<'_>,
+        related: RelatedRequest<'_>,
         on_answer: impl FnOnce(Answer) + 'static,
     ) {
         let number = self.next_request.get();
         self.next_request.set(number + 1);
         self.pending.borrow_mut().insert(number, Box::new(on_answer));
-        self.deliver(json_rpc::request(number, method, params), about);
+        self.deliver(json_rpc::request(number, method, params), related);
     }
 
     /// Receives the client's answer to a request that was sent to it.

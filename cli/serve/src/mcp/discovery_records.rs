@@ -48,21 +48,23 @@ impl DiscoveryRecords {
         child: &Child,
         tools: Vec<serde_json::Value>,
     ) -> Rc<Discovery> {
-        let greeting = child.greeting().clone();
+        let initialize_result = child.initialize_result().clone();
         match (self.of(repository, target), child.era()) {
             // a record of one era is completed with the other
             (Some(record), Era::Stateless)
                 if !record.has_era(Era::Stateless)
                     && record.undeclared_tools(&tools).is_empty() =>
             {
-                let complete = (*record).clone().with_stateless(greeting, tools);
+                let complete = (*record).clone().with_stateless(initialize_result, tools);
                 self.keep(repository, target, Rc::new(complete))
             }
             (Some(record), _) => record,
-            (None, Era::Handshake) => {
-                self.keep(repository, target, Rc::new(Discovery::new(Some(greeting), None, tools)))
-            }
-            (None, Era::Stateless) => Rc::new(Discovery::new(None, Some(greeting), tools)),
+            (None, Era::Handshake) => self.keep(
+                repository,
+                target,
+                Rc::new(Discovery::new(Some(initialize_result), None, tools)),
+            ),
+            (None, Era::Stateless) => Rc::new(Discovery::new(None, Some(initialize_result), tools)),
         }
     }
 

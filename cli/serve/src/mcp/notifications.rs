@@ -3,10 +3,10 @@
 
 use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::UPDATED;
-use crate::mcp::host::Host;
+use crate::mcp::frame_sink::RelatedRequest;
 use crate::mcp::in_flight::InFlight;
 use crate::mcp::json_rpc;
-use crate::mcp::outlet::About;
+use crate::mcp::pool_owner::PoolOwner;
 use crate::mcp::route::{Audience, ProtocolVersion};
 use crate::mcp::running::Running;
 use crate::mcp::server::Server;
@@ -24,7 +24,7 @@ const PROGRESS: &str = "notifications/progress";
 const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
 const TOOLS_CHANGED: &str = "notifications/tools/list_changed";
 
-impl<S: Server> Host for Shim<S> {
+impl<S: Server> PoolOwner for Shim<S> {
     type Server = S;
 
     fn repository(&self) -> &Repository {
@@ -109,15 +109,15 @@ fn requested<S: Server>(
     params: Option<&RawValue>,
 ) {
     // a client of the stateless era accepts no requests: a result requests its input
-    if let Some((client, about)) =
+    if let Some((client, related)) =
         latest_request(shim, server, |request| request.era == Era::Handshake)
     {
-        return forward(&client, server, id, method, params, About::Request(&about));
+        return forward(&client, server, id, method, params, RelatedRequest::Request(&related));
     }
     let is_idle = server.in_flight.is_empty();
     match shim.audience(server).as_slice() {
         [only] if is_idle && only.revision().is_some() => {
-            forward(only, server, id, method, params, About::Nothing);
+            forward(only, server, id, method, params, RelatedRequest::Nothing);
         }
         _ => server.child().reply(id, Err(not_offered(method))),
     }
@@ -130,10 +130,10 @@ fn forward<S: Server>(
     id: Box<RawValue>,
     method: &str,
     params: Option<&RawValue>,
-    about: About<'_>,
+    related: RelatedRequest<'_>,
 ) {
     let server = Rc::downgrade(server);
-    client.request(method, params, about, move |answer| {
+    client.request(method, params, related, move |answer| {
         if let Some(server) = server.upgrade() {
             server.child().reply(id, answer);
         }
@@ -191,7 +191,7 @@ fn progressed<S: Server>(
         _ => Some(frame.get().to_owned()),
     };
     if let Some(forwarded) = forwarded {
-        client.deliver(forwarded, About::Request(&request.id));
+        client.deliver(forwarded, RelatedRequest::Request(&request.id));
     }
 }
 
@@ -222,7 +222,7 @@ fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, fram
         params.set("_meta", &meta);
     });
     if let Some(forwarded) = forwarded {
-        client.deliver(forwarded, About::Request(&request.id));
+        client.deliver(forwarded, RelatedRequest::Request(&request.id));
     }
 }
 
@@ -241,12 +241,12 @@ async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>
 /// Log messages and the like do not name the request that they belong to.
 fn forward_unattributed<S: Server>(shim: &Shim<S>, server: &Running<S>, frame: &RawValue) {
     let accepts = |request: &InFlight| request.era == Era::Handshake || request.wants_logs;
-    if let Some((client, about)) = latest_request(shim, server, accepts) {
-        return client.deliver(frame.get().to_owned(), About::Request(&about));
+    if let Some((client, related)) = latest_request(shim, server, accepts) {
+        return client.deliver(frame.get().to_owned(), RelatedRequest::Request(&related));
     }
     if let ([only], true) = (shim.audience(server).as_slice(), server.in_flight.is_empty())
         && only.revision().is_some()
     {
-        only.deliver(frame.get().to_owned(), About::Nothing);
+        only.deliver(frame.get().to_owned(), RelatedRequest::Nothing);
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::mcp::discovery_records::DiscoveryRecords;
 use crate::mcp::failures::Failures;
-use crate::mcp::host::Host;
 use crate::mcp::in_flight::RequestsInFlight;
+use crate::mcp::pool_owner::PoolOwner;
 use crate::mcp::route::{Key, Route};
 use crate::mcp::running::{Running, tools_of};
 use crate::mcp::served::Served;
@@ -147,29 +147,29 @@ impl<S: Server> Pool<S> {
 
     /// The child for a target: the running one, under a newer state too; an older one while the new
     /// one starts; else a new one.
-    pub async fn acquire<H: Host<Server = S>>(
+    pub async fn acquire<O: PoolOwner<Server = S>>(
         self: &Rc<Self>,
-        host: &Rc<H>,
+        owner: &Rc<O>,
         key: &Key,
         target: &Rc<Target>,
     ) -> Result<Served<S>, Failure> {
-        match self.running(host, key, target) {
+        match self.running(owner, key, target) {
             Some(served) => Ok(served),
             // boxed: this branch is rare and large, and would enlarge the future of every call
-            None => Box::pin(self.start_in_turn(host, key, target)).await,
+            None => Box::pin(self.start_in_turn(owner, key, target)).await,
         }
     }
 
-    async fn start_in_turn<H: Host<Server = S>>(
+    async fn start_in_turn<O: PoolOwner<Server = S>>(
         self: &Rc<Self>,
-        host: &Rc<H>,
+        owner: &Rc<O>,
         key: &Key,
         target: &Rc<Target>,
     ) -> Result<Served<S>, Failure> {
         let (starting, failed_before) =
             self.with(key, |slot| (Rc::clone(&slot.starting), slot.failures.count));
         let _turn = starting.lock().await;
-        if let Some(served) = self.running(host, key, target) {
+        if let Some(served) = self.running(owner, key, target) {
             return Ok(served);
         }
         // a start that failed while this one waited is the answer here as well
@@ -181,7 +181,7 @@ impl<S: Server> Pool<S> {
         });
         tokio::time::sleep_until(wait).await;
         self.sweep();
-        let started = self.start(host, key, target).await;
+        let started = self.start(owner, key, target).await;
         self.with(key, |slot| {
             if died || started.is_err() {
                 slot.failures.add(started.as_ref().err());
@@ -194,9 +194,9 @@ impl<S: Server> Pool<S> {
     }
 
     /// A running child that can serve the target; an outdated one is replaced meanwhile.
-    fn running<H: Host<Server = S>>(
+    fn running<O: PoolOwner<Server = S>>(
         self: &Rc<Self>,
-        host: &Rc<H>,
+        owner: &Rc<O>,
         key: &Key,
         target: &Rc<Target>,
     ) -> Option<Served<S>> {
@@ -219,7 +219,7 @@ impl<S: Server> Pool<S> {
         })?;
         if replace {
             tokio::task::spawn_local(Rc::clone(self).replace(
-                Rc::clone(host),
+                Rc::clone(owner),
                 key.clone(),
                 Rc::clone(target),
             ));
@@ -228,27 +228,27 @@ impl<S: Server> Pool<S> {
     }
 
     /// Replaces a running child if it is outdated, without waiting for that.
-    pub fn start_ahead<H: Host<Server = S>>(
+    pub fn start_ahead<O: PoolOwner<Server = S>>(
         self: &Rc<Self>,
-        host: &Rc<H>,
+        owner: &Rc<O>,
         key: &Key,
         target: &Rc<Target>,
     ) {
         if self.alive(key).is_some() {
-            self.running(host, key, target);
+            self.running(owner, key, target);
         }
     }
 
     /// Starts a child for the target, and then puts it in the place of the old one, which ends with
     /// its last call.
-    async fn replace<H: Host<Server = S>>(
+    async fn replace<O: PoolOwner<Server = S>>(
         self: Rc<Self>,
-        host: Rc<H>,
+        owner: Rc<O>,
         key: Key,
         target: Rc<Target>,
     ) {
         self.with(&key, |slot| slot.is_stale = false);
-        let started = self.start(&host, &key, &target).await;
+        let started = self.start(&owner, &key, &target).await;
         let replaced = self.with(&key, |slot| {
             slot.is_replacing = false;
             match started {
@@ -263,24 +263,24 @@ impl<S: Server> Pool<S> {
                     slot.failures.add(Some(&error));
                     // the next call tries again, once the back-off is over
                     slot.is_stale = true;
-                    host.repository().notices.error(&error);
+                    owner.repository().notices.error(&error);
                     None
                 }
             }
         });
         if let Some((server, are_tools_changed)) = replaced {
-            host.replaced(&server, are_tools_changed);
+            owner.replaced(&server, are_tools_changed);
         }
     }
 
-    async fn start<H: Host<Server = S>>(
+    async fn start<O: PoolOwner<Server = S>>(
         &self,
-        host: &Rc<H>,
+        owner: &Rc<O>,
         key: &Key,
         target: &Rc<Target>,
     ) -> Result<Rc<Running<S>>, Failure> {
-        let repository = host.repository();
-        let mut server = S::start(repository, &key.0, target, &host.opening(key.1)).await?;
+        let repository = owner.repository();
+        let mut server = S::start(repository, &key.0, target, &owner.opening(key.1)).await?;
         let messages = server.child_mut().take_messages();
         let tools = tools_of(server.child()).await?;
         let recorded = self.records.of(repository, target);
@@ -297,7 +297,7 @@ impl<S: Server> Pool<S> {
             in_flight: RequestsInFlight::default(),
         });
         if let Some(messages) = messages {
-            host.started(&running, messages);
+            owner.started(&running, messages);
         }
         Ok(running)
     }

@@ -91,7 +91,7 @@ async fn initialize<S: ToolServer>(caller: Caller<'_, S>) -> Box<RawValue> {
             "serverInfo": server})
     };
     if let Some(identity) = identity(caller, &route) {
-        identity.sign_greeting(&mut result);
+        identity.sign_initialize_result(&mut result);
     }
     json_rpc::raw(&result)
 }

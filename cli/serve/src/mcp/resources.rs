@@ -3,8 +3,8 @@
 use crate::mcp::caller::Caller;
 use crate::mcp::conversation_uri::{SCHEME, uri};
 use crate::mcp::filter::Filter;
+use crate::mcp::frame_sink::RelatedRequest;
 use crate::mcp::json_rpc::{self, Answer};
-use crate::mcp::outlet::About;
 use crate::mcp::results;
 use crate::mcp::running::Running;
 use crate::mcp::tool_server::ToolServer;
@@ -213,7 +213,7 @@ pub async fn listen<S: ToolServer>(
         json!({"_meta": {mcp::META_SUBSCRIPTION: context.id}, "notifications": filter.shown()});
     client.deliver(
         json_rpc::notification("notifications/subscriptions/acknowledged", &acknowledged),
-        About::Request(&context.id),
+        RelatedRequest::Request(&context.id),
     );
     let forwarded = filter.upstream();
     let upstream = (!forwarded.is_empty()).then(|| {

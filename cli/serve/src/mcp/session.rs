@@ -4,8 +4,8 @@ use crate::mcp::batch::{Batch, Reply};
 use crate::mcp::call_context::CallContext;
 use crate::mcp::caller::Caller;
 use crate::mcp::client::Client;
+use crate::mcp::frame_sink::{FrameSink, RelatedRequest};
 use crate::mcp::json_rpc::{self, Answer, Incoming, Wrong};
-use crate::mcp::outlet::{About, Outlet};
 use crate::mcp::requests;
 use crate::mcp::resources;
 use crate::mcp::shim::Shim;
@@ -33,10 +33,10 @@ pub struct Session<S: ToolServer> {
 impl<S: ToolServer> Session<S> {
     pub fn open(
         shim: &Rc<Shim<S>>,
-        outlet: Rc<dyn Outlet>,
+        sink: Rc<dyn FrameSink>,
         conversation: Option<String>,
     ) -> Rc<Self> {
-        let client = Client::new(shim.fresh_number(), outlet, conversation);
+        let client = Client::new(shim.fresh_number(), sink, conversation);
         shim.enter(&client);
         Rc::new(Self {
             client,
@@ -46,7 +46,7 @@ impl<S: ToolServer> Session<S> {
         })
     }
 
-    /// Receives one message of the client, or a batch. Answers go to the outlet.
+    /// Receives one message of the client, or a batch. Answers go to the sink.
     pub fn receive(self: &Rc<Self>, text: &str) {
         if text.trim().is_empty() {
             return;
@@ -84,7 +84,7 @@ impl<S: ToolServer> Session<S> {
     }
 
     /// Waits until every request except subscriptions is answered.
-    pub async fn settled(&self) {
+    pub async fn all_answered(&self) {
         loop {
             let answered = self.answered.notified();
             if self.in_flight.borrow().is_empty() {
@@ -111,7 +111,7 @@ impl<S: ToolServer> Session<S> {
             } else {
                 "batches belong to revision 2025-03-26"
             };
-            return self.client.deliver(Wrong::request(why).frame(), About::Nothing);
+            return self.client.deliver(Wrong::request(why).frame(), RelatedRequest::Nothing);
         }
         let reply = Reply::Batch(Batch::of(&self.client));
         for element in elements {

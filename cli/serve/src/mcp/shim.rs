@@ -3,8 +3,8 @@
 use crate::mcp::call_locks::CallLocks;
 use crate::mcp::client::Client;
 use crate::mcp::conversation_uri::{self, UPDATED};
+use crate::mcp::frame_sink::RelatedRequest;
 use crate::mcp::json_rpc;
-use crate::mcp::outlet::About;
 use crate::mcp::overlays::{self, Overlays};
 use crate::mcp::pool::Pool;
 use crate::mcp::recorders::Recorders;
@@ -238,7 +238,7 @@ impl<S: Server> Shim<S> {
     pub fn list_changed(&self, server: &Running<S>, method: &str, frame: &RawValue) {
         for client in self.audience(server) {
             if client.revision().is_some() {
-                client.deliver(frame.get().to_owned(), About::Nothing);
+                client.deliver(frame.get().to_owned(), RelatedRequest::Nothing);
             }
             client.notify_subscriptions(method, None);
         }
@@ -250,7 +250,7 @@ impl<S: Server> Shim<S> {
             if client.revision().is_some()
                 && (server.audience.owner.is_some() || client.subscriptions.has(uri))
             {
-                client.deliver(frame.get().to_owned(), About::Nothing);
+                client.deliver(frame.get().to_owned(), RelatedRequest::Nothing);
             }
             client.notify_subscriptions(UPDATED, Some(uri));
         }
@@ -261,8 +261,10 @@ impl<S: Server> Shim<S> {
         let uri = conversation_uri::uri(id);
         for client in self.clients() {
             if client.subscriptions.has(&uri) {
-                client
-                    .deliver(json_rpc::notification(UPDATED, &json!({"uri": uri})), About::Nothing);
+                client.deliver(
+                    json_rpc::notification(UPDATED, &json!({"uri": uri})),
+                    RelatedRequest::Nothing,
+                );
             }
             client.notify_subscriptions(UPDATED, Some(&uri));
         }
@@ -284,7 +286,7 @@ impl<S: Server> Shim<S> {
 
 fn notify_tools_changed(client: &Client) {
     if client.revision().is_some() {
-        client.deliver(json_rpc::notification(TOOLS_CHANGED, &json!({})), About::Nothing);
+        client.deliver(json_rpc::notification(TOOLS_CHANGED, &json!({})), RelatedRequest::Nothing);
     }
     client.notify_subscriptions(TOOLS_CHANGED, None);
 }

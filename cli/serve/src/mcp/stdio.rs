@@ -1,7 +1,7 @@
 //! The shim over stdio: a frame is a line.
 
 use crate::listen::Ended;
-use crate::mcp::outlet::{About, Outlet};
+use crate::mcp::frame_sink::{FrameSink, RelatedRequest};
 use crate::mcp::session::Session;
 use crate::mcp::shim::Shim;
 use crate::mcp::tool_server::ToolServer;
@@ -34,7 +34,7 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     let conversation =
         env::host_session().map_or_else(|| fresh_id("c"), |session| conversations::id_of(&session));
     let stdout = Rc::new(Stdout::default());
-    let session = Session::open(&shim, Rc::clone(&stdout) as Rc<dyn Outlet>, Some(conversation));
+    let session = Session::open(&shim, Rc::clone(&stdout) as Rc<dyn FrameSink>, Some(conversation));
     loop {
         tokio::select! {
             line = lines.next() => match line {
@@ -55,7 +55,7 @@ pub async fn serve<S: ToolServer>(shim: Rc<Shim<S>>) -> Result<Ended, Failure> {
     }
     // requests in flight are answered, unless the reader of stdout is gone
     tokio::select! {
-        () = session.settled() => {}
+        () = session.all_answered() => {}
         () = reader_gone() => {}
         () = interrupt.received() => {}
     }
@@ -76,8 +76,8 @@ struct Frames {
     is_closed: Cell<bool>,
 }
 
-impl Outlet for Stdout {
-    fn deliver(&self, frame: String, _about: About<'_>) {
+impl FrameSink for Stdout {
+    fn deliver(&self, frame: String, _related: RelatedRequest<'_>) {
         let frames = &self.0;
         let is_first = {
             let mut lines = frames.lines.borrow_mut();

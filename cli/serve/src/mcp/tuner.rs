@@ -26,7 +26,7 @@ use agent_engine::error::Failure;
 use agent_engine::repository::Repository;
 use agent_engine::target::call;
 use agent_engine::target::effects::{BatchLimits, EffectError, SignalEffects};
-use agent_engine::target::tuner::{Batch, Incoming, Outcome, Rejected, Settled, Tuner};
+use agent_engine::target::tuner::{Batch, Incoming, Outcome, Rejected, SignalOutcome, Tuner};
 use agent_engine::target::{Target, TuningError};
 use agent_engine::world::clock::fresh_id;
 use serde_json::value::RawValue;
@@ -87,18 +87,18 @@ impl ToolServer for Tuner {
             Ok(signal) => signal,
             Err(problem) => return Ok(tool_error(caller.era(), &problem)),
         };
-        let (Committed { value, warnings }, server) = settle(caller, signal).await?;
-        if matches!(value, Settled::Applied(..)) {
+        let (Committed { value, warnings }, server) = apply_signal(caller, signal).await?;
+        if matches!(value, SignalOutcome::Applied(..)) {
             promoting::look(shim);
         }
         let result = match value {
-            Settled::Applied(_, result) => with_warnings(call::for_host(result), &warnings),
-            Settled::Duplicate(signal) => {
+            SignalOutcome::Applied(_, result) => with_warnings(call::for_host(result), &warnings),
+            SignalOutcome::Duplicate(signal) => {
                 json_rpc::tool_text(&format!("signal `{}` was already counted", signal.id))
             }
-            Settled::Rejected(rejected)
-            | Settled::Unsure(rejected)
-            | Settled::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
+            SignalOutcome::Rejected(rejected)
+            | SignalOutcome::Undetermined(rejected)
+            | SignalOutcome::Malformed(rejected) => json_rpc::tool_error(&rejected.error),
         };
         Ok(server.adapt_result(caller.era(), "tools/call", result))
     }
@@ -146,10 +146,10 @@ fn with_warnings(result: Box<RawValue>, warnings: &Warnings) -> Box<RawValue> {
 
 /// Applies a signal. Staging is locked while its tool is called, and free for other signals while
 /// what it requests is carried out.
-async fn settle(
+async fn apply_signal(
     caller: Caller<'_, Tuner>,
     signal: Signal,
-) -> Result<(Committed<Settled>, Rc<Running<Tuner>>), CallFailure<Tuner>> {
+) -> Result<(Committed<SignalOutcome>, Rc<Running<Tuner>>), CallFailure<Tuner>> {
     let shim = caller.shim;
     let mut effects = None;
     let mut pending = Pending { queue: VecDeque::from([Ok(signal.clone())]), ..Pending::default() };
@@ -167,7 +167,7 @@ async fn settle(
         match effects.carry_out(&signal.id, requests).await {
             Ok(()) => {}
             Err(EffectError::Refused(error)) => {
-                let rejected = Settled::Rejected(Rejected::of(&signal, error));
+                let rejected = SignalOutcome::Rejected(Rejected::of(&signal, error));
                 return Ok((Committed::whole(rejected), server));
             }
             Err(EffectError::Failed(failure)) => return Err(failure.into()),
@@ -175,13 +175,13 @@ async fn settle(
     }
 }
 
-/// A signal until it is settled.
+/// A signal until its outcome is known.
 #[derive(Default)]
 struct Pending {
     queue: VecDeque<Incoming>,
     outcome: Outcome,
     warnings: Warnings,
-    settled: Option<Settled>,
+    result: Option<SignalOutcome>,
 }
 
 impl Pending {
@@ -195,12 +195,12 @@ impl Pending {
         let tuner = &running.server;
         let kept = shim.state.staging.take();
         let mut in_use = kept.open(tuner, &shim.repository).await?;
-        let mut listener = |one| self.settled = Some(one);
+        let mut listener = |one| self.result = Some(one);
         let batch = Batch {
             staging: &mut in_use.staging,
             tuner,
             layout: &shim.repository.layout,
-            dry: None,
+            dry_run: None,
             unchecked: false,
             effects,
             listener: &mut listener,
@@ -219,9 +219,9 @@ impl Pending {
         }
     }
 
-    fn committed(self) -> Committed<Settled> {
+    fn committed(self) -> Committed<SignalOutcome> {
         Committed {
-            value: self.settled.expect("a signal without a request is settled"),
+            value: self.result.expect("a signal without a request has an outcome"),
             warnings: self.warnings,
         }
     }

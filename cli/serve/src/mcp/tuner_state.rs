@@ -7,6 +7,6 @@ use std::cell::RefCell;
 #[derive(Default)]
 pub struct TunerState {
     pub promoter: Promoter,
-    /// `None` while a signal is settled, which owns it then.
+    /// `None` while a signal is applied, which owns it then.
     pub staging: RefCell<KeptStaging>,
 }

@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let mut staging = repository.staging()?;
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("cas"));
     let known = if arguments.id.is_some() { staging.has_counted(&id)? } else { Known::No };
-    if let Known::Unsure(versions) = &known {
+    if let Known::Undetermined(versions) = &known {
         return Err(unsure(&id, versions));
     }
     let revision = canonical::revision(&after);
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
         let lost = now != expected || {
             let draft = own_draft(CAS, request, id, after);
             !arguments.dry_run
-                && repository.settle(staging.append(vec![draft], &expected)?) == Append::Conflict
+                && repository.unpack(staging.append(vec![draft], &expected)?) == Append::Conflict
         };
         if lost {
             return Err(conflict(&expected, &staging.snapshot()?.revision));

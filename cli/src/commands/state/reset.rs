@@ -21,7 +21,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let Discarded { updates: discarded, kept } = if arguments.dry_run {
         Discarded { updates: Some(repository.staging()?.snapshot()?.updates), kept: None }
     } else {
-        repository.settle(Staging::reset(&repository.layout, &active)?)
+        repository.unpack(Staging::reset(&repository.layout, &active)?)
     };
     let version = &active.base.version;
     let updates = discarded.map_or_else(

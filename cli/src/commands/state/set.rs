@@ -29,7 +29,7 @@ pub struct Arguments {
 }
 
 /// Lost races after which staging is locked.
-const PATIENCE: u32 = 1;
+const RACES_BEFORE_LOCK: u32 = 1;
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let changes =
@@ -89,7 +89,7 @@ fn append(
         .map(|(path, value)| json!({"path": path.to_string(), "value": value}))
         .collect();
     for lost in 0.. {
-        if lost >= PATIENCE {
+        if lost >= RACES_BEFORE_LOCK {
             staging.hold_until_appended()?;
         }
         let before = staging.snapshot()?;
@@ -97,7 +97,7 @@ fn append(
         let revision = agent_core::formats::canonical::revision(&after);
         let draft = own_draft(SET, json!({"changes": arguments}), fresh_id("set"), after);
         if let Append::Appended(_) =
-            repository.settle(staging.append(vec![draft], &before.revision)?)
+            repository.unpack(staging.append(vec![draft], &before.revision)?)
         {
             staging.release();
             return Ok((before.revision, revision));

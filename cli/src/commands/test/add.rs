@@ -152,7 +152,7 @@ fn expectation(arguments: &Arguments, id: &str, last: &Turn) -> Result<Value, Fa
         let checked = Expectation::parse(value.clone(), "--expect");
         return checked
             .map(|_| value)
-            .map_err(|error| Failure::usage(error.to_string()).with_hint(error.mend));
+            .map_err(|error| Failure::usage(error.to_string()).with_hint(error.hint));
     }
     if arguments.golden {
         return Ok(json!({"golden": format!("golden/{}.json", file_name(id))}));

@@ -57,12 +57,12 @@ impl Bound {
         self.filled_with(text, &str::to_owned)
     }
 
-    /// The same for a regular expression: a value is matched literally.
+    /// Like `filled`, for a regular expression: a value is matched literally.
     pub(super) fn filled_pattern(&self, text: &str) -> String {
         self.filled_with(text, &|value| regex::escape(value))
     }
 
-    /// The same for the replacement of a match, where `$` stands for a group.
+    /// Like `filled`, for the replacement of a match, where `$` stands for a group.
     pub(super) fn filled_replacement(&self, text: &str) -> String {
         self.filled_with(text, &|value| value.replace('$', "$$"))
     }

@@ -129,7 +129,7 @@ fn check(text: &str, change: (&str, &str), message: &str) {
     let (from, to) = change;
     assert!(text.contains(from), "{from}");
     let error = read_text(&text.replacen(from, to, 1)).unwrap_err();
-    assert!(!error.mend.is_empty());
+    assert!(!error.hint.is_empty());
     assert_eq!(error.to_string(), format!("slo.yaml: {message}"));
 }
 

@@ -49,13 +49,13 @@ impl From<Replayed> for Replay {
 
 /// One of several updates that were replayed in turn.
 #[derive(Debug)]
-pub enum InTurn {
+pub enum BatchOutcome {
     Replay(Replay),
     /// What it changed; it is not known whether the outcome is valid. And the parts it touched.
     Change(Patch, Vec<String>),
 }
 
-impl InTurn {
+impl BatchOutcome {
     fn touched(&self) -> Option<&[String]> {
         match self {
             Self::Replay(replay) => replay.touched.as_deref(),
@@ -104,7 +104,7 @@ pub struct Rewriting<'a> {
     is: Parts,
     differing: PartSet,
     /// Outcomes of updates that are still ahead.
-    ready: VecDeque<(u64, InTurn)>,
+    ready: VecDeque<(u64, BatchOutcome)>,
     /// What has changed since the state that these began with, other than by them.
     stale: PartSet,
     written: Written,
@@ -247,7 +247,7 @@ impl<'a> Rewriting<'a> {
     }
 
     /// The outcomes of what was needed, the first ones at least.
-    pub fn answer(&mut self, records: &[Record], replays: Vec<InTurn>) {
+    pub fn answer(&mut self, records: &[Record], replays: Vec<BatchOutcome>) {
         self.asked = (2 * replays.len()).min(REPLAYS);
         self.stale = PartSet::default();
         self.ready = records.iter().map(|record| record.seq).zip(replays).collect();
@@ -258,7 +258,7 @@ impl<'a> Rewriting<'a> {
         self.ready.clear();
         let Some(Ahead::Update(update)) = self.ahead.pop_front() else { return Ok(()) };
         self.follow(&update)?;
-        self.make(record, InTurn::Replay(outcome.into()));
+        self.make(record, BatchOutcome::Replay(outcome.into()));
         Ok(())
     }
 
@@ -375,7 +375,7 @@ impl<'a> Rewriting<'a> {
     }
 
     /// Whether a replay found the values that it would find now.
-    fn is_current(&self, replay: &InTurn) -> bool {
+    fn is_current(&self, replay: &BatchOutcome) -> bool {
         self.stale.is_empty() || replay.touched().is_some_and(|touched| !self.stale.meets(touched))
     }
 
@@ -468,12 +468,12 @@ impl<'a> Rewriting<'a> {
     }
 
     /// An update with an outcome of its own.
-    fn make(&mut self, mut record: Record, replay: InTurn) {
+    fn make(&mut self, mut record: Record, replay: BatchOutcome) {
         (record.change, record.state) = (None, None);
         record.touched = replay.touched().map(<[String]>::to_vec);
         let made = match replay {
-            InTurn::Change(change, _) => self.of_change(change).map(Some),
-            InTurn::Replay(Replay { outcome, .. }) => match outcome {
+            BatchOutcome::Change(change, _) => self.of_change(change).map(Some),
+            BatchOutcome::Replay(Replay { outcome, .. }) => match outcome {
                 Replayed::Unchanged => Ok(None),
                 Replayed::State(after) => self.of_state(&after).map(Some),
                 Replayed::Dropped(why) => Err(why),

@@ -4,7 +4,7 @@ use super::{SHARED_MEMORY, holes, tested};
 use crate::repository::Repository;
 use crate::world::child_process::Pipe;
 use crate::world::event_loop;
-use crate::world::sandbox::attempts::{self, ATTEMPT, Aims};
+use crate::world::sandbox::attempts::{self, ATTEMPT, ProbeTargets};
 use crate::world::temporary::{self, Temporary};
 use crate::world::{env, store};
 use agent_core::child::confinement::Confinement;
@@ -55,7 +55,7 @@ pub fn hold(
     let stage = Stage::set(of)?;
     let confined =
         subjects.iter().map(|subject| stage.attempts(subject)).collect::<Result<Vec<_>, _>>()?;
-    let free = attempts::all(&stage.aims);
+    let free = attempts::all(&stage.targets);
     Ok(subjects
         .iter()
         .zip(confined)
@@ -83,7 +83,7 @@ fn held(
 
 /// What the attempts are made on.
 struct Stage {
-    aims: Aims,
+    targets: ProbeTargets,
     holes: Vec<PathBuf>,
     scratch: PathBuf,
     _folder: Temporary,
@@ -112,7 +112,7 @@ impl Stage {
         let by_name = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&abstract_name)?)?;
         let by_path = UnixListener::bind(at("socket"))?;
         let tcp = TcpListener::bind(("127.0.0.1", 0))?;
-        let aims = Aims {
+        let targets = ProbeTargets {
             file: at("file"),
             repository,
             store: stored,
@@ -122,7 +122,7 @@ impl Stage {
             process: rustix::process::getpid(),
         };
         Ok(Self {
-            aims,
+            targets,
             holes,
             scratch: at("scratch"),
             _listeners: (by_name, by_path, tcp),
@@ -135,7 +135,7 @@ impl Stage {
         let pipe = Pipe {
             command: [program.clone().into(), ATTEMPT.into()]
                 .into_iter()
-                .chain(self.aims.to_arguments())
+                .chain(self.targets.to_arguments())
                 .collect(),
             directory: self.scratch.clone(),
             environment: Vec::new(),

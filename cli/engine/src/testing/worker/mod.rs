@@ -559,7 +559,7 @@ impl<'a> Worker<'a> {
         // it may have been started long ago, beside the Runner
         self.runner.last_message = self.runner.last_message.max(self.scorer.last_message);
         let link = self.scorer.link.as_ref().expect("it was started");
-        let there: Vec<_> = link.greeting()["scorers"]
+        let there: Vec<_> = link.initialize_result()["scorers"]
             .as_array()
             .into_iter()
             .flatten()

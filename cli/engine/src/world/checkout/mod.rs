@@ -73,14 +73,14 @@ impl Diagnose for CheckoutError {
 
 /// The purpose of a checkout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shelf {
+pub enum CheckoutPurpose {
     /// Children run it.
     Code,
     /// It judges what they answer.
     Evaluators,
 }
 
-impl Shelf {
+impl CheckoutPurpose {
     pub const ALL: [Self; 2] = [Self::Code, Self::Evaluators];
 
     /// Of the folder below `.agent`.
@@ -138,7 +138,7 @@ pub struct Verified {
     /// For a child to hold as long as it runs.
     pub lease: Option<Arc<Lease>>,
     /// The differences of the checkout before it was recreated.
-    pub mended: Option<Difference>,
+    pub repaired: Option<Difference>,
     /// What a server had written into it by then.
     pub kept: Option<SavedFiles>,
     found: Vec<Found>,
@@ -154,7 +154,7 @@ impl Checkout {
     pub fn of(
         git: &Git,
         layout: &Layout,
-        shelf: Shelf,
+        purpose: CheckoutPurpose,
         tree: &ObjectId,
         compiler: Option<Compiler>,
         link: Option<LinkTo>,
@@ -165,8 +165,8 @@ impl Checkout {
             .into_iter()
             .chain(link.as_ref().map(|link| link.kind.as_str()));
         let name = kinds.fold(tree.to_string(), |name, kind| format!("{name}-{kind}"));
-        let made_at = shelf.folder(layout).join(&name);
-        let place = layout.known(&Path::new(shelf.name()).join(name));
+        let made_at = purpose.folder(layout).join(&name);
+        let place = layout.known(&Path::new(purpose.name()).join(name));
         let mut checkout = Self {
             tree: tree.clone(),
             compiler,
@@ -214,7 +214,7 @@ impl Checkout {
         self.make(git)?;
         match self.look(git)? {
             VerifyOutcome::Verified(verified) => {
-                Ok(Verified { mended: was_there.then_some(difference), kept, ..verified })
+                Ok(Verified { repaired: was_there.then_some(difference), kept, ..verified })
             }
             VerifyOutcome::Differs(difference) => {
                 Err(CheckoutError::NotAsGitHasIt { tree: self.tree.clone(), difference })
@@ -268,7 +268,7 @@ impl Checkout {
         let lease = self.lease.lock().expect("no panic while it is held").clone();
         VerifyOutcome::Verified(Verified {
             lease,
-            mended: None,
+            repaired: None,
             kept: None,
             found,
             certain,
@@ -287,7 +287,7 @@ impl Checkout {
         if comparison.contents.is_empty() || !git.converts(listed)? {
             return Ok(comparison.difference());
         }
-        let fresh = Under::way(&self.layout)?;
+        let fresh = NewCheckout::create(&self.layout)?;
         let of_tree: Vec<_> = listed
             .iter()
             .filter(|file| self.link.as_ref().is_none_or(|link| link.at != file.path))
@@ -316,7 +316,7 @@ impl Checkout {
     /// may do this.
     fn make(&self, git: &Git) -> Result<(), CheckoutError> {
         let listed = git.tree_files(&self.tree)?;
-        let fresh = Under::way(&self.layout)?;
+        let fresh = NewCheckout::create(&self.layout)?;
         git.fill(&self.tree, &listed, &fresh.files)?;
         if let Some(link) = self.own_link(&listed) {
             fs::link(&link.to, &fresh.files.join(&link.at))?;
@@ -417,8 +417,8 @@ impl Watch {
             // the record was believed, and was wrong
             fs::remove_if_there(&checkout.layout.to_write(checkout.record())?)?;
         }
-        let mended = checkout.verify(git)?.mended;
-        Ok(read.or(mended).or(touched))
+        let repaired = checkout.verify(git)?.repaired;
+        Ok(read.or(repaired).or(touched))
     }
 }
 
@@ -448,13 +448,13 @@ fn same_bytes(one: &Path, other: &Path) -> bool {
 }
 
 /// A folder of files that are to become a checkout.
-struct Under {
+struct NewCheckout {
     files: PathBuf,
     folder: Temporary,
 }
 
-impl Under {
-    fn way(layout: &Layout) -> Result<Self, FsError> {
+impl NewCheckout {
+    fn create(layout: &Layout) -> Result<Self, FsError> {
         let folder = layout.temporary_folder("checkout")?;
         let files = folder.path().join("files");
         fs::create_dir(&files)?;

@@ -44,7 +44,8 @@ impl World {
     }
 
     fn checkout(&self) -> Checkout {
-        Checkout::of(&self.git, &self.layout, Shelf::Code, &self.tree, None, None).unwrap()
+        Checkout::of(&self.git, &self.layout, CheckoutPurpose::Code, &self.tree, None, None)
+            .unwrap()
     }
 
     fn place(&self) -> PathBuf {
@@ -81,7 +82,7 @@ fn a_checkout_is_the_code_without_the_state_and_not_writable() {
     assert_eq!(std::fs::read_link(place.join("bin/link")).unwrap(), Path::new("run"));
     let mode = |path: &str| std::fs::metadata(place.join(path)).unwrap().mode() & 0o333;
     assert_eq!((mode("runner/__main__.py"), mode("bin/run")), (0, 0o111));
-    assert!(checkout.verify(&world.git).unwrap().mended.is_none());
+    assert!(checkout.verify(&world.git).unwrap().repaired.is_none());
     assert_eq!(std::fs::read_dir(world.layout.temporary()).unwrap().count(), 0);
     assert_eq!(
         world.repository.git(&["status", "--porcelain", "--", ":!.agent"]),
@@ -97,8 +98,9 @@ fn concurrent_checkouts_of_one_commit_agree() {
         let make = || {
             let git = world.repository.open();
             let checkout =
-                Checkout::of(&git, &world.layout, Shelf::Code, &world.tree, None, None).unwrap();
-            assert!(checkout.verify(&git).unwrap().mended.is_none());
+                Checkout::of(&git, &world.layout, CheckoutPurpose::Code, &world.tree, None, None)
+                    .unwrap();
+            assert!(checkout.verify(&git).unwrap().repaired.is_none());
             checkout.path().metadata().unwrap().ino()
         };
         let makers: Vec<_> = (0..6).map(|_| scope.spawn(make)).collect();
@@ -180,14 +182,14 @@ fn modified_checkout_is_detected_and_recreated() {
             }
             let beside = tempfile::tempdir_in(world.layout.temporary()).unwrap();
             tamper(checkout.path(), beside.path());
-            let mended = checkout.verify(&world.git).unwrap().mended;
-            assert_eq!(mended, Some(Difference { path: path.into(), how }));
+            let repaired = checkout.verify(&world.git).unwrap().repaired;
+            assert_eq!(repaired, Some(Difference { path: path.into(), how }));
             assert!(checkout.path().symlink_metadata().unwrap().is_dir());
             assert_eq!(
                 std::fs::read_to_string(checkout.path().join("runner/__main__.py")).unwrap(),
                 "print(1)\n"
             );
-            assert!(checkout.verify(&world.git).unwrap().mended.is_none());
+            assert!(checkout.verify(&world.git).unwrap().repaired.is_none());
         }
     }
 }
@@ -210,8 +212,8 @@ fn large_checkout_is_reread_only_where_stamps_changed() {
         (after.len(), after.mtime_nsec(), after.mode(), after.ino()),
         (before.len(), before.mtime_nsec(), before.mode(), before.ino())
     );
-    let mended = checkout.verify(&world.git).unwrap().mended.unwrap();
-    assert_eq!(mended, Difference { path: "data/7.txt".into(), how: How::Content });
+    let repaired = checkout.verify(&world.git).unwrap().repaired.unwrap();
+    assert_eq!(repaired, Difference { path: "data/7.txt".into(), how: How::Content });
 
     // a record that was copied, truncated or removed only makes the next comparison slower
     for forged in [Some("{}"), Some(""), None] {
@@ -221,7 +223,7 @@ fn large_checkout_is_reread_only_where_stamps_changed() {
             None => std::fs::remove_file(world.record()).unwrap(),
         }
         let verified = checkout.verify(&world.git).unwrap();
-        assert_eq!((verified.mended, verified.by_content), (None, true));
+        assert_eq!((verified.repaired, verified.by_content), (None, true));
     }
 }
 
@@ -237,7 +239,7 @@ fn a_forged_record_does_not_pass_for_evidence() {
         .unwrap();
     let verified = checkout.verify(&world.git).unwrap();
     assert_eq!(
-        (verified.mended.as_ref(), verified.by_content),
+        (verified.repaired.as_ref(), verified.by_content),
         (None, false),
         "the record was believed"
     );
@@ -312,12 +314,12 @@ fn line_ending_configuration_is_ignored_and_attributes_apply() {
     );
     assert!(checkout.path().join("do.bat").metadata().unwrap().mode() & 0o222 == 0);
     let verified = checkout.verify(&world.git).unwrap();
-    assert_eq!(verified.mended, None);
+    assert_eq!(verified.repaired, None);
     assert_eq!(checkout.watch(verified, &world.git).unwrap().end(&world.git).unwrap(), None);
     // what a filter would clean away is a change as well
     overwrite(&checkout.path().join("loud.txt"), "Quiet\n");
-    let mended = checkout.verify(&world.git).unwrap().mended;
-    assert_eq!(mended, Some(Difference { path: "loud.txt".into(), how: How::Content }));
+    let repaired = checkout.verify(&world.git).unwrap().repaired;
+    assert_eq!(repaired, Some(Difference { path: "loud.txt".into(), how: How::Content }));
 }
 
 #[test]
@@ -330,11 +332,11 @@ fn unusual_names_and_an_empty_tree_are_kept() {
     assert!(
         checkout.path().join("a\nb/ü .txt").is_file() && checkout.path().join("aux.py").is_file()
     );
-    assert!(checkout.verify(&world.git).unwrap().mended.is_none());
+    assert!(checkout.verify(&world.git).unwrap().repaired.is_none());
     let empty = world.git.edit_tree(None, &[]).unwrap();
     let checkout =
-        Checkout::of(&world.git, &world.layout, Shelf::Code, &empty, None, None).unwrap();
-    assert!(checkout.verify(&world.git).unwrap().mended.is_none());
+        Checkout::of(&world.git, &world.layout, CheckoutPurpose::Code, &empty, None, None).unwrap();
+    assert!(checkout.verify(&world.git).unwrap().repaired.is_none());
 }
 
 #[test]
@@ -343,7 +345,7 @@ fn missing_checkout_is_recreated_without_a_notice() {
     let checkout = world.checkout();
     std::fs::remove_dir_all(checkout.path()).unwrap();
     let verified = checkout.verify(&world.git).unwrap();
-    assert!(verified.mended.is_none() && checkout.path().join("agent.toml").is_file());
+    assert!(verified.repaired.is_none() && checkout.path().join("agent.toml").is_file());
     drop(checkout);
     assert!(Lease::take_alone(&world.place()).unwrap().is_none(), "what a child holds is in use");
     drop(verified);
@@ -365,9 +367,15 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
         &interpreter,
         vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()],
     );
-    let checkout =
-        Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None)
-            .unwrap();
+    let checkout = Checkout::of(
+        &world.git,
+        &world.layout,
+        CheckoutPurpose::Code,
+        &world.tree,
+        Some(compiler),
+        None,
+    )
+    .unwrap();
     assert!(checkout.path().file_name().unwrap().to_str().unwrap().ends_with(&interpreter.version));
     let run = || {
         let environment = python::child_environment(
@@ -390,7 +398,7 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
         .filter(|found| found.path.extension().is_some_and(|ending| ending == "pyc"))
         .collect();
     assert_eq!(made.len(), 3, "{made:?}");
-    assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
+    assert_eq!(checkout.verify(&world.git).unwrap().repaired, None);
     let (answer, printed) = run();
     assert_eq!(answer, "42");
     let loaded = printed
@@ -403,7 +411,7 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
                 .any(|line| line.contains("__pycache__/helper.") && line.contains("matches")),
         "{printed}"
     );
-    assert_eq!(checkout.verify(&world.git).unwrap().mended, None);
+    assert_eq!(checkout.verify(&world.git).unwrap().repaired, None);
 
     let planted =
         made.iter().find(|found| found.path.to_string_lossy().contains("helper.")).unwrap();
@@ -418,8 +426,8 @@ fn compiled_python_is_made_with_the_checkout_and_compared_like_the_rest() {
     )
     .unwrap();
     assert_eq!(run().0, "66", "the attack works");
-    let mended = checkout.verify(&world.git).unwrap().mended;
-    assert_eq!(mended, Some(Difference { path: planted.path.clone(), how: How::Content }));
+    let repaired = checkout.verify(&world.git).unwrap().repaired;
+    assert_eq!(repaired, Some(Difference { path: planted.path.clone(), how: How::Content }));
     assert_eq!(run().0, "42");
 }
 
@@ -447,9 +455,15 @@ fn large_program_is_compiled_from_its_entry_points() {
         &interpreter,
         vec!["python".to_owned(), "-m".to_owned(), "runner".to_owned()],
     );
-    let checkout =
-        Checkout::of(&world.git, &world.layout, Shelf::Code, &world.tree, Some(compiler), None)
-            .unwrap();
+    let checkout = Checkout::of(
+        &world.git,
+        &world.layout,
+        CheckoutPurpose::Code,
+        &world.tree,
+        Some(compiler),
+        None,
+    )
+    .unwrap();
     let record = Record::read(&checkout.record(), &world.tree).unwrap();
     let names: Vec<_> = record
         .compiled
@@ -476,7 +490,7 @@ fn checkout_in_use_survives_recreation() {
     let old = world.checkout().verify(&world.git).unwrap();
     let checkout = world.checkout();
     std::fs::write(checkout.path().join("left.txt"), "").unwrap();
-    assert!(checkout.verify(&world.git).unwrap().mended.is_some());
+    assert!(checkout.verify(&world.git).unwrap().repaired.is_some());
     let left: Vec<_> = std::fs::read_dir(world.layout.temporary())
         .unwrap()
         .flatten()

@@ -9,7 +9,7 @@ use agent_core::formats::first_version::FIRST;
 use agent_core::formats::manifest::{self, Manifest};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::history::{Chain, End, Link};
-use agent_core::verification::tip::{self, Before, Breach, Tip};
+use agent_core::verification::tip::{self, Before, Tip, Violation};
 use agent_core::version::Kind;
 use agent_core::version::legality::STATE_FOLDER;
 use gix::bstr::ByteSlice;
@@ -21,8 +21,8 @@ const SEARCH_DEPTH: usize = 1_000;
 
 impl Git {
     /// Why a commit must not be served as the version it declares, from git alone; a few reads.
-    pub fn breach(&self, commit: &CommitInfo) -> Result<Option<Breach>, GitError> {
-        Ok(tip::breach(&self.tip_facts(commit)?))
+    pub fn violation(&self, commit: &CommitInfo) -> Result<Option<Violation>, GitError> {
+        Ok(tip::violation(&self.tip_facts(commit)?))
     }
 
     fn tip_facts(&self, commit: &CommitInfo) -> Result<Tip, GitError> {

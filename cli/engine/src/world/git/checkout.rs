@@ -123,8 +123,8 @@ impl Git {
         Ok(())
     }
 
-    /// The same by git, with a separate index, for what needs git: filters, line endings and
-    /// encodings from attributes, and blobs missing in a partial clone. The user's line ending
+    /// Writes the files by git, with a separate index, where that needs git: filters, line endings
+    /// and encodings from attributes, and blobs missing in a partial clone. The user's line ending
     /// configuration is ignored: a tree gives the same files on every machine.
     fn read_tree(&self, tree: &ObjectId, folder: &Path) -> Result<(), GitError> {
         const SETTINGS: [&str; 7] = [

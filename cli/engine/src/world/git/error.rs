@@ -2,7 +2,7 @@ use crate::world::fs::FsError;
 use crate::world::process::ProcessError;
 use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::object_id::ObjectId;
-use agent_core::version::legality::Breach;
+use agent_core::version::legality::Violation;
 use agent_core::version::registry::PinError;
 use std::path::{Path, PathBuf};
 
@@ -67,8 +67,8 @@ pub enum GitError {
         source: Box<GitError>,
     },
     #[error("not allowed in this repository: {}",
-        breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Illegal { breaches: Vec<Breach> },
+        violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Illegal { violations: Vec<Violation> },
     #[error("the remote {remote} rejected the push{}",
         if why.is_empty() { String::new() } else { format!(": {why}") })]
     NotPushed { remote: String, why: String, was_judged: bool },
@@ -202,8 +202,8 @@ impl Diagnose for GitError {
                 "another git holds the lock; when none is running any more, remove {}",
                 lock.display()
             ),
-            Self::Illegal { breaches } => {
-                return breaches.first().map(|breach| breach.mend.to_owned());
+            Self::Illegal { violations } => {
+                return violations.first().map(|violation| violation.hint.to_owned());
             }
             Self::NotPushed { was_judged: true, .. } => {
                 "a hook or a rule of the remote refused it; the message above is its reason"

@@ -32,7 +32,7 @@ pub use error::GitError;
 pub use footprint::{Refs, Settings};
 pub use integrity::Integrity;
 pub use objects::{CommitInfo, CommitSpec, Entry, Listed, Mode, TreeEdit};
-pub use publish::{Healed, Publication, Published, tag_ref};
+pub use publish::{Publication, Published, Repairs, tag_ref};
 pub use records::RecordEdit;
 pub use refs::{Move, Moved, RefStamp};
 pub use registry::{Catalog, Unpinned};

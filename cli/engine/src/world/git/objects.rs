@@ -389,7 +389,7 @@ impl Git {
         self.write_commit_at(spec, clock::now())
     }
 
-    /// The same at a given time, so that the same commit has the same id.
+    /// Writes a commit of a given time, so that an equal commit has an equal id.
     pub fn write_commit_at(
         &self,
         spec: &CommitSpec,

@@ -51,8 +51,8 @@ impl Publication {
 }
 
 fn refuse(update: &RefUpdate) -> Result<(), GitError> {
-    let breaches = legality::judge(update);
-    if breaches.is_empty() { Ok(()) } else { Err(GitError::Illegal { breaches }) }
+    let violations = legality::judge(update);
+    if violations.is_empty() { Ok(()) } else { Err(GitError::Illegal { violations }) }
 }
 
 pub fn tag_ref(version: &Version) -> String {
@@ -71,7 +71,7 @@ pub enum Published {
 
 /// The repairs of incomplete operations, and the problems that need the user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Healed {
+pub struct Repairs {
     /// Missing tags that were recreated.
     pub tags: Vec<String>,
     /// Temporary object files of killed processes.
@@ -80,13 +80,13 @@ pub struct Healed {
     pub notes: Vec<String>,
 }
 
-impl Healed {
+impl Repairs {
     /// A failed repair does not prevent reading; the next command tries again.
     fn postponed(&mut self, what: &str, error: &GitError) {
         self.notes.push(format!("{what}: {}", error.messages().join(": ")));
     }
 
-    /// One line for each thing, for the verb that healed to pass on.
+    /// One line for each thing, for the verb that repaired to pass on.
     pub fn lines(&self) -> Vec<String> {
         let tags = self.tags.iter().map(|tag| {
             format!("an earlier command was killed before it could tag {tag}; it is tagged now")
@@ -96,7 +96,7 @@ impl Healed {
 }
 
 impl Git {
-    /// Makes a commit a version. Done twice, the second finds it done. A tag that could not be made
+    /// Makes a commit a version. Idempotent. A tag that could not be made
     /// is a warning; the next command makes it.
     pub fn publish(&self, publication: &Publication) -> Result<Committed<Published>, GitError> {
         let lock = self.lock_refs()?;
@@ -160,21 +160,21 @@ impl Git {
 
     /// Completes the interrupted operation of a killed command. Every verb that looks at versions
     /// begins with this; it costs a few reads when there is nothing to do.
-    pub fn heal(&self) -> Result<Healed, GitError> {
-        let mut healed = Healed { temporary: self.sweep_temporary(), ..Healed::default() };
+    pub fn repair(&self) -> Result<Repairs, GitError> {
+        let mut repairs = Repairs { temporary: self.sweep_temporary(), ..Repairs::default() };
         if self.has_unfinished_moves()
             && let Err(error) = self.lock_refs()
         {
-            healed.postponed(
+            repairs.postponed(
                 "an earlier command did not finish its ref updates, and they cannot be completed \
                     now",
                 &error,
             );
         }
         for (branch, tip) in self.version_branches()? {
-            self.heal_branch(&branch, &tip, &mut healed)?;
+            self.repair_branch(&branch, &tip, &mut repairs)?;
         }
-        Ok(healed)
+        Ok(repairs)
     }
 
     /// `active` and every `line/X.Y`, with their tips.
@@ -183,26 +183,26 @@ impl Git {
         Ok(active.into_iter().chain(self.references("refs/heads/line/")?).collect())
     }
 
-    fn heal_branch(
+    fn repair_branch(
         &self,
         branch: &str,
         tip: &ObjectId,
-        healed: &mut Healed,
+        repairs: &mut Repairs,
     ) -> Result<(), GitError> {
-        let untagged = self.untagged_versions(tip, healed)?;
+        let untagged = self.untagged_versions(tip, repairs)?;
         if untagged.is_empty() {
             return Ok(());
         }
         if self.is_shallow() || untagged.len() > HEAL_AT_MOST {
-            healed.notes.push(format!(
+            repairs.notes.push(format!(
                 "{branch} has versions without tags: this clone lacks them (git \
                     fetch --tags, or --unshallow --tags)"
             ));
             return Ok(());
         }
-        if let Err(error) = self.make_tags(&untagged, healed) {
+        if let Err(error) = self.make_tags(&untagged, repairs) {
             self.stand_in(untagged)?;
-            healed.postponed(
+            repairs.postponed(
                 &format!("{branch} has versions without tags, and they cannot be tagged now"),
                 &error,
             );
@@ -212,16 +212,16 @@ impl Git {
 
     /// Makes the tags of versions of a branch that have none. A clone that lacks all of them has to
     /// fetch them.
-    pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Healed, GitError> {
-        let mut healed = Healed::default();
+    pub fn tag_again(&self, untagged: Vec<(Version, ObjectId)>) -> Result<Repairs, GitError> {
+        let mut repairs = Repairs::default();
         if !untagged.is_empty() && !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
             // a reader continues without the tag, and the next command tries again
-            if let Err(error) = self.make_tags(&untagged, &mut healed) {
+            if let Err(error) = self.make_tags(&untagged, &mut repairs) {
                 self.stand_in(untagged)?;
-                healed.postponed("versions without tags cannot be tagged now", &error);
+                repairs.postponed("versions without tags cannot be tagged now", &error);
             }
         }
-        Ok(healed)
+        Ok(repairs)
     }
 
     /// Oldest first, so that a kill in between leaves the same kind of gap. No commit that is not
@@ -229,20 +229,20 @@ impl Git {
     fn make_tags(
         &self,
         untagged: &[(Version, ObjectId)],
-        healed: &mut Healed,
+        repairs: &mut Repairs,
     ) -> Result<(), GitError> {
         let lock = self.lock_refs()?;
         for (version, commit) in untagged.iter().rev() {
             if self.target(&tag_ref(version))?.is_some()
-                || self.breach(&self.commit(commit)?)?.is_some()
+                || self.violation(&self.commit(commit)?)?.is_some()
             {
                 continue;
             }
             let moved =
-                lock.apply(&[Move::create(tag_ref(version), commit.clone())], "agent: heal")?;
-            healed.notes.extend(moved.warnings);
+                lock.apply(&[Move::create(tag_ref(version), commit.clone())], "agent: repair")?;
+            repairs.notes.extend(moved.warnings);
             if moved.value == Moved::All {
-                healed.tags.push(version::tag(version));
+                repairs.tags.push(version::tag(version));
             }
         }
         Ok(())
@@ -251,7 +251,7 @@ impl Git {
     /// For what only reads: versions that lack their tags are found all the same.
     pub fn note_untagged(&self) -> Result<(), GitError> {
         for (_, tip) in self.version_branches()? {
-            let untagged = self.untagged_versions(&tip, &mut Healed::default())?;
+            let untagged = self.untagged_versions(&tip, &mut Repairs::default())?;
             if !self.is_shallow() && untagged.len() <= HEAL_AT_MOST {
                 self.stand_in(untagged)?;
             }
@@ -262,7 +262,7 @@ impl Git {
     /// In this process these are found as if they were tagged.
     fn stand_in(&self, untagged: Vec<(Version, ObjectId)>) -> Result<(), GitError> {
         for (version, commit) in untagged {
-            if self.breach(&self.commit(&commit)?)?.is_none() {
+            if self.violation(&self.commit(&commit)?)?.is_none() {
                 self.untagged
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -276,7 +276,7 @@ impl Git {
     fn untagged_versions(
         &self,
         tip: &ObjectId,
-        healed: &mut Healed,
+        repairs: &mut Repairs,
     ) -> Result<Vec<(Version, ObjectId)>, GitError> {
         let mut untagged = Vec::new();
         for commit in self.first_parents(tip) {
@@ -286,7 +286,7 @@ impl Git {
                 None => untagged.push((version.clone(), commit.id)),
                 Some(tagged) if tagged == commit.id => break,
                 Some(tagged) => {
-                    healed.notes.push(format!(
+                    repairs.notes.push(format!(
                         "tag v{version} is on {}, but {} on the branch declares that version; \
                         `agent verify v{version}` shows more",
                         tagged.short(),

@@ -98,7 +98,7 @@ fn a_version_is_a_branch_and_a_tag_that_plain_git_shows() {
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let publication = publication(Some(&first), &second, &patch(1));
     assert_eq!(git.publish(&publication).unwrap(), DONE);
-    assert_eq!(git.publish(&publication).unwrap(), DONE, "the second time finds it done");
+    assert_eq!(git.publish(&publication).unwrap(), DONE, "publishing is idempotent");
     assert_eq!(
         repository.git(&["log", "--format=%s %D", "-1", "active"]),
         "v0.1.1 tag: v0.1.1, active"
@@ -187,14 +187,14 @@ fn a_branch_without_its_tag_is_healed() {
     );
     assert_eq!(repository.id("active"), second);
     hook(&repository, "reference-transaction", "exit 0");
-    let healed = git.heal().unwrap();
-    assert_eq!(healed.tags, ["v0.1.1"]);
+    let repairs = git.repair().unwrap();
+    assert_eq!(repairs.tags, ["v0.1.1"]);
     assert_eq!(
-        healed.lines(),
+        repairs.lines(),
         ["an earlier command was killed before it could tag v0.1.1; it is tagged now"]
     );
     assert_eq!(repository.id("v0.1.1"), second);
-    assert_eq!(git.heal().unwrap(), Healed::default());
+    assert_eq!(git.repair().unwrap(), Repairs::default());
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn several_missing_tags_on_every_line_are_healed() {
     let other = candidate(&git, &first, &patch(1), "{\"b\":2}\n");
     repository.git(&["update-ref", "refs/heads/active", third.as_str()]);
     repository.git(&["update-ref", "refs/heads/line/0.1", other.as_str()]);
-    assert_eq!(git.heal().unwrap().tags, ["v0.2.0", "v0.2.1", "v0.1.1"]);
+    assert_eq!(git.repair().unwrap().tags, ["v0.2.0", "v0.2.1", "v0.1.1"]);
     assert_eq!(
         [repository.id("v0.2.0"), repository.id("v0.2.1"), repository.id("v0.1.1")],
         [second, third, other]
@@ -223,15 +223,15 @@ fn tag_does_not_make_an_unsound_commit_a_version() {
     let forged =
         git.write_commit(&CommitSpec { tree, parents: vec![first.clone()], message }).unwrap();
     repository.git(&["update-ref", "refs/heads/active", forged.as_str()]);
-    assert_eq!(git.heal().unwrap().tags, Vec::<String>::new());
+    assert_eq!(git.repair().unwrap().tags, Vec::<String>::new());
     assert!(
-        git.breach(&git.commit(&forged).unwrap())
+        git.violation(&git.commit(&forged).unwrap())
             .unwrap()
             .unwrap()
             .why()
             .starts_with("it declares the state ")
     );
-    assert_eq!(git.breach(&git.commit(&sound).unwrap()).unwrap(), None);
+    assert_eq!(git.violation(&git.commit(&sound).unwrap()).unwrap(), None);
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn conflicting_tag_is_reported_and_kept() {
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     repository.git(&["tag", "v0.1.1", first.as_str()]);
     repository.git(&["update-ref", "refs/heads/active", second.as_str()]);
-    let healed = git.heal().unwrap();
-    assert_eq!(healed.tags, Vec::<String>::new());
-    assert!(healed.notes[0].starts_with("tag v0.1.1 is on "), "{:?}", healed.notes);
+    let repairs = git.repair().unwrap();
+    assert_eq!(repairs.tags, Vec::<String>::new());
+    assert!(repairs.notes[0].starts_with("tag v0.1.1 is on "), "{:?}", repairs.notes);
     assert_eq!(repository.id("v0.1.1"), first);
 }
 
@@ -262,9 +262,9 @@ fn shallow_clone_is_reported_and_gets_no_tags() {
         &url,
         clone.to_str().unwrap(),
     ]);
-    let healed = Git::discover(&clone).unwrap().heal().unwrap();
-    assert_eq!(healed.tags, Vec::<String>::new());
-    assert!(healed.notes[0].contains("--unshallow --tags"), "{:?}", healed.notes);
+    let repairs = Git::discover(&clone).unwrap().repair().unwrap();
+    assert_eq!(repairs.tags, Vec::<String>::new());
+    assert!(repairs.notes[0].contains("--unshallow --tags"), "{:?}", repairs.notes);
 }
 
 /// git itself is killed while it holds the locks: in the hook that it runs when everything is
@@ -284,7 +284,7 @@ fn killed_while_preparing(reference: &str, on_active: bool) {
     assert!(!outcome.as_ref().is_ok_and(|outcome| *outcome == DONE), "{outcome:?}");
     assert_eq!(lock_files(&repository), Vec::<PathBuf>::new(), "{reference}");
     hook(&repository, "reference-transaction", "exit 0");
-    git.heal().unwrap();
+    git.repair().unwrap();
     let tip = repository.id("active");
     assert_eq!(
         git.publish(&publication(Some(&first), &second, &patch(1))).unwrap(),
@@ -320,13 +320,13 @@ fn locks_of_exited_agent_processes_are_reaped() {
     // from the killed process: it holds the pending value
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, format!("{second}\n")).unwrap();
-    git.heal().unwrap();
+    git.repair().unwrap();
     assert!(!lock.exists());
 
     // from the killed process: created but not written
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, b"").unwrap();
-    git.heal().unwrap();
+    git.repair().unwrap();
     assert!(!lock.exists());
 
     // from another process: older than the record
@@ -335,13 +335,13 @@ fn locks_of_exited_agent_processes_are_reaped() {
         std::fs::metadata(&lock).unwrap().modified().unwrap() - std::time::Duration::from_secs(5);
     std::fs::File::options().write(true).open(&lock).unwrap().set_modified(long_ago).unwrap();
     leave_record(&repository, &second, &first);
-    git.heal().unwrap();
+    git.repair().unwrap();
     assert!(lock.exists());
 
     // from another process: it holds another commit
     leave_record(&repository, &second, &first);
     std::fs::write(&lock, format!("{first}\n")).unwrap();
-    git.heal().unwrap();
+    git.repair().unwrap();
     assert!(lock.exists());
     let error = git.publish(&publication).unwrap_err();
     assert_eq!(error.kind(), FailureKind::Conflict, "{error}");
@@ -361,7 +361,7 @@ fn record_torn_by_a_power_cut_is_ignored() {
         "update refs/heads/active deadbeef\n",
     ] {
         std::fs::write(&record, torn).unwrap();
-        git.heal().unwrap();
+        git.repair().unwrap();
         assert_eq!(std::fs::read(&record).unwrap(), b"", "{torn:?}");
     }
     assert_eq!(repository.id("active"), first);
@@ -456,8 +456,11 @@ fn tree_of_an_unchanged_worktree_is_the_noted_one() {
     assert!(git.entry(&tree(), "more.txt").unwrap().is_some());
 }
 
-fn laws(update: &agent_core::version::legality::RefUpdate) -> Vec<&'static str> {
-    agent_core::version::legality::judge(update).into_iter().map(|breach| breach.law).collect()
+fn rules(update: &agent_core::version::legality::RefUpdate) -> Vec<&'static str> {
+    agent_core::version::legality::judge(update)
+        .into_iter()
+        .map(|violation| violation.rule)
+        .collect()
 }
 
 #[test]
@@ -482,7 +485,7 @@ fn illegal_update_is_not_published() {
 fn the_facts_of_an_update_are_read_from_the_repository() {
     let (repository, git, first) = served();
     let active = |old: Option<&ObjectId>, new: Option<&ObjectId>| {
-        laws(&git.ref_update(ACTIVE, old, new).unwrap())
+        rules(&git.ref_update(ACTIVE, old, new).unwrap())
     };
     let second = candidate(&git, &first, &patch(1), "{\"a\":1}\n");
     let third = candidate(&git, &second, &patch(2), "{\"a\":2}\n");
@@ -494,18 +497,18 @@ fn the_facts_of_an_update_are_read_from_the_repository() {
         ["served-branches-move-forward"]
     );
     assert_eq!(active(None, Some(&repository.id("main"))), ["every-tip-is-a-version"]);
-    let tag = |new: &ObjectId| laws(&git.ref_update("refs/tags/v0.1.1", None, Some(new)).unwrap());
+    let tag = |new: &ObjectId| rules(&git.ref_update("refs/tags/v0.1.1", None, Some(new)).unwrap());
     assert_eq!((tag(&second), tag(&first)), (vec![], vec!["a-tag-names-its-commit"]));
 
     repository.write("state/staging.state.json", "{}\n");
     let main = repository.id("main");
     let tracked = repository.commit_all("oops");
     let on_main = |old: &ObjectId, new: &ObjectId| {
-        laws(&git.ref_update("refs/heads/main", Some(old), Some(new)).unwrap())
+        rules(&git.ref_update("refs/heads/main", Some(old), Some(new)).unwrap())
     };
     assert_eq!(on_main(&main, &tracked), ["staging-is-not-tracked"]);
     repository.git(&["rm", "-q", "--cached", "state/staging.state.json"]);
-    repository.git(&["commit", "-q", "-m", "mended"]);
+    repository.git(&["commit", "-q", "-m", "corrected"]);
     assert_eq!(on_main(&tracked, &repository.id("main")), Vec::<&str>::new());
 }
 
@@ -522,7 +525,7 @@ fn a_remote_takes_branch_and_tag_together_or_neither() {
     assert_eq!(
         git.push(remote, &begin.moves(), PrePush::Runs).unwrap(),
         Pushed::Done,
-        "the second time finds it done"
+        "publishing is idempotent"
     );
     let (mine, theirs) = (
         candidate(&git, &first, &patch(1), "{\"m\":1}\n"),

@@ -446,8 +446,8 @@ impl Git {
         Ok(newest.map(|(what, _)| what))
     }
 
-    /// The same for resolving a name: a branch, a tag, another ref and an object id take precedence
-    /// over a pin.
+    /// Like `pin`, for resolving a name: a branch, a tag, another ref and an object id take
+    /// precedence over a pin.
     pub fn pin_meant(&self, name: &str) -> Result<Option<What>, GitError> {
         if self.is_taken(name)? { Ok(None) } else { self.pin(name) }
     }

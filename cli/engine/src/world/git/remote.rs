@@ -94,7 +94,7 @@ impl Git {
         Ok(parse_listing(&listed.text()))
     }
 
-    /// The same with a short timeout: `None` when the remote did not answer in time.
+    /// Like `remote_refs`, with a timeout: `None` when the remote did not answer in time.
     pub fn remote_refs_within(
         &self,
         limit: Duration,

@@ -6,7 +6,7 @@ use super::written::Written;
 use crate::world::fs::{self, Durability, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::Run;
-use crate::world::read_only::Overlay;
+use crate::world::read_only::WritableLayer;
 use agent_core::formats::object_id::ObjectId;
 use semver::Version;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Git {
     /// Sound versions of branches whose tags cannot be made now: for this process they are as good
     /// as tagged.
     pub(super) untagged: Arc<Mutex<BTreeMap<Version, ObjectId>>>,
-    /// Why objects are written to an overlay; no ref moves then.
+    /// Why objects are written to a temporary layer; no ref moves then.
     pub(super) refusal: Option<Arc<FsError>>,
 }
 
@@ -74,7 +74,7 @@ impl Git {
         let main = repository.main_repo().map_err(|source| GitError::opening(directory, source))?;
         let root = resolved(main.workdir().unwrap_or_else(|| main.git_dir()));
         let common_dir = resolved(repository.common_dir());
-        let refusal = overlay_of_objects(&mut repository, &root)?;
+        let refusal = layer_of_objects(&mut repository, &root)?;
         // the same few trees and commits are read again and again
         repository.object_cache_size_if_unset(4 << 20);
         // what `git replace` shows in place of an object is not the object
@@ -184,15 +184,15 @@ impl Git {
     }
 }
 
-/// Where a repository's objects cannot be written, new ones go to an overlay, whose alternate is
-/// the repository. Gives why they cannot be.
-fn overlay_of_objects(
+/// Where a repository's objects cannot be written, new ones go to a temporary layer, whose
+/// alternate is the repository. Gives why they cannot be.
+fn layer_of_objects(
     repository: &mut gix::Repository,
     root: &Path,
 ) -> Result<Option<Arc<FsError>>, GitError> {
     let own = resolved(repository.objects.store_ref().path());
-    let Some(overlay) = Overlay::needed(root, &own, &[]) else { return Ok(None) };
-    let objects = overlay.above(&own).expect("the overlay is of this folder");
+    let Some(layer) = WritableLayer::needed(root, &own, &[]) else { return Ok(None) };
+    let objects = layer.above(&own).expect("the layer is of this folder");
     let alternates = objects.join("info/alternates");
     if !alternates.exists() {
         // without a temporary folder nothing can be written, but reading continues
@@ -203,13 +203,13 @@ fn overlay_of_objects(
         )
         .is_err()
         {
-            return Ok(Some(overlay.into_refusal()));
+            return Ok(Some(layer.into_refusal()));
         }
     }
     let opened = gix::odb::at(&objects, repository.object_hash())
         .map_err(FsError::while_doing("open", &objects))?;
     repository.objects = gix::odb::memory::Proxy::from(opened).with_write_passthrough();
-    Ok(Some(overlay.into_refusal()))
+    Ok(Some(layer.into_refusal()))
 }
 
 /// A repository of another owner is not opened: its configuration could run programs.

@@ -35,8 +35,8 @@ impl Installer {
         }
     }
 
-    /// The same, else a `uv` that pip downloads into the cache, or into `folder` where there is
-    /// none. `say` is called before the download.
+    /// An installer on this machine, else a `uv` that pip downloads into the cache, or into
+    /// `folder` where there is none. `say` is called before the download.
     pub fn fetched(bare: &Interpreter, folder: &Path, say: &dyn Fn(&str)) -> Self {
         if let found @ Self::Uv { .. } = Self::found(bare) {
             return found;

@@ -148,7 +148,7 @@ pub fn interpreter(
     interpreter_by(Installer::found, layout, code, python, say)
 }
 
-/// The same with what is to install packages, where that has to be.
+/// Like `interpreter`, with this installer, should packages have to be installed.
 pub fn interpreter_by(
     installer: impl FnOnce(&Interpreter) -> Installer,
     layout: &Layout,

@@ -17,7 +17,7 @@ use std::time::{Duration, UNIX_EPOCH};
 pub const ATTEMPT: &str = "attempt";
 
 /// The targets of the attempts: existing, and accessible without confinement.
-pub struct Aims {
+pub struct ProbeTargets {
     /// A file of the user's.
     pub file: PathBuf,
     /// A file of the repository, and one of its object store.
@@ -32,7 +32,7 @@ pub struct Aims {
     pub process: Pid,
 }
 
-impl Aims {
+impl ProbeTargets {
     pub fn to_arguments(&self) -> Vec<OsString> {
         let files = [&self.file, &self.repository, &self.store, &self.socket]
             .map(|path| path.clone().into_os_string());
@@ -59,40 +59,43 @@ impl Aims {
 }
 
 /// Each attempt by its name, and whether it was stopped.
-pub fn all(aims: &Aims) -> BTreeMap<String, bool> {
+pub fn all(targets: &ProbeTargets) -> BTreeMap<String, bool> {
     let attempts: [(&'static str, &dyn Fn() -> io::Result<()>); 16] = [
-        ("write", &|| append(&aims.file)),
-        ("create", &|| File::create_new(aims.file.with_extension("new")).map(drop)),
-        ("read", &|| File::open(&aims.file).map(drop)),
-        ("repository", &|| File::open(&aims.repository).map(drop)),
-        ("store", &|| File::open(&aims.store).map(drop)),
-        ("mode", &|| change_mode(&aims.file)),
-        ("time", &|| change_time(&aims.file)),
+        ("write", &|| append(&targets.file)),
+        ("create", &|| File::create_new(targets.file.with_extension("new")).map(drop)),
+        ("read", &|| File::open(&targets.file).map(drop)),
+        ("repository", &|| File::open(&targets.repository).map(drop)),
+        ("store", &|| File::open(&targets.store).map(drop)),
+        ("mode", &|| change_mode(&targets.file)),
+        ("time", &|| change_time(&targets.file)),
         ("attribute", &|| {
-            Ok(rustix::fs::setxattr(&aims.file, "user.agent", b"tried", XattrFlags::empty())?)
+            Ok(rustix::fs::setxattr(&targets.file, "user.agent", b"tried", XattrFlags::empty())?)
         }),
         ("tcp", &|| {
-            TcpStream::connect_timeout(&([127, 0, 0, 1], aims.port).into(), PATIENCE).map(drop)
-        }),
-        ("udp", &|| {
-            UdpSocket::bind(("127.0.0.1", 0))?.send_to(b"tried", ("127.0.0.1", aims.port)).map(drop)
-        }),
-        ("unix", &|| UnixStream::connect(&aims.socket).map(drop)),
-        ("abstract", &|| {
-            UnixStream::connect_addr(&SocketAddr::from_abstract_name(&aims.abstract_name)?)
+            TcpStream::connect_timeout(&([127, 0, 0, 1], targets.port).into(), CONNECT_TIMEOUT)
                 .map(drop)
         }),
-        ("signal", &|| Ok(test_kill_process(aims.process)?)),
-        ("memory", &|| read_memory(aims.process)),
+        ("udp", &|| {
+            UdpSocket::bind(("127.0.0.1", 0))?
+                .send_to(b"tried", ("127.0.0.1", targets.port))
+                .map(drop)
+        }),
+        ("unix", &|| UnixStream::connect(&targets.socket).map(drop)),
+        ("abstract", &|| {
+            UnixStream::connect_addr(&SocketAddr::from_abstract_name(&targets.abstract_name)?)
+                .map(drop)
+        }),
+        ("signal", &|| Ok(test_kill_process(targets.process)?)),
+        ("memory", &|| read_memory(targets.process)),
         ("environment", &|| {
-            File::open(format!("/proc/{}/environ", aims.process.as_raw_nonzero())).map(drop)
+            File::open(format!("/proc/{}/environ", targets.process.as_raw_nonzero())).map(drop)
         }),
         ("shared-memory", &|| tempfile::tempfile_in("/dev/shm").map(drop)),
     ];
     attempts.into_iter().map(|(name, attempt)| (name.to_owned(), attempt().is_err())).collect()
 }
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 fn append(file: &Path) -> io::Result<()> {
     File::options().append(true).open(file)?.write_all(b"tried")

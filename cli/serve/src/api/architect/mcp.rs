@@ -41,23 +41,23 @@ pub fn serve(location: &Location, over_http: Option<http::Options>) -> Result<En
     let repository = location.open()?;
     let _telemetry = repository.telemetry();
     let transport = if over_http.is_some() { Transport::Http } else { Transport::Stdio };
-    let desk = Desk { location: location.clone(), transport };
+    let server = ArchitectServer { location: location.clone(), transport };
     event_loop::block_on_and_leave(async {
         match over_http {
             Some(options) => {
                 tokio::task::LocalSet::new()
-                    .run_until(http::serve_typed(desk, location, options))
+                    .run_until(http::serve_typed(server, location, options))
                     .await
             }
-            None => serve_host(desk, location).await,
+            None => serve_host(server, location).await,
         }
     })?
 }
 
-async fn serve_host(desk: Desk, location: &Location) -> Result<Ended, Failure> {
+async fn serve_host(server: ArchitectServer, location: &Location) -> Result<Ended, Failure> {
     let mut interrupt = Interrupt::expected()?;
     let serving = async {
-        match desk.serve(rmcp::transport::stdio()).await {
+        match server.serve(rmcp::transport::stdio()).await {
             Ok(serving) => drop(serving.waiting().await),
             // a host that disconnects before `initialize` is no error
             Err(error) => location.notices.detail(error.to_string()),
@@ -71,12 +71,12 @@ async fn serve_host(desk: Desk, location: &Location) -> Result<Ended, Failure> {
 
 /// The MCP server of one host.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct ArchitectServer {
     location: Location,
     transport: Transport,
 }
 
-impl ServerHandler for Desk {
+impl ServerHandler for ArchitectServer {
     fn get_info(&self) -> ServerConfig {
         let name = Implementation::new("agent-architect", env!("CARGO_PKG_VERSION"))
             .with_title("Architect");
@@ -125,7 +125,7 @@ fn with_hint(error: &Failure) -> String {
     error.messages.join(": ") + &hint
 }
 
-impl Desk {
+impl ArchitectServer {
     /// Runs an operation on a thread of its own: git and files block.
     async fn blocking<T: Send + 'static>(
         &self,

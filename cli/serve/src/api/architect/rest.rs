@@ -20,7 +20,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// A worker's state.
-struct Desk {
+struct WorkerState {
     repository: Repository,
     location: Location,
     /// Whether the server requires a token. Without one, code under test on this machine could read
@@ -43,13 +43,17 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<impl Sized 
         schemas: SCHEMAS,
         routes: feedback_routes().into_iter().chain(run_routes()).collect(),
         open: Box::new(move || {
-            Ok(Desk { repository: location.open()?, location: location.clone(), shows_held_out })
+            Ok(WorkerState {
+                repository: location.open()?,
+                location: location.clone(),
+                shows_held_out,
+            })
         }),
-        metrics: |desk| measured(&desk.repository),
+        metrics: |worker| measured(&worker.repository),
     }
 }
 
-fn feedback_routes() -> [Route<Desk>; 3] {
+fn feedback_routes() -> [Route<WorkerState>; 3] {
     [
         Route::post(
             "/v1/feedback",
@@ -90,7 +94,7 @@ fn feedback_routes() -> [Route<Desk>; 3] {
     ]
 }
 
-fn run_routes() -> [Route<Desk>; 6] {
+fn run_routes() -> [Route<WorkerState>; 6] {
     let id = "The run's id.";
     [
         Route::post(
@@ -159,7 +163,7 @@ fn run_routes() -> [Route<Desk>; 6] {
 
 // ---- feedback
 
-fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
+fn give(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
     let new: NewFeedback = call.json()?;
     if new.text.trim().is_empty() || new.text.len() > TEXT_LIMIT {
         return Err(Problem::new(
@@ -177,7 +181,7 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
         ));
     }
     let submission = Submission { new, source: "api", key };
-    let Committed { value, warnings } = operations::submit(&desk.repository, &submission)?;
+    let Committed { value, warnings } = operations::submit(&worker.repository, &submission)?;
     match value {
         Submitted::New(item) | Submitted::Again(item) => {
             let document = WithWarnings { document: &item, warnings: warnings.as_slice() };
@@ -195,8 +199,8 @@ fn give(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     }
 }
 
-fn list_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let mut items = operations::feedback(&desk.repository)?;
+fn list_feedback(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
+    let mut items = operations::feedback(&worker.repository)?;
     if let Some(status) = call.query::<String>("status")? {
         let after = call.query::<String>("after")?;
         items.retain(|item| item.status.as_str() == status || Some(&item.id) == after.as_ref());
@@ -204,9 +208,9 @@ fn list_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     page(&items, "agent/feedback-list@1", "feedback", |item| &item.id, call)
 }
 
-fn show_feedback(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
+fn show_feedback(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
     let id: String = call.path("feedback")?;
-    let item = operations::item(&desk.repository, &id)?;
+    let item = operations::item(&worker.repository, &id)?;
     Ok(Reply::json(
         &item.ok_or_else(|| Problem::not_found(format!("there is no feedback item `{id}`")))?,
     ))
@@ -246,9 +250,9 @@ fn page<T: Serialize>(
 
 // ---- runs
 
-fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
+fn start(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
     let start: Start = call.json()?;
-    let run = operations::start(&desk.repository, &start).map_err(|error| match error {
+    let run = operations::start(&worker.repository, &start).map_err(|error| match error {
         NotStarted::NoFeedback { id } => {
             Problem::not_found(format!("there is no feedback item `{id}`"))
         }
@@ -262,31 +266,31 @@ fn start(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
     Ok(Reply::json(&run).status(202).header("Location", format!("/v1/runs/{}", run.run)).once())
 }
 
-fn list_runs(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    page(&operations::runs(&desk.repository)?, "agent/runs@1", "runs", |run| &run.run, call)
+fn list_runs(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
+    page(&operations::runs(&worker.repository)?, "agent/runs@1", "runs", |run| &run.run, call)
 }
 
-fn found(desk: &Desk, call: &Call<'_>) -> Result<Report, Problem> {
+fn found(worker: &WorkerState, call: &Call<'_>) -> Result<Report, Problem> {
     let id: String = call.path("run")?;
-    operations::run(&desk.repository, &id)?
+    operations::run(&worker.repository, &id)?
         .ok_or_else(|| Problem::not_found(format!("there is no run `{id}`")))
 }
 
-fn show_run(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    Ok(Reply::json(&found(desk, call)?))
+fn show_run(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
+    Ok(Reply::json(&found(worker, call)?))
 }
 
-fn diff(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let run = found(desk, call)?;
+fn diff(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
+    let run = found(worker, call)?;
     Ok(Reply::of(
         "text/x-diff; charset=utf-8",
-        operations::diff(&desk.repository, &run, desk.shows_held_out)?,
+        operations::diff(&worker.repository, &run, worker.shows_held_out)?,
     ))
 }
 
-fn cancel(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
+fn cancel(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
     let id: String = call.path("run")?;
-    let cancelled = operations::cancel(&desk.repository, &id).map_err(|why| match why {
+    let cancelled = operations::cancel(&worker.repository, &id).map_err(|why| match why {
         NotCancelled::NoRun { id } => Problem::not_found(format!("there is no run `{id}`")),
         NotCancelled::Ended { .. } => Problem::of(409, why.into()),
         NotCancelled::Failed(failure) => failure.into(),
@@ -304,18 +308,18 @@ const POLL: Duration = Duration::from_millis(100);
 /// Polls between two checks whether the run's process is still running.
 const POLLS_PER_CHECK: usize = 20;
 
-fn stream(desk: &mut Desk, call: &Call<'_>) -> Result<Reply, Problem> {
-    let run = found(desk, call)?;
+fn stream(worker: &mut WorkerState, call: &Call<'_>) -> Result<Reply, Problem> {
+    let run = found(worker, call)?;
     let last = call.header("last-event-id");
     let after = last.unwrap_or("0");
     let after = after.parse().map_err(|_| {
         Problem::bad_request(format!("`Last-Event-ID` is `{after}`, which is not a number"))
     })?;
-    if last.is_some() && is_over(&desk.repository, &run, after)? {
+    if last.is_some() && is_over(&worker.repository, &run, after)? {
         return Ok(Reply::nothing());
     }
     let (events, reply) = call.events()?;
-    let location = desk.location.clone();
+    let location = worker.location.clone();
     std::thread::spawn(move || {
         // the stream ends, and the client reconnects with the last id
         if let Err(error) = follow(run, after, &events, &location) {
@@ -342,7 +346,7 @@ fn follow(
     events: &Events,
     location: &Location,
 ) -> Result<(), Failure> {
-    let repository = location.look()?;
+    let repository = location.open_without_recovery()?;
     for poll in 1_usize.. {
         for event in operations::happened(&repository, &run, after)? {
             after = event.number;

@@ -28,8 +28,8 @@ fn resolve(schema: &mut Value, all: &Value) {
     }
 }
 
-/// The same schema with one type for each property: several hosts and model APIs accept no other.
-/// A nullable property becomes an optional one.
+/// The schema with one type for each property: several hosts and model APIs accept no other. A
+/// nullable property becomes an optional one.
 pub(super) fn of_one_type(mut schema: Value) -> Value {
     forbid_nulls(&mut schema);
     schema

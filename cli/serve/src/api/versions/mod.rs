@@ -47,7 +47,7 @@ pub fn service(location: &Location, shows_held_out: bool) -> Service<Reader> {
         routes: page::routes().into_iter().chain(routes).collect(),
         open: Box::new(move || {
             let reader = Reader {
-                repository: location.look()?,
+                repository: location.open_without_recovery()?,
                 known: Arc::clone(&known),
                 results: Arc::clone(&results),
                 counted: Arc::clone(&counted),

@@ -1,12 +1,12 @@
 //! A POST of the stateless era: a session that ends with its answer.
 
+use crate::mcp::frame_sink::{FrameSink, RelatedRequest};
 use crate::mcp::http::envelope;
 use crate::mcp::http::message::Posted;
 use crate::mcp::http::mirror::Mirror;
 use crate::mcp::http::reply::{self, Refusal, Reply, ResponseMode};
 use crate::mcp::http::stream::Stream;
 use crate::mcp::json_rpc::Incoming;
-use crate::mcp::outlet::{About, Outlet};
 use crate::mcp::session::Session;
 use crate::mcp::shim::Shim;
 use crate::mcp::tool_server::ToolServer;
@@ -102,7 +102,7 @@ impl<S: ToolServer> Exchanges<S> {
             let stream = Stream::until_answered(0, 1, false);
             let session = Session::open(
                 &self.shim,
-                Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns: None }),
+                Rc::new(ExchangeSink { stream: Rc::clone(&stream), learns: None }),
                 None,
             );
             session.receive(&request);
@@ -120,7 +120,7 @@ impl<S: ToolServer> Exchanges<S> {
         let learns = message.is(LIST).then(|| Rc::clone(&self.mirror));
         let session = Session::open(
             &self.shim,
-            Rc::new(ExchangeOutlet { stream: Rc::clone(&stream), learns }),
+            Rc::new(ExchangeSink { stream: Rc::clone(&stream), learns }),
             None,
         );
         let is_subscription = message.is(LISTEN);
@@ -156,22 +156,22 @@ impl<S: ToolServer> Drop for Exchange<S> {
 }
 
 /// Every frame belongs to the one request.
-struct ExchangeOutlet {
+struct ExchangeSink {
     stream: Rc<Stream>,
     /// Reads the mirrored parameters from lists of tools that pass.
     learns: Option<Rc<Mirror>>,
 }
 
-impl Outlet for ExchangeOutlet {
-    fn deliver(&self, frame: String, about: About<'_>) {
-        match about {
-            About::Answer(_) => {
+impl FrameSink for ExchangeSink {
+    fn deliver(&self, frame: String, related: RelatedRequest<'_>) {
+        match related {
+            RelatedRequest::Answer(_) => {
                 if let Some(mirror) = &self.learns {
                     mirror.learn(frame.as_bytes());
                 }
                 self.stream.answer(frame);
             }
-            About::Request(_) | About::Nothing => self.stream.push(frame),
+            RelatedRequest::Request(_) | RelatedRequest::Nothing => self.stream.push(frame),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The streams of one session: one for each request in flight, one for unsolicited messages.
 
+use crate::mcp::frame_sink::{FrameSink, RelatedRequest};
 use crate::mcp::http::stream::Stream;
-use crate::mcp::outlet::{About, Outlet};
 use serde_json::value::RawValue;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -94,15 +94,15 @@ impl Streams {
     }
 }
 
-impl Outlet for Outbox {
-    fn deliver(&self, frame: String, about: About<'_>) {
+impl FrameSink for Outbox {
+    fn deliver(&self, frame: String, related: RelatedRequest<'_>) {
         let mut streams = self.0.borrow_mut();
-        match about {
-            About::Answer(id) => streams.answer(id, frame),
-            About::Request(id) => {
+        match related {
+            RelatedRequest::Answer(id) => streams.answer(id, frame),
+            RelatedRequest::Request(id) => {
                 streams.requests.get(id.get()).unwrap_or(&streams.unsolicited).push(frame);
             }
-            About::Nothing => streams.unsolicited.push(frame),
+            RelatedRequest::Nothing => streams.unsolicited.push(frame),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Stream {
         Some(Reader { stream: Rc::clone(self), turn, delivered: number })
     }
 
-    /// The same after the last delivered frame.
+    /// A reader that replaces the current one and begins after the last delivered frame.
     pub fn read(self: &Rc<Self>) -> Reader {
         let frames = self.frames.borrow();
         let after = frames.delivered.max(frames.dropped);

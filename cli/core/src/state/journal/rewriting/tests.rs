@@ -172,20 +172,20 @@ fn journal(
 }
 
 /// The first of these updates, one by one or as changes in turn.
-fn replays(state: &Value, records: &[Record], most: usize, in_turn: bool) -> Vec<InTurn> {
+fn replays(state: &Value, records: &[Record], most: usize, in_turn: bool) -> Vec<BatchOutcome> {
     let mut state = state.clone();
     let mut replays = Vec::new();
     for record in &records[..most.min(records.len()).max(1)] {
         match Tool::run(&state, &record.arguments) {
             Err(why) if replays.is_empty() => {
-                return vec![InTurn::Replay(Replayed::Dropped(why).into())];
+                return vec![BatchOutcome::Replay(Replayed::Dropped(why).into())];
             }
             Err(_) => break,
             Ok((after, touched)) => {
                 let after = canonical::normal(&after);
                 if !in_turn {
                     let outcome = Replayed::State(after);
-                    return vec![InTurn::Replay(Replay { outcome, touched: Some(touched) })];
+                    return vec![BatchOutcome::Replay(Replay { outcome, touched: Some(touched) })];
                 }
                 let parts = touched
                     .iter()
@@ -201,7 +201,8 @@ fn replays(state: &Value, records: &[Record], most: usize, in_turn: bool) -> Vec
                 } else {
                     change
                 };
-                replays.push(InTurn::Change(serde_json::from_value(change).unwrap(), touched));
+                replays
+                    .push(BatchOutcome::Change(serde_json::from_value(change).unwrap(), touched));
                 state = after;
             }
         }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 /// The request or the stream that a frame for the client belongs to.
 #[derive(Debug, Clone, Copy)]
-pub enum About<'a> {
+pub enum RelatedRequest<'a> {
     /// It answers this request of the client's.
     Answer(&'a RawValue),
     /// It belongs to this request, which is in flight.
@@ -12,7 +12,7 @@ pub enum About<'a> {
     Nothing,
 }
 
-pub trait Outlet {
+pub trait FrameSink {
     /// Takes a whole frame, without a newline.
-    fn deliver(&self, frame: String, about: About<'_>);
+    fn deliver(&self, frame: String, related: RelatedRequest<'_>);
 }

@@ -1,11 +1,10 @@
-//! The state that code is served with once it is released: the active state, migrated to the code's
-//! schema, with the changes made in the state file beside the code.
+//! The state that code is served with once it is released, by a three-way merge: ours is the state
+//! that is served now, theirs is the state file beside the code, both migrated to the code's schema.
 //!
-//! That copy is as old as the last time that its author took one. What counts of it is how it
-//! differs from what it is a copy of: from the state where the history of the code and `active`
-//! parted, or from that of a version since then.
+//! The base is the state at the merge base of the code's commit and `active`, or the state of a
+//! version since then, where the file is a copy of that one.
 
-use crate::repository::{Carried, LastCarried, Repository, state_value};
+use crate::repository::{CachedMerge, MergeOutcome, Repository, state_value};
 use crate::target::contracts::{parsed_schema, state_schema};
 use crate::target::definition::{STATE_SCHEMA_FILE, Target};
 use crate::target::error::TargetError;
@@ -24,70 +23,71 @@ const RECENT: usize = 32;
 /// The number of those whose state is migrated for the comparison.
 const MIGRATED: usize = 8;
 
-/// Code, and the copy of the state beside it.
+/// Code, and the state file beside it.
 #[derive(Debug, Clone, Copy)]
-pub struct Beside<'a> {
+pub struct WorkingCopy<'a> {
     pub code: &'a Target,
-    pub copy: &'a [u8],
-    /// The commit that the copy is in, or was last committed before.
+    pub state: &'a [u8],
+    /// The commit that contains the file, or is the last one before it was changed.
     pub on: &'a ObjectId,
 }
 
 /// A state with the schema that it was made under.
-struct Made {
+struct SchemedState {
     state: Value,
     schema: Option<Value>,
 }
 
-pub fn carry(
+/// Merges the served state with the state file beside the code.
+pub fn merge_state(
     repository: &Repository,
     tip: &Tip,
-    beside: Beside<'_>,
-) -> Result<Carried, TargetError> {
-    Carrier { repository, tip, beside, schema: state_schema(beside.code, repository)? }.carry()
+    copy: WorkingCopy<'_>,
+) -> Result<MergeOutcome, TargetError> {
+    StateMerge { repository, tip, copy, schema: state_schema(copy.code, repository)? }.merge()
 }
 
-/// The same for the working tree. Where a release of it would be refused, its own state file is
-/// used with a notice.
+/// The merged state for the working tree. Where a release of it would be refused, its own state
+/// file is used with a notice.
 pub fn for_worktree(
     repository: &Repository,
     tip: &Tip,
-    beside: Beside<'_>,
+    copy: WorkingCopy<'_>,
 ) -> Result<Option<Value>, TargetError> {
     let key = format!(
         "{} {} {} {}",
         tip.commit,
-        beside.on,
-        ObjectId::of_blob(beside.copy),
-        fingerprint(repository, beside.code)?
+        copy.on,
+        ObjectId::of_blob(copy.state),
+        fingerprint(repository, copy.code)?
     );
-    if let Some(known) = repository.carried.borrow().as_ref().filter(|known| known.key == key) {
-        return Ok(state(&known.carried));
+    if let Some(known) = repository.merge_cache.borrow().as_ref().filter(|known| known.key == key) {
+        return Ok(state(&known.outcome));
     }
-    let carried = carry(repository, tip, beside)?;
+    let outcome = merge_state(repository, tip, copy)?;
     let own = format!("its own {STATE_FILE} is used");
-    match &carried {
-        Carried::State(_) => {}
-        Carried::Conflict(places) => repository.warn(&format!(
+    match &outcome {
+        MergeOutcome::State(_) => {}
+        MergeOutcome::Conflict(places) => repository.warn(&format!(
             "the state was changed both on active and in the working tree, differently: {}; {own}, \
             and a release would be refused",
             places.join(", ")
         )),
-        Carried::Older { served, known } => repository.warn(&format!(
+        MergeOutcome::Older { served, known } => repository.warn(&format!(
             "the state that is served has schema version {served}, and the working tree supports \
                 only \
             {known}: {own}; `git merge active` brings it along"
         )),
     }
-    let state = state(&carried);
-    *repository.carried.borrow_mut() = Some(LastCarried { key, carried });
+    let state = state(&outcome);
+    *repository.merge_cache.borrow_mut() = Some(CachedMerge { key, outcome });
     Ok(state)
 }
 
-fn state(carried: &Carried) -> Option<Value> {
-    match carried {
-        Carried::State(state) => Some(state.clone()),
-        Carried::Conflict(_) | Carried::Older { .. } => None,
+fn state(outcome: &MergeOutcome) -> Option<Value> {
+    match outcome {
+        MergeOutcome::State(state) => Some(state.clone()),
+        MergeOutcome::Conflict(_) | MergeOutcome::Older { .. } => None,
     }
 }
 
@@ -106,8 +106,8 @@ pub fn is_as_served(
     if *copy == tip.revision {
         return Ok(true);
     }
-    let Some(parted) = git.merge_base(&tip.commit, on)? else { return Ok(false) };
-    Ok(git.entry(&parted, STATE_FILE)?.is_some_and(|before| before.id == *copy))
+    let Some(merge_base) = git.merge_base(&tip.commit, on)? else { return Ok(false) };
+    Ok(git.entry(&merge_base, STATE_FILE)?.is_some_and(|before| before.id == *copy))
 }
 
 /// The tree that a release of this one would serve, where it is known without a computation.
@@ -157,52 +157,59 @@ fn fingerprint(repository: &Repository, code: &Target) -> Result<String, TargetE
     Ok(files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?.join(" "))
 }
 
-struct Carrier<'a> {
+struct StateMerge<'a> {
     repository: &'a Repository,
     tip: &'a Tip,
-    beside: Beside<'a>,
+    copy: WorkingCopy<'a>,
     /// That of the code.
     schema: Option<Value>,
 }
 
-impl Carrier<'_> {
-    fn carry(&self) -> Result<Carried, TargetError> {
-        let Self { repository, tip, beside, .. } = self;
+impl StateMerge<'_> {
+    fn merge(&self) -> Result<MergeOutcome, TargetError> {
+        let Self { repository, tip, copy, .. } = self;
         let git = &repository.git;
         let served_schema = self.schema_at(&tip.commit)?;
         if let (Some(served), Some(known)) =
             (migrations::version(served_schema.as_ref()), migrations::version(self.schema.as_ref()))
             && known < served
         {
-            return Ok(Carried::Older { served, known });
+            return Ok(MergeOutcome::Older { served, known });
         }
-        let served = Made { state: self.state_at(&tip.commit)?, schema: served_schema };
-        let parted = git.merge_base(&tip.commit, beside.on)?;
-        let copy = ObjectId::of_blob(beside.copy);
-        let before =
-            parted.as_ref().map(|parted| git.entry(parted, STATE_FILE)).transpose()?.flatten();
-        let (Some(parted), Some(before)) = (parted, before.filter(|before| before.id != copy))
+        let served = SchemedState { state: self.state_at(&tip.commit)?, schema: served_schema };
+        let merge_base = git.merge_base(&tip.commit, copy.on)?;
+        let revision = ObjectId::of_blob(copy.state);
+        let before = merge_base
+            .as_ref()
+            .map(|merge_base| git.entry(merge_base, STATE_FILE))
+            .transpose()?
+            .flatten();
+        let (Some(merge_base), Some(before)) =
+            (merge_base, before.filter(|before| before.id != revision))
         else {
             // an author who changes the schema need not migrate the state file beside it
-            return Ok(Carried::State(self.forward(&served)?));
+            return Ok(MergeOutcome::State(self.forward(&served)?));
         };
-        let changed = state_value(beside.copy, STATE_FILE)?;
-        if copy == tip.revision || changed == self.state_at(&parted)? {
-            return Ok(Carried::State(self.forward(&served)?));
+        let changed = state_value(copy.state, STATE_FILE)?;
+        if revision == tip.revision || changed == self.state_at(&merge_base)? {
+            return Ok(MergeOutcome::State(self.forward(&served)?));
         }
-        let theirs = self.forward(&Made { schema: self.schema_of_copy(&copy)?, state: changed })?;
+        let theirs = self
+            .forward(&SchemedState { schema: self.schema_of_copy(&revision)?, state: changed })?;
         if before.id == tip.revision {
-            return Ok(Carried::State(theirs));
+            return Ok(MergeOutcome::State(theirs));
         }
         let ours = self.forward(&served)?;
-        let base = self.base(&parted, &before.id, &theirs)?;
+        let base = self.base(&merge_base, &before.id, &theirs)?;
         match semantic::merge(&base, &ours, &theirs, self.schema.as_ref()) {
-            Ok(merged) => {
-                Ok(Carried::State(migrations::check(&merged, self.schema.as_ref(), beside.code)?))
-            }
+            Ok(merged) => Ok(MergeOutcome::State(migrations::check(
+                &merged,
+                self.schema.as_ref(),
+                copy.code,
+            )?)),
             Err(conflicts) => {
                 let place = |path: String| if path.is_empty() { "/".to_owned() } else { path };
-                Ok(Carried::Conflict(
+                Ok(MergeOutcome::Conflict(
                     conflicts.into_iter().map(|conflict| place(conflict.path)).collect(),
                 ))
             }
@@ -213,13 +220,13 @@ impl Carrier<'_> {
     /// whichever differs least.
     fn base(
         &self,
-        parted: &ObjectId,
+        merge_base: &ObjectId,
         revision: &ObjectId,
         theirs: &Value,
     ) -> Result<Value, TargetError> {
-        let before = Made {
-            state: self.state_at(parted)?,
-            schema: self.schema_made_under(parted, revision)?,
+        let before = SchemedState {
+            state: self.state_at(merge_base)?,
+            schema: self.schema_made_under(merge_base, revision)?,
         };
         // a copy that no schema fitted is compared as it is
         let mut base = self.forward(&before).unwrap_or(before.state);
@@ -231,15 +238,17 @@ impl Carrier<'_> {
             else {
                 break;
             };
-            if self.repository.git.is_ancestor(&version.id, parted)? {
+            if self.repository.git.is_ancestor(&version.id, merge_base)? {
                 break;
             }
             if seen.contains(&revision) {
                 continue;
             }
             seen.push(revision);
-            let made =
-                Made { state: self.state_at(&version.id)?, schema: self.schema_at(&version.id)? };
+            let made = SchemedState {
+                state: self.state_at(&version.id)?,
+                schema: self.schema_at(&version.id)?,
+            };
             migrated += usize::from(made.schema != self.schema);
             if migrated > MIGRATED {
                 break;
@@ -253,9 +262,9 @@ impl Carrier<'_> {
         Ok(base)
     }
 
-    fn forward(&self, Made { state, schema }: &Made) -> Result<Value, TargetError> {
-        let Self { repository, beside, .. } = self;
-        migrations::migrate(repository, state, schema.as_ref(), beside.code)
+    fn forward(&self, SchemedState { state, schema }: &SchemedState) -> Result<Value, TargetError> {
+        let Self { repository, copy, .. } = self;
+        migrations::migrate(repository, state, schema.as_ref(), copy.code)
     }
 
     fn state_at(&self, commit: &ObjectId) -> Result<Value, TargetError> {
@@ -273,11 +282,11 @@ impl Carrier<'_> {
     }
 
     /// The schema beside the copy when it was changed last.
-    fn schema_of_copy(&self, copy: &ObjectId) -> Result<Option<Value>, TargetError> {
-        let on = self.beside.on;
+    fn schema_of_copy(&self, revision: &ObjectId) -> Result<Option<Value>, TargetError> {
+        let on = self.copy.on;
         let is_committed =
-            self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *copy);
-        if is_committed { self.schema_made_under(on, copy) } else { Ok(self.schema.clone()) }
+            self.repository.git.entry(on, STATE_FILE)?.is_some_and(|entry| entry.id == *revision);
+        if is_committed { self.schema_made_under(on, revision) } else { Ok(self.schema.clone()) }
     }
 
     /// The schema of the commit that brought a state: those after it may have another schema, and
@@ -300,14 +309,14 @@ impl Carrier<'_> {
     }
 }
 
-/// Why a release of code is refused whose copy of the state cannot be joined with what is served.
-pub fn refusal(carried: Carried, source: &str) -> Result<Value, TargetError> {
-    match carried {
-        Carried::State(state) => Ok(state),
-        Carried::Conflict(places) => {
+/// The merged state; an error where a release of the code is refused for it.
+pub fn refusal(outcome: MergeOutcome, source: &str) -> Result<Value, TargetError> {
+    match outcome {
+        MergeOutcome::State(state) => Ok(state),
+        MergeOutcome::Conflict(places) => {
             Err(TargetError::StateConflict { code: source.to_owned(), places })
         }
-        Carried::Older { served, known } => {
+        MergeOutcome::Older { served, known } => {
             Err(TargetError::ServedIsNewer { served, known, code: source.to_owned() })
         }
     }

@@ -8,7 +8,7 @@ use agent_engine::repository::Repository;
 use std::rc::Rc;
 use tokio::sync::mpsc;
 
-pub(crate) trait Host: 'static {
+pub(crate) trait PoolOwner: 'static {
     type Server: Server;
 
     fn repository(&self) -> &Repository;
