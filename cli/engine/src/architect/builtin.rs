@@ -85,7 +85,7 @@ impl<'a> Builtin<'a> {
 }
 
 impl Coder for Builtin<'_> {
-    /// One for each inspiration that fits, and one to find that none does.
+    /// One attempt for each inspiration that fits, and one that finds none left.
     fn attempts(&self) -> Option<u32> {
         Some(u32::try_from(self.fitting.len()).unwrap_or(u32::MAX).max(1))
     }

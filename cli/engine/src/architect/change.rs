@@ -24,7 +24,7 @@ pub struct Change {
 pub enum CoderResult {
     /// The complete code with the edits.
     Tree(ObjectId),
-    /// Nothing that could be one.
+    /// The edits cannot be read as a tree, or are refused.
     Unfit { why: String, paths: Vec<String> },
 }
 

@@ -20,7 +20,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 
-/// A longer commit message is none.
+/// The maximum length of a commit message in bytes; a longer one is ignored.
 const MESSAGE_LIMIT: u64 = 64 << 10;
 /// Files of the brief, and of the commit message that the coder may write.
 const PAGE: &str = "brief.md";
@@ -34,11 +34,11 @@ pub struct CommandCoder<'a> {
     pub workplace: &'a Workplace<'a>,
     /// The run's folder, which keeps the brief and the coder's output for inspection.
     pub folder: &'a Path,
-    /// Variables of this process that are not for it.
+    /// Environment variables that the coder does not inherit.
     pub withheld: Vec<OsString>,
-    /// Its access; without it, that of its user.
+    /// The coder's access; `None` leaves it the access of the user.
     pub confinement: Option<Confinement>,
-    /// Its own HOME; without it, its user's.
+    /// The coder's HOME; `None` leaves it the user's.
     pub home: Option<&'a Path>,
     pub time_limit: Duration,
     pub listener: child_process::Listener,
@@ -106,7 +106,7 @@ impl CommandCoder<'_> {
             () = tokio::time::sleep(self.time_limit) => Ended::TimedOut,
             () = self.cancelled() => Ended::Cancelled,
         };
-        // nothing the coder started edits on
+        // no process that the coder started may continue to edit
         coder.end_at_once().await;
         stdout.to_the_end().await;
         Ok((ended, Output { stdout: stdout.lines(), stderr: coder.stderr_tail() }))
@@ -132,7 +132,7 @@ impl CommandCoder<'_> {
             (env::BRIEF_JSON.into(), home.join(DATA).into()),
             (env::COMMIT_MESSAGE.into(), home.join(MESSAGE).into()),
             (env::TEMPORARY.into(), self.workplace.temporary().into()),
-            // without its own repository the workplace is in none
+            // git must not find a repository above the workplace
             (env::GIT_CEILING.into(), home.into()),
         ];
         environment.extend(self.home.map(|own| (env::HOME.into(), own.into())));

@@ -1,8 +1,8 @@
 //! What an unconfined coder may have changed outside of its workplace: recorded before it works,
 //! compared afterwards.
 //!
-//! Which process moved a ref or wrote into the store is not known: what others do meanwhile counts
-//! as well, and ends the run.
+//! It is not known which process moved a ref or wrote into the store: changes of other processes at
+//! that time end the run as well.
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -14,7 +14,7 @@ use agent_core::formats::object_id::{ObjectId, digest};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// More than this is counted and not named.
+/// The number of changed files that are named; further ones are counted.
 const NAMED: usize = 8;
 
 /// The record from before a coder works.
@@ -30,11 +30,11 @@ struct Wide {
     files: BTreeMap<PathBuf, Stamp>,
     active: Option<ObjectId>,
     journal: PathBuf,
-    /// Its files grow while signals arrive; a promotion seals them.
+    /// The files of Journals, which grow while signals arrive; a promotion seals them.
     journals: BTreeMap<PathBuf, Written>,
 }
 
-/// How a file that is only added to begins: up to the room that is kept for more.
+/// The content of an append-only file, without the space reserved at its end.
 #[derive(PartialEq, Eq)]
 struct Written {
     length: usize,
@@ -42,7 +42,8 @@ struct Written {
 }
 
 impl Footprint {
-    /// A confined coder reaches no more of what counts than its user's own configuration.
+    /// For a confined coder, only git's settings are recorded: it cannot write anything else
+    /// outside of its workplace.
     pub fn of(
         repository: &Repository,
         manifest: &Manifest,
@@ -110,7 +111,7 @@ impl Wide {
     }
 }
 
-/// The files below folders, but for telemetry, which never rests and judges nothing.
+/// The files below folders, except telemetry, which changes all the time and is no evidence.
 fn stamps(folders: &[PathBuf]) -> Result<BTreeMap<PathBuf, Stamp>, FsError> {
     let mut stamps = BTreeMap::new();
     for folder in folders {
@@ -136,7 +137,7 @@ fn journals(folder: &Path) -> Result<BTreeMap<PathBuf, Written>, FsError> {
     Ok(found)
 }
 
-/// The file without the newlines that are room for more.
+/// The file without the newlines that fill its reserved space.
 fn written(path: &Path) -> Result<Vec<u8>, FsError> {
     let mut bytes = fs::read_if_there(path)?.unwrap_or_default();
     let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1);

@@ -6,7 +6,7 @@ use agent_core::architect::feedback::Status;
 use agent_core::formats::diagnose::Diagnose;
 use serde::{Deserialize, Serialize};
 
-/// Why no run was started. The process of a run hands it to the one that started it.
+/// Why no run was started. The process of a run reports it to the process that started it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "why", content = "about", rename_all = "snake_case")]
 pub enum NotStarted {

@@ -42,13 +42,13 @@ pub struct NewFeedback {
     pub conversation: Option<String>,
 }
 
-/// Feedback and how it came here.
+/// Feedback with its source and its idempotency key.
 #[derive(Debug, Clone)]
 pub struct Submission {
     pub new: NewFeedback,
     /// Its source: the terminal, REST or MCP.
     pub source: &'static str,
-    /// The same key with the same content is the same item, however often it is sent.
+    /// The idempotency key: feedback with a known key and equal content is not added again.
     pub key: Option<String>,
 }
 
@@ -119,7 +119,7 @@ fn submit_once(
     Ok(Committed::whole(Submitted::Again(Inbox::new(&repository.git).item(&before.item)?)))
 }
 
-/// The runs of this clone that go on; one whose process is gone is ended by this, and its feedback
+/// The active runs of this clone. A run whose process has exited is ended first, and its feedback
 /// is open again.
 fn under_way(repository: &Repository) -> Result<Vec<Report>, Failure> {
     let local = run::local_runs(repository)?;
@@ -138,7 +138,7 @@ pub fn is_run_under_way(repository: &Repository) -> Result<bool, Failure> {
 /// Returns when no run of this clone is in progress.
 pub fn wait_for_runs(repository: &Repository) -> Result<(), Failure> {
     while is_run_under_way(repository)? {
-        // a run holds it to its end
+        // a run holds the lock until it ends
         drop(FileLock::acquire(&repository.layout.architect_lock())?);
     }
     Ok(())
@@ -335,7 +335,7 @@ pub fn accept(repository: &Repository, id: &str, again: Option<&str>) -> Result<
 pub enum Cancelled {
     /// The run ends at its next step.
     Requested { run: String },
-    /// Its process was gone already.
+    /// The process of the run had exited already.
     Gone { run: String },
 }
 
@@ -391,7 +391,7 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<Cancelled, NotCancell
     }
 }
 
-/// Takes feedback back that no version answers.
+/// Withdraws feedback that no version answers.
 pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure> {
     match &item.status {
         Status::Taken { run } => Err(Failure::input(format!("run `{run}` works on `{}`", item.id))
@@ -408,8 +408,8 @@ pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure>
     }
 }
 
-/// What happened in a run after the event of this number. One that went on elsewhere has left its
-/// end alone.
+/// The events of a run after the event of this number. Of a run in another clone only the end is
+/// known.
 pub fn happened(
     repository: &Repository,
     report: &Report,
@@ -434,8 +434,8 @@ pub fn happened(
 }
 
 /// What a run changed, as `git diff` shows it: its last attempt that changed anything. Empty where
-/// none did. Files of held-out cases are named alone unless `shows_held_out`: what reads this may
-/// be what the cases are held out from.
+/// none did. Files of held-out cases are named alone unless `shows_held_out`: the reader may be a
+/// coder.
 pub fn diff(
     repository: &Repository,
     report: &Report,

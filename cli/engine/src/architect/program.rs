@@ -108,14 +108,14 @@ impl<'a> Program<'a> {
     }
 }
 
-/// What leads to the repository, to what is stored of it, and to our servers.
+/// Environment variables that give access to the repository, its remote store or our servers.
 fn withheld(store: &Store) -> Vec<OsString> {
     let of_the_store = if store.is_remote() { env::aws() } else { Vec::new() };
     let names = of_the_store.into_iter().map(|(name, _)| name.into()).chain([env::TOKEN.into()]);
     git_command::local_variables().chain(names).collect()
 }
 
-/// What a confined coder has for a HOME.
+/// The HOME of a confined coder.
 fn coder_home(
     workplace: &Workplace,
     confinement: CoderConfinement,

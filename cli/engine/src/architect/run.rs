@@ -42,7 +42,7 @@ use std::time::Duration;
 /// The feedback and the settings of a run.
 pub struct Assignment {
     pub items: Vec<Feedback>,
-    /// `None` is the one the served manifest names.
+    /// `None`: the coder that the served manifest names.
     pub coder: Option<CoderKind>,
     /// Whether it waits for another active run.
     pub waits: bool,

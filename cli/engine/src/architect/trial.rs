@@ -21,12 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The tiers whose failing cases are in a coder's brief.
 const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
-/// A loss of more than this in mean score is no accident, however few the cases.
+/// A loss of more than this in mean score fails the trial, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
 /// A Runner that got held-out questions may repeat them in later answers: a coder does not see its
 /// output from such a tier.
 const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
-/// Reasons for which cases became worse; the cases of others are only counted.
+/// The number of reasons whose worse cases are named; the cases of other reasons are counted.
 const WORSE_SHOWN: usize = 8;
 
 struct Measured {
@@ -309,7 +309,7 @@ mod tests {
     fn regression_report_names_cases_but_never_held_out_ones() {
         let (a, b) = ("tests/full/a.jsonl:1", "tests/full/heldout/b.jsonl:1");
         check(&[("a", 1.0, a), ("b", 1.0, b)], &[("a", 1.0, a), ("b", 1.0, b)], &[]);
-        // what a Coder works on does not make up for what it never sees
+        // a gain in visible cases does not compensate for a loss in held-out ones
         check(
             &[("a", 0.0, a), ("b", 1.0, b)],
             &[("a", 1.0, a), ("b", 0.5, b)],

@@ -53,7 +53,7 @@ impl<'a> Workplace<'a> {
         &self.home
     }
 
-    /// What the coder left: the only truth about what it did.
+    /// The coder's edits, read from the workplace: what the coder reports about them is not used.
     pub fn left(&self) -> Result<CoderResult, Failure> {
         let edited = match self.git.edited(&self.folder(), &self.handed_out)? {
             Ok(edited) => edited,
@@ -102,7 +102,7 @@ impl Drop for Workplace<'_> {
     }
 }
 
-/// The code of a commit as a coder gets to see it.
+/// The code of a commit without its held-out cases, as a coder gets it.
 fn without_held_out(git: &Git, base: &ObjectId) -> Result<ObjectId, Failure> {
     let files = git.files(base, "tests")?;
     let folders: BTreeSet<_> =

@@ -24,7 +24,7 @@ pub fn current(layout: &Layout) -> Result<Option<Canary>, Failure> {
     read(&layout.canary_current())
 }
 
-/// The last one of this clone that has ended.
+/// The last canary of this clone that has ended.
 pub fn last(layout: &Layout) -> Result<Option<Canary>, Failure> {
     read(&layout.canary_last())
 }
@@ -49,7 +49,7 @@ pub fn taken(layout: &Layout, canary: &Canary) -> Result<Vec<Taken>, Failure> {
         let problem = format!("{}: its schema is `{}`", path.display(), file.schema);
         return Err(Failure::input(problem));
     }
-    // those of an earlier canary are over
+    // the conversations of an earlier canary do not count
     Ok(if file.canary == canary.id { file.taken } else { Vec::new() })
 }
 

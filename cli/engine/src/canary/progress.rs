@@ -23,7 +23,7 @@ use std::time::Duration;
 
 const OBSERVED_SCHEMA: &str = "agent/canary-observed@1";
 
-/// Where a canary stands.
+/// The progress of a canary.
 #[derive(Debug)]
 pub struct Progress {
     pub canary: Canary,
@@ -51,7 +51,7 @@ pub fn advance(repository: &Repository) -> Result<Option<Progress>, Failure> {
     let Some(mut canary) = files::current(layout)? else { return Ok(None) };
     let mut warnings = Warnings::none();
     if lock.is_some() {
-        // a start that was killed may not have come to this
+        // a killed start may not have recorded it
         repository.unpack(canaries::record(repository, &canary)?);
         if canary.is_running() {
             let taken = compare(repository, &canary, &mut warnings)?;
@@ -99,7 +99,7 @@ pub fn wait(repository: &Repository, every: Duration) -> Result<Option<Progress>
     }
 }
 
-/// Takes the conversations that are over by now; the result is all that were taken.
+/// Compares the conversations that have ended; returns all that were compared so far.
 fn compare(
     repository: &Repository,
     canary: &Canary,

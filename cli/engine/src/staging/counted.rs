@@ -110,8 +110,8 @@ impl Counted {
         Ok(self.sealed.insert(sealed))
     }
 
-    /// Writes down what had to be gathered. The lock is held; a file that cannot be written is
-    /// gathered again.
+    /// Writes the ids that had to be collected. The caller holds the lock; if the file cannot be
+    /// written, the ids are collected again.
     pub(super) fn keep(&mut self, places: &Places) -> Result<(), FsError> {
         match self.sealed.as_mut().and_then(|sealed| sealed.unwritten.take()) {
             Some(covered) => write(places, &self.path, &covered),
@@ -119,7 +119,7 @@ impl Counted {
         }
     }
 
-    /// Carries the file on when a Journal is sealed as a version on top of this one's base. It is a
+    /// Extends the file when a Journal is sealed as a version on top of this one's base. It is a
     /// cache: the Journal itself is in the object store.
     pub(super) fn seal<'a>(
         &self,
@@ -220,7 +220,7 @@ enum CountedFile {
     Nothing,
 }
 
-/// What cannot be read is gathered again.
+/// A file that cannot be read is rebuilt.
 fn read(path: &std::path::Path) -> CountedFile {
     fs::read_if_there(path).ok().flatten().map_or(CountedFile::Nothing, |bytes| parse(&bytes))
 }

@@ -92,8 +92,8 @@ impl JournalFile {
         Ok(metadata.ino() != self.inode)
     }
 
-    /// Whether the Journal is still the one that was read: a group whose sync failed is taken off
-    /// after others have seen it.
+    /// Whether the Journal is still the one that was read: a group whose sync failed is truncated
+    /// after other processes may have read it.
     pub(super) fn still_ends(&self, end: &End) -> Result<bool, FsError> {
         let mut found = vec![0; end.last.len()];
         match self.file.read_exact_at(&mut found, end.at - end.last.len() as u64) {
@@ -157,7 +157,7 @@ impl JournalFile {
         while filled < bytes.len() {
             let read = self.file.read_at(&mut bytes[filled..], offset + filled as u64);
             match read.map_err(FsError::while_doing("read", &self.path))? {
-                // cut shorter meanwhile
+                // another process truncated the file meanwhile
                 0 => break,
                 more => filled += more,
             }
@@ -219,7 +219,7 @@ impl JournalFile {
         Ok(())
     }
 
-    /// Takes off everything after `end`.
+    /// Truncates the file at `end`.
     pub(super) fn cut(&self, end: u64) -> Result<(), FsError> {
         self.file
             .set_len(end)

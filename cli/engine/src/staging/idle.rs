@@ -34,7 +34,7 @@ impl Idle {
         if matches!(self.catch_up(), Ok(true)) {
             return Some(self.staging);
         }
-        // the view is not this process's to replace any more
+        // another process may have written the view since, so this one must not replace it
         self.staging.view.leave(&self.staging.fold);
         None
     }

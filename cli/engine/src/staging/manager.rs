@@ -59,19 +59,20 @@ pub struct Staging {
     pub(super) places: Places,
     pub(super) file: JournalFile,
     pub(super) fold: Fold,
-    /// Of what the fold is made.
+    /// The part of the file that was folded.
     pub(super) end: End,
     /// Up to where the file is known to be durable.
     pub(super) synced: u64,
     pub(super) counted: Counted,
-    /// Read when an id is repeated.
+    /// Read when an id is repeated; `None` until then.
     contents: Option<Contents>,
     pub(super) past: Arc<dyn Past>,
     pub(super) view: View,
     pub(super) notices: Vec<Notice>,
     pub(super) held: Option<Held>,
     pub(super) copy: Option<Copy>,
-    /// Shared while staging is in use: where it is free, a stale view is the trace of a kill.
+    /// A shared lock while staging is in use: where none is held, a stale view was left by a killed
+    /// process.
     pub(super) presence: Option<FileLock>,
 }
 
@@ -89,7 +90,7 @@ struct Written {
     at: u64,
 }
 
-/// What staging was read from cannot be written.
+/// A temporary copy of staging that cannot be written.
 #[derive(Debug)]
 pub(super) struct Copy {
     refusal: FsError,
@@ -331,7 +332,7 @@ impl Staging {
         if self.fold.end + group.bytes.len() as u64 > MAX_JOURNAL_BYTES {
             return Err(StagingError::Full);
         }
-        // of sealed Journals; gathered again by the next process where it cannot be kept
+        // a cache of sealed Journals' ids; if it cannot be written, the next process rebuilds it
         let _ = self.counted.keep(&self.places);
         let at = self.fold.end;
         self.file.write(at, &group.bytes)?;

@@ -36,7 +36,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// The last version that two ways have in common, with its state.
+/// The last common version of two lineages, with its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fork {
     pub base: Base,
@@ -58,18 +58,18 @@ pub struct Counts {
     pub reaches_known: bool,
 }
 
-/// A version that signals alone made of the one before it.
+/// A promotion: a version made by signals alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promoted {
     pub version: Version,
     pub journal: Vec<u8>,
 }
 
-/// The past of `active`, as the repository and the object store have it.
+/// The history of `active`, from the repository and the object store.
 pub trait Past: std::fmt::Debug {
     fn standing(&self, commit: &ObjectId, active: &ObjectId) -> Result<Standing, PastError>;
 
-    /// Where the way to a version parts from the way to `active`.
+    /// The last common version of a commit and `active`.
     fn fork(&self, commit: &ObjectId, active: &ObjectId) -> Result<Option<Fork>, PastError>;
 
     /// A Journal that this clone sealed, when the object store has all of it. An unreachable store

@@ -12,7 +12,7 @@ pub(super) const COUNTED: &str = "counted";
 /// How many files of a kind are kept in `set-aside/`.
 const KEPT_ASIDE: usize = 8;
 
-/// Where things lie.
+/// The paths of staging's files.
 #[derive(Debug, Clone)]
 pub struct Places {
     pub(super) folder: PathBuf,

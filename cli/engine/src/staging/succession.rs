@@ -50,9 +50,9 @@ pub struct Discarded {
 pub struct Rebased {
     /// Updates that have no effect there, and why.
     pub dropped: Vec<(Record, String)>,
-    /// How many were counted up to that version already.
+    /// How many updates were already counted up to that version.
     pub counted: u64,
-    /// Versions on that way of which it is not known what they counted.
+    /// Ancestors of that version whose counted signals are not known.
     pub unsure: Vec<Version>,
 }
 

@@ -124,17 +124,17 @@ impl View {
         self.shown.as_ref() != Some(&fold.revision)
     }
 
-    /// What is shown is not to be replaced before the next update.
+    /// Leaves the view as it is until the next update.
     pub(super) fn leave(&mut self, fold: &Fold) {
         self.shown = Some(fold.revision.clone());
     }
 
-    /// Whether it was put in place a moment ago.
+    /// Whether the view was written a moment ago, by any process.
     pub(super) fn rests(&self, places: &Places) -> bool {
         self.at.is_some_and(|at| at.elapsed() < PACE) || is_fresh(&places.view)
     }
 
-    /// The lock is held.
+    /// Writes the view if it is due. The caller holds the lock.
     pub(super) fn put(&mut self, places: &Places, fold: &Fold) -> Result<(), FsError> {
         if self.is_due(fold) {
             fs::replace_view(&places.under_way(), &places.view, &canonical::to_bytes(&fold.state))?;

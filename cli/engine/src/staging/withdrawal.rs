@@ -33,7 +33,7 @@ use std::collections::HashSet;
 pub enum Scope {
     /// In staging, and in versions where staging has none.
     First,
-    /// In staging and in all versions since the last that was not a promotion.
+    /// In staging and in all promotions since the last release or rollback.
     All,
 }
 
@@ -128,9 +128,9 @@ impl Staging {
         Ok(false)
     }
 
-    /// Takes back what was selected while staging was held, which it is until this is done.
-    /// `replay` computes the outcomes of later updates in turn, on the state before the first of
-    /// them: of that one, and of as many others as it likes. `rules` hold for states.
+    /// Withdraws the selected signals. Staging has been locked since they were selected, and is
+    /// released afterwards. `replay` computes the outcomes of a prefix of the given updates, at
+    /// least of the first, from the state before it. `rules` check each state.
     pub async fn withdraw<E: From<StagingError>>(
         &mut self,
         selected: Selected,

@@ -64,13 +64,13 @@ fn one(repository: &Repository, action: &Action, firing: &Firing) -> (String, bo
     }
 }
 
-/// Starts a run for the firing's feedback item, once: an item that a run has taken starts no other.
+/// Starts a run for the firing's feedback item, unless a run has taken it already.
 fn wake(repository: &Repository, firing: &Firing) -> (String, bool) {
     let runs = match operations::runs(repository) {
         Ok(runs) => runs,
         Err(error) => return (format!("no run was started: {}", error.messages.join(": ")), true),
     };
-    // a check that was killed may not have noted it, and a short run may be over by now
+    // a killed check may not have recorded the run, and a short run may have ended since
     if let Some(run) = runs.iter().find(|run| run.feedback.contains(&firing.feedback)) {
         return (format!("run {} was started", run.run), false);
     }
@@ -113,7 +113,7 @@ fn run_command(repository: &Repository, command: &[String], firing: &Firing) -> 
                 || "was ended by a signal".to_owned(),
                 |code| format!("failed with exit code {code}"),
             );
-            // the record is shared with every clone, whatever a command prints
+            // every clone gets the record, so the output of a command is truncated
             let complaint = cut(&finished.complaint(), COMPLAINT);
             if complaint.is_empty() {
                 format!("the command {status}")

@@ -60,7 +60,8 @@ pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
     Ok(CheckReport { at, rules, canary, warnings })
 }
 
-/// Brings the running canary up to date; what fails there keeps no rule from being judged.
+/// Brings the running canary up to date; a failure is a warning, and the rules are judged all the
+/// same.
 fn advance_canary(repository: &Repository) -> (Option<canary::Progress>, Warnings) {
     let mut warnings = Warnings::none();
     let advanced = canary::advance(repository);
@@ -103,7 +104,8 @@ impl Checked<'_> {
         Ok(RuleReport { rule: self.rule.clone(), assessment, step, firing })
     }
 
-    /// Records the firing with its feedback item; `None` where another clone's came in meanwhile.
+    /// Records the firing with its feedback item; `None` where another clone has recorded it
+    /// meanwhile.
     fn fire(&self, assessment: &Assessment, began: u64) -> Result<Option<Firing>, Failure> {
         let firing = self.firing(assessment, began)?;
         let item = Feedback::new(&text(&firing), None, SOURCE, &firing.fired)?;
@@ -146,7 +148,8 @@ impl Checked<'_> {
         })
     }
 
-    /// Promotions are held from the firing's record on, before anything else is done.
+    /// The actions that the new record already has: `freeze`, so that promotions are held from its
+    /// first commit on.
     fn actions_at(&self, fired: &str) -> BTreeMap<String, ActionResult> {
         let freezes = self.rule.actions.contains(&Action::Freeze);
         let held = || (FREEZE.to_owned(), actions::held(fired));

@@ -27,17 +27,17 @@ struct Compared {
     version: String,
     /// When the tier was run again, in seconds since 1970, UTC.
     at: u64,
-    /// When it first came out worse, of an unbroken series.
+    /// The time of the first worse result, in an unbroken series of them.
     fell: Option<u64>,
     then: f64,
     now: f64,
     worse: usize,
     better: usize,
-    /// Whether it came out better than it was.
+    /// Whether the last result was better than the one the version was made with.
     rose: bool,
 }
 
-/// Where the rule stands; a tier that is due is run by this.
+/// The state of the rule; a tier that is due is run.
 pub fn assess(
     repository: &Repository,
     rule: &str,

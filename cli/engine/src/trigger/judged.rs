@@ -34,7 +34,7 @@ pub struct Observed {
     pub now: u64,
 }
 
-/// Versions further back are neither a reference nor a cause.
+/// The number of versions that are considered as a reference or a cause.
 const VERSIONS: usize = 50;
 
 impl Observed {

@@ -1,4 +1,4 @@
-//! The action `rollback`: the version before is served again, where its cases come out better now.
+//! The action `rollback`: the previous version is served again, where its results are better now.
 
 use super::rerun;
 use crate::error::Failure;

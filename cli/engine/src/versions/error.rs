@@ -11,7 +11,7 @@ pub enum CandidateError {
     Failed(Failure),
 }
 
-/// Of lower modules, whose failures need not be distinguished.
+/// For errors of lower modules, which need not be distinguished.
 impl From<Failure> for CandidateError {
     fn from(failure: Failure) -> Self {
         match failure.kind {

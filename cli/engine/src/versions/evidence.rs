@@ -29,17 +29,17 @@ pub struct Evidence {
     outcomes: Vec<TierOutcome>,
     pub contract: Option<String>,
     tier: Option<Tier>,
-    /// Against what it replaces; `None` for the first version and for a tree that was judged
-    /// before.
+    /// The comparison with the replaced version; `None` for the first version and for a tree that
+    /// was judged before.
     gate: Option<GateVerdict>,
     /// For a refusal: the cases that became worse than in the replaced version, the most severe
     /// first.
     worse: Vec<Flip>,
-    /// The evaluators were changed with it: it was judged by the old ones, and is not comparable
-    /// with what was before.
+    /// The evaluators that the candidate changes: it was judged by the old ones, and its own
+    /// results are not comparable with those of the replaced version.
     evaluators_changed: Vec<&'static str>,
     record: Option<StoredRecord>,
-    /// What it is to be compared with, measured and not compared yet.
+    /// The measured baseline, until the comparison.
     baseline: Option<Baseline>,
 }
 
@@ -59,7 +59,7 @@ pub struct Judged<'a> {
     pub judges: Judges,
     pub baseline: Option<&'a Target>,
     pub gated: &'a Gated,
-    /// What of `gated` the command line gave in place of the manifest.
+    /// The members of `gated` that the command line set in place of the manifest.
     pub given: &'a [&'a str],
 }
 
@@ -114,9 +114,9 @@ fn not_in_store(what: &str, commit: &ObjectId) -> Failure {
 /// of that version judge both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judges {
-    /// Its own: a maintainer decides on it.
+    /// The candidate's own: a maintainer decides.
     Own,
-    /// Those that judge what is made on top of the version that is served.
+    /// The evaluators for changes on top of the served version.
     Served,
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Execution<'a> {
     pub tree: &'a ObjectId,
     pub basis: Basis<'a>,
     pub staged: Option<Staged<'a>>,
-    /// Why there is no version, though it was measured; nothing where there may be one.
+    /// Why the measured candidate is refused; `None` where it is accepted.
     pub refusal: &'a dyn Fn(&Evidence) -> Option<Outcome>,
     pub words: &'a dyn Fn(&Evidence) -> CommitText,
     /// The reason in the report of a new version.
@@ -63,7 +63,7 @@ pub(super) struct Execution<'a> {
 /// Why the steps end before the last one.
 enum End {
     Refused(Box<Outcome>),
-    /// Another process moved the branch or staging first; nothing points to what was written.
+    /// Another process moved the branch or staging first; the written objects are unreferenced.
     LostRace,
 }
 
@@ -89,8 +89,8 @@ impl Made {
 }
 
 impl Execution<'_> {
-    /// Carries out the steps of a plan; nothing where another process was first. Once the branch
-    /// has moved the version is out: what fails after that is a warning.
+    /// Carries out the steps of a plan; `None` where another process was first. Once the branch has
+    /// moved the version is out: what fails after that is a warning.
     pub fn carry_out(mut self, steps: &[Step]) -> Result<Option<Outcome>, Failure> {
         let mut made = Made::default();
         for step in steps {
@@ -105,7 +105,7 @@ impl Execution<'_> {
         Ok(Some(Outcome::published(tip, evidence, (self.why)(tip, evidence))))
     }
 
-    /// Carries out one step; something where it was the last.
+    /// Carries out one step; `Some` where it was the last.
     fn step(&mut self, step: &Step, made: &mut Made) -> Result<Option<End>, Failure> {
         let repository = self.repository;
         match (step, &self.basis) {
@@ -180,8 +180,8 @@ impl Execution<'_> {
         })
     }
 
-    /// The updates up to the snapshot go to the object store; nothing where another process took
-    /// them.
+    /// Stores the updates up to the snapshot in the object store; `None` where another process has
+    /// sealed them.
     fn archive_journal(&mut self) -> Result<Option<String>, Failure> {
         let Staged { staging, snapshot, manifest } =
             self.staged.as_mut().expect("only staging has a Journal");
@@ -222,7 +222,7 @@ impl Execution<'_> {
         Ok(repository.git.write_commit(&spec)?)
     }
 
-    /// The commit point; nothing where another process moved the branch.
+    /// The commit point; `None` where another process moved the branch.
     fn publish(&self, commit: &ObjectId) -> Result<Option<Tip>, Failure> {
         let Candidate { branch, expect, version, revision, .. } = self.candidate.clone();
         let publication =

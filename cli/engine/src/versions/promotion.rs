@@ -27,11 +27,11 @@ const NOT_FROZEN: &str = "staging was reset or replayed since, and no longer has
 
 #[derive(Default)]
 pub struct Options {
-    /// In place of the manifest's, like `test`.
+    /// Replaces the value in the manifest, as `test` does.
     pub gate: Option<GateMode>,
     pub test: Option<GateTest>,
     pub dry_run: bool,
-    /// In place of staging as it is now.
+    /// Promoted in place of the current staging.
     pub frozen: Option<FrozenStaging>,
 }
 
@@ -102,7 +102,7 @@ pub fn promotable(repository: &Repository) -> Result<Option<staging::Snapshot>, 
     Err(publish::too_many_races("active"))
 }
 
-/// Staging as it was at an earlier moment; `None` where its Journal no longer has that.
+/// An earlier snapshot of staging; `None` where its Journal no longer contains it.
 fn snapshot_at(
     repository: &Repository,
     staging: &mut Staging,

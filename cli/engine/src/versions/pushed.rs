@@ -13,8 +13,8 @@ pub fn pushes_by_manifest(repository: &Repository) -> bool {
     remote.is_some_and(|remote| remote.push)
 }
 
-/// Before a version is made that takes long: this clone gets what the remote serves where versions
-/// are pushed, and else has to have it.
+/// Called before a version is made, which takes long: where versions are pushed, this clone is
+/// synchronised with the remote; otherwise it is an error if the remote serves a newer version.
 pub fn require_up_to_date(repository: &Repository, push: bool) -> Result<(), Failure> {
     if push {
         sync::sync(repository, &options(repository)).map(drop)

@@ -37,7 +37,8 @@ pub struct Options {
     /// The feedback items this release answers, and what edited the code for them.
     pub feedback: Vec<String>,
     pub coder: Option<String>,
-    /// No evidence of a gain so far: it passes only with a gain in the tier of the release.
+    /// Whether the release requires a gain in its tier, since there is no evidence of a gain so
+    /// far.
     pub only_if_better: bool,
     /// Why code that a rollback took out of service is to be served again.
     pub again: Option<String>,

@@ -1,4 +1,4 @@
-//! Back to an earlier tree, as a new PATCH; what is undone counts as yanked.
+//! A rollback: a new PATCH version with an earlier tree; the versions that it undoes are yanked.
 
 use crate::error::Failure;
 use crate::repository::Repository;
