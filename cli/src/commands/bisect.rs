@@ -41,7 +41,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     };
     let printer = &context.printer;
     let found =
-        bisect(&repository, &options, &mut |look| printer.say(report::bisection::look(look)))?;
+        bisect(&repository, &options, &mut |probe| printer.say(report::bisection::probe(probe)))?;
     printer.json(&found);
     printer.data(report::bisection::render(&found));
     Ok(if found.found { Exit::Done } else { Exit::No })

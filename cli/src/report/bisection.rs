@@ -9,14 +9,14 @@ use agent_core::version::tag;
 const SHOWN: usize = 20;
 
 /// One probed point.
-pub fn look(look: &Probe) -> String {
-    let (style, word) = match look.seen {
+pub fn probe(probe: &Probe) -> String {
+    let (style, word) = match probe.seen {
         PointOutcome::Passed => (Style::Good, "passes"),
         PointOutcome::Failed => (Style::Bad, "fails"),
         PointOutcome::Absent => (Style::Faint, "absent"),
     };
-    let signals = look.signals.map(|count| format!(" after {count} signals")).unwrap_or_default();
-    let how = match look.how {
+    let signals = probe.signals.map(|count| format!(" after {count} signals")).unwrap_or_default();
+    let how = match probe.how {
         How::Stored => "stored",
         How::Run => "run",
     };
@@ -24,7 +24,7 @@ pub fn look(look: &Probe) -> String {
     format!(
         "{}  {}{signals}  {}",
         Printer::styled(style, &padded),
-        tag(&look.version),
+        tag(&probe.version),
         Printer::styled(Style::Faint, how)
     )
 }

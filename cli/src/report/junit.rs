@@ -73,11 +73,11 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{sample, unsure};
+    use crate::report::tests::{not_enough_evidence, sample};
 
     #[test]
     fn quarantined_cases_are_skipped() {
-        let xml = render(&[unsure()]);
+        let xml = render(&[not_enough_evidence()]);
         assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(
             xml.contains(

@@ -211,7 +211,7 @@ fn in_table(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::{compared, unsure};
+    use crate::report::tests::{compared, not_enough_evidence};
     use agent_core::testing::budget::Budget;
 
     #[test]
@@ -224,7 +224,8 @@ mod tests {
 | a |  | failed; in quarantine until 2027-01-31: the network |
 | b |  | its quarantine has ended on 2026-01-31 (the network): it counts again; remove \"quarantine\", or set another day |
 ";
-        let text = render(&TestReport { tiers: vec![unsure()], against: None, ..compared() });
+        let text =
+            render(&TestReport { tiers: vec![not_enough_evidence()], against: None, ..compared() });
         assert!(text.ends_with(expected), "{text}");
         assert!(!text.contains("| a |  |  |"), "a quarantined case is not a failure: {text}");
     }

@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// One quarantined case, one whose quarantine has ended, and a flaky one.
-    pub(super) fn unsure() -> TierReport {
+    pub(super) fn not_enough_evidence() -> TierReport {
         let quarantine = |until: &str| {
             Some(Quarantine { until: until.to_owned(), why: "the network".to_owned() })
         };
@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn quarantined_and_flaky_cases_are_noted() {
-        let text = anstream::adapter::strip_str(&human::render(&[unsure()])).to_string();
+        let text =
+            anstream::adapter::strip_str(&human::render(&[not_enough_evidence()])).to_string();
         let expected = "\
 FAIL  c  
       run 2 of 2: no

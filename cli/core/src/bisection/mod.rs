@@ -42,31 +42,31 @@ pub enum Conclusion {
 
 /// Finds where a history of `length` points, of which the last is the bad one, went bad.
 ///
-/// `look` returns `None` only where it may not run. With `good` the search starts there. Without,
+/// `probe` returns `None` only where it may not run. With `good` the search starts there. Without,
 /// it probes known results backwards in doubling steps for a point that passed, then falls back on
 /// the oldest one. In a history that alternates it finds one of the changes from good to bad. It
 /// probes at most two points per doubling of the length, plus four.
 pub fn search<E>(
     length: usize,
     good: Option<usize>,
-    mut look: impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
+    mut probe: impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
 ) -> Result<Conclusion, E> {
     let mut bad = length - 1;
-    match run(bad, &mut look)? {
+    match run(bad, &mut probe)? {
         PointOutcome::Absent => return Ok(Conclusion::Unknown),
         PointOutcome::Passed => return Ok(Conclusion::NeverBad),
         PointOutcome::Failed => {}
     }
     let mut low = match good {
-        Some(good) => (good, run(good, &mut look)?),
-        None => lower_end(&mut bad, &mut look)?,
+        Some(good) => (good, run(good, &mut probe)?),
+        None => lower_end(&mut bad, &mut probe)?,
     };
     if low.1 == PointOutcome::Failed {
         return Ok(Conclusion::NeverGood { first: low.0 });
     }
     while bad - low.0 > 1 {
         let middle = low.0 + (bad - low.0) / 2;
-        match run(middle, &mut look)? {
+        match run(middle, &mut probe)? {
             PointOutcome::Failed => bad = middle,
             seen => low = (middle, seen),
         }
@@ -82,12 +82,12 @@ pub fn search<E>(
 /// is run when none is known.
 fn lower_end<E>(
     bad: &mut usize,
-    look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
+    probe: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
 ) -> Result<(usize, PointOutcome), E> {
     let last = *bad;
     let mut step = 1;
     while step < last {
-        match look(last - step, Effort::Known)? {
+        match probe(last - step, Effort::Known)? {
             Some(PointOutcome::Failed) => *bad = last - step,
             Some(seen) => return Ok((last - step, seen)),
             None => {}
@@ -97,14 +97,14 @@ fn lower_end<E>(
     if last == 0 {
         return Ok((0, PointOutcome::Failed));
     }
-    Ok((0, run(0, look)?))
+    Ok((0, run(0, probe)?))
 }
 
 fn run<E>(
     point: usize,
-    look: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
+    probe: &mut impl FnMut(usize, Effort) -> Result<Option<PointOutcome>, E>,
 ) -> Result<PointOutcome, E> {
-    look(point, Effort::Run).map(|seen| seen.expect("what may be run is seen"))
+    probe(point, Effort::Run).map(|seen| seen.expect("what may be run is seen"))
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ pub struct Bisection {
     /// The definitions that differ between the two ends: `case`, `scorers`.
     pub redefined: Vec<&'static str>,
     /// All probes, in order.
-    pub looked: Vec<Probe>,
+    #[serde(rename = "looked")]
+    pub probes: Vec<Probe>,
 }
 
 /// One probed point of the history.

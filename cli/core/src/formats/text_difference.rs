@@ -26,15 +26,15 @@ pub struct Hunk {
     pub lines: Vec<(ChangeTag, String)>,
 }
 
-/// How many lines were added and removed, and the hunks of the difference. After `patience` the
+/// How many lines were added and removed, and the hunks of the difference. After `time_limit` the
 /// comparison is a rough one.
 pub fn hunks(
     before: &str,
     after: &str,
     context: usize,
-    patience: Duration,
+    time_limit: Duration,
 ) -> (usize, usize, Vec<Hunk>) {
-    let diff = TextDiff::configure().timeout(patience).diff_lines(before, after);
+    let diff = TextDiff::configure().timeout(time_limit).diff_lines(before, after);
     let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
     let (added, removed) = (count(ChangeTag::Insert), count(ChangeTag::Delete));
     let mut unified = diff.unified_diff();

@@ -21,10 +21,10 @@ const NAMED: usize = 8;
 pub struct Footprint {
     settings: Settings,
     /// Only of a coder that is not confined.
-    wide: Option<Wide>,
+    unconfined: Option<Unconfined>,
 }
 
-struct Wide {
+struct Unconfined {
     refs: Refs,
     folders: Vec<PathBuf>,
     files: BTreeMap<PathBuf, Stamp>,
@@ -50,8 +50,9 @@ impl Footprint {
         is_confined: bool,
     ) -> Result<Self, Failure> {
         let settings = repository.git.settings()?;
-        let wide = if is_confined { None } else { Some(Wide::of(repository, manifest)?) };
-        Ok(Self { settings, wide })
+        let unconfined =
+            if is_confined { None } else { Some(Unconfined::of(repository, manifest)?) };
+        Ok(Self { settings, unconfined })
     }
 
     /// Reports each change outside of the workplace, and reverts it where possible. The changed
@@ -63,15 +64,15 @@ impl Footprint {
     ) -> Result<Vec<String>, Failure> {
         // the configuration first, before git is run
         let mut changes = repository.git.put_back(&self.settings, evidence)?;
-        if let Some(wide) = &self.wide {
-            changes.extend(repository.git.refs_put_back(&wide.refs)?);
-            changes.extend(wide.compare(repository)?);
+        if let Some(unconfined) = &self.unconfined {
+            changes.extend(repository.git.refs_put_back(&unconfined.refs)?);
+            changes.extend(unconfined.compare(repository)?);
         }
         Ok(changes)
     }
 }
 
-impl Wide {
+impl Unconfined {
     fn of(repository: &Repository, manifest: &Manifest) -> Result<Self, Failure> {
         let layout = &repository.layout;
         let mut folders =

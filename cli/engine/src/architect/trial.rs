@@ -20,12 +20,13 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tiers whose failing cases are in a coder's brief.
-const TOLD: [Tier; 2] = [Tier::Micro, Tier::Fast];
+const BRIEFED_TIERS: [Tier; 2] = [Tier::Micro, Tier::Fast];
 /// A loss of more than this in mean score fails the trial, however few the cases.
 const LARGE_LOSS: f64 = 0.1;
 /// A Runner that got held-out questions may repeat them in later answers: a coder does not see its
 /// output from such a tier.
-const UNTOLD: &str = "the Runner failed; its output is withheld, since the tier has held-out cases";
+const OUTPUT_WITHHELD: &str =
+    "the Runner failed; its output is withheld, since the tier has held-out cases";
 /// The number of reasons whose worse cases are named; the cases of other reasons are counted.
 const WORSE_SHOWN: usize = 8;
 
@@ -65,7 +66,7 @@ impl<'a> Baseline<'a> {
     /// yet.
     pub fn failing(&self) -> Result<Vec<FailingCase>, Failure> {
         let mut failing = Vec::new();
-        for tier in TOLD {
+        for tier in BRIEFED_TIERS {
             let own = self.active.own_evaluators();
             let written = written_cases(&own, tier, self.repository)?;
             let measured = measure(self.active, &own, tier, self.repository)?;
@@ -145,7 +146,7 @@ pub fn run(
     let measured = match measure(change, &evaluators, trial.tier, baseline.repository) {
         Ok(measured) => measured,
         Err(TierFailure::Child(_)) if has_held_out => {
-            return Ok(broken(trial, UNTOLD.to_owned()));
+            return Ok(broken(trial, OUTPUT_WITHHELD.to_owned()));
         }
         Err(error) => return Ok(broken(trial, error.attributable_to_code()?.messages.join(": "))),
     };

@@ -41,7 +41,7 @@ impl LockedConversation {
     pub async fn take(
         layout: &Layout,
         id: &str,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Self, ConversationError> {
         loop {
             if let Some(held) = Self::try_take(layout, id)? {
@@ -55,13 +55,13 @@ impl LockedConversation {
             std::thread::spawn(move || drop(sender.send(FileLock::acquire(&waiting))));
             let mut seen = length(&path);
             let lock = loop {
-                if let Ok(lock) = tokio::time::timeout(patience, &mut lock).await {
+                if let Ok(lock) = tokio::time::timeout(limit, &mut lock).await {
                     break lock.expect("the thread sends before it ends")?;
                 }
                 let now = length(&path);
                 if now == seen {
                     let turn = super::latest(layout, id)?.map_or(1, |latest| latest.next_turn());
-                    return Err(ConversationError::Busy { id: id.to_owned(), turn, patience });
+                    return Err(ConversationError::Busy { id: id.to_owned(), turn, limit });
                 }
                 seen = now;
             };

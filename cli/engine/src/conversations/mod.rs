@@ -38,8 +38,8 @@ pub enum ConversationError {
     #[error("conversation `{id}` would remember {bytes} bytes; the limit is {DATA_LIMIT}")]
     TooMuchData { id: String, bytes: usize },
     #[error("conversation `{id}` is busy: turn {turn} has been in flight for {} s in another call; \
-        this one was not made", patience.as_secs())]
-    Busy { id: String, turn: u64, patience: Duration },
+        this one was not made", limit.as_secs())]
+    Busy { id: String, turn: u64, limit: Duration },
     #[error(
         "turn {turn} of conversation `{id}` was written by something else during the call; its \
         answer is not kept"
@@ -378,9 +378,9 @@ mod tests {
                 let layout = layout.clone();
                 std::thread::spawn(move || {
                     for _ in 0..25 {
-                        let patience = Duration::from_secs(60);
+                        let limit = Duration::from_secs(60);
                         let held = crate::world::event_loop::block_on(LockedConversation::take(
-                            &layout, "c1", patience,
+                            &layout, "c1", limit,
                         ))
                         .unwrap();
                         let mut held = held.unwrap();

@@ -35,7 +35,7 @@ impl Idle {
             return Some(self.staging);
         }
         // another process may have written the view since, so this one must not replace it
-        self.staging.view.leave(&self.staging.fold);
+        self.staging.view.keep_as_is(&self.staging.fold);
         None
     }
 
@@ -57,7 +57,7 @@ impl Idle {
             let is_current =
                 found.is_some_and(|bytes| ObjectId::of_blob(&bytes) == staging.fold.revision);
             if is_current {
-                staging.view.leave(&staging.fold);
+                staging.view.keep_as_is(&staging.fold);
             }
             Ok(is_current)
         })

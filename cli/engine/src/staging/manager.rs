@@ -305,7 +305,7 @@ impl Staging {
         self.synced = self.fold.end;
         self.counted.add(records.iter().map(|record| record.id.as_str()));
         let mut warnings = Warnings::none();
-        if self.view.is_due(&self.fold) && !self.view.rests(&self.places) {
+        if self.view.is_due(&self.fold) && !self.view.is_recent(&self.places) {
             let put = self.locked(Self::put_view);
             warnings.note(put, VIEW_BEHIND);
         }

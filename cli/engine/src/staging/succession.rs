@@ -53,7 +53,7 @@ pub struct Rebased {
     /// How many updates were already counted up to that version.
     pub counted: u64,
     /// Ancestors of that version whose counted signals are not known.
-    pub unsure: Vec<Version>,
+    pub undetermined: Vec<Version>,
 }
 
 impl Rebased {
@@ -71,11 +71,11 @@ impl Rebased {
                 self.counted
             ));
         }
-        if !self.unsure.is_empty() {
+        if !self.undetermined.is_empty() {
             lines.push(format!(
                 "the signals that {} counted are not known here: one that was also sent to this \
                 clone counts twice (`agent sync` fetches what other clones shared)",
-                tags(&self.unsure)
+                tags(&self.undetermined)
             ));
         }
         lines
@@ -171,7 +171,7 @@ impl Staging {
             return Ok(());
         }
         if self.past.standing(&self.fold.base.commit, &active.base.commit)? == Standing::Aside {
-            self.come_back(active)?;
+            self.restore_superseded(active)?;
         }
         if !self.is_behind(active) {
             return Ok(());
@@ -199,7 +199,7 @@ impl Staging {
     /// The version that staging is based on lost the race for `active`: the updates of the Journals
     /// that this clone sealed on that lineage, and those since, become one Journal, based on the
     /// last common version. It has to be replayed like any other that is behind.
-    fn come_back(&mut self, active: &Active) -> Result<(), StagingError> {
+    fn restore_superseded(&mut self, active: &Active) -> Result<(), StagingError> {
         let Some(fork) = self.past.fork(&self.fold.base.commit, &active.base.commit)? else {
             return Ok(());
         };
@@ -294,7 +294,7 @@ impl Staging {
             .counted
             .counted_up_to(&active.base.commit, &*self.past)
             .map_err(StagingError::from)?;
-        let mut rebased = Rebased { unsure: there.missing().to_vec(), ..Rebased::default() };
+        let mut rebased = Rebased { undetermined: there.missing().to_vec(), ..Rebased::default() };
         for group in records.chunks(REPLAYED_GROUP) {
             let mut drafts = Vec::with_capacity(group.len());
             for (record, own) in group {

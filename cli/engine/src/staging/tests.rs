@@ -728,7 +728,10 @@ fn signals_of_a_lost_version_return_to_staging_once() {
     let mut back = place.open_on(&theirs).unwrap();
     assert_eq!(back.notices(), []);
     let rebased = block_on(back.rebase(&theirs, replayed)).unwrap().unwrap().value;
-    assert_eq!((rebased.counted, rebased.dropped, rebased.unsure), (1, Vec::new(), Vec::new()));
+    assert_eq!(
+        (rebased.counted, rebased.dropped, rebased.undetermined),
+        (1, Vec::new(), Vec::new())
+    );
     assert_eq!(total(&mut back), 1000 + 1 + 4 + 8);
     for id in ["s-1", "s-2", "s-3", "s-4", "t-1"] {
         assert!(has_counted(&mut back, id), "{id}");

@@ -125,12 +125,12 @@ impl View {
     }
 
     /// Leaves the view as it is until the next update.
-    pub(super) fn leave(&mut self, fold: &Fold) {
+    pub(super) fn keep_as_is(&mut self, fold: &Fold) {
         self.shown = Some(fold.revision.clone());
     }
 
     /// Whether the view was written a moment ago, by any process.
-    pub(super) fn rests(&self, places: &Places) -> bool {
+    pub(super) fn is_recent(&self, places: &Places) -> bool {
         self.at.is_some_and(|at| at.elapsed() < PACE) || is_fresh(&places.view)
     }
 

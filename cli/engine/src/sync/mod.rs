@@ -431,7 +431,7 @@ impl Run<'_> {
             let rebased = tuner::replay(self.repository, &mut staging, &active)?;
             staged.replayed = staged.updates;
             staged.duplicates = rebased.counted;
-            staged.unknown = rebased.unsure;
+            staged.unknown = rebased.undetermined;
             staged.dropped = rebased
                 .dropped
                 .into_iter()

@@ -336,11 +336,11 @@ impl Tuner {
 
 /// Staging on what is served now, its signals replayed where they began on something older.
 pub async fn staging_for(tuner: &Tuner, repository: &Repository) -> Result<Staging, TargetError> {
-    brought_forward(repository.staging()?, tuner, repository).await
+    replayed_on_active(repository.staging()?, tuner, repository).await
 }
 
 /// Like `staging_for`, for staging that is open already.
-pub async fn brought_forward(
+pub async fn replayed_on_active(
     mut staging: Staging,
     tuner: &Tuner,
     repository: &Repository,

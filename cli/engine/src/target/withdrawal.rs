@@ -87,7 +87,7 @@ async fn through(
     dry_run: bool,
     verify: bool,
 ) -> Result<Outcome, TargetError> {
-    let mut staging = tuner::brought_forward(staging, tuner, repository).await?;
+    let mut staging = tuner::replayed_on_active(staging, tuner, repository).await?;
     if !dry_run {
         staging.hold()?;
     }

@@ -230,12 +230,12 @@ fn subscribed<S: Server>(shim: &Shim<S>, server: &Running<S>, method: &str, fram
 /// tools are not served.
 async fn tools_may_change<S: Server>(shim: &Rc<Shim<S>>, server: &Rc<Running<S>>) -> bool {
     // a child that fails here also fails at the next request, which reports it
-    let looked = server.refresh_tools().await.is_ok();
+    let is_refreshed = server.refresh_tools().await.is_ok();
     let is_as_recorded = server.undeclared_tools.borrow().is_empty();
     if !is_as_recorded {
         shim.report_undeclared_tools(server);
     }
-    looked && is_as_recorded
+    is_refreshed && is_as_recorded
 }
 
 /// Log messages and the like do not name the request that they belong to.

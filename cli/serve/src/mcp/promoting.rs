@@ -43,8 +43,8 @@ pub struct Promoter {
 }
 
 /// Promotes staging if that is due. A failure here does not fail the signal that triggered it.
-pub fn look(shim: &Rc<Shim<Tuner>>) {
-    if let Err(error) = looked(shim) {
+pub fn check(shim: &Rc<Shim<Tuner>>) {
+    if let Err(error) = promote_if_due(shim) {
         shim.repository.warn(&format!(
             "[promote] auto: cannot read whether a promotion is due: {}",
             error.messages.join(": ")
@@ -52,7 +52,7 @@ pub fn look(shim: &Rc<Shim<Tuner>>) {
     }
 }
 
-fn looked(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
+fn promote_if_due(shim: &Rc<Shim<Tuner>>) -> Result<(), Failure> {
     let promoter = &shim.state.promoter;
     let target = shim.main_target()?;
     // a version made meanwhile would end the canary without a decision
@@ -102,7 +102,7 @@ fn look_after(shim: &Rc<Shim<Tuner>>, time: Duration) {
         tokio::time::sleep(time).await;
         if let Some(shim) = shim.upgrade() {
             shim.state.promoter.has_timer.set(false);
-            look(&shim);
+            check(&shim);
         }
     });
 }
@@ -144,7 +144,7 @@ fn begin(shim: &Rc<Shim<Tuner>>, seq: u64) -> Result<(), Failure> {
                 signals",
             ),
         }
-        look(&shim);
+        check(&shim);
     });
     Ok(())
 }

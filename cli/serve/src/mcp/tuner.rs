@@ -89,7 +89,7 @@ impl ToolServer for Tuner {
         };
         let (Committed { value, warnings }, server) = apply_signal(caller, signal).await?;
         if matches!(value, SignalOutcome::Applied(..)) {
-            promoting::look(shim);
+            promoting::check(shim);
         }
         let result = match value {
             SignalOutcome::Applied(_, result) => with_warnings(call::for_host(result), &warnings),

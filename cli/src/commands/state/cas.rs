@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let id = arguments.id.clone().unwrap_or_else(|| fresh_id("cas"));
     let known = if arguments.id.is_some() { staging.has_counted(&id)? } else { Known::No };
     if let Known::Undetermined(versions) = &known {
-        return Err(unsure(&id, versions));
+        return Err(undetermined(&id, versions));
     }
     let revision = canonical::revision(&after);
     let counted = known == Known::Yes;
@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     Ok(Exit::Done)
 }
 
-fn unsure(id: &str, versions: &[Version]) -> Failure {
+fn undetermined(id: &str, versions: &[Version]) -> Failure {
     let versions = tags(versions);
     Failure::new(
         FailureKind::NotEnoughEvidence,

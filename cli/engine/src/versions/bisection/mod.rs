@@ -49,8 +49,8 @@ pub fn bisect(
         None => tier_of(repository, last, &options.case)?,
     };
     let mut search_of = Search::new(repository, &history, tier, &options.case, on_probe);
-    let conclusion = search(history.len(), good, |point, effort| search_of.look(point, effort))?;
-    let Search { looked, seen, .. } = search_of;
+    let conclusion = search(history.len(), good, |point, effort| search_of.probe(point, effort))?;
+    let Search { probes, seen, .. } = search_of;
     let mut found = Bisection {
         schema: SCHEMA,
         case: options.case.clone(),
@@ -64,7 +64,7 @@ pub fn bisect(
         commits: Vec::new(),
         state: Vec::new(),
         redefined: Vec::new(),
-        looked,
+        probes,
     };
     match conclusion {
         Conclusion::Unknown => return Err(unknown(repository, last, tier, &options.case)?),
@@ -190,7 +190,7 @@ struct Search<'a> {
     tier: Tier,
     case: &'a str,
     seen: HashMap<usize, Probe>,
-    looked: Vec<Probe>,
+    probes: Vec<Probe>,
     on_probe: &'a mut dyn FnMut(&Probe),
 }
 
@@ -213,14 +213,14 @@ impl<'a> Search<'a> {
             tier,
             case,
             seen: HashMap::new(),
-            looked: Vec::new(),
+            probes: Vec::new(),
             on_probe,
         }
     }
 
-    fn look(&mut self, point: usize, effort: Effort) -> Result<Option<PointOutcome>, Failure> {
-        if let Some(look) = self.seen.get(&point) {
-            return Ok(Some(look.seen));
+    fn probe(&mut self, point: usize, effort: Effort) -> Result<Option<PointOutcome>, Failure> {
+        if let Some(probe) = self.seen.get(&point) {
+            return Ok(Some(probe.seen));
         }
         let (how, result) = match (self.stored(point)?, effort) {
             (Some(stored), _) => (How::Stored, stored.result()),
@@ -233,11 +233,11 @@ impl<'a> Search<'a> {
             }
         };
         let commit = &self.history[point];
-        let look = Probe::new(version(commit).clone(), commit.id.clone(), how, result);
-        (self.on_probe)(&look);
-        let seen = look.seen;
-        self.looked.push(look.clone());
-        self.seen.insert(point, look);
+        let probe = Probe::new(version(commit).clone(), commit.id.clone(), how, result);
+        (self.on_probe)(&probe);
+        let seen = probe.seen;
+        self.probes.push(probe.clone());
+        self.seen.insert(point, probe);
         Ok(Some(seen))
     }
 
@@ -329,7 +329,7 @@ fn redefined(
     bad: &CommitInfo,
 ) -> Result<Vec<&'static str>, Failure> {
     let mut redefined = Vec::new();
-    let place = |look: &Option<Probe>| look.as_ref().and_then(|look| look.place.clone());
+    let place = |probe: &Option<Probe>| probe.as_ref().and_then(|probe| probe.place.clone());
     if let (Some(before), Some(now)) = (place(&found.good), place(&found.bad))
         && line_at(repository, &good.id, &before)? != line_at(repository, &bad.id, &now)?
     {

@@ -46,13 +46,13 @@ pub(super) fn search_journal(
         )?;
         let result = run_case(repository, &target, found.tier, &found.case)?;
         let version = promotion.trailers.version.clone().expect("a promotion is a version");
-        let look = Probe {
+        let probe = Probe {
             signals: Some(steps.counted(point)),
             ..Probe::new(version, promotion.id.clone(), How::Run, result)
         };
-        on_probe(&look);
-        found.looked.push(look.clone());
-        Ok(Some(look.seen))
+        on_probe(&probe);
+        found.probes.push(probe.clone());
+        Ok(Some(probe.seen))
     })?;
     if let Conclusion::Broke { bad, .. } = conclusion {
         let (record, number) = &steps.records[bad - 1];
