@@ -3,7 +3,7 @@
 //! A value beyond a limit is refused and not moved to the limit: hosts are listed the limit, so the
 //! caller can repeat the call with a value of its choice, and never gets an answer to another call.
 
-use super::{Parameter, Presentation};
+use super::definition::{Parameter, Presentation};
 use crate::formats::schema::Schema;
 use crate::protocol::raw_object::RawObject;
 use serde_json::{Map, Value, json};

@@ -3,7 +3,7 @@
 //! A promotion is a PATCH: what hosts see may change by descriptions, titles and keywords. What the
 //! rules of the bump place above that needs to be declared in agent.toml, rule by rule.
 
-use super::Overlay;
+use super::definition::{Overlay, Presentation};
 use crate::contract::rules::RuleId;
 use crate::contract::{self, Change, Contract, ContractError};
 use crate::formats::diagnose::{Diagnose, FailureKind};
@@ -43,8 +43,7 @@ pub fn excess(
     (old, new): (&Overlay, &Overlay),
     declared: &[RuleId],
 ) -> Result<Vec<Change>, ContractError> {
-    let presented =
-        |shown: super::Presentation| Contract::new(shown.listed(tools.to_vec()), None, None);
+    let presented = |shown: Presentation| Contract::new(shown.listed(tools.to_vec()), None, None);
     let mut excess = Vec::new();
     let variants = new.variants.keys().map(|name| {
         let before =

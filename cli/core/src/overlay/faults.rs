@@ -1,6 +1,6 @@
 //! The parts of an overlay that do not fit the server's tools.
 
-use super::{Overlay, Parameter, Tool, Tools};
+use super::definition::{Overlay, Parameter, Tool, Tools};
 use crate::formats::schema::Schema;
 use serde_json::{Value, json};
 use std::fmt;

@@ -1,6 +1,6 @@
 //! The overlay over tools as they are listed.
 
-use super::{Parameter, Presentation, Tool, Tools};
+use super::definition::{Parameter, Presentation, Tool, Tools};
 use serde_json::{Map, Value, json};
 
 impl Presentation {

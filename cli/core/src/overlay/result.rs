@@ -2,7 +2,7 @@
 //! keeps its bytes; `structuredContent` as well, which has to stay what the tool's output schema
 //! declares.
 
-use super::{Presentation, Tool};
+use super::definition::{Presentation, Tool};
 use crate::protocol::mcp;
 use crate::protocol::raw_object::RawObject;
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Which variant a conversation is served, and with which probability.
 
-use super::Overlay;
+use super::definition::Overlay;
 use crate::protocol::traffic;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
