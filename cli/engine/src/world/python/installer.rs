@@ -1,6 +1,7 @@
 //! The installer of packages: the `uv` on PATH, one in a cache of `agent`, or pip.
 
-use super::{Interpreter, PythonError};
+use super::error::PythonError;
+use super::interpreter::Interpreter;
 use crate::world::env;
 use crate::world::fs::{self, FileLock};
 use crate::world::process::{ProcessError, Run, on_path};

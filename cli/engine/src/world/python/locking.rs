@@ -1,8 +1,9 @@
 //! Locks that hold for every platform and every Python of a requirement, made by `uv`; by pip alone
 //! they hold for one interpreter on one platform.
 
+use super::error::PythonError;
 use super::installer::{Installer, Pip};
-use super::{Interpreter, PythonError};
+use super::interpreter::Interpreter;
 use crate::world::fs;
 use crate::world::process::{Finished, Run};
 use agent_core::formats::python_version::PythonRequirement;

@@ -4,138 +4,34 @@
 //! by the lock's bytes and the interpreter, made once, by `uv` where there is one and by `venv` and
 //! pip otherwise.
 
+mod error;
 mod installer;
+mod interpreter;
 mod locking;
+mod marker;
 mod project;
 
+pub use error::PythonError;
 pub use installer::Installer;
+pub use interpreter::Interpreter;
 pub use locking::{LockInputs, Locked, Locking};
+pub use marker::{MARKER, is_finished};
 pub use project::project;
 
 use crate::world::env;
 use crate::world::fs::{self, Durability, FileLock, FsError};
 use crate::world::layout::Layout;
 use crate::world::process::{ProcessError, Run, on_path};
-use agent_core::adoption::AdoptionError;
-use agent_core::adoption::project::ProjectError;
-use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_core::formats::manifest::{EntryPoint, Python};
 use agent_core::formats::object_id;
-use agent_core::formats::python_version::{PythonRequirement, PythonVersion};
+use agent_core::formats::python_version::PythonRequirement;
 use installer::Pip;
+use marker::{COMPILED, Marker, is_compiled};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-#[derive(Debug, thiserror::Error)]
-pub enum PythonError {
-    #[error("agent.toml: `python.requires`: {0}")]
-    Requirement(String),
-    #[error("no Python {requires} was found{}", list(found))]
-    NotFound { requires: String, found: Vec<String> },
-    #[error("agent.toml: `python.lock` names {}, which is not there", lock.display())]
-    NoLock { lock: PathBuf },
-    #[error("{}:{line}: `{entry}` cannot be part of a lock: an environment is shared by every \
-        checkout with the same lock file", lock.display())]
-    LocalEntry { lock: PathBuf, line: usize, entry: String },
-    #[error("the Python environment for {} could not be made", lock.display())]
-    Environment {
-        lock: PathBuf,
-        #[source]
-        source: ProcessError,
-    },
-    #[error("agent.toml: `python.project` names {}, which is not there", path.display())]
-    NoProject { path: PathBuf },
-    #[error(transparent)]
-    Project(#[from] ProjectError),
-    #[error("the requirements cannot be locked")]
-    Lock {
-        #[source]
-        source: ProcessError,
-    },
-    #[error(transparent)]
-    Report(#[from] AdoptionError),
-    #[error(transparent)]
-    Fs(#[from] FsError),
-}
-
-fn list(found: &[String]) -> String {
-    found.iter().flat_map(|line| ["\n  ", line]).collect()
-}
-
-impl Diagnose for PythonError {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::Requirement(_)
-            | Self::NoLock { .. }
-            | Self::LocalEntry { .. }
-            | Self::NoProject { .. }
-            | Self::Project(_) => FailureKind::Input,
-            Self::NotFound { .. } | Self::Environment { .. } | Self::Lock { .. } => {
-                FailureKind::Surroundings
-            }
-            Self::Report(error) => error.kind(),
-            Self::Fs(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Requirement(_) | Self::Project(_) | Self::Lock { .. } => None,
-            Self::NoProject { .. } => Some(
-                "commit it, or take `project` out of [python] in \
-                agent.toml"
-                    .to_owned(),
-            ),
-            Self::Report(error) => error.hint(),
-            Self::NotFound { .. } => Some(format!("install one, or name it in {}", env::PYTHON)),
-            Self::NoLock { .. } => Some(
-                "commit the lock file, or take `python.lock` out of \
-                agent.toml"
-                    .to_owned(),
-            ),
-            Self::LocalEntry { .. } => Some(
-                "name the package itself, pinned (`uv pip compile --generate-hashes` writes \
-                    such a file)"
-                    .to_owned(),
-            ),
-            Self::Environment { .. } => Some(
-                "nothing was changed; fix the cause and run it \
-                again"
-                    .to_owned(),
-            ),
-            Self::Fs(error) => error.hint(),
-        }
-    }
-}
-
-/// A probed interpreter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interpreter {
-    /// The executable itself, resolved through shims on PATH.
-    pub executable: PathBuf,
-    pub version: String,
-    /// `cpython`, and the letter of a build of another kind (`cpython-t`: free-threaded).
-    pub implementation: String,
-    /// The folders it is installed in.
-    pub prefixes: Vec<PathBuf>,
-}
-
-impl Interpreter {
-    fn release(&self) -> Option<PythonVersion> {
-        self.version.parse().ok()
-    }
-
-    /// Where `pip install --user` puts packages.
-    fn user_packages(&self) -> Option<PathBuf> {
-        let base =
-            env::python_user_base().or_else(|| Some(PathBuf::from(env::home()?).join(".local")))?;
-        let (minor, _) = self.version.rsplit_once('.')?;
-        Some(base.join(format!("lib/python{minor}/site-packages")))
-    }
-}
 
 /// The interpreter a checkout's children run on: the bare one, or that of the environment of its
 /// lock, created when it is missing. `say` is called with slow steps.
@@ -433,21 +329,6 @@ pub fn environment_of(program: &Path) -> Option<PathBuf> {
 
 // ---- the environment
 
-/// Written last, so that an environment without it is one that was never finished.
-pub const MARKER: &str = "agent-environment.json";
-/// The schema of a marker. `agent/environment@1` marks an environment whose packages were compiled
-/// on first import.
-const COMPILED: &str = "agent/environment@2";
-
-#[derive(Serialize)]
-struct Marker<'a> {
-    schema: &'a str,
-    lock: &'a Path,
-    lock_digest: String,
-    python: &'a Interpreter,
-    made_with: &'a str,
-}
-
 fn environment(
     installer: impl FnOnce(&Interpreter) -> Installer,
     layout: &Layout,
@@ -506,23 +387,11 @@ fn finished(folder: &Path) -> Option<PathBuf> {
     (is_finished(folder) && fs::is_program(&python)).then_some(python)
 }
 
-/// Whether an environment was made to its end.
-pub fn is_finished(folder: &Path) -> bool {
-    folder.join(MARKER).is_file()
-}
-
 /// Held by the process that makes an environment.
 pub fn lock_of(environment: &Path) -> PathBuf {
     let mut beside = environment.as_os_str().to_owned();
     beside.push(".lock");
     beside.into()
-}
-
-/// Children write no compiled files, so packages are compiled when they are installed.
-fn is_compiled(folder: &Path) -> bool {
-    let marker = fs::read_if_there(&folder.join(MARKER)).ok().flatten().unwrap_or_default();
-    serde_json::from_slice::<serde_json::Value>(&marker)
-        .is_ok_and(|marker| marker["schema"] == COMPILED)
 }
 
 fn lists_hashes(lock: &[u8]) -> bool {
@@ -656,8 +525,7 @@ impl Maker<'_> {
             python: self.bare,
             made_with: self.installer.name(),
         };
-        let text = serde_json::to_vec_pretty(&marker).expect("a marker serialises");
-        fs::replace(&self.folder.join(MARKER), &text, Durability::Rebuildable)
+        marker.write(self.folder)
     }
 
     fn lock_of(&self, run: Run) -> Run {
@@ -688,6 +556,7 @@ impl Maker<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_core::formats::diagnose::{Diagnose as _, FailureKind};
     use std::cell::RefCell;
 
     struct Repository {

@@ -2,7 +2,8 @@
 //! a separate folder on Python's path. The code itself is that of the checkout, and the environment
 //! of a lock stays one for all checkouts with that lock.
 
-use super::{MARKER, PythonError};
+use super::error::PythonError;
+use super::marker::{MARKER, is_finished};
 use crate::world::fs;
 use crate::world::layout::Layout;
 use agent_core::adoption::project::Project;
@@ -26,7 +27,7 @@ pub fn project(
     let project = Project::parse(&String::from_utf8_lossy(&bytes))?;
     let Some(files) = project.installed(python.version.as_deref()) else { return Ok(None) };
     let folder = layout.environment(&format!("project-{}", key(&files)));
-    if !folder.join(MARKER).is_file() {
+    if !is_finished(&folder) {
         write(layout, &files, &folder)?;
     }
     Ok(Some(folder))
@@ -47,7 +48,7 @@ fn write(layout: &Layout, files: &[(String, String)], folder: &Path) -> Result<(
     fs::write(&fresh.join(MARKER), SCHEMA.as_bytes())?;
     fs::create_dir(&layout.environments())?;
     match fs::rename(&fresh, folder) {
-        Err(_) if folder.join(MARKER).is_file() => Ok(()),
+        Err(_) if is_finished(folder) => Ok(()),
         renamed => Ok(renamed?),
     }
 }
