@@ -1,7 +1,6 @@
 //! Arguments and results of calls in service, where the manifest has them recorded: taken over by
 //! the thread that answers, redacted, encrypted and written by the thread of telemetry.
 
-use super::global::telemetry;
 use super::spool::{self, STORE_FOLDER, Signal};
 use crate::world::clock;
 use crate::world::encryption::EncryptionKey;
@@ -80,6 +79,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    pub(super) fn new(call: AnsweredCall, recorder: &Arc<Recorder>) -> Self {
+        Self { call, at: clock::now(), recorder: Arc::clone(recorder) }
+    }
+
     pub(super) fn keep(&self) -> SignedDuration {
         self.recorder.keep
     }
@@ -115,14 +118,6 @@ impl Waiting {
             redacted: Vec::new(),
         };
         Some(call.redacted_by(&self.recorder.redaction))
-    }
-}
-
-/// Has a call recorded. It returns at once; a call beyond what is buffered is dropped and counted.
-pub fn record_call(call: AnsweredCall, recorder: &Arc<Recorder>) {
-    let waiting = Waiting { call, at: clock::now(), recorder: Arc::clone(recorder) };
-    if let Some(telemetry) = telemetry() {
-        telemetry.buffer.push_call(waiting);
     }
 }
 

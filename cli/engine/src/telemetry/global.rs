@@ -1,6 +1,7 @@
 //! The telemetry of this process.
 
 use super::collector::Collector;
+use super::content::{AnsweredCall, Recorder, Waiting};
 use super::destinations::Destinations;
 use super::pipeline::Buffer;
 use opentelemetry_sdk::logs::SdkLogger;
@@ -22,6 +23,13 @@ pub(super) static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
 /// `None` before `start`, and where it is switched off.
 pub(super) fn telemetry() -> Option<&'static Telemetry> {
     TELEMETRY.get()
+}
+
+/// Has a call recorded. It returns at once; a call beyond what is buffered is dropped and counted.
+pub fn record_call(call: AnsweredCall, recorder: &Arc<Recorder>) {
+    if let Some(telemetry) = telemetry() {
+        telemetry.buffer.push_call(Waiting::new(call, recorder));
+    }
 }
 
 /// Whether arguments and results of tools are recorded.
