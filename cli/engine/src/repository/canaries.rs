@@ -3,20 +3,18 @@
 
 use crate::repository::Repository;
 use crate::repository::error::RepositoryError;
-use crate::repository::records::INBOX;
+use crate::repository::records::{FROZEN_STATE_SUFFIX, INBOX};
 use agent_core::canary::Canary;
 use agent_core::formats::committed::Committed;
 
 const FOLDER: &str = "canaries";
-/// The suffix of the name of a frozen state.
-pub const STATE_SUFFIX: &str = ".state.json";
 
 /// All canaries, oldest first.
 pub fn all(repository: &Repository) -> Result<Vec<Canary>, RepositoryError> {
     let files = INBOX.view(&repository.git)?.files(FOLDER)?;
     let mut canaries = files
         .into_iter()
-        .filter(|(path, _)| !path.ends_with(STATE_SUFFIX))
+        .filter(|(path, _)| !path.ends_with(FROZEN_STATE_SUFFIX))
         .map(|(path, bytes)| {
             Canary::parse(&bytes).map_err(|problem| RepositoryError::Canary {
                 origin: format!("inbox:{path}"),
@@ -31,7 +29,7 @@ pub fn all(repository: &Repository) -> Result<Vec<Canary>, RepositoryError> {
 /// Records a canary as it is now; nothing where that is on record.
 pub fn record(repository: &Repository, canary: &Canary) -> Result<Committed<()>, RepositoryError> {
     let path = format!("{FOLDER}/{}.json", canary.id);
-    let state_path = format!("{FOLDER}/{}{STATE_SUFFIX}", canary.id);
+    let state_path = format!("{FOLDER}/{}{FROZEN_STATE_SUFFIX}", canary.id);
     let bytes = canary.to_bytes();
     let state = repository.git.blob(&canary.frozen.revision)?;
     let what = match (&canary.end, &canary.decision) {

@@ -5,7 +5,6 @@
 //! heads are merged into one set of files: files that are equal in all heads are unchanged, and
 //! differing ones are joined by the record's rule, which is commutative.
 
-use crate::repository::canaries;
 use crate::repository::error::RepositoryError;
 use crate::world::git::{ACTIVE, Git, RecordEdit, TreeEdit};
 use agent_core::architect::feedback::Feedback;
@@ -39,6 +38,9 @@ pub struct Record {
 pub const INBOX: Record =
     Record { name: "inbox", join: join_in_inbox, named: Some(|trailers| trailers.inbox.as_ref()) };
 
+/// The suffix of the name of a canary's frozen state, which is beside its record.
+pub const FROZEN_STATE_SUFFIX: &str = ".state.json";
+
 /// Which signals the Journals of versions counted; `past` reads and writes it. A file is of one
 /// Journal, and never changes.
 pub const COUNTED: Record =
@@ -59,7 +61,7 @@ fn join_in_inbox(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, Re
         });
     }
     if path.starts_with("canaries/") {
-        if path.ends_with(canaries::STATE_SUFFIX) {
+        if path.ends_with(FROZEN_STATE_SUFFIX) {
             return Ok(one.max(other));
         }
         let read = |bytes: &[u8]| {
