@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+/// The internal header by which a worker hands a stream of events to the front.
+pub(super) const STREAM_HEADER: &str = "Agent-Stream";
+
 /// Streams open at a time.
 const STREAMS: usize = 64;
 /// Events of a stream that are buffered and not sent yet; a sender blocks beyond these.

@@ -4,10 +4,10 @@
 //! All connections are read and written in one event loop, so an idle or slow one costs some memory
 //! and no thread. At the limit of connections the one that has been idle the longest is closed.
 
-use super::Shared;
 use super::events::Stream;
 use super::head::{self, HEAD_LIMIT, Head};
 use super::problem::Problem;
+use super::service::Shared;
 use super::worker_connections::{Answer, WorkerConnections};
 use crate::budget::{Budget, Share};
 use std::cell::{Cell, RefCell};

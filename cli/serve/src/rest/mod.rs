@@ -15,6 +15,7 @@ mod pool;
 mod problem;
 mod reply;
 mod route;
+mod service;
 mod worker_connections;
 
 pub use call::Call;
@@ -22,6 +23,7 @@ pub use events::{Event, Events};
 pub use problem::Problem;
 pub use reply::Reply;
 pub use route::{Kind, Route};
+pub use service::Service;
 
 use crate::access::Access;
 use crate::listen;
@@ -35,36 +37,12 @@ use events::Streams;
 use front::Limits;
 use metrics::Metrics;
 use serde_json::{Value, json};
+use service::{OwnMetrics, Shared};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use worker_connections::WorkerConnections;
-
-/// An API.
-pub struct Service<W> {
-    pub title: &'static str,
-    pub description: &'static str,
-    /// A JSON object: the schemas that the routes refer to, by name.
-    pub schemas: &'static str,
-    pub routes: Vec<Route<W>>,
-    /// Opens a worker's state. Each worker has its own because a repository belongs to one thread.
-    pub open: Box<dyn Fn() -> Result<W, Failure> + Send + Sync>,
-    /// The service's own lines for `/metrics`, in the text format of Prometheus.
-    pub metrics: OwnMetrics<W>,
-}
-
-type OwnMetrics<W> = fn(&mut W) -> Result<String, Failure>;
-
-/// State that the front and the workers share.
-struct Shared {
-    access: Access,
-    metrics: Arc<Metrics>,
-    streams: Arc<Streams>,
-    /// Paths that require no token.
-    open_paths: Vec<&'static str>,
-    notices: Notices,
-}
 
 /// Listens at `address`, announces the bound address, and serves until SIGINT or SIGTERM.
 pub fn serve<W: 'static>(

@@ -5,10 +5,11 @@
 //! one connection per worker, and receives only complete, well-formed requests.
 
 use super::call::{Call, Incoming};
+use super::events::STREAM_HEADER;
 use super::problem::Problem;
 use super::reply::Reply;
 use super::route::{Found, find};
-use super::{Service, Shared};
+use super::service::{Service, Shared};
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
 use agent_engine::world::temporary::{self, Temporary};
@@ -18,9 +19,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 use tiny_http::{Header, Response, Server, StatusCode};
-
-/// The internal header by which a worker hands a stream of events to the front.
-pub(super) const STREAM_HEADER: &str = "Agent-Stream";
 
 /// Starts the workers; returns one connection for each.
 pub(super) fn start<W: 'static>(

@@ -1,7 +1,7 @@
 //! The connections to the workers. Each carries one request at a time; requests wait for a free one
 //! in order of arrival.
 
-use super::pool::STREAM_HEADER;
+use super::events::STREAM_HEADER;
 use std::cell::RefCell;
 use std::io;
 use std::os::unix::net::UnixStream as Connected;
