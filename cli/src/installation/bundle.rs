@@ -2,7 +2,7 @@
 //! when installing it. The repository is not in the bundle: a copy would stop receiving its history
 //! and learned state.
 
-use crate::installation::Passed;
+use crate::installation::server::Passed;
 use crate::installation::zip::{Entry, archive};
 use agent_core::child::confinement::is_secret;
 use serde_json::{Map, Value, json};

@@ -1,6 +1,6 @@
 //! A change of a host's configuration: by the host's own commands, or by an edit of the file.
 
-use crate::installation::InstallationError;
+use crate::installation::error::InstallationError;
 use agent_engine::world::fs;
 use agent_engine::world::process::Run;
 use agent_engine::world::process::on_path;

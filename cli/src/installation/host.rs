@@ -1,7 +1,7 @@
 //! Each MCP host as data: the path of its configuration, the form of an entry, and its own command
 //! that adds one.
 
-use crate::installation::{Launch, Passed, Server, Token};
+use crate::installation::server::{Launch, Passed, Server, Token};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

@@ -5,205 +5,23 @@
 pub mod bundle;
 mod change;
 mod document;
+mod error;
 pub mod host;
 pub mod removal;
+mod server;
 mod zip;
 
 pub use document::Met;
+pub use error::InstallationError;
+pub use server::{Launch, Passed, Server, Token, passed};
 
-use agent_core::child::variable::Variable;
-use agent_core::formats::diagnose::{Diagnose, FailureKind};
 use agent_engine::world::env;
-use agent_engine::world::fs::FsError;
-use agent_engine::world::process::ProcessError;
 use agent_engine::world::process::on_path;
 use change::{Change, broken};
 use document::{Entry, Problem, with_entry};
 use host::{Host, Places, Scope};
-use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-
-/// A server as it is added to a host.
-#[derive(Debug, Clone, Serialize)]
-pub struct Server {
-    pub name: String,
-    #[serde(flatten)]
-    pub launch: Launch,
-}
-
-impl Server {
-    fn token(&self) -> Option<&Token> {
-        match &self.launch {
-            Launch::Url { token, .. } => token.as_ref(),
-            Launch::Command { .. } => None,
-        }
-    }
-
-    pub fn variables(&self) -> &[Passed] {
-        match &self.launch {
-            Launch::Url { .. } => &[],
-            Launch::Command { variables, .. } => variables,
-        }
-    }
-
-    fn values(&self) -> impl Iterator<Item = &str> {
-        self.variables().iter().filter_map(|variable| variable.value.as_deref())
-    }
-}
-
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum Launch {
-    /// The host starts the server, over stdio.
-    Command {
-        program: String,
-        arguments: Vec<String>,
-        #[serde(rename = "env", skip_serializing_if = "Vec::is_empty")]
-        variables: Vec<Passed>,
-    },
-    /// The server runs already, at this URL.
-    Url {
-        url: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        token: Option<Token>,
-    },
-}
-
-/// The bearer token that a server requires.
-#[derive(Debug, Clone, Serialize)]
-pub struct Token {
-    /// The variable with the token in the host's environment.
-    pub variable: String,
-    /// Its value in this environment.
-    #[serde(skip)]
-    pub value: Option<String>,
-}
-
-/// An environment variable that the host gives to a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Passed {
-    pub name: String,
-    /// `None`: the host's own value.
-    pub value: Option<String>,
-    /// Given by `--env`. The configuration's value of a variable that only agent.toml declares is
-    /// kept.
-    pub is_asked: bool,
-}
-
-/// Serialises the name only: a value may be a secret.
-impl Serialize for Passed {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.name)
-    }
-}
-
-/// The variables given by `--env`, then those that agent.toml declares without a value.
-pub fn passed<'a>(
-    asked: &[Variable],
-    declared: impl IntoIterator<Item = &'a Variable>,
-) -> Vec<Passed> {
-    let mut passed: Vec<Passed> = Vec::new();
-    let asked = asked.iter().map(|variable| (variable, true));
-    let declared = declared
-        .into_iter()
-        .filter(|variable| variable.value.is_none())
-        .map(|variable| (variable, false));
-    for (Variable { name, value }, is_asked) in asked.chain(declared) {
-        if passed.iter().all(|there| there.name != *name) {
-            passed.push(Passed { name: name.clone(), value: value.clone(), is_asked });
-        }
-    }
-    passed
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum InstallationError {
-    #[error("{}{}: {message}", file.display(), place(*line, *column))]
-    Broken { file: PathBuf, line: usize, column: usize, message: String },
-    #[error("{} has a server `{name}` already, and it is not `agent`", file.display())]
-    Taken { file: PathBuf, name: String },
-    #[error("the server `{name}` in {} does not lead to this repository", file.display())]
-    NotOwn { file: PathBuf, name: String },
-    #[error("{} has no {} configuration", host.as_str(), scope.as_str())]
-    NoScope { host: Host, scope: Scope },
-    #[error("the configuration of {} supports no server at a URL", host.as_str())]
-    NoUrl { host: Host },
-    #[error("{} cannot read a token from a variable, so its configuration needs the token itself, \
-        and `{variable}` is not set", host.as_str())]
-    NoToken { host: Host, variable: String },
-    #[error("the configuration of {} cannot refer to environment variables, and `{variable}` has \
-        no value", host.as_str())]
-    NoReference { host: Host, variable: String },
-    #[error("cannot determine your home folder, or the path of `agent` itself")]
-    NoHome,
-    #[error("{} was changed by another program at the same time", .0.display())]
-    Overtaken(PathBuf),
-    #[error(transparent)]
-    Command(#[from] ProcessError),
-    #[error(transparent)]
-    Fs(#[from] FsError),
-}
-
-fn place(line: usize, column: usize) -> String {
-    if line == 0 { String::new() } else { format!(":{line}:{column}") }
-}
-
-impl Diagnose for InstallationError {
-    fn kind(&self) -> FailureKind {
-        match self {
-            Self::Broken { .. } | Self::Taken { .. } | Self::NotOwn { .. } => FailureKind::Input,
-            Self::NoScope { .. }
-            | Self::NoUrl { .. }
-            | Self::NoToken { .. }
-            | Self::NoReference { .. } => FailureKind::Usage,
-            Self::NoHome => FailureKind::Surroundings,
-            Self::Overtaken(_) => FailureKind::Conflict,
-            Self::Command(error) => error.kind(),
-            Self::Fs(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Broken { .. } => Some(
-                "fix it and run this command again; the file was not \
-                changed"
-                    .to_owned(),
-            ),
-            Self::Taken { .. } => Some(
-                "choose another name with `--name`, or remove that server first; the file was \
-                    not changed"
-                    .to_owned(),
-            ),
-            Self::NotOwn { .. } => Some(
-                "name the one you mean with `--name`, or `--http URL` for a server at a URL; the \
-                    file was not changed"
-                    .to_owned(),
-            ),
-            Self::NoScope { .. } => Some("run it without `--scope`".to_owned()),
-            Self::NoUrl { .. } => Some(
-                "run it without `--http`; the host then starts `agent` \
-                itself"
-                    .to_owned(),
-            ),
-            Self::NoToken { variable, .. } => Some(format!(
-                "set {variable} to the server's token \
-                and run this command again"
-            )),
-            Self::NoReference { variable, .. } => Some(format!(
-                "write the value with `--env {variable}=VALUE`, or set the variable \
-                    for the host itself"
-            )),
-            Self::NoHome => None,
-            Self::Overtaken(_) => Some("nothing was changed; run this command again".to_owned()),
-            Self::Command(_) => {
-                Some("run it with `--edit` to edit the configuration directly".to_owned())
-            }
-            Self::Fs(error) => error.hint(),
-        }
-    }
-}
 
 /// The servers to add, and the host.
 #[derive(Debug)]

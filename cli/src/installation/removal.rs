@@ -2,8 +2,9 @@
 
 use super::change::{Change, broken};
 use super::document::{LeadsTo, Problem, without_entry};
+use super::error::InstallationError;
+use super::file_of;
 use super::host::{Host, Scope};
-use super::{InstallationError, file_of};
 use std::path::PathBuf;
 
 /// The servers to remove, and the host.
