@@ -488,7 +488,7 @@ impl<'a> Worker<'a> {
 
     fn send_results(&mut self) {
         if !self.results.is_empty() {
-            // the receiver outlives every shard
+            // the receiver outlives every worker
             let _ = self.events.send(std::mem::take(&mut self.results));
         }
     }
