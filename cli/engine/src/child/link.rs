@@ -29,7 +29,7 @@ use tokio::time::timeout;
 /// The longest frame that is read; after a longer one the child is ended.
 const FRAME_LIMIT: usize = 64 << 20;
 const READ_CHUNK: usize = 256 << 10;
-/// How much of a wrong line is shown.
+/// The number of characters of an invalid line that are shown.
 const SHOWN: usize = 160;
 /// Up to this many bytes between frames are a banner or misdirected logging; more is a program that
 /// is not an MCP server.

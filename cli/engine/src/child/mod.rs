@@ -179,7 +179,7 @@ impl Child {
         self.readable(method, value_of(&result))
     }
 
-    /// What was made of an answer to `what`.
+    /// An answer to `what`, or the error that it is unreadable.
     pub fn readable<T>(&self, what: &str, read: Result<T, Unreadable>) -> Result<T, ChildError> {
         read.map_err(|problem| ChildError::Unreadable {
             role: self.role,
@@ -545,7 +545,7 @@ for line in sys.stdin:
         });
     }
 
-    /// What a misbehaving tool makes of the call, and of the one after it.
+    /// The outcomes of a call of a misbehaving tool, and of the call after it.
     fn check(tool: &str, expected: &[&str]) {
         with_child(&spec(SERVER), async |child| {
             let first = call(child, tool).await.unwrap_err();

@@ -26,7 +26,7 @@ pub fn all(repository: &Repository) -> Result<Vec<Canary>, RepositoryError> {
     Ok(canaries)
 }
 
-/// Records a canary as it is now; nothing where that is on record.
+/// Records a canary as it is now, unless that is on record already.
 pub fn record(repository: &Repository, canary: &Canary) -> Result<Committed<()>, RepositoryError> {
     let path = format!("{FOLDER}/{}.json", canary.id);
     let state_path = format!("{FOLDER}/{}{FROZEN_STATE_SUFFIX}", canary.id);

@@ -34,7 +34,7 @@ pub fn all(repository: &Repository) -> Result<Vec<Firing>, RepositoryError> {
     Ok(firings)
 }
 
-/// Those that can be read, and what is wrong with the others.
+/// The readable firings, and the errors of the others.
 fn read(view: &View<'_>) -> Result<(Vec<Firing>, Vec<String>), RepositoryError> {
     let (mut firings, mut problems) = (Vec::new(), Vec::new());
     for (path, bytes) in view.files(FIRINGS)? {
@@ -89,8 +89,8 @@ pub fn open(
     Ok(edited.map(|()| is_new))
 }
 
-/// Changes a firing, as it is on record by then, and the status of feedback with it; the result is
-/// the firing afterwards.
+/// Changes the recorded firing and the status of feedback in one commit; returns the changed
+/// firing.
 pub fn change(
     repository: &Repository,
     id: &str,

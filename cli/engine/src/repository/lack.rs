@@ -3,7 +3,7 @@
 use crate::world::git::Git;
 use agent_core::formats::object_id::ObjectId;
 
-/// Attempts that this clone should have, and has not.
+/// Attempts that are missing from this clone's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lack {
     /// The evidence that there were more: a version, or this clone's record.

@@ -53,8 +53,8 @@ impl<'a> LedgerRef<'a> {
         Self { git }
     }
 
-    /// Judges a comparison at the level that the ledger leaves it; one that no test has to answer
-    /// costs nothing.
+    /// Judges a comparison at the ledger's next level; a comparison that needs no test is not
+    /// charged.
     pub fn judge(
         &self,
         comparison: &Comparison,
@@ -94,8 +94,8 @@ impl<'a> LedgerRef<'a> {
         of_view(&RECORD.view_of_refs(self.git)?).map(Some)
     }
 
-    /// D: how many versions up to this one an accepted attempt made. What was accepted elsewhere
-    /// and did not become a version here is no discovery.
+    /// D: how many versions up to this one an accepted attempt made. An attempt that was accepted
+    /// in another clone and did not become a version here is no discovery.
     pub fn discoveries(
         &self,
         ledger: &Ledger,
@@ -199,7 +199,7 @@ impl<'a> LedgerRef<'a> {
         let mut restored = 0;
         let edited = self.git.edit_record(RECORD.name, || {
             let heads: Vec<_> = self.git.record_heads(RECORD.name)?.into_keys().collect();
-            // a head that was damaged is left behind by what is written on top of it
+            // a new commit on top of a damaged head supersedes it
             let readable = |commits: &[ObjectId]| {
                 let ledgers = commits.iter().filter_map(|commit| self.at(commit).ok());
                 ledgers.fold(Ledger::default(), |whole, ledger| whole.join(&ledger))

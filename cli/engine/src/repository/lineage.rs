@@ -1,4 +1,4 @@
-//! Releases and rollbacks: the versions whose code was decided on. Whether a commit has their code,
+//! Releases and rollbacks: the versions that changed code. Whether a commit contains their code,
 //! and whether its own code was yanked.
 
 use crate::repository::error::RepositoryError;
@@ -101,7 +101,7 @@ pub fn yanked(
     Ok(None)
 }
 
-/// The state is learned, and evaluators judge what is served.
+/// Whether a path does not count as code: that of the learned state, and those of evaluators.
 fn is_not_served(path: &str) -> bool {
     path == STATE_FILE || path.starts_with("tests/") || path.starts_with("ci/")
 }

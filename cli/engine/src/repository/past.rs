@@ -98,7 +98,8 @@ impl RepositoryPast {
                 Err(error) => silent = Some(error),
             }
         }
-        // it may be there: what was acknowledged is not given up because a store does not answer
+        // an unreachable store may have the Journal: acknowledged updates must not be dropped for
+        // it
         let Some(error) = silent else { return Ok(None) };
         Err(RepositoryError::Superseded {
             version: Box::new(sealed.version.clone()),
@@ -179,8 +180,8 @@ impl Sources<'_> {
         version: &ObjectId,
         journal: &str,
     ) -> Result<Option<Vec<IdDigest>>, RepositoryError> {
-        // most of them are where the newest version keeps its own; one that changed the store left
-        // those before it in another
+        // most Journals are in the store of the newest version; those from before a change of the
+        // store are in an earlier one
         for commit in [self.tip, version] {
             if let Some(bytes) =
                 self.stores.of(commit).and_then(|store| sealed_in(store, journal).ok().flatten())

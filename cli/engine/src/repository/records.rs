@@ -23,8 +23,7 @@ pub type Join = fn(path: &str, one: Vec<u8>, other: Vec<u8>) -> Result<Vec<u8>, 
 /// The reference of a commit to a record.
 pub type Named = fn(&Trailers) -> Option<&RecordHead>;
 
-/// A record and how two versions of one of its files become one: in any order, and as often as one
-/// likes.
+/// A record and the merge of two versions of one of its files, which is commutative and idempotent.
 #[derive(Debug)]
 pub struct Record {
     pub name: &'static str,
@@ -176,8 +175,8 @@ impl Record {
         Ok(edited.map(drop))
     }
 
-    /// The one commit that has all that is known of the record, written where there are several
-    /// heads; no ref is moved to it.
+    /// One commit with the content of all heads, written where there are several; no ref is moved
+    /// to it.
     pub fn joined(&self, git: &Git) -> Result<Option<ObjectId>, RepositoryError> {
         let view = self.view(git)?;
         match view.heads.as_slice() {
@@ -299,7 +298,7 @@ impl View<'_> {
         Ok(files)
     }
 
-    /// What makes the first head's tree hold all that is known, and these files.
+    /// The edits that add all other heads' content and these files to the first head's tree.
     fn edits(&self, files: Vec<(String, Vec<u8>)>) -> Result<Vec<TreeEdit>, RepositoryError> {
         let mut all: BTreeMap<String, Vec<u8>> = self.joined.clone();
         all.extend(files);

@@ -9,8 +9,7 @@ use agent_core::version::record_refs::{fetch_refspecs, is_ours, push_refspec};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     Set,
-    /// By an earlier version of `agent`: two clones that push to the same refs get into each
-    /// other's way.
+    /// By an earlier version of `agent`: two clones that push to the same refs conflict.
     Old,
     Missing,
 }
@@ -26,7 +25,7 @@ pub fn standing(git: &Git, remote: &str) -> Result<Standing, RepositoryError> {
     Ok(if fetch.is_empty() && push.is_empty() { Standing::Missing } else { Standing::Old })
 }
 
-/// Sets them up, in the place of those of earlier versions.
+/// Configures the refspecs, and replaces those of earlier versions.
 pub fn set_up(git: &Git, remote: &str) -> Result<(), RepositoryError> {
     let command = GitCommand::isolated(git.common_dir());
     let [fetch, push] = keys(remote);

@@ -120,7 +120,7 @@ impl Report {
         canonical::to_bytes(&serde_json::to_value(self).expect("a report is JSON"))
     }
 
-    /// Takes over where the run is.
+    /// Copies the progress of the run into the report.
     pub fn follow(&mut self, progress: &Run) {
         self.progress = progress.clone();
         progress.phase.as_str().clone_into(&mut self.status);

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 const RECORDS: [&Record; 3] = [&ledger::RECORD, &INBOX, &COUNTED];
 
-/// How often others may be faster.
+/// The number of retries after lost races.
 const ATTEMPTS: usize = 16;
 
 /// The ref updates at a remote, and the local refs to update afterwards.
@@ -52,8 +52,8 @@ pub fn share(
             Committed::whole(plan.there.into_iter().map(|change| change.name).collect());
         for change in plan.here {
             let moved = git.move_ref(change, "agent: shared");
-            // what another process of this clone moved meanwhile has all of it or is shared next
-            // time
+            // a ref that another process of this clone moved meanwhile contains the update, or is
+            // shared next time
             if let Some(moved) = shared.warnings.note(
                 moved,
                 "it is shared, but not noted here that it is; the next `agent sync` does that",

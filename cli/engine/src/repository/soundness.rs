@@ -94,7 +94,7 @@ impl Repository {
         }
     }
 
-    /// To the newest sound version before a tip that is none.
+    /// The command that moves an unsound tip back to the newest sound version.
     fn way_back(&self, tip: &CommitInfo) -> String {
         let mut before =
             self.git.first_parents(&tip.id).skip(1).take(SEARCH_DEPTH).map_while(Result::ok);

@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 
 const SCHEMA: &str = "agent/sync@1";
-/// How often others may be faster.
+/// The number of retries after lost races.
 const ATTEMPTS: usize = 8;
 const REASON: &str = "agent: sync";
 
@@ -83,7 +83,7 @@ struct Staged {
     duplicates: u64,
     /// Of these: without effect now.
     dropped: Vec<Dropped>,
-    /// Versions of which it is not known what they counted.
+    /// Versions whose counted signals are not known.
     unknown: Vec<Version>,
 }
 
@@ -258,7 +258,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// False when another process or clone was first: what was seen is no longer so.
+    /// False when another process or clone was first, so that the observation is outdated.
     fn all(&mut self, steps: &[Step]) -> Result<bool, Failure> {
         for step in steps {
             if !self.one(step)? {
@@ -334,7 +334,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Where `active` has moved, a tag that does not follow is the next run's.
+    /// Once `active` has moved, a tag that cannot be moved is left to the next run.
     fn tag(&mut self, Tag { version, from, to }: &Tag) -> bool {
         let change = Move { name: tag_ref(version), from: Some(from.clone()), to: to.clone() };
         let mut warnings = Warnings::none();

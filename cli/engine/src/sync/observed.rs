@@ -120,8 +120,8 @@ fn standing(
     }
 }
 
-/// What a remote serves, where it may be served here as well. Where tags are does not matter: those
-/// of this clone follow.
+/// What a remote serves, where it may be served here as well. Its tags are not compared: those of
+/// this clone are updated afterwards.
 fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     let served = version(git, there, &format!("active of {remote}"))?;
     match git.violation(&git.commit(there)?)? {
@@ -233,7 +233,8 @@ impl<'a> Lineage<'a> {
         Ok(branches.filter(|(name, _)| name != ACTIVE).map(|(_, tip)| tip).collect())
     }
 
-    /// Commits that have the tag of a version on this way, and are another.
+    /// Commits that have the tag of one of these versions, where the version itself is another
+    /// commit.
     fn tagged_aside(&self) -> Result<Vec<ObjectId>, Failure> {
         let mut aside = Vec::new();
         for (version, commit) in &self.versions {

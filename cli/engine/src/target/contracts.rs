@@ -208,7 +208,7 @@ async fn tuners(spec: Option<&ChildSpec>) -> Result<Option<Discovery>, ChildErro
     }
 }
 
-/// All that the server lists for a client that can do all there is, so that no tool is hidden.
+/// What the server lists for a client with every capability, so that no tool is hidden.
 async fn described(spec: &ChildSpec) -> Result<Discovery, ChildError> {
     let child = Child::start_as(spec, &Opening::with_every_capability()).await?;
     let tools = child.tools().await;

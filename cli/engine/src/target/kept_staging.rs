@@ -19,8 +19,8 @@ pub struct InUse {
 }
 
 impl KeptStaging {
-    /// Staging on what is served now: the kept one as long as `active` has not moved and others
-    /// have appended at most; else opened, and brought forward through the Tuner.
+    /// Staging on what is served now: the kept one while `active` has not moved and other processes
+    /// have only appended; otherwise it is opened again and replayed through the Tuner.
     pub async fn open(self, tuner: &Tuner, repository: &Repository) -> Result<InUse, TargetError> {
         match self.wake(repository) {
             Ok(in_use) => Ok(in_use),
@@ -30,8 +30,7 @@ impl KeptStaging {
         }
     }
 
-    /// What staging holds now. Only a kept one is kept: one that is opened here may be behind
-    /// `active`.
+    /// The current snapshot. Staging that is opened for it may be behind `active`, and is not kept.
     pub fn snapshot(self, repository: &Repository) -> Result<(Snapshot, Self), TargetError> {
         match self.wake(repository) {
             Ok(mut in_use) => Ok((in_use.staging.snapshot()?, in_use.keep())),

@@ -21,7 +21,7 @@ pub fn is_there(target: &Target) -> bool {
     target.state.value.get(key(target)).is_some()
 }
 
-/// Whether it shows conversations different things.
+/// Whether conversations are assigned to different variants.
 pub fn is_split(target: &Target) -> bool {
     is_there(target) && of(target).is_ok_and(|overlay| overlay.is_some_and(|one| one.is_split()))
 }
@@ -51,7 +51,7 @@ pub fn differ_at_most(one: &Target, other: &Target) -> bool {
     one.state.value.is_object() && other.state.value.is_object() && beside(one) == beside(other)
 }
 
-/// That an overlay does not fit the Runner that it lies over.
+/// The error of an overlay that does not fit its Runner.
 pub fn misfit(target: &Target, faults: &[Fault]) -> TargetError {
     let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     TargetError::UnfitOverlay {
@@ -77,12 +77,12 @@ pub const OVERLAY_FACTS: &str = "overlay";
 #[derive(Debug, Clone)]
 pub struct Shown {
     pub presentation: Presentation,
-    /// Where conversations are shown different things.
+    /// Set where conversations are assigned to different variants.
     pub drawn: Option<Assignment>,
 }
 
 impl Shown {
-    /// A call outside of a conversation is shown what is served without a variant.
+    /// A call outside of a conversation gets the presentation without a variant.
     pub fn of(overlay: &Overlay, conversation: Option<&str>) -> Self {
         match conversation.filter(|_| overlay.is_split()) {
             None => Self { presentation: overlay.plain(), drawn: None },

@@ -13,8 +13,8 @@ pub struct Mismatch {
     pub what: String,
 }
 
-/// Replays records, each with the state after it, from the state before the first. What no Tuner
-/// made is taken as it is.
+/// Replays records, each with the state after it, from the state before the first. Updates that no
+/// Tuner made are not checked.
 pub async fn journal(
     tuner: &Tuner,
     start: &Value,

@@ -94,8 +94,8 @@ impl Repository {
         self.carried_onto(code(served)?, copy, &tip, &on)
     }
 
-    /// A tree that no commit need hold, as a release of it would be served; `on` is the commit that
-    /// it is, or is to be made on.
+    /// A tree, committed or not, as a release of it would be served; `on` is its commit, or the
+    /// commit that it is based on.
     pub fn with_merged_state(&self, target: Target, on: &ObjectId) -> Result<Target, TargetError> {
         let tree = target.tree.clone().expect("a tree is tested");
         let copy = self.git.read(&tree, STATE_FILE)?.unwrap_or_default();
@@ -328,7 +328,7 @@ impl Repository {
     fn state_of(&self, bytes: &[u8], origin: &str) -> Result<State, TargetError> {
         let value = state_value(bytes, origin)?;
         let revision = ObjectId::of_blob(bytes);
-        // a mark that an editor put there is nothing that every JSON parser takes
+        // not every JSON parser accepts a byte order mark
         let file = StateFile::of(&self.layout, &revision, document::unmarked(bytes))?;
         Ok(State::new(revision, file, value))
     }

@@ -130,7 +130,7 @@ fn of_target(
     spec.lease = verified.and_then(|verified| verified.lease.clone());
     listen(&mut spec, &repository.notices);
     spec.declared = env::declared(&entry.env);
-    // the key of the record is no child's
+    // no child may read the key that encrypts recorded calls
     spec.withheld.extend(manifest.record.key.iter().map(Into::into));
     spec.environment.extend(toolchain.environment(
         &bytecode(role, target, layout),

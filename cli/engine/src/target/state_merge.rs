@@ -117,7 +117,7 @@ pub fn at_once(
     on: &ObjectId,
 ) -> Result<Option<ObjectId>, TargetError> {
     let id = |path| Ok::<_, TargetError>(repository.git.entry(tree, path)?.map(|entry| entry.id));
-    // what is served and no sound version is another matter
+    // where the served version is unsound, other commands report it
     let Ok(Some(tip)) = repository.tip() else { return Ok(Some(tree.clone())) };
     let Some(copy) = id(STATE_FILE)? else { return Ok(Some(tree.clone())) };
     let is_as_served =

@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Signals that share a sync: at most this many, and no more than are through in this time.
+/// The limits of a group of signals that share a sync: their number, and the time to apply them.
 const GROUP_SIGNALS: usize = 128;
 const GROUP_TIME: Duration = Duration::from_millis(200);
 /// Races lost in a row before staging is held while the Tuner is called.
@@ -301,7 +301,7 @@ impl Tuner {
         let params = json!({ "calls": calls, "_meta": meta });
         let answer = match self.child.request(wire::REPLAY, params).await {
             Ok(answer) => answer,
-            // it cannot now, or no longer
+            // the Tuner does not support it, or no longer does
             Err(ChildError::Refused { .. }) => {
                 self.replays_in_turn.store(false, Ordering::Relaxed);
                 return Ok(Vec::new());

@@ -572,7 +572,7 @@ pub fn link(to: &Path, at: &Path) -> Result<(), FsError> {
     std::os::unix::fs::symlink(to, at).map_err(FsError::while_doing("make the link", at))
 }
 
-/// Removes a file; one that is not there is as good.
+/// Removes a file; nothing happens when there is none.
 pub fn remove_if_there(path: &Path) -> Result<(), FsError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -228,7 +228,7 @@ impl Store {
             && fs::rename(file, &to).is_ok()
     }
 
-    /// Removes an object; one that is not there is as good.
+    /// Removes an object; nothing happens when there is none.
     pub fn remove(&self, key: &str) -> Result<(), StoreError> {
         if let Some(above) = &self.above {
             return above.remove(key);

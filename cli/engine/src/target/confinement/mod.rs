@@ -46,8 +46,8 @@ const NOWHERE: &str = "/dev/null";
 const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Confines code under test: a Runner in a tier, or a Tuner. It reads the system, its interpreter,
-/// its code and its state, and what its `entry` of the manifest names; folders to write are added
-/// by who makes them. The repository stays out of reach, with its cases and its object store.
+/// its code and its state, and what its `entry` of the manifest names; the caller adds the folders
+/// it may write. The repository stays out of reach, with its cases and its object store.
 pub fn confine(
     spec: &mut ChildSpec,
     entry: &EntryPoint,

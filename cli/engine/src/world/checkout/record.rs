@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// The record of a tree's checkout; one that cannot be read is as good as none.
+    /// The record of a tree's checkout; an unreadable one counts as missing.
     pub fn read(path: &Path, tree: &ObjectId) -> Option<Self> {
         let bytes = fs::read_if_there(path).ok().flatten()?;
         let record: Self = serde_json::from_slice(&bytes).ok()?;

@@ -227,7 +227,8 @@ fn large_checkout_is_reread_only_where_stamps_changed() {
     }
 }
 
-/// Who can write everything can forge the record too. What evidence rests on is read all the same.
+/// A process that can write the checkout can forge its record as well: files that evidence depends
+/// on are read regardless.
 #[test]
 fn a_forged_record_does_not_pass_for_evidence() {
     let world = World::large();

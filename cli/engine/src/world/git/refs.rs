@@ -20,8 +20,8 @@ use std::time::Duration;
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 /// The number of last moves of a branch that are read.
 const PAST_TIPS: usize = 1_000;
-/// How often a ref is read that may have moved: by then a move cannot be taken back, and one failed
-/// read must not hide it.
+/// How often the read of a ref is tried after it may have moved: the move cannot be undone, and one
+/// failed read must not hide it.
 const READS: usize = 3;
 /// How long an empty lock file must be unchanged before it counts as abandoned: a running git fills
 /// its own immediately.
