@@ -160,8 +160,8 @@ fn followed(report: &RuleReport, context: &Context) {
                 "{} fired: {} (firing {}, feedback {})",
                 firing.rule, firing.summary, firing.id, firing.feedback
             ));
-            for (action, deed) in &firing.actions {
-                context.printer.say(format!("{action}: {}", deed.result));
+            for (action, outcome) in &firing.actions {
+                context.printer.say(format!("{action}: {}", outcome.result));
             }
         }
         Step::Clear => {

@@ -56,7 +56,7 @@ pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&sha2::Sha256::digest(bytes)))
 }
 
-/// The same of what a reader gives, which is not held in memory.
+/// Like `digest`, for the content of a reader, which is not held in memory.
 pub fn digest_of_reader(mut reader: impl std::io::Read) -> std::io::Result<String> {
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; 64 << 10];

@@ -149,7 +149,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The same request with `after` replaced.
+    /// The link to the next page: this request with `after` replaced.
     fn link_to_next(&self, after: &str) -> String {
         let kept = self
             .query
