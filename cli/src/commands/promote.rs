@@ -20,7 +20,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TEST")]
     test: Option<GateTest>,
     #[command(flatten)]
-    publishing: publishing::Arguments,
+    publishing: publishing::PublishOptions,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {

@@ -4,7 +4,7 @@ use agent_engine::repository::{Repository, Writes};
 use agent_engine::versions;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Arguments {
+pub struct PublishOptions {
     /// Fetch first, and push the version with its records; retried where another clone publishes
     /// first
     #[arg(long)]
@@ -14,7 +14,7 @@ pub struct Arguments {
     pub dry_run: bool,
 }
 
-impl Arguments {
+impl PublishOptions {
     pub fn writes(self) -> Writes {
         Writes::Refs.unless(self.dry_run)
     }

@@ -25,7 +25,7 @@ pub struct Arguments {
         value_parser = clap::builder::NonEmptyStringValueParser::new())]
     again: Option<String>,
     #[command(flatten)]
-    publishing: publishing::Arguments,
+    publishing: publishing::PublishOptions,
 }
 
 pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
