@@ -39,6 +39,7 @@ pub fn main() -> ExitCode {
     let ran = world::event_loop::with_event_loops(|| {
         commands::run(&arguments.command, arguments::command, &context)
     });
+    world::child_process::wait_if_ended_by_signal();
     let exit = match ran.unwrap_or_else(|error| Err(error.into())) {
         Ok(exit) => exit,
         // stdout of a server belongs to its protocol

@@ -63,6 +63,7 @@ pub fn end_on_interrupt() {
     ONCE.call_once(|| {
         std::thread::spawn(|| {
             if let Ok(Ok(signal)) = block_on(ending_signal()) {
+                ENDS_BY_SIGNAL.store(true, Ordering::SeqCst);
                 for group in groups().drain(..) {
                     let _ = rustix::process::kill_process_group(group, end_at_once());
                 }
@@ -71,6 +72,17 @@ pub fn end_on_interrupt() {
             }
         });
     });
+}
+
+/// Set before the children are killed.
+static ENDS_BY_SIGNAL: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the end of this process where a signal ends it: the deaths of its children are then no
+/// result of the verb.
+pub fn wait_if_ended_by_signal() {
+    while ENDS_BY_SIGNAL.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 /// The signal that ends this process. One that is ignored from the start, as SIGHUP is under
