@@ -13,6 +13,7 @@ const DOCUMENTS: &[&str] = &[
     ".github/docs/learning.md",
     ".github/docs/record.md",
     ".github/docs/overlay.md",
+    ".github/docs/performance.md",
     ".github/docs/serving.md",
     ".github/docs/testing.md",
     ".github/docs/triggers.md",
