@@ -13,6 +13,7 @@ use crate::target::error::TargetError;
 use crate::target::spec;
 use crate::world::event_loop;
 use crate::world::toolchain::Toolchain;
+use crate::world::unwinding::joined;
 use crate::world::{env, fs};
 use agent_core::contract::STATE_VERSION_KEY;
 use agent_core::formats::manifest::EntryPoint;
@@ -122,9 +123,7 @@ fn run(
         })
     };
     // the caller may be in an event loop already
-    let exchanged = std::thread::scope(|scope| {
-        scope.spawn(exchanged).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    });
+    let exchanged = std::thread::scope(|scope| joined(scope.spawn(exchanged)));
     let Ok(finished) = exchanged? else {
         return Err(failed(&format!("it did not finish within {} s", limit.as_secs())));
     };

@@ -235,9 +235,9 @@ impl TierJob {
     }
 
     /// How long the start of a worker is put off.
-    pub(super) fn head_start(&self, worker: usize) -> Duration {
+    pub(super) fn head_start(&self) -> Duration {
         let is_short = self.work().expected.is_some_and(|expected| expected < HEAD_START);
-        if worker > 0 && self.workers.is_none() && is_short { HEAD_START } else { Duration::ZERO }
+        if self.workers.is_none() && is_short { HEAD_START } else { Duration::ZERO }
     }
 
     /// The scorers the cases name, against those there are.

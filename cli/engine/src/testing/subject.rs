@@ -26,6 +26,7 @@ use crate::world::child_process;
 use crate::world::env;
 use crate::world::store::Store;
 use crate::world::toolchain;
+use crate::world::unwinding::joined;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
@@ -484,7 +485,7 @@ fn side_by_side<A, B: Send>(
     std::thread::scope(|scope| {
         let beside = scope.spawn(beside);
         let here = here();
-        (here, beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        (here, joined(beside))
     })
 }
 

@@ -17,6 +17,11 @@ impl<F: FnOnce()> Drop for OnPanic<F> {
     }
 }
 
+/// What a thread gives. Where it panicked, this thread panics as well.
+pub fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,7 +92,7 @@ pub(super) async fn run(
     let start = async {
         // the first one waits for nothing, not even for the cases
         if number > 0 {
-            tokio::time::sleep(job.head_start(number)).await;
+            tokio::time::sleep(job.head_start()).await;
         }
         tokio::try_join!(runner.start(&spec), async {
             start_scorer(&mut scorer, job, queue, began).await;

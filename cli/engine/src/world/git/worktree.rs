@@ -6,10 +6,10 @@ use crate::world::fs::{self, Durability, FileLock, FsError};
 use crate::world::git_command::GitCommand;
 use crate::world::layout::{self, Layout};
 use crate::world::process::Run;
+use crate::world::unwinding::joined;
 use agent_core::formats::object_id::{ObjectId, hex};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::thread::ScopedJoinHandle;
 
 impl Git {
     /// Has git forget a folder that is one of its working trees; nothing happens when it is none.
@@ -185,10 +185,6 @@ impl Git {
         })?;
         Ok(id)
     }
-}
-
-fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The SHA-1 at the end of an index, in hexadecimal digits. `None` where there is none: with
