@@ -234,15 +234,21 @@ fn commands_work_during_a_gc_of_everything_unused() {
 #[test]
 fn an_interrupted_demo_leaves_no_folder() {
     use rustix::process::{Pid, Signal, kill_process};
-    let world = World::new();
-    let temporary = world.path("tmp");
-    std::fs::create_dir(&temporary).unwrap();
-    let mut command = world.command(AGENT, ".");
-    let mut demo =
-        command.arg("demo").env("TMPDIR", &temporary).stdout(Stdio::null()).spawn().unwrap();
-    let entries = || std::fs::read_dir(&temporary).unwrap().flatten().count();
-    eventually(Duration::from_secs(30), "the demo has its folder", || entries() > 0);
-    kill_process(Pid::from_child(&demo), Signal::TERM).unwrap();
-    assert_eq!(demo.wait().unwrap().code(), Some(143));
-    assert_eq!(entries(), 0);
+    // before its first child starts, and while a child tests the new repository
+    for below in ["", "docs-search/.agent/states"] {
+        let world = World::new();
+        let temporary = world.path("tmp");
+        std::fs::create_dir(&temporary).unwrap();
+        let mut command = world.command(AGENT, ".");
+        command.arg("demo").env("TMPDIR", &temporary).stdout(Stdio::null());
+        let mut demo = command.spawn().unwrap();
+        let entries = || std::fs::read_dir(&temporary).unwrap().flatten();
+        eventually(Duration::from_secs(60), "the demo has its folder", || {
+            entries().any(|entry| entry.path().join(below).exists())
+        });
+        kill_process(Pid::from_child(&demo), Signal::TERM).unwrap();
+        assert_eq!(demo.wait().unwrap().code(), Some(143));
+        let left: Vec<_> = entries().map(|entry| entry.path()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

@@ -5,13 +5,15 @@ use crate::report::progress::Progress;
 use crate::report::svg::{self, Point};
 use agent_core::formats::diagnose::FailureKind;
 use agent_engine::error::Failure;
-use agent_engine::world::child_process;
+use agent_engine::world::child_process::{self, Pipe};
+use agent_engine::world::event_loop;
 use agent_engine::world::output::Output;
 use agent_engine::world::process::Run;
 use agent_engine::world::temporary::{self, Temporary};
 use agent_engine::world::{env, fs::create_dir};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -68,10 +70,10 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     let began = Instant::now();
     child_process::end_on_interrupt();
     let temporary = Temporary::outside(temporary::DEMO)?;
-    let folder = arguments
-        .keep
-        .as_ref()
-        .map_or_else(|| temporary.path().join(TEMPLATE), |keep| context.directory.join(keep));
+    let folder = match &arguments.keep {
+        Some(keep) => kept(&context.directory.join(keep))?,
+        None => temporary.path().join(TEMPLATE),
+    };
     let mut demo = Demo {
         progress: Progress::start(&context.printer, "demo", Some(STEPS)),
         folder,
@@ -86,6 +88,14 @@ pub fn run(arguments: &Arguments, context: &Context) -> CommandResult {
     }
     demo.close(arguments.keep.as_deref(), began.elapsed().as_secs_f64());
     Ok(Exit::Done)
+}
+
+/// A folder to keep the repository in, whose parents exist.
+fn kept(folder: &Path) -> Result<PathBuf, Failure> {
+    if let Some(parent) = folder.parent() {
+        create_dir(parent)?;
+    }
+    Ok(folder.to_owned())
 }
 
 fn binary() -> Result<PathBuf, Failure> {
@@ -130,9 +140,6 @@ impl Demo<'_> {
             "a new agent: it answers questions from Python's help topics",
             &format!("agent init DIR --template {TEMPLATE}"),
         );
-        if let Some(parent) = self.folder.parent() {
-            create_dir(parent)?;
-        }
         let folder = self.folder.display().to_string();
         self.agent_at(Path::new("."), &["init", &folder, "--template", TEMPLATE])?;
         let tested = self.test("active")?;
@@ -241,8 +248,15 @@ impl Demo<'_> {
     }
 
     fn agent_at(&self, folder: &Path, arguments: &[&str]) -> Result<Value, Failure> {
-        let run = Run::new(&self.agent).arg("--json").arg("-q").args(arguments).directory(folder);
-        let finished = run.succeed()?;
+        let command = [self.agent.as_os_str(), "--json".as_ref(), "-q".as_ref()]
+            .into_iter()
+            .chain(arguments.iter().map(AsRef::as_ref))
+            .map(OsStr::to_owned)
+            .collect();
+        // an interrupt ends it too: otherwise it might write into the folder once that is removed
+        let child = Pipe::new(command, folder.to_owned());
+        let finished = event_loop::block_on(async { child.exchange(Vec::new()).await })??
+            .end_with(&[0], || format!("agent {}", arguments.join(" ")))?;
         serde_json::from_slice(&finished.stdout).map_err(|error| {
             Failure::new(
                 FailureKind::Child,

@@ -10,14 +10,17 @@ use crate::world::process::{Finished, OUTPUT_LIMIT, ProcessError, own_program};
 use crate::world::{inherited, temporary};
 use agent_core::child::confinement::Confinement;
 use agent_core::child::stderr_tail::{self, StderrTail};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use std::ffi::OsString;
+use std::future::poll_fn;
+use std::mem::ManuallyDrop;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Once, mpsc};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 pub use tokio::process::{ChildStdin, ChildStdout};
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,17 +64,58 @@ static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 pub fn end_on_interrupt() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::thread::spawn(|| {
-            if let Ok(Ok(signal)) = block_on(ending_signal()) {
-                ENDS_BY_SIGNAL.store(true, Ordering::SeqCst);
-                for group in groups().drain(..) {
-                    let _ = rustix::process::kill_process_group(group, end_at_once());
-                }
-                temporary::remove_all();
-                exit(128 + signal.as_raw());
-            }
-        });
+        let (handlers, in_place) = mpsc::channel();
+        std::thread::spawn(|| block_on(ending_signal(handlers)).map(end_by));
+        // there is nothing to remove before
+        let _ = in_place.recv();
     });
+}
+
+/// The signal that ends this process. Drops the sender once the handlers are in place.
+async fn ending_signal(handlers: mpsc::Sender<()>) -> Signal {
+    let mut signals: Vec<_> = [Signal::INT, Signal::TERM, Signal::HUP]
+        .into_iter()
+        .filter(|ending| !stays_ignored(*ending))
+        .filter_map(|ending| Some((ending, signal(SignalKind::from_raw(ending.as_raw())).ok()?)))
+        .collect();
+    drop(handlers);
+    poll_fn(|context| {
+        let arrived = signals
+            .iter_mut()
+            .find_map(|(ending, signal)| signal.poll_recv(context).is_ready().then_some(*ending));
+        arrived.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+/// One that is ignored from the start, as SIGHUP is under `nohup`; not SIGINT, which shells ignore
+/// for the background jobs of a script and the script may send.
+fn stays_ignored(signal: Signal) -> bool {
+    signal != Signal::INT && inherited::ignores(signal.as_raw())
+}
+
+#[expect(clippy::exit, reason = "the other threads may be in the middle of something")]
+fn end_by(signal: Signal) {
+    ENDS_BY_SIGNAL.store(true, Ordering::SeqCst);
+    end_all_children();
+    temporary::remove_for_good();
+    std::process::exit(128 + signal.as_raw());
+}
+
+/// Kills all children and waits until they have ended, so that none writes any more; one that
+/// cannot be killed is not waited for longer than a terminal may wait. None is started after.
+fn end_all_children() {
+    const LONGEST: Duration = Duration::from_secs(2);
+    const PAUSE: Duration = Duration::from_millis(2);
+    // locked until the process ends
+    let groups = ManuallyDrop::new(groups());
+    for group in groups.iter() {
+        let _ = rustix::process::kill_process_group(*group, end_at_once());
+    }
+    let until = Instant::now() + LONGEST;
+    while groups.iter().any(|group| runs(*group)) && Instant::now() < until {
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Set before the children are killed.
@@ -85,30 +129,8 @@ pub fn wait_if_ended_by_signal() {
     }
 }
 
-/// The signal that ends this process. One that is ignored from the start, as SIGHUP is under
-/// `nohup`, stays ignored.
-async fn ending_signal() -> std::io::Result<Signal> {
-    let arrived = |kind: SignalKind| async move {
-        if inherited::ignores(kind.as_raw_value()) {
-            return std::future::pending().await;
-        }
-        signal(kind)?.recv().await;
-        Ok::<_, std::io::Error>(())
-    };
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Signal::INT),
-        terminated = arrived(SignalKind::terminate()) => terminated.map(|()| Signal::TERM),
-        hung_up = arrived(SignalKind::hangup()) => hung_up.map(|()| Signal::HUP),
-    }
-}
-
 fn groups() -> std::sync::MutexGuard<'static, Vec<Pid>> {
     GROUPS.lock().expect("no panic while it is held")
-}
-
-#[expect(clippy::exit, reason = "the other threads may be in the middle of something")]
-fn exit(code: i32) {
-    std::process::exit(code);
 }
 
 /// How long a child may take to leave after each of: its stdin closed, SIGTERM.
@@ -145,18 +167,28 @@ pub struct Piped {
 }
 
 impl Pipe {
+    /// A child with the environment and the access of this process.
+    pub fn new(command: Vec<OsString>, directory: PathBuf) -> Self {
+        Self {
+            command,
+            directory,
+            environment: Vec::new(),
+            withheld: Vec::new(),
+            confinement: None,
+            memory: None,
+            listener: None,
+        }
+    }
+
     /// Starts the child. Its guard's parent-death signal is bound to the calling thread, so that
     /// thread has to live as long as the child should.
     pub fn start(&self) -> Result<(Piped, ChildStdin, ChildStdout), ProcessError> {
         adopt_strays();
-        let mut child = self
-            .tokio_command()
+        let (mut child, group) = self
             .spawn()
             .map_err(|source| ProcessError::NotStarted { program: self.program(), source })?;
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        groups().extend(group);
         let stderr = OutputTail::of(stderr.expect("stderr is piped"), self.listener.clone());
         let (end, ended) = watch::channel(None);
         let waiting = tokio::spawn(async move {
@@ -172,6 +204,16 @@ impl Pipe {
             stdin.expect("stdin is piped"),
             stdout.expect("stdout is piped"),
         ))
+    }
+
+    /// A signal that ends this process finds the child listed, or not started.
+    fn spawn(&self) -> std::io::Result<(tokio::process::Child, Option<Pid>)> {
+        let mut command = self.tokio_command();
+        let mut groups = groups();
+        let child = command.spawn()?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        groups.extend(group);
+        Ok((child, group))
     }
 
     /// Runs the child to its end on some input. Dropping the future ends it, with all it started.
@@ -310,16 +352,23 @@ impl Drop for Piped {
     }
 }
 
-/// Of a process whose end was not taken notice of yet.
-fn was_killed(process: Pid) -> bool {
-    use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let ended = waitid(
-        WaitId::Pid(process),
-        WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-    );
-    ended.is_ok_and(|status| {
+/// Of a child whose end was not taken notice of yet.
+fn was_killed(child: Pid) -> bool {
+    how_it_ended(child).is_ok_and(|status| {
         status.is_some_and(|status| status.terminating_signal() == Some(KILLED))
     })
+}
+
+fn runs(child: Pid) -> bool {
+    how_it_ended(child).is_ok_and(|status| status.is_none())
+}
+
+/// `None` while it runs; an error once its end was taken notice of, which this does not.
+fn how_it_ended(child: Pid) -> rustix::io::Result<Option<WaitIdStatus>> {
+    waitid(
+        WaitId::Pid(child),
+        WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+    )
 }
 
 const KILLED: i32 = Signal::KILL.as_raw();

@@ -71,6 +71,26 @@ impl Finished {
         String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
     }
 
+    /// An error that shows the command, the status and both streams, unless it ended with one of
+    /// these codes.
+    pub fn end_with(
+        self,
+        codes: &[i32],
+        command: impl FnOnce() -> String,
+    ) -> Result<Self, ProcessError> {
+        if self.code.is_some_and(|code| codes.contains(&code)) {
+            return Ok(self);
+        }
+        Err(ProcessError::Failed {
+            command: command(),
+            status: self
+                .code
+                .map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}")),
+            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+        })
+    }
+
     /// Its stderr.
     pub fn complaint(&self) -> String {
         String::from_utf8_lossy(&self.stderr).trim().to_owned()
@@ -246,18 +266,7 @@ impl Run {
 
     /// Like `succeed`, for a program whose exit code is its answer: any code but these is an error.
     pub fn end_with(&self, codes: &[i32]) -> Result<Finished, ProcessError> {
-        let finished = self.finish()?;
-        if finished.code.is_some_and(|code| codes.contains(&code)) {
-            return Ok(finished);
-        }
-        Err(ProcessError::Failed {
-            command: self.shown(),
-            status: finished
-                .code
-                .map_or_else(|| "a signal".to_owned(), |code| format!("exit status {code}")),
-            stdout: String::from_utf8_lossy(&finished.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&finished.stderr).into_owned(),
-        })
+        self.finish()?.end_with(codes, || self.shown())
     }
 
     fn shown(&self) -> String {

@@ -33,8 +33,8 @@ static IN_USE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 struct Listed(PathBuf);
 
 impl Listed {
-    fn new(folder: &Path) -> Self {
-        in_use().push(folder.to_owned());
+    fn new(folder: &Path, in_use: &mut Vec<PathBuf>) -> Self {
+        in_use.push(folder.to_owned());
         Self(folder.to_owned())
     }
 }
@@ -53,9 +53,20 @@ fn in_use() -> MutexGuard<'static, Vec<PathBuf>> {
 /// write for a moment, so it is tried again for as long as a terminal may wait; what stays then is
 /// left to `agent gc`.
 pub fn remove_all() {
+    remove(&mut in_use());
+}
+
+/// Like `remove_all`, while other threads may still make folders: from now on none can.
+pub fn remove_for_good() {
+    let mut folders = in_use();
+    remove(&mut folders);
+    // locked until the process ends
+    std::mem::forget(folders);
+}
+
+fn remove(folders: &mut Vec<PathBuf>) {
     const TRIES: u32 = 20;
     const PAUSE: Duration = Duration::from_millis(10);
-    let mut folders = std::mem::take(&mut *in_use());
     for _ in 0..TRIES {
         folders.retain(|folder| {
             std::fs::remove_dir_all(folder).is_err_and(|error| error.kind() != ErrorKind::NotFound)
@@ -76,9 +87,14 @@ impl Temporary {
     /// A new folder below another. Its name begins with what it is for.
     pub fn below(parent: &Path, purpose: &str) -> Result<Self, FsError> {
         fs::create_dir(parent)?;
-        let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(parent);
-        let folder = folder.map_err(FsError::while_doing("create a folder in", parent))?;
-        let listed = Listed::new(folder.path());
+        let (folder, listed) = {
+            // a signal finds it listed, or not made yet
+            let mut in_use = in_use();
+            let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(parent);
+            let folder = folder.map_err(FsError::while_doing("create a folder in", parent))?;
+            let listed = Listed::new(folder.path(), &mut in_use);
+            (folder, listed)
+        };
         Ok(Self { _lease: Lease::take(folder.path())?, _listed: listed, folder })
     }
 

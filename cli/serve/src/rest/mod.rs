@@ -40,7 +40,7 @@ use serde_json::{Value, json};
 use service::{OwnMetrics, Shared};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, OnceLock};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use worker_connections::WorkerConnections;
 
@@ -56,9 +56,9 @@ pub fn serve<W: 'static>(
     (service.open)()?;
     let (listener, at) = listen::listen(address, &access)?;
     limits::allow_open_files(Limits::default().connections as u64 + 256);
-    announce(at);
     let (shared, workers) = start(service, access, notices)?;
-    serve_connections(listener, shared, workers, Limits::default(), shutdown_signal())
+    let shutdown = shutdown_signal(|| announce(at));
+    serve_connections(listener, shared, workers, Limits::default(), shutdown)
 }
 
 /// Starts the workers; returns the connections to them.
@@ -116,16 +116,22 @@ fn worker_count() -> usize {
     (2 * limits::cores()).clamp(4, 16)
 }
 
-async fn shutdown_signal() -> Ended {
-    let stopped = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
+/// Announces the service once it handles the signals that end it, and waits for one of them.
+async fn shutdown_signal(announce: impl FnOnce()) -> Ended {
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    announce();
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => Ended::Interrupted,
-        _ = stopped => Ended::Stopped,
+        () = received(interrupt) => Ended::Interrupted,
+        () = received(terminate) => Ended::Stopped,
+    }
+}
+
+/// Waits for a signal; forever where it cannot be handled.
+async fn received(signal: std::io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -132,17 +132,13 @@ impl Stage {
 
     fn attempts(&self, subject: &Subject<'_>) -> Result<BTreeMap<String, bool>, Box<dyn Error>> {
         let program = env::binary().ok_or("the system does not say where `agent` itself lies")?;
+        let command = [program.clone().into(), ATTEMPT.into()]
+            .into_iter()
+            .chain(self.targets.to_arguments())
+            .collect();
         let pipe = Pipe {
-            command: [program.clone().into(), ATTEMPT.into()]
-                .into_iter()
-                .chain(self.targets.to_arguments())
-                .collect(),
-            directory: self.scratch.clone(),
-            environment: Vec::new(),
-            withheld: Vec::new(),
             confinement: Some(self.confinement(subject, program)),
-            memory: None,
-            listener: None,
+            ..Pipe::new(command, self.scratch.clone())
         };
         let ended = event_loop::block_on(async { pipe.exchange(Vec::new()).await })??;
         let attempts = serde_json::from_slice(&ended.stdout);

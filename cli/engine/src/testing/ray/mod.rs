@@ -45,10 +45,10 @@ pub fn run_tiers(
     let tree = repository.tree_of(target)?.ok_or_else(|| {
         Failure::input("git cannot describe the working tree, so it cannot be sent to a cluster")
     })?;
+    child_process::end_on_interrupt();
     let folder = repository.layout.temporary_folder("ray")?;
     let input = input(repository, &tree, requests, folder.path())?;
     repository.notices.detail(format!("Ray runs on {}", interpreter.display()));
-    child_process::end_on_interrupt();
     let (merge, ended) = event_loop::block_on(drive(
         &interpreter,
         folder.path(),
