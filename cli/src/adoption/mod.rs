@@ -24,6 +24,7 @@ use agent_core::overlay;
 use agent_core::version::tag;
 use agent_core::version::what::What;
 use agent_engine::error::Failure;
+use agent_engine::repository::Repository;
 use agent_engine::repository::githooks::Hooks;
 use agent_engine::templates::{self, NewFile};
 use agent_engine::world::fs::{self, FsError};
@@ -155,74 +156,16 @@ impl Adoption {
     ) -> Result<Adopted, Failure> {
         let layout = Layout::new(&self.folder);
         let place = layout.temporary_folder("adopt")?;
-        let bare = python::find(&layout, &self.requires)?;
-        let needs_packages = !matches!(self.requirements, Requirements::None);
-        let installer = if needs_packages {
-            Installer::fetched(&bare, place.path(), &|step| steps.begin(step))
-        } else {
-            Installer::found(&bare)
-        };
-        let mut draft = Draft {
-            adoption: self,
-            command: self.command.clone(),
-            requires: self.requires.clone(),
-            lock: None,
-            version: None,
-            first: FIRST,
-            limits: rules::Measured::default().limits(),
-        };
-        if needs_packages {
-            self.lock(&mut draft, footprint, (&installer, &bare, place.path()), steps)?;
-        }
-        if self.version_is_computed {
-            draft.version = self.computed_version(&installer, &bare, place.path());
-        }
-        let git = Git::discover(&self.folder)?;
-        let is_tagged = |version: &Version| {
-            git.reference(&format!("refs/tags/{}", tag(version)))
-                .is_ok_and(|tagged| tagged.is_some())
-        };
-        let first =
-            rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
-        first.why.iter().for_each(|why| steps.say(why));
-        draft.first = first.version;
+        let (mut draft, installer) = self.draft(footprint, &layout, place.path(), steps)?;
         let modules = match &self.node {
             Some(node) => node.lock_in(&self.folder, place.path(), footprint, steps)?,
             None => None,
         };
         self.write_common_files(footprint)?;
         footprint.write(&draft.file())?;
-        let manifest = manifest::Manifest::parse(
-            &String::from_utf8_lossy(&draft.file().bytes),
-            manifest::FILE,
-        )?;
-        if let (Some(made), Some(node)) = (modules, &manifest.node) {
-            let read = |path: &Path| Ok(fs::read_if_there(&self.folder.join(path))?);
-            node::Packages::of::<node::NodeError>(&layout, node, read)?.take(&made)?;
-        }
-        // the environment is made here with the installer; children use it
-        let step = |step: &str| steps.begin(step);
-        Toolchain::by(|_| installer, &layout, &self.folder, &manifest, &step)?;
-        if let Some(NodePackages::Named { .. }) = &self.node {
-            draft.command[0] = program_of(&layout, &self.folder, &manifest, &draft.command[0])?;
-            footprint.write(&draft.file())?;
-        }
+        self.install(&mut draft, footprint, (&layout, installer, modules), steps)?;
         steps.begin("starting the server: listing its tools and recording calls as test cases");
-        let repository = context.repository()?;
-        let target = repository.target_to_test(&What::Worktree)?;
-        let tried = match Tried::of(&target, &repository, steps) {
-            Ok(tried) => tried,
-            Err(error) => {
-                with_data_apart(
-                    &mut draft,
-                    footprint,
-                    &trying::own_files(&target, &repository)?,
-                    explained(error),
-                    steps,
-                )?;
-                Tried::of(&repository.target_to_test(&What::Worktree)?, &repository, steps)?
-            }
-        };
+        let tried = try_server(&mut draft, footprint, &context.repository()?, steps)?;
         draft.limits = tried.measured.limits();
         for file in [
             draft.file(),
@@ -239,6 +182,73 @@ impl Adoption {
             first_version: draft.first,
             tried,
         })
+    }
+
+    /// The manifest as far as the project tells it, with its packages locked; and their installer.
+    fn draft(
+        &self,
+        footprint: &mut Footprint,
+        layout: &Layout,
+        place: &Path,
+        steps: &Steps<'_>,
+    ) -> Result<(Draft<'_>, Installer), Failure> {
+        let bare = python::find(layout, &self.requires)?;
+        let needs_packages = !matches!(self.requirements, Requirements::None);
+        let installer = if needs_packages {
+            Installer::fetched(&bare, place, &|step| steps.begin(step))
+        } else {
+            Installer::found(&bare)
+        };
+        let mut draft = Draft {
+            adoption: self,
+            command: self.command.clone(),
+            requires: self.requires.clone(),
+            lock: None,
+            version: None,
+            first: FIRST,
+            limits: rules::Measured::default().limits(),
+        };
+        if needs_packages {
+            self.lock(&mut draft, footprint, (&installer, &bare, place), steps)?;
+        }
+        if self.version_is_computed {
+            draft.version = self.computed_version(&installer, &bare, place);
+        }
+        let git = Git::discover(&self.folder)?;
+        let is_tagged = |version: &Version| {
+            git.reference(&format!("refs/tags/{}", tag(version)))
+                .is_ok_and(|tagged| tagged.is_some())
+        };
+        let first =
+            rules::first_version(self.version.as_deref().or(draft.version.as_deref()), is_tagged);
+        first.why.iter().for_each(|why| steps.say(why));
+        draft.first = first.version;
+        Ok((draft, installer))
+    }
+
+    /// Makes the environment here with the installer, for the children to use.
+    fn install(
+        &self,
+        draft: &mut Draft<'_>,
+        footprint: &mut Footprint,
+        (layout, installer, modules): (&Layout, Installer, Option<PathBuf>),
+        steps: &Steps<'_>,
+    ) -> Result<(), Failure> {
+        let manifest = manifest::Manifest::parse(
+            &String::from_utf8_lossy(&draft.file().bytes),
+            manifest::FILE,
+        )?;
+        if let (Some(made), Some(node)) = (modules, &manifest.node) {
+            let read = |path: &Path| Ok(fs::read_if_there(&self.folder.join(path))?);
+            node::Packages::of::<node::NodeError>(layout, node, read)?.take(&made)?;
+        }
+        let step = |step: &str| steps.begin(step);
+        Toolchain::by(|_| installer, layout, &self.folder, &manifest, &step)?;
+        if let Some(NodePackages::Named { .. }) = &self.node {
+            draft.command[0] = program_of(layout, &self.folder, &manifest, &draft.command[0])?;
+            footprint.write(&draft.file())?;
+        }
+        Ok(())
     }
 
     fn lock(
@@ -407,6 +417,24 @@ impl Built {
             .filter(|path| !self.there.contains(path))
             .try_for_each(|path| fs::remove_stubborn_folder(path))
     }
+}
+
+/// Starts the server and calls its tools; once more, with its data in a folder of its own, where it
+/// cannot write beside its code.
+fn try_server(
+    draft: &mut Draft<'_>,
+    footprint: &mut Footprint,
+    repository: &Repository,
+    steps: &Steps<'_>,
+) -> Result<Tried, Failure> {
+    let target = repository.target_to_test(&What::Worktree)?;
+    let error = match Tried::of(&target, repository, steps) {
+        Ok(tried) => return Ok(tried),
+        Err(error) => error,
+    };
+    let own = trying::own_files(&target, repository)?;
+    with_data_apart(draft, footprint, &own, explained(error), steps)?;
+    Tried::of(&repository.target_to_test(&What::Worktree)?, repository, steps)
 }
 
 /// For a server that does not start where its code folder is read-only: files that its command

@@ -14,10 +14,9 @@ use agent_engine::effects;
 use agent_engine::error::Failure;
 use agent_engine::repository::{Repository, Writes};
 use agent_engine::staging::Staging;
+use agent_engine::target::batch::{Batch, DryRun, Incoming, Outcome, Rejected, SignalOutcome};
 use agent_engine::target::effects::{BatchLimits, Seeds};
-use agent_engine::target::tuner::{
-    self, Batch, DryRun, Incoming, Outcome, Rejected, SignalOutcome, Tuner,
-};
+use agent_engine::target::tuner::{self, Tuner};
 use agent_engine::versions::{self, promotion};
 use agent_engine::world::clock::fresh_id;
 use agent_engine::world::event_loop;

@@ -1,6 +1,7 @@
 //! From WHAT to what runs: a checkout of the code, one state, the manifest; its Runner, its Tuner,
 //! its evaluators.
 
+pub mod batch;
 pub mod call;
 pub mod confinement;
 pub mod contracts;

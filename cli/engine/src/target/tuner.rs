@@ -1,9 +1,4 @@
-//! A running Tuner: its tools as functions of a state. `batch` applies signals to staging.
-
-mod attempt;
-mod batch;
-
-pub use batch::{Batch, DryRun, Incoming, Outcome, Rejected, SignalOutcome};
+//! A running Tuner: its tools as functions of a state.
 
 use crate::child::{CallResult, Child, ChildError, ChildSpec, client_info};
 use crate::repository::Repository;
@@ -125,6 +120,11 @@ impl Tuner {
             replays_in_turn: AtomicBool::new(offers_replays),
             _scratch: scratch,
         })
+    }
+
+    /// The version whose Tuner it is.
+    pub fn version(&self) -> Option<&Version> {
+        self.version.as_ref()
     }
 
     pub fn effect_limits(&self) -> &EffectLimits {

@@ -23,7 +23,24 @@ pub(super) struct Memory<'a> {
     pub(super) notices: &'a Notices,
 }
 
-impl Memory<'_> {
+impl<'a> Memory<'a> {
+    pub(super) fn new(
+        known: Option<Known<'a>>,
+        digests: &'a StateDigests<'a>,
+        reuse: Reuse,
+        notices: &'a Notices,
+    ) -> Self {
+        Self {
+            known,
+            digests,
+            definitions: HashMap::new(),
+            reuse,
+            exact: true,
+            certain: true,
+            notices,
+        }
+    }
+
     pub(super) fn define(&mut self, cases: &Cases, scorers: &str) {
         if self.known.is_some() {
             self.definitions =
@@ -61,8 +78,8 @@ impl Memory<'_> {
     }
 
     /// Nothing of what was found out is kept.
-    pub(super) fn forget(self) {
-        if let Some(known) = self.known {
+    pub(super) fn forget(&mut self) {
+        if let Some(known) = self.known.take() {
             known.forget();
         }
     }

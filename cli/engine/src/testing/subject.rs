@@ -30,18 +30,17 @@ use crate::world::unwinding::joined;
 use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Tier;
 use agent_core::formats::object_id::{ObjectId, digest};
-use agent_core::testing::attempt::Keeps;
+use agent_core::testing::attempt::{Answered, Keeps};
 use agent_core::testing::budget::{self, Budget, Budgets};
 use agent_core::testing::cached_result::{Reuse, StateDigests};
 use agent_core::testing::case::{Case, Cases};
 use agent_core::testing::case_result::CaseResult;
 use agent_core::testing::definitions::Definitions;
-use agent_core::testing::evaluation::{TierFold, Verdict};
+use agent_core::testing::evaluation::{TierFold, TierSummary, Verdict};
 use agent_core::testing::event::Event;
 use agent_core::testing::part::{Part, PartHead};
 use agent_core::version::what::What;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A checkout that evidence is made on.
@@ -55,6 +54,20 @@ struct Watched {
 struct Loaded<'a> {
     files: Files<'a>,
     cases: TierCases,
+}
+
+/// The results of a tier, and the job that ran cases; without a job all results were known.
+struct Gathered {
+    fold: TierFold,
+    lines: Option<ResultLines>,
+    goldens: Vec<Answered>,
+    job: Option<TierJob>,
+}
+
+impl Gathered {
+    fn known(fold: TierFold) -> Self {
+        Self { fold, lines: None, goldens: Vec::new(), job: None }
+    }
 }
 
 /// The outcome of a tier.
@@ -179,78 +192,78 @@ impl Subject<'_> {
     }
 
     pub(super) fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Ran, TierFailure> {
-        let Self { target, request, .. } = self;
+        let Self { repository, target, request, .. } = self;
         let digests = StateDigests::new(&target.state.value, &target.state.revision)
             .with_applied(overlay::key(target));
         let known = self.known()?;
         let starts_at_once = self.starts_at_once(known.as_ref());
-        let memory = RefCell::new(Memory {
-            known,
-            digests: &digests,
-            definitions: HashMap::new(),
-            reuse: request.reuse,
-            exact: true,
-            certain: true,
-            notices: &self.repository.notices,
-        });
+        let memory = RefCell::new(Memory::new(known, &digests, request.reuse, &repository.notices));
         let mut defined = None;
-        let on_event = RefCell::new(on_event);
+        let gathered =
+            self.gather(starts_at_once, &memory, &mut defined, &RefCell::new(&mut *on_event))?;
+        let defined = defined.expect("a tier that was run was loaded");
+        Ok(self.conclude(gathered, memory.into_inner(), defined, on_event))
+    }
+
+    /// The results that are known, and those of the cases that are run.
+    fn gather(
+        &self,
+        starts_at_once: bool,
+        memory: &RefCell<Memory<'_>>,
+        defined: &mut Option<(Budget, Definitions)>,
+        on_event: &RefCell<&mut dyn FnMut(&Event)>,
+    ) -> Result<Gathered, TierFailure> {
         let watches = RefCell::new(Vec::new());
         let mut prepare = || {
             let mut memory = memory.borrow_mut();
             let loaded = self.load_beside(&mut memory)?;
-            self.select(loaded, &mut memory, &mut defined, &mut watches.borrow_mut(), &on_event)
+            self.select(loaded, &mut memory, defined, &mut watches.borrow_mut(), on_event)
         };
-        let selected = if starts_at_once { None } else { Some(prepare()?) };
-        let mut job = None;
-        let (mut fold, lines, goldens) = match selected {
-            Some(work) if work.is_empty() => (work.into_known(), None, Vec::new()),
-            selected => {
-                let job = job.insert(self.job(&mut watches.borrow_mut())?);
-                let load = || Ok::<_, TierFailure>(selected.map_or_else(prepare, Ok)?);
-                let run = tier::run(job, load, &mut |event| match event {
-                    Some(event) => {
-                        memory.borrow_mut().learn(event);
-                        (on_event.borrow_mut())(event);
-                    }
-                    None => memory.borrow_mut().write_down(),
-                });
-                if let Some(changed) = self.changed(watches.take())? {
-                    memory.into_inner().forget();
-                    return Err(TierFailure::Surroundings(changed));
-                }
-                let TierRun { fold, lines, goldens, .. } = run?;
-                (fold, Some(lines), goldens)
+        let selected = match (!starts_at_once).then(&mut prepare).transpose()? {
+            Some(work) if work.is_empty() => return Ok(Gathered::known(work.into_known())),
+            selected => selected,
+        };
+        let job = self.job(&mut watches.borrow_mut())?;
+        let load = || Ok::<_, TierFailure>(selected.map_or_else(prepare, Ok)?);
+        let run = tier::run(&job, load, &mut |event| match event {
+            Some(event) => {
+                memory.borrow_mut().learn(event);
+                (on_event.borrow_mut())(event);
             }
-        };
-        let memory = memory.into_inner();
+            None => memory.borrow_mut().write_down(),
+        });
+        if let Some(changed) = self.changed(watches.take())? {
+            memory.borrow_mut().forget();
+            return Err(TierFailure::Surroundings(changed));
+        }
+        let TierRun { fold, lines, goldens, .. } = run?;
+        Ok(Gathered { fold, lines: Some(lines), goldens, job: Some(job) })
+    }
+
+    /// The outcome of these results; what was found out is kept for the next run.
+    fn conclude(
+        &self,
+        Gathered { mut fold, lines, goldens, job }: Gathered,
+        memory: Memory<'_>,
+        (budget, definitions): (Budget, Definitions),
+        on_event: &mut dyn FnMut(&Event),
+    ) -> Ran {
+        let tier = self.request.tier;
         let varying = memory.varying();
-        if request.report_details && !varying.is_empty() {
-            (on_event.borrow_mut())(&Event::KnownFlaky {
-                tier: request.tier,
-                ids: varying.clone(),
-            });
+        if self.request.report_details && !varying.is_empty() {
+            on_event(&Event::KnownFlaky { tier, ids: varying.clone() });
         }
         fold.flaky_by_history(varying);
         self.remember(&fold);
-        let (budget, definitions) = defined.expect("a tier that was run was loaded");
-        let is_empty_part = request.part.is_some() && fold.finished() == 0 && fold.missing() == 0;
-        let mut summary = fold.summary(budget);
-        if is_empty_part {
-            // a small tier has no case for each part
-            summary.verdict = Verdict::Pass;
-            summary.reasons.clear();
-        }
-        let certain = memory.certain && memo::is_repeatable(&summary);
-        let exact = memory.exact;
+        let summary = self.summary(&fold, budget);
+        let Memory { known, certain, exact, .. } = memory;
+        let certain = certain && memo::is_repeatable(&summary);
         let in_time = memo::is_in_time(&summary);
-        let known = memory.known;
-        let many = fold.finished() >= MANY;
         let (mut outcome, kept) = side_by_side(
-            many,
+            fold.finished() >= MANY,
             || {
-                let lines = lines.unwrap_or_else(|| ResultLines::of(request.tier, &fold));
-                TierOutcome::of(request.tier, fold, lines, summary, definitions)
+                let lines = lines.unwrap_or_else(|| ResultLines::of(tier, &fold));
+                TierOutcome::of(tier, fold, lines, summary, definitions)
             },
             || {
                 let cases = job.map(TierJob::into_cases).unwrap_or_default();
@@ -262,7 +275,17 @@ impl Subject<'_> {
             self.repository.notices.warn(unkept.shown());
         }
         outcome.goldens = goldens;
-        Ok(Ran { outcome, certain, exact })
+        Ran { outcome, certain, exact }
+    }
+
+    fn summary(&self, fold: &TierFold, budget: Budget) -> TierSummary {
+        let mut summary = fold.summary(budget);
+        if self.request.part.is_some() && fold.finished() == 0 && fold.missing() == 0 {
+            // a small tier has no case for each part
+            summary.verdict = Verdict::Pass;
+            summary.reasons.clear();
+        }
+        summary
     }
 
     /// Runs these cases alone. Every answer is kept.

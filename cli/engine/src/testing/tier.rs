@@ -56,23 +56,7 @@ pub fn run<E: From<TierError>>(
             scope.spawn(move || work(job, queue, number, &folder, sender))
         };
         let mut workers = vec![start(0, sender.clone())];
-        let (mut work, error) = match load() {
-            Ok(work) => (work, None),
-            // the first worker waits for cases: an empty list releases it
-            Err(error) => {
-                (Work::new(Cases::default(), &Budget::default(), &History::default()), Some(error))
-            }
-        };
-        let is_needless = work.is_needless();
-        if work.is_empty() {
-            queue.exhaust();
-        }
-        gathered.fold = work.take_known();
-        job.load(work);
-        queue.notify_loaded();
-        if let Some(error) = error {
-            return Err(error);
-        }
+        let is_needless = load_into(job, &queue, &mut gathered.fold, load)?;
         let count = job.worker_count();
         workers.extend((1..count).map(|number| start(number, sender.clone())));
         drop(sender);
@@ -88,7 +72,7 @@ pub fn run<E: From<TierError>>(
             .map(|worker| worker.join().unwrap_or_else(|_| Err(given_up())))
             .collect::<Vec<_>>();
         // nothing depends on a child that was not needed
-        Ok((if is_needless { Vec::new() } else { ended }, lines))
+        Ok::<_, E>((if is_needless { Vec::new() } else { ended }, lines))
     })?;
     let WorkerEnd { goldens, given, last_failure } = joined(ended)?;
     for why in queue.take_stops() {
@@ -99,16 +83,38 @@ pub fn run<E: From<TierError>>(
         gathered.take(Event::TierFinished { tier: job.tier, wall_s });
     }
     let fold = gathered.fold;
+    // a tier in which no case could be judged is no evidence about the agent
+    let is_evidence =
+        job.has_answered() || fold.results().any(|result| result.outcome != Outcome::Errored);
     match last_failure {
-        // a tier in which no case could be judged is no evidence about the agent
-        Some(error)
-            if !job.has_answered()
-                && fold.results().all(|result| result.outcome == Outcome::Errored) =>
-        {
-            Err(TierError::from(error).into())
-        }
+        Some(error) if !is_evidence => Err(TierError::from(error).into()),
         _ => Ok(TierRun { fold, lines, goldens, given }),
     }
+}
+
+/// Reads the cases for the workers, the first of which waits for them, and the known results into
+/// the fold. Returns whether no case needs a worker.
+fn load_into<E>(
+    job: &TierJob,
+    queue: &Queue,
+    fold: &mut TierFold,
+    load: impl FnOnce() -> Result<Work, E>,
+) -> Result<bool, E> {
+    let (mut work, error) = match load() {
+        Ok(work) => (work, None),
+        // an empty list releases the worker
+        Err(error) => {
+            (Work::new(Cases::default(), &Budget::default(), &History::default()), Some(error))
+        }
+    };
+    let is_needless = work.is_needless();
+    if work.is_empty() {
+        queue.exhaust();
+    }
+    *fold = work.take_known();
+    job.load(work);
+    queue.notify_loaded();
+    error.map_or(Ok(is_needless), Err)
 }
 
 /// The results of all workers.

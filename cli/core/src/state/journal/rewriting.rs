@@ -5,10 +5,12 @@
 //! would find the same values, and do the same to them. Any other one is replayed. Where the two
 //! states are equal the lines are kept as they are.
 
-use super::{
-    Commit, CommitLine, Fold, JournalError, RawGroup, Record, WITHDRAW, fold_before, lines,
-    push_closing_line, push_line, scan, withdrawn_id,
-};
+use super::error::JournalError;
+use super::fold::Fold;
+use super::group::{Commit, CommitLine, RawGroup};
+use super::lines::{lines, push_closing_line, push_line};
+use super::reading::{fold_before, scan};
+use super::record::{Record, WITHDRAW, is_by_tuner, withdrawn_id};
 use crate::formats::canonical;
 use crate::formats::object_id::ObjectId;
 use crate::state::parts::{Part, PartSet, Parts, parts_of};
@@ -173,7 +175,7 @@ impl<'a> Update<'a> {
     }
 
     fn is_by_tuner(&self) -> bool {
-        super::is_by_tuner(&self.entry.tool)
+        is_by_tuner(&self.entry.tool)
     }
 }
 

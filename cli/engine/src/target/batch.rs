@@ -1,12 +1,13 @@
 //! Signals through the Tuner into staging: appended under compare-and-swap, many to a sync.
 
-use super::Tuner;
-use super::attempt::{Attempt, Judged};
+mod attempt;
+
 use crate::child::CallResult;
 use crate::conversations::{self, Reward};
 use crate::staging::{Append, Staging, StagingError};
 use crate::target::effects::{EffectError, SignalEffects};
 use crate::target::error::TuningError;
+use crate::target::tuner::Tuner;
 use crate::world::clock;
 use crate::world::layout::Layout;
 use agent_core::formats::canonical;
@@ -14,6 +15,7 @@ use agent_core::formats::committed::{Committed, Warnings};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::state::effect::Keyed;
 use agent_core::state::signal::Signal;
+use attempt::{Attempt, Judged};
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::mpsc;

@@ -1,12 +1,12 @@
 //! One pass over the head of a queue of signals: what the Tuner makes of each, before anything is
 //! appended.
 
-use super::batch::{Batch, Incoming, Rejected, SignalOutcome};
-use super::{Applied, Tuned, TunerCall};
+use super::{Batch, Incoming, Rejected, SignalOutcome};
 use crate::child::CallResult;
 use crate::conversations::{self, ConversationError};
 use crate::staging::{Known, StagingError};
 use crate::target::error::TuningError;
+use crate::target::tuner::{Applied, Tuned, TunerCall};
 use crate::telemetry::{Evaluation, Operation, Request, conventions as names};
 use crate::world::clock;
 use agent_core::formats::object_id::ObjectId;
@@ -259,7 +259,7 @@ impl Batch<'_> {
     ) -> Result<Tried, TuningError> {
         let arguments = Value::Object(signal.arguments.clone());
         let turn = conversation.and_then(|conversation| conversation.trace.as_deref());
-        let operation = operation(signal, self.tuner.version.as_ref(), turn);
+        let operation = operation(signal, self.tuner.version(), turn);
         operation.given(|| arguments.to_string());
         let call = TunerCall {
             id: &signal.id,
