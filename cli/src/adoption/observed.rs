@@ -128,36 +128,13 @@ impl Adoption {
             )
             .with_hint("run `agent doctor` to check it"));
         }
-        let project = match fs::read_if_there(&folder.join(PROJECT))? {
-            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes))
-                .map_err(|error| Failure::input(error.to_string()))?,
-            None => Project::default(),
-        };
-        let description = fs::read_if_there(&folder.join(package::FILE))?;
-        let package = description
-            .map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE))
-            .transpose();
-        let package = package.map_err(|error| Failure::input(error.to_string()))?;
-        let setup = if project.name.is_none() { setup(&folder)? } else { Setup::default() };
-        let files = python_files(&folder)?;
-        let command = match options.command {
-            Some(text) => adoption::words(text)?,
-            // a named script takes precedence over a file that looks like a server
-            None => match setup
-                .command()
-                .map_or_else(|| adoption::detect(&project, &files, package.as_ref()), Ok)
-            {
-                Err(error @ AdoptionError::NoServer) => {
-                    refuse_workspace(&project, package.as_ref(), false)?;
-                    return Err(error.into());
-                }
-                detected => detected?,
-            },
-        };
+        let described = Described::read(&folder)?;
+        let Described { project, package, .. } = &described;
+        let command = described.command(&folder, options.command)?;
         let fetched = adoption::fetched(&command);
         let node = node_packages(&folder, package.as_ref(), fetched.as_ref());
         let takes_others = has_requirements(&folder, &options);
-        refuse_workspace(&project, package.as_ref().filter(|_| node.is_some()), takes_others)?;
+        refuse_workspace(project, package.as_ref().filter(|_| node.is_some()), takes_others)?;
         let command = fetched.as_ref().map_or(command, |fetched| fetched.command.clone());
         let stated = project
             .requires_python
@@ -167,27 +144,14 @@ impl Adoption {
             Some(stated) => (stated.clone(), None),
             None => pinned_python(&folder)?,
         };
-        let requirements =
-            Sources { folder: &folder, project: &project, options, fetched: fetched.as_ref() }
-                .requirements(&command, &requires)?;
+        let requirements = Sources { folder: &folder, project, options, fetched: fetched.as_ref() }
+            .requirements(&command, &requires)?;
         Ok(Self {
-            name: name(
-                &folder,
-                [
-                    project.name.as_deref(),
-                    package.as_ref().and_then(Package::name),
-                    setup.name.as_deref(),
-                ],
-                fetched.as_ref(),
-            ),
+            name: described.name(&folder, fetched.as_ref()),
             python_note,
             node,
             project: project.name.as_ref().map(|_| PROJECT.to_owned()),
-            version: project
-                .version
-                .clone()
-                .or_else(|| package_version(&project, package.as_ref()))
-                .or(setup.version),
+            version: described.version(),
             version_is_computed: project.name.is_some() && project.version.is_none(),
             requires_is_assumed: stated.is_none(),
             env: options.env.to_vec(),
@@ -196,6 +160,61 @@ impl Adoption {
             requires,
             requirements,
         })
+    }
+}
+
+/// A repository as its own files describe it.
+struct Described {
+    project: Project,
+    package: Option<Package>,
+    /// Of a setup file, where pyproject.toml names no project.
+    setup: Setup,
+}
+
+impl Described {
+    fn read(folder: &Path) -> Result<Self, Failure> {
+        let project = match fs::read_if_there(&folder.join(PROJECT))? {
+            Some(bytes) => Project::parse(&String::from_utf8_lossy(&bytes))
+                .map_err(|error| Failure::input(error.to_string()))?,
+            None => Project::default(),
+        };
+        let package = fs::read_if_there(&folder.join(package::FILE))?
+            .map(|bytes| Package::parse(document::unmarked(&bytes), package::FILE))
+            .transpose()
+            .map_err(|error| Failure::input(error.to_string()))?;
+        let setup = if project.name.is_none() { setup(folder)? } else { Setup::default() };
+        Ok(Self { project, package, setup })
+    }
+
+    /// The server's start command: the given one, else a script that is named, else a file that
+    /// looks like a server.
+    fn command(&self, folder: &Path, given: Option<&str>) -> Result<Vec<String>, Failure> {
+        let files = python_files(folder)?;
+        if let Some(text) = given {
+            return Ok(adoption::words(text)?);
+        }
+        if let Some(command) = self.setup.command() {
+            return Ok(command);
+        }
+        match adoption::detect(&self.project, &files, self.package.as_ref()) {
+            Err(error @ AdoptionError::NoServer) => {
+                refuse_workspace(&self.project, self.package.as_ref(), false)?;
+                Err(error.into())
+            }
+            detected => Ok(detected?),
+        }
+    }
+
+    fn version(&self) -> Option<String> {
+        let of_project = self.project.version.clone();
+        of_project
+            .or_else(|| package_version(&self.project, self.package.as_ref()))
+            .or_else(|| self.setup.version.clone())
+    }
+
+    fn name(&self, folder: &Path, fetched: Option<&Fetched>) -> String {
+        let package = self.package.as_ref().and_then(Package::name);
+        name(folder, [self.project.name.as_deref(), package, self.setup.name.as_deref()], fetched)
     }
 }
 

@@ -110,64 +110,76 @@ fn descends_from(git: &Git, commit: &ObjectId, tip: &CommitInfo) -> Option<Versi
     (stands && matches!(git.violation(&newest), Ok(None))).then_some(version)
 }
 
+const TAGS: &str = "tags";
+
 /// Every version of a branch has its tag, and every tag of a version is on a branch.
 pub(super) fn tags(git: &Git) -> Finding {
-    const CHECK: &str = "tags";
     let chains = match git.chains() {
         Ok(chains) => chains,
-        Err(error) => return Finding::of(CHECK, error),
+        Err(error) => return Finding::of(TAGS, error),
     };
-    let newest = git.versions().unwrap_or_default().pop();
-    if let (true, Some(newest)) = (chains.is_empty(), newest) {
-        let hint = format!(
-            "fetch the branch (git fetch origin active:active --tags), or make it from the tag \
-            (git branch active {})",
-            tag(&newest)
-        );
-        return Finding::warn(
-            CHECK,
-            format!("tags of versions up to {} exist, but no branch contains them", tag(&newest)),
-            hint,
-        );
-    }
     let links: Vec<&Link> = chains.iter().flat_map(|chain: &Chain| &chain.links).collect();
+    without_branch(git, &chains)
+        .or_else(|| moved_tags(&links))
+        .or_else(|| missing_tags(git, &links))
+        .unwrap_or_else(|| foreign_tags(git, &links))
+}
+
+fn without_branch(git: &Git, chains: &[Chain]) -> Option<Finding> {
+    let newest = git.versions().unwrap_or_default().pop().filter(|_| chains.is_empty())?;
+    let hint = format!(
+        "fetch the branch (git fetch origin active:active --tags), or make it from the tag (git \
+        branch active {})",
+        tag(&newest)
+    );
+    let problem =
+        format!("tags of versions up to {} exist, but no branch contains them", tag(&newest));
+    Some(Finding::warn(TAGS, problem, hint))
+}
+
+fn moved_tags(links: &[&Link]) -> Option<Finding> {
     let moved: Vec<_> = links
         .iter()
         .filter(|link| link.tagged.as_ref().is_some_and(|tagged| *tagged != link.commit))
         .collect();
-    if let Some(link) = moved.first() {
-        let (name, commit) = (tag(link.version()), &link.commit);
-        return Finding::bad(
-            CHECK,
-            format!(
-                "{} not on the commit whose trailers name that version",
-                named(moved.iter().map(|link| link.version()))
-            ),
-            format!(
-                "restore it: git fetch origin tag {name} --force, or from the branch: \
-                {SKIP_HOOKS}=1 git tag --force {name} {commit}"
-            ),
-        );
-    }
-    let gone: Vec<_> = links.iter().filter(|link| link.tagged.is_none()).collect();
-    if !gone.is_empty() && !git.is_shallow() {
-        return Finding::warn(
-            CHECK,
-            format!("{} missing", named(gone.iter().map(|link| link.version()))),
+    let link = moved.first()?;
+    let (name, commit) = (tag(link.version()), &link.commit);
+    Some(Finding::bad(
+        TAGS,
+        format!(
+            "{} not on the commit whose trailers name that version",
+            named(moved.iter().map(|link| link.version()))
+        ),
+        format!(
+            "restore it: git fetch origin tag {name} --force, or from the branch: {SKIP_HOOKS}=1 \
+            git tag --force {name} {commit}"
+        ),
+    ))
+}
+
+fn missing_tags(git: &Git, links: &[&Link]) -> Option<Finding> {
+    let missing: Vec<_> = links.iter().filter(|link| link.tagged.is_none()).collect();
+    (!missing.is_empty() && !git.is_shallow()).then(|| {
+        Finding::warn(
+            TAGS,
+            format!("{} missing", named(missing.iter().map(|link| link.version()))),
             "run agent verify --all, which makes them again",
-        );
-    }
-    let foreign = match foreign(git, &links) {
+        )
+    })
+}
+
+fn foreign_tags(git: &Git, links: &[&Link]) -> Finding {
+    let foreign = match foreign(git, links) {
         Ok(foreign) => foreign,
-        Err(error) => return Finding::of(CHECK, error),
+        Err(error) => return Finding::of(TAGS, error),
     };
     match foreign.first() {
         None => Finding::ok(
-            CHECK,
+            TAGS,
             "each version on a branch has its tag, and each version tag is on a branch",
         ),
         Some(first) => Finding::warn(
-            CHECK,
+            TAGS,
             format!(
                 "{} on a commit that is neither on active nor on a line",
                 named(foreign.iter())
