@@ -2,6 +2,7 @@
 
 use crate::architect::builtin::Builtin;
 use crate::architect::coder::{Coder, Setting};
+use crate::architect::error::ArchitectError;
 use crate::architect::program::Program;
 use crate::error::Failure;
 use crate::target::Target;
@@ -24,10 +25,9 @@ pub fn of<'a>(
 /// Whether the manifest that is served has what the coder needs.
 pub fn expect_configured(kind: CoderKind, active: &Target) -> Result<(), Failure> {
     match kind {
-        CoderKind::Command if active.manifest.architect.command.is_empty() => Err(Failure::input(
-            format!("agent.toml of {} has no `command` under [architect]", active.shown()),
-        )
-        .with_hint("name the program that edits the code, release that, and run it again")),
+        CoderKind::Command if active.manifest.architect.command.is_empty() => {
+            Err(ArchitectError::NoCommand { active: active.shown() }.into())
+        }
         CoderKind::Builtin | CoderKind::Command => Ok(()),
     }
 }

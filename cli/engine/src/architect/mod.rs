@@ -10,6 +10,7 @@ mod change;
 mod coder;
 mod coders;
 mod command;
+mod error;
 pub mod events;
 mod failing_case;
 mod footprint;

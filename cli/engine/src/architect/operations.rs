@@ -5,6 +5,7 @@
 //! it in its own process. The state of a run is read from the repository, so that every front end
 //! lists every run. A run whose process has exited is ended before anything is listed.
 
+use crate::architect::error::ArchitectError;
 use crate::architect::events::{self, Kind, RunEvent};
 use crate::architect::run::{self, Assignment};
 use crate::architect::{NotStarted, cancellation};
@@ -24,7 +25,6 @@ use crate::world::process::{self, Run};
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::digest;
 use agent_core::testing::case_result::{held_out_folder, is_held_out};
@@ -110,9 +110,8 @@ fn submit_once(
         Ok(before.is_none().then(|| (format!("feedback: {}", item.headline(60)), files.clone())))
     })?;
     let Some(before) = before else { return Ok(added.map(|()| Submitted::New(item))) };
-    let before: Used = serde_json::from_slice(&before).map_err(|error| {
-        Failure::input(format!("inbox:{path} is not a record of a key: {error}"))
-    })?;
+    let before: Used =
+        serde_json::from_slice(&before).map_err(|error| ArchitectError::NotAKey { path, error })?;
     if before.content != content {
         return Ok(Committed::whole(Submitted::OtherContent));
     }
@@ -229,9 +228,7 @@ pub fn start(repository: &Repository, start: &Start) -> Result<Report, NotStarte
     process.let_go();
     // its stderr is redirected to this file
     fs::rename(&log, &repository.layout.architect(&id).join("agent.log"))?;
-    run(repository, &id)?.ok_or_else(|| {
-        Failure::new(FailureKind::Child, format!("run {id} was announced and is not there")).into()
-    })
+    run(repository, &id)?.ok_or_else(|| Failure::from(ArchitectError::Vanished { run: id }).into())
 }
 
 /// The named items, or the oldest open one.
@@ -260,7 +257,8 @@ fn not_started(announced: Option<Announcement>, stderr: &str) -> NotStarted {
         Some(Announcement::NotStarted { reason }) => reason,
         Some(Announcement::Started { .. }) | None => {
             let last = stderr.lines().last().unwrap_or("its process ended without a message");
-            NotStarted::Failed(with_output(Failure::new(FailureKind::Child, last.trim())))
+            let died = ArchitectError::Died { last_line: last.trim().to_owned() };
+            NotStarted::Failed(with_output(died.into()))
         }
     }
 }
@@ -394,11 +392,12 @@ pub fn cancel(repository: &Repository, id: &str) -> Result<Cancelled, NotCancell
 /// Withdraws feedback that no version answers.
 pub fn withdraw(repository: &Repository, item: &Feedback) -> Result<(), Failure> {
     match &item.status {
-        Status::Taken { run } => Err(Failure::input(format!("run `{run}` works on `{}`", item.id))
-            .with_hint(format!("agent architect cancel {run}"))),
+        Status::Taken { run } => {
+            Err(ArchitectError::Taken { run: run.clone(), id: item.id.clone() }.into())
+        }
         Status::Answered { version, .. } => {
-            Err(Failure::input(format!("`{}` is answered by {version}", item.id))
-                .with_hint("`agent rollback` undoes a version"))
+            let version = version.clone();
+            Err(ArchitectError::Answered { id: item.id.clone(), version }.into())
         }
         Status::Open | Status::Refused { .. } | Status::NeedsPerson { .. } | Status::Withdrawn => {
             let inbox = Inbox::new(&repository.git);
@@ -470,6 +469,7 @@ pub fn diff(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agent_core::formats::diagnose::FailureKind;
 
     /// The kind, messages and hint of what ended the process of a run arrive as they were.
     #[test]

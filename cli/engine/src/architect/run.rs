@@ -2,6 +2,7 @@
 
 use crate::architect::change::{self, Authorship, Change, ChangeOutcome, CoderResult};
 use crate::architect::coder::{Coded, Coder, Setting};
+use crate::architect::error::ArchitectError;
 use crate::architect::events::{Kind, Log};
 use crate::architect::not_started::NotStarted;
 use crate::architect::trial::{self, Baseline};
@@ -27,7 +28,6 @@ use agent_core::architect::run::{self as machine, Event, Limits, Run, SCHEMA, St
 use agent_core::contract::assessment::Assessment;
 use agent_core::formats::canonical;
 use agent_core::formats::committed::{Committed, Warnings};
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::CoderKind;
 use agent_core::formats::object_id::{ObjectId, digest};
 use agent_core::version::trailers::PERSON;
@@ -204,18 +204,14 @@ fn lock_soon(repository: &Repository, path: &Path) -> Result<FileLock, Failure> 
     const LOOKS: usize = 100;
     for _ in 0..LOOKS {
         if let Some(run) = local_runs(repository)?.first() {
-            return Err(Failure::new(
-                FailureKind::Conflict,
-                format!("run {} is in progress", run.run),
-            )
-            .with_hint("wait for its end, or cancel it: `agent architect cancel RUN`"));
+            return Err(ArchitectError::InProgress { run: run.run.clone() }.into());
         }
         if let Some(lock) = FileLock::try_acquire(path)? {
             return Ok(lock);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(Failure::new(FailureKind::Conflict, "another run is just being started"))
+    Err(ArchitectError::Starting.into())
 }
 
 /// Ends the runs whose process has exited. The caller holds the lock.
@@ -312,15 +308,13 @@ fn look_at_accepted(repository: &Repository, reference: &str, id: &str) -> Resul
     if let Some((case, file)) =
         unfinished.difference(&failing_case::unfinished(&served, repository)?).next()
     {
-        let branch = reference.trim_start_matches("refs/heads/");
-        return Err(Failure::input(format!(
-            "the case `{case}` in {file} of {branch} still expects \
-            what it was made with"
-        ))
-        .with_hint(format!(
-            "set the right answer in its `expect`, commit that to {branch}, \
-                then: agent architect accept {id}"
-        )));
+        return Err(ArchitectError::Unfinished {
+            case: case.clone(),
+            file: file.clone(),
+            branch: reference.trim_start_matches("refs/heads/").to_owned(),
+            run: id.to_owned(),
+        }
+        .into());
     }
     if let Effect::Person { why } = evaluators::between(repository, &served, &branch)? {
         repository.notices.info(format!("run {id}: {why}"));
@@ -344,9 +338,9 @@ pub fn accept(
         .into_iter()
         .find(|run| run.run == id)
         .ok_or_else(|| unknown("run that ended", id))?;
-    let branch = report.branch.clone().ok_or_else(|| {
-        Failure::input(format!("run `{id}` left no branch: it is {}", report.status))
-            .with_hint(format!("agent architect show {id}"))
+    let branch = report.branch.clone().ok_or_else(|| ArchitectError::NoBranch {
+        run: id.to_owned(),
+        status: report.status.clone(),
     })?;
     let reference = format!("refs/heads/{branch}");
     look_at_accepted(repository, &reference, id)?;

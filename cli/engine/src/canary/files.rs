@@ -1,5 +1,6 @@
 //! The files of the canary that runs in this clone.
 
+use super::error::CanaryError;
 use crate::error::Failure;
 use crate::world::fs::{self, Durability};
 use crate::world::layout::Layout;
@@ -32,7 +33,7 @@ pub fn last(layout: &Layout) -> Result<Option<Canary>, Failure> {
 fn read(path: &Path) -> Result<Option<Canary>, Failure> {
     let Some(bytes) = fs::read_if_there(path)? else { return Ok(None) };
     let canary = Canary::parse(&bytes)
-        .map_err(|problem| Failure::input(format!("{}: {problem}", path.display())))?;
+        .map_err(|problem| CanaryError::File { path: path.to_owned(), problem })?;
     Ok(Some(canary))
 }
 
@@ -43,11 +44,11 @@ pub fn write(layout: &Layout, canary: &Canary) -> Result<(), Failure> {
 pub fn taken(layout: &Layout, canary: &Canary) -> Result<Vec<Taken>, Failure> {
     let path = layout.canary_taken();
     let Some(bytes) = fs::read_if_there(&path)? else { return Ok(Vec::new()) };
-    let file: TakenFile = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::input(format!("{}: {error}", path.display())))?;
+    let wrong = |problem| CanaryError::File { path: path.clone(), problem };
+    let file: TakenFile =
+        serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     if file.schema != TAKEN_SCHEMA {
-        let problem = format!("{}: its schema is `{}`", path.display(), file.schema);
-        return Err(Failure::input(problem));
+        return Err(wrong(format!("its schema is `{}`", file.schema)).into());
     }
     // the conversations of an earlier canary do not count
     Ok(if file.canary == canary.id { file.taken } else { Vec::new() })

@@ -5,6 +5,7 @@
 //! at it at each request. Each step writes it durably before the next one begins, so that a command
 //! after a kill continues where the last one stood: start, decision, promotion, end.
 
+mod error;
 mod files;
 mod progress;
 mod start;

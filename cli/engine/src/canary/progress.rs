@@ -1,6 +1,7 @@
 //! A canary brought up to date: conversations that are over are compared, a decision is recorded,
 //! and carried out.
 
+use super::error::CanaryError;
 use super::files;
 use crate::error::Failure;
 use crate::repository::{Repository, canaries};
@@ -13,7 +14,6 @@ use agent_core::canary::conversations::{Observed, Taken};
 use agent_core::canary::judge::Judge;
 use agent_core::canary::{Canary, Decision, End, Outcome, Verdict};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::tag;
 use jiff::Timestamp;
 use semver::Version;
@@ -71,8 +71,7 @@ pub fn stop(repository: &Repository, reason: &str) -> Result<Progress, Failure> 
     let layout = &repository.layout;
     let _lock = FileLock::acquire(&layout.canary_lock())?;
     let Some(mut canary) = files::current(layout)? else {
-        return Err(Failure::new(FailureKind::Conflict, "no canary is running here")
-            .with_hint("`agent canary list` shows those that ended"));
+        return Err(CanaryError::NotRunning.into());
     };
     let mut warnings = Warnings::none();
     let taken = files::taken(layout, &canary)?;
@@ -139,8 +138,8 @@ fn compare(
     Ok(taken)
 }
 
-fn time(text: &str) -> Result<Timestamp, Failure> {
-    text.parse().map_err(|error| Failure::input(format!("the canary's time `{text}`: {error}")))
+fn time(text: &str) -> Result<Timestamp, CanaryError> {
+    text.parse().map_err(|error| CanaryError::Time { text: text.to_owned(), error })
 }
 
 /// The decision, where there is one by now.

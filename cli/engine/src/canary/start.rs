@@ -1,5 +1,6 @@
 //! The start of a canary.
 
+use super::error::CanaryError;
 use super::files;
 use crate::error::Failure;
 use crate::repository::{Repository, canaries};
@@ -7,7 +8,6 @@ use crate::versions::promotion;
 use crate::world::fs::FileLock;
 use crate::world::{clock, random};
 use agent_core::canary::{Canary, Design, Frozen, Measure, SCHEMA};
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::version::what::What;
 use jiff::SignedDuration;
 
@@ -27,24 +27,15 @@ pub struct Options {
 pub fn start(repository: &Repository, options: &Options) -> Result<Canary, Failure> {
     let _lock = FileLock::acquire(&repository.layout.canary_lock())?;
     if let Some(canary) = files::current(&repository.layout)? {
-        let problem = format!("the canary {} has not ended", canary.id);
-        return Err(Failure::new(FailureKind::Conflict, problem)
-            .with_hint("`agent canary status` shows it; `agent canary stop` ends it"));
+        return Err(CanaryError::Running { id: canary.id }.into());
     }
     let Some(staged) = promotion::promotable(repository)? else {
-        return Err(Failure::new(
-            FailureKind::Refused,
-            "staging holds nothing that active does not serve",
-        )
-        .with_hint("signals change staging: `agent tune --help`"));
+        return Err(CanaryError::NothingStaged.into());
     };
     let now = clock::now();
-    let until = now
-        .checked_add(options.time)
-        .map_err(|_| Failure::usage("the time given with `--for` is too long"))?;
-    let seed = random::secret().map_err(|error| {
-        Failure::new(FailureKind::Surroundings, format!("the system gives no randomness: {error}"))
-    })?;
+    let until = now.checked_add(options.time).map_err(|_| CanaryError::TooLong)?;
+    let seed = random::secret()
+        .map_err(|error| CanaryError::NoRandomness { problem: error.to_string() })?;
     let canary = Canary {
         schema: SCHEMA.to_owned(),
         id: format!("canary-{}", seed.get(..8).unwrap_or(&seed)),

@@ -5,6 +5,7 @@
 //! (an object from arms to probabilities) and `context` are optional. A Runner notes them with
 //! `note(...)`.
 
+mod error;
 mod probabilities;
 mod record;
 mod rewards;
@@ -18,6 +19,7 @@ use agent_core::formats::off_policy_gate::OffPolicyGate;
 use agent_core::off_policy::log::{self, Columns, Format};
 use agent_core::off_policy::rows::{self, From, Noted, Row};
 use agent_core::off_policy::{self, Evaluation, Method, Model, Names, Range, Requirement, Verdict};
+use error::OffPolicyError;
 use jiff::Timestamp;
 use record::Recorded;
 use serde::Deserialize;
@@ -160,12 +162,13 @@ pub fn evaluate(
 /// chooses every arm alike.
 pub fn evaluate_file(file: &Path, columns: &Columns, options: &Options) -> Result<Report, Failure> {
     let name = file.display().to_string();
-    let format = Format::of(&name)
-        .ok_or_else(|| Failure::usage(format!("`{name}` is named neither .csv nor .jsonl")))?;
-    let bytes = fs::read_if_there(file)?
-        .ok_or_else(|| Failure::input(format!("there is no file `{name}`")))?;
-    let rows = log::read(&bytes, format, columns)
-        .map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    let format = Format::of(&name).ok_or_else(|| OffPolicyError::Format { name: name.clone() })?;
+    let bytes =
+        fs::read_if_there(file)?.ok_or_else(|| OffPolicyError::NoFile { name: name.clone() })?;
+    let rows = log::read(&bytes, format, columns).map_err(|error| OffPolicyError::Wrong {
+        place: name.clone(),
+        problem: error.to_string(),
+    })?;
     let candidate = if columns.policy.is_some() { From::Rows } else { From::Uniform };
     let names = Names {
         candidate: columns.policy.clone().unwrap_or_else(|| "uniform".to_owned()),
@@ -186,13 +189,13 @@ struct GivenLine {
 
 /// The candidate's probabilities at each decision, from a file of JSON lines.
 fn given(file: &Path, recorded: &[Recorded]) -> Result<Vec<Option<Noted>>, Failure> {
-    let text = fs::read_if_there(file)?
-        .ok_or_else(|| Failure::input(format!("there is no file `{}`", file.display())))?;
+    let name = file.display().to_string();
+    let text =
+        fs::read_if_there(file)?.ok_or_else(|| OffPolicyError::NoFile { name: name.clone() })?;
     let mut known = HashMap::new();
     for (index, line) in String::from_utf8_lossy(&text).lines().enumerate() {
-        let wrong = |problem: String| {
-            Failure::input(format!("{}:{}: {problem}", file.display(), index + 1))
-        };
+        let wrong =
+            |problem| OffPolicyError::Wrong { place: format!("{name}:{}", index + 1), problem };
         let line: GivenLine =
             serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
         let noted = Noted::read(&line.propensities).map_err(wrong)?;

@@ -1,6 +1,7 @@
 //! A policy's probabilities at each recorded decision, as its own Runner notes them: the same call
 //! under the policy's state, confined as in a test, and outside of every conversation.
 
+use super::error::OffPolicyError;
 use super::record::Recorded;
 use crate::child::{CallResult, Child, ChildError};
 use crate::error::Failure;
@@ -89,7 +90,7 @@ async fn at(
     let meta = meta(drawn.target, index, decision);
     match child.call(&decision.tool, &decision.arguments, meta).await {
         Err(ChildError::Refused { .. }) => Ok(None),
-        answered => noted(&answered?, decision),
+        answered => Ok(noted(&answered?, decision)?),
     }
 }
 
@@ -102,13 +103,11 @@ fn meta(target: &Target, index: usize, decision: &Recorded) -> Map<String, Value
     Map::from_iter([(wire::STATE.to_owned(), state), (wire::CONVERSATION.to_owned(), conversation)])
 }
 
-fn noted(result: &CallResult, decision: &Recorded) -> Result<Option<Noted>, Failure> {
+fn noted(result: &CallResult, decision: &Recorded) -> Result<Option<Noted>, OffPolicyError> {
     let reported = result.meta(wire::CONVERSATION).filter(|_| !result.is_error());
     let found = reported.and_then(|reported| reported.get("facts")?.get("propensities"));
-    found.map(Noted::read).transpose().map_err(|problem| {
-        Failure::new(
-            agent_core::formats::diagnose::FailureKind::Child,
-            format!("called again, {}: {problem}", decision.row.place),
-        )
+    found.map(Noted::read).transpose().map_err(|problem| OffPolicyError::CalledAgain {
+        place: decision.row.place.clone(),
+        problem,
     })
 }

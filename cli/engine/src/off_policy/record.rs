@@ -1,5 +1,6 @@
 //! The decisions on record: turns whose facts have an arm and its propensity.
 
+use super::error::OffPolicyError;
 use super::{Selection, rewards};
 use crate::conversations::{self, Turn};
 use crate::error::Failure;
@@ -86,7 +87,7 @@ fn recorded(
     data: Map<String, Value>,
 ) -> Result<Recorded, Failure> {
     let place = format!("conversation `{conversation}`, turn {}", turn.turn);
-    let wrong = |problem: String| Failure::input(format!("{place}: {problem}"));
+    let wrong = |problem| OffPolicyError::Wrong { place: place.clone(), problem };
     let facts = &turn.facts;
     let arm = rows::arm(&facts["arm"]).map_err(wrong)?;
     let noted = facts.get("propensities").map(Noted::read).transpose().map_err(wrong)?;
@@ -96,7 +97,7 @@ fn recorded(
             let chance = chances.get(&arm).copied().filter(|chance| *chance > 0.0);
             chance.ok_or_else(|| wrong(format!("its `propensities` give the arm {arm} none")))?
         }
-        (None, _) => return Err(wrong("it has an `arm`, but no `propensity`".to_owned())),
+        (None, _) => return Err(wrong("it has an `arm`, but no `propensity`".to_owned()).into()),
     };
     let context = facts.get("context").cloned().unwrap_or_default();
     Ok(Recorded {

@@ -4,6 +4,7 @@
 //! from the record where they are its own and a sample of them comes out the same again; everything
 //! else is run on both sides under the same conditions.
 
+mod error;
 mod record;
 mod report;
 mod sides;
@@ -17,12 +18,12 @@ use crate::error::Failure;
 use crate::repository::Repository;
 use crate::target::Target;
 use crate::testing::cases;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::document;
 use agent_core::formats::manifest::Tier;
 use agent_core::replay::expectations::{self, Expectations};
 use agent_core::replay::units::Units;
 use agent_core::replay::verdict::Report;
+use error::ReplayError;
 use jiff::Timestamp;
 
 /// Which calls are run again.
@@ -47,7 +48,7 @@ pub fn replay(
 ) -> Result<Replayed, Failure> {
     let recorded = record::calls(repository, selection)?;
     if recorded.calls.is_empty() {
-        return Err(nothing_recorded(candidate, selection));
+        return Err(nothing_recorded(candidate, selection).into());
     }
     let total = recorded.calls.len();
     let tools = tools::Tools::of(repository, candidate, baseline)?;
@@ -98,17 +99,11 @@ fn expectations(repository: &Repository, candidate: &Target) -> Result<Expectati
     Ok(found)
 }
 
-fn nothing_recorded(candidate: &Target, selection: &Selection) -> Failure {
-    let when = selection.since.map_or_else(String::new, |since| format!(" since {since:.0}"));
-    let what = selection.tool.as_ref().map_or_else(String::new, |tool| format!(" of `{tool}`"));
-    let hint = if candidate.manifest.record.content {
-        "calls are recorded while `agent mcp runner` serves a version with `content = true`"
-    } else {
-        "`content = true` under [record] of agent.toml has calls recorded once it is released"
-    };
-    Failure::new(
-        FailureKind::NotEnoughEvidence,
-        format!("no call{what} is on record{when} with its content"),
-    )
-    .with_hint(hint)
+fn nothing_recorded(candidate: &Target, selection: &Selection) -> ReplayError {
+    let (tool, since) = (selection.tool.as_ref(), selection.since);
+    ReplayError::NothingRecorded {
+        what: tool.map_or_else(String::new, |tool| format!(" of `{tool}`")),
+        when: since.map_or_else(String::new, |since| format!(" since {since:.0}")),
+        is_content_kept: candidate.manifest.record.content,
+    }
 }

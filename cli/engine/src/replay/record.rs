@@ -1,12 +1,12 @@
 //! The record of calls, read back: opened where it is encrypted.
 
 use super::Selection;
+use super::error::ReplayError;
 use crate::error::Failure;
 use crate::repository::{Repository, manifest_on_disk};
 use crate::telemetry::{self, Signal};
 use crate::world::encryption::{self, DecryptionError, EncryptionKey};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::record::Record;
 use agent_core::replay::served_call::ServedCall;
 use jiff::Timestamp;
@@ -72,7 +72,7 @@ impl Reading<'_> {
         match self.keys.key(source)?.decrypt(line) {
             Ok(plain) => String::from_utf8_lossy(&plain).lines().for_each(|line| self.add(line)),
             Err(DecryptionError::Damaged) => self.damaged += 1,
-            Err(DecryptionError::OtherKey) => return Err(self.keys.other(source)),
+            Err(DecryptionError::OtherKey) => return Err(self.keys.other(source).into()),
         }
         Ok(())
     }
@@ -96,32 +96,18 @@ impl Reading<'_> {
 }
 
 impl Keys {
-    fn key(&self, source: &str) -> Result<&EncryptionKey, Failure> {
+    fn key(&self, source: &str) -> Result<&EncryptionKey, ReplayError> {
         if self.found.get().is_none() {
-            let key = telemetry::key_of(&self.record).map_err(|error| {
-                Failure::new(
-                    FailureKind::Surroundings,
-                    format!("the record of calls is encrypted, and {error}"),
-                )
-                .with_hint("set it to the key that was set while the calls were recorded")
-            })?;
+            let key = telemetry::key_of(&self.record)
+                .map_err(|error| ReplayError::NoKey { problem: error.to_string() })?;
             let _ = self.found.set(key);
         }
-        self.found.get().and_then(Option::as_ref).ok_or_else(|| {
-            Failure::new(
-                FailureKind::Surroundings,
-                format!("{source} is encrypted, and agent.toml names no key"),
-            )
-            .with_hint("name the environment variable with its key: `key` under [record]")
-        })
+        let found = self.found.get().and_then(Option::as_ref);
+        found.ok_or_else(|| ReplayError::NoKeyNamed { record: source.to_owned() })
     }
 
-    fn other(&self, source: &str) -> Failure {
-        let name = self.record.key.as_deref().unwrap_or_default();
-        Failure::new(
-            FailureKind::Surroundings,
-            format!("{source} was encrypted with another key than the one in {name}"),
-        )
-        .with_hint("set the variable to the earlier key, or leave earlier calls out by `--since`")
+    fn other(&self, source: &str) -> ReplayError {
+        let variable = self.record.key.clone().unwrap_or_default();
+        ReplayError::OtherKey { record: source.to_owned(), variable }
     }
 }

@@ -1,11 +1,11 @@
 //! The report of a replay: for the terminal, and in the object store without any content.
 
+use super::error::ReplayError;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::clock;
 use crate::world::store::Store;
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::manifest::Manifest;
 use agent_core::replay::units::LeftOut;
 use agent_core::replay::verdict::{Compared, How, Report};
@@ -90,12 +90,9 @@ pub fn last_differing(
 ) -> Result<BTreeSet<String>, Failure> {
     let store: Store = repository.store(manifest)?;
     let last = store.list(FOLDER)?.into_iter().max();
-    let none = || {
-        Failure::new(FailureKind::Input, "no replay is on record")
-            .with_hint("run `agent replay` first")
-    };
-    let bytes = last.map(|key| store.get(&key)).transpose()?.flatten().ok_or_else(none)?;
-    let document: Value = serde_json::from_slice(&bytes).map_err(|_| none())?;
+    let bytes = last.map(|key| store.get(&key)).transpose()?.flatten();
+    let bytes = bytes.ok_or(ReplayError::NoReplay)?;
+    let document: Value = serde_json::from_slice(&bytes).map_err(|_| ReplayError::NoReplay)?;
     let ids = document["differing"].as_array().into_iter().flatten();
     Ok(ids.filter_map(|one| one["id"].as_str().map(str::to_owned)).collect())
 }

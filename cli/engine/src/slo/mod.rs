@@ -1,6 +1,7 @@
 //! The compliance of the objectives of `ci/budgets.json`, from the record.
 
 pub mod counts;
+mod error;
 pub mod openslo;
 
 use crate::error::Failure;

@@ -1,9 +1,9 @@
 //! The objectives of ci/budgets.json exchanged with files of OpenSLO.
 
+use super::error::SloError;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::world::fs;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::formats::{document, yaml};
 use agent_core::slo::{Objective, openslo};
 use agent_core::testing::budget::FILE;
@@ -33,24 +33,18 @@ pub fn import(
     repository: &Repository,
 ) -> Result<Imported, Failure> {
     let read = openslo::read(yaml::documents(document::text(bytes, name)?, name)?, name)?;
-    let worktree = repository.git.worktree().ok_or_else(|| {
-        Failure::input(format!("this repository is bare: it has no working tree with {FILE}"))
-            .with_hint("import in a clone with a working tree, commit the file, and push it")
-    })?;
+    let worktree = repository.git.worktree().ok_or(SloError::Bare)?;
     let path = worktree.join(FILE);
     let before = fs::read_if_there(&path)?;
-    let text = before.as_deref().map(std::str::from_utf8).transpose().map_err(|_| {
-        Failure::input(format!("{FILE} is not UTF-8")).with_hint("save the file as UTF-8")
-    })?;
+    let text = before.as_deref().map(std::str::from_utf8).transpose();
+    let text = text.map_err(|_| SloError::NotUtf8)?;
     let (after, changes) = with_objectives(text, &read.objectives, options.replaces)?;
     let is_changed = changes.iter().any(|change| *change != Change::Same);
     if is_changed
         && !options.dry_run
         && !fs::rewrite_unsaved(&path, before.as_deref(), after.as_bytes())?
     {
-        let message = format!("{FILE} was changed by another program at the same time");
-        return Err(Failure::new(FailureKind::Conflict, message)
-            .with_hint("nothing was written; run the command again"));
+        return Err(SloError::Changed.into());
     }
     let changes = read.objectives.into_iter().zip(changes).collect();
     Ok(Imported { changes, left_out: read.left_out })

@@ -5,7 +5,10 @@
 //! moves, tags are derived from `active`, and staging finds which versions its Journals were sealed
 //! as.
 
+mod error;
 mod observed;
+
+pub use error::SyncError;
 
 use crate::error::Failure;
 use crate::repository::Repository;
@@ -14,7 +17,7 @@ use crate::staging::Notice;
 use crate::target::tuner;
 use crate::world::git::{ACTIVE, Git, GitError, Move, Moved, PrePush, Pushed, tag_ref};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::{FailureKind, Messages as _};
+use agent_core::formats::diagnose::Messages as _;
 use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN};
 use agent_core::version::sync::{self, Checkout, Served, Snapshot, Step, Superseded, Tag};
@@ -97,9 +100,8 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
     let remote = remote(&repository.git, options.remote.as_deref())?;
     for _ in 0..ATTEMPTS {
         let snapshot = observed::snapshot(repository, remote.as_deref())?;
-        let steps = sync::plan(&snapshot).map_err(|conflict| {
-            Failure::new(FailureKind::Conflict, conflict.why).with_hint(conflict.hint)
-        })?;
+        let steps = sync::plan(&snapshot)
+            .map_err(|conflict| SyncError::Conflict { why: conflict.why, hint: conflict.hint })?;
         let mut run = Run { repository, outcome: Outcome::of(&snapshot) };
         if options.dry_run {
             run.outcome.plan = Some(steps.iter().map(ToString::to_string).collect());
@@ -109,8 +111,7 @@ pub fn sync(repository: &Repository, options: &Options) -> Result<Outcome, Failu
             return Ok(run.outcome);
         }
     }
-    Err(Failure::new(FailureKind::Conflict, "other clones kept moving `active`")
-        .with_hint("run it again; nothing was lost"))
+    Err(SyncError::Outrun.into())
 }
 
 /// Fetches the managed refs of a remote; a clone without `active` starts from the remote's, with a
@@ -170,34 +171,22 @@ pub fn expect_up_to_date(repository: &Repository) -> Result<(), Failure> {
     if git.is_ancestor(&there, &here)? {
         return Ok(());
     }
-    let message = format!(
-        "active of {remote} is at {}, which this clone lacks: a version made now would fork \
-        history",
-        there.short()
-    );
-    Err(Failure::new(FailureKind::Conflict, message).with_hint("agent sync, then run it again"))
+    Err(SyncError::Behind { remote, there }.into())
 }
 
 /// The remote to synchronise with, if there is one.
-fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, Failure> {
+fn remote(git: &Git, named: Option<&str>) -> Result<Option<String>, SyncError> {
     const USUAL: &str = "origin";
     let remotes = git.remotes();
-    let known = || remotes.join(", ");
     match (named, remotes.as_slice()) {
         (Some(named), _) if remotes.iter().any(|remote| remote == named) => {
             Ok(Some(named.to_owned()))
         }
-        (Some(named), []) => {
-            Err(Failure::usage(format!("there is no remote `{named}`: this repository has none")))
-        }
-        (Some(named), _) => {
-            Err(Failure::usage(format!("there is no remote `{named}`; there are {}", known())))
-        }
+        (Some(named), _) => Err(SyncError::NoRemote { named: named.to_owned(), known: remotes }),
         (None, []) => Ok(None),
         (None, [only]) => Ok(Some(only.clone())),
         (None, _) if remotes.iter().any(|remote| remote == USUAL) => Ok(Some(USUAL.to_owned())),
-        (None, _) => Err(Failure::usage(format!("there are several remotes: {}", known()))
-            .with_hint("name one: agent sync REMOTE")),
+        (None, _) => Err(SyncError::Several { known: remotes }),
     }
 }
 

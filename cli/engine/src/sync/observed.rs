@@ -1,18 +1,18 @@
 //! The facts of a clone and its remote that a synchronisation is planned with.
 
+use super::error::SyncError;
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::lineage;
-use crate::world::git::{ACTIVE, CommitInfo, Git, remote_active, tag_ref};
-use agent_core::formats::diagnose::FailureKind;
+use crate::world::git::{ACTIVE, Git, remote_active, tag_ref};
 use agent_core::formats::object_id::ObjectId;
 use agent_core::verification::tip::Violation;
+use agent_core::version::Kind;
 use agent_core::version::record_refs::{self, OWN, RefPurpose};
 use agent_core::version::release::Lacked;
 use agent_core::version::sync::{
     Checkout, Main, Served, Snapshot, Standing, Superseded, Tag, served,
 };
-use agent_core::version::{Kind, tag};
 use semver::Version;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -67,12 +67,7 @@ fn version(git: &Git, commit: &ObjectId, whose: &str) -> Result<Served, Failure>
         Some(version) if info.trailers.as_version().is_some() => {
             Ok(Served { version: version.clone(), commit: commit.clone() })
         }
-        _ => {
-            Err(Failure::input(format!("{whose} is at {}, which is not a version", commit.short()))
-                .with_hint(
-                    "`agent doctor` reports the previous value of `active`, and how to restore it",
-                ))
-        }
+        _ => Err(SyncError::NotAVersion { whose: whose.to_owned(), commit: commit.clone() }.into()),
     }
 }
 
@@ -125,12 +120,10 @@ fn standing(
 fn sound(git: &Git, remote: &str, there: &ObjectId) -> Result<Served, Failure> {
     let served = version(git, there, &format!("active of {remote}"))?;
     match git.violation(&git.commit(there)?)? {
-        Some(Violation::Commit(why)) => Err(Failure::input(format!(
-            "active of {remote} is at {served}, which is not a valid version: {why}"
-        ))
-        .with_hint(format!(
-            "nothing was changed; `agent verify` in the clone that pushed it to {remote} shows more"
-        ))),
+        Some(Violation::Commit(why)) => {
+            Err(SyncError::Unsound { remote: remote.to_owned(), served: served.to_string(), why }
+                .into())
+        }
         Some(Violation::Tag(_)) | None => Ok(served),
     }
 }
@@ -153,23 +146,19 @@ fn untagged(
         match tagged.get(&tag_ref(made)) {
             None => untagged.push(Served { version: made.clone(), commit: commit.id.clone() }),
             Some(tagged) if *tagged == commit.id => {}
-            Some(tagged) => return Err(tag_taken(remote, made, &commit, tagged)),
+            Some(tagged) => {
+                return Err(SyncError::TagTaken {
+                    remote: remote.to_owned(),
+                    version: made.clone(),
+                    there: tagged.clone(),
+                    here: commit.id,
+                }
+                .into());
+            }
         }
     }
     untagged.reverse();
     Ok(untagged)
-}
-
-fn tag_taken(remote: &str, version: &Version, commit: &CommitInfo, tagged: &ObjectId) -> Failure {
-    let name = tag(version);
-    let message = format!(
-        "{remote} has the tag {name} on {}, which its active does not have; here it is {}",
-        tagged.short(),
-        commit.id.short()
-    );
-    Failure::new(FailureKind::Conflict, message).with_hint(format!(
-        "if nothing uses it: git push {remote} --delete {name}, then agent sync"
-    ))
 }
 
 /// The newest ancestors of the version to be served.

@@ -1,5 +1,6 @@
 //! A check: every rule judged; what fires, what is cleared, and what firings led to are recorded.
 
+use super::error::TriggerError;
 use super::judged::{Observed, SOURCE, members};
 use super::{actions, evidence};
 use crate::canary;
@@ -10,7 +11,6 @@ use crate::world::clock;
 use crate::world::fs::FileLock;
 use agent_core::architect::feedback::{Feedback, Status};
 use agent_core::formats::committed::Warnings;
-use agent_core::formats::diagnose::FailureKind;
 use agent_core::trigger::firing::{self, ActionResult, Firing, Outcome, SCHEMA, Step};
 use agent_core::trigger::{Action, Assessment, FREEZE, Rule};
 use jiff::Timestamp;
@@ -43,8 +43,7 @@ pub fn check(repository: &Repository) -> Result<CheckReport, Failure> {
         return Ok(CheckReport { at, rules, canary, warnings: problems });
     }
     let Some(_lock) = FileLock::try_acquire(&repository.layout.trigger_lock())? else {
-        return Err(Failure::new(FailureKind::Conflict, "another check is in progress")
-            .with_hint("wait for its end; `agent trigger watch` checks in a loop"));
+        return Err(TriggerError::CheckInProgress.into());
     };
     let at = clock::now();
     let (counts, mut warnings) = counts::up_to_date(&budgets, at, repository)?;

@@ -4,6 +4,7 @@
 
 mod actions;
 mod check;
+mod error;
 mod evaluation;
 mod evidence;
 mod judged;
@@ -12,19 +13,18 @@ mod rollback;
 mod watch;
 
 pub use check::{CheckReport, RuleReport, check};
+pub use error::TriggerError;
 pub use watch::watch;
 
 use crate::error::Failure;
 use crate::repository::Repository;
-use agent_core::formats::suggestion::did_you_mean;
 use agent_core::trigger::Rule;
 
 /// The rule of a name.
-pub fn rule<'a>(rules: &'a [Rule], name: &str) -> Result<&'a Rule, Failure> {
-    rules.iter().find(|rule| rule.name == name).ok_or_else(|| {
-        let known = rules.iter().map(|rule| rule.name.as_str());
-        Failure::input(format!("there is no trigger `{name}`{}", did_you_mean(name, known)))
-            .with_hint("`agent trigger list` shows those of ci/budgets.json")
+pub fn rule<'a>(rules: &'a [Rule], name: &str) -> Result<&'a Rule, TriggerError> {
+    rules.iter().find(|rule| rule.name == name).ok_or_else(|| TriggerError::NoTrigger {
+        name: name.to_owned(),
+        known: rules.iter().map(|rule| rule.name.clone()).collect(),
     })
 }
 
