@@ -20,7 +20,7 @@ fn of((key, wrong): (&'static str, String)) -> Problem {
 
 impl Manifest {
     pub(super) fn problem(&self) -> Option<Problem> {
-        None.or_else(|| self.identity_problem())
+        self.identity_problem()
             .or_else(|| self.commands_problem())
             .or_else(|| self.access_problem().map(of))
             .or_else(|| self.effects_problem().map(of))
@@ -95,7 +95,8 @@ impl Manifest {
     fn files_problem(&self) -> Option<Problem> {
         let project = || misplaced(self.python.project.as_ref()?, "pyproject.toml");
         let lock = || misplaced(&self.node.as_ref()?.lock, "package-lock.json");
-        None.or_else(|| project().map(|wrong| problem("python.project", wrong)))
+        project()
+            .map(|wrong| problem("python.project", wrong))
             .or_else(|| lock().map(|wrong| problem("node.lock", wrong)))
             .or_else(|| self.evaluators.problem().map(|wrong| problem("evaluators.import", wrong)))
     }
