@@ -283,6 +283,11 @@ impl Staging {
         active: &Active,
         mut replay: impl AsyncFnMut(&Value, &Record) -> Result<Replay, E>,
     ) -> Result<Committed<Rebased>, E> {
+        // others may have appended, or replayed all of it, before the lock was taken
+        self.catch_up()?;
+        if self.fold.base.commit == active.base.commit {
+            return Ok(Committed::whole(Rebased::default()));
+        }
         self.drop_torn_tail()?;
         let old = self.journal()?;
         let records = with_own_changes(&old).map_err(self.places.damaged())?;

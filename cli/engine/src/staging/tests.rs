@@ -654,6 +654,24 @@ fn rebase_replays_signals_on_the_active_state() {
 }
 
 #[test]
+fn rebase_includes_what_another_process_appended_and_is_made_once() {
+    let place = place();
+    let (mut staging, mut other) = (place.open(), place.open());
+    tune(&mut staging, "s-1", 1);
+    tune(&mut other, "s-2", 2);
+    let next = Active { state: json!({"total": 1000}), ..active(2) };
+    assert!(staging.is_behind(&next) && other.is_behind(&next));
+    let _ = block_on(staging.rebase(&next, replayed)).unwrap().unwrap();
+    assert_eq!(total(&mut staging), 1003);
+    let never = async |_: &Value, _: &journal::Record| -> Result<Replay, StagingError> {
+        panic!("it was replayed before")
+    };
+    let _ = block_on(other.rebase(&next, never)).unwrap().unwrap();
+    assert_eq!(total(&mut other), 1003);
+    assert_eq!(place.aside("rebased").len(), 1);
+}
+
+#[test]
 fn a_reset_forgets_the_signals_it_discards_and_keeps_the_file_aside() {
     let place = place();
     let mut bystander = place.open();
