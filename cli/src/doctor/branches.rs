@@ -126,7 +126,10 @@ pub(super) fn tags(git: &Git) -> Finding {
 }
 
 fn without_branch(git: &Git, chains: &[Chain]) -> Option<Finding> {
-    let newest = git.versions().unwrap_or_default().pop().filter(|_| chains.is_empty())?;
+    if !chains.is_empty() {
+        return None;
+    }
+    let newest = git.versions().unwrap_or_default().pop()?;
     let hint = format!(
         "fetch the branch (git fetch origin active:active --tags), or make it from the tag (git \
         branch active {})",

@@ -8,8 +8,6 @@
 mod error;
 mod observed;
 
-pub use error::SyncError;
-
 use crate::error::Failure;
 use crate::repository::Repository;
 use crate::repository::sharing;
@@ -22,6 +20,7 @@ use agent_core::formats::object_id::ObjectId;
 use agent_core::version::record_refs::{LOST, OWN};
 use agent_core::version::sync::{self, Checkout, Served, Snapshot, Step, Superseded, Tag};
 use agent_core::version::tag;
+use error::SyncError;
 use semver::Version;
 use serde::Serialize;
 use std::collections::BTreeSet;

@@ -57,14 +57,14 @@ struct Loaded<'a> {
 }
 
 /// The results of a tier, and the job that ran cases; without a job all results were known.
-struct Gathered {
+struct CollectedResults {
     fold: TierFold,
     lines: Option<ResultLines>,
     goldens: Vec<Answered>,
     job: Option<TierJob>,
 }
 
-impl Gathered {
+impl CollectedResults {
     fn known(fold: TierFold) -> Self {
         Self { fold, lines: None, goldens: Vec::new(), job: None }
     }
@@ -199,20 +199,20 @@ impl Subject<'_> {
         let starts_at_once = self.starts_at_once(known.as_ref());
         let memory = RefCell::new(Memory::new(known, &digests, request.reuse, &repository.notices));
         let mut defined = None;
-        let gathered =
-            self.gather(starts_at_once, &memory, &mut defined, &RefCell::new(&mut *on_event))?;
+        let collected =
+            self.collect(starts_at_once, &memory, &mut defined, &RefCell::new(&mut *on_event))?;
         let defined = defined.expect("a tier that was run was loaded");
-        Ok(self.conclude(gathered, memory.into_inner(), defined, on_event))
+        Ok(self.conclude(collected, memory.into_inner(), defined, on_event))
     }
 
     /// The results that are known, and those of the cases that are run.
-    fn gather(
+    fn collect(
         &self,
         starts_at_once: bool,
         memory: &RefCell<Memory<'_>>,
         defined: &mut Option<(Budget, Definitions)>,
         on_event: &RefCell<&mut dyn FnMut(&Event)>,
-    ) -> Result<Gathered, TierFailure> {
+    ) -> Result<CollectedResults, TierFailure> {
         let watches = RefCell::new(Vec::new());
         let mut prepare = || {
             let mut memory = memory.borrow_mut();
@@ -220,7 +220,7 @@ impl Subject<'_> {
             self.select(loaded, &mut memory, defined, &mut watches.borrow_mut(), on_event)
         };
         let selected = match (!starts_at_once).then(&mut prepare).transpose()? {
-            Some(work) if work.is_empty() => return Ok(Gathered::known(work.into_known())),
+            Some(work) if work.is_empty() => return Ok(CollectedResults::known(work.into_known())),
             selected => selected,
         };
         let job = self.job(&mut watches.borrow_mut())?;
@@ -237,13 +237,13 @@ impl Subject<'_> {
             return Err(TierFailure::Surroundings(changed));
         }
         let TierRun { fold, lines, goldens, .. } = run?;
-        Ok(Gathered { fold, lines: Some(lines), goldens, job: Some(job) })
+        Ok(CollectedResults { fold, lines: Some(lines), goldens, job: Some(job) })
     }
 
     /// The outcome of these results; what was found out is kept for the next run.
     fn conclude(
         &self,
-        Gathered { mut fold, lines, goldens, job }: Gathered,
+        CollectedResults { mut fold, lines, goldens, job }: CollectedResults,
         memory: Memory<'_>,
         (budget, definitions): (Budget, Definitions),
         on_event: &mut dyn FnMut(&Event),

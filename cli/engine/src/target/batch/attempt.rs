@@ -46,6 +46,7 @@ enum SignalStep {
 
 /// A signal that the Tuner applied.
 struct AppliedSignal {
+    arguments: Value,
     /// The new state; `None` where it is unchanged.
     state: Option<Value>,
     result: CallResult,
@@ -115,14 +116,14 @@ impl Attempt {
         conversation: Option<TunedConversation>,
         applied: AppliedSignal,
     ) -> SignalOutcome {
-        let AppliedSignal { state, result, effects, touched, trace } = applied;
+        let AppliedSignal { arguments, state, result, effects, touched, trace } = applied;
         if let Some(state) = &state {
             self.state.clone_from(state);
         }
         self.drafts.push(Draft {
             id: signal.id.clone(),
             tool: signal.tool.clone(),
-            arguments: Value::Object(signal.arguments.clone()),
+            arguments,
             conversation: conversation.map(|conversation| conversation.shown),
             trace,
             at: clock::rfc3339(clock::now()),
@@ -242,10 +243,14 @@ impl Batch<'_> {
             Tried::Requests(requests) => return Ok(SignalStep::Requests(requests)),
         };
         if self.dry_run.is_none() && applied.trace.is_some() {
-            let (turn, version) =
-                conversation.clone().map_or((None, None), |of| (of.trace, of.version));
-            let trace = turn.or_else(|| applied.trace.clone());
-            attempt.judged.push(Judged { signal: signal.clone(), version, trace });
+            let about = conversation.as_ref();
+            attempt.judged.push(Judged {
+                signal: signal.clone(),
+                version: about.and_then(|about| about.version.clone()),
+                trace: about
+                    .and_then(|about| about.trace.clone())
+                    .or_else(|| applied.trace.clone()),
+            });
         }
         Ok(SignalStep::Done(attempt.add(signal, conversation, applied)))
     }
@@ -286,7 +291,7 @@ impl Batch<'_> {
         };
         operation.answered(|| result.raw().get().to_owned());
         let trace = operation.traceparent();
-        Ok(Tried::Applied(AppliedSignal { state, result, effects, touched, trace }))
+        Ok(Tried::Applied(AppliedSignal { arguments, state, result, effects, touched, trace }))
     }
 
     /// The current turns of a conversation, read once per group.

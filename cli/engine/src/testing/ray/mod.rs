@@ -147,14 +147,10 @@ async fn drive(
     on_event: &mut dyn FnMut(&Event),
 ) -> Result<(Merge, Ended), Failure> {
     let notices = notices.clone();
+    let command = vec![interpreter.into(), "-c".into(), DRIVER.into()];
     let pipe = Pipe {
-        command: vec![interpreter.into(), "-c".into(), DRIVER.into()],
-        directory: folder.to_owned(),
-        environment: Vec::new(),
-        withheld: Vec::new(),
-        confinement: None,
-        memory: None,
         listener: Some(Arc::new(move |line| notices.detail(line))),
+        ..Pipe::new(command, folder.to_owned())
     };
     let (mut child, mut stdin, stdout) = pipe.start()?;
     // a driver that stopped reading has exited; its error is reported below
